@@ -1,0 +1,104 @@
+# Everything a developer or a user types. `make help` lists it.
+
+PYTHON ?= python3
+MODELS ?= models
+RUNS ?= runs
+# ENGINE=embedded serves with our own image where tensorflow/serving can't be had.
+ENGINE ?= tfserving
+
+BIN := .venv/bin
+# The system's certificates: also those of a company's own package mirror.
+export UV_SYSTEM_CERTS := true
+UV := $(BIN)/uv
+PACKAGES := serving/protocol serving/embedded serving/gateway clients/python training
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header
+PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
+EXPERIMENT := fashion-mnist-reuse
+TRAIN = $(BIN)/keraserve-train
+compose_files_tfserving := -f compose.yaml
+compose_files_embedded := -f compose.yaml -f docker/compose.embedded.yaml
+COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(compose_files_$(ENGINE))
+
+.DEFAULT_GOAL := help
+# One after the other also under -j: `make train-all export` exports what was trained.
+.NOTPARALLEL:
+.PHONY: help setup demo serve train-all export report test test-containers lint format typecheck check \
+  bench up down proto constraints clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## .venv with everything, at the pinned versions
+
+.venv/ready: uv.txt constraints.txt $(PROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "make: Python 3.11 to 3.13 is needed, $(PYTHON) is another: say make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv (about 800 MB) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt || \
+	  { echo "make: uv could not be installed: is the network, or your package mirror, reachable?" >&2; exit 1; }
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+demo: setup ## train on Fashion-MNIST, export, serve, classify pictures over HTTP and gRPC
+	@$(TRAIN) run $(EXPERIMENT) --runs $(RUNS)
+	@$(TRAIN) export $(EXPERIMENT) --runs $(RUNS) --models $(MODELS)
+	@$(TRAIN) report --runs $(RUNS)
+	@$(BIN)/python demo/demo.py --runs $(RUNS) --models $(MODELS)
+
+serve: setup ## the embedded model server and the gateway, until Ctrl-C
+	@$(BIN)/python demo/serve.py --models $(MODELS)
+
+train-all: setup ## every experiment; what is finished is skipped, what was interrupted goes on
+	@$(TRAIN) train-all --runs $(RUNS)
+
+export: setup ## a SavedModel of every finished run, into models/
+	@$(TRAIN) export --runs $(RUNS) --models $(MODELS)
+
+report: setup ## runs/report.html
+	@$(TRAIN) report --runs $(RUNS)
+
+up: ## the container stack, with what was exported   [ENGINE=embedded]
+	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make train-all export, first" >&2; exit 1; }
+	$(COMPOSE) up --detach --build --wait
+
+down: ## stop the container stack   [ENGINE=embedded]
+	$(COMPOSE) down
+
+test: setup ## every test that needs no container
+	@$(BIN)/python -m pytest -m "not containers"
+
+test-containers: setup ## the tests that need a Docker engine
+	@$(BIN)/python -m pytest -m containers
+
+lint: setup ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+typecheck: setup ## pyright; strict in gateway, client and protocol
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+check: lint typecheck test ## what a commit must pass
+
+bench: setup ## images a second and milliseconds of each way in
+	@$(BIN)/python benchmarks/serving.py
+
+proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto
+	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
+	  keraserve_protocol/proto/*.proto
+
+constraints: setup ## resolve the pinned versions anew
+	@$(COMPILE) --no-emit-package keraserve-protocol --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
+	  --output-file constraints.txt
+	@echo uv | $(COMPILE) --output-file uv.txt -
+
+clean: ## remove .venv and caches; models/ and runs/ stay
+	rm -rf .venv .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""The protobuf messages, under one roof.
+
+Generated from `proto/*.proto` by `make proto`. The names, fields and numbers are TensorFlow Serving's;
+only the protobuf package differs, so that this module and `tensorflow-serving-api` can be imported in
+one process.
+"""
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+
+from keraserve_protocol.proto.serving_pb2 import (
+    Class,
+    ClassificationRequest,
+    ClassificationResponse,
+    ClassificationResult,
+    Classifications,
+    ClassifyLog,
+    ExampleList,
+    ExampleListWithContext,
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    InferenceResult,
+    InferenceTask,
+    Input,
+    ModelConfig,
+    ModelConfigList,
+    ModelServerConfig,
+    ModelSpec,
+    ModelVersionStatus,
+    MultiInferenceRequest,
+    MultiInferenceResponse,
+    PredictionLog,
+    PredictLog,
+    PredictRequest,
+    PredictResponse,
+    Regression,
+    RegressionRequest,
+    RegressionResponse,
+    RegressionResult,
+    ReloadConfigRequest,
+    ReloadConfigResponse,
+    ServableVersionPolicy,
+    SignatureDefMap,
+    StatusProto,
+)
+from keraserve_protocol.proto.tensorflow_pb2 import (
+    BytesList,
+    DataType,
+    Example,
+    Feature,
+    Features,
+    FloatList,
+    Int64List,
+    SignatureDef,
+    TensorInfo,
+    TensorProto,
+    TensorShapeProto,
+)
+
+__all__ = [
+    "Any",
+    "BytesList",
+    "Class",
+    "ClassificationRequest",
+    "ClassificationResponse",
+    "ClassificationResult",
+    "Classifications",
+    "ClassifyLog",
+    "DataType",
+    "Example",
+    "ExampleList",
+    "ExampleListWithContext",
+    "Feature",
+    "Features",
+    "FloatList",
+    "GetModelMetadataRequest",
+    "GetModelMetadataResponse",
+    "GetModelStatusRequest",
+    "GetModelStatusResponse",
+    "InferenceResult",
+    "InferenceTask",
+    "Input",
+    "Int64List",
+    "Message",
+    "ModelConfig",
+    "ModelConfigList",
+    "ModelServerConfig",
+    "ModelSpec",
+    "ModelVersionStatus",
+    "MultiInferenceRequest",
+    "MultiInferenceResponse",
+    "PredictLog",
+    "PredictRequest",
+    "PredictResponse",
+    "PredictionLog",
+    "Regression",
+    "RegressionRequest",
+    "RegressionResponse",
+    "RegressionResult",
+    "ReloadConfigRequest",
+    "ReloadConfigResponse",
+    "ServableVersionPolicy",
+    "SignatureDef",
+    "SignatureDefMap",
+    "StatusProto",
+    "TensorInfo",
+    "TensorProto",
+    "TensorShapeProto",
+    "model_spec",
+    "pack_signatures",
+    "unpack_signatures",
+]
+
+SIGNATURE_DEF = "signature_def"
+_SIGNATURE_DEF_TYPE_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+
+
+def model_spec(
+    name: str, *, version: int | None = None, label: str | None = None, signature: str | None = None
+) -> ModelSpec:
+    """Name a model: the newest version, or the one given by `version` or by `label`.
+
+    Raises:
+        ValueError: both `version` and `label` were given.
+    """
+    if version is not None and label is not None:
+        raise ValueError("give a version or a label, not both")
+    spec = ModelSpec(name=name, signature_name=signature or "")
+    if version is not None:
+        spec.version.value = version
+    if label is not None:
+        spec.version_label = label
+    return spec
+
+
+def pack_signatures(signatures: SignatureDefMap) -> Any:
+    """Wrap the signatures as TensorFlow Serving's GetModelMetadata answers them: under its type name."""
+    return Any(type_url=_SIGNATURE_DEF_TYPE_URL, value=signatures.SerializeToString())
+
+
+def unpack_signatures(metadata: GetModelMetadataResponse) -> SignatureDefMap:
+    """Take the signatures out of a GetModelMetadata answer.
+
+    Raises:
+        ValueError: the answer carries none.
+    """
+    packed = metadata.metadata.get(SIGNATURE_DEF)
+    if packed is None or packed.type_url != _SIGNATURE_DEF_TYPE_URL:
+        raise ValueError("the answer has no signature_def: ask for metadata_field=['signature_def']")
+    return SignatureDefMap.FromString(packed.value)

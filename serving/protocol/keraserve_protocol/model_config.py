@@ -1,0 +1,49 @@
+"""`models.config`: TensorFlow Serving's `ModelServerConfig` in protobuf's text format."""
+
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from keraserve_protocol.messages import ModelServerConfig
+
+
+class ModelConfigError(ValueError):
+    """A `models.config` that can't be read or parsed; the message names the file and the place in it."""
+
+
+def parse(text: str) -> ModelServerConfig:
+    """Parse the text form.
+
+    Raises:
+        ModelConfigError: not a `model_config_list`, or a model without a name, or two of one name.
+    """
+    try:
+        config = text_format.Parse(text, ModelServerConfig())
+    except text_format.ParseError as error:
+        raise ModelConfigError(f"not a ModelServerConfig: {error}") from error
+    names = [model.name for model in config.model_config_list.config]
+    if not all(names):
+        raise ModelConfigError("a model has no name")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ModelConfigError(f"configured more than once: {', '.join(twice)}")
+    return config
+
+
+def read(path: Path) -> ModelServerConfig:
+    """Read and parse the file at `path`.
+
+    Raises:
+        ModelConfigError: as `parse`, or the file can't be read.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelConfigError(f"can't read {path}: {error}") from error
+    except ModelConfigError as error:
+        raise ModelConfigError(f"{path}: {error}") from error
+
+
+def render(config: ModelServerConfig) -> str:
+    """Write the text form, as TensorFlow Serving reads it."""
+    return text_format.MessageToString(config)

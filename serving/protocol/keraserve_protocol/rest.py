@@ -1,0 +1,320 @@
+"""The JSON of TensorFlow Serving's REST API to and from the messages: pure functions, no I/O.
+
+The format is that of TensorFlow Serving's documentation ("RESTful API") and, where that is silent, of
+its server: `results` as the key of `:classify` and `:regress`, every primitive field of the status and
+metadata answers present, 64-bit integers as strings in those two.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, cast
+
+import grpc
+import numpy as np
+from google.protobuf import json_format
+
+from keraserve_protocol import messages as m
+from keraserve_protocol.json_tensors import (
+    Json,
+    JsonError,
+    decode_binary,
+    from_tensor,
+    is_binary,
+    load,
+    to_tensor,
+)
+
+__all__ = [
+    "HTTP_STATUS",
+    "JsonError",
+    "Layout",
+    "Prediction",
+    "classification_answer",
+    "classification_request",
+    "error_answer",
+    "metadata_answer",
+    "parse_prediction",
+    "predict_answer",
+    "predict_request",
+    "regression_answer",
+    "regression_request",
+    "state_name",
+    "status_answer",
+]
+
+DEFAULT_SIGNATURE = "serving_default"
+
+HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
+"""The HTTP status that TensorFlow Serving's REST port answers for a status of the call behind it."""
+
+_CODE_NAMES = {cast("tuple[int, str]", code.value)[0]: code.name for code in grpc.StatusCode}
+
+
+class Layout(Enum):
+    """How the tensors of a `:predict` are laid out: `instances` (rows) or `inputs` (columns)."""
+
+    ROWS = "instances"
+    COLUMNS = "inputs"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The body of a `:predict`, before the signature's dtypes are known."""
+
+    signature: str
+    layout: Layout
+    value: Json
+
+
+def parse_prediction(body: bytes) -> Prediction:
+    """Parse the body of `:predict`.
+
+    Raises:
+        JsonError: no JSON object, both or neither of `instances` and `inputs`, or no instance.
+    """
+    document = load(body)
+    given = [layout for layout in Layout if layout.value in document]
+    if len(given) != 1:
+        raise JsonError("give either 'instances' or 'inputs'" + (", not both" if given else ""))
+    value = document[given[0].value]
+    if given[0] is Layout.ROWS and not (isinstance(value, list) and value):
+        raise JsonError("'instances' has to be a list of at least one instance")
+    return Prediction(_signature(document) or DEFAULT_SIGNATURE, given[0], value)
+
+
+def predict_request(
+    prediction: Prediction, inputs: Mapping[str, m.TensorInfo], spec: m.ModelSpec
+) -> m.PredictRequest:
+    """Build the message of a `:predict`.
+
+    Args:
+        prediction: the parsed body.
+        inputs: the signature's inputs; they decide the dtypes.
+        spec: model and version; the signature's name is set from the body.
+
+    Raises:
+        JsonError: values that don't fit the signature; the message says which.
+    """
+    request = m.PredictRequest(model_spec=spec)
+    request.model_spec.signature_name = prediction.signature
+    if not inputs:
+        raise JsonError(f"signature {prediction.signature!r} has no inputs")
+    for name, value in _named(prediction, sorted(inputs)).items():
+        where = f"{prediction.layout.value}: {name}"
+        request.inputs[name].CopyFrom(to_tensor(value, inputs[name].dtype, where))
+    return request
+
+
+def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
+    """Write the answer to a `:predict`: `predictions` for rows, `outputs` for columns.
+
+    A single output stands without its name; outputs whose names end in `_bytes` are base64.
+
+    Raises:
+        JsonError: no outputs, one that has no JSON form, or (rows) outputs that don't share their first
+            dimension.
+    """
+    if not response.outputs:
+        raise JsonError("the model gave no outputs")
+    values = {
+        name: from_tensor(response.outputs[name], binary=name.endswith("_bytes"))
+        for name in sorted(response.outputs)
+    }
+    if layout is Layout.COLUMNS:
+        return _dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
+    sizes = {name: len(value) if isinstance(value, list) else None for name, value in values.items()}
+    if None in sizes.values() or len(set(sizes.values())) > 1:
+        raise JsonError(f"the outputs have no common batch dimension; ask with 'inputs' instead: {sizes}")
+    columns = [cast("list[Json]", value) for value in values.values()]
+    if len(columns) == 1:
+        return _dump({"predictions": columns[0]})
+    return _dump({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]})
+
+
+def classification_request(body: bytes, spec: m.ModelSpec) -> m.ClassificationRequest:
+    """Build the message of a `:classify` from `examples` and an optional `context`.
+
+    Raises:
+        JsonError: the body is not of that form.
+    """
+    signature, given = _examples(load(body))
+    request = m.ClassificationRequest(model_spec=spec, input=given)
+    request.model_spec.signature_name = signature
+    return request
+
+
+def regression_request(body: bytes, spec: m.ModelSpec) -> m.RegressionRequest:
+    """Build the message of a `:regress`; as `classification_request`."""
+    signature, given = _examples(load(body))
+    request = m.RegressionRequest(model_spec=spec, input=given)
+    request.model_spec.signature_name = signature
+    return request
+
+
+def classification_answer(response: m.ClassificationResponse) -> bytes:
+    """Write the answer to a `:classify`: for every example a list of `[label, score]`."""
+    results: list[Json] = [
+        [[item.label, _shortest(item.score)] for item in one.classes]
+        for one in response.result.classifications
+    ]
+    return _dump({"results": results})
+
+
+def regression_answer(response: m.RegressionResponse) -> bytes:
+    """Write the answer to a `:regress`: one number for every example."""
+    return _dump({"results": [_shortest(one.value) for one in response.result.regressions]})
+
+
+def status_answer(response: m.GetModelStatusResponse) -> bytes:
+    """Write the status of a model: `{"model_version_status": [{"version": "1", "state": …}]}`."""
+    versions: list[Json] = [
+        {
+            "version": str(one.version),
+            "state": state_name(one.state),
+            "status": {
+                "error_code": _CODE_NAMES.get(one.status.error_code, str(one.status.error_code)),
+                "error_message": one.status.error_message,
+            },
+        }
+        for one in response.model_version_status
+    ]
+    return _dump({"model_version_status": versions})
+
+
+def state_name(state: m.ModelVersionStatus.State) -> str:
+    """Name a version's state: AVAILABLE, LOADING, …; a state that is not in the API by its number."""
+    known = m.ModelVersionStatus.State
+    return known.Name(state) if state in known.values() else str(state)
+
+
+def metadata_answer(response: m.GetModelMetadataResponse) -> bytes:
+    """Write the metadata of a model: its `model_spec`, and its signatures as protobuf's JSON.
+
+    Raises:
+        JsonError: the answer carries no signatures.
+    """
+    try:
+        signatures = _message(m.unpack_signatures(response))
+    except ValueError as error:
+        raise JsonError(str(error)) from error
+    for signature in signatures["signature_def"].values():
+        # TensorFlow Serving prints every field, and its SignatureDef has this one more.
+        signature["defaults"] = {}
+    return _dump({"model_spec": _message(response.model_spec), "metadata": {"signature_def": signatures}})
+
+
+def error_answer(message: str) -> bytes:
+    """Write an error: `{"error": message}`."""
+    return _dump({"error": message})
+
+
+def _signature(document: dict[str, Json]) -> str:
+    signature = document.get("signature_name", "")
+    if not isinstance(signature, str):
+        raise JsonError("'signature_name' has to be a string")
+    return signature
+
+
+def _named(prediction: Prediction, names: list[str]) -> dict[str, Json]:
+    """Give every input its value: from one list where there is one input, else by name."""
+    value = prediction.value
+    rows = cast("list[Json]", value) if prediction.layout is Layout.ROWS else [value]
+    by_name = [isinstance(row, dict) and not is_binary(row) for row in rows]
+    if not any(by_name):
+        if len(names) > 1:
+            raise JsonError(f"the signature has several inputs, give them by name: {', '.join(names)}")
+        return {names[0]: value}
+    if not all(by_name):
+        raise JsonError(f"'instances' mixes objects and values, first at {by_name.index(not by_name[0])}")
+    objects = cast("list[dict[str, Json]]", rows)
+    for index, row in enumerate(objects):
+        exact = prediction.layout is Layout.ROWS and row.keys() != set(names)
+        if exact or not row.keys() >= set(names):
+            place = f"instances[{index}]" if prediction.layout is Layout.ROWS else "'inputs'"
+            raise JsonError(f"{place} has to have the keys {', '.join(names)}; it has {', '.join(row)}")
+    if prediction.layout is Layout.COLUMNS:
+        return {name: objects[0][name] for name in names}
+    return {name: [row[name] for row in objects] for name in names}
+
+
+def _examples(document: dict[str, Json]) -> tuple[str, m.Input]:
+    listed = document.get("examples")
+    if not isinstance(listed, list) or not listed:
+        raise JsonError("'examples' has to be a list of at least one example")
+    examples = [_example(value, f"examples[{index}]") for index, value in enumerate(listed)]
+    serialized = [example.SerializeToString() for example in examples]
+    if "context" not in document:
+        return _signature(document), m.Input(example_list=m.ExampleList(examples=serialized))
+    context = _example(document["context"], "context").SerializeToString()
+    given = m.ExampleListWithContext(examples=serialized, context=context)
+    return _signature(document), m.Input(example_list_with_context=given)
+
+
+def _example(value: Json, where: str) -> m.Example:
+    if not isinstance(value, dict):
+        raise JsonError(f"{where} has to be an object of features")
+    example = m.Example()
+    for name, content in value.items():
+        feature = _feature(content if isinstance(content, list) else [content], f"{where}.{name}")
+        example.features.feature[name].CopyFrom(feature)
+    return example
+
+
+def _feature(values: list[Json], where: str) -> m.Feature:
+    """Booleans and whole numbers are int64, numbers with a point float, text and `b64` bytes."""
+    kinds = {type(value) for value in values}
+    if not values:
+        return m.Feature()
+    if kinds <= {str, dict}:
+        encoded = [
+            value.encode(errors="replace") if isinstance(value, str) else decode_binary(value, where)
+            for value in values
+        ]
+        return m.Feature(bytes_list=m.BytesList(value=encoded))
+    if kinds <= {int, bool}:
+        whole = cast("list[int]", values)
+        if min(whole) < -(1 << 63) or max(whole) >= 1 << 63:
+            raise JsonError(f"{where}: a number is out of int64's range")
+        return m.Feature(int64_list=m.Int64List(value=whole))
+    if kinds == {float}:
+        decimals = cast("list[float]", values)
+        if any(math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max) for value in decimals):
+            raise JsonError(f"{where}: a number is out of float32's range")
+        return m.Feature(float_list=m.FloatList(value=decimals))
+    raise JsonError(f"{where}: a feature holds strings, whole numbers or decimal numbers, and one kind only")
+
+
+def _message(message: m.Message) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _shortest(value: float) -> float:
+    """Give the decimal that reads back as this float32: 0.2, not 0.20000000298."""
+    return float(str(np.float32(value)))
+
+
+def _dump(value: Json | dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -1,0 +1,71 @@
+"""A SavedModel small enough to train in no time: it says whether a picture is red, green or blue.
+
+Not made by our exporter, but with its signatures (serving contract, section 2), so that the tests of the
+serving stations stand on a model of somebody else's making. Run as a program, so that a test process
+without TensorFlow can have one:
+
+    python tests/saved_models.py FOLDER [VERSION [LABEL LABEL LABEL]]
+"""
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+
+class Colours(tf.Module):
+    """Probabilities of three colours, from the mean of each channel."""
+
+    def __init__(self, labels: list[str]) -> None:
+        super().__init__()
+        self.scale = tf.Variable(0.1, trainable=False)
+        self.labels = tf.constant(labels)
+
+    def answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = tf.nn.softmax(self.scale * tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2]))
+        return {
+            "probabilities": probabilities,
+            "label": tf.gather(self.labels, tf.argmax(probabilities, axis=1)),
+        }
+
+    def decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        def one(data: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(data, channels=3, expand_animations=False)
+            return tf.image.resize(image, [8, 8])
+
+        return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec([8, 8, 3], tf.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.answer(images)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.answer(self.decode(image_bytes))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        encoded = tf.io.parse_example(inputs, feature)["image/encoded"]
+        scores = self.answer(self.decode(encoded))["probabilities"]
+        classes = tf.repeat(self.labels[tf.newaxis], tf.shape(scores)[0], axis=0)
+        return {"scores": scores, "classes": classes}
+
+
+def save(folder: Path, version: int = 1, labels: list[str] | None = None) -> None:
+    """Write version `version` below `folder`, whole or not at all."""
+    module = Colours(labels or ["red", "green", "blue"])
+    target = folder / str(version)
+    beside = folder / f".saving-{version}"
+    signatures = {name: getattr(module, name) for name in ("serving_default", "image_bytes", "classify")}
+    tf.saved_model.save(module, str(beside), signatures=signatures)
+    graph = beside / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(graph.read_bytes())
+    saved.meta_graphs[0].signature_def["classify"].method_name = "tensorflow/serving/classify"
+    graph.write_bytes(saved.SerializeToString())
+    beside.rename(target)
+
+
+if __name__ == "__main__":
+    save(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1, sys.argv[3:])
