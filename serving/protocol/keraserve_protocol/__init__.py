@@ -4,8 +4,9 @@
 |---|---|
 | `messages` | the protobuf messages, byte-compatible with `tensorflow-serving-api`'s |
 | `services` | the calls: method paths, client stubs, server handlers |
-| `tensors` | numpy arrays to and from `TensorProto` |
-| `rest` | the JSON of TensorFlow Serving's REST API to and from the messages |
+| `elements` | what a `TensorProto` is made of |
+| `tensors` | numpy arrays to and from `TensorProto`; the one module that needs numpy |
+| `rest`, `json_tensors` | the JSON of TensorFlow Serving's REST API to and from the messages |
 | `model_config` | `models.config`, the text form of `ModelServerConfig` |
 
 Nothing in here does I/O on a network; only `model_config.read` opens a file.

@@ -8,13 +8,13 @@ can't hold exactly is refused.
 import base64
 import binascii
 import json
+import struct
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
-
-from keraserve_protocol import tensors
-from keraserve_protocol.messages import DataType, TensorProto
+from keraserve_protocol.elements import Element, TensorError, element_of, pack, shape_of, unpack
+from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -67,17 +67,19 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
         JsonError: lists of unequal length or depth, an element of another type or out of range, or a
             dtype that JSON has no form for. `where` is the name that the message starts with.
     """
-    shape, flat = _flatten(value, where)
+    sizes, flat = _flatten(value, where)
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in sizes])
     if dtype == DataType.DT_STRING:
-        proto = TensorProto(dtype=dtype, string_val=[_bytes(element, where) for element in flat])
-        for size in shape:
-            proto.tensor_shape.dim.add(size=size)
-        return proto
+        strings = [_bytes(element, where) for element in flat]
+        return TensorProto(dtype=dtype, tensor_shape=shape, string_val=strings)
     try:
-        target = tensors.numpy_dtype(dtype)
-    except tensors.TensorError as error:
+        element = element_of(dtype)
+        numbers = _numbers(flat, element, where)
+        content = pack(numbers, dtype)
+    except TensorError as error:
         raise JsonError(f"{where}: {error}") from error
-    return tensors.to_proto(_numbers(flat, target, where).reshape(shape))
+    _check_exact(numbers, element, where)
+    return TensorProto(dtype=dtype, tensor_shape=shape, tensor_content=content)
 
 
 def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
@@ -91,20 +93,34 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
             malformed tensor.
     """
     try:
-        array = tensors.from_proto(proto)
-    except tensors.TensorError as error:
-        raise JsonError(str(error)) from error
-    if array.dtype.kind == "c":
-        raise JsonError("complex numbers have no JSON form")
-    if array.dtype.kind == "O":
-        elements: list[Json] = [_text(element, binary) for element in array.ravel().tolist()]
-        array = np.array([*elements, None], dtype=object)[:-1].reshape(array.shape)
-    elif array.dtype.name in ("float32", "float16"):
-        array = array.astype(np.str_).astype(np.float64)
-    return cast(Json, array.tolist())
+        elements = cast("Sequence[Json]", unpack(proto))
+        shape = shape_of(proto)
+    except TensorError as error:
+        raise JsonError(f"no JSON form: {error}") from error
+    if proto.dtype == DataType.DT_STRING:
+        elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
+    elif proto.dtype in _DIGITS:
+        elements = [shortest(cast(float, element), proto.dtype) for element in elements]
+    return _nested(elements, shape)
 
 
-_MOST_DIMENSIONS = 32  # numpy's own limit is 64
+def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
+    """Give the shortest decimal that reads back as this float32 (or float16): 0.2, not 0.20000000298."""
+    code, enough = _DIGITS[dtype]
+    for digits in range(enough - 3, enough):
+        decimal = float(f"{value:.{digits}g}")
+        try:
+            if struct.unpack(code, struct.pack(code, decimal))[0] == value:
+                return decimal
+        except OverflowError:  # rounded up beyond the largest
+            continue
+    return float(f"{value:.{enough}g}")
+
+
+# For each type that is written shorter than Python's own floats: `struct`'s code, and the digits that do.
+_DIGITS = {DataType.DT_FLOAT: ("f", 9), DataType.DT_HALF: ("e", 5)}
+
+_MOST_DIMENSIONS = 32
 
 
 def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
@@ -125,36 +141,47 @@ def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
     return shape, flat
 
 
-def _numbers(flat: list[Json], target: np.dtype[Any], where: str) -> tensors.Array:
-    allowed = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}.get(target.kind)
-    if allowed is None:
-        raise JsonError(f"{where}: {target.name} has no JSON form")
+def _nested(elements: Sequence[Json], shape: Sequence[int]) -> Json:
+    """Nest row-major elements as the shape says."""
+    if not shape:
+        return elements[0]
+    rows: list[Json] = list(elements)
+    for size in reversed(shape[1:]):
+        if size == 0:
+            return _empty(shape)
+        rows = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return rows
+
+
+def _empty(shape: Sequence[int]) -> Json:
+    return [_empty(shape[1:]) for _ in range(shape[0])] if shape else None
+
+
+def _numbers(flat: list[Json], element: Element, where: str) -> list[float]:
+    allowed = _ALLOWED[element.name.rstrip("0123456789")]
     if not set(map(type, flat)) <= allowed:
-        wrong = next(element for element in flat if type(element) not in allowed)
-        raise JsonError(f"{where}: {_kind(wrong)} where {target.name} is expected")
-    if target.kind in "iu" and flat:
-        limits = np.iinfo(target)
-        numbers = cast(list[int], flat)
-        if min(numbers) < limits.min or max(numbers) > limits.max:
-            raise JsonError(f"{where}: a number is out of {target.name}'s range")
-    if target.kind == "f":
-        return _floats(cast(list[int | float], flat), target, where)
-    return np.array(flat, dtype=target)
+        wrong = next(value for value in flat if type(value) not in allowed)
+        raise JsonError(f"{where}: {_kind(wrong)} where {element.name} is expected")
+    return cast("list[float]", flat)
 
 
-def _floats(flat: list[int | float], target: np.dtype[Any], where: str) -> tensors.Array:
-    try:
-        wide = np.array(flat, dtype=np.float64)
-    except OverflowError as error:
-        raise JsonError(f"{where}: a number is out of {target.name}'s range") from error
-    limits = np.finfo(target)
-    size = np.abs(wide)
-    if np.any((size > float(limits.max)) & np.isfinite(wide)):
-        raise JsonError(f"{where}: a number is out of {target.name}'s range")
-    exact = 2 ** (limits.nmant + 1) - 1
-    if any(type(flat[int(index)]) is int for index in np.flatnonzero(size > exact)):
-        raise JsonError(f"{where}: an integer above {exact} would lose digits as {target.name}")
-    return wide.astype(target)
+def _check_exact(numbers: list[float], element: Element, where: str) -> None:
+    exact = _EXACT.get(element.name)
+    # isinstance finds booleans too, which `_numbers` has refused where floats are expected.
+    if exact and max((abs(number) for number in numbers if isinstance(number, int)), default=0) > exact:
+        raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
+
+
+# The types of JSON numbers that each kind of element takes.
+_ALLOWED: dict[str, set[type]] = {
+    "bool": {bool},
+    "int": {int},
+    "uint": {int},
+    "float": {int, float},
+    "complex": set(),
+}
+# The largest integers up to which a float holds every one.
+_EXACT = {"float16": 2**11 - 1, "float32": 2**24 - 1, "float64": 2**53 - 1}
 
 
 def _bytes(element: Json, where: str) -> bytes:
@@ -178,6 +205,5 @@ def _kind(value: Json) -> str:
         "dict": "an object",
         "str": "a string",
         "bool": "a boolean",
-        "NoneType": "null",
     }
-    return names.get(type(value).__name__, "a number")
+    return "null" if value is None else names.get(type(value).__name__, "a number")

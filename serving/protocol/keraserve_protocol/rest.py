@@ -6,14 +6,13 @@ metadata answers present, 64-bit integers as strings in those two.
 """
 
 import json
-import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
 import grpc
-import numpy as np
 from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
@@ -24,6 +23,7 @@ from keraserve_protocol.json_tensors import (
     from_tensor,
     is_binary,
     load,
+    shortest,
     to_tensor,
 )
 
@@ -41,6 +41,7 @@ __all__ = [
     "predict_request",
     "regression_answer",
     "regression_request",
+    "shortest",
     "state_name",
     "status_answer",
 ]
@@ -175,7 +176,7 @@ def regression_request(body: bytes, spec: m.ModelSpec) -> m.RegressionRequest:
 def classification_answer(response: m.ClassificationResponse) -> bytes:
     """Write the answer to a `:classify`: for every example a list of `[label, score]`."""
     results: list[Json] = [
-        [[item.label, _shortest(item.score)] for item in one.classes]
+        [[item.label, shortest(item.score)] for item in one.classes]
         for one in response.result.classifications
     ]
     return _dump({"results": results})
@@ -183,7 +184,7 @@ def classification_answer(response: m.ClassificationResponse) -> bytes:
 
 def regression_answer(response: m.RegressionResponse) -> bytes:
     """Write the answer to a `:regress`: one number for every example."""
-    return _dump({"results": [_shortest(one.value) for one in response.result.regressions]})
+    return _dump({"results": [shortest(one.value) for one in response.result.regressions]})
 
 
 def status_answer(response: m.GetModelStatusResponse) -> bytes:
@@ -296,11 +297,13 @@ def _feature(values: list[Json], where: str) -> m.Feature:
         whole = cast("list[int]", values)
         if min(whole) < -(1 << 63) or max(whole) >= 1 << 63:
             raise JsonError(f"{where}: a number is out of int64's range")
-        return m.Feature(int64_list=m.Int64List(value=whole))
+        return m.Feature(int64_list=m.Int64List(value=[int(value) for value in whole]))
     if kinds == {float}:
         decimals = cast("list[float]", values)
-        if any(math.isfinite(value) and abs(value) > float(np.finfo(np.float32).max) for value in decimals):
-            raise JsonError(f"{where}: a number is out of float32's range")
+        try:
+            struct.pack(f"<{len(decimals)}f", *decimals)
+        except OverflowError as error:
+            raise JsonError(f"{where}: a number is out of float32's range") from error
         return m.Feature(float_list=m.FloatList(value=decimals))
     raise JsonError(f"{where}: a feature holds strings, whole numbers or decimal numbers, and one kind only")
 
@@ -309,11 +312,6 @@ def _message(message: m.Message) -> dict[str, Any]:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-
-
-def _shortest(value: float) -> float:
-    """Give the decimal that reads back as this float32: 0.2, not 0.20000000298."""
-    return float(str(np.float32(value)))
 
 
 def _dump(value: Json | dict[str, Any]) -> bytes:

@@ -1,0 +1,166 @@
+"""What a `TensorProto` is made of: its element types, its shape, and its elements as Python numbers.
+
+The forms are those of tensorflow/core/framework/tensor.proto: `tensor_content` holds the elements in
+row-major order, little-endian; or one of the typed fields holds them, where a shorter list than the shape
+has elements means that its last value is repeated. No numpy in here, so that the gateway runs without it.
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keraserve_protocol.messages import DataType, TensorProto
+
+
+class TensorError(ValueError):
+    """An array that has no TensorProto, or a TensorProto that is not a whole tensor."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element type.
+
+    Attributes:
+        name: as numpy and people write it.
+        code: its character in `struct`'s formats; empty where `struct` has none.
+        field: the typed field that holds it.
+        stored: name of the type that the typed field holds in its place: the bits of a float16, or the two
+            parts of a complex number.
+    """
+
+    name: str
+    code: str
+    field: str
+    stored: str | None = None
+
+
+ELEMENTS: dict[DataType, Element] = {
+    DataType.DT_FLOAT: Element("float32", "f", "float_val"),
+    DataType.DT_DOUBLE: Element("float64", "d", "double_val"),
+    DataType.DT_HALF: Element("float16", "e", "half_val", "uint16"),
+    DataType.DT_INT32: Element("int32", "i", "int_val"),
+    DataType.DT_INT16: Element("int16", "h", "int_val"),
+    DataType.DT_INT8: Element("int8", "b", "int_val"),
+    DataType.DT_UINT8: Element("uint8", "B", "int_val"),
+    DataType.DT_UINT16: Element("uint16", "H", "int_val"),
+    DataType.DT_UINT32: Element("uint32", "I", "uint32_val"),
+    DataType.DT_UINT64: Element("uint64", "Q", "uint64_val"),
+    DataType.DT_INT64: Element("int64", "q", "int64_val"),
+    DataType.DT_BOOL: Element("bool", "?", "bool_val"),
+    DataType.DT_COMPLEX64: Element("complex64", "", "scomplex_val", "float32"),
+    DataType.DT_COMPLEX128: Element("complex128", "", "dcomplex_val", "float64"),
+}
+
+# A shape is a claim of a few bytes; believing it may cost gigabytes. TensorFlow's own limit is 2^63 elements.
+_MOST_ELEMENTS = 1 << 31
+_MOST_REPEATED = 1 << 26
+_MOST_DIMENSIONS = 64  # numpy's
+
+
+def element_of(dtype: DataType) -> Element:
+    """Look the element type up.
+
+    Raises:
+        TensorError: bfloat16, quantized types, resources: there is no way to carry them here.
+    """
+    element = ELEMENTS.get(dtype)
+    if element is None:
+        raise TensorError(f"tensors of type {type_name(dtype)} are not supported")
+    return element
+
+
+def type_name(dtype: DataType) -> str:
+    """Name a type as TensorFlow does: DT_FLOAT; one that is not in the API by its number."""
+    return DataType.Name(dtype) if dtype in DataType.values() else f"DataType {dtype}"
+
+
+def shape_of(proto: TensorProto) -> tuple[int, ...]:
+    """Read the shape.
+
+    Raises:
+        TensorError: unknown rank, a negative dimension, or more elements or dimensions than anyone means.
+    """
+    if proto.tensor_shape.unknown_rank:
+        raise TensorError("a tensor needs a known shape")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if any(size < 0 for size in shape):
+        raise TensorError(f"a tensor can't have the shape {list(shape)}")
+    # Without the dimensions of 0: numpy multiplies the others too, and fails beyond 2^63.
+    if math.prod(size for size in shape if size) > _MOST_ELEMENTS or len(shape) > _MOST_DIMENSIONS:
+        raise TensorError(f"a tensor of shape {list(shape)} is too large")
+    return shape
+
+
+def check_content(proto: TensorProto, count: int, size: int) -> None:
+    """Check that `tensor_content` holds `count` elements of `size` bytes.
+
+    Raises:
+        TensorError: it does not.
+    """
+    if len(proto.tensor_content) != count * size:
+        raise TensorError(
+            f"tensor_content has {len(proto.tensor_content)} bytes, "
+            f"a {type_name(proto.dtype)} tensor of shape {list(shape_of(proto))} has {count * size}"
+        )
+
+
+def missing(given: int, proto: TensorProto) -> int:
+    """How often the last of `given` values has to be repeated to fill the shape.
+
+    Raises:
+        TensorError: there are too many values, none for a shape that has elements, or far too few.
+    """
+    shape = shape_of(proto)
+    count = math.prod(shape)
+    if given > count or (given == 0 and count > 0):
+        raise TensorError(
+            f"{given} values do not fill a {type_name(proto.dtype)} tensor of shape {list(shape)}"
+        )
+    if count > given and count > _MOST_REPEATED:
+        raise TensorError(f"{given} values are too few to believe in {count}")
+    return count - given
+
+
+def pack(numbers: Sequence[float], dtype: DataType) -> bytes:
+    """Write numbers as `tensor_content`.
+
+    Raises:
+        TensorError: a number that the type can't hold, or a type that can't be packed.
+    """
+    element = element_of(dtype)
+    try:
+        return struct.pack(f"<{len(numbers)}{element.code}", *numbers)
+    except (struct.error, OverflowError) as error:
+        raise TensorError(f"a number is out of {element.name}'s range") from error
+
+
+def unpack(proto: TensorProto) -> Sequence[float] | Sequence[bytes]:
+    """Read all elements, in row-major order: numbers or booleans, or the bytes of DT_STRING.
+
+    Raises:
+        TensorError: complex numbers or another type that has no Python number here, or elements that do not
+            fill the shape.
+    """
+    if proto.dtype == DataType.DT_STRING:
+        strings = list(proto.string_val)
+        return strings + strings[-1:] * missing(len(strings), proto)
+    element = element_of(proto.dtype)
+    if not element.code:
+        raise TensorError(f"{element.name} has no form as one number")
+    if proto.tensor_content:
+        count = math.prod(shape_of(proto))
+        check_content(proto, count, struct.calcsize(f"<{element.code}"))
+        return struct.unpack(f"<{count}{element.code}", proto.tensor_content)
+    values = _from_typed_field(list(getattr(proto, element.field)), element)
+    return values + values[-1:] * missing(len(values), proto)
+
+
+def _from_typed_field(stored: list[float], element: Element) -> list[float]:
+    """Read the numbers that the field stands for: its own, or (float16) those that it holds the bits of."""
+    try:
+        # Also where nothing is converted: int_val may hold a number that is no uint8.
+        content = struct.pack(f"<{len(stored)}{'H' if element.stored else element.code}", *stored)
+    except struct.error as error:
+        raise TensorError(f"{element.field} holds a number that is no {element.name}") from error
+    return list(struct.unpack(f"<{len(stored)}{element.code}", content))

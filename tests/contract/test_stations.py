@@ -1,0 +1,66 @@
+"""The map of the house, held against the code: who may import what."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATIONS = {
+    "keraserve_training": ROOT / "training/keraserve_training",
+    "keraserve_protocol": ROOT / "serving/protocol/keraserve_protocol",
+    "keraserve_embedded": ROOT / "serving/embedded/keraserve_embedded",
+    "keraserve_gateway": ROOT / "serving/gateway/keraserve_gateway",
+    "keraserve_client": ROOT / "clients/python/keraserve_client",
+}
+MAY_IMPORT = {
+    "keraserve_training": {"keraserve_protocol", "tensorflow", "keras", "numpy"},
+    "keraserve_protocol": {"numpy"},
+    "keraserve_embedded": {"keraserve_protocol", "tensorflow", "numpy"},
+    "keraserve_gateway": {"keraserve_protocol", "fastapi"},
+    "keraserve_client": {"keraserve_protocol", "numpy"},
+}
+WATCHED = set(STATIONS) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
+# Not in what the gateway loads: it runs without numpy.
+NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("station", STATIONS)
+def test_a_station_imports_only_what_it_may(station: str) -> None:
+    files = [file for file in STATIONS[station].rglob("*.py") if "proto/" not in file.as_posix()]
+    assert files
+    for file in files:
+        strangers = imported(file) & WATCHED - MAY_IMPORT[station] - {station}
+        assert not strangers, f"{file.relative_to(ROOT)} imports {strangers}"
+
+
+def test_numpy_stays_in_one_room_of_the_protocol() -> None:
+    files = STATIONS["keraserve_protocol"].rglob("*.py")
+    assert [file for file in files if "numpy" in imported(file)] == [NEEDS_NUMPY]
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("keraserve_gateway.app", "tensorflow keras numpy PIL"),
+        ("keraserve_client", "tensorflow keras fastapi PIL"),
+        ("keraserve_training.cli", "tensorflow keras"),
+        ("keraserve_embedded.cli", "tensorflow keras"),
+    ],
+)
+def test_what_an_import_brings_along(module: str, absent: str) -> None:
+    program = f"import sys, {module}; print(*sorted(set({absent.split()}) & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == ""
