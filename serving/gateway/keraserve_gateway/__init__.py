@@ -1,0 +1,12 @@
+"""HTTP and gRPC front of a TensorFlow Serving model server; holds no TensorFlow and decodes no picture.
+
+| module | what |
+|---|---|
+| `app` | `create_app(settings, model_server)`: the HTTP application |
+| `routes/`, `schemas`, `body`, `multipart`, `middleware`, `replies` | HTTP only: parse, call, render |
+| `predict`, `image_header`, `configured`, `admission`, `deadline` | what the calls do, without HTTP |
+| `errors`, `statuses` | the one tree of errors; the one table of their status codes |
+| `model_server` | the upstream: a `Protocol`, and TensorFlow Serving's gRPC API behind it |
+| `passthrough` | the same two gRPC services on the gateway's own port |
+| `settings`, `cli`, `serve`, `logs`, `metrics` | the process |
+"""

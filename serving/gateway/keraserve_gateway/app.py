@@ -1,0 +1,98 @@
+"""The HTTP application: parts put together, nothing at import."""
+
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+
+from keraserve_gateway import replies, schemas
+from keraserve_gateway.admission import Admission
+from keraserve_gateway.configured import ConfiguredModels
+from keraserve_gateway.errors import BadRequest, GatewayError
+from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.middleware import Around
+from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.routes import compatible, images, pages, process
+from keraserve_gateway.routes.call import register_segment
+from keraserve_gateway.settings import Settings
+
+VERSION = "0.1.0"
+DESCRIPTION = """Classify pictures with models served by TensorFlow Serving or its like.
+
+Every answer carries `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` asks
+for less time than the gateway's own deadline."""
+
+
+def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
+    """Make the application; the caller closes the model server."""
+    gateway = Gateway(
+        settings,
+        model_server,
+        ConfiguredModels(settings.model_config_file, settings.models),
+        Admission(settings.max_in_flight),
+    )
+    register_segment()
+    app = FastAPI(
+        title="Keraserve gateway",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(Around, gateway=gateway)],
+        exception_handlers={
+            GatewayError: _on_failure,
+            RequestValidationError: _on_invalid,
+            HTTPException: _on_status,
+        },
+    )
+    app.state.gateway = gateway
+    for routes in (images, compatible, process, pages):
+        app.include_router(routes.router())
+    app.openapi = lambda: _openapi(app)
+    return app
+
+
+def gateway_of(app: FastAPI) -> Gateway:
+    """Give the parts of an application."""
+    return cast(Gateway, app.state.gateway)
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    return replies.failure(request.scope, cast(GatewayError, error))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    """Answer 400 where FastAPI would answer 422."""
+    invalid = cast(RequestValidationError, error).errors()
+    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in invalid)
+    return replies.failure(request.scope, BadRequest(said))
+
+
+async def _on_status(request: Request, error: Exception) -> Response:
+    raised = cast(HTTPException, error)
+    details = {404: "there is nothing at this path", 405: "this path has another method"}
+    detail = details.get(raised.status_code, raised.detail)
+    return replies.plain(request.scope, raised.status_code, detail, dict(raised.headers or {}))
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the API, with the one schema that FastAPI doesn't see and without its 422."""
+    if app.openapi_schema is None:
+        description = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        components = description.setdefault("components", {}).setdefault("schemas", {})
+        problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        components |= problem.pop("$defs", {}) | {"Problem": problem}
+        for name in ("HTTPValidationError", "ValidationError"):
+            components.pop(name, None)
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        app.openapi_schema = description
+    return app.openapi_schema

@@ -1,0 +1,32 @@
+"""The body of a request, read with a bound and a deadline."""
+
+import asyncio
+
+from starlette.requests import Request
+
+from keraserve_gateway.deadline import Deadline
+from keraserve_gateway.errors import SlowBody, TooLarge
+
+
+async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
+    """Read the body, by its declared length or chunked.
+
+    Raises:
+        TooLarge: more than `limit` bytes; what is declared too long is not read at all.
+        SlowBody: it did not arrive before the deadline.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"the body has {declared} bytes, {limit} are allowed")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(deadline.left()):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise SlowBody("the body did not arrive before the request's deadline") from error
+    return b"".join(chunks)

@@ -1,0 +1,42 @@
+"""What a request carries along: until when, and who it is."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock; one total for everything that a request does."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Set a deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Give the seconds that are left, 0.0 once it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
+    def at_most(self, seconds: float) -> "Deadline":
+        """Give the earlier of this deadline and one `seconds` from now."""
+        return Deadline(min(self.at, time.monotonic() + seconds))
+
+
+@dataclass(frozen=True)
+class Trip:
+    """One request on its way through: its deadline and the id that its log lines and answers carry."""
+
+    deadline: Deadline
+    request_id: str
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that are left."""
+        return self.deadline.left()
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What the model server is told of it."""
+        return (("x-request-id", self.request_id),) if self.request_id else ()

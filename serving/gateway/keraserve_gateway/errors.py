@@ -1,0 +1,131 @@
+"""Everything that the gateway refuses or can't do, as one tree. No HTTP in here: see `statuses`.
+
+GatewayError
+├── BadRequest               the caller's input is wrong; the message says what
+│   └── BadPicture           … and which picture
+├── UnsupportedMedia         not a kind of body or picture that a model decodes
+├── NotFound                 no such model, version or label
+├── TooLarge                 over a limit: bytes, pictures, pixels
+├── SlowBody                 the request's body did not arrive within its deadline
+├── Busy                     too many requests in flight
+├── Draining                 the gateway is stopping
+├── Forbidden                not a call for the gateway's clients
+└── ModelServerError         what the model server did or did not answer
+    ├── ModelServerAway      not reachable, or the model is still loading
+    ├── DeadlineExceeded     no answer in time
+    ├── NotImplementedThere  it has no such call
+    ├── ModelServerFailed    it failed while working on the request
+    └── BadAnswer            its answer is none
+"""
+
+# ruff: noqa: N818 (the names say what happened; the root says that they are errors)
+
+from dataclasses import dataclass
+
+import grpc
+
+
+@dataclass(frozen=True)
+class PictureRef:
+    """Which picture of a request: its place, and its file name where it had one."""
+
+    index: int
+    filename: str | None = None
+
+    def __str__(self) -> str:
+        name = f" ({self.filename!r})" if self.filename is not None else ""
+        return f"picture {self.index}{name}"
+
+
+class GatewayError(Exception):
+    """The root; `detail` is a sentence for the caller.
+
+    Args:
+        detail: what is wrong; safe to show.
+        picture: the picture that it is about, if it is about one.
+        origin: the status with which the model server answered, if it did.
+        retry_after: seconds after which trying again makes sense, if it does.
+    """
+
+    retry_after: int | None = None
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        picture: PictureRef | None = None,
+        origin: grpc.StatusCode | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.picture = picture
+        self.origin = origin
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+
+class BadRequest(GatewayError):
+    """The caller's input is wrong."""
+
+
+class BadPicture(BadRequest):
+    """A picture that is empty, cut off before its size, or that the model can't decode."""
+
+
+class UnsupportedMedia(GatewayError):
+    """A body or a picture of a type that no model decodes."""
+
+
+class NotFound(GatewayError):
+    """No such model, version or label."""
+
+
+class TooLarge(GatewayError):
+    """More bytes, pictures or pixels than the settings allow."""
+
+
+class SlowBody(GatewayError):
+    """The request's body did not arrive within the request's deadline."""
+
+
+class Busy(GatewayError):
+    """As many requests as are allowed are in flight."""
+
+    retry_after = 1
+
+
+class Draining(GatewayError):
+    """The gateway is stopping: another one will answer."""
+
+    retry_after = 1
+
+
+class Forbidden(GatewayError):
+    """A call that the gateway does not pass on."""
+
+
+class ModelServerError(GatewayError):
+    """What the model server did or did not answer."""
+
+
+class ModelServerAway(ModelServerError):
+    """It can't be reached, or is not ready."""
+
+    retry_after = 2
+
+
+class DeadlineExceeded(ModelServerError):
+    """It did not answer in time."""
+
+
+class NotImplementedThere(ModelServerError):
+    """It does not have the call."""
+
+
+class ModelServerFailed(ModelServerError):
+    """It failed while working on the request."""
+
+
+class BadAnswer(ModelServerError):
+    """Its answer can't be read, or does not fit the request."""

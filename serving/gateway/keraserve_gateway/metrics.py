@@ -1,0 +1,45 @@
+"""Prometheus metrics, in a registry of the application's own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """What is counted. `model` and `version` are empty where they are unknown or do not exist."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "keraserve_gateway_requests",
+            "Requests to /v1, by model, version and HTTP status.",
+            ["model", "version", "code"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "keraserve_gateway_request_seconds",
+            "Seconds from the first byte of a request to /v1 to the last of its answer.",
+            ["model", "version"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "keraserve_gateway_requests_in_flight",
+            "Requests being worked on now, HTTP and gRPC.",
+            registry=self.registry,
+        )
+        self.images = Counter(
+            "keraserve_gateway_images",
+            "Pictures classified.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+
+    def observe(self, model: str, version: str, code: int, seconds: float) -> None:
+        """Count a finished request."""
+        self.requests.labels(model, version, str(code)).inc()
+        self.seconds.labels(model, version).observe(seconds)
+
+    def render(self) -> bytes:
+        """Write them in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,107 @@
+"""Around every request: its id, its place, its deadline, its log line, its metrics."""
+
+import asyncio
+import time
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keraserve_gateway import exchange as exchanges
+from keraserve_gateway import replies
+from keraserve_gateway.errors import Draining, GatewayError
+from keraserve_gateway.exchange import Exchange, Gateway
+
+log = structlog.get_logger()
+
+_LIMITED = "/v1/"
+_CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
+
+
+class _Sending:
+    """Passes on what the application sends, puts the common headers in, and remembers the status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            headers["X-Content-Type-Options"] = "nosniff"
+        await self._send(message)
+
+
+class Around:
+    """ASGI middleware; nothing that goes wrong inside gets past it but the end of the task itself."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
+        sending = _Sending(send, exchange.trip.request_id)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
+            try:
+                await self._guarded(scope, receive, sending)
+            finally:
+                self._finished(scope, exchange, sending.status or _CLIENT_GONE, started)
+
+    async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
+        try:
+            await self._admitted(scope, receive, sending)
+        except GatewayError as error:
+            await replies.failure(scope, error)(scope, receive, sending)
+        except ClientDisconnect:
+            log.info("client went away")
+        except asyncio.CancelledError:
+            if not self._gateway.admission.draining:
+                raise
+            # The server ends what outlasts the drain; its caller gets an answer, the log no stack trace.
+            log.warning("cut off at the end of draining")
+            if not sending.status:
+                error = Draining("the gateway stopped before it could answer")
+                await replies.failure(scope, error)(scope, receive, sending)
+        except Exception:
+            log.exception("unexpected error")
+            if not sending.status:
+                reply = replies.plain(scope, 500, "an unexpected error; the log has it under this request id")
+                await reply(scope, receive, sending)
+
+    async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
+        exchanges.shorten(scope, exchanges.of(scope))
+        if not scope["path"].startswith(_LIMITED):
+            await self._app(scope, receive, sending)
+            return
+        with self._gateway.admission.enter():
+            await self._app(scope, receive, sending)
+
+    def _finished(self, scope: Scope, exchange: Exchange, status: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        # A version is known only from an answer, so a model with one exists even if it isn't configured.
+        exists = bool(exchange.version) or exchange.model in self._gateway.configured
+        model = exchange.model if exists else ""
+        version = str(exchange.version or "")
+        if scope["path"].startswith(_LIMITED):
+            self._gateway.metrics.observe(model, version, status, seconds)
+            if exchange.images and status == 200:
+                self._gateway.metrics.images.labels(model, version).inc(exchange.images)
+        log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            model=model,
+            version=version,
+        )

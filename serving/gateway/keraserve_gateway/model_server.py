@@ -1,0 +1,174 @@
+"""The upstream: TensorFlow Serving's calls as the gateway needs them, and their gRPC form.
+
+`ModelServer` is what the rest of the gateway knows; another form (in process) only has to have the same
+methods.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from keraserve_gateway import errors
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+Metadata = Sequence[tuple[str, str]]
+Response = TypeVar("Response", bound=m.Message)
+
+MAX_MESSAGE_BYTES = 64 << 20
+
+
+class ModelServer(Protocol):
+    """A model server. Every call takes the seconds that it may last and raises `GatewayError`s."""
+
+    async def predict(
+        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.PredictResponse:
+        """Run a signature on named tensors."""
+        ...
+
+    async def classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.ClassificationResponse:
+        """Run a classifying signature on examples."""
+        ...
+
+    async def regress(
+        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.RegressionResponse:
+        """Run a regressing signature on examples."""
+        ...
+
+    async def metadata(
+        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelMetadataResponse:
+        """Give the signatures of a model."""
+        ...
+
+    async def status(
+        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelStatusResponse:
+        """Give the states of a model's versions."""
+        ...
+
+    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
+        """Make the call at an HTTP/2 path with serialized messages, for passing through."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+_CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Sets TCP_USER_TIMEOUT: a connection that was dropped silently fails in 10 s, not in minutes. No pings
+    # while idle, and none in a call shorter than this: servers count them as abuse by default.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # gRPC's own backoff grows to two minutes, long after a restarted model server is back.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+class GrpcModelServer:
+    """A `ModelServer` over one gRPC channel. To be made inside the event loop that uses it.
+
+    Args:
+        address: `host:port`, or another gRPC target. It need not answer yet: calls raise
+            `ModelServerAway` until it does.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+    async def predict(
+        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.PredictResponse:
+        """See `ModelServer`."""
+        return await self._ask(services.PREDICT, request, timeout, metadata)
+
+    async def classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.ClassificationResponse:
+        """See `ModelServer`."""
+        return await self._ask(services.CLASSIFY, request, timeout, metadata)
+
+    async def regress(
+        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.RegressionResponse:
+        """See `ModelServer`."""
+        return await self._ask(services.REGRESS, request, timeout, metadata)
+
+    async def metadata(
+        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelMetadataResponse:
+        """See `ModelServer`."""
+        return await self._ask(services.GET_MODEL_METADATA, request, timeout, metadata)
+
+    async def status(
+        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelStatusResponse:
+        """See `ModelServer`."""
+        return await self._ask(services.GET_MODEL_STATUS, request, timeout, metadata)
+
+    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
+        """See `ModelServer`."""
+        if timeout <= 0:
+            raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
+        # Without (de)serializers the call carries bytes.
+        invoke = cast(Any, self._channel).unary_unary(path)
+        try:
+            return cast(bytes, await invoke(request, timeout=timeout, metadata=tuple(metadata)))
+        except grpc.aio.AioRpcError as error:
+            raise translated(error.code(), error.details() or "") from error
+
+    async def close(self) -> None:
+        """See `ModelServer`."""
+        """See `ModelServer`."""
+        await self._channel.close(None)
+
+    async def _ask(
+        self, call: services.Call[Any, Response], request: m.Message, timeout: float, metadata: Metadata
+    ) -> Response:
+        answer = await self.call(call.path, request.SerializeToString(), timeout, metadata)
+        try:
+            return call.response.FromString(answer)
+        except DecodeError as error:
+            raise errors.BadAnswer(f"the model server's answer to {call.name} can't be read") from error
+
+
+_INPUT = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+_AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
+    """Make our error of the model server's status, which it keeps as its origin."""
+    if code in _INPUT:
+        return errors.BadRequest(detail, origin=code)
+    if code is grpc.StatusCode.NOT_FOUND:
+        return errors.NotFound(detail, origin=code)
+    if code in _AWAY:
+        # gRPC's own detail would show callers where the model server stands.
+        return errors.ModelServerAway("the model server is not available", origin=code)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceeded("the model server did not answer in time", origin=code)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # Both gRPC's own limit on a message and a full queue have this code; only one is worth a retry.
+        if "larger than max" in detail:
+            return errors.TooLarge(detail, origin=code)
+        return errors.Busy(detail or "the model server has too much to do", origin=code)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return errors.NotImplementedThere(detail or "the model server has no such call", origin=code)
+    return errors.ModelServerFailed(detail or f"the model server failed: {code.name}", origin=code)

@@ -1,0 +1,160 @@
+"""What the gateway's calls do. No HTTP in here: bytes and values in, bytes and values out."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keraserve_gateway import errors
+from keraserve_gateway.configured import ConfiguredModel, ConfiguredModels
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.model_server import ModelServer
+from keraserve_protocol import messages as m
+from keraserve_protocol import rest
+
+CLASSIFY = "classify"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The model that a request names: its newest version, a version, or the version behind a label."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    def spec(self, signature: str = "") -> m.ModelSpec:
+        """Write it as the protocol does."""
+        return m.model_spec(self.name, version=self.version, label=self.label, signature=signature)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished JSON body, and the version that gave it where the model server says which (else 0)."""
+
+    body: bytes
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """One version of a model: its state as TensorFlow Serving names it, and why it failed, if it did."""
+
+    version: int
+    state: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A configured model: its versions, newest first, and its labels."""
+
+    name: str
+    versions: tuple[VersionState, ...]
+    labels: dict[str, int]
+
+    @property
+    def available(self) -> bool:
+        """Whether a version answers."""
+        return any(version.state == "AVAILABLE" for version in self.versions)
+
+
+async def list_models(server: ModelServer, configured: ConfiguredModels, trip: Trip) -> list[ModelState]:
+    """List every configured model with its state; one that isn't loaded yet has no versions."""
+    return list(await asyncio.gather(*(_state(server, model, trip) for model in configured.read())))
+
+
+async def unready(server: ModelServer, configured: ConfiguredModels, trip: Trip) -> list[str]:
+    """Say what keeps the models from being served: one sentence each, none when all is well."""
+    try:
+        models = await list_models(server, configured, trip)
+    except errors.GatewayError as error:
+        return [error.detail]
+    if not models:
+        return ["no model is configured: set model_config_file or models"]
+    return [f"model {model.name!r} has no available version" for model in models if not model.available]
+
+
+async def status(server: ModelServer, target: Target, trip: Trip) -> Answer:
+    """Give a model's status as TensorFlow Serving's REST API does."""
+    request = m.GetModelStatusRequest(model_spec=target.spec())
+    return Answer(rest.status_answer(await server.status(request, trip.timeout, trip.metadata)))
+
+
+async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:
+    """Give a model's signatures as TensorFlow Serving's REST API does."""
+    response = await _metadata(server, target, trip)
+    try:
+        return Answer(rest.metadata_answer(response), response.model_spec.version.value)
+    except rest.JsonError as error:
+        raise errors.BadAnswer(str(error)) from error
+
+
+async def predict(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
+    """Run `:predict` on a JSON body; the model's metadata says of which dtypes its inputs are."""
+    try:
+        prediction = rest.parse_prediction(body)
+        inputs = await _inputs(server, target, prediction.signature, trip)
+        request = rest.predict_request(prediction, inputs, target.spec())
+        response = await server.predict(request, trip.timeout, trip.metadata)
+        return Answer(rest.predict_answer(response, prediction.layout), response.model_spec.version.value)
+    except rest.JsonError as error:
+        raise errors.BadRequest(str(error)) from error
+
+
+async def classify(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
+    """Run `:classify` on a JSON body of examples."""
+    try:
+        request = rest.classification_request(body, target.spec())
+    except rest.JsonError as error:
+        raise errors.BadRequest(str(error)) from error
+    response = await server.classify(request, trip.timeout, trip.metadata)
+    return Answer(rest.classification_answer(response), response.model_spec.version.value)
+
+
+async def regress(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
+    """Run `:regress` on a JSON body of examples."""
+    try:
+        request = rest.regression_request(body, target.spec())
+    except rest.JsonError as error:
+        raise errors.BadRequest(str(error)) from error
+    response = await server.regress(request, trip.timeout, trip.metadata)
+    return Answer(rest.regression_answer(response), response.model_spec.version.value)
+
+
+async def has_signature(server: ModelServer, target: Target, signature: str, trip: Trip) -> bool:
+    """Tell whether the model has a signature of that name."""
+    return signature in await _signatures(server, target, trip)
+
+
+async def _state(server: ModelServer, model: ConfiguredModel, trip: Trip) -> ModelState:
+    request = m.GetModelStatusRequest(model_spec=m.model_spec(model.name))
+    try:
+        response = await server.status(request, trip.timeout, trip.metadata)
+        found: Sequence[m.ModelVersionStatus] = response.model_version_status
+    except errors.NotFound:  # configured, and not loaded yet
+        found = ()
+    versions = [
+        VersionState(one.version, rest.state_name(one.state), one.status.error_message) for one in found
+    ]
+    versions.sort(key=lambda one: one.version, reverse=True)
+    return ModelState(model.name, tuple(versions), model.labels)
+
+
+async def _inputs(server: ModelServer, target: Target, signature: str, trip: Trip) -> dict[str, m.TensorInfo]:
+    signatures = await _signatures(server, target, trip)
+    if signature not in signatures:
+        known = ", ".join(sorted(signatures))
+        raise errors.BadRequest(f"the model has no signature {signature!r}; it has {known}")
+    return dict(signatures[signature].inputs)
+
+
+async def _signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:
+    try:
+        return dict(m.unpack_signatures(await _metadata(server, target, trip)).signature_def)
+    except ValueError as error:
+        raise errors.BadAnswer("the model server's metadata has no signatures") from error
+
+
+async def _metadata(server: ModelServer, target: Target, trip: Trip) -> m.GetModelMetadataResponse:
+    request = m.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=[m.SIGNATURE_DEF])
+    return await server.metadata(request, trip.timeout, trip.metadata)

@@ -1,0 +1,80 @@
+"""Errors as HTTP answers: TensorFlow Serving's form on its paths, RFC 9457 everywhere else."""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from keraserve_gateway.errors import GatewayError, SlowBody
+from keraserve_gateway.exchange import of
+from keraserve_gateway.statuses import STATUSES
+from keraserve_protocol import rest
+
+_VERSION = r"/v1/models/[^/:]+(/versions/[^/:]+|/labels/[^/:]+)?"
+_COMPATIBLE = {
+    "GET": re.compile(rf"{_VERSION}(/metadata)?"),
+    "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
+}
+
+
+def failure(scope: Scope, error: GatewayError) -> Response:
+    """Render an error of ours."""
+    status = STATUSES[type(error)]
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, SlowBody):
+        headers["Connection"] = "close"  # the rest of the body may never come
+    if is_compatible(scope):
+        return Response(rest.error_answer(error.detail), status.http, headers, "application/json")
+    picture = error.picture and {"index": error.picture.index, "filename": error.picture.filename}
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return problem(
+        scope,
+        status.http,
+        status.title,
+        error.detail,
+        kind=f"urn:keraserve:error:{kind}",
+        headers=headers,
+        picture=picture,
+    )
+
+
+def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Render what has no more to say than its status: an unknown path, a wrong method, a fault of ours."""
+    if status >= 500 and is_compatible(scope):
+        return Response(rest.error_answer(detail), status, headers, "application/json")
+    return problem(scope, status, HTTPStatus(status).phrase, detail, headers=headers)
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    kind: str = "about:blank",
+    headers: dict[str, str] | None = None,
+    picture: dict[str, Any] | None = None,
+) -> Response:
+    """Write `application/problem+json`."""
+    content: dict[str, Any] = {
+        "type": kind,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": of(scope).trip.request_id,
+    }
+    if picture:
+        content["picture"] = picture
+    body = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+    return Response(body, status, headers, "application/problem+json")
+
+
+def is_compatible(scope: Scope) -> bool:
+    """Tell whether the request is one of TensorFlow Serving's own calls."""
+    pattern = _COMPATIBLE.get(scope["method"])
+    return pattern is not None and pattern.fullmatch(scope["path"]) is not None

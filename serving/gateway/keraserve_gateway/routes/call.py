@@ -1,0 +1,100 @@
+"""What a route works with: one request and the gateway's parts."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
+
+from keraserve_gateway import body
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.exchange import Exchange, Gateway, of
+from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.predict import Answer, Target
+
+MAX_VERSION = (1 << 63) - 1
+
+
+class Call:
+    """One request; made by FastAPI for each."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.gateway: Gateway = request.app.state.gateway
+
+    @property
+    def exchange(self) -> Exchange:
+        """What the middleware will log and count."""
+        return of(self.request.scope)
+
+    @property
+    def trip(self) -> Trip:
+        """Deadline and request id."""
+        return self.exchange.trip
+
+    @property
+    def server(self) -> ModelServer:
+        """The upstream."""
+        return self.gateway.server
+
+    async def body(self) -> bytes:
+        """Read the body, bounded."""
+        return await body.read(self.request, self.gateway.settings.max_body_bytes, self.trip.deadline)
+
+    def answer(self, answer: Answer) -> Response:
+        """Send a finished JSON body."""
+        self.exchange.version = answer.version
+        return Response(answer.body, media_type="application/json")
+
+
+class _Segment(Convertor[str]):
+    """A path segment that ends at a colon, as the verbs of TensorFlow Serving's paths do."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+def register_segment() -> None:
+    """Teach Starlette the `:segment` of this package's paths."""
+    register_url_convertor("segment", _Segment())
+
+
+Model = Annotated[str, Path(description="name of the model", examples=["fashion-mnist"])]
+Version = Annotated[int, Path(description="version of the model", ge=0, le=MAX_VERSION, examples=[1])]
+Label = Annotated[str, Path(description="label of a version", examples=["stable"])]
+
+
+def newest(request: Request, model: Model) -> Target:
+    """The newest version."""
+    return _noted(request, Target(model))
+
+
+def by_version(request: Request, model: Model, version: Version) -> Target:
+    """The version of that number."""
+    return _noted(request, Target(model, version=version))
+
+
+def by_label(request: Request, model: Model, label: Label) -> Target:
+    """The version behind a label."""
+    return _noted(request, Target(model, label=label))
+
+
+def _noted(request: Request, target: Target) -> Target:
+    of(request.scope).model = target.name
+    return target
+
+
+ThisCall = Annotated[Call, Depends(Call)]
+
+MODEL = "/v1/models/{model:segment}"
+TARGETS = (
+    ("", "", newest),
+    ("/versions/{version:segment}", "_version", by_version),
+    ("/labels/{label:segment}", "_label", by_label),
+)
+"""The three ways to name a model: what is added to its path, to the operation's id, and how it is read."""

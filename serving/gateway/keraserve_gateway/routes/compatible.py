@@ -1,0 +1,92 @@
+"""TensorFlow Serving's REST API: status, metadata, predict, classify, regress."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from keraserve_gateway import predict, schemas
+from keraserve_gateway.predict import Target
+from keraserve_gateway.routes import descriptions
+from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
+
+TAG = "TensorFlow Serving"
+_ERRORS = descriptions.tensorflow_errors(400, 404, 408, 413, 429, 500, 502, 503, 504)
+
+
+def router() -> APIRouter:
+    """Make the routes, each for the newest version, a version and a label."""
+    routes = APIRouter(tags=[TAG])
+    for path, suffix, named in TARGETS:
+        _add_state(routes, MODEL + path, suffix, named)
+        _add_verbs(routes, MODEL + path, suffix, named)
+    return routes
+
+
+def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+    @routes.get(
+        path,
+        operation_id=f"status{suffix}",
+        summary="Status of a model's versions",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.json_answer(_STATUS)},
+    )
+    async def status(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await predict.status(call.server, target, call.trip))
+
+    @routes.get(
+        f"{path}/metadata",
+        operation_id=f"metadata{suffix}",
+        summary="Signatures of a model",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.json_answer(_METADATA)},
+    )
+    async def metadata(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await predict.metadata(call.server, target, call.trip))
+
+
+def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+    @routes.post(
+        f"{path}:predict",
+        operation_id=f"predict{suffix}",
+        summary="Run a signature on tensors",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.json_answer({"predictions": [[0.9, 0.1]]})},
+        openapi_extra=descriptions.json_body(schemas.PredictBody),
+    )
+    async def run(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await predict.predict(call.server, target, await call.body(), call.trip))
+
+    @routes.post(
+        f"{path}:classify",
+        operation_id=f"classify{suffix}",
+        summary="Classify examples",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.json_answer({"results": [[["boot", 0.9], ["bag", 0.1]]]})},
+        openapi_extra=descriptions.json_body(schemas.ExamplesBody),
+    )
+    async def classify(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await predict.classify(call.server, target, await call.body(), call.trip))
+
+    @routes.post(
+        f"{path}:regress",
+        operation_id=f"regress{suffix}",
+        summary="Regress examples",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.json_answer({"results": [3.5]})},
+        openapi_extra=descriptions.json_body(schemas.ExamplesBody),
+    )
+    async def regress(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await predict.regress(call.server, target, await call.body(), call.trip))
+
+
+_STATUS: dict[str, Any] = {
+    "model_version_status": [
+        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    ]
+}
+_METADATA: dict[str, Any] = {
+    "model_spec": {"name": "fashion-mnist", "signature_name": "", "version": "1"},
+    "metadata": {"signature_def": {"signature_def": {}}},
+}

@@ -1,0 +1,83 @@
+"""Pictures to classes, and the list of models."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from keraserve_gateway import multipart, pictures, predict, schemas
+from keraserve_gateway.errors import UnsupportedMedia
+from keraserve_gateway.pictures import Classification, Limits, Picture
+from keraserve_gateway.predict import Target
+from keraserve_gateway.routes import descriptions
+from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
+
+TopK = Annotated[int, Query(description="how many classes of each picture", ge=1, le=1000)]
+
+_RAW = {*descriptions.PICTURE_TYPES, "image/jpg", "image/x-ms-bmp", "image/x-bmp", ""}
+_FORM = "multipart/form-data"
+_ERRORS = descriptions.problems(400, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+
+
+def router() -> APIRouter:
+    """Make the routes."""
+    routes = APIRouter()
+
+    @routes.get(
+        "/v1/models",
+        tags=["Models"],
+        operation_id="models",
+        summary="Every model with its versions, states and labels",
+        responses=descriptions.problems(429, 503, 504),
+    )
+    async def models(call: ThisCall) -> schemas.ModelList:
+        states = await predict.list_models(call.server, call.gateway.configured, call.trip)
+        return schemas.ModelList.model_validate({"models": states}, from_attributes=True)
+
+    for path, suffix, named in TARGETS:
+        _add_classify(routes, MODEL + path, suffix, named)
+    return routes
+
+
+def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+    @routes.post(
+        f"{path}/images:classify",
+        tags=["Images"],
+        operation_id=f"classify_images{suffix}",
+        summary="Classify one picture, or several",
+        responses=_ERRORS,
+        openapi_extra=descriptions.picture_body(),
+    )
+    async def classify(
+        call: ThisCall, target: Annotated[Target, Depends(named)], top_k: TopK = 5
+    ) -> schemas.ImageClassification:
+        settings = call.gateway.settings
+        limits = Limits(settings.max_images, settings.max_pixels)
+        sent = await _pictures(call)
+        found = await pictures.classify(call.server, target, sent, top_k=top_k, limits=limits, trip=call.trip)
+        call.exchange.version, call.exchange.images = found.version, len(sent)
+        return _rendered(found)
+
+
+async def _pictures(call: ThisCall) -> list[Picture]:
+    content_type = call.request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _FORM:
+        return multipart.pictures(await call.body(), content_type, call.gateway.settings.max_images)
+    if kind in _RAW:
+        return [Picture(await call.body())]
+    known = ", ".join((*descriptions.PICTURE_TYPES, _FORM))
+    raise UnsupportedMedia(f"a body of type {kind[:100]!r}; send one of {known}")
+
+
+def _rendered(found: Classification) -> schemas.ImageClassification:
+    predictions = [
+        schemas.PictureEntry(
+            filename=one.filename,
+            classes=[
+                schemas.ClassEntry(label=label, probability=probability) for label, probability in one.classes
+            ],
+        )
+        for one in found.pictures
+    ]
+    return schemas.ImageClassification(model=found.model, version=found.version, predictions=predictions)

@@ -1,0 +1,47 @@
+"""The process itself: alive, ready, metrics. Never limited."""
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import PlainTextResponse, Response
+
+from keraserve_gateway import predict, schemas
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.routes.call import ThisCall
+
+PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks
+
+
+def router() -> APIRouter:
+    """Make the routes."""
+    routes = APIRouter(tags=["Process"])
+
+    @routes.get("/livez", operation_id="livez", summary="Whether the process runs")
+    async def livez() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    for path in ("/readyz", "/healthz"):
+        _add_ready(routes, path)
+
+    @routes.get(
+        "/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse
+    )
+    async def metrics(call: ThisCall) -> Response:
+        call.gateway.metrics.in_flight.set(call.gateway.admission.in_flight)
+        return Response(call.gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return routes
+
+
+def _add_ready(routes: APIRouter, path: str) -> None:
+    @routes.get(
+        path,
+        operation_id=path.strip("/"),
+        summary="Whether every configured model is served",
+        responses={503: {"model": schemas.Readiness, "description": "Not ready, and why"}},
+    )
+    async def readyz(call: ThisCall, response: Response) -> schemas.Readiness:
+        trip = Trip(call.trip.deadline.at_most(PROBE_SECONDS), call.trip.request_id)
+        reasons = ["the gateway is stopping"] if call.gateway.admission.draining else []
+        reasons += await predict.unready(call.server, call.gateway.configured, trip)
+        response.status_code = 503 if reasons else 200
+        return schemas.Readiness(ready=not reasons, reasons=reasons)

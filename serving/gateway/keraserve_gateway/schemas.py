@@ -1,0 +1,108 @@
+"""The JSON that the gateway itself speaks; TensorFlow Serving's is in `keraserve_protocol.rest`."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class VersionEntry(BaseModel):
+    """A version of a model."""
+
+    version: int
+    state: str = Field(description="START, LOADING, AVAILABLE, UNLOADING or END", examples=["AVAILABLE"])
+    error: str = Field(description="why it failed; empty if it did not")
+
+
+class ModelEntry(BaseModel):
+    """A configured model: its versions, newest first, and its labels with the versions they mean."""
+
+    name: str = Field(examples=["fashion-mnist"])
+    versions: list[VersionEntry]
+    labels: dict[str, int] = Field(examples=[{"stable": 1}])
+
+
+class ModelList(BaseModel):
+    """Every configured model."""
+
+    models: list[ModelEntry]
+
+
+class ClassEntry(BaseModel):
+    """A class, and how probable it is: 0 to 1."""
+
+    label: str = Field(examples=["Ankle boot"])
+    probability: float = Field(examples=[0.97])
+
+
+class PictureEntry(BaseModel):
+    """What one picture shows, best class first."""
+
+    filename: str | None = Field(description="null for a picture that was the body itself")
+    classes: list[ClassEntry]
+
+
+class ImageClassification(BaseModel):
+    """The classes of every picture, in the order of the request."""
+
+    model: str = Field(examples=["fashion-mnist"])
+    version: int = Field(examples=[1])
+    predictions: list[PictureEntry]
+
+
+class ProblemPicture(BaseModel):
+    """Which picture of the request a problem is about."""
+
+    index: int
+    filename: str | None
+
+
+class Problem(BaseModel):
+    """A problem, as RFC 9457 writes it."""
+
+    type: str = Field(examples=["urn:keraserve:error:bad-picture"])
+    title: str = Field(examples=["Bad picture"])
+    status: int = Field(examples=[400])
+    detail: str = Field(examples=["picture 1 ('b.png'): the png ends before its size"])
+    request_id: str = Field(examples=["5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f"])
+    picture: ProblemPicture | None = None
+
+
+class TensorFlowError(BaseModel):
+    """An error of a TensorFlow Serving compatible call."""
+
+    error: str
+
+
+class Readiness(BaseModel):
+    """Whether the gateway can answer, and what is missing if not."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class PredictBody(BaseModel):
+    """The body of `:predict`: `instances` (rows) or `inputs` (columns), one of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"signature_name": "image_bytes", "instances": [{"b64": "iVBORw0…"}]}]
+        }
+    )
+
+    signature_name: str = "serving_default"
+    instances: list[Any] | None = None
+    inputs: Any = None
+
+
+class ExamplesBody(BaseModel):
+    """The body of `:classify` and `:regress`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"signature_name": "classify", "examples": [{"image/encoded": {"b64": "iVBORw0…"}}]}]
+        }
+    )
+
+    signature_name: str = ""
+    examples: list[dict[str, Any]]
+    context: dict[str, Any] | None = None

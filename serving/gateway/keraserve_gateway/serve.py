@@ -1,0 +1,136 @@
+"""The running process: both ports, signals, draining."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Generator
+
+import grpc.aio
+import structlog
+import uvicorn
+
+from keraserve_gateway import passthrough
+from keraserve_gateway.app import create_app, gateway_of
+from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.model_server import GrpcModelServer
+from keraserve_gateway.settings import Settings
+
+log = structlog.get_logger()
+
+
+class CannotListen(Exception):  # noqa: N818 (a sentence for the operator)
+    """A port that can't be listened on; the message is a sentence that says what to do."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to `serve`: uvicorn would stop listening at once and exit by the signal."""
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        CannotListen: a port is in use, or the address is not this machine's.
+    """
+    if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
+        _listen(settings.host, settings.grpc_port, "grpc_port").close()
+    listening = _listen(settings.host, settings.port, "port")
+    model_server = GrpcModelServer(settings.model_server)
+    app = create_app(settings, model_server)
+    gateway = gateway_of(app)
+    try:
+        front = await _start_grpc(settings, gateway)
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,  # after the drain, which has waited long enough
+        )
+        server = _Server(config)
+        stop = _on_signal()
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        _announce(settings, listening)
+        await asyncio.wait({serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await _stop(settings, gateway, server, front)
+        await serving
+    finally:
+        await model_server.close()
+
+
+async def _stop(
+    settings: Settings, gateway: Gateway, server: _Server, front: "grpc.aio.Server | None"
+) -> None:
+    log.info("draining", in_flight=gateway.admission.in_flight)
+    drained = await gateway.admission.drain(settings.drain_seconds)
+    if not drained:
+        log.warning("drain_seconds are over", in_flight=gateway.admission.in_flight)
+    if front is not None:
+        await front.stop(grace=0.5 if drained else 0)
+    server.should_exit = True
+    log.info("stopped")
+
+
+async def _start_grpc(settings: Settings, gateway: Gateway) -> "grpc.aio.Server | None":
+    if not settings.grpc_port:
+        return None
+    address = _joined(settings.host, settings.grpc_port)
+    try:
+        front = passthrough.make_server(address, gateway.server, gateway.admission, settings.deadline_seconds)
+    except RuntimeError as error:
+        raise CannotListen(f"can't listen on {address}: {error}") from error
+    await front.start()
+    return front
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        flag = f"--{setting.replace('_', '-')}"
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(
+                f"port {port} on {host} is in use by another program; choose another with {flag}"
+            ) from error
+        raise CannotListen(f"can't listen on {_joined(host, port)}: {error.strerror or error}") from error
+
+
+def _on_signal() -> asyncio.Event:
+    """Set the event at the first SIGTERM or SIGINT; the second ends the process at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def first() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first)
+    return stop
+
+
+def _announce(settings: Settings, listening: socket.socket) -> None:
+    if not settings.on_loopback:
+        log.warning(
+            "LISTENING BEYOND THIS MACHINE WITHOUT KEYS: whoever reaches this address can use every model",
+            host=settings.host,
+        )
+    log.info(
+        "listening",
+        http=_joined(settings.host, listening.getsockname()[1]),
+        grpc=_joined(settings.host, settings.grpc_port) if settings.grpc_port else "off",
+        model_server=settings.model_server,
+    )
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,89 @@
+"""Every setting, its default and what it means; `--help` is generated from here."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ENV_PREFIX = "KERASERVE_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """The gateway's settings: from flags, then the environment, then the file, then the defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    config: Annotated[
+        Path | None, Field(description="a TOML file with any of these settings; flags and environment win")
+    ] = None
+    model_server: Annotated[
+        str, Field(min_length=1, description="host:port of the model server's gRPC port")
+    ] = "127.0.0.1:8510"
+    model_config_file: Annotated[
+        Path | None,
+        Field(description="the model server's models.config: names and labels; read again when it changes"),
+    ] = None
+    models: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="names of the models, separated by commas, where there is no models.config"),
+    ] = ()
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="HTTP port; 0 takes any free one")] = 8000
+    grpc_port: Annotated[Port, Field(description="gRPC port; 0 is off")] = 8500
+    max_body_bytes: Annotated[Count, Field(description="most bytes in a request's body")] = 16 << 20
+    max_images: Annotated[Count, Field(description="most pictures in a request")] = 32
+    max_pixels: Annotated[Count, Field(description="most pixels in a picture, by its header")] = 50_000_000
+    max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
+    deadline_seconds: Annotated[Seconds, Field(description="longest that a request may take in all")] = 30.0
+    drain_seconds: Annotated[
+        Seconds, Field(description="how long requests in flight may go on after SIGTERM")
+    ] = 20.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="least serious log line written")
+    ] = "info"
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(name for name in (part.strip() for part in value.split(",")) if name)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the file, if one is named by flag or environment, below both."""
+        del dotenv_settings, file_secret_settings
+        named = init_settings().get("config") or env_settings().get("config")
+        if named is None:
+            return init_settings, env_settings
+        if not Path(named).is_file():
+            raise FileNotFoundError(f"there is no settings file {named}")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(named))
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

@@ -1,0 +1,137 @@
+"""The gateway's tests stand on the real embedded server; faults come from a gRPC server made for them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx2
+import pytest
+
+from keraserve_gateway.app import create_app
+from keraserve_gateway.model_server import GrpcModelServer
+from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages, services
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("KERASERVE_")}
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(ENVIRONMENT):
+        monkeypatch.delenv(name)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def embedded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real `keraserve-embedded` that serves `colours`."""
+    address = f"127.0.0.1:{_free_port()}"
+    log = tmp_path_factory.mktemp("embedded") / "log"
+    command = [str(Path(sys.executable).with_name("keraserve-embedded")), f"--port={address.split(':')[1]}"]
+    command.append(f"--model_config_file={models / 'models.config'}")
+    quiet = {**ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=quiet)
+    try:
+        _wait_until_served(address, process, log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_served(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    request = messages.GetModelStatusRequest(model_spec=messages.model_spec("colours"))
+    until = time.monotonic() + 90
+    with grpc.insecure_channel(address) as channel:
+        while time.monotonic() < until and process.poll() is None:
+            try:
+                answer = services.Stub(channel).get_model_status(request, timeout=2, wait_for_ready=True)
+            except grpc.RpcError:
+                time.sleep(0.1)
+                continue
+            if any(one.state == one.AVAILABLE for one in answer.model_version_status):
+                return
+            time.sleep(0.1)
+    pytest.fail(f"the embedded server did not come up:\n{log.read_text()[-2000:]}")
+
+
+Make = Callable[..., Awaitable[httpx2.AsyncClient]]
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """Make a gateway in this process and a client for it: `await make(address, setting=…)`."""
+    async with AsyncExitStack() as stack:
+
+        async def make_one(address: str, **given: Any) -> httpx2.AsyncClient:
+            server = GrpcModelServer(address)
+            stack.push_async_callback(server.close)
+            app = create_app(Settings(model_server=address, **{"models": "colours", **given}), server)
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=True)
+            client = httpx2.AsyncClient(transport=transport, base_url="http://gateway")
+            client.app = app  # type: ignore[attr-defined]
+            return await stack.enter_async_context(client)
+
+        yield make_one
+
+
+@pytest.fixture
+async def gateway(make: Make, embedded: str, models: Path) -> httpx2.AsyncClient:
+    """A client of a gateway in front of the embedded server, with its models.config."""
+    return await make(embedded, models=(), model_config_file=models / "models.config")
+
+
+Serve = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def serve_faults() -> AsyncIterator[Serve]:
+    """Start a gRPC server that answers as told: `await serve_faults({services.CLASSIFY: function})`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(implementations: dict[services.Call[Any, Any], Any], raw: Any = ()) -> str:
+            server = grpc.aio.server()
+            server.add_generic_rpc_handlers((*services.handlers(implementations), *raw))
+            port = server.add_insecure_port("127.0.0.1:0")
+            await server.start()
+            stack.push_async_callback(server.stop, 0)
+            return f"127.0.0.1:{port}"
+
+        yield start
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], Path]]]:
+    """Start the real command; gives the process and its log."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*flags: str) -> tuple[subprocess.Popen[str], Path]:
+        log = tmp_path / f"gateway-{len(started)}.log"
+        command = [str(Path(sys.executable).with_name("keraserve-gateway")), *flags]
+        with log.open("w") as out:
+            started.append(subprocess.Popen(command, stdout=out, stderr=out, env=ENVIRONMENT, text=True))
+        return started[-1], log
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)

@@ -1,0 +1,210 @@
+"""The command: settings, ports, logs, draining; real processes and sockets."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from keraserve_gateway import cli
+from keraserve_gateway.serve import CannotListen, serve
+from keraserve_gateway.settings import ENV_PREFIX, Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+
+async def http_address(process: subprocess.Popen[str], log: Path) -> str:
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if '"listening"' in line:
+                return json.loads(line)["http"]
+        await asyncio.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+async def ended(process: subprocess.Popen[str], log: Path) -> list[dict[str, Any]]:
+    """Wait for the end, which has to be a good one; give the log lines, each of which has to be JSON."""
+    assert await asyncio.to_thread(process.wait, 15) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+async def test_drains(start_gateway, serve_faults) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
+        if request.model_spec.name == "slow":
+            arrived.set()
+            await go.wait()
+        return m.GetModelStatusResponse()
+
+    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+    flags = ("--port=0", "--grpc-port=0", f"--model-server={address}", "--models=colours")
+    process, log = start_gateway(*flags)
+    async with httpx2.AsyncClient(base_url=f"http://{await http_address(process, log)}") as client:
+        in_flight = asyncio.create_task(client.get("/v1/models/slow"))
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        while not (await client.get("/readyz")).text.count("the gateway is stopping"):
+            await asyncio.sleep(0.02)
+        refused = await client.get("/v1/models/other")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"]
+        go.set()
+        assert (await in_flight).status_code == 200
+    lines = await ended(process, log)
+    assert [one["event"] for one in lines][-1] == "stopped"
+    (slow,) = [one for one in lines if one.get("path") == "/v1/models/slow"]
+    assert slow["status"] == 200
+    assert slow["request_id"]
+
+
+async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, serve_faults) -> None:
+    arrived = asyncio.Event()
+
+    async def hangs(request: Any, context: Any) -> Any:
+        arrived.set()
+        await asyncio.sleep(60)
+
+    address = await serve_faults({services.GET_MODEL_STATUS: hangs})
+    process, log = start_gateway(
+        "--port=0", "--grpc-port=0", f"--model-server={address}", "--drain-seconds=0.2"
+    )
+    async with httpx2.AsyncClient(base_url=f"http://{await http_address(process, log)}") as client:
+        in_flight = asyncio.create_task(client.get("/v1/models/slow"))
+        await arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        answer = await in_flight
+    assert answer.status_code == 503
+    assert "stopped" in answer.json()["error"]
+    await ended(process, log)
+
+
+async def test_sockets(start_gateway, free_port) -> None:
+    """Bodies that are declared too long, or stop coming, over a real connection; open to the world."""
+    port = free_port()
+    process, log = start_gateway(
+        "--host=0.0.0.0",
+        "--port=0",
+        f"--grpc-port={port}",
+        "--model-server=127.0.0.1:1",
+        "--deadline-seconds=0.5",
+    )
+    _, _, http = (await http_address(process, log)).partition(":")
+
+    async def talk(headers: str, body: bytes = b"") -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(http))
+        head = "POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        writer.write(f"{head}{headers}\r\n".encode() + body)
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+        writer.close()
+        return answer
+
+    assert b" 413 " in await talk("Content-Length: 99999999999\r\n")
+    assert b" 413 " in await talk("Content-Length: 99999999999\r\nExpect: 100-continue\r\n")
+    assert b" 408 " in await talk("Content-Length: 100\r\n", b"x")
+    assert b" 408 " in await talk("Transfer-Encoding: chunked\r\n", b"1\r\nx\r\n")
+    with socket.create_connection(("127.0.0.1", port), 5):
+        pass
+    process.send_signal(signal.SIGINT)
+    warnings = [one["event"] for one in await ended(process, log) if one["level"] == "warning"]
+    assert len(warnings) == 1
+    assert "WITHOUT KEYS" in warnings[0]
+
+
+@pytest.mark.parametrize("setting", ["port", "grpc_port"])
+async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(**{"port": 0, "grpc_port": 0, setting: port})
+        with pytest.raises(CannotListen) as refused:
+            await serve(settings)
+    flag = setting.replace("_", "-")
+    assert str(refused.value) == (
+        f"port {port} on 127.0.0.1 is in use by another program; choose another with --{flag}"
+    )
+
+
+async def test_an_address_of_another_machine() -> None:
+    with pytest.raises(CannotListen, match=r"can't listen on 192\.0\.2\.1:"):
+        await serve(Settings(host="192.0.2.1", port=0, grpc_port=0))
+
+
+def test_the_command_ends_with_the_sentence() -> None:
+    command = [sys.executable, "-m", "keraserve_gateway.cli", "--host=192.0.2.1", "--port=0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("keraserve-gateway: can't listen on ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--help"])
+    assert left.value.code == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in text
+        assert f"[{ENV_PREFIX}{name.upper()}; default: " in text
+        assert field.description in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--port=x"], "port: "),
+        (["--port=70000"], "port: "),
+        (["--deadline_seconds=0"], "deadline_seconds: "),
+        (["--log-level=loud"], "log_level: "),
+        (["--config=/does/not/exist"], "/does/not/exist"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(capsys, flags: list[str], says: str) -> None:
+    assert cli.main(flags) == 2
+    written = capsys.readouterr().err
+    assert says in written
+    assert written.count("\n") == 1
+
+
+def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text('port = 1\nmax_images = 2\nmax_pixels = 3\nmodels = ["a", "b"]\n')
+    monkeypatch.setenv("KERASERVE_CONFIG", str(path))
+    monkeypatch.setenv("KERASERVE_MAX_IMAGES", "20")
+    monkeypatch.setenv("KERASERVE_MAX_PIXELS", "30")
+    settings = Settings(max_pixels="300")
+    assert (settings.port, settings.max_images, settings.max_pixels) == (1, 20, 300)
+    assert settings.models == ("a", "b")
+    monkeypatch.setenv("KERASERVE_MODELS", " c, d,")
+    assert Settings().models == ("c", "d")
+    path.write_text("prot = 1\n")
+    with pytest.raises(ValueError, match="prot"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("example.org", False)],
+)
+def test_what_is_loopback(host: str, *, loopback: bool) -> None:
+    assert Settings(host=host).on_loopback is loopback
+
+
+def test_nothing_heavy_is_imported() -> None:
+    program = (
+        "import sys, keraserve_gateway.app, keraserve_gateway.serve\n"
+        "print([name for name in ('tensorflow', 'keras', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,116 @@
+"""TensorFlow Serving's REST API, against a real model server."""
+
+import base64
+import json
+
+import httpx2
+import pytest
+
+
+def b64(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
+
+
+async def test_status_is_tensorflow_servings(gateway: httpx2.AsyncClient) -> None:
+    answer = await gateway.get("/v1/models/colours")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    version = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    assert answer.json() == {"model_version_status": [version]}
+
+
+@pytest.mark.parametrize("path", ["", "/versions/1", "/labels/stable"])
+async def test_every_way_to_name_a_model(gateway: httpx2.AsyncClient, red: bytes, path: str) -> None:
+    model = f"/v1/models/colours{path}"
+    assert (await gateway.get(model)).json()["model_version_status"][0]["version"] == "1"
+    assert (await gateway.get(f"{model}/metadata")).json()["model_spec"]["name"] == "colours"
+    body = {"signature_name": "image_bytes", "instances": [b64(red)]}
+    assert (await gateway.post(f"{model}:predict", json=body)).json()["predictions"][0]["label"] == "red"
+    body = {"signature_name": "classify", "examples": [{"image/encoded": b64(red)}]}
+    assert (await gateway.post(f"{model}:classify", json=body)).json()["results"][0][0] == ["red", 1.0]
+    answer = await gateway.post(
+        f"{model}/images:classify", content=red, headers={"content-type": "image/png"}
+    )
+    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+
+
+async def test_metadata(gateway: httpx2.AsyncClient) -> None:
+    answer = (await gateway.get("/v1/models/colours/metadata")).json()
+    assert answer["model_spec"] == {"name": "colours", "signature_name": "", "version": "1"}
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    assert {"serving_default", "image_bytes", "classify"} <= set(signatures)
+    images = signatures["serving_default"]["inputs"]["images"]
+    assert images["dtype"] == "DT_UINT8"
+    assert [dim["size"] for dim in images["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "3"]
+    assert images["tensor_shape"]["unknown_rank"] is False
+
+
+async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> None:
+    pixels = [[[200, 0, 0]] * 2] * 2
+    rows = await gateway.post("/v1/models/colours:predict", json={"instances": [pixels, pixels]})
+    columns = await gateway.post("/v1/models/colours:predict", json={"inputs": {"images": [pixels]}})
+    assert [row["label"] for row in rows.json()["predictions"]] == ["red", "red"]
+    assert columns.json()["outputs"]["label"] == ["red"]
+    assert len(columns.json()["outputs"]["probabilities"][0]) == 3
+
+
+async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) -> None:
+    body = {"signature_name": "classify", "context": {"image/encoded": b64(green)}, "examples": [{}, {}]}
+    answer = await gateway.post("/v1/models/colours:classify", json=body)
+    best = [max(one, key=lambda pair: pair[1])[0] for one in answer.json()["results"]]
+    assert best == ["green", "green"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("nope:predict", {"instances": [1]}, 404, "nope"),
+        ("nope:classify", {"examples": [{"a": 1}]}, 404, "nope"),
+        ("nope:regress", {"examples": [{"a": 1}]}, 404, "nope"),
+        ("colours/versions/7:predict", {"instances": [1]}, 404, "7"),
+        ("colours/labels/none:predict", {"instances": [1]}, (400, 404), "none"),
+        ("colours/versions/x:predict", {"instances": [1]}, 400, "version"),
+        ("colours:predict", {"instances": []}, 400, "at least one"),
+        ("colours:predict", {"instances": [1], "inputs": [1]}, 400, "not both"),
+        ("colours:predict", {}, 400, "'instances' or 'inputs'"),
+        ("colours:predict", {"signature_name": "none", "instances": [1]}, 400, "serving_default"),
+        ("colours:predict", {"instances": [[1], [1, 2]]}, 400, "differ in length"),
+        ("colours:predict", {"instances": [[[["x"]]]]}, 400, "a string where uint8"),
+        ("colours:predict", {"instances": [[[[300]]]]}, 400, "range"),
+        ("colours:predict", {"signature_name": "image_bytes", "instances": [{"b64": "?"}]}, 400, "base64"),
+        ("colours:classify", {"examples": []}, 400, "at least one"),
+        ("colours:classify", {"signature_name": "classify", "examples": [{"a": [1, "b"]}]}, 400, "one kind"),
+        ("colours:regress", {"examples": [{"a": 1}]}, 400, ""),
+    ],
+)
+async def test_errors_are_tensorflow_servings(
+    gateway: httpx2.AsyncClient, path: str, body: object, status: int | tuple[int, ...], says: str
+) -> None:
+    answer = await gateway.post(f"/v1/models/{path}", json=body)
+    assert answer.status_code in (status if isinstance(status, tuple) else (status,)), answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"error"}
+    assert says in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff\xfe\xfa", b"[" * 100_000, b'{"instances":' + b"[" * 300]
+)
+async def test_no_json(gateway: httpx2.AsyncClient, body: bytes) -> None:
+    answer = await gateway.post("/v1/models/colours:predict", content=body)
+    assert answer.status_code == 400
+    assert "JSON" in answer.json()["error"]
+
+
+async def test_undecodable_picture_is_an_error_of_its_caller(gateway: httpx2.AsyncClient) -> None:
+    body = {"signature_name": "image_bytes", "instances": [b64(b"no picture")]}
+    answer = await gateway.post("/v1/models/colours:predict", content=json.dumps(body))
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"error"}
+
+
+async def test_status_of_unknown_models(gateway: httpx2.AsyncClient) -> None:
+    for path in ("nope", "nope/metadata", "colours/versions/9", "colours/versions/9/metadata"):
+        answer = await gateway.get(f"/v1/models/{path}")
+        assert answer.status_code == 404, path
+        assert set(answer.json()) == {"error"}

@@ -1,0 +1,64 @@
+"""The tree of errors and its one table."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from keraserve_gateway import errors, model_server, replies, statuses
+
+
+def _tree(root: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)
+
+
+@pytest.mark.parametrize("kind", list(_tree(errors.GatewayError)))
+def test_every_error_has_its_statuses_and_its_place_in_the_tree(kind: type[errors.GatewayError]) -> None:
+    status = statuses.STATUSES[kind]
+    assert 400 <= status.http < 600
+    assert status.http != 422
+    assert status.grpc is not grpc.StatusCode.OK
+    assert errors.__doc__ is not None
+    assert f" {kind.__name__} " in errors.__doc__.replace("\n", " ")
+
+
+def test_the_table_has_nothing_else() -> None:
+    assert set(statuses.STATUSES) == set(_tree(errors.GatewayError))
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_status_of_the_model_server_is_translated(code: grpc.StatusCode) -> None:
+    error = model_server.translated(code, "what it said")
+    assert statuses.grpc_status(error) is code
+    assert "127.0.0.1" not in error.detail
+
+
+def test_what_passes_is_answered_as_tensorflow_serving_answers_it() -> None:
+    from keraserve_protocol.rest import HTTP_STATUS
+
+    same = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
+    same |= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN", "DATA_LOSS"}
+    for name in same:
+        code = grpc.StatusCode[name]
+        assert statuses.http_status(model_server.translated(code, "x")) == HTTP_STATUS[code], name
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "compatible"),
+    [
+        ("GET", "/v1/models", False),
+        ("GET", "/v1/models/a", True),
+        ("GET", "/v1/models/a/versions/x/metadata", True),
+        ("GET", "/v1/models/a/labels/b", True),
+        ("DELETE", "/v1/models/a", False),
+        ("POST", "/v1/models/a:predict", True),
+        ("POST", "/v1/models/a/labels/b:regress", True),
+        ("POST", "/v1/models/a/images:classify", False),
+        ("POST", "/v1/models/a:explain", False),
+        ("GET", "/", False),
+    ],
+)
+def test_which_calls_are_tensorflow_servings(method: str, path: str, *, compatible: bool) -> None:
+    assert replies.is_compatible({"method": method, "path": path}) is compatible

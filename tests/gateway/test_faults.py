@@ -1,0 +1,229 @@
+"""A model server that hangs, is away, or talks nonsense: things the real one can't be brought to do."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+import structlog
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+IMAGES = "/v1/models/colours/images:classify"
+PREDICT = "/v1/models/colours:predict"
+
+
+def refuses(code: grpc.StatusCode, detail: str = "what it said") -> Any:
+    async def answer(request: Any, context: Any) -> Any:
+        await context.abort(code, detail)
+
+    return answer
+
+
+async def hangs(request: Any, context: Any) -> Any:
+    await asyncio.sleep(60)
+
+
+def metadata(request: m.GetModelMetadataRequest, context: Any) -> m.GetModelMetadataResponse:
+    signatures = m.SignatureDefMap()
+    signatures.signature_def["classify"].method_name = "tensorflow/serving/classify"
+    signatures.signature_def["serving_default"].inputs["x"].dtype = m.DataType.DT_FLOAT
+    return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
+
+
+def _checked(answer: httpx2.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["x-request-id"]
+    assert "127.0.0.1" not in answer.text
+    assert "Traceback" not in answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "retry"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, 503, True),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, 429, True),
+        (grpc.StatusCode.INTERNAL, 500, False),
+        (grpc.StatusCode.UNKNOWN, 500, False),
+        (grpc.StatusCode.UNIMPLEMENTED, 501, False),
+        (grpc.StatusCode.FAILED_PRECONDITION, 400, False),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 504, False),
+        (grpc.StatusCode.UNAUTHENTICATED, 500, False),
+    ],
+)
+async def test_statuses(make, serve_faults, red: bytes, code: grpc.StatusCode, status: int, *, retry: bool):
+    calls = (services.CLASSIFY, services.PREDICT, services.REGRESS, services.GET_MODEL_STATUS)
+    address = await serve_faults(
+        dict.fromkeys(calls, refuses(code)) | {services.GET_MODEL_METADATA: metadata}
+    )
+    gateway = await make(address)
+    answers = [
+        await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
+        await gateway.post(PREDICT, json={"instances": [1.5]}),
+        await gateway.post("/v1/models/colours:regress", json={"examples": [{"x": 1}]}),
+        await gateway.get("/v1/models/colours"),
+        await gateway.get("/v1/models"),
+    ]
+    for answer in answers:
+        _checked(answer, status)
+        assert ("retry-after" in answer.headers) is retry
+
+
+async def test_a_model_server_that_is_away(make, free_port, red: bytes) -> None:
+    gateway = await make(f"127.0.0.1:{free_port()}")
+    for answer in (
+        await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
+        await gateway.post(PREDICT, json={"instances": [1]}),
+        await gateway.get("/v1/models"),
+    ):
+        _checked(answer, 503)
+        assert int(answer.headers["retry-after"]) > 0
+    ready = await gateway.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json() == {"ready": False, "reasons": ["the model server is not available"]}
+    assert (await gateway.get("/livez")).status_code == 200
+
+
+async def test_a_model_server_that_hangs_costs_the_deadline_and_no_more(make, serve_faults, red: bytes):
+    address = await serve_faults(
+        {services.CLASSIFY: hangs, services.GET_MODEL_STATUS: hangs, services.GET_MODEL_METADATA: hangs}
+    )
+    gateway = await make(address, deadline_seconds=0.3)
+    loop = asyncio.get_running_loop()
+    for path in (IMAGES, PREDICT):
+        started = loop.time()
+        answer = await gateway.post(path, content=red, headers={"content-type": "image/png"})
+        assert loop.time() - started < 10
+        if path == IMAGES:
+            _checked(answer, 504)
+    _checked(await gateway.post(PREDICT, json={"instances": [1]}), 504)
+    assert (await gateway.get("/readyz")).status_code == 503
+
+
+async def test_the_caller_may_ask_for_less_time(make, serve_faults, red: bytes) -> None:
+    seen: list[float] = []
+
+    async def answer(request: Any, context: Any) -> Any:
+        seen.append(context.time_remaining())
+        await asyncio.sleep(60)
+
+    gateway = await make(await serve_faults({services.CLASSIFY: answer}), deadline_seconds=20)
+    headers = {"content-type": "image/png", "x-request-timeout": "1.5"}
+    _checked(await gateway.post(IMAGES, content=red, headers=headers), 504)
+    assert 0 < seen[0] < 1.6
+    for wrong in ("0", "-1", "x", "1e9", "nan", "0.0"):
+        headers["x-request-timeout"] = wrong
+        answered = await gateway.post(IMAGES, content=red, headers=headers)
+        assert "X-Request-Timeout" in _checked(answered, 400)
+
+
+async def test_a_body_that_never_ends_is_cut_off(make, embedded: str) -> None:
+    gateway = await make(embedded, deadline_seconds=0.3)
+
+    async def slow() -> Any:
+        yield b"\x89PNG"
+        await asyncio.sleep(60)
+
+    answer = await gateway.post(IMAGES, content=slow(), headers={"content-type": "image/png"})
+    _checked(answer, 408)
+    assert answer.headers["connection"] == "close"
+
+
+async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
+    class Garbage(grpc.GenericRpcHandler):
+        def service(self, _: grpc.HandlerCallDetails) -> Any:
+            return grpc.unary_unary_rpc_method_handler(lambda *_: b"\xff\xff\xffgarbage")
+
+    gateway = await make(await serve_faults({}, raw=[Garbage()]))
+    _checked(await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}), 502)
+    _checked(await gateway.get("/v1/models/colours"), 502)
+
+    def too_few(request: Any, context: Any) -> m.ClassificationResponse:
+        return m.ClassificationResponse()
+
+    def no_metadata(request: Any, context: Any) -> m.GetModelMetadataResponse:
+        return m.GetModelMetadataResponse()
+
+    faults = {services.CLASSIFY: too_few, services.GET_MODEL_METADATA: no_metadata}
+    gateway = await make(await serve_faults(faults))
+    _checked(await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}), 502)
+    _checked(await gateway.get("/v1/models/colours/metadata"), 502)
+    _checked(await gateway.post(PREDICT, json={"instances": [1]}), 502)
+
+
+async def test_a_neighbour_in_the_batch_spoils_nothing(make, serve_faults, red: bytes, green: bytes) -> None:
+    """The first call is refused for somebody else's picture; alone, each of ours is fine."""
+    asked: list[int] = []
+
+    async def answer(request: m.ClassificationRequest, context: Any) -> Any:
+        asked.append(len(request.input.example_list.examples))
+        if len(asked) == 1:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's picture")
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=3))
+        response.result.classifications.add().classes.add(label=str(len(asked)), score=1)
+        return response
+
+    faults = {services.CLASSIFY: answer, services.GET_MODEL_METADATA: metadata}
+    gateway = await make(await serve_faults(faults))
+    found = (await gateway.post(IMAGES, files=[("f", red), ("f", green)])).json()
+    assert [one["classes"][0]["label"] for one in found["predictions"]] == ["2", "3"]
+    assert found["version"] == 3
+
+
+async def test_a_model_without_the_signature_is_not_the_pictures_fault(make, serve_faults, red: bytes):
+    def without(request: Any, context: Any) -> m.GetModelMetadataResponse:
+        return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(m.SignatureDefMap())})
+
+    refused = refuses(grpc.StatusCode.INVALID_ARGUMENT)
+    faults = {services.CLASSIFY: refused, services.GET_MODEL_METADATA: without}
+    gateway = await make(await serve_faults(faults))
+    answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    assert "has no signature 'classify'" in _checked(answer, 400)
+
+
+async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypatch) -> None:
+    gateway = await make(embedded)
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("keraserve_gateway.predict.status", broken)
+    monkeypatch.setattr("keraserve_gateway.predict.list_models", broken)
+    for path in ("/v1/models/colours", "/v1/models"):
+        with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+            answer = await gateway.get(path, headers={"x-request-id": "mine"})
+        assert "secret" not in _checked(answer, 500)
+        assert answer.headers["x-request-id"] == "mine"
+        assert [(one["event"], one["request_id"]) for one in logged] == [
+            ("unexpected error", "mine"),
+            ("request", "mine"),
+        ]
+        assert logged[0]["exc_info"]
+
+
+async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: Any, context: Any) -> Any:
+        arrived.set()
+        await go.wait()
+        return m.GetModelStatusResponse()
+
+    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1)
+    first = asyncio.create_task(gateway.get("/v1/models/colours"))
+    await arrived.wait()
+    answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    _checked(answer, 429)
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    answer = await gateway.post(PREDICT, json={})
+    assert set(answer.json()) == {"error"}
+    for path in ("/livez", "/metrics", "/"):
+        assert (await gateway.get(path)).status_code == 200
+    assert "keraserve_gateway_requests_in_flight 1.0" in (await gateway.get("/metrics")).text
+    go.set()
+    assert (await first).status_code == 200
+    assert "keraserve_gateway_requests_in_flight 0.0" in (await gateway.get("/metrics")).text

@@ -1,0 +1,157 @@
+"""Pictures in, classes out, against a real model server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from keraserve_gateway.settings import Settings
+
+PATH = "/v1/models/colours/images:classify"
+PNG = {"content-type": "image/png"}
+
+
+async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    answer = await gateway.post(PATH, content=red, headers=PNG)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["model"], found["version"]) == ("colours", 1)
+    (prediction,) = found["predictions"]
+    assert prediction["filename"] is None
+    labels = [one["label"] for one in prediction["classes"]]
+    probabilities = [one["probability"] for one in prediction["classes"]]
+    assert labels[0] == "red"
+    assert set(labels) == {"red", "green", "blue"}
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", "IMAGE/PNG; x=y", ""])
+async def test_the_header_decides_the_type(gateway: httpx2.AsyncClient, red: bytes, kind: str) -> None:
+    answer = await gateway.post(PATH, content=red, headers={"content-type": kind})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_several_pictures_in_order(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
+    pictures = [red, green, green, red]
+    files = [("files", (f"{n}.png", data, "image/png")) for n, data in enumerate(pictures)]
+    answer = await gateway.post(PATH, params={"top_k": 1}, files=files)
+    assert answer.status_code == 200, answer.text
+    found = [(one["filename"], [c["label"] for c in one["classes"]]) for one in answer.json()["predictions"]]
+    assert found == [("0.png", ["red"]), ("1.png", ["green"]), ("2.png", ["green"]), ("3.png", ["red"])]
+
+
+async def test_a_file_name_is_given_back_as_it_was(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    answer = await gateway.post(PATH, files=[("x", ("Füße <b>\u200b.png", red, "image/png"))])
+    assert answer.json()["predictions"][0]["filename"] == "Füße <b>\u200b.png"
+
+
+async def test_chunked_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for place in range(0, len(red), 7):
+            yield red[place : place + 7]
+
+    answer = await gateway.post(PATH, content=pieces(), headers=PNG)
+    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+
+
+async def test_many_at_once(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
+    sent = [red, green] * 10
+    answers = await asyncio.gather(*(gateway.post(PATH, content=one, headers=PNG) for one in sent))
+    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers]
+    assert labels == ["red", "green"] * 10
+
+
+@pytest.mark.parametrize("top_k", ["0", "x", "-1", "100000"])
+async def test_top_k_is_checked(gateway: httpx2.AsyncClient, red: bytes, top_k: str) -> None:
+    answer = await gateway.post(PATH, params={"top_k": top_k}, content=red, headers=PNG)
+    assert answer.status_code == 400
+    assert "top_k" in answer.json()["detail"]
+
+
+def is_problem(answer: httpx2.Response, status: int) -> dict[str, object]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("bad", "status"),
+    [(b"", 400), (b"hello there", 415), (b"\x89PNG\r\n\x1a\n", 400), (b"RIFF0000WEBPVP8 ", 415)],
+)
+async def test_a_bad_picture_is_named(
+    gateway: httpx2.AsyncClient, red: bytes, bad: bytes, status: int
+) -> None:
+    files = [("f", ("good.png", red, "image/png")), ("f", ("bad.png", bad, "image/png"))]
+    problem = is_problem(await gateway.post(PATH, files=files), status)
+    assert "picture 1 ('bad.png')" in str(problem["detail"])
+    assert problem["picture"] == {"index": 1, "filename": "bad.png"}
+
+
+async def test_a_picture_that_the_model_cant_decode_is_named(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    broken = red[:45] + b"\0\0\0" + red[48:]
+    files = [("f", (name, data, "image/png")) for name, data in (("a", red), ("b", broken), ("c", red))]
+    problem = is_problem(await gateway.post(PATH, files=files), 400)
+    assert problem["picture"] == {"index": 1, "filename": "b"}
+    problem = is_problem(await gateway.post(PATH, content=broken, headers=PNG), 400)
+    assert problem["picture"] == {"index": 0, "filename": None}
+
+
+async def test_limits(make, embedded: str, red: bytes) -> None:
+    gateway = await make(embedded, max_images=2, max_pixels=119, max_body_bytes=2000)
+    problem = is_problem(await gateway.post(PATH, content=red, headers=PNG), 413)
+    assert "12x10 = 120 pixels" in str(problem["detail"])
+    problem = is_problem(await gateway.post(PATH, files=[("f", red)] * 3), 413)
+    assert "more than 2 pictures" in str(problem["detail"])
+    is_problem(await gateway.post(PATH, content=b"x" * 2001, headers=PNG), 413)
+
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"x" * 1000
+
+    # Content-Length says too much, or it goes on without an end: either way it is not read further.
+    is_problem(await gateway.post(PATH, content=endless(), headers=PNG), 413)
+    assert read <= 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("text/plain", b"x", 415),
+        ("application/json", b"{}", 415),
+        ("image/webp", b"x", 415),
+        ("multipart/form-data", b"x", 400),
+        ("multipart/form-data; boundary=x", b"--x\r\n", 400),
+        ("multipart/form-data; boundary=x", b"--x--\r\n", 400),
+        ("multipart/form-data; boundary=x", b"garbage", 400),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=f\r\n\r\nab", 400),
+    ],
+)
+async def test_bad_bodies(gateway: httpx2.AsyncClient, kind: str, body: bytes, status: int) -> None:
+    is_problem(await gateway.post(PATH, content=body, headers={"content-type": kind}), status)
+
+
+async def test_unknown_models_are_not_found(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    for path in ("nope", "colours/versions/9", "colours/labels/none"):
+        answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
+        is_problem(answer, 404)
+    answer = await gateway.post("/v1/models/colours/versions/x/images:classify", content=red, headers=PNG)
+    is_problem(answer, 400)
+
+
+def test_the_defaults_are_safe() -> None:
+    settings = Settings()
+    # A body fits into a gRPC message, and the bodies in flight into memory.
+    assert settings.max_body_bytes < 64 << 20
+    assert settings.max_in_flight * settings.max_body_bytes <= 1 << 30
+    assert settings.host == "127.0.0.1"

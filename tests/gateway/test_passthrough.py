@@ -1,0 +1,135 @@
+"""gRPC through the gateway: bytes, deadline, status and request id, both ways."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from keraserve_gateway import passthrough
+from keraserve_gateway.admission import Admission
+from keraserve_gateway.model_server import GrpcModelServer
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+Front = Callable[..., Awaitable[tuple[services.AsyncStub, Admission]]]
+
+
+@pytest.fixture
+async def front(free_port) -> AsyncIterator[Front]:
+    closing: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(address: str, limit: int = 8, seconds: float = 5) -> tuple[services.AsyncStub, Admission]:
+        server, admission, port = GrpcModelServer(address), Admission(limit), free_port()
+        listening = passthrough.make_server(f"127.0.0.1:{port}", server, admission, seconds)
+        await listening.start()
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        closing.extend((channel.close, lambda: listening.stop(0), server.close))
+        return services.AsyncStub(channel), admission
+
+    yield start
+    for close in closing:
+        await close()
+
+
+def example(data: bytes) -> bytes:
+    feature = m.Feature(bytes_list=m.BytesList(value=[data]))
+    return m.Example(features=m.Features(feature={"image/encoded": feature})).SerializeToString()
+
+
+async def test_the_real_model_server_through_the_gateway(front: Front, embedded: str, red: bytes) -> None:
+    stub, _ = await front(embedded)
+    examples = m.Input(example_list=m.ExampleList(examples=[example(red)]))
+    request = m.ClassificationRequest(
+        model_spec=m.model_spec("colours", signature="classify"), input=examples
+    )
+    answer = await stub.classify(request, timeout=5)
+    best = max(answer.result.classifications[0].classes, key=lambda one: one.score)
+    assert best.label == "red"
+    status = await stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("colours")))
+    assert status.model_version_status[0].version == 1
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("nope")))
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "nope" in (refused.value.details() or "")
+
+
+async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults) -> None:
+    seen: dict[str, Any] = {}
+
+    async def answer(request: Any, context: Any) -> m.GetModelStatusResponse:
+        seen.update(dict(context.invocation_metadata()), left=context.time_remaining())
+        return m.GetModelStatusResponse()
+
+    stub, _ = await front(await serve_faults({services.GET_MODEL_STATUS: answer}))
+    call = stub.get_model_status(m.GetModelStatusRequest(), timeout=3, metadata=(("x-request-id", "mine"),))
+    await call
+    assert dict(await call.initial_metadata())["x-request-id"] == "mine"
+    assert seen["x-request-id"] == "mine"
+    assert 0 < seen["left"] < 3.1
+    call = stub.get_model_status(m.GetModelStatusRequest(), metadata=(("x-request-id", "no good"),))
+    await call
+    assert len(dict(await call.initial_metadata())["x-request-id"]) == 32
+    assert 3.1 < seen["left"] < 5.1  # the gateway's own, where the caller has none
+
+
+async def test_what_is_not_passed_on(front: Front, serve_faults) -> None:
+    stub, _ = await front(await serve_faults({}))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.reload_config(m.ReloadConfigRequest())
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.predict(m.PredictRequest())
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, free_port) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
+        arrived.set()
+        await go.wait()
+        return m.GetModelStatusResponse()
+
+    stub, admission = await front(await serve_faults({services.GET_MODEL_STATUS: waits}), limit=1)
+    first = asyncio.ensure_future(stub.get_model_status(m.GetModelStatusRequest()))
+    await arrived.wait()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.get_model_status(m.GetModelStatusRequest())
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    draining = asyncio.create_task(admission.drain(5))
+    await asyncio.sleep(0.05)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.get_model_status(m.GetModelStatusRequest())
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert not draining.done()
+    go.set()
+    await first
+    assert await draining
+
+
+async def test_a_hanging_or_absent_model_server(front: Front, serve_faults, free_port) -> None:
+    async def hangs(request: Any, context: Any) -> Any:
+        await asyncio.sleep(60)
+
+    stub, admission = await front(await serve_faults({services.GET_MODEL_STATUS: hangs}), seconds=0.3)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.get_model_status(m.GetModelStatusRequest())
+    assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert admission.in_flight == 0
+    stub, _ = await front(f"127.0.0.1:{free_port()}")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.get_model_status(m.GetModelStatusRequest())
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_large_messages(front: Front, serve_faults) -> None:
+    def echo(request: m.PredictRequest, context: Any) -> m.PredictResponse:
+        return m.PredictResponse(outputs=dict(request.inputs))
+
+    stub, _ = await front(await serve_faults({services.PREDICT: echo}))
+    # Over gRPC's default limit of 4 MiB on what a server takes; the echo's own limit is that default.
+    request = m.PredictRequest(inputs={"x": m.TensorProto(tensor_content=b"x" * (3 << 20))})
+    assert len((await stub.predict(request)).outputs["x"].tensor_content) == 3 << 20

@@ -1,0 +1,131 @@
+"""Alive, ready, metrics, request ids, and paths that do not exist."""
+
+import httpx2
+import pytest
+
+from keraserve_gateway.app import gateway_of
+from keraserve_protocol import messages, model_config
+
+
+async def test_ready_when_every_model_is_served(gateway: httpx2.AsyncClient) -> None:
+    for path in ("/readyz", "/healthz"):
+        answer = await gateway.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+    assert (await gateway.get("/livez")).text == "ok\n"
+
+
+async def test_not_ready_and_why(make, embedded: str, tmp_path) -> None:
+    gateway = await make(embedded, models="colours,absent")
+    answer = await gateway.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["model 'absent' has no available version"]
+    gateway = await make(embedded, models="")
+    assert "no model is configured" in (await gateway.get("/readyz")).json()["reasons"][0]
+    gateway = await make(embedded, models="", model_config_file=tmp_path / "later")
+    assert "can't be read" in (await gateway.get("/readyz")).json()["reasons"][0]
+    assert (await gateway.get("/v1/models")).status_code == 503
+
+
+async def test_not_ready_while_draining(gateway: httpx2.AsyncClient) -> None:
+    assert await gateway_of(gateway.app).admission.drain(0.1)
+    answer = await gateway.get("/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["the gateway is stopping"])
+    answer = await gateway.get("/v1/models/colours")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert (await gateway.get("/livez")).status_code == 200
+
+
+async def test_list_of_models(make, embedded: str, models) -> None:
+    gateway = await make(embedded, models="", model_config_file=models / "models.config")
+    version = {"version": 1, "state": "AVAILABLE", "error": ""}
+    assert (await gateway.get("/v1/models")).json() == {
+        "models": [{"name": "colours", "versions": [version], "labels": {"stable": 1}}]
+    }
+
+
+async def test_models_config_is_read_again_when_it_changes(make, embedded: str, tmp_path) -> None:
+    path = tmp_path / "models.config"
+
+    def write(*names: str) -> None:
+        config = messages.ModelServerConfig()
+        for name in names:
+            config.model_config_list.config.add(name=name, base_path="/x")
+        (tmp_path / "new").write_text(model_config.render(config))
+        (tmp_path / "new").replace(path)
+
+    async def names() -> list[str]:
+        return [one["name"] for one in (await gateway.get("/v1/models")).json()["models"]]
+
+    write("colours")
+    gateway = await make(embedded, models="", model_config_file=path)
+    assert await names() == ["colours"]
+    write("colours", "more")
+    assert await names() == ["colours", "more"]
+    path.write_text("this is { no config")
+    assert await names() == ["colours", "more"]
+    path.unlink()
+    assert await names() == ["colours", "more"]
+    write("colours")
+    assert await names() == ["colours"]
+
+
+async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    for n in range(5):
+        await gateway.post(f"/v1/models/made-up-{n}/images:classify", content=red)
+        await gateway.get(f"/v1/models/made-up-{n}/versions/{n}")
+        await gateway.post(f"/v1/models/colours/versions/{900 + n}:predict", json={"instances": [1]})
+        await gateway.get(f"/v1/nothing-{n}")
+        await gateway.get(f"/nothing-{n}")
+    await gateway.post("/v1/models/colours/images:classify", files=[("f", red)] * 3)
+    answer = await gateway.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    text = answer.text
+    assert 'keraserve_gateway_requests_total{code="404",model="",version=""} 15.0' in text
+    assert 'keraserve_gateway_requests_total{code="404",model="colours",version=""} 5.0' in text
+    assert 'keraserve_gateway_requests_total{code="200",model="colours",version="1"} 1.0' in text
+    assert 'keraserve_gateway_images_total{model="colours",version="1"} 3.0' in text
+    assert 'keraserve_gateway_request_seconds_bucket{le="+Inf",model="colours",version="1"} 1.0' in text
+    assert "made-up" not in text
+    assert "90" not in {line.split('version="')[1][:2] for line in text.splitlines() if 'version="' in line}
+
+
+async def test_registries_are_apart(make, embedded: str) -> None:
+    one, other = await make(embedded), await make(embedded)
+    await one.get("/v1/models")
+    assert "requests_total{" in (await one.get("/metrics")).text
+    assert "requests_total{" not in (await other.get("/metrics")).text
+
+
+@pytest.mark.parametrize("given", ["abc", "a" * 128, "1-2.3:4_5"])
+async def test_request_ids_are_taken(gateway: httpx2.AsyncClient, given: str) -> None:
+    answer = await gateway.get("/livez", headers={"x-request-id": given})
+    assert answer.headers["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 129, "a b", "<script>", 'x"y'])
+async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> None:
+    answer = await gateway.get("/livez", headers={"x-request-id": given})
+    assert len(answer.headers["x-request-id"]) == 32
+    assert answer.headers["x-request-id"] != (await gateway.get("/livez")).headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/v1/models/", 404),
+        ("POST", "/v1/models/colours:explain", 404),
+        ("GET", "/v1/models/colours:predict", 405),
+        ("DELETE", "/v1/models/colours", 405),
+        ("PUT", "/v1/models/colours/images:classify", 405),
+        ("GET", "/web/../settings.py", 404),
+    ],
+)
+async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path: str, status: int) -> None:
+    answer = await gateway.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert ("allow" in answer.headers) is (status == 405)
