@@ -1,0 +1,82 @@
+"""Python client of Keraserve: classify pictures, and call models with tensors, over HTTP or gRPC.
+
+    from keraserve_client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        for prediction in client.classify("fashion-mnist", ["boot.png", "shirt.png"]):
+            print(prediction.filename, prediction.best.label, f"{prediction.best.probability:.0%}")
+
+| class | speaks | to |
+|---|---|---|
+| `Client`, `AsyncClient` | HTTP | the gateway |
+| `GrpcClient`, `AsyncGrpcClient` | gRPC | the gateway, TensorFlow Serving, or the embedded server |
+
+All four have the same calls and the same results. Errors are `KeraserveError`s.
+"""
+
+from keraserve_client._client import AsyncClient, Client
+from keraserve_client._errors import (
+    BadRequest,
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidAnswer,
+    InvalidInput,
+    KeraserveError,
+    NotAuthorized,
+    NotFound,
+    NotSupported,
+    StatusError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedImage,
+)
+from keraserve_client._grpc import AsyncGrpcClient, GrpcClient
+from keraserve_client._images import Image, Images
+from keraserve_client._tensors import Inputs
+from keraserve_client._types import (
+    Arrays,
+    Class,
+    Metadata,
+    Model,
+    ModelStatus,
+    Prediction,
+    Signature,
+    State,
+    TensorSpec,
+    VersionStatus,
+)
+
+__all__ = [
+    "Arrays",
+    "AsyncClient",
+    "AsyncGrpcClient",
+    "BadRequest",
+    "Class",
+    "Client",
+    "ConnectionFailed",
+    "DeadlineExceeded",
+    "GrpcClient",
+    "Image",
+    "Images",
+    "Inputs",
+    "InvalidAnswer",
+    "InvalidInput",
+    "KeraserveError",
+    "Metadata",
+    "Model",
+    "ModelStatus",
+    "NotAuthorized",
+    "NotFound",
+    "NotSupported",
+    "Prediction",
+    "Signature",
+    "State",
+    "StatusError",
+    "TensorSpec",
+    "TooLarge",
+    "TooManyRequests",
+    "Unavailable",
+    "UnsupportedImage",
+    "VersionStatus",
+]

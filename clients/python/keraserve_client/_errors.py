@@ -1,0 +1,138 @@
+"""Everything that a call can fail with, as one tree.
+
+KeraserveError
+├── ConnectionFailed     no server answered (also a ConnectionError)
+├── DeadlineExceeded     no answer in time (also a TimeoutError); status 504 when a server said so
+├── InvalidAnswer        an answer that is not the contract's: another server, or a broken one
+├── InvalidInput         a picture, tensor or option that can't be sent (also a ValueError)
+├── NotSupported         the call does not exist on this transport
+└── StatusError          the server refused or failed; any status without a class of its own
+    ├── BadRequest       400
+    ├── NotAuthorized    401, 403
+    ├── NotFound         404: no such model, version or label
+    ├── TooLarge         413: too many bytes, pictures or pixels
+    ├── UnsupportedImage 415: not an image type that the model decodes
+    ├── TooManyRequests  429: too fast, or the queue is full
+    └── Unavailable      502, 503: the model server is away or still loading
+
+Over gRPC the status is the HTTP status that the code stands for, so that a handler of errors reads the
+same for all clients.
+"""
+
+# ruff: noqa: N818 (the names say what happened; the root says that they are errors)
+
+RETRIABLE = frozenset({429, 502, 503, 504})
+
+
+class KeraserveError(Exception):
+    """The root.
+
+    Attributes:
+        detail: what happened, one sentence.
+        status_code: the HTTP status, or None when no server's answer is behind it.
+        request_id: the server's name for the request, to be found in its log; None if it gave none.
+        retry_after: seconds that the server asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status_code = status_code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    @property
+    def retriable(self) -> bool:
+        """Whether the same call may succeed a little later."""
+        return self.status_code in RETRIABLE
+
+    def __str__(self) -> str:
+        facts = [str(self.status_code)] if self.status_code is not None else []
+        facts += [f"request {self.request_id}"] if self.request_id else []
+        return f"{self.detail} ({', '.join(facts)})" if facts else self.detail
+
+
+class ConnectionFailed(KeraserveError, ConnectionError):
+    """No server answered: refused, unknown host, or the connection broke."""
+
+    @property
+    def retriable(self) -> bool:
+        """Always: classifying twice does no harm."""
+        return True
+
+
+class DeadlineExceeded(KeraserveError, TimeoutError):
+    """No answer in time: ours (`status_code` None) or the server's own limit (504)."""
+
+
+class InvalidAnswer(KeraserveError):
+    """An answer that is not the contract's."""
+
+
+class InvalidInput(KeraserveError, ValueError):
+    """A picture, tensor or option that can't be sent."""
+
+
+class NotSupported(KeraserveError):
+    """The call does not exist on this transport; the message says what does."""
+
+
+class StatusError(KeraserveError):
+    """The server refused or failed."""
+
+
+class BadRequest(StatusError):
+    """400: the input is wrong; the message says what, and which picture."""
+
+
+class NotAuthorized(StatusError):
+    """401 or 403: no key, a wrong one, or one that may not use the model."""
+
+
+class NotFound(StatusError):
+    """404: no such model, version or label."""
+
+
+class TooLarge(StatusError):
+    """413: too many bytes, pictures or pixels."""
+
+
+class UnsupportedImage(StatusError):
+    """415: not an image type that the model decodes."""
+
+
+class TooManyRequests(StatusError):
+    """429: too fast, or the queue is full."""
+
+
+class Unavailable(StatusError):
+    """502 or 503: the model server is away, or the model is still loading."""
+
+
+BY_STATUS: dict[int, type[KeraserveError]] = {
+    400: BadRequest,
+    401: NotAuthorized,
+    403: NotAuthorized,
+    404: NotFound,
+    413: TooLarge,
+    415: UnsupportedImage,
+    429: TooManyRequests,
+    502: Unavailable,
+    503: Unavailable,
+    504: DeadlineExceeded,
+}
+
+
+def of_status(
+    status_code: int, detail: str, *, request_id: str | None = None, retry_after: float | None = None
+) -> KeraserveError:
+    """Make the error that a status means."""
+    kind = BY_STATUS.get(status_code, StatusError)
+    return kind(detail, status_code=status_code, request_id=request_id, retry_after=retry_after)

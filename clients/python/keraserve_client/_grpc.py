@@ -1,0 +1,122 @@
+"""The clients over gRPC: how to ask one question with grpcio, sync and async."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, cast
+
+import grpc
+import grpc.aio
+
+from keraserve_client._errors import KeraserveError
+from keraserve_client._verbs import AsyncVerbs, Verbs
+from keraserve_client._wire_grpc import GrpcPlans, Rpc, error_of
+from keraserve_protocol.messages import Message
+
+DEFAULT_TARGET = "127.0.0.1:8500"
+_OPTIONS: list[tuple[str, Any]] = [
+    # The server decides what is too large, as TensorFlow Serving's own clients let it.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # Retries are ours; a channel that waits a second before it connects again would spoil them.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+
+
+class GrpcClient(Verbs[Rpc, Message]):
+    """Talks TensorFlow Serving's gRPC API to a gateway, to TensorFlow Serving or to the embedded server.
+
+        with GrpcClient("127.0.0.1:8500") as client:
+            [prediction] = client.classify("fashion-mnist", "boot.png")
+
+    May be shared between threads.
+
+    Args:
+        target: `host:port`, or any other name that gRPC resolves (`dns:///…`, `unix:…`).
+        timeout: seconds that a call may take in all, retries and waiting included.
+        retries: how often a call is repeated after connection errors and the codes UNAVAILABLE,
+            RESOURCE_EXHAUSTED and (the server's own) DEADLINE_EXCEEDED.
+        credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends in the clear.
+
+    Raises:
+        InvalidInput: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: float = 30.0,
+        retries: int = 3,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        super().__init__(GrpcPlans(), timeout, retries)
+        self._target = target
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options=_OPTIONS)
+
+    def close(self) -> None:
+        """Close the connections; the client can't be used afterwards."""
+        self._channel.close()
+
+    def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
+        try:
+            return question.call.on(self._channel)(question.request, timeout=seconds)
+        except grpc.RpcError as error:
+            return _failure(error, self._target)
+
+
+class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
+    """Talks TensorFlow Serving's gRPC API in asyncio; the settings are those of `GrpcClient`.
+
+    async with AsyncGrpcClient("127.0.0.1:8500") as client:
+        [prediction] = await client.classify("fashion-mnist", "boot.png")
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: float = 30.0,
+        retries: int = 3,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        super().__init__(GrpcPlans(), timeout, retries)
+        self._target = target
+        self._credentials = credentials
+        self._opened: grpc.aio.Channel | None = None
+
+    async def close(self) -> None:
+        """Close the connections; the client can't be used afterwards."""
+        if self._opened is not None:
+            await self._opened.close(None)
+
+    def _channel(self) -> grpc.aio.Channel:
+        # Not before the first call: grpc.aio ties a channel to the event loop that it finds.
+        if self._opened is None:
+            if self._credentials is None:
+                self._opened = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+            else:
+                self._opened = grpc.aio.secure_channel(self._target, self._credentials, options=_OPTIONS)
+        return self._opened
+
+    async def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
+        try:
+            return await question.call.on_async(self._channel())(question.request, timeout=seconds)
+        except grpc.RpcError as error:
+            return _failure(error, self._target)
+
+
+class _Failed(Protocol):
+    """What both of grpcio's exceptions have, and its types only say of one."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+def _failure(error: grpc.RpcError, target: str) -> KeraserveError:
+    failed = cast(_Failed, error)
+    return error_of(failed.code(), failed.details() or "", failed.trailing_metadata() or (), target)

@@ -1,0 +1,109 @@
+"""Pictures in whatever form they come, as the encoded bytes that travel.
+
+Files and bytes are sent as they are, undecoded; arrays become PNG, without loss.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_client._errors import InvalidInput
+
+
+@runtime_checkable
+class PilImage(Protocol):
+    """As much of `PIL.Image.Image` as is needed, so that PIL is not."""
+
+    mode: str
+
+    def convert(self, mode: str) -> "PilImage": ...
+    def save(self, fp: BytesIO, format: str) -> None: ...  # noqa: A002
+
+
+Image = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PilImage
+"""A path, an encoded picture's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image."""
+Images = Image | Sequence[Image]
+
+_PNG_COLOUR = {1: 0, 3: 2, 4: 6}  # channels: PNG's colour type
+_PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+_MAGIC = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture, and the file's name if it was one."""
+
+    data: bytes
+    filename: str | None = None
+
+    @property
+    def media_type(self) -> str:
+        """The type that the first bytes say."""
+        for start, media_type in _MAGIC.items():
+            if self.data.startswith(start):
+                return media_type
+        return "application/octet-stream"
+
+
+def load(images: Images) -> list[Picture]:
+    """Read and encode.
+
+    Raises:
+        InvalidInput: neither a picture nor a list of pictures; the message says which.
+        OSError: a file that can't be read.
+    """
+    if isinstance(images, list | tuple):
+        return [_load(image, f"picture {index}: ") for index, image in enumerate(images)]
+    return [_load(images, "")]
+
+
+def _load(image: object, where: str) -> Picture:
+    if isinstance(image, str | os.PathLike):
+        path = Path(cast("str | os.PathLike[str]", image))
+        return Picture(path.read_bytes(), path.name)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return Picture(bytes(cast("bytes | bytearray | memoryview", image)))
+    if isinstance(image, np.ndarray):
+        return Picture(_png(cast(npt.NDArray[Any], image), where))
+    if isinstance(image, PilImage):
+        return Picture(_save(image))
+    raise InvalidInput(f"{where}a {type(image).__name__} is no path, bytes, array or PIL image")
+
+
+def _png(array: npt.NDArray[Any], where: str) -> bytes:
+    """Encode by the PNG specification (W3C, third edition): filter 0 before each row, one IDAT."""
+    if array.dtype != np.uint8:
+        raise InvalidInput(f"{where}the array holds {array.dtype}; pictures are uint8, 0 to 255")
+    pixels = array[..., np.newaxis] if array.ndim == 2 else array
+    if pixels.ndim != 3 or pixels.shape[2] not in _PNG_COLOUR or 0 in pixels.shape:
+        several = "; give several pictures as a list" if array.ndim == 4 else ""
+        raise InvalidInput(f"{where}an array of shape {list(array.shape)} is no picture{several}")
+    height, width, channels = pixels.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, _PNG_COLOUR[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _save(image: PilImage) -> bytes:
+    buffer = BytesIO()
+    (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,123 @@
+"""The calls as plans, whichever the transport: what they share, and what each has to say."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic
+
+from keraserve_client._errors import InvalidInput, KeraserveError
+from keraserve_client._images import Picture
+from keraserve_client._steps import Answer, Plan, Question
+from keraserve_client._tensors import Array, Inputs, fit
+from keraserve_client._types import (
+    Arrays,
+    Metadata,
+    Model,
+    ModelStatus,
+    Prediction,
+    Signature,
+    TensorSpec,
+)
+from keraserve_protocol import messages as m
+from keraserve_protocol import tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model: its newest version, or the one given by number or by label.
+
+    Raises:
+        InvalidInput: no name, a version and a label, or a version below 0.
+    """
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise InvalidInput("the model's name is empty")
+        if self.version is not None and self.label is not None:
+            raise InvalidInput("give a version or a label, not both")
+        if self.version is not None and self.version < 0:
+            raise InvalidInput(f"{self.version} is no version")
+
+
+class Plans(ABC, Generic[Question, Answer]):
+    """One plan for each call; a transport fills in the questions and reads the answers."""
+
+    def __init__(self) -> None:
+        self._known: dict[Target, Metadata] = {}
+
+    @abstractmethod
+    def classify(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[Question, Answer, list[Prediction]]:
+        """Classify at least one picture."""
+
+    @abstractmethod
+    def models(self) -> Plan[Question, Answer, list[Model]]:
+        """List the models."""
+
+    @abstractmethod
+    def status(self, target: Target) -> Plan[Question, Answer, ModelStatus]:
+        """Ask for the states of the versions."""
+
+    @abstractmethod
+    def metadata(self, target: Target) -> Plan[Question, Answer, Metadata]:
+        """Ask for the signatures."""
+
+    @abstractmethod
+    def ready(self) -> Plan[Question, Answer, bool]:
+        """Ask whether the server would answer."""
+
+    @abstractmethod
+    def _predict(
+        self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
+    ) -> Plan[Question, Answer, Arrays]: ...
+
+    def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Question, Answer, Arrays]:
+        """Call the signature `name`, with inputs of the dtypes that it wants."""
+        if target not in self._known:
+            self._known[target] = yield from self.metadata(target)
+        signatures = self._known[target].signatures
+        try:
+            if name not in signatures:
+                known = ", ".join(sorted(signatures))
+                raise InvalidInput(f"{target.model} has no signature {name!r}; it has: {known}")
+            arrays = fit(inputs, signatures[name])
+            return (yield from self._predict(target, arrays, name, signatures[name]))
+        except KeraserveError:
+            # The newest version, or a label's, may have become another with other signatures.
+            self._known.pop(target, None)
+            raise
+
+
+def best(classes: list[tuple[str, float]], top_k: int) -> list[tuple[str, float]]:
+    """Take the most probable, best first; equal ones stay in the model's order."""
+    return sorted(classes, key=lambda entry: -entry[1])[:top_k]
+
+
+def signatures_of(definitions: m.SignatureDefMap) -> dict[str, Signature]:
+    """Read TensorFlow's description of the signatures."""
+    return {
+        name: Signature(
+            inputs={key: _spec(info) for key, info in sorted(definition.inputs.items())},
+            outputs={key: _spec(info) for key, info in sorted(definition.outputs.items())},
+            method=definition.method_name,
+        )
+        for name, definition in sorted(definitions.signature_def.items())
+        if not name.startswith("__")  # TensorFlow's own, such as __saved_model_init_op
+    }
+
+
+def _spec(info: m.TensorInfo) -> TensorSpec:
+    if info.dtype == m.DataType.DT_STRING:
+        name = "string"
+    else:
+        try:
+            name = tensors.numpy_dtype(info.dtype).name
+        except tensors.TensorError:
+            name = m.DataType.Name(info.dtype).removeprefix("DT_").lower()
+    dims = info.tensor_shape.dim
+    shape = tuple(None if dim.size < 0 else dim.size for dim in dims)
+    return TensorSpec(name, None if info.tensor_shape.unknown_rank else shape)

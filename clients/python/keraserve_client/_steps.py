@@ -1,0 +1,126 @@
+"""How a call goes on, without doing any of it: what to ask, when to ask again, when to stop.
+
+A plan is a generator that asks questions and is sent the answers; it returns the result of the call. It
+knows nothing of failures and time. `carry_out` adds these, and is itself a generator of steps: the sync
+and the async clients only take the steps.
+"""
+
+import random
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from keraserve_client._errors import DeadlineExceeded, InvalidInput, KeraserveError
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+Plan = Generator[Question, Answer, Result]
+
+_LONGEST = 1e6  # seconds, eleven days: sockets refuse infinity
+
+
+@dataclass(frozen=True, slots=True)
+class Ask(Generic[Question]):
+    """Ask the server, and give up after so many seconds."""
+
+    question: Question
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+Steps = Generator[Ask[Question] | Wait, Answer | KeraserveError | None, Result]
+
+
+class Deadline:
+    """A moment, by the clock that never jumps: `seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        if not 0 < seconds <= _LONGEST:
+            raise InvalidInput(f"timeout has to be a positive number of seconds, not {seconds:g}")
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until then; 0 or less afterwards."""
+        return self._end - time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to ask again: exponential backoff with full jitter.
+
+    A random time up to `first` seconds, then up to twice that, …, at most `longest`: many clients that were
+    refused together do not come back together. What the server asked for by Retry-After comes on top.
+    """
+
+    times: int = 3
+    first: float = 0.1
+    longest: float = 5.0
+
+    def pause(self, attempt: int, error: KeraserveError, left: float) -> float | None:
+        """Seconds to wait after failure number `attempt` (from 0); None: give up."""
+        if attempt >= self.times or not error.retriable:
+            return None
+        jitter = random.uniform(0, min(self.longest, self.first * 2**attempt))  # noqa: S311 (no secret)
+        pause = (error.retry_after or 0.0) + jitter
+        return pause if pause < left else None
+
+
+ONCE = Retry(times=0)
+
+
+def carry_out(
+    plan: Plan[Question, Answer, Result], retry: Retry, deadline: Deadline
+) -> Steps[Question, Answer, Result]:
+    """Turn a plan into steps; send each its outcome: an answer, an error, or (after `Wait`) None.
+
+    Raises:
+        KeraserveError: what the plan raises, or what the server failed with last.
+    """
+    try:
+        question = next(plan)
+        while True:
+            try:
+                asking: Steps[Question, Answer, Answer] = _ask(question, retry, deadline)
+                answer = yield from asking
+            except KeraserveError as error:
+                question = plan.throw(error)
+            else:
+                question = plan.send(answer)
+    except StopIteration as done:
+        return done.value
+
+
+def _ask(question: Question, retry: Retry, deadline: Deadline) -> Steps[Question, Answer, Answer]:
+    attempt = 0
+    while True:
+        if (left := deadline.left()) <= 0:
+            raise _late(deadline)
+        outcome = yield Ask(question, left)
+        if outcome is None:
+            raise RuntimeError("a question was answered with nothing")
+        if not isinstance(outcome, KeraserveError):
+            return outcome
+        if isinstance(outcome, DeadlineExceeded) and deadline.left() <= _CLOCK_SLACK:
+            raise _late(deadline) from outcome
+        pause = retry.pause(attempt, outcome, deadline.left())
+        if pause is None:
+            raise outcome
+        yield Wait(pause)
+        attempt += 1
+
+
+_CLOCK_SLACK = 0.02  # gRPC's timer may fire a little before ours
+
+
+def _late(deadline: Deadline) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no answer within {deadline.seconds:g} s")

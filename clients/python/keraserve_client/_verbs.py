@@ -1,0 +1,289 @@
+"""The calls of the four clients: `Verbs` for the two sync ones, `AsyncVerbs` for the two async ones.
+
+They only take the steps of `carry_out`; how to ask one question is the transport's (`_ask`).
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from typing import Generic, Self
+
+from keraserve_client._errors import InvalidInput, KeraserveError
+from keraserve_client._images import Images, load
+from keraserve_client._plans import Plans, Target
+from keraserve_client._steps import ONCE, Answer, Deadline, Plan, Question, Result, Retry, Wait, carry_out
+from keraserve_client._tensors import Inputs
+from keraserve_client._types import Arrays, Metadata, Model, ModelStatus, Prediction
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class _Settings(Generic[Question, Answer]):
+    def __init__(self, plans: Plans[Question, Answer], timeout: float, retries: int) -> None:
+        if retries < 0:
+            raise InvalidInput(f"retries has to be 0 or more, not {retries}")
+        self._plans = plans
+        self._timeout = Deadline(timeout).seconds
+        self._retry = Retry(times=retries)
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        return Deadline(self._timeout if timeout is None else timeout)
+
+
+class Verbs(_Settings[Question, Answer], ABC):
+    """What `Client` and `GrpcClient` can do.
+
+    Every call raises a `KeraserveError`, and takes `timeout`: the seconds that it may take in all, retries
+    included; None for the client's own.
+    """
+
+    @abstractmethod
+    def _ask(self, question: Question, seconds: float) -> Answer | KeraserveError: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections; the client can't be used afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def classify(
+        self,
+        model: str,
+        images: Images,
+        top_k: int = 5,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Prediction]:
+        """Say what pictures show.
+
+        Args:
+            model: the model's name.
+            images: a path, the bytes of an encoded picture (JPEG, PNG, GIF, BMP), a uint8 array [H,W],
+                [H,W,1], [H,W,3] or [H,W,4] of values 0 to 255, a PIL image, or a list of these.
+            top_k: how many classes to name for each picture, 1 or more.
+            version: a version's number, instead of the newest.
+            label: a version's label, such as "stable", instead of the newest.
+            timeout: seconds in all.
+
+        Returns:
+            One prediction for each picture, in order; a list of one for a single picture too.
+
+        Raises:
+            InvalidInput: no picture, or an array of another shape or dtype.
+            OSError: a file that can't be read.
+            BadRequest: a picture that can't be decoded; the message says which.
+            KeraserveError: see the tree in `keraserve_client._errors`.
+        """
+        deadline = self._deadline(timeout)
+        target, pictures = _target(model, version, label, top_k), load(images)
+        if not pictures:
+            return []
+        return self._run(self._plans.classify(target, pictures, top_k), deadline)
+
+    def predict(
+        self,
+        model: str,
+        inputs: Inputs,
+        signature: str = DEFAULT_SIGNATURE,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Arrays:
+        """Call a signature of a model with tensors.
+
+        The signatures are asked for once and remembered, so the first call of a model is two.
+
+        Args:
+            model: the model's name.
+            inputs: an array or nested lists for a signature with one input, else a dict by name. Values are
+                cast to the signature's dtype where that loses nothing but digits of floats; text and bytes
+                are strings.
+            signature: the signature's name.
+            version: a version's number, instead of the newest.
+            label: a version's label, instead of the newest.
+            timeout: seconds in all.
+
+        Returns:
+            Every output by name, of the signature's dtype; strings are `object` arrays of bytes.
+
+        Raises:
+            InvalidInput: no such signature, other names than its inputs', or values of another type.
+            KeraserveError: see the tree in `keraserve_client._errors`.
+        """
+        deadline = self._deadline(timeout)
+        return self._run(self._plans.predict(Target(model, version, label), inputs, signature), deadline)
+
+    def models(self, *, timeout: float | None = None) -> list[Model]:
+        """List the models that the gateway serves, with their versions and labels.
+
+        Raises:
+            NotSupported: over gRPC, where TensorFlow Serving has no such call.
+        """
+        deadline = self._deadline(timeout)
+        return self._run(self._plans.models(), deadline)
+
+    def status(
+        self,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> ModelStatus:
+        """Say which versions of a model there are, and which of them answer.
+
+        Raises:
+            NotFound: no such model, version or label.
+        """
+        deadline = self._deadline(timeout)
+        return self._run(self._plans.status(Target(model, version, label)), deadline)
+
+    def metadata(
+        self,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Metadata:
+        """Describe the signatures of a model: names, dtypes and shapes of inputs and outputs.
+
+        Raises:
+            NotFound: no such model, version or label.
+        """
+        deadline = self._deadline(timeout)
+        return self._run(self._plans.metadata(Target(model, version, label)), deadline)
+
+    def ready(self, *, timeout: float | None = None) -> bool:
+        """Say whether the server would answer now: False while it loads, drains, or can't be reached.
+
+        Asked once, without retries. Over gRPC a server without a health service is ready when it answers.
+        """
+        return self._run(self._plans.ready(), self._deadline(timeout), ONCE)
+
+    def _run(
+        self, plan: Plan[Question, Answer, Result], deadline: Deadline, retry: Retry | None = None
+    ) -> Result:
+        steps = carry_out(plan, retry or self._retry, deadline)
+        outcome: Answer | KeraserveError | None = None
+        try:
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, Wait):
+                    time.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = self._ask(step.question, step.seconds)
+        except StopIteration as done:
+            return done.value
+
+
+class AsyncVerbs(_Settings[Question, Answer], ABC):
+    """What `AsyncClient` and `AsyncGrpcClient` can do: the calls of `Client`, to be awaited in asyncio."""
+
+    @abstractmethod
+    async def _ask(self, question: Question, seconds: float) -> Answer | KeraserveError: ...
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connections; the client can't be used afterwards."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def classify(
+        self,
+        model: str,
+        images: Images,
+        top_k: int = 5,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Prediction]:
+        """Say what pictures show, as `Client.classify`; files are read and arrays encoded in a thread."""
+        deadline = self._deadline(timeout)
+        target, pictures = _target(model, version, label, top_k), await asyncio.to_thread(load, images)
+        if not pictures:
+            return []
+        return await self._run(self._plans.classify(target, pictures, top_k), deadline)
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Inputs,
+        signature: str = DEFAULT_SIGNATURE,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Arrays:
+        """Call a signature of a model with tensors, as `Client.predict`."""
+        deadline = self._deadline(timeout)
+        plan = self._plans.predict(Target(model, version, label), inputs, signature)
+        return await self._run(plan, deadline)
+
+    async def models(self, *, timeout: float | None = None) -> list[Model]:
+        """List the models that the gateway serves, as `Client.models`."""
+        deadline = self._deadline(timeout)
+        return await self._run(self._plans.models(), deadline)
+
+    async def status(
+        self,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> ModelStatus:
+        """Say which versions of a model there are, as `Client.status`."""
+        deadline = self._deadline(timeout)
+        return await self._run(self._plans.status(Target(model, version, label)), deadline)
+
+    async def metadata(
+        self,
+        model: str,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Metadata:
+        """Describe the signatures of a model, as `Client.metadata`."""
+        deadline = self._deadline(timeout)
+        return await self._run(self._plans.metadata(Target(model, version, label)), deadline)
+
+    async def ready(self, *, timeout: float | None = None) -> bool:
+        """Say whether the server would answer now, as `Client.ready`."""
+        return await self._run(self._plans.ready(), self._deadline(timeout), ONCE)
+
+    async def _run(
+        self, plan: Plan[Question, Answer, Result], deadline: Deadline, retry: Retry | None = None
+    ) -> Result:
+        steps = carry_out(plan, retry or self._retry, deadline)
+        outcome: Answer | KeraserveError | None = None
+        try:
+            while True:
+                step = steps.send(outcome)
+                if isinstance(step, Wait):
+                    await asyncio.sleep(step.seconds)
+                    outcome = None
+                else:
+                    outcome = await self._ask(step.question, step.seconds)
+        except StopIteration as done:
+            return done.value
+
+
+def _target(model: str, version: int | None, label: str | None, top_k: int) -> Target:
+    if top_k < 1:
+        raise InvalidInput(f"top_k has to be 1 or more, not {top_k}")
+    return Target(model, version, label)

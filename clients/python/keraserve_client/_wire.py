@@ -1,0 +1,227 @@
+"""The calls over HTTP, as bytes: requests to the gateway, and what its answers mean. No I/O.
+
+`predict`, `status` and `metadata` speak TensorFlow Serving's REST API; the pictures and the list of models
+are the gateway's own.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+from urllib.parse import quote, urlencode
+
+from google.protobuf import json_format
+
+from keraserve_client._errors import InvalidAnswer, KeraserveError, of_status
+from keraserve_client._images import Picture
+from keraserve_client._plans import Plans, Target, signatures_of
+from keraserve_client._steps import Plan
+from keraserve_client._tensors import Array, from_json, to_json
+from keraserve_client._types import (
+    Arrays,
+    Class,
+    Metadata,
+    Model,
+    ModelStatus,
+    Prediction,
+    Signature,
+    State,
+    VersionStatus,
+)
+from keraserve_protocol import messages as m
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request; `path` is below the gateway's address and holds the query too."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An answer, read to its end; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+
+
+Parsed = TypeVar("Parsed")
+
+
+class HttpPlans(Plans[HttpRequest, HttpAnswer]):
+    """The gateway's HTTP API."""
+
+    def classify(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[HttpRequest, HttpAnswer, list[Prediction]]:
+        """`POST …/images:classify`: one picture as the body, several as multipart/form-data."""
+        path = f"{_path(target)}/images:classify?{urlencode({'top_k': top_k})}"
+        if len(pictures) == 1:
+            body, media_type = pictures[0].data, pictures[0].media_type
+        else:
+            body, media_type = multipart(pictures, secrets.token_hex(16))
+        answer = yield HttpRequest("POST", path, body, media_type)
+        return _read(answer, lambda document: _predictions(document, pictures))
+
+    def models(self) -> Plan[HttpRequest, HttpAnswer, list[Model]]:
+        """`GET /v1/models`."""
+        answer = yield HttpRequest("GET", "/v1/models")
+        return _read(answer, lambda document: [_model(entry) for entry in document["models"]])
+
+    def status(self, target: Target) -> Plan[HttpRequest, HttpAnswer, ModelStatus]:
+        """`GET /v1/models/{m}`."""
+        answer = yield HttpRequest("GET", _path(target))
+        return _read(answer, lambda document: _status(target.model, document))
+
+    def metadata(self, target: Target) -> Plan[HttpRequest, HttpAnswer, Metadata]:
+        """`GET /v1/models/{m}/metadata`."""
+        answer = yield HttpRequest("GET", f"{_path(target)}/metadata")
+        return _read(answer, _metadata)
+
+    def ready(self) -> Plan[HttpRequest, HttpAnswer, bool]:
+        """`GET /readyz`."""
+        try:
+            yield HttpRequest("GET", "/readyz")
+        except KeraserveError:
+            return False
+        return True
+
+    def _predict(
+        self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
+    ) -> Plan[HttpRequest, HttpAnswer, Arrays]:
+        inputs = {key: to_json(array) for key, array in arrays.items()}
+        body = json.dumps({"signature_name": name, "inputs": inputs}, separators=(",", ":")).encode()
+        answer = yield HttpRequest("POST", f"{_path(target)}:predict", body, "application/json")
+        return _read(answer, lambda document: from_json(document["outputs"], signature))
+
+
+def accept(answer: HttpAnswer) -> HttpAnswer | KeraserveError:
+    """Tell an answer from an error, in either form: `{"error": …}` or application/problem+json."""
+    if 200 <= answer.status < 300:
+        return answer
+    problem = _problem(answer.body)
+    detail = problem.get("error") or problem.get("detail") or problem.get("title") or _reason(answer)
+    request_id = answer.headers.get("x-request-id") or problem.get("request_id")
+    return of_status(
+        answer.status,
+        str(detail),
+        request_id=str(request_id) if request_id else None,
+        retry_after=seconds(answer.headers.get("retry-after")),
+    )
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """Read Retry-After (RFC 9110, 10.2.3): seconds, or a date; None for anything else."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def multipart(pictures: list[Picture], boundary: str) -> tuple[bytes, str]:
+    """Write multipart/form-data (RFC 7578), every picture a file named `images`."""
+    parts: list[bytes] = []
+    for index, picture in enumerate(pictures):
+        filename = picture.filename or f"picture-{index}"
+        for character, escaped in (('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
+            filename = filename.replace(character, escaped)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="{filename}"\r\n'
+            f"Content-Type: {picture.media_type}\r\n\r\n"
+        )
+        # A name on disk may be no UTF-8; it only serves to recognise the picture in an error.
+        parts += [head.encode(errors="replace"), picture.data, b"\r\n"]
+    parts.append(f"--{boundary}--\r\n".encode())
+    return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+
+
+def _path(target: Target) -> str:
+    path = f"/v1/models/{quote(target.model, safe='')}"
+    if target.version is not None:
+        path += f"/versions/{target.version}"
+    if target.label is not None:
+        path += f"/labels/{quote(target.label, safe='')}"
+    return path
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+
+
+def _reason(answer: HttpAnswer) -> str:
+    """What to say of an error without words of its own, as a proxy on the way may give."""
+    if 300 <= answer.status < 400:
+        return f"the server points elsewhere: {answer.headers.get('location', 'nowhere')}"
+    try:
+        return f"the server answered {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        return "the server answered with an unknown status"
+
+
+def _read(answer: HttpAnswer, parse: Callable[[Any], Parsed]) -> Parsed:
+    """Parse the JSON of an answer; whatever is wrong with it, it is not the contract's."""
+    try:
+        return parse(json.loads(answer.body))
+    except (ValueError, KeyError, TypeError, AttributeError, json_format.ParseError) as error:
+        request_id = answer.headers.get("x-request-id")
+        raise InvalidAnswer(
+            "the answer is not a Keraserve gateway's; is the address right?", request_id=request_id
+        ) from error
+
+
+def _predictions(document: Any, pictures: list[Picture]) -> list[Prediction]:
+    return [
+        Prediction(
+            filename=picture.filename,
+            classes=tuple(Class(str(c["label"]), float(c["probability"])) for c in entry["classes"]),
+            model=str(document["model"]),
+            version=int(document["version"]),
+        )
+        for picture, entry in zip(pictures, document["predictions"], strict=True)
+    ]
+
+
+def _model(entry: Any) -> Model:
+    versions = (VersionStatus(int(v["version"]), State(v["state"]), v["error"]) for v in entry["versions"])
+    labels = {str(label): int(version) for label, version in entry["labels"].items()}
+    return Model(str(entry["name"]), _newest_first(versions), labels)
+
+
+def _status(model: str, document: Any) -> ModelStatus:
+    versions = (
+        VersionStatus(
+            int(entry["version"]), State(entry["state"]), str(entry["status"].get("error_message", ""))
+        )
+        for entry in document["model_version_status"]
+    )
+    return ModelStatus(model, _newest_first(versions))
+
+
+def _newest_first(versions: Iterable[VersionStatus]) -> tuple[VersionStatus, ...]:
+    return tuple(sorted(versions, key=lambda entry: -entry.version))
+
+
+def _metadata(document: Any) -> Metadata:
+    definitions = m.SignatureDefMap()
+    json_format.ParseDict(document["metadata"]["signature_def"], definitions, ignore_unknown_fields=True)
+    spec = document["model_spec"]
+    return Metadata(str(spec["name"]), int(spec["version"]), signatures_of(definitions))

@@ -1,0 +1,194 @@
+"""The calls over gRPC, as messages: TensorFlow Serving's PredictionService and ModelService. No I/O."""
+
+import re
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from keraserve_client._errors import (
+    ConnectionFailed,
+    InvalidAnswer,
+    KeraserveError,
+    NotSupported,
+    TooLarge,
+    of_status,
+)
+from keraserve_client._images import Picture
+from keraserve_client._plans import Plans, Target, best, signatures_of
+from keraserve_client._steps import Plan
+from keraserve_client._tensors import Array
+from keraserve_client._types import (
+    Arrays,
+    Class,
+    Metadata,
+    Model,
+    ModelStatus,
+    Prediction,
+    Signature,
+    State,
+    VersionStatus,
+)
+from keraserve_client._wire import seconds
+from keraserve_protocol import messages as m
+from keraserve_protocol import services, tensors
+from keraserve_protocol.rest import HTTP_STATUS
+
+CLASSIFY_SIGNATURE = "classify"
+
+# grpc.health.v1: its two messages have one field each, which on the wire are these well-known ones'.
+HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
+_SERVING = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A unary call and its request."""
+
+    call: services.Call[Any, Any]
+    request: m.Message
+
+
+Request = TypeVar("Request", bound=m.Message)
+Response = TypeVar("Response", bound=m.Message)
+
+
+def _ask(call: services.Call[Request, Response], request: Request) -> Generator[Rpc, m.Message, Response]:
+    answer = yield Rpc(call, request)
+    if not isinstance(answer, call.response):
+        raise InvalidAnswer(f"{call.path} answered with a {type(answer).__name__}")
+    return answer
+
+
+class GrpcPlans(Plans[Rpc, m.Message]):
+    """TensorFlow Serving's gRPC API."""
+
+    def classify(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[Rpc, m.Message, list[Prediction]]:
+        """Classify, with the signature `classify` and one tf.Example for each picture."""
+        examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
+        request = m.ClassificationRequest(
+            model_spec=_spec(target, CLASSIFY_SIGNATURE), input=m.Input(example_list=examples)
+        )
+        response = yield from _ask(services.CLASSIFY, request)
+        answers = response.result.classifications
+        if len(answers) != len(pictures):
+            raise InvalidAnswer(f"{len(answers)} answers to {len(pictures)} pictures")
+        return [
+            Prediction(
+                filename=picture.filename,
+                classes=tuple(
+                    Class(label, score)
+                    for label, score in best([(c.label, c.score) for c in answer.classes], top_k)
+                ),
+                model=target.model,
+                version=response.model_spec.version.value,
+            )
+            for picture, answer in zip(pictures, answers, strict=True)
+        ]
+
+    def models(self) -> Plan[Rpc, m.Message, list[Model]]:
+        """Refuse: TensorFlow Serving's gRPC API has no such call."""
+        raise NotSupported(
+            "TensorFlow Serving's gRPC API can't list models: "
+            "ask the gateway over HTTP (Client), or for the status of one model"
+        )
+
+    def status(self, target: Target) -> Plan[Rpc, m.Message, ModelStatus]:
+        """GetModelStatus."""
+        request = m.GetModelStatusRequest(model_spec=_spec(target))
+        response = yield from _ask(services.GET_MODEL_STATUS, request)
+        versions = [
+            VersionStatus(entry.version, _state(entry.state), entry.status.error_message)
+            for entry in response.model_version_status
+        ]
+        return ModelStatus(target.model, tuple(sorted(versions, key=lambda entry: -entry.version)))
+
+    def metadata(self, target: Target) -> Plan[Rpc, m.Message, Metadata]:
+        """GetModelMetadata."""
+        request = m.GetModelMetadataRequest(model_spec=_spec(target), metadata_field=[m.SIGNATURE_DEF])
+        response = yield from _ask(services.GET_MODEL_METADATA, request)
+        try:
+            signatures = signatures_of(m.unpack_signatures(response))
+        except ValueError as error:
+            raise InvalidAnswer("the answer has no signatures in it") from error
+        return Metadata(target.model, response.model_spec.version.value, signatures)
+
+    def ready(self) -> Plan[Rpc, m.Message, bool]:
+        """Ask the health service; a server without one is ready when it says so."""
+        try:
+            answer = yield from _ask(HEALTH, StringValue())
+        except KeraserveError as error:
+            return error.status_code == HTTP_STATUS[grpc.StatusCode.UNIMPLEMENTED]
+        return answer.value == _SERVING
+
+    def _predict(
+        self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
+    ) -> Plan[Rpc, m.Message, Arrays]:
+        request = m.PredictRequest(model_spec=_spec(target, name))
+        for key, array in arrays.items():
+            request.inputs[key].CopyFrom(tensors.to_proto(array))
+        response = yield from _ask(services.PREDICT, request)
+        if set(response.outputs) != set(signature.outputs):
+            raise InvalidAnswer(f"the answer doesn't have the outputs of the signature {name!r}")
+        try:
+            return {key: tensors.from_proto(tensor) for key, tensor in sorted(response.outputs.items())}
+        except tensors.TensorError as error:
+            raise InvalidAnswer(f"an output is no tensor: {error}") from error
+
+
+def error_of(
+    code: grpc.StatusCode, details: str, metadata: Iterable[tuple[str, str | bytes]], address: str
+) -> KeraserveError:
+    """Make the error that a status means.
+
+    Args:
+        code: the status.
+        details: the server's words, or gRPC's own where no server answered.
+        metadata: the trailing metadata: `x-request-id` and `retry-after` as the HTTP headers.
+        address: who was asked, for the message.
+    """
+    if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
+        return ConnectionFailed(f"no server answers at {address}: {_cause(details)}")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return TooLarge(details, status_code=413)  # asking again would not make it smaller
+    trailers = {key: value if isinstance(value, str) else value.decode() for key, value in metadata}
+    return of_status(
+        HTTP_STATUS.get(code, 500),
+        details or code.name,
+        request_id=trailers.get("x-request-id"),
+        retry_after=seconds(trailers.get("retry-after")),
+    )
+
+
+# gRPC's own words where nobody else's are to be had; it gives no other sign.
+_NO_SERVER = re.compile(
+    "failed to connect|errors resolving|name resolution|socket closed|connection reset|recvmsg|endpoint"
+    "|broken pipe|goaway|stream removed|transport|connection",
+    re.IGNORECASE,
+)
+_CAUSE = re.compile("connection refused|domain name not found|connection reset|socket closed", re.IGNORECASE)
+
+
+def _cause(details: str) -> str:
+    known = _CAUSE.search(details)
+    return known.group().lower() if known else details
+
+
+def _spec(target: Target, signature: str | None = None) -> m.ModelSpec:
+    return m.model_spec(target.model, version=target.version, label=target.label, signature=signature)
+
+
+def _example(encoded: bytes) -> bytes:
+    features = m.Features(feature={"image/encoded": m.Feature(bytes_list=m.BytesList(value=[encoded]))})
+    return m.Example(features=features).SerializeToString()
+
+
+def _state(state: int) -> State:
+    try:
+        return State(m.ModelVersionStatus.State.Name(state))
+    except ValueError:
+        return State.UNKNOWN

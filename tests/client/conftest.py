@@ -1,0 +1,163 @@
+"""The real servers that the clients are tested against, and small false ones for what real ones seldom do."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from keraserve_client import Client, GrpcClient
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where the real servers listen."""
+
+    url: str
+    gateway_grpc: str
+    model_server: str
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [entry.getsockname()[1] for entry in sockets]
+    for entry in sockets:
+        entry.close()
+    return ports
+
+
+def start(log: Path, program: str, *flags: str, **settings: str) -> subprocess.Popen[bytes]:
+    command = Path(sys.executable).with_name(program)
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [str(command), *flags],
+            env={**os.environ, **QUIET, **settings},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        if process.poll() is not None or time.monotonic() > end:
+            pytest.fail(f"{process.args} is not ready; it said:\n{log.read_text()[-3000:]}")
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The embedded server and the gateway before it, both with the model `colours`."""
+    folder = tmp_path_factory.mktemp("servers")
+    server_port, http_port, grpc_port = free_ports(3)
+    config = str(models / "models.config")
+    pair = Pair(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", f"127.0.0.1:{server_port}")
+    server_log, gateway_log = folder / "embedded.log", folder / "gateway.log"
+    server = start(
+        server_log,
+        "keraserve-embedded",
+        f"--port={server_port}",
+        f"--model_config_file={config}",
+        "--enable_serialization_as_tensor_content=true",
+    )
+    gateway = start(
+        gateway_log,
+        "keraserve-gateway",
+        KERASERVE_MODEL_SERVER=pair.model_server,
+        KERASERVE_MODEL_CONFIG_FILE=config,
+        KERASERVE_PORT=str(http_port),
+        KERASERVE_GRPC_PORT=str(grpc_port),
+    )
+    try:
+        with GrpcClient(pair.model_server) as client:
+            until(lambda: loaded(client), server, server_log, 150)
+        with Client(pair.url) as client:
+            until(lambda: client.ready(timeout=2), gateway, gateway_log, 60)
+        yield pair
+    finally:
+        for process in (gateway, server):
+            process.terminate()
+        for process in (gateway, server):
+            process.wait(30)
+
+
+def loaded(client: GrpcClient) -> bool:
+    try:
+        return bool(client.status("colours", timeout=2).available)
+    except Exception:
+        return False
+
+
+class Loop:
+    """An event loop in a thread, so that one suite can call async clients like the others."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Called:
+    """An async client whose calls wait for their results."""
+
+    def __init__(self, client: Any, loop: Loop) -> None:
+        self.client, self.loop = client, loop
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+        return lambda *args, **kwargs: self.loop.run(method(*args, **kwargs))
+
+
+@pytest.fixture(scope="module")
+def connect() -> Iterator[Callable[..., Any]]:
+    """Make clients of any kind that are called like sync ones, and are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        loop = Loop()
+        stack.callback(loop.close)
+
+        def make(kind: type, address: str, **settings: Any) -> Any:
+            made = kind(address, **settings)
+            client = made if hasattr(made, "__enter__") else Called(made, loop)
+            stack.callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address where nobody listens."""
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def grpc_is_loaded() -> None:
+    """Its threads start here, not within a test that counts milliseconds."""
+    grpc.insecure_channel("127.0.0.1:1").close()

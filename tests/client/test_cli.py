@@ -1,0 +1,149 @@
+"""The command line as users meet it: by typer's runner, and as the installed program."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from keraserve_client.cli import app
+
+PROGRAM = Path(sys.executable).with_name("keraserve")
+
+
+def run(*arguments: Any, **environment: str) -> Result:
+    plain = {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "KERASERVE_URL": ""}
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={**plain, **environment})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, red: bytes, green: bytes) -> Path:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "b.png").write_bytes(red)
+    (tmp_path / "more" / "a.PNG").write_bytes(green)
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def test_classify_prints_a_table(pair: Any, folder: Path) -> None:
+    result = run("classify", "colours", folder, "--url", pair.url, "--top-k", 2)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["file", "class", "probability", "ms"]
+    words = result.stdout.split()
+    assert words.index("red") < words.index("green")
+    assert "100.0%" in words
+    assert "blue" not in words
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_classify_prints_json(pair: Any, folder: Path, transport: str) -> None:
+    where = ["--url", pair.url] if transport == "http" else ["--grpc", pair.model_server]
+    result = run("classify", "colours", folder, "--json", "--label", "stable", *where)
+    assert result.exit_code == 0, result.output
+    first, second = json.loads(result.stdout)
+    assert [Path(entry["file"]).name for entry in (first, second)] == ["b.png", "a.PNG"]
+    assert first["model"] == "colours"
+    assert first["version"] == 1
+    assert first["milliseconds"] > 0
+    assert [entry["label"] for entry in first["classes"]][0] == "red"  # noqa: RUF015
+    assert second["classes"][0] == {"label": "green", "probability": pytest.approx(1, abs=1e-6)}
+
+
+def test_the_address_may_come_from_the_environment(pair: Any, folder: Path) -> None:
+    result = run("classify", "colours", folder / "b.png", "--json", KERASERVE_URL=pair.url)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_bad_file_among_good_ones_does_not_spoil_them(pair: Any, folder: Path, red: bytes) -> None:
+    (folder / "cut.png").write_bytes(red[:50])
+    result = run("classify", "colours", folder, folder / "missing.png", "--url", pair.url)
+    assert result.exit_code == 1
+    assert "red" in result.stdout
+    assert "green" in result.stdout
+    complaints = result.stderr.splitlines()
+    assert len(complaints) == 2
+    assert complaints[0].startswith(f"keraserve: {folder / 'cut.png'}: ")
+    assert complaints[1] == f"keraserve: {folder / 'missing.png'}: no such file or directory"
+    listed = json.loads(run("classify", "colours", folder / "cut.png", "--url", pair.url, "--json").stdout)
+    assert set(listed[0]) == {"file", "error"}
+
+
+def test_an_empty_folder_is_said_to_be(pair: Any, tmp_path: Path) -> None:
+    result = run("classify", "colours", tmp_path, "--url", pair.url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"keraserve: no pictures in {tmp_path}\n"
+
+
+def test_models_and_status(pair: Any) -> None:
+    listed = run("models", "--url", pair.url)
+    assert listed.exit_code == 0
+    assert listed.stdout.split() == [
+        "model", "version", "state", "labels", "error", "colours", "1", "AVAILABLE", "stable",
+    ]  # fmt: skip
+    assert json.loads(run("models", "--url", pair.url, "--json").stdout)[0]["labels"] == {"stable": 1}
+    for where in (["--url", pair.url], ["--grpc", pair.gateway_grpc]):
+        shown = run("status", "colours", *where)
+        assert shown.exit_code == 0
+        assert shown.stdout.split() == ["version", "state", "error", "1", "AVAILABLE"]
+        assert json.loads(run("status", "colours", "--json", *where).stdout)["versions"][0]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["classify", "nowhere", "{png}", "--url", "{url}"], 1, "nowhere"),
+        (["status", "nowhere", "--url", "{url}"], 1, "nowhere"),
+        (["classify", "colours", "{png}", "--version", "9", "--url", "{url}"], 1, "9"),
+        (["classify", "colours", "{png}", "--version", "1", "--label", "x"], 1, "a version or a label"),
+        (["models", "--grpc", "{server}"], 1, "can't list models"),
+        (
+            ["models", "--url", "http://{nobody}"],
+            1,
+            "no server answers at http://{nobody}: connection refused",
+        ),
+        (["status", "m", "--grpc", "{nobody}"], 1, "no server answers at {nobody}: connection refused"),
+        (["models", "--url", "http://{silent}", "--timeout", "0.2"], 1, "no answer within 0.2 s"),
+        (["models", "--url", "nonsense"], 1, "'nonsense' is no address"),
+    ],
+)
+def test_an_error_is_one_sentence(
+    pair: Any, folder: Path, nobody: str, silent: str, arguments: list[str], code: int, says: str
+) -> None:
+    places = {
+        "png": folder / "b.png", "url": pair.url, "server": pair.model_server, "nobody": nobody,
+        "silent": silent,
+    }  # fmt: skip
+    result = run(*(argument.format(**places) for argument in arguments))
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith("keraserve: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert says.format(**places) in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["classify"], ["classify", "m"], ["classify", "m", "x", "--top-k", "0"], ["nonsense"]]
+)
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_the_installed_program(pair: Any, folder: Path, nobody: str) -> None:
+    environment = {**os.environ, "KERASERVE_URL": pair.url, "PYTHONWARNINGS": "error"}
+    command = [str(PROGRAM), "classify", "colours", str(folder / "b.png")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "red" in done.stdout
+    failed = subprocess.run(
+        [*command, "--url", f"http://{nobody}"], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == f"keraserve: no server answers at http://{nobody}: connection refused\n"

@@ -1,0 +1,62 @@
+"""What is public: names, the tree of errors, and settings that are refused."""
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import keraserve_client
+from keraserve_client import _errors as errors
+from keraserve_client import _steps as steps
+
+
+def subclasses(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_every_error_is_public_drawn_and_reachable() -> None:
+    tree = list(subclasses(errors.KeraserveError))
+    assert len(tree) == len(set(tree)) == 13
+    for kind in tree:
+        assert getattr(keraserve_client, kind.__name__) is kind
+        assert kind.__name__ in (errors.__doc__ or "")
+    by_status = set(errors.BY_STATUS.values())
+    assert set(errors.StatusError.__subclasses__()) <= by_status
+
+
+def test_errors_can_be_pickled() -> None:
+    for kind in (errors.NotFound, errors.ConnectionFailed, errors.DeadlineExceeded):
+        error = pickle.loads(pickle.dumps(kind("x", status_code=404, request_id="r", retry_after=2)))  # noqa: S301
+        assert (type(error), error.detail, error.status_code) == (kind, "x", 404)
+        assert (error.request_id, error.retry_after) == ("r", 2)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_timeout_that_is_none(seconds: float) -> None:
+    with pytest.raises(errors.InvalidInput, match="timeout"):
+        steps.Deadline(seconds)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keraserve_client.Client("localhost:8000"),
+        lambda: keraserve_client.Client("ftp://x"),
+        lambda: keraserve_client.AsyncClient("http://"),
+        lambda: keraserve_client.Client(retries=-1),
+        lambda: keraserve_client.GrpcClient(timeout=0),
+        lambda: keraserve_client.Client().classify("m", b"", top_k=0),
+        lambda: keraserve_client.Client().classify("m", b"", version=1, label="a"),
+    ],
+)
+def test_wrong_settings_are_named_at_once(make: Any) -> None:
+    with pytest.raises(errors.InvalidInput):
+        make()
+
+
+def test_the_public_surface_is_all_and_sorted() -> None:
+    assert keraserve_client.__all__ == sorted(keraserve_client.__all__)
+    assert all(hasattr(keraserve_client, name) for name in keraserve_client.__all__)

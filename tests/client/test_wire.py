@@ -1,0 +1,198 @@
+"""The wire code by itself: bytes out, bytes in, and what is made of bad ones."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from python_multipart.multipart import MultipartParser
+
+import keraserve_client
+from keraserve_client import _errors as errors
+from keraserve_client import _wire as wire
+from keraserve_client._images import Picture
+from keraserve_client._plans import Target
+from keraserve_client._wire import HttpAnswer, HttpRequest
+
+PLANS = wire.HttpPlans()
+
+
+def finish(plan: Any, *answers: Any) -> tuple[list[Any], Any]:
+    """Play a plan with the answers; gives the questions and the result."""
+    questions = [next(plan)]
+    for answer in answers:
+        try:
+            questions.append(plan.send(answer))
+        except StopIteration as done:
+            return questions, done.value
+    raise AssertionError(f"one more question: {questions[-1]}")
+
+
+def answer(document: Any) -> HttpAnswer:
+    return HttpAnswer(200, {}, json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (Target("a"), "/v1/models/a"),
+        (Target("a", version=0), "/v1/models/a/versions/0"),
+        (Target("a", label="sta/ble"), "/v1/models/a/labels/sta%2Fble"),
+        (Target("../é:x?"), "/v1/models/..%2F%C3%A9%3Ax%3F"),
+    ],
+)
+def test_paths(target: Target, path: str) -> None:
+    assert next(PLANS.status(target)) == HttpRequest("GET", path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"model": ""}, {"model": "a", "version": 1, "label": "b"}, {"model": "a", "version": -1}]
+)
+def test_a_target_that_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidInput):
+        Target(**wrong)
+
+
+def test_one_picture_is_the_body() -> None:
+    document = {
+        "model": "a",
+        "version": 2,
+        "predictions": [{"filename": None, "classes": [{"label": "x", "probability": 1}]}],
+    }
+    picture = Picture(b"GIF8", "x.gif")
+    [question], [prediction] = finish(PLANS.classify(Target("a"), [picture], 3), answer(document))
+    assert question == HttpRequest("POST", "/v1/models/a/images:classify?top_k=3", b"GIF8", "image/gif")
+    assert prediction == keraserve_client.Prediction("x.gif", (keraserve_client.Class("x", 1.0),), "a", 2)
+
+
+def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
+    pictures = [Picture(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'), Picture(b"BM"), Picture(b"", "größe.png")]
+    body, media_type = wire.multipart(pictures, "x7")
+    assert media_type == "multipart/form-data; boundary=x7"
+    parts: list[bytearray] = []
+    headers: list[bytes] = []
+    parser = MultipartParser(
+        b"x7",
+        {
+            "on_part_begin": lambda: parts.append(bytearray()),
+            "on_part_data": lambda data, start, end: parts[-1].extend(data[start:end]),
+            "on_header_value": lambda data, start, end: headers.append(data[start:end]),
+        },
+    )
+    parser.write(body)
+    parser.finalize()
+    assert [bytes(part) for part in parts] == [picture.data for picture in pictures]
+    assert headers == [
+        b'form-data; name="images"; filename="a%22b%0D%0A.jpg"', b"image/jpeg",
+        b'form-data; name="images"; filename="picture-1"', b"image/bmp",
+        'form-data; name="images"; filename="größe.png"'.encode(), b"application/octet-stream",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["classify", "models", "status", "metadata"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b"{}", b"null", b'{"models": 1}', b"\xff", b'{"model_version_status":[{}]}'],
+)
+def test_an_answer_of_something_else_is_invalid(call: str, body: bytes) -> None:
+    plan = {
+        "classify": lambda: PLANS.classify(Target("a"), [Picture(b"")], 1),
+        "models": PLANS.models,
+        "status": lambda: PLANS.status(Target("a")),
+        "metadata": lambda: PLANS.metadata(Target("a")),
+    }[call]()
+    next(plan)
+    with pytest.raises(errors.InvalidAnswer, match="is the address right") as caught:
+        plan.send(HttpAnswer(200, {"x-request-id": "r"}, body))
+    assert caught.value.request_id == "r"
+
+
+def test_fewer_predictions_than_pictures_are_invalid() -> None:
+    plan = PLANS.classify(Target("a"), [Picture(b""), Picture(b"")], 1)
+    next(plan)
+    with pytest.raises(errors.InvalidAnswer):
+        plan.send(answer({"model": "a", "version": 1, "predictions": []}))
+
+
+METADATA = {
+    "model_spec": {"name": "a", "signature_name": "", "version": "4"},
+    "metadata": {
+        "signature_def": {
+            "signature_def": {
+                "serving_default": {
+                    "inputs": {
+                        "x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1", "name": ""}]}},
+                        "s": {"dtype": "DT_STRING", "tensor_shape": {"dim": [], "unknown_rank": True}},
+                    },
+                    "outputs": {
+                        "y": {"dtype": "DT_HALF", "tensor_shape": {"dim": [{"size": "2"}]}},
+                        "raw_bytes": {"dtype": "DT_STRING", "tensor_shape": {}},
+                    },
+                    "method_name": "tensorflow/serving/predict",
+                },
+                "__saved_model_init_op": {"inputs": {}, "outputs": {}, "method_name": ""},
+            }
+        }
+    },
+}
+
+
+def test_predict_asks_for_the_metadata_once() -> None:
+    plans = wire.HttpPlans()
+    outputs = {"outputs": {"y": [0.5, float("nan")], "raw_bytes": {"b64": "AP8="}}}
+    inputs = {"x": [1, 2], "s": "größe"}
+    asked, result = finish(
+        plans.predict(Target("a"), inputs, "serving_default"), answer(METADATA), answer(outputs)
+    )
+    assert asked[0] == HttpRequest("GET", "/v1/models/a/metadata")
+    assert asked[1].path == "/v1/models/a:predict"
+    assert json.loads(asked[1].body) == {
+        "signature_name": "serving_default",
+        "inputs": {"x": [1.0, 2.0], "s": {"b64": "Z3LDtsOfZQ=="}},
+    }
+    assert result["y"].dtype == np.float16
+    np.testing.assert_array_equal(result["y"], np.array([0.5, np.nan], np.float16))
+    assert result["raw_bytes"].shape == ()
+    assert result["raw_bytes"].item() == b"\x00\xff"
+    asked, _ = finish(plans.predict(Target("a"), inputs, "serving_default"), answer(outputs))
+    assert [question.path for question in asked] == ["/v1/models/a:predict"]
+
+
+def test_a_refused_predict_forgets_the_metadata() -> None:
+    plans = wire.HttpPlans()
+    plan = plans.predict(Target("a"), {"x": [1], "s": b""}, "serving_default")
+    next(plan)
+    plan.send(answer(METADATA))
+    with pytest.raises(errors.BadRequest):
+        plan.throw(errors.BadRequest("changed", status_code=400))
+    assert next(plans.predict(Target("a"), {}, "serving_default")).path.endswith("/metadata")
+
+
+def refused(status: int, body: bytes = b"", **headers: str) -> Any:
+    return wire.accept(
+        HttpAnswer(status, {key.replace("_", "-"): value for key, value in headers.items()}, body)
+    )
+
+
+def test_errors_of_both_forms_and_of_none() -> None:
+    tf = refused(404, b'{"error": "no x"}', x_request_id="r1")
+    assert (type(tf), str(tf)) == (errors.NotFound, "no x (404, request r1)")
+    problem = refused(413, b'{"title": "Too large", "detail": "17 MB", "request_id": "r2", "status": 413}')
+    assert (type(problem), problem.detail, problem.request_id) == (errors.TooLarge, "17 MB", "r2")
+    assert refused(502, b"<html>").detail == "the server answered Bad Gateway"
+    assert refused(599, b"[]").detail == "the server answered with an unknown status"
+    assert refused(301, location="https://x/").detail == "the server points elsewhere: https://x/"
+    assert refused(503, b"", retry_after="7").retry_after == 7
+    assert isinstance(refused(204), HttpAnswer)
+
+
+def test_retry_after_in_seconds_or_as_a_date() -> None:
+    assert wire.seconds("12") == 12
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert wire.seconds(later) == pytest.approx(30, abs=2)
+    assert wire.seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert wire.seconds("soon") is None
+    assert wire.seconds("-3") is None
+    assert wire.seconds(None) is None

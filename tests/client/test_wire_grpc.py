@@ -1,0 +1,86 @@
+"""The gRPC wire code by itself: messages out, messages and statuses in."""
+
+from typing import Any
+
+import grpc
+import pytest
+
+from keraserve_client import _errors as errors
+from keraserve_client import _wire_grpc as wire_grpc
+from keraserve_client._images import Picture
+from keraserve_client._plans import Target
+from keraserve_protocol import messages as m
+
+
+def finish(plan: Any, *answers: Any) -> tuple[list[Any], Any]:
+    """Play a plan with the answers; gives the questions and the result."""
+    questions = [next(plan)]
+    for answer in answers:
+        try:
+            questions.append(plan.send(answer))
+        except StopIteration as done:
+            return questions, done.value
+    raise AssertionError(f"one more question: {questions[-1]}")
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "kind", "status"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses; …", errors.ConnectionFailed, None),
+        ("UNAVAILABLE", "the model is loading", errors.Unavailable, 503),
+        ("RESOURCE_EXHAUSTED", "SERVER: Received message larger than max (5 vs. 4)", errors.TooLarge, 413),
+        ("RESOURCE_EXHAUSTED", "slow down", errors.TooManyRequests, 429),
+        ("INVALID_ARGUMENT", "bad", errors.BadRequest, 400),
+        ("NOT_FOUND", "", errors.NotFound, 404),
+        ("UNAUTHENTICATED", "key", errors.NotAuthorized, 401),
+        ("INTERNAL", "oops", errors.StatusError, 500),
+        ("DEADLINE_EXCEEDED", "late", errors.DeadlineExceeded, 504),
+    ],
+)
+def test_grpc_codes_are_the_same_errors(code: str, details: str, kind: type, status: int | None) -> None:
+    error = wire_grpc.error_of(grpc.StatusCode[code], details, [("x-request-id", "r")], "here")
+    assert (type(error), error.status_code) == (kind, status)
+    assert error.detail
+    assert error.request_id == (None if status in (None, 413) else "r")
+
+
+def test_grpc_health_by_hand_is_the_real_message() -> None:
+    health = pytest.importorskip("grpc_health.v1.health_pb2")
+    plans = wire_grpc.GrpcPlans()
+    question = next(plans.ready())
+    assert question.call.path == "/grpc.health.v1.Health/Check"
+    assert question.request.SerializeToString() == health.HealthCheckRequest().SerializeToString()
+    for status, ready in ((1, True), (2, False), (0, False)):
+        reply = health.HealthCheckResponse(status=status).SerializeToString()
+        assert finish(plans.ready(), question.call.response.FromString(reply))[1] is ready
+    plan = plans.ready()
+    next(plan)
+    with pytest.raises(StopIteration) as done:
+        plan.throw(errors.StatusError("no such service", status_code=501))
+    assert done.value.value is True
+
+
+def test_grpc_answers_that_are_none() -> None:
+    plans = wire_grpc.GrpcPlans()
+    for plan, reply in (
+        (plans.metadata(Target("a")), m.GetModelMetadataResponse()),
+        (plans.classify(Target("a"), [Picture(b"")], 1), m.ClassificationResponse()),
+        (plans.status(Target("a")), m.PredictResponse()),
+    ):
+        next(plan)
+        with pytest.raises(errors.InvalidAnswer):
+            plan.send(reply)
+
+
+def test_equal_classes_stay_in_order_and_top_k_cuts() -> None:
+    plans = wire_grpc.GrpcPlans()
+    response = m.ClassificationResponse(model_spec=m.model_spec("a", version=5))
+    one = response.result.classifications.add()
+    for label, score in (("a", 0.25), ("b", 0.5), ("c", 0.25)):
+        one.classes.add(label=label, score=score)
+    [question], [prediction] = finish(plans.classify(Target("a"), [Picture(b"png")], 2), response)
+    example = m.Example.FromString(question.request.input.example_list.examples[0])
+    assert example.features.feature["image/encoded"].bytes_list.value == [b"png"]
+    assert question.request.model_spec.signature_name == "classify"
+    assert [entry.label for entry in prediction.classes] == ["b", "a"]
+    assert prediction.version == 5
