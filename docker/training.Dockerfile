@@ -1,0 +1,24 @@
+# The training programs: docker compose run --rm training train-all
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /src
+COPY uv.txt constraints.txt ./
+RUN python -m venv /uv && /uv/bin/pip install --quiet --require-hashes -r uv.txt && /uv/bin/uv venv --quiet /app
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python --constraint constraints.txt tensorflow
+COPY serving/protocol serving/protocol
+COPY training training
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python \
+      --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./training
+
+FROM ${PYTHON_IMAGE}
+COPY --from=build /app /app
+# /cache holds downloaded data and weights, and what matplotlib writes: a volume keeps it.
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/cache KERAS_HOME=/cache/keras MPLCONFIGDIR=/cache/matplotlib
+RUN mkdir -m 777 /cache /work
+WORKDIR /work
+USER 10001:10001
+VOLUME /cache
+ENTRYPOINT ["keraserve-train"]
+CMD ["list"]
