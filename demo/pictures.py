@@ -1,0 +1,44 @@
+"""Test pictures of Fashion-MNIST as PNG files, the first ones of each class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from keraserve_training import datasets
+from keraserve_training.pictures import Dataset
+from keraserve_training.profiles import PROFILES
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file of a picture that no training saw, and what it shows."""
+
+    path: Path
+    label: str
+
+
+def save(dataset: Dataset, folder: Path, each: int = 2) -> list[Picture]:
+    """Write the first `each` test pictures of every class as `<class>-<n>.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saved: list[Picture] = []
+    for number, label in enumerate(dataset.classes):
+        for n, index in enumerate(np.flatnonzero(dataset.test.labels == number)[:each], 1):
+            path = folder / f"{label.replace(' ', '-')}-{n}.png"
+            Image.fromarray(dataset.test.images[index].squeeze(-1)).save(path)
+            saved.append(Picture(path, label))
+    return saved
+
+
+def main(
+    folder: Path, profile: Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")] = "full"
+) -> None:
+    """Write the pictures into FOLDER."""
+    save(datasets.fashion_mnist(PROFILES[profile], print), folder)
+
+
+if __name__ == "__main__":
+    typer.run(main)

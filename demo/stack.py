@@ -1,0 +1,149 @@
+"""The two serving processes of a machine without Docker: the embedded model server and the gateway."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from keraserve_client import Client, KeraserveError
+
+LOOPBACK = "127.0.0.1"
+
+
+class StackError(RuntimeError):
+    """The stack can't be started; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the three doors are; 0 takes any free port."""
+
+    http: int = 8000
+    grpc: int = 8500
+    model_server: int = 8510
+
+    def settled(self) -> "Ports":
+        """Replace each 0 by a free port."""
+        return Ports(*(port or _free_port() for port in (self.http, self.grpc, self.model_server)))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The addresses of a running stack."""
+
+    url: str
+    grpc: str
+    model_server: str
+
+
+@contextmanager
+def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: float = 120) -> Iterator[Stack]:
+    """Start both and wait until every model is ready; in the end stop both, the gateway first.
+
+    Args:
+        models: the model repository, with its `models.config`.
+        ports: where to listen, on loopback.
+        logs: a folder for what the two print; None leaves it on this terminal.
+        seconds: how long to wait until all models are ready.
+
+    Raises:
+        StackError: nothing was exported, a process ended, or the time is over.
+    """
+    config = models / "models.config"
+    if not config.is_file():
+        raise StackError(f"{config} is not there: run `make train-all export` first")
+    ports = ports.settled()
+    stack = Stack(
+        f"http://{LOOPBACK}:{ports.http}",
+        f"{LOOPBACK}:{ports.grpc}",
+        f"{LOOPBACK}:{ports.model_server}",
+    )
+    model_server = [
+        _program("keraserve-embedded"),
+        f"--port={ports.model_server}",
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models=true",
+        "--enable_grpc_healthcheck_service=true",
+        "--enable_serialization_as_tensor_content=true",
+    ]
+    settings = {
+        "KERASERVE_HOST": LOOPBACK,
+        "KERASERVE_PORT": str(ports.http),
+        "KERASERVE_GRPC_PORT": str(ports.grpc),
+        "KERASERVE_MODEL_SERVER": stack.model_server,
+        "KERASERVE_MODEL_CONFIG_FILE": str(config),
+    }
+    # An ExitStack ends them in the reverse order: the gateway drains while the model server still answers.
+    with ExitStack() as exits:
+        processes = [
+            exits.enter_context(_process(model_server, {}, logs)),
+            exits.enter_context(_process([_program("keraserve-gateway")], settings, logs)),
+        ]
+        _wait_until_ready(stack, processes, seconds)
+        yield stack
+
+
+def _wait_until_ready(stack: Stack, processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    with Client(stack.url, timeout=2, retries=0) as client:
+        while time.monotonic() < give_up:
+            for process in processes:
+                if process.poll() is not None:
+                    program = Path(str(process.args[0])).name  # pyright: ignore
+                    raise StackError(
+                        f"{program} ended with code {process.returncode}: its last lines say why"
+                    )
+            try:
+                if client.ready():
+                    return
+            except KeraserveError:
+                pass  # not listening yet
+            time.sleep(0.1)
+    raise StackError(f"the models were not ready within {seconds:.0f} s; {stack.url}/readyz says which")
+
+
+@contextmanager
+def _process(
+    command: list[str], settings: dict[str, str], logs: Path | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with ExitStack() as exits:
+        output: IO[bytes] | None = None
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+            output = exits.enter_context((logs / f"{Path(command[0]).name}.log").open("wb"))
+        # A session of its own: Ctrl-C reaches this program alone, which then stops both in order.
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **settings},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return probe.getsockname()[1]
