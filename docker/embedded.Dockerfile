@@ -6,10 +6,10 @@ WORKDIR /src
 COPY uv.txt constraints.txt ./
 RUN python -m venv /uv && /uv/bin/pip install --quiet --require-hashes -r uv.txt && /uv/bin/uv venv --quiet /app
 # TensorFlow is most of the image and changes seldom: in a layer before our own code.
-RUN /uv/bin/uv pip install --quiet --python /app/bin/python --constraint constraints.txt tensorflow
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode --constraint constraints.txt tensorflow
 COPY serving/protocol serving/protocol
 COPY serving/embedded serving/embedded
-RUN /uv/bin/uv pip install --quiet --python /app/bin/python \
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode \
       --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./serving/embedded
 
 FROM ${PYTHON_IMAGE}

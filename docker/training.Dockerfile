@@ -5,10 +5,10 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY uv.txt constraints.txt ./
 RUN python -m venv /uv && /uv/bin/pip install --quiet --require-hashes -r uv.txt && /uv/bin/uv venv --quiet /app
-RUN /uv/bin/uv pip install --quiet --python /app/bin/python --constraint constraints.txt tensorflow
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode --constraint constraints.txt tensorflow
 COPY serving/protocol serving/protocol
 COPY training training
-RUN /uv/bin/uv pip install --quiet --python /app/bin/python \
+RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode \
       --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./training
 
 FROM ${PYTHON_IMAGE}

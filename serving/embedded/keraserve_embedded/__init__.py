@@ -1,0 +1,14 @@
+"""TensorFlow Serving's API in one Python process.
+
+| module | what |
+|---|---|
+| `cli`, `settings` | the command line: TensorFlow Serving's flags |
+| `server`, `grpc_face`, `health`, `port` | the process: signals, draining, and all that knows gRPC |
+| `engine` | one object without network: models in, answers out |
+| `model`, `transitions`, `labels` | the versions of one model, and which of them to load or unload next |
+| `model_list`, `config_file`, `repository` | which models are served, from where, which versions there are |
+| `loaded_version`, `signature`, `warmup` | one SavedModel in memory |
+| `predict`, `classify`, `metadata` | one request on one loaded version |
+| `tensors`, `quiet_tensorflow`, `memory` | the edge to TensorFlow and to Python's memory |
+| `errors` | every error, and its status code |
+"""

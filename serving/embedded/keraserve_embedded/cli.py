@@ -1,0 +1,207 @@
+"""`keraserve-embedded`: TensorFlow Serving's flags, as far as this server does what they say."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from keraserve_embedded.errors import EmbeddedError
+from keraserve_embedded.port import check_port
+from keraserve_embedded.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Serve until told to stop, and exit: 0 stopped, 1 could not start, 2 wrong flags."""
+    settings = parse(sys.argv[1:] if arguments is None else arguments)
+    _log_to_stderr()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # until there is something to drain
+    # Imported late: TensorFlow takes seconds, and --help must not.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    status = 0
+    try:
+        check_port(settings.host, settings.port)
+        from keraserve_embedded import server
+
+        server.serve(settings)
+    except EmbeddedError as error:
+        log.error("%s", error)
+        status = 1
+    # Not by way of Python's farewell: it waits for requests that were cut off, and TensorFlow does not
+    # survive it while a version is being loaded.
+    logging.shutdown()
+    os._exit(status)
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Read the command line; exits with status 2 and one sentence where it is wrong."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.rest_api_port:
+        parser.error(
+            "--rest_api_port: this version serves no REST port; put keraserve-gateway before this server"
+        )
+    if given.model_config_file is None and not given.model_base_path:
+        parser.error("give --model_config_file, or --model_base_path and --model_name")
+    return Settings(
+        host=given.host,
+        port=given.port,
+        model_name=given.model_name,
+        model_base_path=given.model_base_path,
+        model_config_file=given.model_config_file,
+        model_config_file_poll_wait_seconds=given.model_config_file_poll_wait_seconds,
+        file_system_poll_wait_seconds=given.file_system_poll_wait_seconds,
+        enable_grpc_healthcheck_service=given.enable_grpc_healthcheck_service,
+        allow_version_labels_for_unavailable_models=given.allow_version_labels_for_unavailable_models,
+        enable_serialization_as_tensor_content=given.enable_serialization_as_tensor_content,
+        grpc_max_threads=given.grpc_max_threads or 4 * (os.cpu_count() or 1),
+        channel_arguments=given.grpc_channel_arguments,
+        drain_seconds=given.drain_seconds,
+        intra_op_threads=given.tensorflow_intra_op_parallelism,
+        inter_op_threads=given.tensorflow_inter_op_parallelism,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keraserve-embedded",
+        description="Serve SavedModels over TensorFlow Serving's gRPC API. "
+        "The flags are tensorflow_model_server's, but for those that say so.",
+        allow_abbrev=False,
+    )
+    _add_ports(parser)
+    _add_models(parser)
+    _add_answers(parser)
+    return parser
+
+
+def _add_ports(parser: argparse.ArgumentParser) -> None:
+    ports = parser.add_argument_group("ports and threads")
+    ports.add_argument("--host", default="127.0.0.1", help="address to listen on (ours; default %(default)s)")
+    ports.add_argument(
+        "--port", type=_count, default=8500, help="gRPC port (default %(default)s; 0: any free one)"
+    )
+    ports.add_argument("--rest_api_port", type=_count, default=0, help="only 0: the gateway serves REST")
+    ports.add_argument(
+        "--grpc_max_threads",
+        type=_count,
+        default=0,
+        help="requests that run at once (default: 4 for each CPU)",
+    )
+    ports.add_argument(
+        "--grpc_channel_arguments",
+        type=_channel_arguments,
+        default=[],
+        help="gRPC server options, comma separated, as grpc.max_connection_age_ms=2000; "
+        "messages may have 64 MiB unless grpc.max_receive_message_length says otherwise",
+    )
+    ports.add_argument(
+        "--drain_seconds",
+        type=_seconds,
+        default=30.0,
+        help="how long running requests may take after SIGTERM (ours; default %(default)s)",
+    )
+    ports.add_argument(
+        "--tensorflow_intra_op_parallelism", type=_count, default=0, help="threads that share one op"
+    )
+    ports.add_argument(
+        "--tensorflow_inter_op_parallelism", type=_count, default=0, help="ops that run at once"
+    )
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    models = parser.add_argument_group("models")
+    models.add_argument("--model_name", default="default", help="name of the one model (default %(default)s)")
+    models.add_argument("--model_base_path", default="", help="folder with its versions")
+    models.add_argument(
+        "--model_config_file",
+        type=Path,
+        help="models.config; the two flags above are ignored then. A base_path that does not exist here is "
+        "looked for as the folder of its last name beside the file",
+    )
+    models.add_argument(
+        "--model_config_file_poll_wait_seconds",
+        type=_count,
+        default=0,
+        help="how often to look at that file (default: 0, once)",
+    )
+    models.add_argument(
+        "--file_system_poll_wait_seconds",
+        type=_count,
+        default=1,
+        help="how often to look for new versions (default %(default)s; 0: once)",
+    )
+    _add_switch(
+        models,
+        "--allow_version_labels_for_unavailable_models",
+        "a new version label may name a version that is not available yet",
+    )
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    answers = parser.add_argument_group("answers")
+    _add_switch(answers, "--enable_grpc_healthcheck_service", "serve grpc.health.v1.Health")
+    _add_switch(
+        answers,
+        "--enable_serialization_as_tensor_content",
+        "answer with tensor_content (faster) in place of float_val and its kind",
+    )
+
+
+def _add_switch(group: "argparse._ArgumentGroup", flag: str, text: str) -> None:
+    """Add a flag that takes `--flag`, `--flag=true` and `--flag=false`."""
+    group.add_argument(
+        flag, type=_truth, nargs="?", const=True, default=False, metavar="true|false", help=text
+    )
+
+
+def _truth(text: str) -> bool:
+    truths = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in truths:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return truths[text.lower()]
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    pairs: list[tuple[str, int | str]] = []
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not (key and equals):
+            raise argparse.ArgumentTypeError(f"{part!r} is not key=value")
+        pairs.append((key, int(value) if value.lstrip("-").isdigit() else value))
+    return pairs
+
+
+def _log_to_stderr() -> None:
+    """One line for one event: time (UTC), level, message."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger("keraserve_embedded")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    root.propagate = False

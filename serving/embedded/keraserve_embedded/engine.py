@@ -1,0 +1,234 @@
+"""The engine: models in, answers out. One object without network.
+
+The gRPC services are a thin face of it; another face needs nothing but the methods here.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keraserve_embedded import classify, memory, metadata, predict
+from keraserve_embedded.errors import InvalidRequestError, NotServedError, StartError, UnknownLabelError
+from keraserve_embedded.labels import Labels
+from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.model import Model, State, Version
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.periodic import Periodic
+from keraserve_embedded.warmup import warm_up
+from keraserve_protocol import messages as m
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine works.
+
+    Attributes:
+        poll_seconds: how often it looks for new versions; 0 looks once.
+        early_labels: a new label may name a version that is not available yet.
+        as_content: answers carry `tensor_content`, else the typed fields.
+    """
+
+    poll_seconds: float = 1.0
+    early_labels: bool = False
+    as_content: bool = False
+
+
+class Engine:
+    """Serves the models that `start` and `configure` name, from the versions on disk.
+
+    Any thread may call the methods for requests; loading and unloading happen on a thread of the engine's.
+    """
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
+        self.on_change: Callable[[], None] = lambda: None
+        self._models: dict[str, Model] = {}
+        self._labels: dict[str, Labels] = {}
+        self._pending: list[ModelEntry] | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._watch = Periodic("model watch", self.options.poll_seconds, self._step)
+
+    # Life.
+
+    def start(self, entries: Sequence[ModelEntry]) -> bool:
+        """Load the models and wait until each has a version that serves, as TensorFlow Serving does.
+
+        A model whose folder or versions are not there yet is waited for.
+
+        Returns:
+            Whether all serve; False where `stop` came first.
+
+        Raises:
+            StartError: a version can't be loaded; or nothing is there and `poll_seconds` is 0.
+        """
+        self.configure(entries)
+        while not self._stopped.is_set():
+            self._step()
+            for model in self._models.values():
+                if model.failed and not model.available:
+                    worst = model.failed[0]
+                    raise StartError(f"{model.entry.name} {worst.number} can't be loaded: {worst.message}")
+            if self.ready():
+                self._watch.start()
+                return True
+            if not self.options.poll_seconds:
+                missing = ", ".join(name for name, model in self._models.items() if not model.available)
+                raise StartError(f"no version to serve of {missing}")
+            self._stopped.wait(self.options.poll_seconds)
+        return False
+
+    def configure(self, entries: Sequence[ModelEntry]) -> None:
+        """Take these models in place of the present ones; the engine's thread follows at once."""
+        with self._lock:
+            self._pending = list(entries)
+        self._watch.wake()
+
+    def interrupt(self) -> None:
+        """Look for no more versions, and end `start` early; at once, so that a signal handler may call it."""
+        self._stopped.set()
+
+    def stop(self) -> None:
+        """Look for no more versions, and wait until the engine's thread has ended. Requests still run."""
+        self._stopped.set()
+        self._watch.stop()
+
+    # State.
+
+    def ready(self) -> bool:
+        """Whether every configured model has a version that serves."""
+        with self._lock:
+            return self._pending is None and all(
+                model.available for model in self._models.values() if model.configured
+            )
+
+    def status(self, request: m.GetModelStatusRequest) -> m.GetModelStatusResponse:
+        """Answer GetModelStatus; errors as `keraserve_embedded.metadata.status`."""
+        spec = _spec(request)
+        with self._lock:
+            model = self._models.get(spec.name)
+            return metadata.status(spec, model.versions if model else {})
+
+    # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
+    # InvalidRequestError.
+
+    def predict(self, request: m.PredictRequest) -> m.PredictResponse:
+        """Answer Predict; errors as `keraserve_embedded.predict.predict`."""
+        with self._version(_spec(request)) as version:
+            return predict.predict(version, request, as_content=self.options.as_content)
+
+    def classify(self, request: m.ClassificationRequest) -> m.ClassificationResponse:
+        """Answer Classify; errors as `keraserve_embedded.classify.classify`."""
+        with self._version(_spec(request)) as version:
+            return classify.classify(version, request)
+
+    def regress(self, request: m.RegressionRequest) -> m.RegressionResponse:
+        """Answer Regress; errors as `keraserve_embedded.classify.regress`."""
+        with self._version(_spec(request)) as version:
+            return classify.regress(version, request)
+
+    def multi_inference(self, request: m.MultiInferenceRequest) -> m.MultiInferenceResponse:
+        """Answer MultiInference; errors as `keraserve_embedded.classify.multi_inference`."""
+        if not request.tasks:
+            raise InvalidRequestError("MultiInferenceRequest has no tasks.")
+        with self._version(request.tasks[0].model_spec) as version:
+            return classify.multi_inference(version, request)
+
+    def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
+        """Answer GetModelMetadata; errors as `keraserve_embedded.metadata.check_fields`."""
+        spec = _spec(request)
+        metadata.check_fields(request)
+        with self._version(spec) as version:
+            return metadata.metadata(version)
+
+    @contextmanager
+    def _version(self, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
+        """Hold the version that a model spec means; it is not unloaded meanwhile."""
+        version = self._acquire(spec)
+        try:
+            assert version.loaded is not None  # noqa: S101 - what is available is loaded
+            yield version.loaded
+        finally:
+            with self._lock:
+                version.running -= 1
+                last = version.state == State.UNLOADING and not version.running
+            if last:
+                self._watch.wake()
+
+    def _acquire(self, spec: m.ModelSpec) -> Version:
+        if not spec.name:
+            raise InvalidRequestError("ModelSpec has no name specified.")
+        with self._lock:
+            model = self._models.get(spec.name)
+            available = model.available if model else {}
+            number = self._number(spec)
+            if number is None and available:
+                number = max(available)
+            version = available.get(number) if number is not None else None
+            if version is None:
+                asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
+                raise NotServedError(f"Servable not found for request: {asked}")
+            version.running += 1
+            return version
+
+    def _number(self, spec: m.ModelSpec) -> int | None:
+        """The version that the spec names, by number or label; None for the latest."""
+        if spec.HasField("version"):
+            return spec.version.value
+        if not spec.HasField("version_label"):
+            return None
+        labels = self._labels.get(spec.name)
+        number = labels.version(spec.version_label) if labels else None
+        if number is None:
+            raise UnknownLabelError(f"Unrecognized servable version label: {spec.version_label}")
+        return number
+
+    # The engine's thread.
+
+    def _step(self) -> None:
+        """Look once: follow the configuration, the disk and the requests that have ended."""
+        if self._follow_configuration():
+            self.on_change()
+        changed = False
+        for model in list(self._models.values()):
+            changed |= model.settle(lambda: not self._stopped.is_set())
+            wanted = dict(model.entry.labels) if model.configured else {}
+            self._labels[model.entry.name].assign(model.entry.name, wanted, model.available)
+        if changed:
+            self.on_change()
+        ended = [model.end_retired() for model in self._models.values()]
+        if any(ended):
+            memory.give_back()
+
+    def _follow_configuration(self) -> bool:
+        with self._lock:
+            entries, self._pending = self._pending, None
+            if entries is None:
+                return False
+            for model in self._models.values():
+                model.configured = False
+            for entry in entries:
+                model = self._models.setdefault(entry.name, Model(entry, _load, self._lock))
+                model.entry, model.configured = entry, True
+                self._labels.setdefault(entry.name, Labels(early=self.options.early_labels))
+        return True
+
+
+def _load(name: str, number: int, folder: Path) -> LoadedVersion:
+    version = LoadedVersion(name, number, folder)
+    replayed = warm_up(version, folder)
+    if replayed:
+        log.info("%s %d warmed up with %d requests", name, number, replayed)
+    return version
+
+
+def _spec(request: Any) -> m.ModelSpec:
+    if not request.HasField("model_spec"):
+        raise InvalidRequestError("Missing ModelSpec")
+    return request.model_spec

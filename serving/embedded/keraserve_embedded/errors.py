@@ -1,0 +1,128 @@
+"""Every error of the embedded server, and the status code that a client sees.
+
+EmbeddedError
+├── ConfigError                a flag or a models.config that can't be followed
+├── StartError                 the server can't start: port taken, model that can't be loaded
+├── LoadError                  a version that can't be loaded; carries its own code
+└── RequestError               the answer to one request
+    ├── InvalidRequestError    the request does not fit the model
+    ├── UnknownLabelError      no version has this label
+    ├── NotServedError         no such model, or no such version, is available
+    ├── UnknownSignatureError  the model has no signature of this name
+    ├── UnsupportedError       a call, or a form of one, that is not served
+    ├── DeadlinePassedError    the client's deadline passed while the request waited
+    ├── ExecutionError         the graph failed; carries TensorFlow's code
+    └── InternalError          a defect of this server
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """The status codes of gRPC, with google.rpc.Code's (and TensorFlow's) numbers."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class EmbeddedError(Exception):
+    """The root; `str(error)` is the message for the client or the operator, one that needs no stack trace."""
+
+    own_code: Code | None = None
+
+    @property
+    def code(self) -> Code:
+        """The status code: the error's own where it carries one, else its class's in `CODES`."""
+        return self.own_code or CODES[type(self)]
+
+
+class _CodedError(EmbeddedError):
+    def __init__(self, message: str, code: Code | None = None) -> None:
+        super().__init__(message)
+        self.own_code = code
+
+
+class ConfigError(EmbeddedError):
+    """A flag or a models.config that can't be followed."""
+
+
+class StartError(EmbeddedError):
+    """The server can't start."""
+
+
+class LoadError(_CodedError):
+    """A version that can't be loaded or warmed up."""
+
+
+class RequestError(EmbeddedError):
+    """The answer to one request."""
+
+
+class InvalidRequestError(RequestError):
+    """The request does not fit the model: input, dtype, shape, filter, or a field that is missing."""
+
+
+class UnknownLabelError(RequestError):
+    """No version of the model has this label."""
+
+
+class NotServedError(RequestError):
+    """No such model, or no such version of it, is available."""
+
+
+class UnknownSignatureError(RequestError):
+    """The model has no signature of this name."""
+
+
+class UnsupportedError(RequestError):
+    """A call, or a form of one, that is not served."""
+
+
+class DeadlinePassedError(RequestError):
+    """The client's deadline passed while the request waited for a thread."""
+
+
+class ExecutionError(_CodedError, RequestError):
+    """The graph failed; carries TensorFlow's code and its message without the names of our functions."""
+
+
+class InternalError(RequestError):
+    """A defect of this server; the log has the cause."""
+
+
+CODES: dict[type[EmbeddedError], Code] = {
+    ConfigError: Code.INVALID_ARGUMENT,
+    StartError: Code.FAILED_PRECONDITION,
+    LoadError: Code.UNKNOWN,
+    InvalidRequestError: Code.INVALID_ARGUMENT,
+    UnknownLabelError: Code.INVALID_ARGUMENT,
+    NotServedError: Code.NOT_FOUND,
+    UnknownSignatureError: Code.FAILED_PRECONDITION,
+    UnsupportedError: Code.UNIMPLEMENTED,
+    DeadlinePassedError: Code.DEADLINE_EXCEEDED,
+    ExecutionError: Code.UNKNOWN,
+    InternalError: Code.INTERNAL,
+}
+
+_LONGEST_MESSAGE = 1024  # characters; TensorFlow Serving's limit, since gRPC sends it in a header
+
+
+def client_message(error: EmbeddedError) -> str:
+    """Give the message as it is sent: cut where TensorFlow Serving cuts it."""
+    text = str(error)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}...TRUNCATED"

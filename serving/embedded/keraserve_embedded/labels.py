@@ -1,0 +1,44 @@
+"""Version labels: names for versions, which requests may use in a number's place."""
+
+import logging
+from collections.abc import Collection
+
+log = logging.getLogger(__name__)
+
+
+class Labels:
+    """The labels of one model.
+
+    A label moves to another version when that version is available, and stays where it is until then. One
+    that is new may name a version that is not there yet only where `early` allows it.
+    """
+
+    def __init__(self, *, early: bool) -> None:
+        self._early = early
+        self._versions: dict[str, int] = {}
+        self._waiting: set[tuple[str, int]] = set()
+
+    def version(self, label: str) -> int | None:
+        """The version that the label names now."""
+        return self._versions.get(label)
+
+    def assign(self, model: str, wanted: dict[str, int], available: Collection[int]) -> None:
+        """Bring the labels of `model` as near to `wanted` as the available versions allow."""
+        assigned: dict[str, int] = {}
+        for label, version in wanted.items():
+            now = self._versions.get(label)
+            if version in available or now == version or (self._early and now is None):
+                assigned[label] = version
+                self._waiting.discard((label, version))
+                if now != version:
+                    log.info("%s: label %s is version %d", model, label, version)
+                continue
+            if now is not None:
+                assigned[label] = now
+            if (label, version) not in self._waiting:
+                self._waiting.add((label, version))
+                log.warning(
+                    "%s: label %s waits for version %d, which is not available for inference",
+                    model, label, version,
+                )  # fmt: skip
+        self._versions = assigned

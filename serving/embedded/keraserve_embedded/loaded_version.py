@@ -1,0 +1,94 @@
+"""One version of a model, in memory."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from keraserve_embedded.errors import Code, LoadError
+from keraserve_embedded.quiet_tensorflow import SavedModel, tf
+from keraserve_embedded.signature import Signature, clean
+from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
+
+log = logging.getLogger(__name__)
+
+_SERVE = "serve"  # the tag of the graph that is meant for serving
+
+
+class LoadedVersion:
+    """A SavedModel in memory.
+
+    Attributes:
+        model: the model's name.
+        number: the version.
+        signatures: what can be run, by name.
+        definitions: every signature of the SavedModel, as GetModelMetadata answers them.
+    """
+
+    def __init__(self, model: str, number: int, folder: Path) -> None:
+        """Load the SavedModel in `folder`.
+
+        Raises:
+            LoadError: with one line that says why.
+        """
+        self.model = model
+        self.number = number
+        try:
+            meta_graph = _meta_graph(folder)
+            # The loaded object holds the variables; the functions only refer to them.
+            self._saved_model: Any = tf.saved_model.load(str(folder), tags=[_SERVE])
+        except LoadError:
+            raise
+        except tf.errors.OpError as error:
+            raise LoadError(_one_line(clean(error.message)), Code(error.error_code)) from None
+        except Exception as error:
+            # A damaged SavedModel makes TensorFlow's Python raise anything: KeyError, ValueError, OSError.
+            raise LoadError(_one_line(f"{type(error).__name__}: {error}")) from None
+        self.definitions = SignatureDefMap()
+        for name, definition in meta_graph.signature_def.items():
+            self.definitions.signature_def[name].MergeFromString(definition.SerializeToString())
+        self.signatures = self._prepare(meta_graph)
+
+    def _prepare(self, meta_graph: Any) -> dict[str, Signature]:
+        prepared: dict[str, Signature] = {}
+        for name, function in self._saved_model.signatures.items():
+            definition = self.definitions.signature_def[name]
+            try:
+                prepared[name] = Signature.prepare(
+                    function, definition, _defaults(meta_graph.signature_def[name], definition)
+                )
+            except Exception as error:
+                # A signature that we can't run must not cost the model its others.
+                reason = _one_line(f"{type(error).__name__}: {error}")
+                log.warning("%s %d: signature %s is not served: %s", self.model, self.number, name, reason)
+        return prepared
+
+
+def _meta_graph(folder: Path) -> Any:
+    saved_model = SavedModel()
+    binary = folder / "saved_model.pb"
+    if binary.exists():
+        saved_model.ParseFromString(binary.read_bytes())
+    else:
+        text_format.Parse((folder / "saved_model.pbtxt").read_text(encoding="utf-8"), saved_model)
+    tagged = [graph for graph in saved_model.meta_graphs if _SERVE in graph.meta_info_def.tags]
+    if not tagged:
+        tags = [sorted(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
+        raise LoadError(f"no graph tagged {_SERVE!r} in {folder}, only {tags}", Code.NOT_FOUND)
+    return tagged[0]
+
+
+def _defaults(definition: Any, ours: SignatureDef) -> Mapping[str, TensorProto]:
+    return {
+        name: TensorProto.FromString(value.SerializeToString())
+        for name, value in definition.defaults.items()
+        if name in ours.inputs
+    }
+
+
+def _one_line(text: str) -> str:
+    """Shorten what TensorFlow says to what fits a log line and a status."""
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else f"{line[:500]}…"

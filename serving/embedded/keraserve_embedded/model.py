@@ -1,0 +1,186 @@
+"""The versions of one model: their states, and the requests that run on them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from keraserve_embedded.errors import Code, LoadError
+from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.repository import Fingerprint, fingerprint, scan
+from keraserve_embedded.transitions import Load, next_transition
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[str, int, Path], LoadedVersion]
+
+
+class State(IntEnum):
+    """Where a version is in its life; TensorFlow Serving's numbers."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass
+class Version:
+    """One version, also after its end.
+
+    Attributes:
+        running: requests that run on it; it is unloaded when they have ended.
+        failed_as: what its folder looked like when it could not be loaded.
+    """
+
+    number: int
+    state: State = State.START
+    code: Code = Code.OK
+    message: str = ""
+    loaded: LoadedVersion | None = None
+    running: int = 0
+    failed_as: Fingerprint | None = None
+
+
+class Model:
+    """One model. Only the engine's thread changes it, under the engine's lock where requests look.
+
+    Attributes:
+        entry: what the configuration says of it.
+        configured: whether it is still in the configuration.
+        versions: every version that was ever tried.
+        available: those that serve.
+    """
+
+    def __init__(self, entry: ModelEntry, load: Loader, lock: threading.Lock) -> None:
+        self.entry = entry
+        self.configured = True
+        self.versions: dict[int, Version] = {}
+        self.available: dict[int, Version] = {}
+        self._load_version = load
+        self._lock = lock
+        self._complaint = ""
+        self._seen: dict[int, Fingerprint] = {}
+        self._looked = False
+        self._found: set[int] = set()
+
+    @property
+    def failed(self) -> list[Version]:
+        """The versions that could not be loaded, highest first."""
+        return [v for _, v in sorted(self.versions.items(), reverse=True) if v.code != Code.OK]
+
+    def settle(self, goes_on: Callable[[], bool]) -> bool:
+        """Look at the disk; load and unload until what serves is what should.
+
+        Args:
+            goes_on: asked between two steps; false ends the work early (the server stops).
+
+        Returns:
+            Whether anything changed.
+        """
+        folders = self._aspired()
+        if folders is None:
+            return False
+        loadable = {number for number, folder in folders.items() if self._may_load(number, folder)}
+        self._looked = True
+        changed = False
+        while goes_on():
+            step = next_transition(set(folders), set(self.available), loadable)
+            if step is None:
+                break
+            changed = True
+            if isinstance(step, Load):
+                loadable.remove(step.version)
+                self._load(step.version, folders[step.version])
+            else:
+                self._retire(step.version)
+        return changed
+
+    def end_retired(self) -> bool:
+        """Give up the retired versions on which no request runs; say if there were any."""
+        with self._lock:
+            out = [v for v in self.versions.values() if v.state == State.UNLOADING and not v.running]
+            for version in out:
+                version.loaded, version.state = None, State.END
+        for version in out:
+            log.info("%s %d unloaded", self.entry.name, version.number)
+        return bool(out)
+
+    def _aspired(self) -> dict[int, Path] | None:
+        """The folders of the versions that should serve; None where the disk can't be asked."""
+        if not self.configured:
+            return {}
+        base_path = self.entry.base_path
+        try:
+            found = scan(base_path)
+        except OSError as error:
+            # Perhaps the volume is away for a moment: what serves goes on.
+            self._complain(f"can't look for versions of {self.entry.name}: {error.strerror}: {base_path}")
+            return None
+        before, self._found = self._found, set(found)
+        if self.available.keys() & before - set(found):
+            # What serves has gone from the disk, which may be about to go itself: the next look decides.
+            return None
+        wanted = self.entry.policy.choose(set(found))
+        missing = (self.entry.policy.specific or frozenset()) - wanted
+        if missing:
+            numbers = ", ".join(map(str, sorted(missing)))
+            self._complain(f"{self.entry.name}: version {numbers} is configured but not in {base_path}")
+        elif not wanted:
+            self._complain(f"no version of {self.entry.name} in {base_path}: its folders' names are numbers")
+        else:
+            self._complaint = ""
+        return {number: found[number] for number in wanted}
+
+    def _complain(self, text: str) -> None:
+        """Log what is wrong with the disk, once."""
+        if text != self._complaint:
+            log.warning("%s", text)
+        self._complaint = text
+
+    def _may_load(self, number: int, folder: Path) -> bool:
+        """Whether to try a version that does not serve: one that ended well; or one that looks as at the last
+        look, so that no copy goes on, and not as when it failed. At the first look, all that is there.
+        """
+        version = self.versions.get(number)
+        if version and (version.state != State.END or version.failed_as is None):
+            return version.state == State.END
+        before, now = self._seen.get(number), fingerprint(folder)
+        self._seen[number] = now
+        return (now == before or not self._looked) and (version is None or now != version.failed_as)
+
+    def _load(self, number: int, folder: Path) -> None:
+        with self._lock:
+            version = self.versions.setdefault(number, Version(number))
+            version.state, version.code, version.message = State.LOADING, Code.OK, ""
+            version.failed_as = None
+        looked_like = fingerprint(folder)
+        started = time.monotonic()
+        try:
+            loaded = self._load_version(self.entry.name, number, folder)
+        except Exception as error:
+            # Whatever a foreign model does while it is loaded, the models that serve go on.
+            code = error.code if isinstance(error, LoadError) else Code.INTERNAL
+            self._fail(version, looked_like, code, str(error) or type(error).__name__)
+            return
+        with self._lock:
+            version.loaded, version.state = loaded, State.AVAILABLE
+            self.available = {**self.available, number: version}
+        log.info("%s %d available after %.1f s", self.entry.name, number, time.monotonic() - started)
+
+    def _fail(self, version: Version, looked_like: Fingerprint, code: Code, message: str) -> None:
+        with self._lock:
+            version.failed_as = looked_like
+            version.state, version.code, version.message = State.END, code, message
+        log.error("%s %d can't be loaded: %s", self.entry.name, version.number, message)
+
+    def _retire(self, number: int) -> None:
+        with self._lock:
+            version = self.available[number]
+            version.state = State.UNLOADING
+            self.available = {n: v for n, v in self.available.items() if n != number}

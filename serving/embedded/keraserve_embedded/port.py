@@ -1,0 +1,28 @@
+"""The address that the server listens on."""
+
+import socket
+
+from keraserve_embedded.errors import StartError
+
+
+def check_port(host: str, port: int) -> None:
+    """Fail now rather than after minutes of loading; gRPC opens the port later, when the models serve.
+
+    Raises:
+        StartError: the address can't be listened on.
+    """
+    if not port:
+        return
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise StartError(f"can't listen on {written(host, port)}: {error.strerror}") from error
+
+
+def written(host: str, port: int) -> str:
+    """Write `host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,47 @@
+"""The one place that imports TensorFlow: without its chatter on stderr.
+
+TensorFlow logs before `TF_CPP_MIN_LOG_LEVEL` takes effect, so stderr itself is closed for the seconds of
+the import. What the operator sets in the environment wins.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _stderr_closed(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow as tf
+    from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # pyright: ignore
+
+tf.get_logger().setLevel(logging.ERROR)
+
+
+def set_threads(intra_op: int, inter_op: int) -> None:
+    """Set how many threads share one op, and how many ops run at once; 0 leaves it to TensorFlow.
+
+    Only before the first model is loaded.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op)
+    tf.config.threading.set_inter_op_parallelism_threads(inter_op)
+
+
+__all__ = ["SavedModel", "TensorFlowProto", "set_threads", "tf"]

@@ -1,0 +1,58 @@
+"""The model repository on disk: `<base path>/<version>/saved_model.pb`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+Fingerprint = frozenset[tuple[str, int, int]]
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
+
+
+@dataclass(frozen=True)
+class VersionPolicy:
+    """Which of the versions on disk to serve: the `latest` ones, `specific` ones, or (neither) all.
+
+    `latest` counts versions; `specific` wins over it.
+    """
+
+    latest: int | None = 1
+    specific: frozenset[int] | None = None
+
+    def choose(self, versions: set[int]) -> set[int]:
+        """Choose among the versions that are on disk."""
+        if self.specific is not None:
+            return versions & self.specific
+        if self.latest is None:
+            return set(versions)
+        return set(sorted(versions)[-self.latest :])
+
+
+def scan(base_path: Path) -> dict[int, Path]:
+    """Find the versions that are whole enough to be tried: numeric folders with a graph in them.
+
+    Raises:
+        OSError: `base_path` can't be listed.
+    """
+    found: dict[int, Path] = {}
+    for child in sorted(base_path.iterdir()):
+        if child.name.isascii() and child.name.isdigit() and _has_graph(child):
+            found[int(child.name)] = child
+    return found
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """Name, size and time of every file below `folder`: it changes while a copy goes on."""
+    files: set[tuple[str, int, int]] = set()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            try:
+                status = path.stat()
+            except OSError:  # gone since the folder was listed: the next look will see it
+                continue
+            files.add((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
+    return frozenset(files)
+
+
+def _has_graph(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _GRAPHS)

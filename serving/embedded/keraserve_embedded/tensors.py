@@ -1,0 +1,63 @@
+"""TensorProto to what TensorFlow takes, and TensorFlow's answers to TensorProto, with no copy in between.
+
+Numbers of `tensor_content` go to TensorFlow as a view of the message's bytes; results are read through a
+view of TensorFlow's memory. numpy's types are the protocol's; the few that it lacks (bfloat16) go through
+TensorFlow's own codec.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from keraserve_embedded.errors import InvalidRequestError
+from keraserve_embedded.quiet_tensorflow import TensorFlowProto, tf
+from keraserve_protocol import tensors
+from keraserve_protocol.messages import DataType, TensorProto
+from keraserve_protocol.tensors import Array, TensorError
+
+
+def decode(name: str, proto: TensorProto) -> Array:
+    """Decode the input `name`; numbers are a view of the message's bytes where it has `tensor_content`.
+
+    Raises:
+        InvalidRequestError: not a whole tensor.
+    """
+    try:
+        if proto.dtype == DataType.DT_STRING:
+            _check_strings(proto)
+        if proto.dtype == DataType.DT_BFLOAT16:
+            return _bfloat16(proto)
+        return tensors.from_proto(proto)
+    except ValueError as error:  # TensorError, and what TensorFlow's codec raises
+        raise InvalidRequestError(f"tensor parsing error: {name}: {error}") from error
+
+
+def encode(result: Any, *, as_content: bool) -> TensorProto:
+    """Encode one result of TensorFlow.
+
+    Args:
+        result: an eager tensor.
+        as_content: fill `tensor_content`, else the typed field (`float_val` and its kind).
+    """
+    if result.dtype == tf.bfloat16:
+        return TensorProto.FromString(tf.make_tensor_proto(result).SerializeToString())
+    return tensors.to_proto(np.asarray(result), typed_fields=not as_content)
+
+
+def type_name(dtype: int) -> str:
+    """Name a DataType as TensorFlow does in its messages: `float`, `uint8`, `string`."""
+    return DataType.Name(DataType.ValueType(dtype)).removeprefix("DT_").lower()
+
+
+def _check_strings(proto: TensorProto) -> None:
+    """Refuse fewer strings than elements: the last would be repeated, each time with memory of its own."""
+    elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if len(proto.string_val) != elements:
+        raise TensorError(f"{len(proto.string_val)} strings for {elements} elements")
+
+
+def _bfloat16(proto: TensorProto) -> Array:
+    if not proto.tensor_content:  # so that a short message can't claim a huge tensor
+        raise TensorError("a bfloat16 tensor needs tensor_content")
+    return tf.make_ndarray(TensorFlowProto.FromString(proto.SerializeToString()))

@@ -1,0 +1,62 @@
+"""Warm-up: the requests that an exporter put beside the model, replayed before the version serves."""
+
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from keraserve_embedded.classify import classify
+from keraserve_embedded.errors import Code, EmbeddedError, LoadError
+from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.predict import predict
+from keraserve_embedded.quiet_tensorflow import tf
+from keraserve_protocol.messages import PredictionLog
+
+WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+_MOST_RECORDS = 1000  # TensorFlow Serving's limit
+
+
+def warm_up(version: LoadedVersion, folder: Path) -> int:
+    """Replay the records of the version in `folder`; their model names and versions do not matter.
+
+    Returns:
+        How many requests were replayed.
+
+    Raises:
+        LoadError: the file is damaged or too long, or a request fails: as in TensorFlow Serving, such a
+            version does not serve.
+    """
+    path = folder / WARMUP_FILE
+    if not path.is_file():
+        return 0
+    replayed = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)):
+            if replayed >= _MOST_RECORDS:
+                raise LoadError(
+                    f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {path}",
+                    Code.INVALID_ARGUMENT,
+                )
+            _replay(version, PredictionLog.FromString(bytes(record.numpy())))
+            replayed += 1
+    except LoadError:
+        raise
+    except EmbeddedError as error:
+        raise LoadError(f"warm-up request {replayed} failed: {error}", error.code) from None
+    except tf.errors.OpError as error:
+        raise LoadError(
+            f"{path} is damaged: {error.message}. Please verify your warmup data is in TFRecord format.",
+            Code(error.error_code),
+        ) from None
+    except DecodeError as error:
+        raise LoadError(f"Failed to parse warmup record {replayed} of {path}: {error}") from None
+    return replayed
+
+
+def _replay(version: LoadedVersion, entry: PredictionLog) -> None:
+    match entry.WhichOneof("log_type"):
+        case "predict_log":
+            predict(version, entry.predict_log.request)
+        case "classify_log":
+            classify(version, entry.classify_log.request)
+        case _:  # a kind that this version does not know: nothing to warm up
+            pass

@@ -1,0 +1,208 @@
+"""The gRPC face, in process: statuses, health, draining."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import StartError
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.port import check_port, written
+from keraserve_embedded.server import Server
+from keraserve_protocol import messages as m
+from keraserve_protocol.services import Stub
+from keraserve_protocol.tensors import to_proto
+
+Engines = Callable[..., Engine]
+Serve = Callable[..., tuple[Server, grpc.Channel]]
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def wait_request(seconds: float) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec("waiting"))
+    made.inputs["seconds"].CopyFrom(to_proto(np.array([seconds], np.float32)))
+    return made
+
+
+@pytest.fixture
+def waiting(engines: Engines, many: Path) -> Engine:
+    return engines(ModelEntry("waiting", (many / "waiting",)))
+
+
+def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    return error.value.code(), error.value.details()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "said"),
+    [
+        (None, "INVALID_ARGUMENT", "Missing ModelSpec"),
+        (m.ModelSpec(), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        (m.model_spec("other"), "NOT_FOUND", "Servable not found for request: Latest(other)"),
+        (
+            m.model_spec("waiting", version=3),
+            "NOT_FOUND",
+            "Servable not found for request: Specific(waiting, 3)",
+        ),
+        (m.model_spec("waiting", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
+        (m.model_spec("other", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
+        (
+            m.model_spec("waiting", signature="x"),
+            "FAILED_PRECONDITION",
+            'Serving signature key "x" not found.',
+        ),
+    ],
+)
+def test_a_model_spec_that_means_nothing(
+    waiting: Engine, stub: Callable[..., Stub], spec: m.ModelSpec | None, code: str, said: str
+) -> None:
+    made = m.PredictRequest(model_spec=spec)
+    got = refused(lambda: stub(waiting).predict(made))
+    assert (got[0].name, got[1]) == (code, said)
+
+
+def test_status_and_metadata_refuse_as_tensorflow_serving(waiting: Engine, stub: Callable[..., Stub]) -> None:
+    calls = stub(waiting)
+    spec, other = m.model_spec("waiting"), m.model_spec("other")
+    for request, said in [
+        (m.GetModelMetadataRequest(metadata_field=["signature_def"]), "Missing ModelSpec"),
+        (m.GetModelMetadataRequest(model_spec=spec), "must specify at least one metadata_field"),
+        (
+            m.GetModelMetadataRequest(model_spec=spec, metadata_field=["x"]),
+            "Metadata field x is not supported",
+        ),
+        (
+            m.GetModelMetadataRequest(model_spec=other, metadata_field=["signature_def"]),
+            "Servable not found for request: Latest(other)",
+        ),
+    ]:
+        assert said in refused(lambda r=request: calls.get_model_metadata(r))[1]  # type: ignore[misc]
+    for spec, said in [
+        (other, "Could not find any versions of model other"),
+        (m.model_spec("waiting", version=4), "Could not find version 4 of model waiting"),
+    ]:
+        got = refused(lambda s=spec: calls.get_model_status(m.GetModelStatusRequest(model_spec=s)))  # type: ignore[misc]
+        assert got == (grpc.StatusCode.NOT_FOUND, said)
+
+
+def test_a_call_that_is_not_served_and_one_that_fails(
+    waiting: Engine, stub: Callable[..., Stub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refused(lambda: stub(waiting).reload_config(m.ReloadConfigRequest()))[0].name == "UNIMPLEMENTED"
+
+    def defect(_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(waiting, "predict", defect)
+    got = refused(lambda: stub(waiting).predict(m.PredictRequest()))
+    assert got == (grpc.StatusCode.INTERNAL, "internal error: KeyError")
+
+
+def test_requests_run_side_by_side(waiting: Engine, stub: Callable[..., Stub]) -> None:
+    calls = stub(waiting)
+    calls.predict(wait_request(0.01))
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: calls.predict(wait_request(0.5)), range(4)))
+    assert time.monotonic() - began < 1.9
+
+
+def test_a_deadline_that_passed_while_waiting_costs_nothing(waiting: Engine, serve: Serve) -> None:
+    calls = Stub(serve(waiting, grpc_max_threads=1)[1])
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(calls.predict, wait_request(0.6))
+        time.sleep(0.1)
+        assert refused(lambda: calls.predict(wait_request(30), timeout=0.2))[0].name == "DEADLINE_EXCEEDED"
+        slow.result()
+        began = time.monotonic()
+        calls.predict(wait_request(0.01))
+    assert time.monotonic() - began < 5
+
+
+def test_pictures_of_megabytes_pass(waiting: Engine, stub: Callable[..., Stub]) -> None:
+    made = wait_request(0.01)
+    made.inputs["extra"].CopyFrom(to_proto(np.zeros(40 << 20, np.uint8)))
+    assert "Sent extra: {extra}" in refused(lambda: stub(waiting).predict(made))[1]
+    small = stub(waiting, channel_arguments=[("grpc.max_receive_message_length", 1000)])
+    made.inputs["extra"].CopyFrom(to_proto(np.zeros(2000, np.uint8)))
+    assert refused(lambda: small.predict(made))[0].name == "RESOURCE_EXHAUSTED"
+
+
+def test_health_follows_the_models(waiting: Engine, many: Path, serve: Serve) -> None:
+    server, channel = serve(waiting)
+    health = health_pb2_grpc.HealthStub(channel)
+
+    def check(service: str = "") -> int:
+        return health.Check(health_pb2.HealthCheckRequest(service=service)).status
+
+    assert {check(s) for s in ("", "PredictionService", "tensorflow.serving.PredictionService")} == {SERVING}
+    assert refused(lambda: check("other"))[0].name == "NOT_FOUND"
+    entry = ModelEntry("waiting", (many / "waiting",))
+    waiting.configure([entry, ModelEntry("gone", (many / "gone",))])
+    for wanted in (NOT_SERVING, SERVING):
+        end = time.monotonic() + 10
+        while check() != wanted:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        waiting.configure([entry])
+    watch = health.Watch(health_pb2.HealthCheckRequest())
+    assert next(watch).status == SERVING
+    began = time.monotonic()
+    server.drain()
+    assert time.monotonic() - began < 5  # a watcher does not keep the server
+    assert next(watch).status == NOT_SERVING
+
+
+def test_no_health_unless_wanted(waiting: Engine, serve: Serve) -> None:
+    health = health_pb2_grpc.HealthStub(serve(waiting, enable_grpc_healthcheck_service=False)[1])
+    assert refused(lambda: health.Check(health_pb2.HealthCheckRequest()))[0].name == "UNIMPLEMENTED"
+
+
+def test_draining_ends_what_runs_and_refuses_what_is_new(waiting: Engine, serve: Serve) -> None:
+    server, channel = serve(waiting)
+    calls = Stub(channel)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(calls.predict, wait_request(1.0))
+        time.sleep(0.3)
+        draining = threading.Thread(target=server.drain)
+        draining.start()
+        time.sleep(0.2)
+        assert refused(lambda: calls.predict(wait_request(0.01)))[0].name == "UNAVAILABLE"
+        assert running.result().model_spec.name == "waiting"
+        draining.join(5)
+    assert not draining.is_alive()
+
+
+def test_draining_has_an_end(waiting: Engine, serve: Serve) -> None:
+    server, channel = serve(waiting, drain_seconds=0.2)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(Stub(channel).predict, wait_request(2.0))
+        time.sleep(0.3)
+        began = time.monotonic()
+        server.drain()
+        assert time.monotonic() - began < 1.5
+        assert running.exception() is not None
+
+
+def test_a_port_that_is_taken_is_named(waiting: Engine, serve: Serve) -> None:
+    server, _ = serve(waiting)
+    with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.port}: Address already in use"):
+        check_port("127.0.0.1", server.port)
+    with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.port}: is the port taken"):
+        serve(waiting, port=server.port)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    check_port("127.0.0.1", port)
+    assert written("::1", 8500) == "[::1]:8500"

@@ -1,0 +1,85 @@
+"""The decisions: which versions there are, which to load or unload next, which a label means."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from keraserve_embedded.labels import Labels
+from keraserve_embedded.repository import VersionPolicy, fingerprint, scan
+from keraserve_embedded.transitions import Load, Unload, next_transition
+
+
+def test_only_numeric_folders_with_a_graph_are_versions(tmp_path: Path) -> None:
+    for name in ("1", "002", "10", ".exporting-3", "v4", "5", "²"):
+        (tmp_path / name).mkdir()
+        if name != "5":
+            (tmp_path / name / "saved_model.pb").touch()
+    (tmp_path / "6").touch()
+    assert sorted(scan(tmp_path)) == [1, 2, 10]
+    with pytest.raises(OSError, match="nowhere"):
+        scan(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("policy", "chosen"),
+    [
+        (VersionPolicy(), {9}),
+        (VersionPolicy(latest=2), {3, 9}),
+        (VersionPolicy(latest=9), {1, 3, 9}),
+        (VersionPolicy(latest=None), {1, 3, 9}),
+        (VersionPolicy(specific=frozenset({3, 4})), {3}),
+    ],
+)
+def test_policies(policy: VersionPolicy, chosen: set[int]) -> None:
+    assert policy.choose({1, 3, 9}) == chosen
+    assert policy.choose(set()) == set()
+
+
+def test_a_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "data").write_text("a")
+    before = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "variables" / "data").write_text("ab")
+    assert fingerprint(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("aspired", "available", "loadable", "step"),
+    [
+        ({2}, {1}, {2}, Load(2)),
+        ({2}, {1, 2}, set[int](), Unload(1)),
+        ({2}, {1}, set[int](), None),  # 2 failed: 1 stays
+        (set[int](), {1, 2}, set[int](), Unload(1)),
+        ({4}, {1, 2}, {4}, Unload(1)),  # never more than one that nobody wants
+        ({3, 4}, set[int](), {3, 4}, Load(4)),
+        ({1}, {1}, set[int](), None),
+        ({1}, {2}, {1}, Load(1)),  # back to an older one
+    ],
+)
+def test_a_model_is_never_without_a_version(
+    aspired: set[int], available: set[int], loadable: set[int], step: Load | Unload | None
+) -> None:
+    assert next_transition(aspired, available, loadable) == step
+
+
+def test_a_label_moves_when_its_version_is_there(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    labels = Labels(early=False)
+    for _ in range(2):
+        labels.assign("m", {"stable": 1, "canary": 2}, {1})
+    assert (labels.version("stable"), labels.version("canary")) == (1, None)
+    assert len(caplog.records) == 1
+    labels.assign("m", {"stable": 2, "canary": 2}, {1, 2})
+    assert (labels.version("stable"), labels.version("canary")) == (2, 2)
+    labels.assign("m", {"stable": 3}, {1, 2})
+    assert (labels.version("stable"), labels.version("canary")) == (2, None)
+
+
+def test_only_a_new_label_may_be_early() -> None:
+    labels = Labels(early=True)
+    labels.assign("m", {"canary": 7}, {1})
+    assert labels.version("canary") == 7
+    labels.assign("m", {"canary": 8}, {1})
+    assert labels.version("canary") == 7
