@@ -1,0 +1,167 @@
+"""The command line: one clear sentence for every failure, and no stack trace."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from keraserve_training import cli, export, run, run_folder
+from keraserve_training.errors import DataUnavailableError
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process; gives its exit status."""
+    monkeypatch.setattr(sys, "argv", ["keraserve-train", *arguments])
+    try:
+        cli.main()
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_list_shows_states(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "list", "--runs", str(runs), "--profile", "sample") == 0
+    assert "finished" in capsys.readouterr().out
+    assert call(monkeypatch, "list") == 0
+    assert "not run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "fashion"], "Did you mean fashion-mnist-reuse?"),
+        (["run", "fashion-mnist-reuse", "--profile", "x"], "take one of full, quick, sample"),
+        (["export"], "There is no finished run of profile full in runs: train first"),
+        (["export", "nothing"], "There is no experiment 'nothing'"),
+        (["study", "fashion-mnist-reuse", "--pairs", "5-6,7"], "'7' is not a pair of classes"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["run"], "Missing argument 'name'"),
+        (["run", "x", "--seed", "many"], "--seed"),
+    ],
+)
+def test_failures_are_one_sentence(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, *arguments) != 0
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device", "runs/x"), "Make room and run the same command again"),
+        (PermissionError(13, "Permission denied", "runs"), "Choose a folder that you may write"),
+        (KeyboardInterrupt(), "Run the same command again to go on"),
+        (DataUnavailableError("Connect this machine once."), "Connect this machine once."),
+    ],
+)
+def test_what_happens_underneath_is_one_sentence(
+    error: BaseException,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object, **__: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(run, "execute", fails)
+    assert call(monkeypatch, "run", "fashion-mnist-reuse") != 0
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_kept_for_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> bool:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(run, "execute", fails)
+    assert call(monkeypatch, "run", "fashion-mnist-reuse") == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert "ZeroDivisionError: oh" in (tmp_path / "keraserve-train-error.log").read_text()
+
+
+def test_one_failing_experiment_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keraserve_training.experiment import registry
+
+    (experiment,) = registry().values()
+    monkeypatch.setattr(cli, "registry", lambda: {"first": experiment, "second": experiment})
+    tried: list[object] = []
+
+    def fails(*arguments: object, **_: object) -> bool:
+        tried.append(arguments)
+        raise DataUnavailableError("Connect this machine once.")
+
+    monkeypatch.setattr(run, "execute", fails)
+    assert call(monkeypatch, "train-all") == 1
+    assert len(tried) == 2
+    assert "of 2 experiments failed" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_shown_not_run(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "fashion-mnist-reuse", "--runs", str(runs), "--profile", "sample"]
+    assert call(monkeypatch, *arguments) == 0
+    out = capsys.readouterr().out
+    assert "Finished before; --force starts anew" in out
+    assert "Procedural pictures" in out
+
+
+def test_a_damaged_run_is_said(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    folder = run_folder.path(tmp_path / "runs", "fashion-mnist-reuse", "sample", 42)
+    (folder / "metrics.json").write_text("{")
+    for command in (["report"], ["export", "--profile", "sample"]):
+        assert call(monkeypatch, *command) == 1
+        assert "run again with --force" in capsys.readouterr().err
+
+
+def test_export_says_what_it_did(
+    runs: Path, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", "--runs", str(runs), "--models", str(models), "--profile", "sample"]
+    monkeypatch.setattr(export, "_write", None)  # must not be called: everything is there
+    assert call(monkeypatch, *arguments) == 0
+    assert "fashion-mnist-reuse-b: already exported as version 1" in capsys.readouterr().out
+
+
+def test_interrupt_from_the_keyboard_leaves_no_trace(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "keraserve_training.cli",
+        "run",
+        "fashion-mnist-reuse",
+        "--profile",
+        "sample",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        folder = run_folder.path(tmp_path / "runs", "fashion-mnist-reuse", "sample", 42)
+        while not (folder / "config.json").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert process.returncode == 130
+    assert error.strip() == "Stopped. Run the same command again to go on where it was."

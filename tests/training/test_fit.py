@@ -1,0 +1,168 @@
+"""Order of the pictures, resuming bit for bit, and a whole run that is killed by SIGKILL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from keraserve_training import (
+    checkpoint,
+    experiment,
+    fit,
+    history,
+    procedural,
+    profiles,
+    progress,
+    rules,
+    run,
+    run_folder,
+)
+from keraserve_training.errors import RunDamagedError
+from keraserve_training.feed import Feed
+from keraserve_training.fit import Phase, Plan
+from keraserve_training.pictures import Pictures
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+NETWORKS = ("model-a", "model-b-on-a", "model-b-alone")
+
+
+def labels(batches: Any) -> list[int]:
+    return [int(label) for _, batch in batches for label in batch]
+
+
+def numbered(count: int) -> Pictures:
+    return Pictures(np.zeros((count, 2, 2, 1), np.uint8), np.arange(count, dtype=np.int32))
+
+
+def test_the_order_follows_from_seed_and_epoch_alone() -> None:
+    feed, other = Feed(numbered(50), 8), Feed(numbered(50), 8)
+    assert labels(feed.epoch(1, 3)) == labels(other.epoch(1, 3)) == labels(feed.epoch(1, 3))
+    assert labels(feed.epoch(1, 3)) != labels(feed.epoch(1, 4)) != labels(feed.epoch(2, 4))
+    assert sorted(labels(feed.epoch(1, 3))) == list(range(50))
+    assert labels(feed.in_order()) == list(range(50))
+    assert feed.steps == 7
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _Killing(progress.Silent):
+    def __init__(self, after: int) -> None:
+        self._after = after
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        if row["epoch"] == self._after:
+            raise _KilledError
+
+
+def plan() -> Plan:
+    """Dropout and Adam: random layers and an optimizer with a memory have to go on as well."""
+
+    def build() -> keras.Model:
+        layers = (
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3, activation="softmax"),
+        )
+        return keras.Sequential([keras.Input((6, 6, 1)), *layers])
+
+    def first(model: keras.Model) -> list[keras.Layer]:
+        return model.layers[:1]
+
+    pictures = procedural.pictures(60, classes=3, size=(6, 6), channels=1, seed=1)
+    phases = [
+        Phase("one", 2, lambda: keras.optimizers.Adam(1e-2), first),
+        Phase("two", 2, lambda: keras.optimizers.Adam(1e-3)),
+    ]
+    return Plan("net", build, pictures, pictures, phases, ("a", "b", "c"), "softmax")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> fit.Trained:
+    """Trained without a break."""
+    folder = tmp_path_factory.mktemp("whole") / "net"
+    return fit.fit(folder, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+
+
+def test_interrupted_after_every_epoch_the_end_is_the_same(tmp_path: Path, whole: fit.Trained) -> None:
+    for after in (1, 2, 3, 4):
+        with pytest.raises(_KilledError):
+            fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL, show=_Killing(after))
+    again = fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+    for ours, theirs in zip(again.model.weights, whole.model.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert [row["loss"] for row in again.rows] == [row["loss"] for row in whole.rows]
+    assert [row["phase"] for row in again.rows] == ["one", "one", "two", "two"]
+    assert not (tmp_path / "net" / run_folder.CHECKPOINT).exists()
+
+    loaded = fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL, show=_Killing(1))
+    assert rules.digest(loaded.model.weights) == rules.digest(whole.model.weights)
+    assert loaded.rows == again.rows
+
+    (tmp_path / "net" / run_folder.MODEL).write_bytes(b"nonsense")
+    with pytest.raises(RunDamagedError, match="--force"):
+        fit.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize("content", [b"PK nonsense", b"", b"PK\x03\x04" + bytes(100)])
+def test_a_damaged_checkpoint_is_said_clearly(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / run_folder.CHECKPOINT).write_bytes(content)
+    with pytest.raises(RunDamagedError, match="--force"):
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+
+
+def test_a_checkpoint_of_another_network_is_said_clearly(tmp_path: Path, whole: fit.Trained) -> None:
+    whole.model.compile(optimizer="sgd", loss="mse")
+    checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, 0, [])
+    with pytest.raises(RunDamagedError, match="code has changed"):
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+
+
+def test_history_comes_back_as_it_was(tmp_path: Path) -> None:
+    rows = [{"epoch": 1.0, "phase": "x", "loss": 0.1 + 0.2, "seconds": 1e-9}]
+    history.write(tmp_path / "h.csv", rows)
+    assert history.read(tmp_path / "h.csv") == rows
+
+
+def _kill_at(runs: Path, line: str) -> str:
+    """Start the real command, kill it with SIGKILL as soon as it prints `line`; returns what it printed."""
+    command = [sys.executable, "-m", "keraserve_training.cli", "run", "fashion-mnist-reuse"]
+    command += ["--profile", "sample", "--runs", str(runs)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    seen = ""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        for printed in process.stdout:
+            seen += printed
+            if line in printed:
+                process.send_signal(signal.SIGKILL)
+                break
+        assert process.wait() == -signal.SIGKILL, seen + process.stderr.read()
+    return seen
+
+
+def test_a_run_killed_by_sigkill_ends_as_an_undisturbed_one(
+    tmp_path: Path, reuse: experiment.Experiment, finished: run_folder.FinishedRun
+) -> None:
+    seen = _kill_at(tmp_path, "model-b-on-a: epoch 4/6")  # the first one unfrozen
+    assert "model-a: epoch 3/3" in seen
+    folder = run_folder.path(tmp_path, reuse.name, "sample", 42)
+    assert run_folder.state(folder).startswith("interrupted at model-b-on-a, epoch 4")
+    assert run.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
+    for name in NETWORKS:
+        ours, theirs = fit.load(folder / name), fit.load(finished.folder / name)
+        for mine, whole in zip(ours.model.weights, theirs.model.weights, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), whole.numpy())
+    metrics = json.loads((folder / run_folder.METRICS).read_text())["metrics"]
+    assert metrics == finished.metrics["metrics"]

@@ -1,0 +1,66 @@
+"""Every experiment is found, complete, and described; listing them needs no TensorFlow."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keraserve_training import experiments
+from keraserve_training.errors import TrainingError, UnknownExperimentError, UnknownVariantError
+from keraserve_training.experiment import Experiment, find, registry
+
+FOLDER = Path(experiments.__file__).parent
+
+
+def test_every_file_of_experiments_is_in_the_registry() -> None:
+    files = {file.stem for file in FOLDER.glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in registry()}
+
+
+@pytest.mark.parametrize("experiment", registry().values(), ids=lambda each: each.name)
+def test_an_experiment_is_complete(experiment: Experiment) -> None:
+    module = sys.modules[f"{experiments.__name__}.{experiment.name.replace('-', '_')}"]
+    describe = getattr(module, experiment.name.replace("-", "_"))
+    text = inspect.getdoc(describe) or ""
+    assert all(word in text for word in ("Task:", "Command:", "Expected", "Hardware:")), text
+    assert f"keraserve-train run {experiment.name}" in text
+    assert experiment.servables
+    assert experiment.figures
+    assert all(figure.low <= figure.high for figure in experiment.figures)
+
+
+def test_servables_have_names_of_their_own() -> None:
+    names = [servable.name for experiment in registry().values() for servable in experiment.servables]
+    assert len(names) == len(set(names))
+
+
+def test_an_unknown_name_is_answered_with_near_ones() -> None:
+    with pytest.raises(UnknownExperimentError, match=r"'fashion-reuse'.*fashion-mnist-reuse"):
+        find("fashion-reuse")
+
+
+@pytest.mark.parametrize("variant", ["5", "5-5", "5-10", "a-b", "", "-1-2"])
+def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
+    study = find("fashion-mnist-reuse").study
+    assert study
+    with pytest.raises(UnknownVariantError, match="not a pair"):
+        study.settings(variant)
+
+
+def test_listing_needs_no_tensorflow() -> None:
+    program = (
+        "import sys; from keraserve_training import cli, run, run_folder, report, study;"
+        "from keraserve_training.experiment import registry; registry();"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_tree_of_errors_is_drawn_whole() -> None:
+    def walk(kind: type[BaseException]) -> set[str]:
+        return {kind.__name__}.union(*(walk(child) for child in kind.__subclasses__()))
+
+    drawn = sys.modules[TrainingError.__module__].__doc__ or ""
+    assert all(name in drawn for name in walk(TrainingError))

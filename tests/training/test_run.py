@@ -1,0 +1,187 @@
+"""Run folders: what they hold, who may work in them, and what happens when they don't fit."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraserve_training import atomic, experiment, history, procedural, profiles, progress, run, run_folder
+from keraserve_training.errors import OriginalChangedError, RunBusyError, RunDamagedError, RunDiffersError
+from keraserve_training.fit import Phase
+from keraserve_training.run_folder import FinishedRun
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+def asked(**changes: Any) -> run.Asked:
+    content: dict[str, Any] = {"experiment": "e", "profile": profiles.SAMPLE, "seed": 1, "settings": {}}
+    return run.Asked(**{**content, "weights": "none", **changes})
+
+
+def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
+    networks = {"model-a", "model-b-on-a", "model-b-alone"}
+    assert set(finished.networks) == networks
+    for name in networks:
+        assert len(history.read(finished.folder / name / "history.csv")) == finished.networks[name]["epochs"]
+        assert (finished.folder / name / "model.keras").is_file()
+        with Image.open(finished.folder / f"confusion-{name}.png") as picture:
+            assert picture.width > 300
+    with Image.open(finished.folder / "curves.png") as picture:
+        assert picture.width > 1000
+    config = finished.config
+    assert config["data"]["kind"] == "procedural"
+    assert finished.metrics["procedural"]
+    assert set(config["versions"]) == {"python", "keras", "tensorflow", "numpy", "keraserve-training"}
+    assert "source_commit" in config
+    assert not [path for path in finished.folder.rglob(".*") if path.name != run_folder.LOCK]
+
+
+def test_the_source_documents_settings_are_kept(finished: FinishedRun) -> None:
+    on_a, alone = finished.networks["model-b-on-a"], finished.networks["model-b-alone"]
+    frozen, unfrozen = on_a["phases"]
+    assert frozen["learning_rate"] == pytest.approx(1e-3)
+    assert unfrozen["learning_rate"] == pytest.approx(1e-4)
+    assert frozen["trainable_parameters"] == 51
+    assert unfrozen["trainable_parameters"] == on_a["parameters"] == alone["parameters"] == 275_801
+    assert finished.networks["model-a"]["parameters"] == 276_158
+    assert finished.networks["model-a"]["batch"] == 32
+    assert on_a["labels"] == ["sandal", "shirt"]
+    assert len(finished.networks["model-a"]["labels"]) == 8
+
+
+def test_learning_works_a_little_on_procedural_pictures(finished: FinishedRun) -> None:
+    assert finished.metrics["metrics"]["test_accuracy_a"] > 0.5  # by chance: 0.125
+
+
+def test_a_finished_run_is_not_run_again(
+    runs: Path, reuse: experiment.Experiment, finished: FinishedRun
+) -> None:
+    before = finished.config["run_id"]
+    arguments: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": 42, "show": progress.Silent()}
+    assert not run.execute(reuse, finished.folder, **arguments)
+    assert run_folder.read_json(finished.folder / "config.json")["run_id"] == before
+
+
+def test_other_settings_are_reported(tmp_path: Path) -> None:
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        pass
+    with (
+        pytest.raises(RunDiffersError, match=r"settings was \{\}, now \{'pair': \[1, 2\]\}.*--force"),
+        run.opened(tmp_path, asked(settings={"pair": (1, 2)}), progress.Silent()),
+    ):
+        pass
+
+
+def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) -> None:
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        pass
+    config = run_folder.read_json(tmp_path / "config.json")
+    config["versions"]["keras"] = "2.0"
+    atomic.write_json(tmp_path / "config.json", config)
+    with pytest.raises(RunDiffersError, match="versions"), run.opened(tmp_path, asked(), progress.Silent()):
+        pass
+    atomic.write_json(tmp_path / "metrics.json", {})
+    with run.opened(tmp_path, asked(), progress.Silent()) as finished:
+        assert finished.finished
+
+
+def test_other_pictures_are_reported(tmp_path: Path) -> None:
+    from keraserve_training import datasets
+
+    with run.opened(tmp_path, asked(), progress.Silent()) as first:
+        first.load(datasets.fashion_mnist)
+    config = run_folder.read_json(tmp_path / "config.json")
+    config["data"]["sha256"] = "0"
+    atomic.write_json(tmp_path / "config.json", config)
+    with (
+        run.opened(tmp_path, asked(), progress.Silent()) as second,
+        pytest.raises(RunDiffersError, match="pictures"),
+    ):
+        second.load(datasets.fashion_mnist)
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        assert run_folder.state(tmp_path) == "running, at the start"
+        with (
+            pytest.raises(RunBusyError, match="Another process"),
+            run.opened(tmp_path, asked(), progress.Silent()),
+        ):
+            pass
+    assert run_folder.state(tmp_path) == "interrupted at the start"
+
+
+def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        (tmp_path / "net").mkdir()
+        (tmp_path / "net" / ".123.model.keras").write_bytes(b"half")
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        assert not list((tmp_path / "net").iterdir())
+    with run.opened(tmp_path, asked(seed=2), progress.Silent(), force=True):
+        assert not (tmp_path / "net").exists()
+        assert json.loads((tmp_path / "config.json").read_text())["seed"] == 2
+
+
+def test_networks_without_a_configuration_count_as_nothing(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "result.json").write_text("{}")  # an interrupted --force
+    with run.opened(tmp_path, asked(), progress.Silent()):
+        assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
+def test_a_damaged_configuration_is_reported(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunDamagedError, match="--force"), run.opened(tmp_path, asked(), progress.Silent()):
+        pass
+
+
+def test_a_reused_model_that_is_not_cloned_is_refused(tmp_path: Path) -> None:
+    """The source document's own warning: layers that are shared are trained in both models."""
+    pictures = procedural.pictures(20, classes=2, size=(4, 4), channels=1, seed=1)
+
+    def network() -> Any:
+        layers = keras.layers.Flatten(), keras.layers.Dense(3), keras.layers.Dense(1, activation="sigmoid")
+        return keras.Sequential([keras.Input((4, 4, 1)), *layers])
+
+    common: dict[str, Any] = {
+        "train": pictures,
+        "validation": pictures,
+        "phases": [Phase("p", 1, lambda: keras.optimizers.SGD(0.1))],
+        "labels": ("a", "b"),
+        "output": "sigmoid",
+    }
+    with run.opened(tmp_path, asked(profile=profiles.FULL), progress.Silent()) as there:
+        a = there.fit("a", build=network, **common)
+        kept: Any = a.model.layers[:-1]
+        last = keras.layers.Dense(1, activation="sigmoid")
+        with pytest.raises(OriginalChangedError, match=r"'a'.*clone"):
+            there.fit("b", build=lambda: keras.Sequential([keras.Input((4, 4, 1)), *kept, last]), **common)
+
+
+def test_evaluation_counts_right(finished: FinishedRun) -> None:
+    for network in finished.networks.values():
+        matrix = np.array(network["test"]["confusion"])
+        assert matrix.sum() == network["test"]["pictures"]
+        assert np.trace(matrix) / matrix.sum() == pytest.approx(network["test"]["accuracy"])
+        assert network["test"]["loss"] > 0
+
+
+def test_an_atomic_file_is_old_or_new(tmp_path: Path) -> None:
+    file = tmp_path / "f.json"
+    atomic.write_json(file, {"a": 1})
+
+    def fails(part: Path) -> None:
+        part.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        atomic.write_with(file, fails)
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["f.json"]
+    shutil.rmtree(tmp_path)

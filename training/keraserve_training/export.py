@@ -1,0 +1,107 @@
+"""From finished runs to served versions."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from keraserve_training import atomic, model_card, repository, run_folder, server_config
+from keraserve_training.errors import RunMissingError
+from keraserve_training.experiment import Experiment, Servable
+from keraserve_training.run_folder import FinishedRun
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One servable in the repository.
+
+    Attributes:
+        name: of the model.
+        version: its number.
+        new: written now, not found there.
+        run: where it comes from.
+    """
+
+    name: str
+    version: int
+    new: bool
+    run: FinishedRun
+
+
+def export(
+    experiments: Iterable[Experiment],
+    *,
+    runs: Path,
+    models: Path,
+    profile: str,
+    seed: int | None = None,
+    served_from: str | None = None,
+    force: bool = False,
+    tell: Callable[[Exported], None] = lambda _: None,
+) -> tuple[list[Exported], list[str]]:
+    """Write a version of every servable of every finished run, then bring `models.config` in line.
+
+    Args:
+        experiments: whose runs.
+        runs: folder of all runs.
+        models: the repository.
+        profile: only runs of this profile, so that no procedural model is served by accident.
+        seed: only runs with this seed; None: all, in the order in which they finished.
+        served_from: the repository's folder as the server sees it, see `server_config.write`.
+        force: also what is in the repository already.
+        tell: is told of each servable.
+
+    Returns:
+        What is in the repository now, and sentences about `models.config`.
+
+    Raises:
+        RunMissingError: no experiment has such a run.
+        RunDamagedError: a run can't be read.
+        RepositoryError: the repository can't be written as it should be.
+    """
+    wanted = [
+        (experiment, run)
+        for experiment in experiments
+        for run in run_folder.finished(runs, experiment.name)
+        if run.profile == profile and seed in (None, run.config["seed"])
+    ]
+    if not wanted:
+        raise RunMissingError(
+            f"There is no finished run of profile {profile}{'' if seed is None else f' and seed {seed}'} in"
+            f" {runs}: train first (keraserve-train run NAME or train-all), or name another --profile."
+        )
+    exported: list[Exported] = []
+    for experiment, run in wanted:
+        for servable in experiment.servables:
+            exported.append(_one(experiment, run, servable, models, force))
+            tell(exported[-1])
+    return exported, server_config.write(models, served_from)
+
+
+def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path, force: bool) -> Exported:
+    there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
+    if there is not None and not force:
+        return Exported(servable.name, there, new=False, run=run)
+    version = repository.publish(
+        models, servable.name, lambda place: _write(place, experiment, run, servable)
+    )
+    return Exported(servable.name, version, new=True, run=run)
+
+
+def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Servable) -> None:
+    """Fill the folder of a version."""
+    from keraserve_training import runtime
+
+    runtime.prepare()
+    from keraserve_training import fit, signatures, warm_up
+
+    trained = fit.load(run.folder / servable.model)
+    # The asset's source has to exist while the model is saved, under the name that it gets there.
+    labels = place / "labels" / Path(repository.LABELS).name
+    labels.parent.mkdir()
+    labels.write_text("".join(f"{label}\n" for label in trained.labels), encoding="utf-8")
+    signatures.save(place, trained.model, trained.output, trained.labels, labels)
+    labels.unlink()
+    labels.parent.rmdir()
+    height, width, channels = trained.result["input"]
+    warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
+    atomic.write_json(place / repository.MODEL_CARD, model_card.card(experiment, servable, run))

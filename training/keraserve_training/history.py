@@ -1,0 +1,50 @@
+"""`history.csv`: a row an epoch, as people's spreadsheets read it. Needs no TensorFlow."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from keraserve_training import atomic
+from keraserve_training.errors import RunDamagedError
+
+COLUMNS: tuple[str, ...] = (
+    "epoch",
+    "phase",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
+_WORDS = {"phase"}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows; numbers keep every digit."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic.write_text(path, text.getvalue())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read them back; a missing file has no rows.
+
+    Raises:
+        RunDamagedError: the file is not what was written.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                {name: value if name in _WORDS else float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError) as error:
+        raise RunDamagedError(
+            f"{path} is damaged ({error}): run again with --force to start anew."
+        ) from error

@@ -1,0 +1,43 @@
+"""Which versions and which source made a run."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+_LIBRARIES = ("keraserve-training", "keras", "tensorflow", "numpy")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Python and the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+@functools.cache
+def source_commit() -> str | None:
+    """The git commit of this package's source, with `-dirty` where it was changed since; None outside git.
+
+    An image that is built without the repository sets KERASERVE_SOURCE_COMMIT.
+    """
+    here = Path(__file__).resolve()
+    # A site-packages folder may lie in somebody else's repository: only a tracked file counts.
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is not None:
+        commit = _git(here.parent, "rev-parse", "HEAD")
+        changed = _git(here.parent, "status", "--porcelain", "--", ".")
+        if commit:
+            return commit + ("-dirty" if changed else "")
+    return os.environ.get("KERASERVE_SOURCE_COMMIT") or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

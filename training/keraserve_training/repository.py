@@ -1,0 +1,112 @@
+"""The model repository, `models/<name>/<version>/`: a version appears whole or not at all.
+
+It is written to a folder beside its place whose name is no number, so that no server looks at it; flushed to
+the disk; and renamed. Whoever writes holds a lock on that folder, which the kernel drops when the process
+dies: so the next exporter can tell what is abandoned from what is being written, also across containers,
+where process numbers say nothing.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from keraserve_training import atomic
+from keraserve_training.errors import RepositoryError
+
+LOCK = ".lock"
+MODEL_CARD = "assets.extra/model_card.json"
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+LABELS = "assets/labels.txt"
+REQUIRED = (
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables/variables.index",
+    LABELS,
+    WARM_UP,
+    MODEL_CARD,
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_UNFINISHED = ".exporting-"
+
+
+def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
+    """Add a version to a model; several processes may do so at once.
+
+    Args:
+        models: the repository; made if need be.
+        name: the model's.
+        write: fills the folder that it is given with everything in `REQUIRED`.
+
+    Returns:
+        The new version: one more than the highest.
+
+    Raises:
+        RepositoryError: the name is none, or `write` left something out.
+    """
+    if not _NAME.fullmatch(name):
+        raise RepositoryError(
+            f"{name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."
+        )
+    base = models / name
+    base.mkdir(parents=True, exist_ok=True)
+    with atomic.locked(models / LOCK):
+        _remove_abandoned(base)
+        place, descriptor = _claim(base)
+    try:
+        write(place)
+        missing = [file for file in REQUIRED if not (place / file).is_file()]
+        if missing:
+            raise RepositoryError(f"The export of {name} lacks {', '.join(missing)}: nothing was published.")
+        atomic.sync_tree(place)
+        with atomic.locked(models / LOCK):
+            version = max(versions(base), default=0) + 1
+            place.rename(base / str(version))
+            atomic.sync(base)
+        return version
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def names(models: Path) -> list[str]:
+    """Every model that has a version, in alphabetical order."""
+    if not models.is_dir():
+        return []
+    return sorted(base.name for base in models.iterdir() if _NAME.fullmatch(base.name) and versions(base))
+
+
+def versions(base: Path) -> list[int]:
+    """The versions of the model in folder `base`, ascending."""
+    if not base.is_dir():
+        return []
+    found = (inner.name for inner in base.iterdir() if inner.is_dir())
+    return sorted(int(name) for name in found if name.isascii() and name.isdigit() and int(name) > 0)
+
+
+def _claim(base: Path) -> tuple[Path, int]:
+    """Make an unfinished folder and lock it; the lock ends with the descriptor or with this process."""
+    # Not by tempfile: only its owner could read the version, and servers run as another user.
+    place = base / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
+    place.mkdir()
+    descriptor = os.open(place, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return place, descriptor
+
+
+def _remove_abandoned(base: Path) -> None:
+    for place in base.glob(f"{_UNFINISHED}*"):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # another exporter is at it
+        else:
+            shutil.rmtree(place)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,110 @@
+"""The rules of transfer learning, as code: an experiment can't break them without an exception.
+
+- Freezing is recursive: it reaches the layers of a nested model.
+- `compile` comes after every change of `trainable`.
+- Frozen weights are bit-identical after training.
+- BatchNormalization in a reused part stays in inference mode, frozen or fine-tuned: what is thawed keeps its
+  BatchNormalization layers frozen, and Keras runs those with their stored moments.
+- Fine-tuning goes at a lower rate than the training of the new head before it.
+- A reused model is cloned, so that the original does not change.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
+
+from keraserve_training.errors import FineTuningTooFastError, FrozenWeightsChangedError, NotCompiledError
+
+
+def clone(model: keras.Model) -> keras.Model:
+    """Copy a model with its weights; the copy shares no variable with the original."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def set_trainable(
+    model: keras.Model, *, frozen: Iterable[keras.Layer], thawed: Iterable[keras.Layer] = ()
+) -> None:
+    """Say which layers learn: all but `frozen` and but the BatchNormalization layers inside `thawed`.
+
+    `compile` has to follow.
+    """
+    for layer in _inside([model]):
+        layer.trainable = True
+    for layer in _inside(frozen):
+        layer.trainable = False
+    for layer in _inside(thawed):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def thawed_by(
+    model: keras.Model, frozen: Sequence[keras.Layer], before: Sequence[keras.Layer]
+) -> list[keras.Layer]:
+    """The layers of `model` that some earlier phase froze (`before`) and this one does not."""
+    still = {id(layer) for layer in _inside(frozen)}
+    earlier = {id(layer) for layer in _inside(before)}
+    return [layer for layer in _inside([model]) if id(layer) in earlier - still]
+
+
+def check_rate(name: str, rate: float, previous: float) -> None:
+    """Refuse to fine-tune at a rate that is not lower than the one before.
+
+    Raises:
+        FineTuningTooFastError: `rate` >= `previous`.
+    """
+    if rate >= previous:
+        raise FineTuningTooFastError(
+            f"Phase {name!r} unfreezes layers at a learning rate of {rate:g}, not lower than the {previous:g}"
+            " before: the reused weights would be damaged. Lower it."
+        )
+
+
+def digest(weights: Iterable[keras.Variable]) -> str:
+    """SHA-256 over the bytes of all weights, in hexadecimal: equal only if they are bit-identical."""
+    sha = hashlib.sha256()
+    for weight in weights:
+        sha.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    return sha.hexdigest()
+
+
+class Guard:
+    """Remembers a compiled model and notices when a rule is broken later."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._trainable = [id(weight) for weight in model.trainable_variables]
+        self._frozen = [weight for layer in _frozen_leaves(model) for weight in layer.weights]
+        self._digest = digest(self._frozen)
+
+    def check_compiled(self) -> None:
+        """Raise NotCompiledError if `trainable` was changed since the guard was set up."""
+        if [id(weight) for weight in self._model.trainable_variables] != self._trainable:
+            raise NotCompiledError(
+                f"Layers of {self._model.name!r} were frozen or unfrozen after compile, which has no effect"
+                " on training: put the change into a phase of its own."
+            )
+
+    def check_frozen(self) -> None:
+        """Raise FrozenWeightsChangedError unless every frozen weight is bit-identical."""
+        if digest(self._frozen) != self._digest:
+            raise FrozenWeightsChangedError(
+                f"Frozen weights of {self._model.name!r} changed during training."
+            )
+
+
+def _inside(layers: Iterable[keras.Layer]) -> list[keras.Layer]:
+    """The layers and everything nested in them."""
+    return [inner for layer in layers for inner in [layer, *layer._flatten_layers(include_self=False)]]
+
+
+def _frozen_leaves(model: keras.Model) -> list[keras.Layer]:
+    """Frozen layers that hold no others: a frozen container's weights are its leaves'."""
+    return [
+        layer
+        for layer in _inside([model])
+        if not layer.trainable and not layer._flatten_layers(include_self=False)
+    ]

@@ -1,0 +1,127 @@
+"""Where a run keeps its files, and how far it has come. Needs no TensorFlow.
+
+runs/<experiment>/<profile>-seed<seed>/
+    config.json     what was asked for: written first, compared when the run goes on
+    <network>/      history.csv, checkpoint.npz while it learns; model.keras and result.json when done
+    curves.png confusion-<network>.png
+    metrics.json    written last: the run is finished
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keraserve_training import history
+from keraserve_training.errors import RunDamagedError
+
+CONFIG = "config.json"
+METRICS = "metrics.json"
+RESULT = "result.json"
+MODEL = "model.keras"
+HISTORY = "history.csv"
+CHECKPOINT = "checkpoint.npz"
+LOCK = ".lock"
+CURVES = "curves.png"
+
+
+def path(runs: Path, experiment: str, profile: str, seed: int) -> Path:
+    """The folder of a run."""
+    return runs / experiment / f"{profile}-seed{seed}"
+
+
+def confusion_picture(network: str) -> str:
+    """Name of the file with a network's confusion matrix."""
+    return f"confusion-{network}.png"
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RunDamagedError: it is missing, can't be read or is something else.
+    """
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunDamagedError(
+            f"{file} can't be read ({error}): run again with --force to start anew."
+        ) from error
+    if not isinstance(content, dict):
+        raise RunDamagedError(f"{file} is not what a run writes: run again with --force to start anew.")
+    return content
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run whose every file is there.
+
+    Attributes:
+        folder: where it is.
+        config: what `config.json` says.
+        metrics: what `metrics.json` says.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def profile(self) -> str:
+        """Name of its profile."""
+        return self.config["profile"]["name"]
+
+    @property
+    def networks(self) -> dict[str, dict[str, Any]]:
+        """What `metrics.json` says of each trained network."""
+        return self.metrics["networks"]
+
+
+def finished(runs: Path, experiment: str) -> list[FinishedRun]:
+    """All finished runs of an experiment, in the order in which they finished."""
+    found = [
+        FinishedRun(folder, read_json(folder / CONFIG), read_json(folder / METRICS))
+        for folder in sorted((runs / experiment).glob("*-seed*"))
+        if (folder / METRICS).exists()
+    ]
+    return sorted(found, key=lambda run: run.metrics["finished"])
+
+
+def state(folder: Path) -> str:
+    """How far a run has come, for people."""
+    if not (folder / CONFIG).exists():
+        return "not run"
+    if (folder / METRICS).exists():
+        return "finished"
+    verb = "running, at" if _is_locked(folder / LOCK) else "interrupted at"
+    return f"{verb} {_place(folder)}"
+
+
+def _place(folder: Path) -> str:
+    """The network that was learning last, with its epoch."""
+    networks = sorted(_networks(folder), key=lambda network: network.stat().st_mtime)
+    if not networks:
+        return "the start"
+    last = networks[-1]
+    return f"{last.name}, epoch {len(history.read(last / HISTORY))}"
+
+
+def _networks(folder: Path) -> Iterator[Path]:
+    return (inner for inner in folder.iterdir() if inner.is_dir())
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
