@@ -15,12 +15,18 @@ from rich.table import Table
 from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
-from keraserve_training import datasets
+from keraserve_training import datasets, run_folder
 from keraserve_training.errors import TrainingError
 from keraserve_training.profiles import PROFILES
 
 CLOTHES, PAIR = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
 PAIR_LABELS = {"sandal", "shirt"}
+SEED = 42
+ACCURACIES = {
+    "test accuracy of A, eight classes": "test_accuracy_a",
+    "of B, sandal or shirt, on a clone of A": "test_accuracy_b_on_a",
+    "of B trained alone (see the report)": "test_accuracy_b_alone",
+}
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,16 @@ def main(
         pictures = save(datasets.fashion_mnist(PROFILES[profile], console.print), runs / "demo")
         with running(models, Ports(0, 0, 0), logs=runs / "demo/logs") as stack:
             _show(console, pictures, stack)
+        folder = run_folder.path(runs, "fashion-mnist-reuse", profile, SEED)
+        accuracies = run_folder.read_json(folder / run_folder.METRICS)["metrics"]
     except (StackError, KeraserveError, TrainingError) as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True)
         sys.exit(1)
-    console.print(f"pictures  {runs / 'demo'}/*.png", highlight=False)
-    console.print(f"curves    {runs}/fashion-mnist-reuse/{profile}-seed42/curves.png", highlight=False)
-    console.print(f"report    {runs}/report.html", highlight=False)
+    for title, metric in ACCURACIES.items():
+        console.print(f"{title:<44}{100 * accuracies[metric]:5.1f} %", highlight=False)
+    console.print(f"\npictures  {runs / 'demo'}/*.png", highlight=False)
+    console.print(f"curves    {folder / run_folder.CURVES}", highlight=False)
+    console.print(f"report    {runs / 'report.html'}", highlight=False)
     console.print("next      make serve, and drop a picture on the page", highlight=False)
 
 

@@ -22,7 +22,7 @@ def test_it_shows_what_was_measured(runs: Path, reuse: experiment.Experiment, fi
     assert f"{100 * metrics['test_accuracy_a']:.2f} %" in page
     assert "276,158" in page
     assert "Procedural pictures" in page
-    assert "none: trained from nothing" in page
+    assert "<dt>Weights</dt><dd>none</dd>" in page
     for figure in reuse.figures:
         assert figure.title in page
     for sentence in reuse.learnt(metrics):

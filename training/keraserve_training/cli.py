@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -70,10 +71,10 @@ def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed =
     from keraserve_training import run_folder
 
     chosen = _profile(profile).name
-    table = Table(title=f"Experiments (profile {chosen}, seed {seed})", title_justify="left")
+    table = Table(title=f"Experiments (profile {chosen}, seed {seed})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("name", no_wrap=True)
     for head in ("data", "weights", "expected", "time", "state"):
-        table.add_column(head)
+        table.add_column(head, no_wrap=head == "time")
     for experiment in registry().values():
         state = run_folder.state(run_folder.path(runs, experiment.name, chosen, seed))
         table.add_row(
@@ -247,8 +248,9 @@ def _run(experiment: Experiment, runs: Path, profile: str, seed: int, force: boo
 
 
 def _expected(experiment: Experiment) -> str:
-    measured = [figure for figure in experiment.figures if figure.runs]
-    return "\n".join(f"{figure.title} {figure.low:.3f} to {figure.high:.3f}" for figure in measured)
+    """The first figure, which stands for the experiment; the report has them all."""
+    first = experiment.figures[0]
+    return f"{first.title}\n{first.low:.3f} to {first.high:.3f}" if first.runs else "not measured"
 
 
 def _profile(name: str) -> Profile:

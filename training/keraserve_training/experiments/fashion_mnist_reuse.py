@@ -38,7 +38,7 @@ def fashion_mnist_reuse() -> Experiment:
             " sandals from shirts from 200 pictures; the same network learns that from nothing."
         ),
         data="Fashion-MNIST",
-        weights="none: trained from nothing",
+        weights="none",
         minutes=1,
         figures=(  # the default seed 42, and the seeds 1 to 10 of the study
             Figure("test_accuracy_a", "A: test accuracy, 8 classes", "not printed", 0.906, 0.913, _RUNS),

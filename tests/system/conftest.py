@@ -1,0 +1,32 @@
+"""What the system tests share: models that the real exporter wrote, and the real stack that serves them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import save_pictures, train
+from stack import Ports, Stack, running
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished `sample` run in `runs/`, and its models in `models/`."""
+    folder = tmp_path_factory.mktemp("exported")
+    train("run", "fashion-mnist-reuse", "--profile", "sample", "--runs", folder / "runs")
+    train("export", "--profile", "sample", "--runs", folder / "runs", "--models", folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(exported: Path) -> Iterator[Stack]:
+    """Embedded model server and gateway, as `make serve` runs them, on free ports."""
+    with running(exported / "models", Ports(0, 0, 0), logs=exported / "logs") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Procedural pictures as PNG files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    save_pictures(folder)
+    return sorted(folder.glob("*.png"))

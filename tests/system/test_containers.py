@@ -1,0 +1,135 @@
+"""The compose stack with real containers: built, asked from the host, given a second version, taken down."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import ROOT, train
+
+from keraserve_client import Client, GrpcClient
+
+pytestmark = pytest.mark.containers
+
+HTTP_PORT, GRPC_PORT = 18000, 18500
+COMPOSE = ["docker", "compose", "-f", "compose.yaml", "-f", "docker/compose.embedded.yaml"]
+A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+
+
+class Compose:
+    """`docker compose` on a project of the test's own, beside whatever else runs here."""
+
+    def __init__(self, models: Path, runs: Path) -> None:
+        ports = {"HTTP_PORT": str(HTTP_PORT), "GRPC_PORT": str(GRPC_PORT)}
+        folders = {"MODELS": str(models), "RUNS": str(runs)}
+        self.environment = {**os.environ, **ports, **folders, "COMPOSE_PROJECT_NAME": "keraserve-test"}
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [*COMPOSE, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def engine() -> None:
+    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
+        pytest.skip("no Docker engine answers")
+
+
+@pytest.fixture(scope="module")
+def compose(engine: None, exported: Path) -> Iterator[Compose]:
+    compose = Compose(exported / "models", exported / "runs")
+    try:
+        compose("up", "--detach", "--build", "--wait")
+        yield compose
+    finally:
+        compose("down", "--volumes", "--timeout", "30")
+
+
+@pytest.fixture
+def http(compose: Compose) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{HTTP_PORT}") as client:
+        yield client
+
+
+@pytest.fixture
+def grpc(compose: Compose) -> Iterator[GrpcClient]:
+    with GrpcClient(f"127.0.0.1:{GRPC_PORT}") as client:
+        yield client
+
+
+def test_every_container_is_healthy(compose: Compose) -> None:
+    lines = compose("ps", "--format", "json").splitlines()
+    states = {row["Service"]: row["Health"] for row in map(json.loads, lines)}
+    assert states == {"model-server": "healthy", "gateway": "healthy"}
+
+
+def test_a_picture_is_classified_the_same_over_http_and_grpc(
+    http: Client, grpc: GrpcClient, pictures: list[Path]
+) -> None:
+    assert http.ready()
+    assert {model.name for model in http.models()} == {A, B}
+    over_http = http.classify(A, pictures, top_k=8)
+    over_grpc = grpc.classify(A, pictures, top_k=8)
+    assert len(over_http) == len(pictures)
+    for one, other in zip(over_http, over_grpc, strict=True):
+        assert [found.label for found in one.classes] == [found.label for found in other.classes]
+        assert one.classes[0].probability == pytest.approx(other.classes[0].probability, abs=1e-6)
+        assert sum(found.probability for found in one.classes) == pytest.approx(1, abs=1e-4)
+
+
+def test_containers_run_without_privileges(compose: Compose) -> None:
+    for service in ("model-server", "gateway"):
+        assert compose("exec", "-T", service, "id", "-u").strip() == "10001"
+        command = "touch /models/x /app/x 2>/dev/null; ls /models/x /app/x 2>/dev/null || echo none"
+        assert compose("exec", "-T", service, "bash", "-c", command).strip() == "none"
+
+
+def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, pictures: list[Path]) -> None:
+    before = http.classify(A, pictures[0])
+    assert before[0].version == 1
+    train(
+        "export",
+        "--profile",
+        "sample",
+        "--force",
+        "--runs",
+        exported / "runs",
+        "--models",
+        exported / "models",
+    )
+    give_up = time.monotonic() + 60
+    while http.classify(A, pictures[0])[0].version != 2:  # each of these calls has to succeed
+        assert time.monotonic() < give_up, "version 2 is not served"
+        time.sleep(0.2)
+
+
+def test_the_training_image_trains_and_exports(compose: Compose, tmp_path: Path) -> None:
+    for name in ("models", "runs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
+    compose("build", "training")
+    training = Compose(tmp_path / "models", tmp_path / "runs")
+    training("run", "--rm", "training", "run", "fashion-mnist-reuse", "--profile", "sample")
+    training("run", "--rm", "training", "export", "--profile", "sample")
+    assert (tmp_path / "models" / A / "1" / "saved_model.pb").is_file()
+
+
+def test_the_gateway_image_is_small(compose: Compose) -> None:
+    """At most 70 MB on top of the base: with the public slim image (125 MB) less than 200 MB."""
+
+    def size(image: str) -> int:
+        command = ["docker", "image", "inspect", image, "--format", "{{.Size}}"]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    assert size("keraserve-gateway") - size("python:3.11-slim-bookworm") < 70_000_000

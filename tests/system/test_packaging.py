@@ -1,0 +1,58 @@
+"""Each distribution built as a wheel, installed alone into an environment of its own, and started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheels")
+    for project in ("serving/protocol", "serving/embedded", "serving/gateway", "clients/python", "training"):
+        command = (BIN / "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", out)
+        run(*command, "--python", sys.executable, ROOT / project)
+    return out
+
+
+def test_every_wheel_carries_its_package(wheels: Path) -> None:
+    names = sorted(wheel.name.split("-")[0] for wheel in wheels.glob("*.whl"))
+    parts = ("client", "embedded", "gateway", "protocol", "training")
+    assert names == [f"keraserve_{part}" for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "allowed"),
+    [
+        ("keraserve-protocol", None, set()),
+        ("keraserve-client", "keraserve", set()),
+        ("keraserve-gateway", "keraserve-gateway", {"fastapi"}),
+        ("keraserve-embedded", "keraserve-embedded", {"tensorflow", "keras"}),
+        ("keraserve-training", "keraserve-train", {"tensorflow", "keras", "pillow"}),
+    ],
+)
+def test_alone_in_an_environment(
+    name: str, program: str | None, allowed: set[str], wheels: Path, tmp_path: Path
+) -> None:
+    run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, tmp_path)
+    python = tmp_path / "bin/python"
+    install = (BIN / "uv", "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
+    run(*install, "--constraint", ROOT / "constraints.txt", name)
+    listed = run(BIN / "uv", "pip", "list", "--python", python, "--format", "freeze")
+    installed = {line.split("==")[0] for line in listed.splitlines()}
+    assert name in installed
+    assert installed & FORBIDDEN == allowed
+    run(python, "-c", f"import {name.replace('-', '_')}")
+    if program:
+        assert "--help" in run(tmp_path / "bin" / program, "--help")

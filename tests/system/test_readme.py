@@ -1,0 +1,122 @@
+"""What the README tells a newcomer to type is typed here, in its order."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from programs import ROOT, save_pictures
+
+README = (ROOT / "README.md").read_text()
+PORTS = {8000: "HTTP", 8500: "gRPC", 8510: "the model server"}
+
+# Typed elsewhere: the first two by .ci/run in a fresh clone, `make serve` by the fixture below.
+BY_CI = {"make demo", "make test"}
+BY_FIXTURE = {"make serve"}
+# On real pictures, for minutes: `make demo` does the same. The runs here are of the profile `sample`.
+LONG = {
+    ".venv/bin/keraserve-train run fashion-mnist-reuse --seed 7",
+    ".venv/bin/keraserve-train export",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line]
+
+
+def of_containers(command: str) -> bool:
+    return command.startswith(("docker", "make train-all"))
+
+
+def test_ci_types_the_two_commands_of_the_readme() -> None:
+    ci = (ROOT / ".ci/run").read_text()
+    assert set(commands()) >= BY_CI
+    assert all(f"as_newcomer {command}" in ci for command in BY_CI)
+
+
+def test_every_make_target_that_the_readme_names_is_there() -> None:
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    makefile = (ROOT / "Makefile").read_text()
+    assert named
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
+
+
+def test_every_folder_of_the_map_is_there() -> None:
+    folders = re.findall(r"^\| `([a-z/]+/)`", README, re.MULTILINE)
+    assert len(folders) >= 8
+    assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+@pytest.fixture(scope="module")
+def checkout(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that looks as the checkout does after `make demo`, with `make serve` running in it."""
+    busy = [port for port in PORTS if not free(port)]
+    if busy:
+        pytest.skip(f"the README's own ports are in use: {busy}")
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in (".venv", "Makefile", "demo", "pyproject.toml", "constraints.txt", "uv.txt"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("serving", "clients", "training"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("models", "runs"):
+        (folder / name).symlink_to(exported / name)
+    save_pictures(folder / "runs/demo")
+    # start_new_session: the signal below goes to make and to what it runs, as Ctrl-C does.
+    serve = subprocess.Popen(["make", "serve"], cwd=folder, start_new_session=True)
+    try:
+        wait_until(lambda: not free(8000) and ready(folder), serve)
+        yield folder
+    finally:
+        os.killpg(serve.pid, signal.SIGINT)
+        serve.wait(timeout=60)
+
+
+def free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def ready(folder: Path) -> bool:
+    return subprocess.run([".venv/bin/keraserve", "models"], cwd=folder, capture_output=True).returncode == 0
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + 120
+    while not true():
+        assert process.poll() is None, "make serve ended"
+        assert time.monotonic() < give_up, "make serve is not ready"
+        time.sleep(0.2)
+
+
+def test_the_commands_work_in_their_order(checkout: Path) -> None:
+    typed = [line for line in commands() if line not in BY_CI | BY_FIXTURE | LONG and not of_containers(line)]
+    assert len(typed) >= 5
+    for command in typed:
+        done = subprocess.run(
+            ["bash", "-euc", command], cwd=checkout, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert '"error"' not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_python_blocks_work(block: str, checkout: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

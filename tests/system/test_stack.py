@@ -1,0 +1,76 @@
+"""What `make demo` and `make serve` start: the embedded model server and the gateway, as processes."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from programs import ROOT, train
+from stack import Ports, Stack, StackError, running
+
+from keraserve_client import Client, GrpcClient
+
+A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+
+
+def test_pictures_are_classified_over_every_way_in(stack: Stack, pictures: list[Path]) -> None:
+    with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
+        answers = [client.classify(A, pictures, top_k=8) for client in (http, grpc, direct)]
+    labels = [[[found.label for found in one.classes] for one in answer] for answer in answers]
+    assert labels[0] == labels[1] == labels[2]
+    assert len(labels[0][0]) == 8
+
+
+def test_a_binary_model_answers_two_labels(stack: Stack, pictures: list[Path]) -> None:
+    with Client(stack.url) as client:
+        (answer,) = client.classify(B, pictures[0])
+    assert {found.label for found in answer.classes} == {"sandal", "shirt"}
+    assert sum(found.probability for found in answer.classes) == pytest.approx(1)
+
+
+def test_a_second_version_is_served_without_a_failed_request(
+    exported: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(exported / "models", models)
+    with running(models, Ports(0, 0, 0), logs=tmp_path) as stack, Client(stack.url, retries=0) as client:
+        assert client.classify(A, pictures[0])[0].version == 1
+        train("export", "--profile", "sample", "--force", "--runs", exported / "runs", "--models", models)
+        give_up = time.monotonic() + 60
+        while client.classify(A, pictures[0])[0].version != 2:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        assert client.classify(A, pictures[0], version=2)[0].version == 2
+
+
+def test_an_empty_repository_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="make train-all export"), running(tmp_path, Ports(0, 0, 0)):
+        pass
+
+
+def test_serve_stops_what_it_started(exported: Path) -> None:
+    environment = {**os.environ, "KERASERVE_PORT": "0", "KERASERVE_GRPC_PORT": "0"}
+    command = [sys.executable, str(ROOT / "demo/serve.py"), "--models", str(exported / "models")]
+    serve = subprocess.Popen(
+        [*command, "--model-server-port", "0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with serve:
+        assert serve.stdout is not None
+        url = next(
+            found[0] for line in serve.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line))
+        )
+        with Client(url) as client:
+            assert client.ready()
+        serve.send_signal(signal.SIGINT)
+        assert serve.wait(timeout=60) == 0
+    with Client(url, retries=0, timeout=2) as client:
+        assert not client.ready()
