@@ -16,8 +16,8 @@ COPY --from=build /app /app
 # /cache holds downloaded data and weights, and what matplotlib writes: a volume keeps it.
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOME=/cache KERAS_HOME=/cache/keras MPLCONFIGDIR=/cache/matplotlib
-RUN mkdir -m 777 /cache /work
-WORKDIR /work
+RUN mkdir -m 777 /cache && mkdir /keraserve
+WORKDIR /keraserve
 USER 10001:10001
 VOLUME /cache
 ENTRYPOINT ["keraserve-train"]

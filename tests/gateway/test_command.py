@@ -208,3 +208,10 @@ def test_nothing_heavy_is_imported() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_the_documentation_lists_every_setting_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs/serving.md").read_text()
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default in (None, ()) else field.default
+        assert f"| `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |" in page

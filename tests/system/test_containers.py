@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -117,11 +118,11 @@ def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, 
 def test_the_training_image_trains_and_exports(compose: Compose, tmp_path: Path) -> None:
     for name in ("models", "runs"):
         (tmp_path / name).mkdir()
-        (tmp_path / name).chmod(0o777)
     compose("build", "training")
     training = Compose(tmp_path / "models", tmp_path / "runs")
-    training("run", "--rm", "training", "run", "fashion-mnist-reuse", "--profile", "sample")
-    training("run", "--rm", "training", "export", "--profile", "sample")
+    run = ("run", "--rm", "--user", f"{os.getuid()}:{os.getgid()}", "training")
+    training(*run, "run", "fashion-mnist-reuse", "--profile", "sample")
+    training(*run, "export", "--profile", "sample")
     assert (tmp_path / "models" / A / "1" / "saved_model.pb").is_file()
 
 
@@ -133,3 +134,24 @@ def test_the_gateway_image_is_small(compose: Compose) -> None:
         return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
     assert size("keraserve-gateway") - size("python:3.11-slim-bookworm") < 70_000_000
+
+
+def test_the_readme_types_the_same(compose: Compose) -> None:
+    """Its lines in their order, with the embedded server's image where the README has tensorflow/serving."""
+    compose("stop", "gateway")  # makes room at the ports
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^docker compose .*$", text, re.MULTILINE)
+    assert len(lines) >= 5
+    project = {"COMPOSE_PROJECT_NAME": "keraserve-readme", "TF_SERVING_IMAGE": "keraserve-embedded"}
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-euc", line],
+            cwd=ROOT,
+            env={**compose.environment, **project},
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        if " ps" in line:
+            assert done.stdout.count("(healthy)") == 2
