@@ -88,7 +88,7 @@ typecheck: setup ## pyright; strict in gateway, client and protocol
 check: lint typecheck test ## what a commit must pass
 
 bench: setup ## images a second and milliseconds of each way in
-	@$(BIN)/python benchmarks/serving.py
+	@PYTHONPATH=demo $(BIN)/python benchmarks/serving.py
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto
 	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from PIL import Image
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from stack import Ports, Stack, StackError, running
@@ -64,8 +65,12 @@ async def _round(ask: Ask, callers: int, requests: int) -> tuple[float, list[flo
 
 
 async def _measure(stack: Stack, picture: Path, callers: int, rounds: int, requests: int) -> Table:
-    table = Table(title=f"{callers} caller{'s' if callers > 1 else ''}, {rounds} rounds of {requests}")
-    for column in ("way", "requests/s", "lowest", "highest", "p50 ms", "p99 ms", "of the first"):
+    table = Table(
+        title=f"{callers} caller{'s' if callers > 1 else ''}, {rounds} rounds of {requests}",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column in ("way", "requests/s", "lowest", "highest", "p50 ms", "p99 ms", "ratio"):
         table.add_column(column, justify="left" if column == "way" else "right")
     async with AsyncExitStack() as exits:
         ways = await _ways(stack, picture, exits)
