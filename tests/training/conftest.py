@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import experiment, export, profiles, progress, run, run_folder, runtime
+from keraserve_training import (
+    execution,
+    experiment,
+    experiments,
+    export,
+    profiles,
+    progress,
+    run_folder,
+    runtime,
+)
 
 SEED = 42
 
@@ -17,7 +26,7 @@ def tensorflow() -> None:
 
 @pytest.fixture(scope="session")
 def reuse() -> experiment.Experiment:
-    return experiment.find("fashion-mnist-reuse")
+    return experiments.find("fashion-mnist-reuse")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, reuse: experiment.Experiment)
     """A folder with one finished run; tests must not change it."""
     runs = tmp_path_factory.mktemp("runs")
     folder = run_folder.path(runs, reuse.name, "sample", SEED)
-    assert run.execute(reuse, folder, profile=profiles.SAMPLE, seed=SEED, show=progress.Silent())
+    assert execution.execute(reuse, folder, profile=profiles.SAMPLE, seed=SEED, show=progress.Silent())
     return runs
 
 

@@ -70,7 +70,7 @@ def publish() -> None:
 def export() -> None:
     """Kill a real export at every STEP-th file operation and at several times."""
     from keraserve_training import export, runtime
-    from keraserve_training.experiment import find
+    from keraserve_training.experiments import find
 
     runtime.prepare()
     step, event, kills = int(sys.argv[4]), 1, 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import cli, export, run, run_folder
+from keraserve_training import cli, execution, export, run_folder
 from keraserve_training.errors import DataUnavailableError
 
 
@@ -79,7 +79,7 @@ def test_what_happens_underneath_is_one_sentence(
     def fails(*_: object, **__: object) -> bool:
         raise error
 
-    monkeypatch.setattr(run, "execute", fails)
+    monkeypatch.setattr(execution, "execute", fails)
     assert call(monkeypatch, "run", "fashion-mnist-reuse") != 0
     assert sentence in capsys.readouterr().err
 
@@ -90,7 +90,7 @@ def test_a_mistake_of_ours_is_kept_for_a_report(
     def fails(*_: object, **__: object) -> bool:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(run, "execute", fails)
+    monkeypatch.setattr(execution, "execute", fails)
     assert call(monkeypatch, "run", "fashion-mnist-reuse") == 1
     assert "Traceback" not in capsys.readouterr().err
     assert "ZeroDivisionError: oh" in (tmp_path / "keraserve-train-error.log").read_text()
@@ -99,7 +99,7 @@ def test_a_mistake_of_ours_is_kept_for_a_report(
 def test_one_failing_experiment_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from keraserve_training.experiment import registry
+    from keraserve_training.experiments import registry
 
     (experiment,) = registry().values()
     monkeypatch.setattr(cli, "registry", lambda: {"first": experiment, "second": experiment})
@@ -109,7 +109,7 @@ def test_one_failing_experiment_does_not_stop_the_others(
         tried.append(arguments)
         raise DataUnavailableError("Connect this machine once.")
 
-    monkeypatch.setattr(run, "execute", fails)
+    monkeypatch.setattr(execution, "execute", fails)
     assert call(monkeypatch, "train-all") == 1
     assert len(tried) == 2
     assert "of 2 experiments failed" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 
 from keraserve_training import (
     checkpoint,
+    execution,
     experiment,
     fit,
     history,
@@ -21,7 +22,6 @@ from keraserve_training import (
     profiles,
     progress,
     rules,
-    run,
     run_folder,
 )
 from keraserve_training.errors import RunDamagedError
@@ -159,7 +159,7 @@ def test_a_run_killed_by_sigkill_ends_as_an_undisturbed_one(
     assert "model-a: epoch 3/3" in seen
     folder = run_folder.path(tmp_path, reuse.name, "sample", 42)
     assert run_folder.state(folder).startswith("interrupted at model-b-on-a, epoch 4")
-    assert run.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
+    assert execution.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
     for name in NETWORKS:
         ours, theirs = fit.load(folder / name), fit.load(finished.folder / name)
         for mine, whole in zip(ours.model.weights, theirs.model.weights, strict=True):

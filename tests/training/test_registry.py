@@ -9,7 +9,8 @@ import pytest
 
 from keraserve_training import experiments
 from keraserve_training.errors import TrainingError, UnknownExperimentError, UnknownVariantError
-from keraserve_training.experiment import Experiment, find, registry
+from keraserve_training.experiment import Experiment
+from keraserve_training.experiments import find, registry
 
 FOLDER = Path(experiments.__file__).parent
 
@@ -51,8 +52,8 @@ def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
 
 def test_listing_needs_no_tensorflow() -> None:
     program = (
-        "import sys; from keraserve_training import cli, run, run_folder, report, study;"
-        "from keraserve_training.experiment import registry; registry();"
+        "import sys; from keraserve_training import cli, execution, run, run_folder, report, study;"
+        "from keraserve_training.experiments import registry; registry();"
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import atomic, experiment, history, procedural, profiles, progress, run, run_folder
+from keraserve_training import (
+    atomic,
+    execution,
+    experiment,
+    history,
+    procedural,
+    profiles,
+    progress,
+    run,
+    run_folder,
+)
 from keraserve_training.errors import OriginalChangedError, RunBusyError, RunDamagedError, RunDiffersError
 from keraserve_training.fit import Phase
 from keraserve_training.run_folder import FinishedRun
@@ -63,66 +73,69 @@ def test_a_finished_run_is_not_run_again(
 ) -> None:
     before = finished.config["run_id"]
     arguments: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": 42, "show": progress.Silent()}
-    assert not run.execute(reuse, finished.folder, **arguments)
+    assert not execution.execute(reuse, finished.folder, **arguments)
     assert run_folder.read_json(finished.folder / "config.json")["run_id"] == before
 
 
 def test_other_settings_are_reported(tmp_path: Path) -> None:
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         pass
     with (
         pytest.raises(RunDiffersError, match=r"settings was \{\}, now \{'pair': \[1, 2\]\}.*--force"),
-        run.opened(tmp_path, asked(settings={"pair": (1, 2)}), progress.Silent()),
+        execution.opened(tmp_path, asked(settings={"pair": (1, 2)}), progress.Silent()),
     ):
         pass
 
 
 def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) -> None:
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         pass
     config = run_folder.read_json(tmp_path / "config.json")
     config["versions"]["keras"] = "2.0"
     atomic.write_json(tmp_path / "config.json", config)
-    with pytest.raises(RunDiffersError, match="versions"), run.opened(tmp_path, asked(), progress.Silent()):
+    with (
+        pytest.raises(RunDiffersError, match="versions"),
+        execution.opened(tmp_path, asked(), progress.Silent()),
+    ):
         pass
     atomic.write_json(tmp_path / "metrics.json", {})
-    with run.opened(tmp_path, asked(), progress.Silent()) as finished:
+    with execution.opened(tmp_path, asked(), progress.Silent()) as finished:
         assert finished.finished
 
 
 def test_other_pictures_are_reported(tmp_path: Path) -> None:
     from keraserve_training import datasets
 
-    with run.opened(tmp_path, asked(), progress.Silent()) as first:
+    with execution.opened(tmp_path, asked(), progress.Silent()) as first:
         first.load(datasets.fashion_mnist)
     config = run_folder.read_json(tmp_path / "config.json")
     config["data"]["sha256"] = "0"
     atomic.write_json(tmp_path / "config.json", config)
     with (
-        run.opened(tmp_path, asked(), progress.Silent()) as second,
+        execution.opened(tmp_path, asked(), progress.Silent()) as second,
         pytest.raises(RunDiffersError, match="pictures"),
     ):
         second.load(datasets.fashion_mnist)
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         assert run_folder.state(tmp_path) == "running, at the start"
         with (
             pytest.raises(RunBusyError, match="Another process"),
-            run.opened(tmp_path, asked(), progress.Silent()),
+            execution.opened(tmp_path, asked(), progress.Silent()),
         ):
             pass
     assert run_folder.state(tmp_path) == "interrupted at the start"
 
 
 def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         (tmp_path / "net").mkdir()
         (tmp_path / "net" / ".123.model.keras").write_bytes(b"half")
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         assert not list((tmp_path / "net").iterdir())
-    with run.opened(tmp_path, asked(seed=2), progress.Silent(), force=True):
+    with execution.opened(tmp_path, asked(seed=2), progress.Silent(), force=True):
         assert not (tmp_path / "net").exists()
         assert json.loads((tmp_path / "config.json").read_text())["seed"] == 2
 
@@ -130,14 +143,17 @@ def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
 def test_networks_without_a_configuration_count_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "result.json").write_text("{}")  # an interrupted --force
-    with run.opened(tmp_path, asked(), progress.Silent()):
+    with execution.opened(tmp_path, asked(), progress.Silent()):
         assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
 def test_a_damaged_configuration_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RunDamagedError, match="--force"), run.opened(tmp_path, asked(), progress.Silent()):
+    with (
+        pytest.raises(RunDamagedError, match="--force"),
+        execution.opened(tmp_path, asked(), progress.Silent()),
+    ):
         pass
 
 
@@ -156,7 +172,7 @@ def test_a_reused_model_that_is_not_cloned_is_refused(tmp_path: Path) -> None:
         "labels": ("a", "b"),
         "output": "sigmoid",
     }
-    with run.opened(tmp_path, asked(profile=profiles.FULL), progress.Silent()) as there:
+    with execution.opened(tmp_path, asked(profile=profiles.FULL), progress.Silent()) as there:
         a = there.fit("a", build=network, **common)
         kept: Any = a.model.layers[:-1]
         last = keras.layers.Dense(1, activation="sigmoid")

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from keraserve_training.errors import TrainingError, UnknownProfileError
-from keraserve_training.experiment import Experiment, find, registry
+from keraserve_training.experiment import Experiment
+from keraserve_training.experiments import find, registry
 from keraserve_training.profiles import PROFILES, Profile
 
 app = typer.Typer(
@@ -213,8 +214,7 @@ def study(
 
 def _run(experiment: Experiment, runs: Path, profile: str, seed: int, force: bool) -> None:
     """Train one experiment with something to look at, then print its figures."""
-    from keraserve_training import progress, run_folder
-    from keraserve_training import run as running
+    from keraserve_training import execution, progress, run_folder
 
     chosen = _profile(profile)
     folder = run_folder.path(runs, experiment.name, chosen.name, seed)
@@ -224,10 +224,10 @@ def _run(experiment: Experiment, runs: Path, profile: str, seed: int, force: boo
     )
     if out.is_terminal:
         with progress.Bars(out) as bars:
-            new = running.execute(experiment, folder, profile=chosen, seed=seed, show=bars, force=force)
+            new = execution.execute(experiment, folder, profile=chosen, seed=seed, show=bars, force=force)
     else:
         lines = progress.Lines(out)
-        new = running.execute(experiment, folder, profile=chosen, seed=seed, show=lines, force=force)
+        new = execution.execute(experiment, folder, profile=chosen, seed=seed, show=lines, force=force)
     if not new:
         out.print("Finished before; --force starts anew.", highlight=False)
     content = run_folder.read_json(folder / run_folder.METRICS)

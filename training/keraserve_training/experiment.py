@@ -1,16 +1,13 @@
-"""What an experiment is, and how to find one.
+"""What an experiment is.
 
 An experiment is one file in `experiments/` with one function that returns an `Experiment`, and the function
 that it names as `run`: a linear assembly, read top to bottom. Such a file imports keras inside its functions,
 because `keraserve-train list` reads all of them and must not wait seconds for TensorFlow.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate
-
-from keraserve_training.errors import UnknownExperimentError
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -118,23 +115,3 @@ class Experiment:
             return self.learnt(metrics)
         except KeyError as error:
             return [f"An older version made this run: it lacks {error}. Run it again with --force."]
-
-
-def registry() -> dict[str, Experiment]:
-    """Every experiment by its name, in the order of the source documents."""
-    from keraserve_training.experiments import EXPERIMENTS
-
-    return {experiment.name: experiment for experiment in EXPERIMENTS}
-
-
-def find(name: str) -> Experiment:
-    """Look an experiment up.
-
-    Raises:
-        UnknownExperimentError: there is none; names the nearest ones.
-    """
-    known = registry()
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
-    raise UnknownExperimentError(f"There is no experiment {name!r}. Did you mean {' or '.join(near)}?")

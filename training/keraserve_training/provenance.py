@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 _LIBRARIES = ("keraserve-training", "keras", "tensorflow", "numpy")
@@ -31,6 +32,11 @@ def source_commit() -> str | None:
         if commit:
             return commit + ("-dirty" if changed else "")
     return os.environ.get("KERASERVE_SOURCE_COMMIT") or None
+
+
+def now() -> str:
+    """The time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -19,7 +19,8 @@ from typing import Any
 
 from keraserve_training import atomic, intervals, run_folder, runtime
 from keraserve_training.errors import StudyError, TrainingError
-from keraserve_training.experiment import Experiment, Study, find
+from keraserve_training.experiment import Experiment, Study
+from keraserve_training.experiments import find
 from keraserve_training.profiles import PROFILES
 from keraserve_training.progress import Silent
 
@@ -53,12 +54,12 @@ def do_piece(runs: Path, piece: Piece) -> dict[str, Any]:
     Raises:
         TrainingError: as a run does.
     """
-    from keraserve_training import run
+    from keraserve_training import execution
 
     experiment = find(piece.experiment)
     study = study_of(experiment)
     there = piece.folder(runs)
-    run.execute(
+    execution.execute(
         experiment,
         there,
         profile=PROFILES[piece.profile],
