@@ -51,6 +51,8 @@ def main(
             _show(console, pictures, stack)
         folder = run_folder.path(runs, "fashion-mnist-reuse", profile, SEED)
         accuracies = run_folder.read_json(folder / run_folder.METRICS)["metrics"]
+    except KeyboardInterrupt:
+        sys.exit("stopped")
     except (StackError, KeraserveError, TrainingError) as error:
         console.print(f"[red]{error}[/red]", soft_wrap=True)
         sys.exit(1)

@@ -1,7 +1,7 @@
 """`make serve`: keep the embedded model server and the gateway running until Ctrl-C."""
 
-import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +25,12 @@ def main(
 ) -> None:
     """Serve every exported model on this machine: HTTP and gRPC, on loopback."""
     console = Console()
-    signal.signal(signal.SIGTERM, _stop)
     try:
         with running(models, Ports(port, grpc_port, model_server_port)) as stack:
             _introduce(console, stack)
-            signal.pause()
+            while True:
+                stack.check()
+                time.sleep(1)
     except KeyboardInterrupt:
         console.print("stopped")
     except StackError as error:
@@ -48,10 +49,6 @@ def _introduce(console: Console, stack: Stack) -> None:
     table.add_row("try", f"keraserve classify {names[0]} PICTURE.png")
     table.add_row("stop", "Ctrl-C")
     console.print(table)
-
-
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

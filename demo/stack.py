@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -36,11 +36,21 @@ class Ports:
 
 @dataclass(frozen=True)
 class Stack:
-    """The addresses of a running stack."""
+    """The addresses of a running stack, and its processes."""
 
     url: str
     grpc: str
     model_server: str
+    processes: list[subprocess.Popen[bytes]] = field(
+        default_factory=list[subprocess.Popen[bytes]], repr=False
+    )
+
+    def check(self) -> None:
+        """Raise StackError if one of the two has ended."""
+        for process in self.processes:
+            if process.poll() is not None:
+                program = Path(str(process.args[0])).name  # pyright: ignore
+                raise StackError(f"{program} ended with code {process.returncode}: its last lines say why")
 
 
 @contextmanager
@@ -54,12 +64,15 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         seconds: how long to wait until all models are ready.
 
     Raises:
-        StackError: nothing was exported, a process ended, or the time is over.
+        StackError: nothing was exported, a port is taken, a process ended, or the time is over.
     """
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the two are stopped in every case
+        signal.signal(stop, _interrupt)
     config = models / "models.config"
     if not config.is_file():
         raise StackError(f"{config} is not there: run `make train-all export` first")
     ports = ports.settled()
+    _check_free(ports)
     stack = Stack(
         f"http://{LOOPBACK}:{ports.http}",
         f"{LOOPBACK}:{ports.grpc}",
@@ -83,24 +96,34 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     }
     # An ExitStack ends them in the reverse order: the gateway drains while the model server still answers.
     with ExitStack() as exits:
-        processes = [
-            exits.enter_context(_process(model_server, {}, logs)),
-            exits.enter_context(_process([_program("keraserve-gateway")], settings, logs)),
-        ]
-        _wait_until_ready(stack, processes, seconds)
+        stack.processes.append(exits.enter_context(_process(model_server, {}, logs)))
+        stack.processes.append(exits.enter_context(_process([_program("keraserve-gateway")], settings, logs)))
+        _wait_until_ready(stack, seconds)
         yield stack
 
 
-def _wait_until_ready(stack: Stack, processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
+def _check_free(ports: Ports) -> None:
+    for name, port in asdict(ports).items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as error:
+                flag = {"http": "--port", "grpc": "--grpc-port", "model_server": "--model-server-port"}[name]
+                raise StackError(
+                    f"port {port} is in use by another program: stop it, or choose another port with {flag}"
+                ) from error
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _wait_until_ready(stack: Stack, seconds: float) -> None:
     give_up = time.monotonic() + seconds
     with Client(stack.url, timeout=2, retries=0) as client:
         while time.monotonic() < give_up:
-            for process in processes:
-                if process.poll() is not None:
-                    program = Path(str(process.args[0])).name  # pyright: ignore
-                    raise StackError(
-                        f"{program} ended with code {process.returncode}: its last lines say why"
-                    )
+            stack.check()
             try:
                 if client.ready():
                     return

@@ -1,4 +1,4 @@
-# HTTP and gRPC front. No TensorFlow, no compiler, no pip in what runs.
+# HTTP and gRPC front. No TensorFlow, no compiler.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

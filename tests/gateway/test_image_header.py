@@ -115,3 +115,17 @@ def test_unusual_but_right() -> None:
     assert image_header.read(top_down).height == 9
     filled = b"\xff\xd8\xff\xff\xff\x01\xff\xd0\xff\xc2\0\x11\x08\0\x09\0\x07\x03"
     assert (image_header.read(filled).width, image_header.read(filled).height) == (7, 9)
+
+
+@pytest.mark.parametrize("filler", [b"\xff\x01", b"\xff", b"\xff\xe0\x00\x02"])
+def test_a_body_of_markers_only_is_given_up_early(filler: bytes) -> None:
+    class Counted(bytes):
+        reads = 0
+
+        def __getitem__(self, place: object) -> object:  # pyright: ignore
+            Counted.reads += 1
+            return super().__getitem__(place)  # pyright: ignore
+
+    with pytest.raises(BadHeader):
+        image_header.read(Counted(b"\xff\xd8\xff\xe0\x00\x02" + filler * 100_000))
+    assert Counted.reads < 100_000

@@ -10,7 +10,10 @@ import pytest
 
 from keraserve_gateway import passthrough
 from keraserve_gateway.admission import Admission
+from keraserve_gateway.configured import ConfiguredModels
+from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.model_server import GrpcModelServer
+from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -23,7 +26,9 @@ async def front(free_port) -> AsyncIterator[Front]:
 
     async def start(address: str, limit: int = 8, seconds: float = 5) -> tuple[services.AsyncStub, Admission]:
         server, admission, port = GrpcModelServer(address), Admission(limit), free_port()
-        listening = passthrough.make_server(f"127.0.0.1:{port}", server, admission, seconds)
+        settings = Settings(deadline_seconds=seconds, max_body_bytes=16 << 20)
+        gateway = Gateway(settings, server, ConfiguredModels(None, ("colours",)), admission)
+        listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
         await listening.start()
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         closing.extend((channel.close, lambda: listening.stop(0), server.close))
@@ -133,3 +138,15 @@ async def test_large_messages(front: Front, serve_faults) -> None:
     # Over gRPC's default limit of 4 MiB on what a server takes; the echo's own limit is that default.
     request = m.PredictRequest(inputs={"x": m.TensorProto(tensor_content=b"x" * (3 << 20))})
     assert len((await stub.predict(request)).outputs["x"].tensor_content) == 3 << 20
+
+
+async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
+    for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
+        server, port = GrpcModelServer(address), free_port()
+        gateway = Gateway(Settings(), server, ConfiguredModels(None, ("colours",)), Admission(8))
+        listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
+        await listening.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == answer
+        await listening.stop(0)
+        await server.close()

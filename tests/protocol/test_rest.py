@@ -308,3 +308,10 @@ def test_metadata() -> None:
 def test_errors() -> None:
     assert rest.error_answer('a "quoted" ü') == '{"error":"a \\"quoted\\" ü"}'.encode()
     assert set(rest.HTTP_STATUS) == set(grpc.StatusCode)
+
+
+@pytest.mark.parametrize("place", ['{"\\ud800": [1]}', '{"a": ["\\ud800"]}'])
+def test_half_of_a_surrogate_pair_is_refused(place: str) -> None:
+    body = f'{{"examples": [{place}]}}'.encode()
+    with pytest.raises(rest.JsonError, match="no Unicode text"):
+        rest.classification_request(body, m.model_spec("x"))

@@ -35,7 +35,7 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "program", "allowed"),
     [
-        ("keraserve-protocol", None, set()),
+        ("keraserve-protocol[numpy]", None, set()),
         ("keraserve-client", "keraserve", set()),
         ("keraserve-gateway", "keraserve-gateway", {"fastapi"}),
         ("keraserve-embedded", "keraserve-embedded", {"tensorflow", "keras"}),
@@ -51,8 +51,13 @@ def test_alone_in_an_environment(
     run(*install, "--constraint", ROOT / "constraints.txt", name)
     listed = run(BIN / "uv", "pip", "list", "--python", python, "--format", "freeze")
     installed = {line.split("==")[0] for line in listed.splitlines()}
-    assert name in installed
+    distribution = name.partition("[")[0]
+    package = distribution.replace("-", "_")
+    assert distribution in installed
     assert installed & FORBIDDEN == allowed
-    run(python, "-c", f"import {name.replace('-', '_')}")
+    # Every module, so that a dependency that nobody declared is missed here.
+    walk = f"import {package} as p, pkgutil as k, importlib as i; all = k.walk_packages(p.__path__, '{package}.')"
+    load = "print(*[i.import_module(one.name).__name__ for one in all])"
+    assert len(run(python, "-c", f"{walk}; {load}").split()) > 5
     if program:
         assert "--help" in run(tmp_path / "bin" / program, "--help")

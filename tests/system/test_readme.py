@@ -107,7 +107,8 @@ def test_the_commands_work_in_their_order(checkout: Path) -> None:
             ["bash", "-euc", command], cwd=checkout, capture_output=True, text=True, timeout=180
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        assert '"error"' not in done.stdout, done.stdout
+        if command.startswith("curl"):
+            assert '"predictions"' in done.stdout
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -68,9 +69,17 @@ def test_serve_stops_what_it_started(exported: Path) -> None:
         url = next(
             found[0] for line in serve.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line))
         )
+        children = Path(f"/proc/{serve.pid}/task/{serve.pid}/children").read_text().split()
+        assert len(children) == 2
         with Client(url) as client:
             assert client.ready()
         serve.send_signal(signal.SIGINT)
         assert serve.wait(timeout=60) == 0
-    with Client(url, retries=0, timeout=2) as client:
-        assert not client.ready()
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_a_taken_port_is_one_sentence(exported: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = Ports(taken.getsockname()[1], 0, 0)
+        with pytest.raises(StackError, match="--port"), running(exported / "models", ports):
+            pass

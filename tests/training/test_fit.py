@@ -24,7 +24,7 @@ from keraserve_training import (
     rules,
     run_folder,
 )
-from keraserve_training.errors import RunDamagedError
+from keraserve_training.errors import RunDamagedError, RunDiffersError
 from keraserve_training.feed import Feed
 from keraserve_training.fit import Phase, Plan
 from keraserve_training.pictures import Pictures
@@ -121,8 +121,16 @@ def test_a_damaged_checkpoint_is_said_clearly(tmp_path: Path, content: bytes) ->
 
 def test_a_checkpoint_of_another_network_is_said_clearly(tmp_path: Path, whole: fit.Trained) -> None:
     whole.model.compile(optimizer="sgd", loss="mse")
-    checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, 0, [])
+    checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, whole.result["phases"][:1], [])
     with pytest.raises(RunDamagedError, match="code has changed"):
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+
+
+def test_a_plan_that_has_changed_since_is_not_mixed_in(tmp_path: Path, whole: fit.Trained) -> None:
+    whole.model.compile(optimizer="sgd", loss="mse")
+    said = [{**whole.result["phases"][0], "learning_rate": 0.5}]
+    checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, said, [])
+    with pytest.raises(RunDiffersError, match="code of the experiment has changed"):
         fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
 
 

@@ -140,9 +140,40 @@ def test_batch_normalization_of_a_new_network_does_learn(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("rate", [0.1, 0.2])
 def test_fine_tuning_must_be_slower(tmp_path: Path, rate: float) -> None:
-    phases = Phase("frozen", 0, sgd(0.1), only_backbone), Phase("unfrozen", 1, sgd(rate))
+    phases = Phase("frozen", 1, sgd(0.1), only_backbone), Phase("unfrozen", 1, sgd(rate))
     with pytest.raises(FineTuningTooFastError, match="'unfrozen'"):
         train(tmp_path, network, *phases)
+
+
+def test_fine_tuning_comes_after_the_head_has_learnt(tmp_path: Path) -> None:
+    phases = Phase("frozen", 0, sgd(0.1), only_backbone), Phase("unfrozen", 1, sgd(0.01))
+    with pytest.raises(FineTuningTooFastError, match="train it first"):
+        train(tmp_path, network, *phases)
+
+
+def test_a_later_phase_that_unfreezes_nothing_may_keep_its_rate(tmp_path: Path) -> None:
+    phases = Phase("frozen", 1, sgd(0.1), only_backbone), Phase("u1", 1, sgd(0.01)), Phase("u2", 1, sgd(0.01))
+    assert train(tmp_path, network, *phases).result["epochs"] == 3
+
+
+def test_a_frozen_weight_that_changes_while_it_learns_is_noticed(tmp_path: Path) -> None:
+    class Touching(Silent):
+        model: Any = None
+
+        def batch(self, share: float) -> None:  # noqa: ARG002
+            weight = inside(self.model).weights[0]
+            weight.assign(weight + 1e-7)
+
+    show = Touching()
+
+    def build() -> Any:
+        show.model = network()
+        return show.model
+
+    phases = [Phase("frozen", 1, sgd(0.1), only_backbone)]
+    plan = Plan("net", build, pictures(), pictures(), phases, ("a", "b"), "sigmoid")
+    with pytest.raises(FrozenWeightsChangedError):
+        fit(tmp_path, plan, seed=1, profile=FULL, show=show)
 
 
 def test_a_clone_is_equal_and_apart() -> None:

@@ -46,6 +46,17 @@ def test_the_label_stays_while_its_version_is_loaded_and_then_moves_as_little_as
     assert dict(entries(tmp_path)["a"].version_labels) == {"stable": 2}
 
 
+def test_labels_leave_a_version_before_the_next_one_drops_it(tmp_path: Path) -> None:
+    versions(tmp_path, "a", 1, 2)
+    edit(
+        tmp_path,
+        'config { name: "a" base_path: "/models/a" model_platform: "tensorflow"'
+        ' model_version_policy { latest { num_versions: 2 } } version_labels { key: "stable" value: 1 } }',
+    )
+    server_config.write(tmp_path, coming="a")
+    assert dict(entries(tmp_path)["a"].version_labels) == {"stable": 2}
+
+
 def test_an_operators_edits_and_other_models_are_kept(tmp_path: Path) -> None:
     versions(tmp_path, "a", 1, 2, 3)
     edit(

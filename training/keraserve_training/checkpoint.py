@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keraserve_training import atomic
-from keraserve_training.errors import RunDamagedError
+from keraserve_training.errors import RunDamagedError, RunDiffersError
 
 Rows = list[dict[str, Any]]
 
@@ -22,16 +22,29 @@ class Checkpoint:
     """The state after an epoch.
 
     Attributes:
-        phase: number of the phase the epoch belongs to, from 0.
+        phases: what the plan said of each phase up to the one that the epoch belongs to.
         rows: the history up to here, a row an epoch.
         model: every variable of the model, weights and the state of random layers.
         optimizer: every variable of the optimizer.
     """
 
-    phase: int
+    phases: list[dict[str, Any]]
     rows: Rows
     model: list[Any]
     optimizer: list[Any]
+
+    @property
+    def phase(self) -> int:
+        """Number of the phase that the epoch belongs to, from 0."""
+        return len(self.phases) - 1
+
+    def check(self, number: int, phase: dict[str, Any]) -> None:
+        """Raise RunDiffersError unless the plan still says the same of phase `number`."""
+        if self.phases[number] != phase:
+            raise RunDiffersError(
+                f"The code of the experiment has changed since this run was interrupted: it said"
+                f" {self.phases[number]}, now {phase}. Run again with --force to start anew."
+            )
 
     def restore(self, model: keras.Model) -> None:
         """Put the model's variables back."""
@@ -42,13 +55,13 @@ class Checkpoint:
         _assign(optimizer.variables, self.optimizer)
 
 
-def write(path: Path, model: keras.Model, phase: int, rows: Rows) -> None:
+def write(path: Path, model: keras.Model, phases: list[dict[str, Any]], rows: Rows) -> None:
     """Save the state of a compiled model."""
     arrays = {f"model/{number:05}": variable.numpy() for number, variable in enumerate(model.variables)}
     optimizer: Any = model.optimizer
     arrays |= {f"optimizer/{number:05}": value.numpy() for number, value in enumerate(optimizer.variables)}
     content = io.BytesIO()
-    about = np.array(json.dumps({"phase": phase, "rows": rows}))
+    about = np.array(json.dumps({"phases": phases, "rows": rows}))
     np.savez(content, allow_pickle=False, about=about, **arrays)
     atomic.write_bytes(path, content.getvalue())
 
@@ -67,7 +80,7 @@ def read(path: Path) -> Checkpoint | None:
             about = json.loads(str(arrays["about"]))
             model = [arrays[name] for name in sorted(arrays) if name.startswith("model/")]
             optimizer = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer/")]
-            return Checkpoint(about["phase"], about["rows"], model, optimizer)
+            return Checkpoint(about["phases"], about["rows"], model, optimizer)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunDamagedError(
             f"{path} is damaged ({error}): run again with --force to start anew."

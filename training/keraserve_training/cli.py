@@ -3,9 +3,11 @@
 Nothing here imports TensorFlow before it is certain that something has to be trained or exported.
 """
 
+import contextlib
 import errno
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -55,9 +57,17 @@ def main() -> None:
     except Exception as error:  # a mistake of ours or of a library: kept whole for a report, but not shown
         if hasattr(error, "format_message"):
             fail(f"{error.format_message().rstrip('.')}. See keraserve-train --help.", 2)  # pyright: ignore
-        log = Path("keraserve-train-error.log").absolute()
-        log.write_text(traceback.format_exc(), encoding="utf-8")
-        fail(f"Something went wrong that should not ({type(error).__name__}: {error}). Details are in {log}.")
+        fail(_unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    """Keep the trace of an error that nobody foresaw where it can be written; gives a sentence about it."""
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            log = folder / "keraserve-train-error.log"
+            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            return f"Something went wrong that should not ({type(error).__name__}). Details are in {log}."
+    return f"Something went wrong that should not ({type(error).__name__}: {error})."
 
 
 def fail(sentence: str, status: int = 1) -> None:
@@ -113,11 +123,11 @@ def train_all(
     for experiment in registry().values():
         try:
             _run(experiment, runs, profile, seed, force)
-        except (TrainingError, OSError) as error:
-            failures[experiment.name] = str(error)
-            err.print(
-                f"{experiment.name}: {error}", style="red", highlight=False, soft_wrap=True, markup=False
-            )
+        except Exception as error:
+            known = isinstance(error, TrainingError | OSError)
+            failures[experiment.name] = str(error) if known else _unexpected(error)
+            sentence = f"{experiment.name}: {failures[experiment.name]}"
+            err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
     if failures:
         fail(f"{len(failures)} of {len(registry())} experiments failed: {', '.join(failures)}.")
 
@@ -164,7 +174,8 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
     """Write one HTML page about all runs."""
     from keraserve_training import report as reporting
 
-    out.print(f"Report: {reporting.write(registry().values(), runs)}", highlight=False, soft_wrap=True)
+    page = reporting.write(registry().values(), runs)
+    out.print(f"Report: {page}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()

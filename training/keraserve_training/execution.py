@@ -97,10 +97,17 @@ def _configure(folder: Path, asked: Asked) -> None:
     there = run_folder.read_json(file)
     finished = (folder / run_folder.METRICS).exists()
     compared = [key for key in _COMPARED if not (finished and key == "versions")]
-    differing = [key for key in compared if there.get(key) != wanted[key]]
+    differing = [key for key in compared if _matters(there.get(key)) != _matters(wanted[key])]
     if differing:
         details = "; ".join(f"{key} was {there.get(key)}, now {wanted[key]}" for key in differing)
         raise RunDiffersError(f"{folder} holds a run that differs ({details}): start anew with --force.")
+
+
+def _matters(value: Any) -> Any:
+    """A setting without the sentence that explains it to people."""
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if key != "explanation"}
+    return value
 
 
 def _empty(folder: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keraserve_training import atomic, model_card, repository, run_folder, server_config
-from keraserve_training.errors import RunMissingError
+from keraserve_training.errors import ExportError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.run_folder import FinishedRun
 
@@ -70,17 +70,20 @@ def export(
             f" {runs}: train first (keraserve-train run NAME or train-all), or name another --profile."
         )
     exported: list[Exported] = []
+    notices: list[str] = []
     for experiment, run in wanted:
         for servable in experiment.servables:
-            exported.append(_one(experiment, run, servable, models, force))
+            there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
+            if there is not None and not force:
+                exported.append(Exported(servable.name, there, new=False, run=run))
+            else:
+                notices += server_config.write(models, served_from, coming=servable.name)
+                exported.append(_one(experiment, run, servable, models))
             tell(exported[-1])
-    return exported, server_config.write(models, served_from)
+    return exported, notices + server_config.write(models, served_from)
 
 
-def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path, force: bool) -> Exported:
-    there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
-    if there is not None and not force:
-        return Exported(servable.name, there, new=False, run=run)
+def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path) -> Exported:
     version = repository.publish(
         models, servable.name, lambda place: _write(place, experiment, run, servable)
     )
@@ -95,11 +98,19 @@ def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Serv
     from keraserve_training import fit, signatures, warm_up
 
     trained = fit.load(run.folder / servable.model)
+    import tensorflow as tf
+
     # The asset's source has to exist while the model is saved, under the name that it gets there.
     labels = place / "labels" / Path(repository.LABELS).name
     labels.parent.mkdir()
     labels.write_text("".join(f"{label}\n" for label in trained.labels), encoding="utf-8")
-    signatures.save(place, trained.model, trained.output, trained.labels, labels)
+    try:
+        signatures.save(place, trained.model, trained.output, trained.labels, labels)
+    except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
+        raise ExportError(
+            f"The model could not be written to {place.parent} ({type(error).__name__}): is the disk full, or"
+            " the folder not yours? Nothing was published."
+        ) from error
     labels.unlink()
     labels.parent.rmdir()
     height, width, channels = trained.result["input"]

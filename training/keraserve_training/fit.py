@@ -142,12 +142,14 @@ def _phases(
     """Train through the phases that are left; `rows` grows. Returns a description of every phase."""
     feed, validation = Feed(plan.train, plan.batch), Feed(plan.validation, _EVALUATION_BATCH).in_order()
     reached = saved.phase if saved else 0
-    before: list[keras.Layer] = []
+    before: list[Sequence[keras.Layer]] = []
     descriptions: list[dict[str, Any]] = []
     for number, phase in enumerate(plan.phases):
         guard = _compile(model, phase, plan, before, descriptions, feed.steps)
-        before += phase.frozen(model)
+        before.append(phase.frozen(model))
         descriptions[-1]["epochs"] = epochs[number]
+        if saved and number <= reached:
+            saved.check(number, descriptions[-1])
         if number < reached:
             continue
         if saved and number == reached:
@@ -158,7 +160,7 @@ def _phases(
             guard.check_compiled()
             rows.append(_epoch(model, phase, feed, validation, seed, len(rows), show))
             guard.check_frozen()
-            checkpoint.write(folder / CHECKPOINT, model, number, rows)
+            checkpoint.write(folder / CHECKPOINT, model, descriptions, rows)
             history.write(folder / HISTORY, rows)
             show.epoch(rows[-1])
     return descriptions
@@ -168,17 +170,17 @@ def _compile(
     model: Any,
     phase: Phase,
     plan: Plan,
-    before: Sequence[keras.Layer],
+    before: Sequence[Sequence[keras.Layer]],
     done: list[dict[str, Any]],
     steps: int,
 ) -> rules.Guard:
     """Set what learns, compile after it, describe the phase in `done`, and set up the guard."""
     frozen = phase.frozen(model)
-    thawed = rules.thawed_by(model, frozen, before)
+    thawed = rules.thawed_by(model, frozen, [layer for layers in before for layer in layers])
     optimizer = phase.optimizer()
     rate = float(optimizer.learning_rate)
-    if thawed and done:
-        rules.check_rate(phase.name, rate, done[-1]["learning_rate"])
+    if before and rules.thawed_by(model, frozen, before[-1]):
+        rules.check_fine_tuning(phase.name, rate, done[-1]["learning_rate"], done[-1]["epochs"])
     rules.set_trainable(model, frozen=frozen, thawed=thawed)
     model.compile(
         loss=LOSSES[plan.output],
@@ -192,8 +194,9 @@ def _compile(
     done.append(
         {
             "name": phase.name,
-            "optimizer": optimizer.name,
+            "optimizer": type(optimizer).__name__,
             "learning_rate": rate,
+            "batch": plan.batch,
             "trainable_parameters": learning,
         }
     )

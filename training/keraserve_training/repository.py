@@ -25,6 +25,7 @@ REQUIRED = (
     "saved_model.pb",
     "fingerprint.pb",
     "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
     LABELS,
     WARM_UP,
     MODEL_CARD,

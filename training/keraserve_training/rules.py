@@ -1,11 +1,14 @@
-"""The rules of transfer learning, as code: an experiment can't break them without an exception.
+"""The rules of transfer learning, as code.
+
+`Phase.frozen` says which layers are reused; what an experiment declares there it can't break without an
+exception.
 
 - Freezing is recursive: it reaches the layers of a nested model.
 - `compile` comes after every change of `trainable`.
 - Frozen weights are bit-identical after training.
 - BatchNormalization in a reused part stays in inference mode, frozen or fine-tuned: what is thawed keeps its
   BatchNormalization layers frozen, and Keras runs those with their stored moments.
-- Fine-tuning goes at a lower rate than the training of the new head before it.
+- Fine-tuning comes after the training of the new head, and at a lower rate.
 - A reused model is cloned, so that the original does not change.
 """
 
@@ -50,12 +53,22 @@ def thawed_by(
     return [layer for layer in _inside([model]) if id(layer) in earlier - still]
 
 
-def check_rate(name: str, rate: float, previous: float) -> None:
-    """Refuse to fine-tune at a rate that is not lower than the one before.
+def check_fine_tuning(name: str, rate: float, previous: float, epochs: int) -> None:
+    """Refuse to fine-tune before the new head was trained, or at a rate that is not lower than its.
+
+    Args:
+        name: of the phase that fine-tunes.
+        rate: its learning rate.
+        previous: that of the phase before.
+        epochs: how many that phase had.
 
     Raises:
-        FineTuningTooFastError: `rate` >= `previous`.
+        FineTuningTooFastError: `rate` >= `previous`, or no epochs.
     """
+    if epochs < 1:
+        raise FineTuningTooFastError(
+            f"Phase {name!r} unfreezes layers before the new head has learnt anything: train it first."
+        )
     if rate >= previous:
         raise FineTuningTooFastError(
             f"Phase {name!r} unfreezes layers at a learning rate of {rate:g}, not lower than the {previous:g}"

@@ -102,7 +102,12 @@ class Run:
         self._trained[name] = fit(
             self.folder / name, plan, seed=self.seed, profile=self.profile, show=self._show
         )
-        self._check_originals()
+        try:
+            self._check_originals()
+        except OriginalChangedError:
+            # Or the next try would find this network finished, and no fault.
+            (self.folder / name / run_folder.RESULT).unlink()
+            raise
         return self._trained[name]
 
     def test(self, trained: "Trained", pictures: Pictures) -> Evaluation:

@@ -81,12 +81,19 @@ class FinishedRun:
 
 
 def finished(runs: Path, experiment: str) -> list[FinishedRun]:
-    """All finished runs of an experiment, in the order in which they finished."""
+    """All finished runs of an experiment, in the order in which they finished.
+
+    Raises:
+        RunDamagedError: one can't be read.
+    """
     found = [
         FinishedRun(folder, read_json(folder / CONFIG), read_json(folder / METRICS))
         for folder in sorted((runs / experiment).glob("*-seed*"))
         if (folder / METRICS).exists()
     ]
+    for run in found:
+        if not {"run_id", "finished", "metrics", "networks", "seconds"} <= run.metrics.keys():
+            raise RunDamagedError(f"{run.folder / METRICS} is not whole: run again with --force.")
     return sorted(found, key=lambda run: run.metrics["finished"])
 
 

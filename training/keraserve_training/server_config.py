@@ -21,13 +21,15 @@ _HEADER = (
 )
 
 
-def write(models: Path, served_from: str | None = None) -> list[str]:
+def write(models: Path, served_from: str | None = None, *, coming: str | None = None) -> list[str]:
     """Bring the file in line with the repository; replaced as a whole, and only when something changes.
 
     Args:
         models: the repository.
         served_from: the repository's folder as the server sees it; None: what the file says, and
             `/models` for a new model.
+        coming: a model that is about to get its next version. Its labels leave the version that the policy
+            will drop for it, before a server sees the new one and drops it.
 
     Returns:
         Sentences about what an operator should know: labels that moved, models that are gone.
@@ -50,9 +52,11 @@ def write(models: Path, served_from: str | None = None) -> list[str]:
         ]
         for name in repository.names(models):
             known = repository.versions(models / name)
+            if name == coming:
+                known = [*known, known[-1] + 1]
             entry = entries.get(name)
             if entry is None:
-                entry = _add(config, name, known)
+                entry = _add(config, name, repository.versions(models / name))
             elif served_from is not None:
                 entry.base_path = f"{served_from}/{name}"
             if not entry.base_path:

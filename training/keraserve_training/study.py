@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, intervals, run_folder, runtime
-from keraserve_training.errors import StudyError, TrainingError
+from keraserve_training.errors import StudyError
 from keraserve_training.experiment import Experiment, Study
 from keraserve_training.experiments import find
 from keraserve_training.profiles import PROFILES
@@ -100,10 +100,20 @@ def do(
 
     Raises:
         UnknownVariantError: before anything is run.
-        StudyError: at least one piece failed; the others are kept.
+        StudyError: a variant is named twice, or a larger study is there already; or at least one piece
+            failed, and the others are kept.
     """
     study = study_of(experiment)
     meanings = {variant: study.meaning(variant) for variant in variants}
+    twice = len(set(meanings.values())) < len(variants)
+    if twice:
+        raise StudyError("A variant is named twice: name each once.")
+    there = read_summary(folder(runs, experiment.name, profile))
+    if there and (there["seeds"] > seeds or not set(there["variants"]) <= set(meanings)):
+        raise StudyError(
+            f"There is a larger study already: {there['seeds']} seeds of {', '.join(there['variants'])}."
+            " Ask for at least those; what is finished is not done again."
+        )
     numbers = range(1, seeds + 1)
     pieces = [Piece(experiment.name, profile, variant, seed) for seed in numbers for variant in meanings]
     rows = _do_all(runs, pieces, jobs, tell)
@@ -122,12 +132,17 @@ def study_of(experiment: Experiment) -> Study:
     return experiment.study
 
 
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary in a study's folder, if it has come so far."""
+    return run_folder.read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else None
+
+
 def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
     """The folder and summary of the best study there is: of the profile `full` before the others."""
     for profile in PROFILES:
         there = folder(runs, experiment, profile)
-        if (there / SUMMARY).exists():
-            return there, run_folder.read_json(there / SUMMARY)
+        if summary := read_summary(there):
+            return there, summary
     return None
 
 
@@ -168,10 +183,10 @@ def _do_all(runs: Path, pieces: Sequence[Piece], jobs: int, tell: Tell) -> list[
                 piece = futures[future]
                 try:
                     rows.append(future.result())
-                except (TrainingError, OSError) as error:
-                    failures.append(f"{piece.variant} with seed {piece.seed}: {error}")
                 except BrokenProcessPool:
                     raise StudyError("A process was killed; run the same command to go on.") from None
+                except Exception as error:  # one piece's trouble, whatever it is, does not stop the others
+                    failures.append(f"{piece.variant} with seed {piece.seed}: {error}")
                 tell(len(rows) + len(failures), len(pieces), f"{piece.variant} with seed {piece.seed}")
     if failures:
         raise StudyError(f"{len(failures)} of {len(pieces)} pieces failed. {' '.join(sorted(failures))}")

@@ -40,7 +40,7 @@ def print_predictions(rows: Iterable[Row], console: Console) -> None:
         if number:
             table.add_row()
         if row.prediction is None:
-            table.add_row(Text(row.file), Text("—", style="dim"), "", "")
+            table.add_row(Text(row.file), Text("-", style="dim"), "", "")
             continue
         for place, entry in enumerate(row.prediction.classes):
             style = "bold" if place == 0 else ""

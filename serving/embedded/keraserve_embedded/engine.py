@@ -197,14 +197,18 @@ class Engine:
             self.on_change()
         changed = False
         for model in list(self._models.values()):
+            self._assign_labels(model)  # before a version is unloaded that a label has just left
             changed |= model.settle(lambda: not self._stopped.is_set())
-            wanted = dict(model.entry.labels) if model.configured else {}
-            self._labels[model.entry.name].assign(model.entry.name, wanted, model.available)
+            self._assign_labels(model)
         if changed:
             self.on_change()
         ended = [model.end_retired() for model in self._models.values()]
         if any(ended):
             memory.give_back()
+
+    def _assign_labels(self, model: Model) -> None:
+        wanted = dict(model.entry.labels) if model.configured else {}
+        self._labels[model.entry.name].assign(model.entry.name, wanted, model.available)
 
     def _follow_configuration(self) -> bool:
         with self._lock:

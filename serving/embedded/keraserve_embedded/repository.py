@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Fingerprint = frozenset[tuple[str, int, int]]
+_HIGHEST = (1 << 63) - 1  # versions are int64 in the API
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
@@ -35,8 +36,9 @@ def scan(base_path: Path) -> dict[int, Path]:
     """
     found: dict[int, Path] = {}
     for child in sorted(base_path.iterdir()):
-        if child.name.isascii() and child.name.isdigit() and _has_graph(child):
-            found[int(child.name)] = child
+        number = int(child.name) if child.name.isascii() and child.name.isdigit() else -1
+        if 0 <= number <= _HIGHEST and _has_graph(child):
+            found[number] = child
     return found
 
 

@@ -16,8 +16,9 @@ async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
         SlowBody: it did not arrive before the deadline.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise TooLarge(f"the body has {declared} bytes, {limit} are allowed")
+    digits = declared.lstrip("0")
+    if digits.isdecimal() and (len(digits) > len(str(limit)) or int(digits) > limit):
+        raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
     chunks: list[bytes] = []
     size = 0
     try:

@@ -79,16 +79,19 @@ def _bmp(data: bytes) -> tuple[int, int]:
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+# Real pictures have dozens of markers. A body of nothing else would keep all other requests waiting.
+_MOST_MARKERS, _MOST_FILL = 1000, 64
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
     """Walk from marker to marker (EXIF, tables, …) up to the start of frame, which has the size."""
     place = 2
-    while True:
+    for _ in range(_MOST_MARKERS):
         if data[place] != 0xFF:
             raise BadHeader("the jpeg is broken before its size")
-        while data[place] == 0xFF:  # a marker may be preceded by any number of these
-            place += 1
+        fill = 0
+        while data[place] == 0xFF and fill < _MOST_FILL:  # a marker may be preceded by more of these
+            place, fill = place + 1, fill + 1
         marker = data[place]
         place += 1
         if marker in _WITHOUT_LENGTH:
@@ -102,6 +105,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if length < 2:
             raise BadHeader("the jpeg has a segment of impossible length")
         place += length
+    raise BadHeader("the jpeg has no frame header within a thousand markers")
 
 
 _FORMATS = (

@@ -10,11 +10,11 @@ import grpc
 import grpc.aio
 import structlog
 
-from keraserve_gateway.admission import Admission
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.errors import Forbidden, GatewayError
-from keraserve_gateway.exchange import REQUEST_ID, valid_id
-from keraserve_gateway.model_server import MAX_MESSAGE_BYTES, ModelServer
+from keraserve_gateway.exchange import REQUEST_ID, Gateway, valid_id
+from keraserve_gateway.model_server import MAX_MESSAGE_BYTES
+from keraserve_gateway.predict import unready
 from keraserve_gateway.statuses import grpc_status
 from keraserve_protocol import services
 
@@ -28,27 +28,31 @@ log = structlog.get_logger()
 _PATHS = frozenset(call.path for call in services.CALLS)
 # It makes the model server load what its caller names: for the operator, who can reach the model server.
 _OPERATORS = frozenset({services.RELOAD_CONFIG.path})
+# grpc.health.v1.Health/Check for the whole server; its answer's one field is the status, an enum of number 1.
+_HEALTH = "/grpc.health.v1.Health/Check"
+_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
+    ("grpc.max_connection_idle_ms", 10 * 60_000),
 ]
 
 
 class PassThrough(Handler):
-    """Handles every call of `PredictionService` and `ModelService`; others are UNIMPLEMENTED."""
+    """Handles `PredictionService`, `ModelService` and Health/Check; all else is UNIMPLEMENTED."""
 
-    def __init__(self, server: ModelServer, admission: Admission, deadline_seconds: float) -> None:
-        self._server = server
-        self._admission = admission
-        self._seconds = deadline_seconds
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._seconds = gateway.settings.deadline_seconds
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         """Give the handler of a call, by its path."""
         path = handler_call_details.method
+        if path == _HEALTH:
+            return cast(Any, grpc).unary_unary_rpc_method_handler(self._health)
         if path not in _PATHS:
             return None
 
@@ -57,6 +61,12 @@ class PassThrough(Handler):
 
         # Without (de)serializers the handler is given bytes, and gives bytes.
         return cast(Any, grpc).unary_unary_rpc_method_handler(forward)
+
+    async def _health(self, _: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        """Answer as `/readyz` does."""
+        gateway, request_id = self._gateway, self._trip(context).request_id
+        reasons = await unready(gateway.server, gateway.configured, gateway.admission, request_id)
+        return _NOT_SERVING if reasons else _SERVING
 
     async def _forward(
         self, path: str, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
@@ -68,8 +78,8 @@ class PassThrough(Handler):
             try:
                 if path in _OPERATORS:
                     raise Forbidden("the gateway does not pass this call on; make it at the model server")
-                with self._admission.enter():
-                    answer = await self._server.call(path, request, trip.timeout, trip.metadata)
+                with self._gateway.admission.enter():
+                    answer = await self._gateway.server.call(path, request, trip.timeout, trip.metadata)
             except GatewayError as error:
                 code, detail = grpc_status(error), error.detail
             except Exception:
@@ -90,15 +100,17 @@ class PassThrough(Handler):
         )
 
 
-def make_server(
-    address: str, server: ModelServer, admission: Admission, deadline_seconds: float
-) -> "grpc.aio.Server":
-    """Make the gRPC server; to be started by the caller.
+def make_server(address: str, gateway: Gateway) -> "grpc.aio.Server":
+    """Make the gRPC server; to be started by the caller. Messages may be as long as HTTP bodies.
 
     Raises:
         RuntimeError: the address can't be listened on.
     """
-    front: Any = cast(Any, grpc.aio).server(options=OPTIONS)
-    front.add_generic_rpc_handlers((PassThrough(server, admission, deadline_seconds),))
+    longest = ("grpc.max_receive_message_length", gateway.settings.max_body_bytes)
+    # A call counts from its first byte here, and as admitted once its message is whole: hence twice as many.
+    front: Any = cast(Any, grpc.aio).server(
+        options=[*OPTIONS, longest], maximum_concurrent_rpcs=2 * gateway.admission.limit
+    )
+    front.add_generic_rpc_handlers((PassThrough(gateway),))
     front.add_insecure_port(address)
     return front

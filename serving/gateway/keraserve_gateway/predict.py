@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
+from keraserve_gateway.admission import Admission
 from keraserve_gateway.configured import ConfiguredModel, ConfiguredModels
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
@@ -63,15 +64,21 @@ async def list_models(server: ModelServer, configured: ConfiguredModels, trip: T
     return list(await asyncio.gather(*(_state(server, model, trip) for model in configured.read())))
 
 
-async def unready(server: ModelServer, configured: ConfiguredModels, trip: Trip) -> list[str]:
-    """Say what keeps the models from being served: one sentence each, none when all is well."""
+PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks
+
+
+async def unready(
+    server: ModelServer, configured: ConfiguredModels, admission: Admission, request_id: str
+) -> list[str]:
+    """Say what keeps the gateway from serving every model: one sentence each, none when all is well."""
+    reasons = ["the gateway is stopping"] if admission.draining else []
     try:
-        models = await list_models(server, configured, trip)
+        models = await list_models(server, configured, Trip(Deadline.after(PROBE_SECONDS), request_id))
     except errors.GatewayError as error:
-        return [error.detail]
+        return [*reasons, error.detail]
     if not models:
-        return ["no model is configured: set model_config_file or models"]
-    return [f"model {model.name!r} has no available version" for model in models if not model.available]
+        reasons.append("no model is configured: set model_config_file or models")
+    return reasons + [f"model {one.name!r} has no available version" for one in models if not one.available]
 
 
 async def status(server: ModelServer, target: Target, trip: Trip) -> Answer:

@@ -83,7 +83,7 @@ async def _start_grpc(settings: Settings, gateway: Gateway) -> "grpc.aio.Server 
         return None
     address = _joined(settings.host, settings.grpc_port)
     try:
-        front = passthrough.make_server(address, gateway.server, gateway.admission, settings.deadline_seconds)
+        front = passthrough.make_server(address, gateway)
     except RuntimeError as error:
         raise CannotListen(f"can't listen on {address}: {error}") from error
     await front.start()

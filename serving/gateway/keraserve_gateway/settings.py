@@ -44,8 +44,10 @@ class Settings(BaseSettings):
     port: Annotated[Port, Field(description="HTTP port; 0 takes any free one")] = 8000
     grpc_port: Annotated[Port, Field(description="gRPC port; 0 is off")] = 8500
     max_body_bytes: Annotated[Count, Field(description="most bytes in a request's body")] = 16 << 20
-    max_images: Annotated[Count, Field(description="most pictures in a request")] = 32
-    max_pixels: Annotated[Count, Field(description="most pixels in a picture, by its header")] = 50_000_000
+    max_images: Annotated[Count, Field(description="most pictures in an images:classify")] = 32
+    max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
+        50_000_000
+    )
     max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
     deadline_seconds: Annotated[Seconds, Field(description="longest that a request may take in all")] = 30.0
     drain_seconds: Annotated[

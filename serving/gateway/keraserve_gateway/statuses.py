@@ -37,11 +37,6 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
 }
 
 
-def http_status(error: errors.GatewayError) -> int:
-    """Give the HTTP status of an error."""
-    return STATUSES[type(error)].http
-
-
 def grpc_status(error: errors.GatewayError) -> grpc.StatusCode:
     """Give the gRPC status of an error: the model server's own where it came from there."""
     return error.origin or STATUSES[type(error)].grpc

@@ -54,7 +54,7 @@ ELEMENTS: dict[DataType, Element] = {
 
 # A shape is a claim of a few bytes; believing it may cost gigabytes. TensorFlow's own limit is 2^63 elements.
 _MOST_ELEMENTS = 1 << 31
-_MOST_REPEATED = 1 << 26
+_MOST_REPEATED = 1 << 22
 _MOST_DIMENSIONS = 64  # numpy's
 
 

@@ -35,9 +35,19 @@ def load(body: bytes) -> dict[str, Json]:
         raise JsonError("the JSON is nested too deeply") from error
     except ValueError as error:  # includes bytes that are no UTF-8, and integers of thousands of digits
         raise JsonError(f"the body is not JSON: {error}") from error
+    if b"\\u" in body:
+        _check_text(value)
     if not isinstance(value, dict):
         raise JsonError(f"the body has to be a JSON object, not {_kind(value)}")
     return value
+
+
+def _check_text(value: Json) -> None:
+    """Refuse half of a surrogate pair, which escapes can write and no message can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise JsonError("the body holds a string that is no Unicode text") from error
 
 
 def is_binary(value: Json) -> bool:

@@ -157,7 +157,7 @@ def learnt(metrics: Metrics) -> list[str]:
     """Say what one run shows, and that one run shows little."""
     gain, on_a, alone = (100 * metrics[name] for name in ("gain", *_COMPARED))
     behind = metrics["training_loss_b_on_a"] > metrics["training_loss_b_alone"]
-    slower = ": the reused network learnt less from them, most of the time at a tenth of the rate"
+    slower = ": the reused network learnt less from them, fine-tuned at a tenth of the rate"
     verb = "helped" if gain > 0 else "did harm" if gain < 0 else "made no difference"
     return [
         f"Model A gets {100 * metrics['test_accuracy_a']:.1f} % of the test pictures of its classes right.",

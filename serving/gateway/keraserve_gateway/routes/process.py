@@ -5,10 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from keraserve_gateway import predict, schemas
-from keraserve_gateway.deadline import Trip
 from keraserve_gateway.routes.call import ThisCall
-
-PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks
 
 
 def router() -> APIRouter:
@@ -40,8 +37,9 @@ def _add_ready(routes: APIRouter, path: str) -> None:
         responses={503: {"model": schemas.Readiness, "description": "Not ready, and why"}},
     )
     async def readyz(call: ThisCall, response: Response) -> schemas.Readiness:
-        trip = Trip(call.trip.deadline.at_most(PROBE_SECONDS), call.trip.request_id)
-        reasons = ["the gateway is stopping"] if call.gateway.admission.draining else []
-        reasons += await predict.unready(call.server, call.gateway.configured, trip)
+        gateway = call.gateway
+        reasons = await predict.unready(
+            gateway.server, gateway.configured, gateway.admission, call.trip.request_id
+        )
         response.status_code = 503 if reasons else 200
         return schemas.Readiness(ready=not reasons, reasons=reasons)
