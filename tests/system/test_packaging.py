@@ -56,8 +56,8 @@ def test_alone_in_an_environment(
     assert distribution in installed
     assert installed & FORBIDDEN == allowed
     # Every module, so that a dependency that nobody declared is missed here.
-    walk = f"import {package} as p, pkgutil as k, importlib as i; all = k.walk_packages(p.__path__, '{package}.')"
-    load = "print(*[i.import_module(one.name).__name__ for one in all])"
-    assert len(run(python, "-c", f"{walk}; {load}").split()) > 5
+    names = f"pkgutil.walk_packages({package}.__path__, '{package}.')"
+    load = f"print(*[importlib.import_module(one.name).__name__ for one in {names}])"
+    assert len(run(python, "-c", f"import importlib, pkgutil, {package}; {load}").split()) > 5
     if program:
         assert "--help" in run(tmp_path / "bin" / program, "--help")
