@@ -197,7 +197,8 @@ class Engine:
             self.on_change()
         changed = False
         for model in list(self._models.values()):
-            self._assign_labels(model)  # before a version is unloaded that a label has just left
+            if model.available:  # a label leaves a version before that version is unloaded
+                self._assign_labels(model)
             changed |= model.settle(lambda: not self._stopped.is_set())
             self._assign_labels(model)
         if changed:
