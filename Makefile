@@ -3,6 +3,8 @@
 PYTHON ?= python3
 MODELS ?= models
 RUNS ?= runs
+# What train-all and export take: PROFILE=quick is the same on fewer real pictures, PROFILE=sample needs no data.
+PROFILE ?= full
 # ENGINE=embedded serves with our own image where tensorflow/serving can't be had.
 ENGINE ?= tfserving
 
@@ -24,7 +26,7 @@ COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(c
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-containers lint format typecheck check \
-  bench up down proto constraints clean
+  bench bench-training up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,11 +54,11 @@ demo: setup ## train on Fashion-MNIST, export, serve, classify pictures over HTT
 serve: setup ## the embedded model server and the gateway, until Ctrl-C
 	@$(BIN)/python demo/serve.py --models $(MODELS)
 
-train-all: setup ## every experiment; what is finished is skipped, what was interrupted goes on
-	@$(TRAIN) train-all --runs $(RUNS)
+train-all: setup ## every experiment; what is finished is skipped, what was interrupted goes on   [PROFILE=quick]
+	@$(TRAIN) train-all --runs $(RUNS) --profile $(PROFILE)
 
-export: setup ## a SavedModel of every finished run, into models/
-	@$(TRAIN) export --runs $(RUNS) --models $(MODELS)
+export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
+	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)
@@ -89,6 +91,9 @@ check: lint typecheck test ## what a commit must pass
 
 bench: setup ## images a second and milliseconds of each way in
 	@PYTHONPATH=demo $(BIN)/python benchmarks/serving.py
+
+bench-training: setup ## feature extraction and training against the usual way   [DATA=folder of class folders]
+	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto
 	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \

@@ -26,9 +26,10 @@ def save(dataset: Dataset, folder: Path, each: int = 2) -> list[Picture]:
     folder.mkdir(parents=True, exist_ok=True)
     saved: list[Picture] = []
     for number, label in enumerate(dataset.classes):
-        for n, index in enumerate(np.flatnonzero(dataset.test.labels == number)[:each], 1):
+        first = np.flatnonzero(dataset.test.labels == number)[:each]
+        for n, picture in enumerate(dataset.test.show(first), 1):
             path = folder / f"{label.replace(' ', '-')}-{n}.png"
-            Image.fromarray(dataset.test.images[index].squeeze(-1)).save(path)
+            Image.fromarray(picture.squeeze(-1)).save(path)
             saved.append(Picture(path, label))
     return saved
 

@@ -11,6 +11,8 @@ import pytest
 
 from keraserve_training import cli, execution, export, run_folder
 from keraserve_training.errors import DataUnavailableError
+from keraserve_training.experiment import Experiment
+from keraserve_training.options import Options
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -41,14 +43,19 @@ def test_list_shows_states(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "fashion"], "Did you mean fashion-mnist-reuse?"),
+        (["run", "fashion"], "Did you mean fashion-mnist-reuse or"),
         (["run", "fashion-mnist-reuse", "--profile", "x"], "take one of full, quick, sample"),
         (["export"], "There is no finished run of profile full in runs: train first"),
         (["export", "nothing"], "There is no experiment 'nothing'"),
         (["study", "fashion-mnist-reuse", "--pairs", "5-6,7"], "'7' is not a pair of classes"),
         (["nonsense"], "No such command 'nonsense'"),
-        (["run"], "Missing argument 'name'"),
+        (["run"], "Missing argument 'experiment'"),
         (["run", "x", "--seed", "many"], "--seed"),
+        (["run", "fashion-mnist-reuse", "--data", "."], "does not take --data"),
+        (["run", "fashion-mnist-reuse", "--name", "Über"], "can't be a model's name"),
+        (["run", "fashion-mnist-reuse", "--strategy", "many"], "There is no strategy 'many'"),
+        (["run", "fashion-mnist-reuse", "--alpha", "0.5"], "--backbone mobilenet"),
+        (["train-all", "nothing-*"], "There is no experiment 'nothing-*'"),
     ],
 )
 def test_failures_are_one_sentence(
@@ -99,10 +106,6 @@ def test_a_mistake_of_ours_is_kept_for_a_report(
 def test_one_failing_experiment_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from keraserve_training.experiments import registry
-
-    (experiment,) = registry().values()
-    monkeypatch.setattr(cli, "registry", lambda: {"first": experiment, "second": experiment})
     tried: list[object] = []
 
     def fails(*arguments: object, **_: object) -> bool:
@@ -110,9 +113,23 @@ def test_one_failing_experiment_does_not_stop_the_others(
         raise DataUnavailableError("Connect this machine once.")
 
     monkeypatch.setattr(execution, "execute", fails)
-    assert call(monkeypatch, "train-all") == 1
+    assert call(monkeypatch, "train-all", "fashion-*") == 1
     assert len(tried) == 2
-    assert "of 2 experiments failed" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "2 of 2 experiments failed" in error
+    assert "- fashion-mnist-optimizers: Connect this machine once." in error
+
+
+def test_train_all_gives_each_experiment_the_options_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Options] = {}
+
+    def notes(experiment: Experiment, *_: object, options: Options, **__: object) -> bool:
+        given[experiment.name] = options
+        raise DataUnavailableError("Connect this machine once.")
+
+    monkeypatch.setattr(execution, "execute", notes)
+    assert call(monkeypatch, "train-all", "--backbone", "mobilenet", "--alpha", "0.25") == 1
+    assert given["fashion-mnist-reuse"] == Options()
 
 
 def test_a_finished_run_is_shown_not_run(
@@ -131,9 +148,10 @@ def test_a_damaged_run_is_said(
     shutil.copytree(runs, tmp_path / "runs")
     folder = run_folder.path(tmp_path / "runs", "fashion-mnist-reuse", "sample", 42)
     (folder / "metrics.json").write_text("{")
-    for command in (["report"], ["export", "--profile", "sample"]):
-        assert call(monkeypatch, *command) == 1
-        assert "run again with --force" in capsys.readouterr().err
+    assert call(monkeypatch, "export", "--profile", "sample") == 1
+    assert "run again with --force" in capsys.readouterr().err
+    assert call(monkeypatch, "report") == 0  # about the others there is something to report
+    assert "run again with --force" in (tmp_path / "runs" / "report.html").read_text()
 
 
 def test_export_says_what_it_did(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from keraserve_training import (
     experiment,
     fit,
     history,
+    outputs,
     procedural,
     profiles,
     progress,
     rules,
     run_folder,
 )
-from keraserve_training.errors import RunDamagedError, RunDiffersError
+from keraserve_training.errors import FineTuningTooFastError, RunDamagedError, RunDiffersError
 from keraserve_training.feed import Feed
 from keraserve_training.fit import Phase, Plan
 from keraserve_training.pictures import Pictures
@@ -110,6 +112,102 @@ def test_interrupted_after_every_epoch_the_end_is_the_same(tmp_path: Path, whole
     (tmp_path / "net" / run_folder.MODEL).write_bytes(b"nonsense")
     with pytest.raises(RunDamagedError, match="--force"):
         fit.load(tmp_path / "net")
+
+
+def dense(output: outputs.Output, units: int, activation: str | None) -> Callable[[], keras.Model]:
+    return lambda: keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(units, activation=activation),
+            *([keras.layers.Reshape((6, 6, 1))] if output == "reconstruction" else []),
+        ]
+    )
+
+
+def train(folder: Path, show: progress.Show | None = None, **changes: Any) -> fit.Trained:
+    """Train a small network for two epochs, then for two up the gradient, away again."""
+    pictures = procedural.pictures(60, classes=2, size=(6, 6), channels=1, seed=1)
+    content: dict[str, Any] = {
+        "name": "net",
+        "build": dense("sigmoid", 1, "sigmoid"),
+        "train": pictures,
+        "validation": pictures,
+        "phases": [
+            Phase("one", 2, lambda: keras.optimizers.SGD(0.5)),
+            Phase("two", 2, lambda: keras.optimizers.SGD(-0.5)),
+        ],
+        "labels": ("a", "b"),
+        "output": "sigmoid",
+    }
+    plan = Plan(**content | changes)
+    return fit.fit(folder, plan, seed=3, profile=profiles.FULL, show=show or progress.Silent())
+
+
+def test_the_best_epoch_is_restored_also_after_an_interruption(tmp_path: Path) -> None:
+    last = train(tmp_path / "last")
+    losses = [row["val_loss"] for row in last.rows]
+    place = losses.index(min(losses))
+    assert place < 3, "else it shows nothing"
+    whole = train(tmp_path / "whole", best=True)
+    assert whole.result["best_epoch"] == place + 1
+    assert whole.best_row["val_loss"] == min(losses)
+    batches = Feed(procedural.pictures(60, classes=2, size=(6, 6), channels=1, seed=1), 60).in_order()
+    whole.model.compile(loss="binary_crossentropy")
+    loss, *_ = whole.model.evaluate(batches, verbose=0)
+    assert loss == pytest.approx(min(losses), rel=1e-5)
+    for after in (1, 2, 3, 4):
+        with pytest.raises(_KilledError):
+            train(tmp_path / "again", _Killing(after), best=True)
+    again = train(tmp_path / "again", best=True)
+    assert rules.digest(again.model.weights) == rules.digest(whole.model.weights)
+    assert not (tmp_path / "again" / run_folder.BEST).exists()
+
+
+def test_logits_learn_as_a_sigmoid_does(tmp_path: Path) -> None:
+    phases = [Phase("one", 3, lambda: keras.optimizers.SGD(0.5))]
+    sigmoid = train(tmp_path / "sigmoid", phases=phases)
+    logit = train(tmp_path / "logit", phases=phases, build=dense("logit", 1, None), output="logit")
+    for mine, theirs in zip(logit.rows, sigmoid.rows, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
+        assert mine["val_accuracy"] == theirs["val_accuracy"]
+
+
+def test_an_autoencoder_learns_its_own_pictures(tmp_path: Path) -> None:
+    phases = [Phase("one", 3, lambda: keras.optimizers.Adam(0.01))]
+    build = dense("reconstruction", 36, "sigmoid")
+    trained = train(tmp_path, phases=phases, build=build, output="reconstruction")
+    assert set(trained.rows[0]) == {"epoch", "phase", "loss", "val_loss", "learning_rate", "seconds"}
+    assert 0 < trained.rows[-1]["val_loss"] < trained.rows[0]["val_loss"] < 0.5
+    assert history.read(tmp_path / run_folder.HISTORY) == trained.rows
+
+
+def test_a_loop_of_ones_own_is_called_for_every_epoch(tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def loop(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:
+        for number, (inputs, targets) in enumerate(batches):
+            model.train_on_batch(inputs, targets)
+            seen.append(tuple(inputs.shape))
+            tell(number + 1)
+        return {"loss": 1.5, "accuracy": 0.5}
+
+    trained = train(tmp_path, loop=loop)
+    assert len(seen) == 4 * 2
+    assert seen[:2] == [(32, 6, 6, 1), (28, 6, 6, 1)]
+    assert [row["loss"] for row in trained.rows] == [1.5] * 4
+    assert "val_accuracy" in trained.rows[0]
+
+
+def test_what_goes_on_with_another_networks_layers_is_fine_tuning(tmp_path: Path) -> None:
+    fast = [Phase("head", 1, lambda: keras.optimizers.SGD(0.5))]
+    head = train(tmp_path / "head", phases=fast)
+    build = lambda: rules.clone(head.model)  # noqa: E731
+    with pytest.raises(FineTuningTooFastError, match="Lower it"):
+        train(tmp_path / "tuned", build=build, after=head, phases=fast)
+    slow = [Phase("tuned", 1, lambda: keras.optimizers.SGD(1e-3))]
+    assert train(tmp_path / "tuned", build=build, after=head, phases=slow).rows
 
 
 @pytest.mark.parametrize("content", [b"PK nonsense", b"", b"PK\x03\x04" + bytes(100)])

@@ -1,10 +1,11 @@
 """How an experiment takes a data set apart, against what the source document does with numpy."""
 
 import numpy as np
+import pytest
 
 from keraserve_training import datasets, procedural
 from keraserve_training.pictures import Pictures
-from keraserve_training.profiles import PROFILES, QUICK, SAMPLE
+from keraserve_training.profiles import SAMPLE
 
 
 def some() -> Pictures:
@@ -59,9 +60,65 @@ def test_procedural_pictures_in_colour() -> None:
     assert set(drawn.labels) == {0, 1, 2}
 
 
-def test_profiles_change_what_they_say() -> None:
-    assert PROFILES["full"].pictures(5000) == 5000
-    assert PROFILES["full"].epochs(20) == 20
-    assert (QUICK.pictures(5000), QUICK.epochs(20), QUICK.epochs(4)) == (500, 5, 4)
-    assert SAMPLE.procedural
-    assert not QUICK.procedural
+@pytest.mark.usefixtures("tensorflow")
+def test_batches_are_the_pictures_in_the_order_that_was_asked_for() -> None:
+    batches = list(some().batches(np.array([7, 0, 3]), 2))
+    assert [images.numpy().ravel().tolist() for images, _ in batches] == [[7, 0], [3]]
+    assert [labels.numpy().tolist() for _, labels in batches] == [[6, 5], [6]]
+    assert batches[0][0].dtype == "float32"
+    assert batches[0][1].dtype == "int32"
+
+
+@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.parametrize(("own", "size"), [((32, 32), 40), ((32, 32), 20), ((20, 48), 32), ((32, 32), 32)])
+def test_a_network_gets_the_size_that_it_wants_as_from_the_exported_model(
+    own: tuple[int, int], size: int
+) -> None:
+    """The exported model does not know the size of what it gets, this does: both have to do the same."""
+    import tensorflow as tf
+
+    from keraserve_training.decoding import Preparation
+
+    drawn = procedural.pictures(10, classes=2, size=own, channels=3, seed=1)
+    served = tf.function(
+        Preparation((size, size), 3), input_signature=[tf.TensorSpec((None, None, None, None), tf.uint8)]
+    )(drawn.images)
+    ((images, _),) = drawn.sized(size).batches(np.arange(10), 10)
+    assert drawn.sized(size).shape == images.shape[1:] == (size, size, 3)
+    np.testing.assert_allclose(images, served, atol=1e-4)
+    slow = tf.image.resize(tf.cast(drawn.images, tf.float32), (size, size), antialias=True)
+    np.testing.assert_allclose(images, slow, atol=1e-4)
+
+
+def test_the_size_is_part_of_the_digest_but_not_of_the_record() -> None:
+    data = datasets.cifar10(SAMPLE, lambda _: None)
+    assert (
+        len({pictures.digest() for pictures in (data.train, data.train.sized(40), data.train.sized(48))}) == 3
+    )
+    assert data.train.sized(32).digest() == data.train.digest()
+    assert data.sized(40).record() == data.record()
+
+
+def test_people_see_the_pictures_in_their_own_size() -> None:
+    (shown,) = some().sized(9).show(np.array([2]))
+    assert shown.dtype == np.uint8
+    assert shown.tolist() == [[[2]]]
+
+
+@pytest.mark.parametrize(
+    ("source", "train", "test", "shape", "classes"),
+    [
+        (datasets.fashion_mnist, 600, 100, (28, 28, 1), 10),
+        (datasets.cifar10, 500, 100, (32, 32, 3), 10),
+        (datasets.cifar100, 500, 100, (32, 32, 3), 100),
+        (datasets.cats_dogs, 24, 24, (72, 96, 3), 2),
+    ],
+)
+def test_every_source_has_procedural_pictures_in_place_of_its_own(
+    source: datasets.Source, train: int, test: int, shape: tuple[int, ...], classes: int
+) -> None:
+    data = source(SAMPLE, lambda _: None)
+    assert data.kind == "procedural"
+    assert (len(data.train), len(data.test), data.train.shape) == (train, test, shape)
+    assert set(data.train.labels) == set(data.test.labels) == set(range(classes))
+    assert len(set(data.classes)) == classes

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from keraserve_training import experiments
 from keraserve_training.errors import TrainingError, UnknownExperimentError, UnknownVariantError
 from keraserve_training.experiment import Experiment
-from keraserve_training.experiments import find, registry
+from keraserve_training.experiments import find, matching, registry
+from keraserve_training.options import Options
 
 FOLDER = Path(experiments.__file__).parent
 
@@ -29,7 +31,9 @@ def test_an_experiment_is_complete(experiment: Experiment) -> None:
     assert f"keraserve-train run {experiment.name}" in text
     assert experiment.servables
     assert experiment.figures
-    assert all(figure.low <= figure.high for figure in experiment.figures)
+    assert set(experiment.takes) <= {field.name for field in fields(Options)}
+    assert experiment.parameters > 0
+    assert experiment.minutes > 0
 
 
 def test_servables_have_names_of_their_own() -> None:
@@ -42,6 +46,14 @@ def test_an_unknown_name_is_answered_with_near_ones() -> None:
         find("fashion-reuse")
 
 
+def test_patterns_choose_experiments() -> None:
+    chosen = [experiment.name for experiment in matching(["fashion-*", "fashion-mnist-reuse"])]
+    assert chosen == ["fashion-mnist-reuse", "fashion-mnist-optimizers"]
+    assert len(matching(["*"])) == len(registry())
+    with pytest.raises(UnknownExperimentError):
+        matching(["fashion-*", "nothing-*"])
+
+
 @pytest.mark.parametrize("variant", ["5", "5-5", "5-10", "a-b", "", "-1-2"])
 def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
     study = find("fashion-mnist-reuse").study
@@ -52,7 +64,7 @@ def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
 
 def test_listing_needs_no_tensorflow() -> None:
     program = (
-        "import sys; from keraserve_training import cli, execution, run, run_folder, report, study;"
+        "import sys; from keraserve_training import cli, execution, listing, run, run_folder;"
         "from keraserve_training.experiments import registry; registry();"
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )

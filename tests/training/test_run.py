@@ -15,6 +15,7 @@ from keraserve_training import (
     execution,
     experiment,
     history,
+    options,
     procedural,
     profiles,
     progress,
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 def asked(**changes: Any) -> run.Asked:
     content: dict[str, Any] = {"experiment": "e", "profile": profiles.SAMPLE, "seed": 1, "settings": {}}
-    return run.Asked(**{**content, "weights": "none", **changes})
+    return run.Asked(**{**content, "options": options.NONE, "weights": "none", **changes})
 
 
 def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
@@ -40,6 +41,8 @@ def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
         assert len(history.read(finished.folder / name / "history.csv")) == finished.networks[name]["epochs"]
         assert (finished.folder / name / "model.keras").is_file()
         with Image.open(finished.folder / f"confusion-{name}.png") as picture:
+            assert picture.width > 300
+        with Image.open(finished.folder / f"mistakes-{name}.png") as picture:
             assert picture.width > 300
     with Image.open(finished.folder / "curves.png") as picture:
         assert picture.width > 1000
@@ -186,6 +189,11 @@ def test_evaluation_counts_right(finished: FinishedRun) -> None:
         assert matrix.sum() == network["test"]["pictures"]
         assert np.trace(matrix) / matrix.sum() == pytest.approx(network["test"]["accuracy"])
         assert network["test"]["loss"] > 0
+        mistakes = network["test"]["mistakes"]
+        assert len(mistakes) == min(9, matrix.sum() - np.trace(matrix))
+        assert all(each["true"] != each["predicted"] for each in mistakes)
+        sure = [each["probability"] for each in mistakes]
+        assert sure == sorted(sure, reverse=True)
 
 
 def test_an_atomic_file_is_old_or_new(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,9 @@ class Checkpoint:
 
 def write(path: Path, model: keras.Model, phases: list[dict[str, Any]], rows: Rows) -> None:
     """Save the state of a compiled model."""
-    arrays = {f"model/{number:05}": variable.numpy() for number, variable in enumerate(model.variables)}
     optimizer: Any = model.optimizer
-    arrays |= {f"optimizer/{number:05}": value.numpy() for number, value in enumerate(optimizer.variables)}
-    content = io.BytesIO()
     about = np.array(json.dumps({"phases": phases, "rows": rows}))
-    np.savez(content, allow_pickle=False, about=about, **arrays)
-    atomic.write_bytes(path, content.getvalue())
+    _save(path, about=about, **_arrays("model", model.variables), **_arrays("optimizer", optimizer.variables))
 
 
 def read(path: Path) -> Checkpoint | None:
@@ -74,17 +70,54 @@ def read(path: Path) -> Checkpoint | None:
     """
     if not path.exists():
         return None
+    arrays = _load(path)
+    try:
+        about = json.loads(str(arrays["about"]))
+        phases, rows = about["phases"], about["rows"]
+    except (ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+    return Checkpoint(phases, rows, _named("model", arrays), _named("optimizer", arrays))
+
+
+def write_weights(path: Path, model: keras.Model) -> None:
+    """Save the weights of a model."""
+    _save(path, **_arrays("model", model.weights))
+
+
+def read_weights(path: Path, model: keras.Model) -> None:
+    """Put weights back.
+
+    Raises:
+        RunDamagedError: the file is missing, or not what was written.
+    """
+    _assign(model.weights, _named("model", _load(path)))
+
+
+def _arrays(kind: str, variables: Sequence[Any]) -> dict[str, Any]:
+    return {f"{kind}/{number:05}": variable.numpy() for number, variable in enumerate(variables)}
+
+
+def _named(kind: str, arrays: Mapping[str, Any]) -> list[Any]:
+    return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
+
+
+def _save(path: Path, **arrays: Any) -> None:
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    atomic.write_bytes(path, content.getvalue())
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
         # By way of memory: numpy leaves the file open when it is not what it should be.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            model = [arrays[name] for name in sorted(arrays) if name.startswith("model/")]
-            optimizer = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer/")]
-            return Checkpoint(about["phases"], about["rows"], model, optimizer)
+            return dict(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunDamagedError(
-            f"{path} is damaged ({error}): run again with --force to start anew."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> RunDamagedError:
+    return RunDamagedError(f"{path} is damaged ({error}): run again with --force to start anew.")
 
 
 def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

@@ -9,18 +9,26 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
-from keraserve_training.errors import TrainingError, UnknownProfileError
+from keraserve_training import wording
+from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
 from keraserve_training.experiment import Experiment
-from keraserve_training.experiments import find, registry
+from keraserve_training.experiments import find, matching, registry
+from keraserve_training.findings import Findings
+from keraserve_training.flags import with_options, with_options_and_name
+from keraserve_training.options import Options, flag
 from keraserve_training.profiles import PROFILES, Profile
+
+if TYPE_CHECKING:
+    from keraserve_training.spread import Workers
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +44,20 @@ Models = Annotated[Path, typer.Option(help="The model repository.")]
 ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
 Seed = Annotated[int, typer.Option(min=0, help="Weights and order of the pictures follow from it.")]
 Force = Annotated[bool, typer.Option("--force", help="Start anew: throw away what is there.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread the work over the machines of a Ray cluster: auto or HOST:6379 on one of them,"
+        " ray://HOST:10001 from elsewhere. All have to share the folder --runs.",
+    ),
+]
+Cpus = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --ray: processors of each piece. [default: as many as there are here]"),
+]
+Gpus = Annotated[int, typer.Option("--gpus", min=0, help="With --ray: GPUs of each piece.")]
 _INTERRUPTED = 130
 DEFAULT_RUNS, DEFAULT_MODELS, DEFAULT_SEED = Path("runs"), Path("models"), 42
 
@@ -61,75 +83,95 @@ def main() -> None:
 
 
 def _unexpected(error: Exception) -> str:
+    """A sentence about an error that nobody foresaw; where in the code it was is kept in a file."""
+    return _kept(type(error).__name__, "".join(traceback.format_exception(error)))
+
+
+def _kept(what: str, trace: str) -> str:
     """Keep the trace of an error that nobody foresaw where it can be written; gives a sentence about it."""
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             log = folder / "keraserve-train-error.log"
-            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-            return f"Something went wrong that should not ({type(error).__name__}). Details are in {log}."
-    return f"Something went wrong that should not ({type(error).__name__}: {error})."
+            log.write_text(trace, encoding="utf-8")
+            return f"Something went wrong that should not ({what}). Details are in {log}."
+    return f"Something went wrong that should not ({what})."
 
 
 def fail(sentence: str, status: int = 1) -> None:
     """Print a sentence on stderr and leave."""
-    err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
+    complain(sentence)
     sys.exit(status)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command("list")
 def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed = DEFAULT_SEED) -> None:
-    """Show every experiment: its data, what to expect, and how far it has come."""
-    from keraserve_training import run_folder
+    """Show every experiment: its data and weights, what to expect, and how far it has come."""
+    from keraserve_training import listing
 
-    chosen = _profile(profile).name
-    table = Table(title=f"Experiments (profile {chosen}, seed {seed})", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("name", no_wrap=True)
-    for head in ("data", "weights", "expected", "time", "state"):
-        table.add_column(head, no_wrap=head == "time")
-    for experiment in registry().values():
-        state = run_folder.state(run_folder.path(runs, experiment.name, chosen, seed))
-        table.add_row(
-            experiment.name,
-            experiment.data,
-            experiment.weights,
-            _expected(experiment),
-            f"{experiment.minutes:g} min",
-            state,
-        )
-    out.print(table)
+    out.print(listing.table(runs, _profile(profile).name, seed))
 
 
 @app.command()
+@with_options_and_name
 def run(
-    name: str,
+    experiment: Annotated[str, typer.Argument(help="As `list` shows it.")],
     runs: Runs = DEFAULT_RUNS,
     profile: ProfileName = "full",
     seed: Seed = DEFAULT_SEED,
     force: Force = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    gpus: Gpus = 0,
+    *,
+    options: Options,
 ) -> None:
-    """Train one experiment, or go on where it was interrupted."""
-    _run(find(name), runs, profile, seed, force)
+    """Train one experiment, or go on where it was interrupted.
+
+    With --ray, a frozen network looks at the pictures on all machines; what learns from that learns here.
+    """
+    workers = _workers(ray, runs, 1, cpus, gpus) if ray else None
+    _run(find(experiment), runs, profile, seed, options, force, workers)
 
 
 @app.command("train-all")
+@with_options
 def train_all(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]...", help="Only these; cifar100-* is a pattern. All if left out."
+        ),
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     profile: ProfileName = "full",
     seed: Seed = DEFAULT_SEED,
     force: Force = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    gpus: Gpus = 0,
+    *,
+    options: Options,
 ) -> None:
-    """Train every experiment that is not finished; one that fails does not stop the others."""
-    failures: dict[str, str] = {}
-    for experiment in registry().values():
-        try:
-            _run(experiment, runs, profile, seed, force)
-        except Exception as error:
-            known = isinstance(error, TrainingError | OSError)
-            failures[experiment.name] = str(error) if known else _unexpected(error)
-            sentence = f"{experiment.name}: {failures[experiment.name]}"
-            err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
+    """Train every experiment that is not finished; one that fails does not stop the others.
+
+    An experiment is given those of the options that it takes.
+    """
+    chosen = matching(names or ["*"])
+    if ray is None:
+        failures = _train_here(chosen, runs, profile, seed, options, force)
+    else:
+        workers = _workers(ray, runs, 1, cpus, gpus)
+        failures = _train_elsewhere(workers, chosen, runs, _profile(profile), seed, options, force)
     if failures:
-        fail(f"{len(failures)} of {len(registry())} experiments failed: {', '.join(failures)}.")
+        complain(f"{len(failures)} of {len(chosen)} experiments failed:")
+        for name, reason in failures.items():
+            complain(f"- {name}: {reason}")
+        fail("What is finished stays; the same command goes on with the others.")
 
 
 @app.command()
@@ -179,9 +221,27 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
 
 
 @app.command()
+def results(
+    runs: Runs = DEFAULT_RUNS,
+    docs: Annotated[Path, typer.Option(help="Gets results.md and its pictures.")] = Path("docs"),
+) -> None:
+    """Write what the full runs gave as a document, and the ranges that `list` shows from then on."""
+    from importlib import resources
+
+    from keraserve_training import measured, measuring
+    from keraserve_training import results as writing
+
+    with resources.as_file(resources.files("keraserve_training") / measured.FILE) as ranges:
+        measuring.write(registry().values(), runs, ranges)
+    page = writing.write(registry().values(), runs, docs)
+    out.print(f"Results: {page}", highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command()
+@with_options
 def study(
     name: str,
-    seeds: Annotated[int, typer.Option(min=1, help="Every variant gets the seeds 1 to this.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="The seeds 1 to this, of every variant.")] = 10,
     pairs: Annotated[
         str | None,
         typer.Option("--pairs", "--variants", help="What is varied, separated by commas: 5-6,2-4."),
@@ -191,14 +251,54 @@ def study(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes side by side. [default: one a core]")
     ] = None,
+    ray: Ray = None,
+    cpus: Annotated[int, typer.Option(min=1, help="With --ray: processors of each piece.")] = 1,
+    gpus: Gpus = 0,
+    *,
+    options: Options,
 ) -> None:
-    """Answer an experiment's question with many small runs; goes on where it was interrupted."""
+    """Answer an experiment's question with many small runs; goes on where it was interrupted.
+
+    Where its source document asks none: run it with several seeds, and say how much they differ.
+    """
+    experiment, chosen = find(name), _profile(profile)
+    workers = _workers(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)
+    with _counted() as tell:
+        if experiment.study:
+            from keraserve_training import study as studying
+
+            summary = studying.do(
+                experiment,
+                runs,
+                profile=chosen.name,
+                variants=pairs.split(",") if pairs else experiment.study.variants,
+                seeds=seeds,
+                workers=workers,
+                tell=tell,
+                options=options,
+            )
+            there = studying.folder(runs, experiment.name, chosen.name, options.slug())
+            said = [*studying.words(summary), f"Picture: {there / studying.PICTURE}"]
+        else:
+            from keraserve_training import seeds as seeding
+
+            if pairs:
+                raise UnknownVariantError(
+                    f"{name} has no variants to study, only seeds: leave --variants out."
+                )
+            rows = seeding.do(
+                experiment, runs, profile=chosen, seeds=seeds, options=options, workers=workers, tell=tell
+            )
+            said = seeding.words(experiment, rows)
+    for sentence in said:
+        out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar that counts pieces on a terminal, elsewhere a line for each."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from keraserve_training import study as studying
-
-    experiment = find(name)
-    variants = pairs.split(",") if pairs else list(studying.study_of(experiment).variants)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
         task = progress.add_task("pieces", total=None)
@@ -208,60 +308,110 @@ def study(
             if not out.is_terminal:
                 out.print(f"{done}/{total}: {last}", highlight=False)
 
-        summary = studying.do(
-            experiment,
-            runs,
-            profile=_profile(profile).name,
-            variants=variants,
-            seeds=seeds,
-            jobs=jobs or os.cpu_count() or 1,
-            tell=tell,
-        )
-    for sentence in studying.words(summary):
-        out.print(sentence, highlight=False)
-    there = studying.folder(runs, experiment.name, profile)
-    out.print(f"Picture: {there / studying.PICTURE}", highlight=False, soft_wrap=True)
+        yield tell
 
 
-def _run(experiment: Experiment, runs: Path, profile: str, seed: int, force: bool) -> None:
+def _workers(ray: str | None, runs: Path, jobs: int, cpus: int | None, gpus: int) -> "Workers":
+    """Whoever does pieces: the machines of a Ray cluster, or processes here."""
+    from keraserve_training.spread import Processes
+
+    if ray is None:
+        return Processes(jobs)
+    from keraserve_training import ray_cluster
+
+    def notice(sentence: str) -> None:
+        out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    return ray_cluster.RayCluster(ray, runs, cpus or ray_cluster.processors(ray), gpus, notice)
+
+
+def _train_here(
+    chosen: Sequence[Experiment], runs: Path, profile: str, seed: int, options: Options, force: bool
+) -> dict[str, str]:
+    """Train experiments one after the other; gives why each failed that did."""
+    failures: dict[str, str] = {}
+    for experiment in chosen:
+        try:
+            _run(experiment, runs, profile, seed, options.restricted(experiment.takes), force)
+        except Exception as error:
+            known = isinstance(error, TrainingError | OSError)
+            failures[experiment.name] = str(error) if known else _unexpected(error)
+            complain(f"{experiment.name}: {failures[experiment.name]}")
+    return failures
+
+
+def _train_elsewhere(
+    workers: "Workers",
+    chosen: Sequence[Experiment],
+    runs: Path,
+    profile: Profile,
+    seed: int,
+    options: Options,
+    force: bool,
+) -> dict[str, str]:
+    """Let others train experiments, telling of each that is over; gives why each failed that did."""
+    from keraserve_training import pieces
+    from keraserve_training.spread import Done
+
+    taken = {each.name: options.restricted(each.takes) for each in chosen}
+    if force:
+        for each in chosen:
+            pieces.begin_anew(each, runs, profile, seed, taken[each.name])
+    failures: dict[str, str] = {}
+
+    def tell(done: Done) -> None:
+        if done.error is None:
+            figure = find(done.name).figures[0]
+            said = wording.value(done.result[figure.metric], figure.unit)
+            out.print(f"{done.name}: finished. {figure.title}: {said}", highlight=False, markup=False)
+            return
+        failures[done.name] = _kept(done.error, done.trace) if done.trace else done.error
+        complain(f"{done.name}: {failures[done.name]}")
+
+    work = [pieces.work(each.name, each, runs, profile, seed, taken[each.name]) for each in chosen]
+    workers.do(work, tell)
+    return failures
+
+
+def _run(
+    experiment: Experiment,
+    runs: Path,
+    profile: str,
+    seed: int,
+    options: Options,
+    force: bool,
+    workers: "Workers | None" = None,
+) -> None:
     """Train one experiment with something to look at, then print its figures."""
-    from keraserve_training import execution, progress, run_folder
+    from keraserve_training import execution, listing, progress, run_folder
 
     chosen = _profile(profile)
-    folder = run_folder.path(runs, experiment.name, chosen.name, seed)
-    out.print(
-        f"[bold]{experiment.name}[/], profile {chosen.name}, seed {seed}. {chosen.explanation}",
-        highlight=False,
-    )
-    if out.is_terminal:
-        with progress.Bars(out) as bars:
-            new = execution.execute(experiment, folder, profile=chosen, seed=seed, show=bars, force=force)
-    else:
-        lines = progress.Lines(out)
-        new = execution.execute(experiment, folder, profile=chosen, seed=seed, show=lines, force=force)
+    folder = run_folder.path(runs, experiment.name, chosen.name, seed, options.slug())
+    given = "".join(f", {flag(name)} {value}" for name, value in options.given().items())
+    heading = f"[bold]{experiment.name}[/], profile {chosen.name}, seed {seed}{escape(given)}."
+    out.print(f"{heading} {chosen.explanation}", highlight=False)
+    showing = progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out))
+    with showing as show:
+        new = execution.execute(
+            experiment,
+            folder,
+            profile=chosen,
+            seed=seed,
+            show=show,
+            options=options,
+            force=force,
+            workers=workers,
+        )
     if not new:
         out.print("Finished before; --force starts anew.", highlight=False)
-    content = run_folder.read_json(folder / run_folder.METRICS)
-    table = Table(box=None)
-    table.add_column("figure")
-    table.add_column("this run", justify="right", style="bold")
-    table.add_column("range of full runs", justify="right")
-    for figure in experiment.figures:
-        measured = f"{figure.low:.3f} to {figure.high:.3f}" if figure.runs else "not measured"
-        value = content["metrics"].get(figure.metric)
-        table.add_row(figure.title, "not measured" if value is None else f"{value:.3f}", measured)
-    out.print(table)
-    for sentence in experiment.explain(content["metrics"]):
-        out.print(sentence, highlight=False)
+    finished = run_folder.finished_in(folder)
+    out.print(listing.figures(experiment, finished))
+    for sentence in experiment.explain(Findings(finished, runs)):
+        out.print(sentence, highlight=False, markup=False)
+    seconds = wording.duration(finished.metrics["seconds"])
     out.print(
-        f"Training took {content['seconds']:.0f} s. Curves: {folder / run_folder.CURVES}", highlight=False
+        f"Training took {seconds}. Curves: {folder / run_folder.CURVES}", highlight=False, soft_wrap=True
     )
-
-
-def _expected(experiment: Experiment) -> str:
-    """The first figure, which stands for the experiment; the report has them all."""
-    first = experiment.figures[0]
-    return f"{first.title}\n{first.low:.3f} to {first.high:.3f}" if first.runs else "not measured"
 
 
 def _profile(name: str) -> Profile:

@@ -4,7 +4,10 @@ TrainingError
 ├── UnknownExperimentError        no experiment of that name
 ├── UnknownProfileError           no profile of that name
 ├── UnknownVariantError           a study can't vary that
+├── OptionError                   an experiment does not take that option, or not that value
 ├── DataUnavailableError          the pictures are not here and can't be fetched
+├── WeightsUnavailableError       pre-trained weights are not here and can't be fetched, or don't fit
+├── FeaturesError                 stored features can't be written or read
 ├── RunError                      about one run folder
 │   ├── RunBusyError              another process is training in it
 │   ├── RunDamagedError           a file in it can't be read
@@ -14,7 +17,9 @@ TrainingError
 │   ├── NotCompiledError          `trainable` changed after `compile`
 │   ├── FrozenWeightsChangedError a frozen layer learnt something
 │   ├── OriginalChangedError      a reused model was not cloned
-│   └── FineTuningTooFastError    layers were unfrozen without lowering the learning rate
+│   ├── FineTuningTooFastError    layers were unfrozen without lowering the learning rate
+│   └── PathsDisagreeError        the composed model does not give what the head gave on stored features
+├── SpreadError                   the processes or machines that were to do the work can't
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
     └── RepositoryError           the model repository is not what it should be
@@ -37,8 +42,20 @@ class UnknownVariantError(TrainingError):
     """A study has no such variant."""
 
 
+class OptionError(TrainingError):
+    """An option has no such value, or the experiment does not take it."""
+
+
 class DataUnavailableError(TrainingError):
     """The pictures are not on this machine and can't be fetched."""
+
+
+class WeightsUnavailableError(TrainingError):
+    """Pre-trained weights are not on this machine and can't be fetched, or they don't fit the network."""
+
+
+class FeaturesError(TrainingError):
+    """Stored features can't be written or read."""
 
 
 class RunError(TrainingError):
@@ -79,6 +96,14 @@ class OriginalChangedError(RuleError):
 
 class FineTuningTooFastError(RuleError):
     """Layers were unfrozen at a learning rate that is not lower than before."""
+
+
+class PathsDisagreeError(RuleError):
+    """Backbone and head, put together, give other numbers than the head on stored features."""
+
+
+class SpreadError(TrainingError):
+    """Processes or machines that were to do pieces of work are not fit for it, or were lost."""
 
 
 class StudyError(TrainingError):

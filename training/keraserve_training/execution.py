@@ -13,12 +13,14 @@ from typing import Any
 from keraserve_training import atomic, provenance, run_folder, runtime
 from keraserve_training.errors import RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
+from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
 from keraserve_training.run import Asked, Run
+from keraserve_training.spread import Workers
 
 # What must be the same for a run to go on; the versions because another library rounds differently.
-_COMPARED = ("experiment", "profile", "seed", "settings", "versions")
+_COMPARED = ("experiment", "profile", "seed", "settings", "options", "versions")
 
 
 def execute(
@@ -28,28 +30,39 @@ def execute(
     profile: Profile,
     seed: int,
     show: Show,
+    options: Options = NONE,
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
+    workers: Workers | None = None,
 ) -> bool:
     """Do an experiment in `folder`, going on where it was interrupted; see `opened`.
 
+    What can be done in pieces, the features of a frozen network, is left to `workers`, if there are any.
+
     Returns:
         False where it was finished already.
+
+    Raises:
+        OptionError: the experiment does not take one of the options.
     """
-    asked = Asked(experiment.name, profile, seed, settings or {}, experiment.weights)
-    with opened(folder, asked, show, force=force) as run:
+    options.check(experiment.name, experiment.takes)
+    asked = Asked(experiment.name, profile, seed, settings or {}, options, experiment.weights)
+    with opened(folder, asked, show, force=force, workers=workers) as run:
         if run.finished:
             return False
         runtime.prepare()
         import keras
 
         keras.utils.clear_session()  # a process that does many runs would keep every graph
-        experiment.run(run, **asked.settings)
+        with runtime.scope(options.strategy):  # everything: also a reused network has to be on all devices
+            experiment.run(run, **asked.settings)
         return True
 
 
 @contextlib.contextmanager
-def opened(folder: Path, asked: Asked, show: Show, *, force: bool = False) -> Iterator[Run]:
+def opened(
+    folder: Path, asked: Asked, show: Show, *, force: bool = False, workers: Workers | None = None
+) -> Iterator[Run]:
     """Start a run in `folder`, or go on with the one that was interrupted there; nobody else can meanwhile.
 
     Args:
@@ -57,6 +70,7 @@ def opened(folder: Path, asked: Asked, show: Show, *, force: bool = False) -> It
         asked: what the run is.
         show: is told how it goes.
         force: throw away what is there.
+        workers: who does what can be done in pieces; None: this process.
 
     Raises:
         RunBusyError: another process is at it.
@@ -73,7 +87,7 @@ def opened(folder: Path, asked: Asked, show: Show, *, force: bool = False) -> It
             _empty(folder)
         _sweep(folder)
         _configure(folder, asked)
-        yield Run(folder, asked, show)
+        yield Run(folder, asked, show, workers)
 
 
 def _configure(folder: Path, asked: Asked) -> None:
@@ -83,10 +97,13 @@ def _configure(folder: Path, asked: Asked) -> None:
         "profile": asdict(asked.profile),
         "seed": asked.seed,
         "settings": dict(asked.settings),
-        "weights": asked.weights,
+        "options": asked.options.given(),
         "versions": provenance.versions(),
         "source_commit": provenance.source_commit(),
+        "machine": provenance.machine(),
     }
+    if asked.weights == "none":  # else the run writes down which ones it found
+        wanted["weights"] = "none"
     wanted = json.loads(json.dumps(wanted))  # as it reads when it comes back from the file
     file = folder / run_folder.CONFIG
     if not file.exists():

@@ -7,33 +7,34 @@ because `keraserve-train list` reads all of them and must not wait seconds for T
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Concatenate
+from typing import TYPE_CHECKING, Any, Concatenate, Literal
+
+from keraserve_training.findings import Findings
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
 
-Metrics = Mapping[str, float]
+Unit = Literal["share", "points", "loss", "seconds", "bytes", "count"]
 
 
 @dataclass(frozen=True)
 class Figure:
     """One number that an experiment gives, beside what its source document says of it.
 
+    What full runs gave is no part of it: `measured` knows that from the runs themselves.
+
     Attributes:
         metric: its key in `metrics.json`.
         title: what it is, for a table.
         source: what the source document reports, in its words or as its number.
-        low: the lowest value that runs of profile `full` gave.
-        high: the highest.
-        runs: how many such runs.
+        unit: how to write it: `share` (0 to 1, shown in percent), `points` (difference of two shares),
+            `loss`, `seconds`, `bytes`, `count`.
     """
 
     metric: str
     title: str
     source: str
-    low: float
-    high: float
-    runs: int
+    unit: Unit = "share"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Servable:
     """One model of a run that is exported.
 
     Attributes:
-        name: its folder in the model repository, `[a-z0-9][a-z0-9-]{0,62}`.
+        name: its folder in the model repository, `[a-z0-9][a-z0-9-]{0,62}`; a run with options adds them.
         model: the name under which the run trained it.
         description: one sentence for the model card.
     """
@@ -66,6 +67,7 @@ class Study:
         gain: the metric that is averaged.
         compared: the two metrics whose difference the gain is: with, without.
         explanation: what a piece does and what stays the same, for the report.
+        subject: what the gain is the gain of.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Study:
     gain: str
     compared: tuple[str, str]
     explanation: str
+    subject: str = "reuse"
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,12 @@ class Experiment:
         data: name of the data set.
         weights: the pre-trained weights it starts from, or that there are none.
         minutes: what the profile `full` takes on two processor cores, without fetching data.
-        figures: its results, each with the range to expect.
+        figures: its results; the first stands for the experiment in a list.
         run: does it; reads top to bottom.
         servables: what is exported.
         learnt: says in words what the numbers show, one sentence or more per item.
+        takes: the options that a user may give, names of `Options`.
+        parameters: how many numbers its (main) network has, as the source document builds it.
         study: a question that many small runs answer, where the source document asks one.
     """
 
@@ -106,12 +111,14 @@ class Experiment:
     figures: tuple[Figure, ...]
     run: "Callable[Concatenate[Run, ...], None]"
     servables: tuple[Servable, ...]
-    learnt: Callable[[Metrics], list[str]]
+    learnt: Callable[[Findings], list[str]]
+    parameters: int
+    takes: tuple[str, ...] = ()
     study: Study | None = None
 
-    def explain(self, metrics: Metrics) -> list[str]:
+    def explain(self, findings: Findings) -> list[str]:
         """What was learnt; or that a run of an older version of this package lacks a figure."""
         try:
-            return self.learnt(metrics)
+            return self.learnt(findings)
         except KeyError as error:
             return [f"An older version made this run: it lacks {error}. Run it again with --force."]

@@ -1,13 +1,17 @@
 """From finished runs to served versions."""
 
+import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keraserve_training import atomic, model_card, repository, run_folder, server_config
 from keraserve_training.errors import ExportError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
+from keraserve_training.options import Options
 from keraserve_training.run_folder import FinishedRun
+
+_LONGEST, _DIGEST = 63, 6  # letters of a model's name, and of the digest that makes a cut one unique
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ def export(
     notices: list[str] = []
     for experiment, run in wanted:
         for servable in experiment.servables:
+            servable = named(servable, experiment, run)
             there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
             if there is not None and not force:
                 exported.append(Exported(servable.name, there, new=False, run=run))
@@ -81,6 +86,23 @@ def export(
                 exported.append(_one(experiment, run, servable, models))
             tell(exported[-1])
     return exported, notices + server_config.write(models, served_from)
+
+
+def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
+    """A servable under the name that a run with options gives it.
+
+    `--name` replaces the experiment's part of the name; other options are added, so that a model that was
+    trained on other pictures is no version of this one. A name that would be too long is cut, with a digest.
+    """
+    options = Options(**run.config.get("options", {}))
+    if options.name:
+        name = options.name + servable.name.removeprefix(experiment.name)
+    else:
+        name = "-".join(part for part in (servable.name, options.slug()) if part)
+    if len(name) > _LONGEST:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+        name = f"{name[: _LONGEST - _DIGEST - 1].rstrip('-')}-{digest}"
+    return replace(servable, name=name)
 
 
 def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path) -> Exported:
@@ -95,11 +117,11 @@ def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Serv
     from keraserve_training import runtime
 
     runtime.prepare()
+    import tensorflow as tf
+
     from keraserve_training import fit, signatures, warm_up
 
     trained = fit.load(run.folder / servable.model)
-    import tensorflow as tf
-
     # The asset's source has to exist while the model is saved, under the name that it gets there.
     labels = place / "labels" / Path(repository.LABELS).name
     labels.parent.mkdir()

@@ -7,48 +7,31 @@ package fetched by apt-get without root. Each fills a folder of its own first; a
 only after it was read to its end, which Keras' own download does not promise.
 """
 
-import contextlib
 import gzip
-import os
 import shutil
 import struct
 import tempfile
-import time
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, debian, keras_download
-from keraserve_training.errors import DataUnavailableError
+from keraserve_training import cache, debian, keras_download
+from keraserve_training.cache import Fill, NotWholeError
+from keraserve_training.examples import Tell
 from keraserve_training.pictures import Pictures
-
-Tell = Callable[[str], None]
-Fill = Callable[[Path, Tell], bool]
 
 PACKAGE = "dataset-fashion-mnist"
 PACKAGE_FOLDER = "usr/share/datasets/fashion-mnist"
 _TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", 60_000)
 _TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", 10_000)
 FILES = (*_TRAIN[:2], *_TEST[:2])
-_ABANDONED_SECONDS = 3600
 _HELP = (
     "Fashion-MNIST is not on this machine, and neither Keras' download server nor Debian's package could be"
     f" reached: connect this machine once, or install the Debian package {PACKAGE}, or copy the four files"
     " {files} into {folder}; --profile sample does without."
 )
-
-
-class _NotWholeError(Exception):
-    """A file is missing, cut off or something else."""
-
-
-def cache_folder() -> Path:
-    """Where Keras keeps the files."""
-    home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return Path(home).expanduser() / "datasets" / "fashion-mnist"
 
 
 def load(
@@ -64,33 +47,10 @@ def load(
     Raises:
         DataUnavailableError: no way led to them, or the cache can't be written; says what to do.
     """
-    folder = cache_folder()
-    with contextlib.suppress(_NotWholeError):
-        return read(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic.locked(folder / ".lock"):  # the pieces of a study would fetch it several times at once
-            with contextlib.suppress(_NotWholeError):
-                return read(folder)
-            return _fetch(folder, tell, ways or (keras_download.fashion_mnist, _installed(root), _fetched))
-    except OSError as error:
-        raise DataUnavailableError(
-            f"Fashion-MNIST can't be put into {folder} ({error.strerror}): make room there, or set KERAS_HOME"
-            " to a folder that you may write."
-        ) from error
-
-
-def _fetch(folder: Path, tell: Tell, ways: tuple[Fill, ...]) -> tuple[Pictures, Pictures]:
-    for fill in ways:
-        with _own_folder(folder) as own:
-            if not fill(own, tell):
-                continue
-            with contextlib.suppress(_NotWholeError):
-                both = read(own)
-                for name in FILES:
-                    (own / name).replace(folder / name)
-                return both
-    raise DataUnavailableError(_HELP.format(files=", ".join(FILES), folder=folder))
+    folder = cache.folder("fashion-mnist")
+    missing = _HELP.format(files=", ".join(FILES), folder=folder)
+    cached = cache.Cached("Fashion-MNIST", folder, FILES, read, missing)
+    return cached.load(tell, ways or (keras_download.fashion_mnist, _installed(root), _fetched))
 
 
 def read(folder: Path) -> tuple[Pictures, Pictures]:
@@ -110,23 +70,10 @@ def _idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         with gzip.open(path) as file:
             content = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise _NotWholeError(path) from error
+        raise NotWholeError(path) from error
     if len(content) != len(header) + int(np.prod(shape)) or not content.startswith(header):
-        raise _NotWholeError(path)
+        raise NotWholeError(path)
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
-
-
-@contextlib.contextmanager
-def _own_folder(folder: Path) -> Iterator[Path]:
-    """A folder on the same disk as the cache, gone afterwards, as are those of processes that died."""
-    for left in folder.glob(".fetching-*"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    own = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder))
-    try:
-        yield own
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
 
 
 def _installed(root: Path) -> Fill:

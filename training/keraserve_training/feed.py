@@ -7,39 +7,34 @@ permutation drawn from (seed, e), so a run that goes on at epoch e sees what an 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
-from keraserve_training.pictures import Pictures
+from keraserve_training.examples import Examples
 
-_AHEAD = 8  # batches prepared while the network works
+_EVALUATION_VALUES = 2_000_000  # a batch
 
 
 class Feed:
-    """Pictures in memory as `tf.data` batches of float32 [batch, H, W, C] (0 to 255) and int32 [batch]."""
+    """Examples as `tf.data` batches of float32 [batch, *shape] and int32 [batch]."""
 
-    def __init__(self, pictures: Pictures, batch: int) -> None:
-        self._images = tf.constant(pictures.images)
-        self._labels = tf.constant(pictures.labels)
-        self._count = len(pictures)
+    def __init__(self, examples: Examples, batch: int) -> None:
+        self._examples = examples
         self._batch = batch
 
     @property
     def steps(self) -> int:
         """Batches in an epoch; the last may be smaller."""
-        return -(-self._count // self._batch)
+        return -(-len(self._examples) // self._batch)
 
     def epoch(self, seed: int, epoch: int) -> Any:
-        """All pictures once, in the order of this seed's epoch `epoch` (from 0)."""
-        return self._batches(np.random.default_rng([seed, epoch]).permutation(self._count))
+        """All examples once, in the order of this seed's epoch `epoch` (from 0)."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._examples))
+        return self._examples.batches(order, self._batch)
 
     def in_order(self) -> Any:
-        """All pictures once, as they come."""
-        return self._batches(np.arange(self._count))
+        """All examples once, as they come."""
+        return self._examples.batches(np.arange(len(self._examples)), self._batch)
 
-    def _batches(self, order: npt.NDArray[np.int64]) -> Any:
-        def gather(indices: Any) -> tuple[Any, Any]:
-            images = tf.gather(self._images, indices)
-            return tf.cast(images, tf.float32), tf.gather(self._labels, indices)
 
-        return tf.data.Dataset.from_tensor_slices(order).batch(self._batch).map(gather).prefetch(_AHEAD)
+def evaluation_batch(shape: tuple[int, ...]) -> int:
+    """Inputs of `shape` a batch when nothing learns: few large ones, whose activations fill the memory."""
+    return max(1, min(500, _EVALUATION_VALUES // int(np.prod(shape))))

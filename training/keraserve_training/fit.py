@@ -7,7 +7,8 @@ for bit.
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraserve_training import atomic, checkpoint, history, rules
+from keraserve_training import atomic, checkpoint, history, outputs, rules, strategy
 from keraserve_training.checkpoint import Rows
 from keraserve_training.errors import RunDamagedError
-from keraserve_training.feed import Feed
-from keraserve_training.outputs import LOSSES, Output
-from keraserve_training.pictures import Pictures
+from keraserve_training.examples import Examples
+from keraserve_training.feed import Feed, evaluation_batch
+from keraserve_training.outputs import Output
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
-from keraserve_training.run_folder import CHECKPOINT, HISTORY, MODEL, RESULT, read_json
+from keraserve_training.run_folder import BEST, CHECKPOINT, HISTORY, MODEL, RESULT, read_json
 
 # Steps that TensorFlow does before Python gets a word in: a third off the time of small networks.
 _STEPS_PER_CALL = 25
-_EVALUATION_BATCH = 500
+_CALLS_AN_EPOCH = 20  # or fewer such steps, so that the bar moves where a step takes long
+
+Loop = Callable[[keras.Model, Any, Callable[[int], None]], Mapping[str, float]]
+"""Trains a compiled model for one epoch on batches (a `tf.data.Dataset` of inputs and targets), tells how
+many it has done, and gives the epoch's figures: `loss`, `accuracy`."""
 
 
 def nothing(_: keras.Model) -> list[keras.Layer]:
@@ -54,16 +59,35 @@ class Phase:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that determines one trained network, beside the seed and the profile."""
+    """All that determines one trained network, beside the seed and the profile.
+
+    Attributes:
+        name: under which the run keeps it.
+        build: makes it, with new weights that follow from the seed.
+        train: what it learns from.
+        validation: what it is measured on after every epoch.
+        phases: how it learns.
+        labels: the name of each class.
+        output: what its last layer gives.
+        batch: examples a step.
+        best: in the end, restore the weights of the epoch with the lowest validation loss.
+        reused: picks the layers that come from another network, where no phase freezes them first.
+        after: the network whose training came before, where this one goes on with its layers.
+        loop: trains an epoch in place of `model.fit`.
+    """
 
     name: str
     build: Callable[[], keras.Model]
-    train: Pictures
-    validation: Pictures
+    train: Examples
+    validation: Examples
     phases: Sequence[Phase]
     labels: Sequence[str]
     output: Output
     batch: int = 32
+    best: bool = False
+    reused: Callable[[keras.Model], Sequence[keras.Layer]] = nothing
+    after: "Trained | None" = None
+    loop: Loop | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +96,7 @@ class Trained:
 
     Attributes:
         name: under which the run keeps it.
-        model: takes float32 [N, H, W, C], 0 to 255.
+        model: takes float32 [N, H, W, C], 0 to 255, or features.
         labels: the name of each class.
         output: what its last layer gives.
         rows: its history, a row an epoch.
@@ -86,9 +110,26 @@ class Trained:
     rows: Rows
     result: dict[str, Any] = field(repr=False)
 
+    @property
+    def best_row(self) -> dict[str, Any]:
+        """The row of the epoch whose weights these are; empty where it has no history."""
+        if not self.rows:
+            return {}
+        return best(self.rows) if self.result.get("best_epoch") else self.rows[-1]
 
-def fit(folder: Path, plan: Plan, *, seed: int, profile: Profile, show: Show) -> Trained:
+
+def fit(
+    folder: Path,
+    plan: Plan,
+    *,
+    seed: int,
+    profile: Profile,
+    show: Show,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Trained:
     """Train by `plan` in `folder`, going on where an earlier call stopped; load it when it is done already.
+
+    What `scope` gives is entered to build and compile the model: a distribution strategy's.
 
     Raises:
         RuleError: the plan breaks a rule of transfer learning.
@@ -98,12 +139,13 @@ def fit(folder: Path, plan: Plan, *, seed: int, profile: Profile, show: Show) ->
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(_number(seed, plan.name))
-    model = plan.build()
+    with scope():
+        model = plan.build()
     saved = checkpoint.read(folder / CHECKPOINT)
     epochs = [profile.epochs(phase.epochs) for phase in plan.phases]
     rows = list(saved.rows) if saved else []
     show.start(plan.name, sum(epochs), len(rows))
-    phases = _phases(model, plan, epochs, rows, saved, folder, seed, show)
+    phases = _phases(model, plan, epochs, rows, saved, folder, seed, show, scope)
     show.stop()
     return _finish(folder, plan, model, rows, phases)
 
@@ -138,14 +180,22 @@ def _phases(
     folder: Path,
     seed: int,
     show: Show,
+    scope: Callable[[], AbstractContextManager[Any]],
 ) -> list[dict[str, Any]]:
     """Train through the phases that are left; `rows` grows. Returns a description of every phase."""
-    feed, validation = Feed(plan.train, plan.batch), Feed(plan.validation, _EVALUATION_BATCH).in_order()
+    feed = Feed(plan.train, plan.batch)
+    aside = evaluation_batch(plan.validation.shape)
+    validation = _with_targets(plan, Feed(plan.validation, aside).in_order())
+
+    def validate() -> Mapping[str, float]:
+        return strategy.evaluate(model, validation, examples=len(plan.validation), batch=aside)
+
     reached = saved.phase if saved else 0
     before: list[Sequence[keras.Layer]] = []
     descriptions: list[dict[str, Any]] = []
     for number, phase in enumerate(plan.phases):
-        guard = _compile(model, phase, plan, before, descriptions, feed.steps)
+        with scope():
+            guard = _compile(model, phase, plan, before, descriptions, feed.steps)
         before.append(phase.frozen(model))
         descriptions[-1]["epochs"] = epochs[number]
         if saved and number <= reached:
@@ -158,8 +208,13 @@ def _phases(
             guard = rules.Guard(model)
         while len(rows) < sum(epochs[: number + 1]):
             guard.check_compiled()
-            rows.append(_epoch(model, phase, feed, validation, seed, len(rows), show))
+            batches = _with_targets(plan, feed.epoch(seed, len(rows)))
+            rows.append(
+                _epoch(model, plan.loop or _by_keras, phase, batches, validate, feed.steps, show, rows)
+            )
             guard.check_frozen()
+            if plan.best and rows[-1]["val_loss"] <= min(row["val_loss"] for row in rows):
+                checkpoint.write_weights(folder / BEST, model)
             checkpoint.write(folder / CHECKPOINT, model, descriptions, rows)
             history.write(folder / HISTORY, rows)
             show.epoch(rows[-1])
@@ -178,16 +233,22 @@ def _compile(
     frozen = phase.frozen(model)
     thawed = rules.thawed_by(model, frozen, [layer for layers in before for layer in layers])
     optimizer = phase.optimizer()
-    rate = float(optimizer.learning_rate)
+    rate = _rate(optimizer)
     if before and rules.thawed_by(model, frozen, before[-1]):
         rules.check_fine_tuning(phase.name, rate, done[-1]["learning_rate"], done[-1]["epochs"])
-    rules.set_trainable(model, frozen=frozen, thawed=thawed)
+    if not before and plan.after:
+        last = plan.after.result["phases"][-1]
+        rules.check_fine_tuning(phase.name, rate, last["learning_rate"], last["epochs"])
+    rules.set_trainable(model, frozen=frozen, thawed=[*thawed, *plan.reused(model)])
     model.compile(
-        loss=LOSSES[plan.output],
+        loss=outputs.loss(plan.output),
         optimizer=optimizer,
-        metrics=["accuracy"],
-        steps_per_execution=min(_STEPS_PER_CALL, steps),
         jit_compile=False,  # on processors XLA was no faster here, and it compiles for seconds
+        **strategy.compile_arguments(
+            model,
+            metrics=outputs.metrics(plan.output),
+            steps_per_execution=max(1, min(_STEPS_PER_CALL, -(-steps // _CALLS_AN_EPOCH))),
+        ),
     )
     optimizer.build(model.trainable_variables)
     learning = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
@@ -203,38 +264,63 @@ def _compile(
     return rules.Guard(model)
 
 
+def _rate(optimizer: Any) -> float:
+    """The learning rate, also where every device has its copy."""
+    return optimizer.learning_rate.numpy().item()
+
+
+def _with_targets(plan: Plan, batches: Any) -> Any:
+    """Batches of inputs and what the loss compares with, from batches of inputs and labels."""
+    return batches.map(lambda inputs, labels: (inputs, outputs.targets(plan.output, inputs, labels)))
+
+
 def _epoch(
-    model: Any, phase: Phase, feed: Feed, validation: Any, seed: int, epoch: int, show: Show
+    model: Any,
+    loop: Loop,
+    phase: Phase,
+    batches: Any,
+    validate: Callable[[], Mapping[str, float]],
+    steps: int,
+    show: Show,
+    past: Rows,
 ) -> dict[str, Any]:
-    """Train one epoch (counted from 0 over all phases) and give its row of the history."""
+    """Train one epoch and give its row of the history, which is `past` so far."""
     start = time.monotonic()
-    past = model.fit(
-        feed.epoch(seed, epoch),
-        validation_data=validation,
-        verbose=0,
-        callbacks=[_Ticker(show, feed.steps)],
-        shuffle=False,
-    ).history
-    figures = {name: values[0] for name, values in past.items()}
-    rate = float(model.optimizer.learning_rate)
-    row = {"epoch": epoch + 1, "phase": phase.name, **figures, "learning_rate": rate}
-    return {**row, "seconds": round(time.monotonic() - start, 3)}
+    figures = loop(model, batches, lambda done: show.batch(min(1.0, done / steps)))
+    validated = validate()
+    return {
+        "epoch": len(past) + 1,
+        "phase": phase.name,
+        **figures,
+        **{f"val_{name}": value for name, value in validated.items()},
+        "learning_rate": _rate(model.optimizer),
+        "seconds": round(time.monotonic() - start, 3),
+    }
+
+
+def _by_keras(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:
+    """Train an epoch with `model.fit`."""
+    divided = strategy.divided(model, batches)
+    past = model.fit(divided, verbose=0, callbacks=[_Ticker(tell)], shuffle=False)
+    return {name: values[0] for name, values in past.history.items()}
 
 
 class _Ticker(keras.callbacks.Callback):
     """Tells how much of an epoch is done."""
 
-    def __init__(self, show: Show, steps: int) -> None:
+    def __init__(self, tell: Callable[[int], None]) -> None:
         super().__init__()
-        self._show, self._steps = show, steps
+        self._tell = tell
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Count from the number of the last batch, from 0."""
-        self._show.batch(min(1.0, (batch + 1) / self._steps))
+        self._tell(batch + 1)
 
 
 def _finish(folder: Path, plan: Plan, model: Any, rows: Rows, phases: list[dict[str, Any]]) -> Trained:
     """Write the network, then `result.json`, whose presence means that all else is there."""
+    if plan.best:
+        checkpoint.read_weights(folder / BEST, model)
     history.write(folder / HISTORY, rows)
     atomic.write_with(folder / MODEL, model.save)
     result = {
@@ -247,12 +333,19 @@ def _finish(folder: Path, plan: Plan, model: Any, rows: Rows, phases: list[dict[
         "batch": plan.batch,
         "phases": phases,
         "epochs": len(rows),
+        "best_epoch": best(rows)["epoch"] if plan.best else None,
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "digest": rules.digest(model.weights),
     }
     atomic.write_json(folder / RESULT, result)
     (folder / CHECKPOINT).unlink(missing_ok=True)
+    (folder / BEST).unlink(missing_ok=True)
     return Trained(plan.name, model, tuple(plan.labels), plan.output, rows, result)
+
+
+def best(rows: Rows) -> dict[str, Any]:
+    """The row of the epoch with the lowest validation loss; the latest of equals, as the weights are kept."""
+    return min(reversed(rows), key=lambda row: row["val_loss"])
 
 
 def _number(seed: int, name: str) -> int:

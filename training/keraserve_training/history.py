@@ -8,23 +8,14 @@ from typing import Any
 from keraserve_training import atomic
 from keraserve_training.errors import RunDamagedError
 
-COLUMNS: tuple[str, ...] = (
-    "epoch",
-    "phase",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "learning_rate",
-    "seconds",
-)
 _WORDS = {"phase"}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows; numbers keep every digit."""
+    """Write the rows, which need not have the same columns; numbers keep every digit."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     atomic.write_text(path, text.getvalue())

@@ -30,6 +30,14 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
+def chance(first: float, second: float, count: int) -> float:
+    """The difference that chance alone passes in one of twenty comparisons of shares of `count` pictures.
+
+    1.96 standard errors of the difference of the two shares, as if each had pictures of its own.
+    """
+    return 1.96 * math.sqrt((first * (1 - first) + second * (1 - second)) / count)
+
+
 def t_quantile(probability: float, freedom: int) -> float:
     """The value that a t-distributed variable stays below with `probability` (above one half)."""
     low, high = 0.0, 1.0

@@ -10,6 +10,7 @@ from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.run_folder import FinishedRun
 
 _METRICS = ("accuracy", "loss", "pictures")
+_RANDOM = "The pre-trained network had random weights: nothing was transferred."
 _PROCEDURAL = (
     "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
 )
@@ -22,7 +23,7 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun) -> dict[s
     return {
         "model": servable.name,
         "description": servable.description,
-        "warning": _PROCEDURAL if run.metrics["procedural"] else None,
+        "warning": _warning(run),
         "experiment": experiment.name,
         "source_document": experiment.source,
         "task": experiment.task,
@@ -31,6 +32,7 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun) -> dict[s
         "network": servable.model,
         "profile": run.profile,
         "seed": run.config["seed"],
+        "options": run.config.get("options", {}),
         "labels": network["labels"],
         "input": _input(network["input"]),
         "metrics": {f"test_{name}": test[name] for name in _METRICS if name in test},
@@ -57,6 +59,13 @@ def exported_as(base: Path, run_id: str) -> int | None:
         if isinstance(content, dict) and content.get("run") == run_id:
             return version
     return None
+
+
+def _warning(run: FinishedRun) -> str | None:
+    weights = run.config["weights"]
+    random = isinstance(weights, dict) and weights["kind"] == "random"
+    sentences = [_PROCEDURAL] * bool(run.metrics["procedural"]) + [_RANDOM] * random
+    return " ".join(sentences) or None
 
 
 def _input(shape: list[int]) -> dict[str, Any]:

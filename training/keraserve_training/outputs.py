@@ -1,29 +1,59 @@
-"""The kinds of last layer: the loss that trains each, and its probabilities."""
+"""The kinds of last layer: the loss that trains each, what is measured, and its probabilities."""
 
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Output = Literal["softmax", "sigmoid"]
+Output = Literal["softmax", "sigmoid", "logit", "reconstruction"]
+"""What a network gives: K probabilities; the probability of the second of two classes; the same before the
+sigmoid; or its own input, as float32 [N, H, W, C] from 0 to 1."""
 
-LOSSES: dict[Output, str] = {
-    "softmax": "sparse_categorical_crossentropy",
-    "sigmoid": "binary_crossentropy",
-}
+
+def loss(output: Output) -> Any:
+    """The Keras loss: cross-entropy in nats, or the mean squared difference between pictures from 0 to 1."""
+    from keras import losses
+
+    return {
+        "softmax": losses.SparseCategoricalCrossentropy,
+        "sigmoid": losses.BinaryCrossentropy,
+        "logit": lambda: losses.BinaryCrossentropy(from_logits=True),
+        "reconstruction": losses.MeanSquaredError,
+    }[output]()
+
+
+def metrics(output: Output) -> list[Any]:
+    """What is measured beside the loss: the accuracy, where there are classes."""
+    from keras import metrics
+
+    if output == "reconstruction":
+        return []
+    if output == "softmax":
+        return [metrics.SparseCategoricalAccuracy("accuracy")]
+    return [metrics.BinaryAccuracy("accuracy", threshold=0.0 if output == "logit" else 0.5)]
+
+
+def targets(output: Output, inputs: Any, labels: Any) -> Any:
+    """What the loss compares with: the labels, or the pictures themselves from 0 to 1."""
+    return inputs / 255.0 if output == "reconstruction" else labels
+
+
+def classifier(classes: int) -> tuple[int, Output]:
+    """Units and kind of the last layer that tells `classes` apart: one logit for two, else a softmax."""
+    return (1, "logit") if classes == 2 else (classes, "softmax")
 
 
 def probabilities(output: Output, values: Any) -> Any:
     """Turn what the network gives [N, K or 1] into probabilities of all classes [N, K], float32.
 
-    A sigmoid says how probable the second of two classes is. Works on tensors and on arrays, so that the
-    exported graph and the report can't disagree.
+    Works on tensors and on arrays, so that the exported graph and the report can't disagree.
     """
     if output == "softmax":
         return values
     from keras import ops
 
-    return ops.concatenate([1.0 - values, values], axis=-1)
+    second = ops.sigmoid(values) if output == "logit" else values
+    return ops.concatenate([ops.subtract(1.0, second), second], axis=-1)
 
 
 def cross_entropy(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> float:

@@ -4,42 +4,72 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Share:
+    """How many pictures of a data set are used: a part of them, but not fewer than `floor` where there are so
+    many."""
+
+    part: float
+    floor: int
+
+    def of(self, count: int) -> int:
+        """How many of `count`."""
+        return min(count, max(self.floor, round(count * self.part)))
+
+
+@dataclass(frozen=True)
 class Profile:
     """How much of an experiment is run.
 
     Attributes:
         name: `full`, `quick` or `sample`; part of the run folder's name.
         procedural: pictures are made on the spot instead of taken from the data set.
-        share: part of the data set's pictures (training and test) that is used, 0 to 1; also of the
-            pictures that an experiment sets aside for validation.
+        small: how many pictures are used of a data set whose pictures have at most 64 pixels a side.
+        photographs: the same where they are larger, and so each costs a hundred times as much.
         max_epochs: at most so many epochs in each phase of training; None: as the source document says.
+        random_weights: pre-trained networks start from random weights, at the smallest size that they take.
         explanation: one sentence for people, printed and put into the report.
     """
 
     name: str
     procedural: bool
-    share: float
+    small: Share
+    photographs: Share
     max_epochs: int | None
+    random_weights: bool
     explanation: str
 
-    def pictures(self, count: int) -> int:
-        """Scale a number of pictures; at least one."""
-        return max(1, round(count * self.share))
+    def limit(self, count: int, *, photographs: bool) -> int:
+        """How many of a data set's `count` training (or test) pictures are used."""
+        return (self.photographs if photographs else self.small).of(count)
 
     def epochs(self, count: int) -> int:
         """Limit a number of epochs."""
         return count if self.max_epochs is None else min(count, self.max_epochs)
 
 
-FULL = Profile("full", False, 1.0, None, "Everything as the source document says.")
-QUICK = Profile("quick", False, 0.1, 5, "Real pictures, a tenth of them; at most 5 epochs a phase.")
+_ALL = Share(1.0, 0)
+
+FULL = Profile("full", False, _ALL, _ALL, None, False, "Everything as the source document says.")
+QUICK = Profile(
+    "quick",
+    False,
+    Share(0.1, 500),
+    Share(0.02, 200),
+    5,
+    False,
+    "Real pictures: a tenth of the small ones, a fiftieth of the photographs (but 500 or 200 where there are"
+    " so many); at most 5 epochs a phase.",
+)
 SAMPLE = Profile(
     "sample",
     True,
-    0.01,
+    Share(0.01, 100),
+    Share(0.001, 24),
     3,
-    "Procedural pictures made on the spot, a hundredth as many as the real data set has; at most 3 epochs"
-    " a phase. Its figures say that the code runs, nothing about the method.",
+    True,
+    "Procedural pictures made on the spot, a hundredth as many as the real data set has (a thousandth of the"
+    " photographs); random weights in place of pre-trained ones, at the smallest size that the network takes;"
+    " at most 3 epochs a phase. Its figures say that the code runs, nothing about the method.",
 )
 
 PROFILES = {profile.name: profile for profile in (FULL, QUICK, SAMPLE)}

@@ -23,8 +23,8 @@ class Show(Protocol):
     def tell(self, sentence: str) -> None:
         """Something worth a line."""
 
-    def start(self, name: str, epochs: int, done: int) -> None:
-        """A network starts to learn, or goes on after `done` epochs."""
+    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
+        """A network starts to learn, or goes on after `done` epochs; or work of another unit does."""
 
     def batch(self, share: float) -> None:
         """A part of the current epoch is done, 0 to 1."""
@@ -32,8 +32,11 @@ class Show(Protocol):
     def epoch(self, row: Row) -> None:
         """An epoch is over; `row` is its line of the history."""
 
+    def part(self, done: int) -> None:
+        """So many units of work that is no training are done."""
+
     def stop(self) -> None:
-        """The network has learnt."""
+        """All of it is done."""
 
 
 class Silent:
@@ -42,13 +45,16 @@ class Silent:
     def tell(self, sentence: str) -> None:
         """Say nothing."""
 
-    def start(self, name: str, epochs: int, done: int) -> None:
+    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
         """Say nothing."""
 
     def batch(self, share: float) -> None:
         """Say nothing."""
 
     def epoch(self, row: Row) -> None:
+        """Say nothing."""
+
+    def part(self, done: int) -> None:
         """Say nothing."""
 
     def stop(self) -> None:
@@ -60,23 +66,21 @@ class Lines(Silent):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._name, self._epochs = "", 0
+        self._name, self._total = "", 0
 
     def tell(self, sentence: str) -> None:
         """Print it."""
         self._console.print(sentence, highlight=False, soft_wrap=True)
 
-    def start(self, name: str, epochs: int, done: int) -> None:
+    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
         """Print what starts, and where it goes on."""
-        self._name, self._epochs = name, epochs
+        self._name, self._total = name, total
         if done:
-            self.tell(f"{name}: goes on after epoch {done} of {epochs}")
+            self.tell(f"{name}: goes on after {unit} {done} of {total}")
 
     def epoch(self, row: Row) -> None:
         """Print the epoch's figures."""
-        self.tell(
-            f"{self._name}: epoch {row['epoch']}/{self._epochs}, {figures(row)}, {row['seconds']:.1f} s"
-        )
+        self.tell(f"{self._name}: epoch {row['epoch']}/{self._total}, {figures(row)}, {row['seconds']:.1f} s")
 
 
 class Bars(Silent):
@@ -95,7 +99,8 @@ class Bars(Silent):
             console=console,
         )
         self._task: TaskID | None = None
-        self._epochs = self._done = 0
+        self._total = self._done = 0
+        self._unit = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -110,11 +115,11 @@ class Bars(Silent):
         """Print it above the bars."""
         self._progress.console.print(sentence, highlight=False)
 
-    def start(self, name: str, epochs: int, done: int) -> None:
+    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
         """Draw a bar."""
-        self._epochs, self._done = epochs, done
+        self._total, self._done, self._unit = total, done, unit
         self._task = self._progress.add_task(
-            name, total=epochs, completed=done, epoch=f"epoch {done}/{epochs}", figures=""
+            name, total=total, completed=done, epoch=f"{unit} {done}/{total}", figures=""
         )
 
     def batch(self, share: float) -> None:
@@ -125,9 +130,14 @@ class Bars(Silent):
     def epoch(self, row: Row) -> None:
         """Move it to the epoch's end and show its figures."""
         if self._task is not None:
-            self._done = row["epoch"]
-            text = f"epoch {self._done}/{self._epochs}"
-            self._progress.update(self._task, completed=self._done, epoch=text, figures=figures(row))
+            self.part(row["epoch"])
+            self._progress.update(self._task, figures=figures(row))
+
+    def part(self, done: int) -> None:
+        """Move it to where the work is."""
+        if self._task is not None:
+            self._done = done
+            self._progress.update(self._task, completed=done, epoch=f"{self._unit} {done}/{self._total}")
 
 
 def figures(row: Row) -> str:

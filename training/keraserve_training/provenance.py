@@ -1,5 +1,6 @@
 """Which versions and which source made a run."""
 
+import contextlib
 import functools
 import importlib.metadata
 import os
@@ -7,6 +8,7 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 _LIBRARIES = ("keraserve-training", "keras", "tensorflow", "numpy")
 
@@ -32,6 +34,16 @@ def source_commit() -> str | None:
         if commit:
             return commit + ("-dirty" if changed else "")
     return os.environ.get("KERASERVE_SOURCE_COMMIT") or None
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """The processor's name and the number of its cores."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):  # only Linux says it there
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return {"processor": name, "cores": os.cpu_count() or 1}
 
 
 def now() -> str:

@@ -1,26 +1,33 @@
 """One run of one experiment: what the experiment's own code talks to."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, outputs, provenance, run_folder
+from keraserve_training import atomic, borrowing, datasets, outputs, provenance, run_folder, runtime
 from keraserve_training.errors import OriginalChangedError, RunDiffersError
+from keraserve_training.examples import Examples, Shown
+from keraserve_training.options import Options
 from keraserve_training.outputs import Output
-from keraserve_training.pictures import Dataset, Pictures
+from keraserve_training.pictures import Dataset
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
+from keraserve_training.spread import Workers
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.fit import Phase, Trained
+    from keraserve_training.backbones import Backbone
+    from keraserve_training.features import Features
+    from keraserve_training.fit import Loop, Phase, Trained
 
-_TEST_BATCH = 500
+_MISTAKES = 9
 
 
 @dataclass(frozen=True)
@@ -31,76 +38,175 @@ class Asked:
     profile: Profile
     seed: int
     settings: Mapping[str, Any]
+    options: Options
     weights: str
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A test picture that a network got wrong: its place, its class, the network's, and how sure it was."""
+
+    picture: int
+    true: int
+    predicted: int
+    probability: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """How a network does on pictures that it has not seen."""
+    """How a network does on pictures that it has not seen; `mistakes` are the surest ones, surest first."""
 
     accuracy: float
     loss: float
     pictures: int
     confusion: npt.NDArray[np.int64]
+    mistakes: tuple[Mistake, ...]
 
 
 class Run:
     """A run folder that is being filled. Made by `execution.opened`."""
 
-    def __init__(self, folder: Path, asked: Asked, show: Show) -> None:
+    def __init__(self, folder: Path, asked: Asked, show: Show, workers: Workers | None = None) -> None:
         self.folder = folder
         self.seed = asked.seed
         self.profile = asked.profile
+        self.options = asked.options
         self._asked = asked
         self._show = show
+        self._workers = workers
         self._trained: dict[str, Trained] = {}
         self._tests: dict[str, Evaluation] = {}
+        self._features: list[dict[str, Any]] = []
+        self._pictures: list[dict[str, str]] = []
+        self._tables: list[dict[str, Any]] = []
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
         return (self.folder / run_folder.METRICS).exists()
 
-    def load(self, source: Callable[[Profile, Callable[[str], None]], Dataset]) -> Dataset:
-        """Get a data set and write down what was used.
+    def load(self, source: datasets.Source, *, size: int | None = None) -> Dataset:
+        """Get a data set, or the user's own pictures in its place, and write down what was used.
+
+        Args:
+            source: one of `datasets`.
+            size: pixels a side of what a network gets; None: as the pictures are. `--image-size` comes first.
 
         Raises:
             DataUnavailableError: it is not here and can't be fetched.
             RunDiffersError: the run was started with other pictures.
         """
+        if self.options.data is not None:
+            source = partial(datasets.class_folders, Path(self.options.data))
         data = source(self.profile, self._show.tell)
-        config = run_folder.read_json(self.folder / run_folder.CONFIG)
-        if config.setdefault("data", data.record()) != data.record():
-            raise RunDiffersError(
-                f"{self.folder} was started with other pictures ({config['data']['origin']}): go on with"
-                " those, or start anew with --force."
-            )
-        atomic.write_json(self.folder / run_folder.CONFIG, config)
-        return data
+        self._write_down("data", data.record(), f"other pictures ({data.origin})")
+        size = self.options.image_size or size
+        return data.sized(size) if size else data
+
+    def backbone(self, name: str, *, size: int) -> "Backbone":
+        """Build a pre-trained network, or the one that the user wants in its place.
+
+        Args:
+            name: the source document's network, a key of `backbones.NETWORKS`.
+            size: pixels a side in the source document.
+
+        Raises:
+            WeightsUnavailableError: its weights are not here and can't be fetched.
+            RunDiffersError: the run was started with other weights.
+        """
+        from keraserve_training import backbones
+
+        chosen = backbones.NETWORKS[self.options.backbone or name]
+        weights = self.options.weights or ("random" if self.profile.random_weights else "imagenet")
+        size = self.options.image_size or (chosen.least if self.profile.random_weights else size)
+        built = backbones.build(
+            chosen.name,
+            size=size,
+            weights=weights,
+            alpha=self.options.alpha,
+            seed=self.seed,
+            tell=self._show.tell,
+        )
+        self._write_down("weights", built.weights, "other weights")
+        return built
+
+    def features(self, name: str, model: "keras.Model", examples: Examples) -> "Features":
+        """Let a frozen network look at pictures once; later runs read what it saw.
+
+        Args:
+            name: what people call these features, like `train`.
+            model: takes what `examples` give.
+            examples: pictures of the network's size.
+
+        Raises:
+            FeaturesError: they can't be stored.
+        """
+        from keraserve_training import features
+
+        extracted = features.extract(
+            model,
+            examples,
+            store=self.folder.parent.parent / run_folder.FEATURES,
+            name=f"{model.name}-{name}",
+            show=self._show,
+            mixed_precision=self.options.mixed_precision,
+            workers=self._workers,
+        )
+        self._features.append(extracted.record())
+        return extracted.features
 
     def fit(
         self,
         name: str,
         *,
         build: "Callable[[], keras.Model]",
-        train: Pictures,
-        validation: Pictures,
+        train: Examples,
+        validation: Examples,
         phases: "Sequence[Phase]",
         labels: Sequence[str],
         output: Output,
         batch: int = 32,
+        best: bool = False,
+        reused: "Callable[[keras.Model], Sequence[keras.Layer]] | None" = None,
+        after: "Trained | None" = None,
+        loop: "Loop | None" = None,
+        also_in: str | None = None,
     ) -> "Trained":
-        """Train a network, or go on with it, or load it when it is done; see `fit.fit`.
+        """Train a network, or go on with it, or load it when it is done; see `fit.Plan`.
+
+        Args:
+            also_in: another experiment that trains the very same network under the same name: its result is
+                taken where that run, with the same pictures and options, is finished.
 
         Raises:
             RuleError: a rule of transfer learning was broken, also when this training changed a network
                 that was trained before.
         """
-        from keraserve_training.fit import Plan, fit
+        from keraserve_training.fit import Plan, fit, nothing
 
-        plan = Plan(name, build, train, validation, phases, labels, output, batch)
+        plan = Plan(
+            name,
+            build,
+            train,
+            validation,
+            phases,
+            labels,
+            output,
+            batch,
+            best=best,
+            reused=reused or nothing,
+            after=after,
+            loop=loop,
+        )
+        if also_in and borrowing.borrow(self.folder, also_in, name):
+            self._show.tell(f"{name}: taken from the finished run of {also_in}")
         self._trained[name] = fit(
-            self.folder / name, plan, seed=self.seed, profile=self.profile, show=self._show
+            self.folder / name,
+            plan,
+            seed=self.seed,
+            profile=self.profile,
+            show=self._show,
+            scope=partial(runtime.scope, self.options.strategy),
         )
         try:
             self._check_originals()
@@ -110,47 +216,123 @@ class Run:
             raise
         return self._trained[name]
 
-    def test(self, trained: "Trained", pictures: Pictures) -> Evaluation:
-        """Try a network on test pictures; the result goes into `metrics.json`."""
-        from keraserve_training.feed import Feed
+    def compose(
+        self,
+        name: str,
+        stem: "keras.Model",
+        head: "Trained",
+        *,
+        pictures: Examples,
+        features: Examples,
+    ) -> "Trained":
+        """Put the frozen network and what learnt on its features together, as one model that takes pictures.
 
-        values = trained.model.predict(Feed(pictures, _TEST_BATCH).in_order(), verbose=0)  # pyright: ignore
-        scores = np.asarray(outputs.probabilities(trained.output, values))
-        confusion = np.zeros((len(trained.labels),) * 2, np.int64)
-        np.add.at(confusion, (pictures.labels, scores.argmax(axis=-1)), 1)
-        evaluation = Evaluation(
-            accuracy=float(np.trace(confusion) / len(pictures)),
-            loss=outputs.cross_entropy(scores, pictures.labels),
-            pictures=len(pictures),
-            confusion=confusion,
-        )
+        Args:
+            name: under which the run keeps it.
+            stem: what made the features.
+            head: what learnt.
+            pictures: some that both ways are tried on.
+            features: those of the same pictures.
+
+        Raises:
+            PathsDisagreeError: the two ways give different probabilities.
+        """
+        from keraserve_training.compose import compose
+
+        exact = not self.options.mixed_precision
+        composed = compose(self.folder / name, stem, head, pictures, features, exact=exact)
+        self._trained[name] = composed
+        if head.name in self._tests:
+            self._tests[name] = self._tests[head.name]
+        return composed
+
+    def test(self, trained: "Trained", examples: Examples, pictures: Shown | None = None) -> Evaluation:
+        """Try a network on test pictures; the result goes into `metrics.json`.
+
+        Args:
+            trained: the network.
+            examples: what it takes.
+            pictures: the same as people see them, where `examples` are features.
+        """
+        from keraserve_training import galleries
+
+        evaluation = evaluate(trained, examples)
         self._tests[trained.name] = evaluation
+        shown: Any = pictures if pictures is not None else examples
+        wrong = evaluation.mistakes
+        with self._marked():
+            galleries.mistakes(
+                self.folder / run_folder.mistakes_picture(trained.name),
+                trained.name,
+                shown.show(np.array([mistake.picture for mistake in wrong], np.int64)),
+                [(trained.labels[mistake.true], trained.labels[mistake.predicted]) for mistake in wrong],
+                [mistake.probability for mistake in wrong],
+            )
         return evaluation
+
+    def picture(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
+        """Draw a PNG that the report shows beside the run's curves."""
+        with self._marked():
+            draw(self.folder / file)
+        self._pictures.append({"file": file, "title": title, "caption": caption})
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
+    ) -> None:
+        """Add a table to the report; its cells are written as they are."""
+        content = {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
+        self._tables.append(content | {"caption": caption})
+
+    def tell(self, sentence: str) -> None:
+        """Say something to whoever watches the run."""
+        self._show.tell(sentence)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Draw the pictures and write `metrics.json`: the run is finished."""
-        from keraserve_training import plots
+        from keraserve_training import confusion, curves
 
-        histories = {name: trained.rows for name, trained in self._trained.items()}
-        plots.curves(self.folder / run_folder.CURVES, histories)
-        for name, test in self._tests.items():
-            file = self.folder / run_folder.confusion_picture(name)
-            plots.confusion(file, name, test.confusion, self._trained[name].labels)
+        learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
+        with self._marked():
+            histories = {name: trained.rows for name, trained in learnt.items()}
+            curves.curves(self.folder / run_folder.CURVES, histories)
+            for name, test in self._tests.items():
+                if name in learnt:
+                    file = self.folder / run_folder.confusion_picture(name)
+                    confusion.confusion(file, name, test.confusion, learnt[name].labels)
         config = run_folder.read_json(self.folder / run_folder.CONFIG)
         content = {
             "run_id": config["run_id"],
             "procedural": self.profile.procedural,
             "metrics": dict(metrics),
             "networks": {name: self._network(name) for name in self._trained},
+            "pictures": self._pictures,
+            "tables": self._tables,
+            "features": self._features,
             "seconds": round(sum(trained.result["seconds"] for trained in self._trained.values()), 1),
             "finished": provenance.now(),
         }
         atomic.write_json(self.folder / run_folder.METRICS, content)
 
+    def _marked(self) -> AbstractContextManager[None]:
+        """What is drawn says so where its figures mean nothing."""
+        from keraserve_training import drawing, marks
+
+        return drawing.marked(marks.banner(run_folder.read_json(self.folder / run_folder.CONFIG)))
+
+    def _write_down(self, key: str, value: Any, what: str) -> None:
+        """Keep in `config.json` what the run was started with, or find it there."""
+        config = run_folder.read_json(self.folder / run_folder.CONFIG)
+        if config.setdefault(key, value) != value:
+            raise RunDiffersError(
+                f"{self.folder} was started with {what}: go on with what it had, or start anew with --force."
+            )
+        atomic.write_json(self.folder / run_folder.CONFIG, config)
+
     def _network(self, name: str) -> dict[str, Any]:
         trained = self._trained[name]
         description = {key: value for key, value in trained.result.items() if key != "digest"}
-        last = {key: trained.rows[-1][key] for key in ("val_accuracy", "val_loss") if key in trained.rows[-1]}
+        row = trained.best_row
+        last = {key: row[key] for key in ("val_accuracy", "val_loss") if key in row}
         test = self._tests.get(name)
         measured = asdict(test) | {"confusion": test.confusion.tolist()} if test else None
         return {**description, "validation": last, "test": measured}
@@ -163,3 +345,28 @@ class Run:
                 raise OriginalChangedError(
                     f"Training changed {name!r}, which was finished before: reuse a clone (rules.clone)."
                 )
+
+
+def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
+    """Try a network that tells classes apart on examples in their order."""
+    from keraserve_training.feed import Feed, evaluation_batch
+
+    batches = Feed(examples, evaluation_batch(examples.shape)).in_order()
+    values = trained.model.predict(batches, verbose=0)  # pyright: ignore
+    scores = np.asarray(outputs.probabilities(trained.output, values))
+    predicted = scores.argmax(axis=-1)
+    confusion = np.zeros((len(trained.labels),) * 2, np.int64)
+    np.add.at(confusion, (examples.labels, predicted), 1)
+    sure = scores.max(axis=-1)
+    wrong = np.flatnonzero(predicted != examples.labels)
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:_MISTAKES]
+    return Evaluation(
+        accuracy=float(np.trace(confusion) / len(examples)),
+        loss=outputs.cross_entropy(scores, examples.labels),
+        pictures=len(examples),
+        confusion=confusion,
+        mistakes=tuple(
+            Mistake(int(place), int(examples.labels[place]), int(predicted[place]), float(sure[place]))
+            for place in surest
+        ),
+    )

@@ -1,10 +1,12 @@
 """Where a run keeps its files, and how far it has come. Needs no TensorFlow.
 
-runs/<experiment>/<profile>-seed<seed>/
+runs/<experiment>/<profile>-seed<seed>[+<options>]/
     config.json     what was asked for: written first, compared when the run goes on
-    <network>/      history.csv, checkpoint.npz while it learns; model.keras and result.json when done
-    curves.png confusion-<network>.png
+    <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
+                    model.keras and result.json when done
+    *.png           curves, confusion, mistakes, and what else the experiment draws
     metrics.json    written last: the run is finished
+runs/features/      what pre-trained networks made of pictures, shared by all runs
 """
 
 import fcntl
@@ -24,18 +26,25 @@ RESULT = "result.json"
 MODEL = "model.keras"
 HISTORY = "history.csv"
 CHECKPOINT = "checkpoint.npz"
+BEST = "best.npz"
 LOCK = ".lock"
 CURVES = "curves.png"
+FEATURES = "features"
 
 
-def path(runs: Path, experiment: str, profile: str, seed: int) -> Path:
-    """The folder of a run."""
-    return runs / experiment / f"{profile}-seed{seed}"
+def path(runs: Path, experiment: str, profile: str, seed: int, options: str = "") -> Path:
+    """The folder of a run; `options` is their slug, empty where none were given."""
+    return runs / experiment / (f"{profile}-seed{seed}" + (f"+{options}" if options else ""))
 
 
 def confusion_picture(network: str) -> str:
     """Name of the file with a network's confusion matrix."""
     return f"confusion-{network}.png"
+
+
+def mistakes_picture(network: str) -> str:
+    """Name of the file with the pictures that a network got wrong with the most confidence."""
+    return f"mistakes-{network}.png"
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -86,15 +95,21 @@ def finished(runs: Path, experiment: str) -> list[FinishedRun]:
     Raises:
         RunDamagedError: one can't be read.
     """
-    found = [
-        FinishedRun(folder, read_json(folder / CONFIG), read_json(folder / METRICS))
-        for folder in sorted((runs / experiment).glob("*-seed*"))
-        if (folder / METRICS).exists()
-    ]
-    for run in found:
-        if not {"run_id", "finished", "metrics", "networks", "seconds"} <= run.metrics.keys():
-            raise RunDamagedError(f"{run.folder / METRICS} is not whole: run again with --force.")
+    folders = (runs / experiment).glob("*-seed*")
+    found = [finished_in(folder) for folder in sorted(folders) if (folder / METRICS).exists()]
     return sorted(found, key=lambda run: run.metrics["finished"])
+
+
+def finished_in(folder: Path) -> FinishedRun:
+    """The finished run in a folder.
+
+    Raises:
+        RunDamagedError: it can't be read.
+    """
+    run = FinishedRun(folder, read_json(folder / CONFIG), read_json(folder / METRICS))
+    if not {"run_id", "finished", "metrics", "networks", "seconds"} <= run.metrics.keys():
+        raise RunDamagedError(f"{folder / METRICS} is not whole: run again with --force.")
+    return run
 
 
 def state(folder: Path) -> str:

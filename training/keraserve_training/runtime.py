@@ -4,15 +4,17 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
 
 
-def one_thread() -> None:
-    """Let this process use one processor thread: for one of several that work side by side.
+def threads(count: int) -> None:
+    """Let this process use so many processor threads: for one of several that work side by side.
 
     Counts only before TensorFlow is imported. With the number of threads, sums may round differently.
     """
-    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-    os.environ["OMP_NUM_THREADS"] = "1"
+    for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ[pool] = str(count)
 
 
 @functools.cache
@@ -26,6 +28,23 @@ def prepare() -> None:
 
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
+
+
+def scope(strategy: str | None) -> AbstractContextManager[Any]:
+    """Where networks are built that learn on all GPUs of this machine (`mirrored`), or as usual (None).
+
+    May be entered again inside itself. Without a GPU: on its logical processors, of which there is one unless
+    TensorFlow was told otherwise.
+    """
+    return contextlib.nullcontext() if strategy is None else _mirrored().scope()
+
+
+@functools.cache
+def _mirrored() -> Any:
+    """The one of this process: networks of different strategies can't be put together."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy()
 
 
 @contextlib.contextmanager

@@ -1,32 +1,29 @@
-"""A study: the same small run for every variant and seed, in several processes, and what they say together.
+"""A study: the same small run for every variant and seed, in many processes, and what they say together.
 
-Each piece is a run of its own in `runs/<experiment>/study/<profile>/<variant>-seed<seed>/`, so a study that
-is stopped goes on where it was, and one with more seeds keeps what is there.
+Each piece is a run of its own in `runs/<experiment>/study/<profile>[+<options>]/<variant>-seed<seed>/`, so a
+study that is stopped goes on where it was, and one with more seeds keeps what is there.
 """
 
-import contextlib
 import csv
 import io
-import json
-import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, intervals, run_folder, runtime
+from keraserve_training import atomic, execution, intervals, pieces, run_folder, wording
 from keraserve_training.errors import StudyError
 from keraserve_training.experiment import Experiment, Study
 from keraserve_training.experiments import find
+from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import PROFILES
 from keraserve_training.progress import Silent
+from keraserve_training.seeds import Tell, counting, gathered
+from keraserve_training.spread import Work, Workers
 
 SUMMARY, TABLE, PICTURE = "study.json", "study.csv", "study.png"
 OVERALL = "all together"
-Tell = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -37,41 +34,52 @@ class Piece:
     profile: str
     variant: str
     seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def folder(self, runs: Path) -> Path:
         """Where it keeps its files."""
-        return folder(runs, self.experiment, self.profile) / f"{self.variant}-seed{self.seed}"
+        slug = Options(**self.options).slug()
+        return folder(runs, self.experiment, self.profile, slug) / f"{self.variant}-seed{self.seed}"
+
+    def work(self, runs: Path) -> Work:
+        """As a piece of work for any process."""
+        name = f"{self.variant} with seed {self.seed}"
+        return Work(name, do_piece, {"runs": runs.resolve(), **asdict(self)})
 
 
-def folder(runs: Path, experiment: str, profile: str) -> Path:
-    """Where a study keeps its files."""
-    return runs / experiment / "study" / profile
+def folder(runs: Path, experiment: str, profile: str, options: str = "") -> Path:
+    """Where a study keeps its files; `options` is their slug."""
+    return runs / experiment / "study" / (f"{profile}+{options}" if options else profile)
 
 
-def do_piece(runs: Path, piece: Piece) -> dict[str, Any]:
+def do_piece(
+    *,
+    runs: Path,
+    experiment: str,
+    profile: str,
+    variant: str,
+    seed: int,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
     """Do one piece, or what is left of it; gives its row of the table. Runs in a process of its own.
 
     Raises:
         TrainingError: as a run does.
     """
-    from keraserve_training import execution
-
-    experiment = find(piece.experiment)
-    study = study_of(experiment)
-    there = piece.folder(runs)
+    there = Piece(experiment, profile, variant, seed, options).folder(runs)
     execution.execute(
-        experiment,
+        find(experiment),
         there,
-        profile=PROFILES[piece.profile],
-        seed=piece.seed,
+        profile=PROFILES[profile],
+        seed=seed,
         show=Silent(),
-        settings=study.settings(piece.variant),
+        options=Options(**options),
+        settings=study_of(find(experiment)).settings(variant),
     )
     for network in there.iterdir():  # a hundred megabytes in all that nobody would look at
         if network.is_dir():
             shutil.rmtree(network)
-    content = run_folder.read_json(there / run_folder.METRICS)
-    return {"variant": piece.variant, "seed": piece.seed, **content["metrics"], "seconds": content["seconds"]}
+    return {"variant": variant, **pieces.row(there, seed)}
 
 
 def do(
@@ -81,8 +89,9 @@ def do(
     profile: str,
     variants: Sequence[str],
     seeds: int,
-    jobs: int,
+    workers: Workers,
     tell: Tell,
+    options: Options = NONE,
 ) -> dict[str, Any]:
     """Do every piece that is not done yet, then write table, summary and picture.
 
@@ -92,14 +101,17 @@ def do(
         profile: name of the profile.
         variants: what to vary, as on the command line.
         seeds: every variant gets the seeds 1 to this.
-        jobs: processes side by side, each with one thread.
+        workers: who does the pieces.
         tell: is told how many pieces are done, of how many, and which one was the last.
+        options: of every piece.
 
     Returns:
         The summary, as in `study.json`.
 
     Raises:
         UnknownVariantError: before anything is run.
+        OptionError: the experiment does not take one of the options.
+        SpreadError: the workers failed.
         StudyError: a variant is named twice, or a larger study is there already; or at least one piece
             failed, and the others are kept.
     """
@@ -108,17 +120,22 @@ def do(
     twice = len(set(meanings.values())) < len(variants)
     if twice:
         raise StudyError("A variant is named twice: name each once.")
-    there = read_summary(folder(runs, experiment.name, profile))
+    options.check(experiment.name, experiment.takes)
+    place = folder(runs, experiment.name, profile, options.slug())
+    there = read_summary(place)
     if there and (there["seeds"] > seeds or not set(there["variants"]) <= set(meanings)):
         raise StudyError(
             f"There is a larger study already: {there['seeds']} seeds of {', '.join(there['variants'])}."
             " Ask for at least those; what is finished is not done again."
         )
-    numbers = range(1, seeds + 1)
-    pieces = [Piece(experiment.name, profile, variant, seed) for seed in numbers for variant in meanings]
-    rows = _do_all(runs, pieces, jobs, tell)
+    work = [
+        Piece(experiment.name, profile, variant, seed, options.given()).work(runs)
+        for seed in range(1, seeds + 1)
+        for variant in meanings
+    ]
+    rows = gathered(workers.do(work, counting(len(work), tell)))
     rows.sort(key=lambda row: (list(meanings).index(row["variant"]), row["seed"]))
-    return _summarise(folder(runs, experiment.name, profile), study, profile, meanings, rows)
+    return _summarise(place, study, profile, meanings, rows)
 
 
 def study_of(experiment: Experiment) -> Study:
@@ -147,73 +164,47 @@ def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
 
 
 def words(summary: dict[str, Any]) -> list[str]:
-    """Say what a study shows, one sentence for each variant and one for all together."""
-    sentences = [
-        f"{meaning.capitalize()} ({variant}): {_verdict(summary['gain'][variant])}."
-        for variant, meaning in summary["variants"].items()
-    ]
-    overall = _verdict(summary["gain"][OVERALL])
-    return [
-        f"All together: {overall}. Reuse gave the better network in {summary['helped']} of"
+    """Say what a study shows: for all together, then for each variant where there are several."""
+    subject = summary.get("subject", "reuse")
+    overall = _verdict(summary["gain"][OVERALL], subject)
+    said = [
+        f"All together: {overall}. {subject.capitalize()} gave the better network in {summary['helped']} of"
         f" {summary['pieces']} pieces.",
-        *sentences,
     ]
+    if compared := summary.get("compared"):
+        first, second = (_share(each) for each in compared)
+        said.append(f"Test accuracy with {subject}: {first}; without: {second}.")
+    if len(summary["variants"]) > 1:
+        said += [
+            f"{meaning.capitalize()} ({variant}): {_verdict(summary['gain'][variant], subject)}."
+            for variant, meaning in summary["variants"].items()
+        ]
+    return said
 
 
-def _verdict(gain: dict[str, Any]) -> str:
+def _share(measured: dict[str, Any]) -> str:
+    mean, low, high = (measured[name] for name in ("mean", "low", "high"))
+    if low is None:
+        return wording.percent(mean)
+    span = f"{wording.percent(low)} to {wording.percent(high)}"
+    return f"{wording.percent(mean)} on average, 95 % interval {span}"
+
+
+def _verdict(gain: dict[str, Any], subject: str) -> str:
     mean, low, high = (gain[name] and 100 * gain[name] for name in ("mean", "low", "high"))
     if low is None:
-        return f"{mean:+.1f} points with the only seed, which proves nothing"
+        return f"{mean:+.1f} points with the only seed, which proves nothing".replace("-", "\u2212")
     measured = f"{mean:+.1f} points of test accuracy on average, 95 % interval {low:+.1f} to {high:+.1f}"
     measured = measured.replace("-", "\u2212")
     if low <= 0 <= high:
         return f"no clear effect ({measured})"
-    return f"reuse {'helps' if low > 0 else 'does harm'} ({measured})"
-
-
-def _do_all(runs: Path, pieces: Sequence[Piece], jobs: int, tell: Tell) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    failures: list[str] = []
-    with _workers(jobs) as pool:
-        futures = {pool.submit(do_piece, runs, piece): piece for piece in pieces}
-        waiting: set[Future[dict[str, Any]]] = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                piece = futures[future]
-                try:
-                    rows.append(future.result())
-                except BrokenProcessPool:
-                    raise StudyError("A process was killed; run the same command to go on.") from None
-                except Exception as error:  # one piece's trouble, whatever it is, does not stop the others
-                    failures.append(f"{piece.variant} with seed {piece.seed}: {error}")
-                tell(len(rows) + len(failures), len(pieces), f"{piece.variant} with seed {piece.seed}")
-    if failures:
-        raise StudyError(f"{len(failures)} of {len(pieces)} pieces failed. {' '.join(sorted(failures))}")
-    return rows
-
-
-@contextlib.contextmanager
-def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that start afresh (a fork would get half of TensorFlow's threads); killed on an error."""
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=runtime.one_thread
-    )
-    try:
-        yield pool
-    except BaseException:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()  # every piece can be killed at any moment and goes on from there
-        raise
-    pool.shutdown()
+    return f"{subject} {'helps' if low > 0 else 'does harm'} ({measured})"
 
 
 def _summarise(
     there: Path, study: Study, profile: str, meanings: dict[str, str], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    from keraserve_training import plots
+    from keraserve_training import comparisons
 
     gains = {variant: [row[study.gain] for row in rows if row["variant"] == variant] for variant in meanings}
     by_seed = [sum(values) / len(values) for values in zip(*gains.values(), strict=True)]
@@ -227,18 +218,30 @@ def _summarise(
         "seeds": len(by_seed),
         "pieces": len(rows),
         "helped": sum(row[study.gain] > 0 for row in rows),
+        "subject": study.subject,
+        "compared": [_over_seeds(rows, metric) for metric in study.compared],
         "means": {name: _means(study, rows, name) for name in meanings},
         "gain": {name: asdict(interval) for name, interval in measured.items()},
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "procedural": PROFILES[profile].procedural,
     }
+    summary = _without_nan(summary)
     _write_table(there / TABLE, rows)
     names = {name: f"{meaning} ({name})" for name, meaning in meanings.items()} | {OVERALL: OVERALL}
     title = study.title + (" (procedural pictures: means nothing)" if summary["procedural"] else "")
     ends = {names[name]: (each.mean, each.low, each.high) for name, each in measured.items()}
-    plots.gains(there / PICTURE, title, {names[name]: values for name, values in everything.items()}, ends)
-    atomic.write_text(there / SUMMARY, json.dumps(_without_nan(summary), indent=2, ensure_ascii=False) + "\n")
+    groups = {names[name]: values for name, values in everything.items()}
+    comparisons.gains(there / PICTURE, title, groups, ends, of=study.subject)
+    atomic.write_json(there / SUMMARY, summary)
     return summary
+
+
+def _over_seeds(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    """Mean and interval of a metric over the seeds, each of which counts with the mean of its variants."""
+    by_seed: dict[int, list[float]] = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], []).append(row[metric])
+    return asdict(intervals.mean_interval([sum(values) / len(values) for values in by_seed.values()]))
 
 
 def _means(study: Study, rows: list[dict[str, Any]], variant: str) -> dict[str, float]:

@@ -1,12 +1,38 @@
 """The experiments, in the order of their source documents, and how to find one."""
 
 import difflib
+import fnmatch
+from collections.abc import Sequence
 
 from keraserve_training.errors import UnknownExperimentError
 from keraserve_training.experiment import Experiment
+from keraserve_training.experiments.cats_dogs_vgg16 import cats_dogs_vgg16
+from keraserve_training.experiments.cats_dogs_xception import cats_dogs_xception
+from keraserve_training.experiments.cats_dogs_xception_custom_loop import cats_dogs_xception_custom_loop
+from keraserve_training.experiments.cifar10_inceptionv3 import cifar10_inceptionv3
+from keraserve_training.experiments.cifar100_autoencoder import cifar100_autoencoder
+from keraserve_training.experiments.cifar100_cnn import cifar100_cnn
+from keraserve_training.experiments.cifar100_cnn_dropout import cifar100_cnn_dropout
+from keraserve_training.experiments.cifar100_vgg16_batchnorm import cifar100_vgg16_batchnorm
+from keraserve_training.experiments.cifar100_vgg16_dense import cifar100_vgg16_dense
+from keraserve_training.experiments.cifar100_vgg16_finetune import cifar100_vgg16_finetune
+from keraserve_training.experiments.fashion_mnist_optimizers import fashion_mnist_optimizers
 from keraserve_training.experiments.fashion_mnist_reuse import fashion_mnist_reuse
 
-EXPERIMENTS = (fashion_mnist_reuse(),)
+EXPERIMENTS = (
+    cifar100_cnn(),
+    cifar100_cnn_dropout(),
+    cifar100_autoencoder(),
+    cifar100_vgg16_dense(),
+    cifar100_vgg16_batchnorm(),
+    cifar100_vgg16_finetune(),
+    cifar10_inceptionv3(),
+    fashion_mnist_reuse(),
+    fashion_mnist_optimizers(),
+    cats_dogs_vgg16(),
+    cats_dogs_xception(),
+    cats_dogs_xception_custom_loop(),
+)
 
 
 def registry() -> dict[str, Experiment]:
@@ -25,3 +51,15 @@ def find(name: str) -> Experiment:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
     raise UnknownExperimentError(f"There is no experiment {name!r}. Did you mean {' or '.join(near)}?")
+
+
+def matching(patterns: Sequence[str]) -> list[Experiment]:
+    """Those whose names match one of the patterns (`cifar100-*`), in the order of the source documents.
+
+    Raises:
+        UnknownExperimentError: a pattern matches none.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(registry(), pattern):
+            find(pattern)
+    return [each for each in EXPERIMENTS if any(fnmatch.fnmatch(each.name, one) for one in patterns)]

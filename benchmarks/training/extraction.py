@@ -1,0 +1,312 @@
+"""`make bench-training`: what the pre-trained network costs, read once, stored, and in bfloat16.
+
+Three comparisons in one run, each checked to give the same results before it is timed: extraction from
+picture files against the source documents' way and against the network alone; an epoch on stored features
+against one with the frozen network run again; float32 against bfloat16, with what that costs in accuracy.
+"""
+
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import measuring_ways
+import numpy as np
+import numpy.typing as npt
+import source_document
+import typer
+from measuring_ways import Comparison
+from PIL import Image
+from rich.console import Console
+
+from keraserve_training import (
+    backbones,
+    bfloat16,
+    datasets,
+    examples,
+    intervals,
+    procedural,
+    profiles,
+    runtime,
+)
+from keraserve_training.backbones import Backbone
+from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
+from keraserve_training.picture_files import PictureFiles
+
+_MODULES = {
+    "inceptionv3": "inception_v3",
+    "inceptionresnetv2": "inception_resnet_v2",
+    "densenet121": "densenet",
+    "nasnetmobile": "nasnet",
+}
+_READY = 512  # pictures that are held ready for the network alone
+_HEAD_BATCH, _HEAD_EPOCHS, _HEAD_SEEDS = 50, 15, 5
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured on."""
+
+    backbone: Backbone
+    train: PictureFiles
+    test: PictureFiles
+    classes: int
+    rounds: int
+    scratch: Path
+
+    def extract(
+        self, pictures: PictureFiles, *, mixed: bool = False, backbone: Backbone | None = None
+    ) -> Any:
+        """Extract as a run does, anew."""
+        from keraserve_training import features
+
+        shutil.rmtree(self.scratch / "features", ignore_errors=True)
+        model = (backbone or self.backbone).model
+        return features.extract(
+            model, pictures, store=self.scratch / "features", name="bench", mixed_precision=mixed
+        ).features
+
+    def network_alone(self) -> Callable[[], Any]:
+        """A way that lets the network look at tensors that are ready, as often as there are pictures."""
+        import tensorflow as tf
+
+        from keraserve_training.feed import evaluation_batch
+
+        batch = evaluation_batch(self.train.shape)
+        few = np.arange(min(_READY, len(self.train)))
+        ready = [pictures for pictures, _ in self.train.batches(few, batch)]
+
+        def alone() -> None:
+            look = tf.function(lambda pictures: self.backbone.model(pictures, training=False))
+            seen, place = 0, 0
+            while seen < len(self.train):
+                seen += len(look(ready[place % len(ready)]))
+                place += 1
+
+        return alone
+
+
+def from_files(bench: Bench) -> Comparison:
+    """Compare extraction from files with the source documents' way and with the network alone."""
+    network = bench.backbone.network
+    bare = bench.backbone.model.get_layer(network.name)
+    module = importlib.import_module(f"keras.applications.{_MODULES.get(network.name, network.name)}")
+
+    def theirs(pictures: PictureFiles) -> npt.NDArray[np.float32]:
+        target = bench.scratch / "features.npz"
+        return source_document.extract(
+            bare, module.preprocess_input, pictures.files, bench.backbone.size, target
+        )
+
+    few = bench.train.first(64)
+    ours = bench.extract(few).read(np.arange(len(few)))
+    direct = np.concatenate([bench.backbone.model(part) for part, _ in few.batches(np.arange(len(few)), 64)])
+    difference, alike = float(np.abs(ours - direct).max()), _alike(ours, theirs(few))
+    if difference > 1e-4 or alike < 0.99:
+        raise TrainingError(f"The ways disagree: {difference:.2g} from the network, {alike:.4f} alike.")
+    ways = {
+        "from files, stored (ours)": lambda: bench.extract(bench.train),
+        "source documents' way": lambda: theirs(bench.train),
+        "the network alone, on ready tensors": bench.network_alone(),
+    }
+    notes = [
+        f"Ours differs from the network by at most {difference:.1g}; the source documents' way, which rounds"
+        f" the resized pixels, gives features that are {alike:.4f} alike (cosine)."
+    ]
+    title = f"Extraction, {len(bench.train):,} pictures at {bench.backbone.size} px, {network.title}"
+    return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
+
+
+def epochs(bench: Bench) -> Comparison:
+    """Compare an epoch on stored features with one in which the frozen network runs again."""
+    import keras
+
+    from keraserve_training.compose import join
+    from keraserve_training.feed import Feed
+
+    features = bench.extract(bench.train)
+    head = _head(features.shape, bench.classes, seed=1)
+    whole = join(bench.backbone.model, head)
+    whole.layers[-2].trainable = False
+    (rows, _), (pictures, _) = (
+        next(iter(inputs.batches(np.arange(32), 32))) for inputs in (features, bench.train)
+    )
+    difference = float(np.abs(head(rows) - whole(pictures)).max())
+    if difference > 1e-4:
+        raise TrainingError(f"Stored features and the network run again differ by {difference:.2g}.")
+
+    def epoch(model: Any, inputs: examples.Examples) -> Callable[[], Any]:
+        loss = keras.losses.SparseCategoricalCrossentropy()
+        feed = Feed(inputs, _HEAD_BATCH)
+        model.compile(loss=loss, optimizer="rmsprop", steps_per_execution=min(25, feed.steps))
+        return lambda: model.fit(feed.epoch(0, 0), verbose=0, shuffle=False)
+
+    ways = {
+        "on stored features": epoch(head, features),
+        "with the frozen network run again": epoch(whole, bench.train),
+    }
+    notes = [f"Both give the same probabilities (at most {difference:.1g} apart)."]
+    title = f"An epoch of the head, {len(bench.train):,} pictures"
+    return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
+
+
+def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
+    """Compare float32 with bfloat16: speed, and the accuracy of a head that learns on the features.
+
+    Args:
+        bench: what is measured on.
+        other: a network whose accuracy means nothing: only its speed is measured.
+    """
+    backbone = other or bench.backbone
+    train = bench.train.sized(backbone.size)
+    if other:
+        train = train.first(max(64, len(train) // 8))
+    notes = [] if other else [_cost_of_rounding(bench)]
+    few = train.first(64)
+    exact, rounded = (_values(bench.extract(few, mixed=mixed, backbone=backbone)) for mixed in (False, True))
+    notes.append(f"Their features are {_alike(exact, rounded):.4f} alike (cosine).")
+    ways = {
+        "float32": lambda: bench.extract(train, backbone=backbone),
+        "bfloat16": lambda: bench.extract(train, mixed=True, backbone=backbone),
+    }
+    random = " with random weights" if other else ""
+    title = f"Extraction in two precisions, {backbone.network.title}{random} at {backbone.size} px"
+    return measuring_ways.compare(title, "pictures", len(train), ways, bench.rounds, notes)
+
+
+def _cost_of_rounding(bench: Bench) -> str:
+    """Train the same heads on features of both precisions; says what they reach."""
+    reached: list[list[float]] = []
+    for mixed in (False, True):
+        parts = []
+        for pictures in (bench.train, bench.test):
+            extracted = bench.extract(pictures, mixed=mixed)
+            # The store is emptied by the next extraction: means over places are all that this head needs.
+            parts.append((_values(extracted).mean(axis=(1, 2)), extracted.labels))
+        reached.append([_accuracy(parts[0], parts[1], bench.classes, seed) for seed in range(_HEAD_SEEDS)])
+    cost = intervals.mean_interval([own - other for own, other in zip(*reached, strict=True)])
+    exact, rounded = (100 * sum(values) / len(values) for values in reached)
+    return (
+        f"A head that learns on them tells {exact:.2f} % (float32) and {rounded:.2f} % (bfloat16) of"
+        f" {len(bench.test):,} test pictures right: bfloat16 costs {100 * cost.mean:.2f} points (95 %"
+        f" interval over {cost.count} seeds: {100 * cost.low:.2f} to {100 * cost.high:.2f})."
+    )
+
+
+def _accuracy(train: Any, test: Any, classes: int, seed: int) -> float:
+    """What a last layer reaches on the test pictures' means; `train` and `test` are (means, labels)."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    head: Any = keras.Sequential([keras.Input(train[0].shape[1:]), keras.layers.Dense(classes, "softmax")])
+    head.compile("adam", keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
+    head.fit(*train, batch_size=_HEAD_BATCH, epochs=_HEAD_EPOCHS, verbose=0)
+    return float(head.evaluate(*test, batch_size=500, verbose=0)[1])
+
+
+def _head(shape: tuple[int, ...], classes: int, seed: int) -> Any:
+    """The head of source document 001."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Conv2D(100, min(2, *shape[:2])),
+            layers.Dropout(0.4),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.3),
+            layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+def _values(features: Any) -> npt.NDArray[np.float32]:
+    return np.concatenate([rows.numpy() for rows, _ in features.batches(np.arange(len(features)), 256)])
+
+
+def _alike(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
+    one, other = first.ravel().astype(np.float64), second.ravel().astype(np.float64)
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def _pictures(data: Path | None, scratch: Path, tell: Callable[[str], None]) -> Any:
+    """The user's pictures; or CIFAR-10's, or where those are not here procedural ones, as JPEG files."""
+    if data is not None:
+        return datasets.class_folders(data, profiles.FULL, tell)
+    try:
+        source = datasets.cifar10(profiles.QUICK, tell)
+    except DataUnavailableError as error:
+        tell(f"{error} Procedural pictures are taken: their accuracies mean nothing.")
+        drawn = [
+            procedural.pictures(5000, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)
+        ]
+        source = None
+    parts = (source.train, source.test) if source else drawn
+    for part, pictures in zip(("train", "test"), parts, strict=True):
+        shown = pictures.show(np.arange(len(pictures)))
+        for number, (picture, label) in enumerate(zip(shown, pictures.labels, strict=True)):
+            file = scratch / "pictures" / part / f"{label}" / f"{number:05}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(file, quality=95)
+    return datasets.class_folders(scratch / "pictures", profiles.FULL, lambda _: None)
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="class folders, like CIFAR-10's as JPEG")] = None,
+    backbone: Annotated[str, typer.Option(help="the network")] = "mobilenet",
+    alpha: Annotated[float | None, typer.Option(help="its width, of MobileNet")] = 0.25,
+    image_size: Annotated[int, typer.Option(help="pixels a side")] = 160,
+    weights: Annotated[str, typer.Option(help="imagenet, random or a file")] = "imagenet",
+    pictures: Annotated[int, typer.Option(help="training pictures that are used")] = 4000,
+    rounds: Annotated[int, typer.Option(help="rounds of each way, interleaved")] = 5,
+    also: Annotated[str, typer.Option(help="a large network whose precisions are timed too")] = "inceptionv3",
+    output: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/bench"),
+) -> None:
+    """Measure extraction, epochs and precisions, and write `training.json` and `training.md`."""
+    console = Console()
+    tell = lambda sentence: console.print(sentence, highlight=False)  # noqa: E731
+    settings = {
+        "backbone": backbone,
+        "alpha": alpha,
+        "size": image_size,
+        "pictures": pictures,
+        "rounds": rounds,
+    }
+    runtime.prepare()
+    output.mkdir(parents=True, exist_ok=True)
+    # Beside the results: a temporary folder in memory would make every disk look fast.
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=output) as scratch:
+        try:
+            built = backbones.build(backbone, size=image_size, weights=weights, alpha=alpha, tell=tell)
+            found = _pictures(data, Path(scratch), tell).sized(image_size)
+            train = examples.limited(found.train, pictures)
+            test = examples.limited(found.test, pictures)
+            bench = Bench(built, train, test, len(found.classes), rounds, Path(scratch))
+            comparisons = [from_files(bench), epochs(bench)]
+            try:
+                bfloat16.check()
+            except OptionError as error:
+                tell(str(error))
+            else:
+                large = backbones.find(also)
+                comparisons.append(precisions(bench))
+                other = backbones.build(also, size=max(139, large.least), weights="random")
+                comparisons.append(precisions(bench, other))
+        except TrainingError as error:
+            console.print(f"[red]{error}[/red]")
+            sys.exit(1)
+        settings |= {"pictures": len(train), "data": found.origin}
+        for comparison in comparisons:
+            console.print(measuring_ways.table(comparison))
+        measuring_ways.write(output, settings, comparisons)
+    console.print(f"{output / 'training.json'} and {output / 'training.md'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

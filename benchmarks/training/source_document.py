@@ -1,0 +1,34 @@
+"""Extraction the way of the source documents: whole arrays in memory, one resize at a time, one `predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+def extract(
+    model: Any, preprocess_input: Any, files: Sequence[Path], size: int, target: Path
+) -> npt.NDArray[np.float32]:
+    """Features [N, h, w, c] of all pictures, also written to `target` as `.npz`.
+
+    Args:
+        model: the bare network: scaled pictures to features.
+        preprocess_input: Keras' function that scales pictures for it.
+        files: pictures in colour.
+        size: pixels a side.
+        target: a file.
+    """
+    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    # What scipy.misc.imresize did: Pillow's bilinear filter, rounded to whole values.
+    large = np.array(
+        [
+            np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))
+            for picture in pictures
+        ]
+    ).astype("float32")
+    features = model.predict(preprocess_input(large), verbose=0)
+    np.savez(target, features=features)
+    return features

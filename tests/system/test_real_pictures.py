@@ -1,0 +1,58 @@
+"""One command from a folder of photographs to a served model: real pictures, real pre-trained weights.
+
+Both lie beside the repository where we develop; an outsider's machine has them elsewhere, or not at all.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keraserve_training import run_folder
+
+REPOSITORY = Path(__file__).parents[2]
+SHARED = REPOSITORY.parent / "shared"
+PHOTOGRAPHS = SHARED / "data" / "cats-dogs-images.tar"
+KERAS_HOME = SHARED / "keras"
+OPTIONS = ["--profile", "quick", "--backbone", "mobilenet", "--alpha", "0.25", "--image-size", "128"]
+
+
+def keraserve_train(*arguments: str) -> str:
+    command = [sys.executable, "-m", "keraserve_training.cli", *arguments]
+    environment = {**os.environ, "KERAS_HOME": str(KERAS_HOME), "COLUMNS": "120"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.exists(), reason="no photographs and no weights beside the repository")
+def test_a_folder_of_photographs_becomes_a_served_model(tmp_path: Path) -> None:
+    with tarfile.open(PHOTOGRAPHS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    runs, models = tmp_path / "runs", tmp_path / "models"
+    data = ["--data", str(tmp_path / "cats-dogs"), "--name", "pets", "--runs", str(runs)]
+    said = keraserve_train("run", "cats-dogs-xception", *OPTIONS, *data)
+    assert "weights" in said
+    (finished,) = run_folder.finished(runs, "cats-dogs-xception")
+    assert finished.config["data"]["kind"] == "folder"
+    assert finished.config["weights"]["kind"] == "imagenet"
+    assert finished.metrics["metrics"]["test_accuracy"] > 0.65  # by chance: 0.5
+    said = keraserve_train(
+        "export", "cats-dogs-xception", "--profile", "quick", "--runs", str(runs), "--models", str(models)
+    )
+    assert "pets: exported as version 1" in said
+    model = tf.saved_model.load(str(models / "pets" / "1"))
+    assert (models / "pets" / "1" / "assets" / "labels.txt").read_text() == "cats\ndogs\n"
+    classify = model.signatures["image_bytes"]  # pyright: ignore
+    right = 0
+    files = [*(tmp_path / "cats-dogs" / "test").glob("*/*.jpg")][::10]
+    for file in files:
+        answer = classify(image_bytes=tf.constant([file.read_bytes()]))
+        right += answer["label"].numpy()[0].decode() == file.parent.name
+        np.testing.assert_allclose(answer["probabilities"].numpy().sum(), 1.0, atol=1e-5)
+    assert right > 0.6 * len(files)

@@ -1,0 +1,102 @@
+"""Source document 003: the stored features' head, the network without them, and what both cost."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import drawn_folders
+import numpy as np
+import pytest
+
+from keraserve_training import backbones, execution, experiments, fit, profiles, progress, rules, run_folder
+from keraserve_training.findings import Findings
+from keraserve_training.options import Options
+from keraserve_training.run_folder import FinishedRun
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+NAME, SEED = "cats-dogs-vgg16", 3
+
+
+def execute(runs: Path, options: Options) -> FinishedRun:
+    folder = run_folder.path(runs, NAME, "sample", SEED, options.slug())
+    given: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": SEED, "show": progress.Silent()}
+    assert execution.execute(experiments.find(NAME), folder, options=options, **given)
+    return run_folder.finished_in(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> FinishedRun:
+    """As it is: VGG16, two classes."""
+    return execute(tmp_path_factory.mktemp("whole"), Options())
+
+
+def said(run: FinishedRun, **metrics: float) -> str:
+    """What a run says of its figures, or of others put in their place."""
+    changed = replace(run, metrics=run.metrics | {"metrics": run.metrics["metrics"] | metrics})
+    return " ".join(experiments.find(NAME).learnt(Findings(changed, run.folder.parent.parent)))
+
+
+def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
+    head, uncached, classifier = (whole.networks[name] for name in ("head", "uncached", "classifier"))
+    assert (head["batch"], head["output"], uncached["output"]) == (32, "sigmoid", "sigmoid")
+    kinds = [type(layer).__name__ for layer in fit.load(whole.folder / "head").model.layers]
+    assert kinds == ["Flatten", "Dense", "Dropout", "Dense", "Dense"]
+    # One place is left of 32 by 32 pixels; of the document's 224 by 224, 7 by 7.
+    assert head["parameters"] == 512 * 400 + 400 + 8_020 + 21
+    assert uncached["parameters"] == 14_714_688 + 512 * 400 + 400 + 40_100 + 101
+    assert uncached["phases"][0]["trainable_parameters"] == uncached["parameters"] - 14_714_688
+    assert classifier["parameters"] == 14_714_688 + head["parameters"]
+    assert experiments.find(NAME).parameters == classifier["parameters"] + 48 * 512 * 400
+    assert {phase["optimizer"] for phase in head["phases"] + uncached["phases"]} == {"RMSprop"}
+    assert (head["epochs"], uncached["epochs"]) == (3, 1)
+
+
+def test_backbone_and_head_together_agree_with_the_stored_features(whole: FinishedRun) -> None:
+    assert whole.networks["classifier"]["difference"] < 1e-4
+    assert whole.networks["classifier"]["composed_of"] == ["vgg16", "head"]
+    assert whole.networks["classifier"]["test"] == whole.networks["head"]["test"]
+
+
+def test_the_frozen_network_inside_is_bit_identical(whole: FinishedRun) -> None:
+    size = whole.networks["uncached"]["input"][0]
+    original = backbones.build("vgg16", size=size, weights="random", seed=SEED).model
+    for name in ("uncached", "classifier"):
+        model: Any = fit.load(whole.folder / name).model
+        assert rules.digest(model.get_layer("vgg16").weights) == rules.digest(original.weights)
+
+
+def test_what_storing_costs_and_saves_is_measured(whole: FinishedRun) -> None:
+    metrics = whole.metrics["metrics"]
+    assert {figure.metric for figure in experiments.find(NAME).figures} <= metrics.keys()
+    assert metrics["pictures"] == 48
+    assert metrics["cache_bytes"] == sum(record["bytes"] for record in whole.metrics["features"])
+    assert metrics["cache_bytes"] >= 48 * 512 * 4
+    assert metrics["cache_bytes_25000"] == pytest.approx(metrics["cache_bytes"] * 25_000 / 48)
+    assert metrics["ratio"] == pytest.approx(
+        metrics["epoch_seconds_uncached"] / metrics["epoch_seconds_cached"]
+    )
+
+
+def test_the_source_documents_estimate_is_corrected(whole: FinishedRun) -> None:
+    text = said(
+        whole, extraction_seconds=2700, epoch_seconds_uncached=3600, epoch_seconds_cached=10, ratio=360
+    )
+    assert text.startswith("Procedural pictures and random weights: these figures mean nothing.")
+    assert (
+        "took 45 min 0 s. An epoch on that takes 10.0 s; with vgg16 inside it takes 1 h 0 min, 360.0" in text
+    )
+    assert "100,352 bytes a picture, 2.5 GB in all, 32 times as much" in text
+    assert "estimates 74 MB" in text
+    assert "does not pay" in said(whole, epoch_seconds_uncached=1, epoch_seconds_cached=2)
+
+
+def test_three_classes_of_a_user_with_another_network(tmp_path: Path) -> None:
+    folder = drawn_folders.draw(tmp_path / "colours", train=8, test=4)
+    options = Options(data=str(folder), backbone="mobilenet", alpha=0.25, weights="random", image_size=64)
+    run = execute(tmp_path / "runs", options)
+    network = run.networks["classifier"]
+    assert (network["output"], network["input"]) == ("softmax", [64, 64, 3])
+    assert network["labels"] == ["blue", "green", "red"]
+    assert network["difference"] < 1e-4
+    assert np.shape(network["test"]["confusion"]) == (3, 3)
+    assert run.networks["head"]["train_pictures"] == 24

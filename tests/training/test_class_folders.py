@@ -1,0 +1,186 @@
+"""A user's own pictures, as they lie on real disks."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraserve_training import datasets
+from keraserve_training.errors import DataUnavailableError
+from keraserve_training.picture_files import PictureFiles
+from keraserve_training.pictures import Dataset
+from keraserve_training.profiles import FULL, QUICK, SAMPLE
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
+
+def draw(folder: Path, count: int, *, size: tuple[int, int] = (12, 10), suffix: str = ".png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        colour = tuple(np.random.default_rng([number, len(folder.name)]).integers(0, 256, 3).tolist())
+        Image.new("RGB", size, colour).save(folder / f"{number:03d}{suffix}")
+
+
+def load(folder: Path, told: list[str] | None = None) -> Dataset:
+    return datasets.class_folders(folder, FULL, (told if told is not None else []).append)
+
+
+def names(pictures: object) -> set[str]:
+    assert isinstance(pictures, PictureFiles)
+    return {str(file.relative_to(pictures.root)) for file in pictures.files}
+
+
+def counts(pictures: object) -> list[int]:
+    assert isinstance(pictures, PictureFiles)
+    return np.bincount(pictures.labels).tolist()
+
+
+def test_folders_of_classes_are_divided_four_to_one(tmp_path: Path) -> None:
+    draw(tmp_path / "own" / "roses", 20)
+    draw(tmp_path / "own" / "Dahlien", 10)
+    told: list[str] = []
+    data = load(tmp_path / "own", told)
+    assert (data.name, data.kind, data.classes) == ("own", "folder", ("Dahlien", "roses"))
+    assert (counts(data.train), counts(data.test)) == ([8, 16], [2, 4])
+    assert not names(data.train) & names(data.test)
+    assert data.record() == load(tmp_path / "own").record()
+    assert not told
+    assert not np.array_equal(data.train.labels, np.sort(data.train.labels)), "mixed"
+
+
+def test_folders_that_are_divided_already_stay_so(tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("validation", 2), ("Test", 3)):
+        for name in ("a", "b"):
+            draw(tmp_path / part / name, count)
+    data = load(tmp_path)
+    assert (counts(data.train), counts(data.test)) == ([6, 6], [3, 3])
+    assert all(name.startswith("Test") for name in names(data.test))
+
+
+def test_training_pictures_alone_are_divided(tmp_path: Path) -> None:
+    for part, name in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "b")):
+        draw(tmp_path / part / name, 5)
+    data = load(tmp_path)
+    assert (counts(data.train), counts(data.test)) == ([8, 8], [2, 2])
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    draw(tmp_path / "train", 5)
+    draw(tmp_path / "bus", 5)
+    assert load(tmp_path).classes == ("bus", "train")
+
+
+@pytest.fixture
+def untidy(tmp_path: Path) -> Path:
+    """What is found on real disks, and is not a picture of a class."""
+    cats, dogs = tmp_path / "Katzen", tmp_path / "Hunde, groß"
+    draw(cats, 6)
+    draw(dogs, 6, suffix=" von gestern.JPG")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._000.png"):
+        (cats / name).write_bytes(b"whatever")
+    (tmp_path / ".git" / "objects").mkdir(parents=True)
+    draw(tmp_path / "__MACOSX" / "Katzen", 1)
+    draw(cats / "2021" / "July", 1)
+    (cats / "2021" / "back").symlink_to(cats)
+    (cats / "linked.jpg").symlink_to(next(dogs.iterdir()))
+    Image.new("CMYK", (9, 9)).save(cats / "print.jpeg")
+    Image.new("L", (9, 9)).save(cats / "grey.PNG")
+    Image.new("RGB", (9, 9)).save(cats / "no suffix", format="JPEG")
+    Image.new("RGB", (9, 9)).save(cats / "really a png.jpg", format="PNG")
+
+    (cats / "broken.png").symlink_to(cats / "nowhere.png")
+    (cats / "circle.png").symlink_to("circle.png")
+    whole = next(dogs.iterdir()).read_bytes()
+    (cats / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (cats / "empty.jpg").write_bytes(b"")
+    (cats / "notes.txt").write_text("Hello")
+    Image.new("RGB", (9, 9)).save(cats / "web.webp")
+    (tmp_path / "README").write_text("Hello")
+    return tmp_path
+
+
+def test_untidy_folders_work_and_what_is_left_out_is_said(untidy: Path) -> None:
+    told: list[str] = []
+    data = load(untidy, told)
+    used = names(data.train) | names(data.test)
+    assert len(used) == 18
+    assert {"Katzen/2021/July/000.png", "Katzen/linked.jpg", "Katzen/no suffix", "Katzen/print.jpeg"} <= used
+    (sentence,) = told
+    assert "7 files are left out: " in sentence
+    assert "Katzen/broken.png (leads nowhere)" in sentence
+    assert sentence.endswith("and 4 more")
+    for part in (data.train, data.test):
+        seen = [int(label) for _, batch in part.sized(8).batches(np.arange(len(part)), 5) for label in batch]
+        assert seen == part.labels.tolist()
+
+
+def test_a_file_that_may_not_be_read_is_left_out(untidy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    (untidy / "Katzen" / "000.png").chmod(0)
+    told: list[str] = []
+    load(untidy, told)
+    assert "Permission denied" in told[0]
+
+
+def test_umlauts_of_a_mac_are_the_same_class(tmp_path: Path) -> None:
+    for part in ("train/B\u00e4ren", "train/Wolf", "test/Ba\u0308ren", "test/Wolf"):
+        draw(tmp_path / part, 2)
+    assert load(tmp_path).classes == ("B\u00e4ren", "Wolf")
+
+
+def test_a_profile_limits_every_class_in_its_share(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 40, size=(80, 80))
+    draw(tmp_path / "b", 120, size=(80, 80))
+    data = datasets.class_folders(tmp_path, SAMPLE, lambda _: None)
+    assert data.kind == "folder"
+    assert (counts(data.train), counts(data.test)) == ([9, 29], [3, 7])
+    quick = datasets.class_folders(tmp_path, QUICK, lambda _: None)
+    assert (counts(quick.train), counts(quick.test)) == ([32, 96], [8, 24])
+
+
+def test_small_pictures_are_limited_as_such(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            draw(tmp_path / part / name, 70, size=(64, 64))
+    data = datasets.class_folders(tmp_path, SAMPLE, lambda _: None)
+    assert (counts(data.train), counts(data.test)) == ([50, 50], [50, 50])
+
+
+def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    def said(*folders: str, pictures: int = 3) -> str:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        root.mkdir()
+        for folder in folders:
+            draw(root / folder, pictures)
+        with pytest.raises(DataUnavailableError) as caught:
+            load(root)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "holds no folders" in said()
+    assert "only one folder, 'PetImages'" in said("PetImages/cat", "PetImages/dog")
+    assert "the class 'b' is in train only" in said("train/a", "train/b", "test/a")
+    assert "the class 'c' is in test only" in said("train/a", "train/b", "test/a", "test/b", "test/c")
+    assert "too few pictures" in said("a", "b", pictures=1)
+    assert "has no JPEG, PNG, GIF or BMP picture" in said("a", "b", pictures=0)
+    with pytest.raises(DataUnavailableError, match="There is no folder"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_class_of_damaged_pictures_is_said_in_one_sentence(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 5)
+    draw(tmp_path / "b", 5)
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(file.read_bytes()[:30])
+    with pytest.raises(DataUnavailableError, match=r"The class 'b' .* too few pictures that can be read"):
+        load(tmp_path)
+
+
+def test_the_smallest_that_works(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 2)
+    draw(tmp_path / "b", 2)
+    data = load(tmp_path)
+    assert counts(data.train) == counts(data.test) == [1, 1]

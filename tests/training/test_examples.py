@@ -1,0 +1,80 @@
+"""Drawing some of the pictures: every class in its share, the same ones for the same seed."""
+
+import numpy as np
+import pytest
+
+from keraserve_training.examples import ahead, draw, limited, split
+from keraserve_training.pictures import Pictures
+from keraserve_training.profiles import FULL, QUICK, SAMPLE
+
+
+def labelled(*counts: int) -> Pictures:
+    """So many pictures of each class, mixed; the value of a picture is its place."""
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    return Pictures(np.arange(len(labels), dtype=np.float32).reshape(-1, 1, 1, 1), labels)
+
+
+def places(pictures: Pictures) -> list[int]:
+    return [int(value) for value in pictures.images.ravel()]
+
+
+def counts(pictures: Pictures) -> list[int]:
+    return np.bincount(pictures.labels).tolist()
+
+
+@pytest.mark.parametrize("part", [0.2, 60])
+def test_a_split_keeps_every_class_in_its_share_and_loses_nothing(part: float | int) -> None:
+    rest, aside = split(labelled(100, 150, 50), part, seed=3)
+    assert (counts(rest), counts(aside)) == ([80, 120, 40], [20, 30, 10])
+    assert sorted(places(rest) + places(aside)) == list(range(300))
+    assert places(rest) == sorted(places(rest)), "the order stays"
+    assert places(aside) == sorted(places(aside))
+
+
+def test_the_seed_decides_what_is_drawn() -> None:
+    pictures = labelled(50, 50)
+    once, again, other = (places(split(pictures, 0.2, seed)[1]) for seed in (1, 1, 2))
+    assert once == again != other
+
+
+@pytest.mark.parametrize("sizes", [(3, 300), (2, 2), (1, 9), (300, 1, 1), (5, 5, 5, 5)])
+@pytest.mark.parametrize("part", [0.0, 0.05, 0.2, 0.9, 1.0])
+def test_whatever_is_asked_for_neither_part_is_empty(sizes: tuple[int, ...], part: float) -> None:
+    pictures = labelled(*sizes)
+    rest, aside = split(pictures, part, seed=0)
+    assert len(rest) + len(aside) == len(pictures)
+    assert len(rest) > 0
+    assert len(aside) == min(max(1, round(part * len(pictures))), len(pictures) - 1)
+
+
+def test_a_rare_class_is_in_both_parts() -> None:
+    rest, aside = split(labelled(3, 297), 0.1, seed=0)
+    assert (counts(rest), counts(aside)) == ([2, 268], [1, 29])
+
+
+def test_a_limit_draws_from_everywhere_and_not_from_the_front() -> None:
+    ordered = Pictures(np.zeros((100, 1, 1, 1), np.uint8), np.repeat(np.arange(10), 10).astype(np.int32))
+    assert counts(limited(ordered, 20)) == [2] * 10
+    assert limited(ordered, 100) is ordered
+    assert limited(ordered, 1000) is ordered
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 17, 99, 100])
+def test_exactly_as_many_are_drawn_as_were_asked_for(count: int) -> None:
+    drawn = draw(labelled(1, 9, 30, 60).labels, count, 0)
+    assert len(set(drawn.tolist())) == count
+
+
+def test_profiles_change_what_they_say() -> None:
+    assert FULL.limit(50_000, photographs=False) == 50_000
+    assert QUICK.limit(50_000, photographs=False) == 5_000
+    assert QUICK.limit(300, photographs=True) == 200
+    assert QUICK.limit(100, photographs=True) == 100
+    assert SAMPLE.procedural
+    assert not QUICK.procedural
+
+
+def test_large_batches_are_not_prepared_by_the_dozen() -> None:
+    assert ahead((28, 28, 1), 32) == 8
+    assert ahead((224, 224, 3), 32) == 3
+    assert ahead((224, 224, 3), 500) == 1

@@ -1,0 +1,80 @@
+"""What a user may change of an experiment, and the names that follow from it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from keraserve_training import execution, experiments, export, profiles, progress, run_folder
+from keraserve_training.errors import OptionError
+from keraserve_training.experiment import Servable
+from keraserve_training.options import Options
+from keraserve_training.run_folder import FinishedRun
+
+MOBILENET = Options(backbone="mobilenet", alpha=0.25, image_size=160, data="/somewhere/My flowers")
+
+
+@pytest.mark.parametrize(
+    ("options", "slug"),
+    [
+        (Options(), ""),
+        (MOBILENET, "my-flowers-mobilenet-0-25-160px"),
+        (Options(weights="/a/b/My_Weights.h5", fine_tune=True), "my-weights-fine-tuned"),
+        (Options(weights="imagenet", mixed_precision=True, strategy="mirrored"), "bfloat16-mirrored"),
+        (Options(weights="random"), "random"),
+    ],
+)
+def test_options_name_the_folder(options: Options, slug: str) -> None:
+    assert options.slug() == slug
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": "Mine"}, "lower-case letters"),
+        ({"alpha": 0.5}, "--backbone mobilenet"),
+        ({"alpha": 0.5, "backbone": "vgg16"}, "--backbone mobilenet"),
+        ({"strategy": "x"}, "take mirrored"),
+    ],
+)
+def test_what_nobody_could_take_is_refused(arguments: dict[str, object], sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        Options(**arguments)  # pyright: ignore[reportArgumentType]
+
+
+def test_an_experiment_says_what_it_takes(tmp_path: Path) -> None:
+    reuse = experiments.find("fashion-mnist-reuse")
+    arguments = {"profile": profiles.SAMPLE, "seed": 1, "show": progress.Silent()}
+    with pytest.raises(OptionError, match=r"does not take --image-size; it takes "):
+        execution.execute(reuse, tmp_path / "run", options=Options(image_size=32), **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_restricted_keeps_what_is_taken() -> None:
+    assert MOBILENET.restricted(("data", "image_size")) == Options(data=MOBILENET.data, image_size=160)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "fashion-mnist-reuse-a"),
+        ({"name": "flowers"}, "flowers-a"),
+        ({"backbone": "mobilenet", "alpha": 0.25}, "fashion-mnist-reuse-a-mobilenet-0-25"),
+        ({"data": f"/x/{'long-' * 20}"}, None),
+    ],
+)
+def test_a_servable_is_named_after_the_runs_options(options: dict[str, object], name: str | None) -> None:
+    reuse = experiments.find("fashion-mnist-reuse")
+    run = FinishedRun(Path(), {"options": options}, {})
+    named = export.named(reuse.servables[0], reuse, run)
+    assert isinstance(named, Servable)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", named.name)
+    assert name in (None, named.name)
+    assert named.model == reuse.servables[0].model
+
+
+def test_runs_with_other_options_have_folders_of_their_own() -> None:
+    plain = run_folder.path(Path("runs"), "e", "full", 1)
+    other = run_folder.path(Path("runs"), "e", "full", 1, MOBILENET.slug())
+    assert plain == Path("runs/e/full-seed1")
+    assert other == Path("runs/e/full-seed1+my-flowers-mobilenet-0-25-160px")

@@ -1,0 +1,150 @@
+"""The pictures: they are drawn for whatever a run gives, small, and say when they mean nothing."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import invented_runs
+import numpy as np
+import pytest
+from PIL import Image
+
+from keraserve_training import comparisons, confusion, curves, drawing, embedding, end_labels, galleries
+from keraserve_training.experiment import Unit
+
+rows = invented_runs.rows
+
+
+def _pictures(count: int, height: int = 40, width: int = 60, channels: int = 3) -> list[drawing.Picture]:
+    slope = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, channels))
+    return [(np.roll(slope, 7 * number, axis=1)).astype(np.uint8) for number in range(count)]
+
+
+def _no_accuracy() -> list[dict[str, float]]:
+    return rows(4, accuracy=False)
+
+
+def _no_validation() -> list[dict[str, float]]:
+    return [{"epoch": 1, "loss": 2.0, "accuracy": 0.1}, {"epoch": 2, "loss": 1.0, "accuracy": 0.3}]
+
+
+def _diverged() -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, "loss": float("nan"), "val_loss": float("inf"), "accuracy": 0.1, "val_accuracy": 0.1}
+        for epoch in (1, 2)
+    ]
+
+
+HISTORIES = {
+    "one": {"a": rows(5)},
+    "only a loss": {"autoencoder": _no_accuracy()},
+    "no validation": {"a": _no_validation()},
+    "one epoch": {"a": rows(1)},
+    "no number": {"a": _diverged(), "b": rows(3)},
+    "phases": {"a": rows(6, phases=[("frozen", 2), ("unfrozen", 6)])},
+    "six kinds": {"a": rows(5), "b": _no_accuracy(), **{str(number): rows(3) for number in range(4)}},
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_curves_of_every_kind_of_history(tmp_path: Path, name: str) -> None:
+    curves.curves(tmp_path / "curves.png", HISTORIES[name])
+    curves.all_curves(tmp_path / "all.png", "All", HISTORIES[name])
+    assert {file.name for file in tmp_path.iterdir()} == {"curves.png", "all.png"}
+
+
+def test_names_at_the_ends_of_lines_keep_apart_and_in_order() -> None:
+    places = [0.5] * 6 + [0.51, 0.99, 1.0, 0.0]
+    spread = end_labels.spread(places, 0.06)
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    gaps = np.diff([spread[index] for index in order])
+    assert gaps.min() > 0.0599
+    assert min(spread) >= 0
+    assert max(spread) <= 1.0001
+
+
+@pytest.mark.parametrize("classes", [2, 10, 20, 21, 100, 300])
+def test_confusion_of_few_and_many_classes(tmp_path: Path, classes: int) -> None:
+    matrix = np.random.default_rng(0).integers(0, 50, (classes, classes))
+    labels = [f"class {number}" for number in range(classes)]
+    confusion.confusion(tmp_path / "confusion.png", "net", matrix, labels)
+    assert (tmp_path / "confusion.png").stat().st_size < 300_000
+
+
+def test_class_names_may_be_anything(tmp_path: Path) -> None:
+    labels = ["$5 bill$", "_private", "猫", "a" * 80]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        confusion.confusion(tmp_path / "confusion.png", "net", np.eye(4, dtype=np.int64), labels)
+        galleries.samples(tmp_path / "samples.png", "$x$", _pictures(4), labels)
+        curves.all_curves(tmp_path / "all.png", "_t", {label: rows(2) for label in labels})
+
+
+GALLERIES: dict[str, Callable[[Path], None]] = {
+    "sizes": lambda path: galleries.samples(path, "t", [*_pictures(4), *_pictures(5, 200, 90)], ["cat"] * 9),
+    "grey": lambda path: galleries.samples(path, "t", _pictures(2, channels=1), ["cat"] * 2),
+    "augmented": lambda path: galleries.augmentations(path, "t", _pictures(9)),
+    "augmented with the original": lambda path: galleries.augmentations(
+        path, "t", _pictures(9), _pictures(1)[0]
+    ),
+    "reconstructed": lambda path: galleries.reconstructions(
+        path, "t", _pictures(3), {"first": _pictures(3), "second": _pictures(3)}
+    ),
+    "mistaken": lambda path: galleries.mistakes(path, "net", _pictures(1), [("cat", "dog")], [0.99999]),
+    "never mistaken": lambda path: galleries.mistakes(path, "net", [], [], []),
+}
+
+
+@pytest.mark.parametrize("name", GALLERIES)
+def test_galleries_keep_their_colours_in_the_dark(tmp_path: Path, name: str) -> None:
+    GALLERIES[name](tmp_path / "gallery.png")
+    assert drawing.holds_photographs(tmp_path / "gallery.png")
+
+
+def test_bars(tmp_path: Path) -> None:
+    comparisons.bars(tmp_path / "a.png", "t", {"none": 0.4, "some": 0.5}, baseline="none")
+    comparisons.bars(
+        tmp_path / "b.png", "t", {"a": 2.0, "b": 0.0}, baseline="a", unit="seconds", quantity="s"
+    )
+    comparisons.bars(tmp_path / "c.png", "t", {"a": -0.1, "b": float("nan")}, unit="points")
+    assert not drawing.holds_photographs(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "baseline", "unit", "said"),
+    [
+        (0.5, 0.4, "share", "+10.00 points"),
+        (2.5, 3.0, "loss", "\u22120.500"),
+        (30.0, 3.0, "seconds", "10 times"),
+        (3.0, 30.0, "bytes", "1/10"),
+        (3.0, 0.0, "seconds", "+3.0 s"),
+    ],
+)
+def test_how_far_from_the_baseline(value: float, baseline: float, unit: Unit, said: str) -> None:
+    assert comparisons._beside(value, baseline, unit) == said
+
+
+def test_a_mark_is_on_every_picture_drawn_inside(tmp_path: Path) -> None:
+    with drawing.marked("Random weights: nothing was transferred"):
+        curves.curves(tmp_path / "marked.png", {"a": rows(3)})
+    curves.curves(tmp_path / "plain.png", {"a": rows(3)})
+    with Image.open(tmp_path / "marked.png") as marked, Image.open(tmp_path / "plain.png") as plain:
+        assert marked.height > plain.height + 20
+        top = np.asarray(marked.convert("RGB"))[: marked.height - plain.height].reshape(-1, 3).astype(int)
+    assert (abs(top - (255, 227, 199)).max(axis=1) < 12).mean() > 0.1
+
+
+def test_large_photographs_travel_as_jpeg_and_charts_as_they_are(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 300, 300, 3)).astype(np.uint8)
+    galleries.samples(tmp_path / "samples.png", "t", list(noise), ["cat"] * 9)
+    curves.curves(tmp_path / "curves.png", {"a": rows(3)})
+    samples = embedding.embed(tmp_path / "samples.png", "Samples")
+    chart = embedding.embed(tmp_path / "curves.png", "Curves")
+    assert samples
+    assert chart
+    assert samples.uri.startswith("data:image/jpeg;base64,")
+    assert samples.kind == "photographs"
+    assert chart.uri.startswith("data:image/png;base64,")
+    assert chart.kind == "chart"
+    assert 0 < chart.least < chart.most
+    assert embedding.embed(tmp_path / "nothing.png", "Nothing") is None

@@ -1,0 +1,193 @@
+"""What runs gave, in words and documents: read from run folders, never typed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import invented_runs
+import pytest
+from invented_runs import IMAGENET, PROCEDURAL, RANDOM, REAL, network, rows
+
+from keraserve_training import (
+    atomic,
+    describing,
+    gathering,
+    marks,
+    measured,
+    measuring,
+    reading,
+    results,
+    wording,
+)
+from keraserve_training.experiment import Experiment
+
+TEN = tuple(f"class {number}" for number in range(10))
+MOBILENET = {"data": "/somewhere/private/pictures", "backbone": "mobilenet", "alpha": 0.25}
+
+
+def _simple(runs: Path, of: Experiment, accuracy: float = 0.8, **more: Any) -> Path:
+    nets = {"head": network(rows(4, top=accuracy), TEN, accuracy=accuracy)}
+    return invented_runs.write(runs, of, nets, {"test_accuracy": accuracy, "unknown": 1.0}, **more)
+
+
+@pytest.fixture
+def of() -> Experiment:
+    return invented_runs.experiment("cifar10-inceptionv3", "001")
+
+
+def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment) -> None:
+    for seed, accuracy in ((1, 0.78), (2, 0.8), (3, 0.79)):
+        _simple(tmp_path, of, accuracy, seed=seed)
+    _simple(tmp_path, of, 0.6, profile="quick")
+    _simple(tmp_path, of, 0.1, profile="sample", data=PROCEDURAL, weights=RANDOM)
+    _simple(tmp_path, of, 0.7, given=MOBILENET)
+    file = tmp_path / "measured.json"
+    content = measuring.write([of], tmp_path, file)
+    assert content == json.loads(file.read_text())
+    assert content == {
+        of.name: {"test_accuracy": {"low": 0.78, "high": 0.8, "runs": 3}},
+        f"{of.name}+pictures-mobilenet-0-25": {"test_accuracy": {"low": 0.7, "high": 0.7, "runs": 1}},
+    }
+
+
+def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Path, of: Experiment) -> None:
+    alone = _simple(tmp_path, of, 0.78, seed=1)
+    study = tmp_path / of.name / "study" / "full"
+    study.mkdir(parents=True)
+    for name, seed, pair, accuracy in (
+        ("5-6-seed1", 1, [5, 6], 0.78),
+        ("5-6-seed2", 2, [5, 6], 0.9),
+        ("2-4-seed2", 2, [2, 4], 0.1),
+    ):
+        (study / name).mkdir()
+        config = json.loads((alone / "config.json").read_text())
+        metrics = json.loads((alone / "metrics.json").read_text()) | {"metrics": {"test_accuracy": accuracy}}
+        atomic.write_json(study / name / "config.json", config | {"seed": seed, "settings": {"pair": pair}})
+        atomic.write_json(study / name / "metrics.json", metrics)
+    assert measuring.measure([of], tmp_path) == {
+        of.name: {"test_accuracy": {"low": 0.78, "high": 0.9, "runs": 2}}
+    }
+
+
+def test_what_is_measured_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"a+mobilenet": {"test_accuracy": {"low": 0.1, "high": 0.2, "runs": 3}}}
+    monkeypatch.setattr(measured, "_all", lambda: content)
+    assert measured.of(measured.key("a", "mobilenet"), "test_accuracy") == measured.Range(0.1, 0.2, 3)
+    assert measured.of(measured.key("a", ""), "test_accuracy") is None
+
+
+def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) -> None:
+    folder = REAL | {"kind": "folder", "origin": "pictures of one's own, in the folder 'pictures'"}
+    for seed in (1, 2):
+        _simple(
+            tmp_path / "runs",
+            of,
+            0.7 + 0.1 * seed,
+            given=MOBILENET,
+            data=folder,
+            weights=IMAGENET,
+            seed=seed,
+            draw=lambda _: None,
+        )
+    _simple(tmp_path / "runs", of, 0.28, given=MOBILENET | {"weights": "random"}, data=folder, weights=RANDOM)
+    _simple(tmp_path / "runs", of, 0.123, profile="quick")
+    other = invented_runs.experiment("cifar100-cnn", "000")
+    _simple(tmp_path / "runs", other, 0.456, profile="sample", data=PROCEDURAL)
+    stale = tmp_path / "docs" / "results" / "stale.png"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    text = results.write([of, other], tmp_path / "runs", tmp_path / "docs").read_text()
+    assert text.index("## 000") < text.index("## 001")
+    assert "| 82.46 % | **90.00 %** | 2 seeds: mean 85.00 %" in text
+    assert "keraserve-train run cifar10-inceptionv3 --data pictures --backbone mobilenet --alpha 0.25" in text
+    assert "ImageNet (mobilenet_2_5_224_tf_no_top.h5)" in text
+    assert "| **28.00 %** |  | pictures of pictures, mobilenet of width 0.25; **random weights** |" in text
+    assert "It gets 0.900 right." in text
+    assert "12.30 %" not in text
+    assert "45.60 %" not in text
+    assert "Not run on real pictures yet: `keraserve-train run cifar100-cnn`" in text
+    assert "keras 3.15.1" in text
+    assert "/somewhere" not in text
+    assert str(tmp_path) not in text
+    pictures = {file.name for file in stale.parent.iterdir()}
+    assert pictures == {"source-001.png", "cifar10-inceptionv3-curves.png"}
+    assert all(f"(results/{name})" in text for name in pictures)
+    assert "\n\n\n" not in text
+
+
+def test_real_weights_are_shown_before_random_ones(tmp_path: Path, of: Experiment) -> None:
+    _simple(tmp_path, of, 0.78, weights=IMAGENET, given=MOBILENET, finished="2026-01-01")
+    _simple(
+        tmp_path, of, 0.28, weights=RANDOM, given=MOBILENET | {"weights": "random"}, finished="2026-01-02"
+    )
+    shown = gathering.gather(tmp_path, of.name).shown
+    assert shown
+    assert marks.of(shown.config) == []
+
+
+def test_marks_as_a_line() -> None:
+    config = {"profile": {"procedural": True}, "weights": RANDOM, "data": PROCEDURAL}
+    assert marks.banner(config) == "Procedural pictures and random weights: these figures mean nothing"
+    assert marks.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"
+    assert marks.banner({"profile": {}, "weights": "none"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("history", "classes", "said"),
+    [
+        (rows(10, rises=2.0), 10, "learns its pictures by heart"),
+        (rows(5, speed=0.05), 10, "still getting better"),
+        (rows(30, speed=2.0), 10, "levels off"),
+        (rows(10, top=0.11), 10, "hardly learns: at best 1"),
+        (rows(10, accuracy=False, speed=0.1), None, "still getting better"),
+        (
+            rows(6, phases=[("frozen", 2), ("unfrozen", 6)]),
+            10,
+            "The phase “unfrozen” takes the validation accuracy",
+        ),
+        (
+            [*rows(3), {"epoch": 4, "loss": float("nan"), "val_loss": 1.0}],
+            10,
+            "in epoch 4: the training diverged",
+        ),
+    ],
+)
+def test_curves_in_words(history: list[dict[str, Any]], classes: int | None, said: str) -> None:
+    assert said in reading.curve(history, classes)
+
+
+def test_too_few_epochs_say_nothing() -> None:
+    assert reading.curve(rows(2), 10) == ""
+    assert reading.curve([{"epoch": number, "loss": 1.0} for number in range(5)], 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "said"),
+    [
+        (1.25, "seconds", "1.2 s"),
+        (0.012, "seconds", "12 ms"),
+        (61, "seconds", "1 min 1 s"),
+        (3700, "seconds", "1 h 1 min"),
+        (999, "bytes", "999 bytes"),
+        (78_400_000, "bytes", "78.4 MB"),
+        (999_960, "bytes", "1.0 MB"),
+        (2.5e12, "bytes", "2,500 GB"),
+        (1.5, "count", "1.50"),
+        (12_345, "count", "12,345"),
+        (0.5, "loss", "0.500"),
+        (float("nan"), "share", "not a number"),
+        (-0.25, "points", "\u221225.00 points"),
+    ],
+)
+def test_numbers_as_people_read_them(number: float, unit: Any, said: str) -> None:
+    assert wording.value(number, unit) == said
+
+
+def test_weights_in_words() -> None:
+    assert describing.weights({"weights": "none"}) == "none"
+    assert describing.weights({}) == "none"
+    assert describing.weights({"weights": RANDOM}) == "random weights"
+    noted = IMAGENET | {"note": "those for 224 px"}
+    assert describing.weights({"weights": noted}).endswith(
+        "(mobilenet_2_5_224_tf_no_top.h5); those for 224 px"
+    )

@@ -1,0 +1,34 @@
+"""Two experiments may train the very same network; the second takes what the first has trained."""
+
+import shutil
+from pathlib import Path
+
+from keraserve_training import run_folder
+
+# What the network's weights depend on, beside its own code
+_COMPARED = ("profile", "seed", "settings", "options", "data", "weights", "versions", "source_commit")
+
+
+def borrow(folder: Path, experiment: str, network: str) -> bool:
+    """Copy a finished network from another experiment's run of the same name; false where there is none.
+
+    Args:
+        folder: the run that wants it; it has its data already.
+        experiment: the other one.
+        network: its name in both.
+    """
+    theirs = folder.parent.parent / experiment / folder.name
+    mine = folder / network
+    if (mine / run_folder.RESULT).exists() or (mine / run_folder.CHECKPOINT).exists():
+        return False
+    if not (theirs / network / run_folder.RESULT).exists():
+        return False
+    configs = [run_folder.read_json(run / run_folder.CONFIG) for run in (folder, theirs)]
+    if any(configs[0].get(key) != configs[1].get(key) for key in _COMPARED):
+        return False
+    shutil.rmtree(mine, ignore_errors=True)
+    mine.mkdir()
+    # The result last: its presence means that all else is there.
+    for name in (run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT):
+        shutil.copyfile(theirs / network / name, mine / name)
+    return True

@@ -1,0 +1,53 @@
+"""Names at the ends of lines: read without looking up a colour, and never on top of each other."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+_LINE_OF_TEXT = 0.2  # inches
+
+
+def write(axis: Axes, ends: Mapping[str, tuple[float, float]], looks: Sequence[Mapping[str, Any]]) -> None:
+    """Write each name right of the plot, at the height of its line's end or as near as the others let it.
+
+    Args:
+        axis: on which everything else is drawn already; its limits stay as they are.
+        ends: the last point of each line; its second number may be none that can be drawn.
+        looks: `color` and `linestyle` of each line.
+    """
+    bottom, top = axis.get_ylim()
+    axis.set_ylim(bottom, top)
+    to_axes = axis.transData + axis.transAxes.inverted()
+    reached = [(epoch, value if math.isfinite(value) else bottom) for epoch, value in ends.values()]
+    points = [tuple(float(part) for part in to_axes.transform(end)) for end in reached]
+    height = axis.get_position().height * axis.figure.get_figheight()  # pyright: ignore
+    heights = spread([across for _, across in points], gap=_LINE_OF_TEXT / max(height, 0.5))
+    for (name, end), (start, level), place, look in zip(ends.items(), points, heights, looks, strict=True):
+        line = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 0.8}
+        axis.plot([start, 1.03], [level, place], transform=axis.transAxes, clip_on=False, **line)
+        said = name if math.isfinite(end[1]) else f"{name} (no number)"
+        axis.text(1.04, place, said, transform=axis.transAxes, va="center", color=look["color"], fontsize=9)
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Move places (0 to 1) apart to at least `gap`, in their order and between 0 and 1 as long as all fit."""
+    gap = min(gap, 1.0 / max(len(places) - 1, 1))
+    groups: list[list[int]] = []
+    starts: list[float] = []
+    for index in sorted(range(len(places)), key=lambda index: places[index]):
+        groups.append([index])
+        starts.append(min(places[index], 1.0))
+        while len(groups) > 1 and starts[-1] < starts[-2] + gap * len(groups[-2]):
+            last = groups.pop()
+            starts.pop()
+            groups[-1] += last
+            length = gap * (len(groups[-1]) - 1)
+            middle = sum(places[member] for member in groups[-1]) / len(groups[-1])
+            starts[-1] = min(max(middle - length / 2, 0.0), 1.0 - length)
+    moved = [0.0] * len(places)
+    for members, start in zip(groups, starts, strict=True):
+        for rank, member in enumerate(members):
+            moved[member] = start + gap * rank
+    return moved

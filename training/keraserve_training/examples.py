@@ -1,0 +1,140 @@
+"""What a network learns from or is tried on: pictures in memory or in files, or stored features."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.int64]
+Tell = Callable[[str], None]
+E = TypeVar("E", bound="Examples")
+
+_AHEAD = 8  # batches prepared while the network works,
+_AHEAD_BYTES = 64 * 2**20  # but not more than this
+
+
+class Examples(Protocol):
+    """Inputs with their classes. What says how is left to those that inherit; taking apart is done here.
+
+    Attributes:
+        labels: int32 [N], the class of each.
+    """
+
+    labels: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input, as the network gets it: (160, 160, 3) or (7, 7, 512)."""
+        ...
+
+    def select(self, indices: Indices) -> Self:
+        """Those at `indices` (int64 [n]), in that order."""
+        ...
+
+    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
+        """The same inputs with other labels (int32 [N])."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything that the inputs and the labels depend on."""
+        ...
+
+    def batches(self, order: Indices, batch: int) -> Any:
+        """A `tf.data.Dataset` of (float32 [b, *shape], int32 [b]) of the inputs at `order`, in that order."""
+        ...
+
+    def first(self, count: int) -> Self:
+        """The first `count`, or all where there are fewer."""
+        return self.select(np.arange(len(self))[:count])
+
+    def after(self, count: int) -> Self:
+        """Everything but the first `count`."""
+        return self.select(np.arange(len(self))[count:])
+
+    def only(self, classes: Sequence[int]) -> Self:
+        """Those of these classes, numbered by their place in `classes`."""
+        kept = self.select(np.flatnonzero(np.isin(self.labels, classes)))
+        order = {label: place for place, label in enumerate(classes)}
+        return kept.relabelled(np.array([order[int(label)] for label in kept.labels], np.int32))
+
+    def without(self, classes: Sequence[int]) -> Self:
+        """Those of all other classes, which are numbered anew from 0 in their old order."""
+        kept = self.select(np.flatnonzero(~np.isin(self.labels, classes)))
+        shifts = sum((kept.labels > gone).astype(np.int32) for gone in classes)
+        return kept.relabelled((kept.labels - shifts).astype(np.int32))
+
+
+class Shown(Examples, Protocol):
+    """Examples that are pictures: people can look at them, and a network can have them at another size."""
+
+    def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
+        """Pictures as they are, each uint8 [h, w, c], c 1 or 3, whatever size the network gets."""
+        ...
+
+    def sized(self, size: int | None) -> Self:
+        """The same for a network that takes `size` by `size` pixels; None: as they are."""
+        ...
+
+
+def split(examples: E, part: float | int, seed: int) -> tuple[E, E]:
+    """Set a part aside for validation, every class in its share, drawn by `seed`.
+
+    Args:
+        examples: at least two.
+        part: how many to set aside: a share (a float, 0 to 1) or a number (an int).
+        seed: the same one draws the same part.
+
+    Returns:
+        The rest and the part, both in the order of `examples`; neither is empty. A class of two or more is
+        in both wherever `part` leaves room for that.
+    """
+    count = round(part * len(examples)) if isinstance(part, float) else part
+    drawn = draw(examples.labels, min(max(1, count), len(examples) - 1), seed)
+    rest = np.setdiff1d(np.arange(len(examples)), drawn)
+    return examples.select(rest), examples.select(drawn)
+
+
+def limited(examples: E, count: int, seed: int = 0) -> E:
+    """At most `count`, every class in its share, drawn by `seed`, in the order of `examples`."""
+    return examples if count >= len(examples) else examples.select(draw(examples.labels, count, seed))
+
+
+def draw(labels: npt.NDArray[np.int32], count: int, seed: int) -> Indices:
+    """Draw `count` indices of `labels`, ascending, each class in its share (see `_quotas`)."""
+    classes, counts = np.unique(labels, return_counts=True)
+    generator = np.random.default_rng(seed)
+    drawn = [
+        generator.permutation(np.flatnonzero(labels == label))[:quota]
+        for label, quota in zip(classes, _quotas(counts, count), strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def _quotas(counts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """How many of each class: in proportion, but one at least, and one less than all, as far as that goes."""
+    share = counts * count / counts.sum()
+    low = np.minimum(1, counts - 1) if count >= len(counts) else np.zeros_like(counts)
+    high = np.maximum(counts - 1, low)
+    quotas = np.clip(share.astype(np.int64), low, high)
+    while (missing := count - quotas.sum()) != 0:
+        step = np.sign(missing)
+        # Past a bound only where all classes have reached it: a class of one, or more wanted than that.
+        inside = quotas < high if step > 0 else quotas > low
+        inside = inside if inside.any() else (quotas < counts if step > 0 else quotas > 0)
+        quotas[np.where(inside, step * (share - quotas), -np.inf).argmax()] += step
+    return quotas
+
+
+def ahead(shape: tuple[int, ...], batch: int) -> int:
+    """How many batches to prepare while the network works, so that they don't fill the memory."""
+    return max(1, min(_AHEAD, _AHEAD_BYTES // max(1, 4 * batch * int(np.prod(shape)))))
+
+
+def workers() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,229 @@
+"""Source document 000, c: does it help to learn first to draw pictures again, without their classes?"""
+
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training import datasets
+from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.experiments.cifar100_cnn import (
+    BATCH,
+    accuracies,
+    convolutional_network,
+    train_network,
+)
+from keraserve_training.findings import Findings
+from keraserve_training.intervals import chance
+from keraserve_training.wording import distance, duration, percent, points, value
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.fit import Trained
+    from keraserve_training.pictures import Dataset
+    from keraserve_training.run import Run
+
+_FIRST, _SECOND, _PRETRAINED = "autoencoder-1", "autoencoder-2", "cnn-pretrained"
+_HIDDEN = 32  # filters of the network's first two convolutions, which the encoders become
+_SHOWN = 8
+
+
+def cifar100_autoencoder() -> Experiment:
+    """A stacked convolutional autoencoder that gives the network of `cifar100-cnn` its first two layers.
+
+    Task: autoencoder 1 (one convolution to 32 channels, one back) learns to draw the training pictures again,
+        15 epochs; autoencoder 2 does so with two more convolutions between the frozen ones of the first, 10
+        epochs; then the network of `cifar100-cnn` starts from both encoders and learns as it does there.
+    Command: `keraserve-train run cifar100-autoencoder`
+    Expected: test accuracy with and without the pre-training as in `measured.json`, which has the ranges of
+        full runs; the source document prints none.
+    Hardware: two processor cores; about 70 minutes (the network without pre-training is taken from
+        `cifar100-cnn` where that has run).
+    """
+    return Experiment(
+        name="cifar100-autoencoder",
+        source="000",
+        title="CIFAR-100: pre-training without labels, by a stacked autoencoder",
+        task=(
+            "Two convolutional autoencoders, one inside the other, learn to draw pictures again without"
+            " knowing their classes. Their encoders become the first two layers of the network of"
+            " cifar100-cnn, which then learns the classes."
+        ),
+        data="CIFAR-100",
+        weights="none",
+        minutes=70,
+        figures=(
+            Figure("test_accuracy", "With pre-training: test accuracy", "not printed"),
+            Figure("test_accuracy_alone", "Without: test accuracy", "not printed"),
+            Figure("gain", "Gain of pre-training, test accuracy", "not printed", "points"),
+            Figure("gain_first_epoch", "Gain after the first epoch", "not printed", "points"),
+            Figure("error_1", "Autoencoder 1: mean squared error, test pictures", "not printed", "loss"),
+            Figure("error_2", "Autoencoder 2: mean squared error, test pictures", "not printed", "loss"),
+            Figure("seconds_of_pretraining", "Wall time of the pre-training", "not printed", "seconds"),
+        ),
+        parameters=4_363_396,
+        run=train,
+        servables=(
+            Servable(
+                "cifar100-autoencoder",
+                _PRETRAINED,
+                "Tells the hundred fine classes of CIFAR-100 apart; its first layers began in autoencoders.",
+            ),
+        ),
+        learnt=learnt,
+        takes=("data", "strategy"),
+    )
+
+
+def train(run: "Run") -> None:
+    """Train both autoencoders, the network that starts from them, and the one that starts from nothing.
+
+    The source document leaves the autoencoders' sizes, activations and loss open. The encoders are as the
+    network has them, 32 ReLU filters; the second decoder has to give what a ReLU gave, so it is one too; the
+    first one gives pixels from 0 to 1, so it is a sigmoid; the loss is the mean squared error.
+    """
+    from keras import optimizers
+
+    from keraserve_training.fit import Phase
+
+    data = run.load(datasets.cifar100, size=32).loaded(run.tell)
+    shared: dict[str, Any] = {
+        "train": data.train,
+        "validation": data.test,
+        "labels": data.classes,
+        "output": "reconstruction",
+        "batch": BATCH,
+    }
+    first = run.fit(
+        _FIRST,
+        build=lambda: autoencoder(data),
+        phases=[Phase("trained", 15, optimizers.Adam)],
+        **shared,
+    )
+    second = run.fit(
+        _SECOND,
+        build=lambda: autoencoder_inside(first.model),
+        phases=[Phase("between frozen layers", 10, optimizers.Adam, frozen=outer)],
+        **shared,
+    )
+    pretrained = train_network(
+        run, data, _PRETRAINED, lambda: started_from(convolutional_network(data), first.model, second.model)
+    )
+    alone = train_network(run, data, also_in="cifar100-cnn")
+    _draw(run, data, first, second, alone, pretrained)
+    found, without = (accuracies(run, trained, data.train, data.test) for trained in (pretrained, alone))
+    run.finish(
+        {
+            **found,
+            **{f"{metric}_alone": value for metric, value in without.items()},
+            "gain": found["test_accuracy"] - without["test_accuracy"],
+            "gain_first_epoch": pretrained.rows[0]["val_accuracy"] - alone.rows[0]["val_accuracy"],
+            "error_1": first.rows[-1]["val_loss"],
+            "error_2": second.rows[-1]["val_loss"],
+            "seconds_of_pretraining": first.result["seconds"] + second.result["seconds"],
+        }
+    )
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Say whether pre-training pays, and what the autoencoders had to learn."""
+    metrics, networks = findings.metrics, findings.networks
+    gain, pictures = metrics["gain"], networks[_PRETRAINED]["test"]["pictures"]
+    least = chance(metrics["test_accuracy"], metrics["test_accuracy_alone"], pictures)
+    verdict = "improves on" if gain > 0 else "falls behind" if gain < 0 else "equals"
+    sure = (
+        "more than the choice of the test pictures explains"
+        if abs(gain) > least
+        else f"within the {distance(least)} that the choice of {pictures:,} test pictures explains"
+    )
+    sooner = metrics["gain_first_epoch"]
+    spent = metrics["seconds_of_pretraining"]
+    return [
+        *findings.caveats,
+        f"Pre-training without labels {verdict} the network from nothing in this run:"
+        f" {percent(metrics['test_accuracy'])} of the test pictures against"
+        f" {percent(metrics['test_accuracy_alone'])}, {points(gain)}: {sure}.",
+        f"After the first epoch it is {distance(sooner)} {'ahead' if sooner > 0 else 'behind'}:"
+        f" {'what it starts from saves some steps' if sooner > 0 else 'it does not start faster either'}.",
+        "The autoencoders draw the test pictures again with a mean squared error of"
+        f" {value(metrics['error_1'], 'loss')} (the first) and {value(metrics['error_2'], 'loss')} (the"
+        f" second, through two layers more). They have {_HIDDEN} numbers for the three of each pixel: copying"
+        " is easy, and nothing asks them for what tells classes apart.",
+        f"The pre-training took {duration(spent)}; the network itself,"
+        f" {duration(networks[_PRETRAINED]['seconds'])}.",
+    ]
+
+
+def autoencoder(data: "Dataset") -> "keras.Model":
+    """Make autoencoder 1: float32 [N, 32, 32, 3], 0 to 255, to the same from 0 to 1."""
+    from keras import Input, Sequential, layers
+
+    return Sequential(
+        [
+            Input(data.train.shape),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(_HIDDEN, 3, padding="same", activation="relu", name="encoder_1"),
+            layers.Conv2D(data.train.shape[-1], 3, padding="same", activation="sigmoid", name="decoder_1"),
+        ]
+    )
+
+
+def autoencoder_inside(first: "keras.Model") -> "keras.Model":
+    """Make autoencoder 2 between clones of the first one's layers, which it does not change."""
+    from keras import Input, Sequential, layers
+
+    from keraserve_training import rules
+
+    *before, after = rules.clone(first).layers
+    return Sequential(
+        [
+            Input(first.input_shape[1:]),
+            *before,
+            layers.Conv2D(_HIDDEN, 3, padding="same", activation="relu", name="encoder_2"),
+            layers.Conv2D(_HIDDEN, 3, padding="same", activation="relu", name="decoder_2"),
+            after,
+        ]
+    )
+
+
+def outer(model: "keras.Model") -> list[Any]:
+    """The layers of autoencoder 2 that come from the first."""
+    return [model.get_layer(name) for name in ("encoder_1", "decoder_1")]
+
+
+def started_from(network: "keras.Model", first: "keras.Model", second: "keras.Model") -> "keras.Model":
+    """Copy the encoders' weights into the network's first two convolutions; returns the network."""
+    network.get_layer("block1_conv1").set_weights(first.get_layer("encoder_1").get_weights())
+    network.get_layer("block1_conv2").set_weights(second.get_layer("encoder_2").get_weights())
+    return network
+
+
+def _draw(
+    run: "Run", data: "Dataset", first: "Trained", second: "Trained", alone: "Trained", pretrained: "Trained"
+) -> None:
+    """Some pictures as the autoencoders draw them again, and the convergence of both networks."""
+    import numpy as np
+
+    from keraserve_training import curves, galleries
+
+    # Spread over all, as a user's pictures come class by class
+    some = np.linspace(0, len(data.test) - 1, min(_SHOWN, len(data.test))).astype(np.int64)
+    ((inputs, _),) = data.test.batches(some, _SHOWN)
+    again: dict[str, list[Any]] = {}
+    for trained in (first, second):
+        values = np.asarray(trained.model(inputs))
+        again[trained.name] = list(np.rint(255 * values).astype(np.uint8))
+    run.picture(
+        "reconstructions.png",
+        "Test pictures drawn again",
+        lambda path: galleries.reconstructions(
+            path, "Test pictures, and what the autoencoders make of them", data.test.show(some), again
+        ),
+    )
+    run.picture(
+        "pretraining-curves.png",
+        "Convergence with and without pre-training",
+        lambda path: curves.all_curves(
+            path,
+            "With and without pre-training: accuracy and loss on the test pictures",
+            {trained.name: trained.rows for trained in (alone, pretrained)},
+        ),
+    )

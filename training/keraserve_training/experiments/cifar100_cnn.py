@@ -1,0 +1,199 @@
+"""Source document 000, a: the convolutional network that the document's other networks are compared with."""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training import datasets
+from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.findings import Findings
+from keraserve_training.wording import distance, duration, percent, points, value
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.examples import Examples, Shown
+    from keraserve_training.fit import Trained
+    from keraserve_training.pictures import Dataset
+    from keraserve_training.run import Run
+
+NETWORK = "cnn"
+BATCH, EPOCHS = 128, 15
+PLACES = ("conv 1", "conv 2", "pooling")
+"""The layers of each of the two convolutional blocks, after which dropout can be put."""
+_DROPPED = 0.25
+
+
+def cifar100_cnn() -> Experiment:
+    """A small convolutional network, trained from nothing.
+
+    Task: tells the hundred fine classes of CIFAR-100 apart (50,000 pictures of 32 by 32 pixels): two blocks
+        of two convolutions and a pooling, 1,024 dense units, half of them dropped; SGD with momentum, 15
+        epochs, tried on the test pictures after every one.
+    Command: `keraserve-train run cifar100-cnn`
+    Expected: test accuracy, gap to the training pictures and wall time as in `measured.json`, which has the
+        ranges of full runs; the source document prints none.
+    Hardware: two processor cores; about 25 minutes.
+    """
+    return Experiment(
+        name="cifar100-cnn",
+        source="000",
+        title="CIFAR-100: a convolutional network from nothing",
+        task=(
+            "A network of four convolutions and a dense layer tells the hundred fine classes of CIFAR-100"
+            " apart; its loss and accuracy on training and test pictures are followed over 15 epochs."
+        ),
+        data="CIFAR-100",
+        weights="none",
+        minutes=25,
+        figures=(
+            Figure("test_accuracy", "Test accuracy", "not printed"),
+            Figure("training_accuracy", "Accuracy on the training pictures", "not printed"),
+            Figure("gap", "Training minus test accuracy", "“clearly a regulariser is needed”", "points"),
+            Figure("seconds", "Wall time of the training", "not printed", "seconds"),
+        ),
+        parameters=4_363_396,
+        run=train,
+        servables=(Servable("cifar100-cnn", NETWORK, "Tells the hundred fine classes of CIFAR-100 apart."),),
+        learnt=learnt,
+        takes=("data", "strategy"),
+    )
+
+
+def train(run: "Run") -> None:
+    """Train the network and try it on the training and the test pictures."""
+    data = run.load(datasets.cifar100, size=32).loaded(run.tell)
+    cnn = train_network(run, data)
+    found = accuracies(run, cnn, data.train, data.test)
+    run.finish(found | {"classes": len(data.classes), "seconds": cnn.result["seconds"]})
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Say how well it does, how much it learns by heart, and how long that takes."""
+    metrics, epochs = findings.metrics, findings.networks[NETWORK]["epochs"]
+    return [
+        *findings.caveats,
+        f"After {epochs} epochs the network gets {percent(metrics['test_accuracy'])} of the test pictures"
+        f" right; guessing would give {percent(1 / metrics['classes'])}.",
+        f"Of the pictures that it learnt from it gets {percent(metrics['training_accuracy'])} right (without"
+        f" dropout): {ahead(metrics['gap'])}. {turning_point(findings.history(NETWORK))}",
+        f"The training took {duration(metrics['seconds'])}, {per_epoch(findings, NETWORK)} an epoch with the"
+        " trial on the test pictures.",
+    ]
+
+
+def train_network(
+    run: "Run",
+    data: "Dataset",
+    name: str = NETWORK,
+    build: "Callable[[], keras.Model] | None" = None,
+    also_in: str | None = None,
+) -> "Trained":
+    """Train the document's network, or a variant that `build` makes, as the document does.
+
+    The validation pictures are the test pictures: the document draws both curves, and nothing is chosen by
+    them.
+    """
+    from keraserve_training.fit import Phase
+
+    return run.fit(
+        name,
+        build=build or (lambda: convolutional_network(data)),
+        train=data.train,
+        validation=data.test,
+        phases=[Phase("trained", EPOCHS, sgd())],
+        labels=data.classes,
+        output="softmax",
+        batch=BATCH,
+        also_in=also_in,
+    )
+
+
+def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "keras.Model":
+    """Make the network: float32 [N, 32, 32, 3], 0 to 255, to a probability for each class.
+
+    Args:
+        data: its pictures' shape and its classes shape the network.
+        dropout: after which layers (`PLACES`) of both blocks a quarter of the activations is dropped.
+    """
+    from keras import Input, Sequential, layers
+
+    blocks: list[Any] = []
+    for number, filters in enumerate((32, 64), 1):
+        for place in PLACES:
+            name = f"block{number}_{place.replace(' ', '')}"
+            if place == "pooling":
+                blocks.append(layers.MaxPooling2D(2, name=name))
+            else:
+                blocks.append(layers.Conv2D(filters, 3, padding="same", activation="relu", name=name))
+            if place in dropout:
+                blocks.append(layers.Dropout(_DROPPED, name=f"{name}_dropout"))
+    return Sequential(
+        [
+            Input(data.train.shape),
+            layers.Rescaling(1 / 255),
+            *blocks,
+            layers.Flatten(),
+            layers.Dense(1024, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(len(data.classes), activation="softmax"),
+        ]
+    )
+
+
+def sgd(rate: float = 0.01) -> Callable[[], Any]:
+    """How all classifiers of the document learn, so that they can be compared."""
+    from keras import optimizers
+
+    return lambda: optimizers.SGD(rate, momentum=0.9)
+
+
+def accuracies(
+    run: "Run", trained: "Trained", train: "Examples", test: "Examples", pictures: "Shown | None" = None
+) -> dict[str, float]:
+    """Accuracy on test and training examples, both without dropout, and how far they are apart.
+
+    `pictures` are those of `test` as people see them, where that holds features.
+    """
+    from keraserve_training.run import evaluate
+
+    found, known = run.test(trained, test, pictures).accuracy, evaluate(trained, train).accuracy
+    return {"test_accuracy": found, "training_accuracy": known, "gap": known - found}
+
+
+def ahead(gap: float) -> str:
+    """Say what the gap between training and test accuracy is."""
+    return f"{distance(gap)} {'more' if gap >= 0 else 'less'} than of the test pictures"
+
+
+def against(findings: Findings, other: str, what: str) -> str:
+    """Compare the test accuracy with that of another experiment, or say that it has not run."""
+    theirs = findings.of(other)
+    if theirs is None:
+        return (
+            f"{other}, {what}, has not run with these pictures and options: there is nothing to compare with."
+        )
+    accuracy = theirs.metrics["test_accuracy"]
+    gain = points(findings.metrics["test_accuracy"] - accuracy)
+    return f"{other}, {what}, gets {percent(accuracy)} right: here it is {gain}."
+
+
+def turning_point(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a sentence when the test loss was lowest, and what follows from that."""
+    finite = [row for row in rows if math.isfinite(row["val_loss"])]
+    if not finite:
+        return "The test loss is not a number: the training diverged."
+    best, last = min(finite, key=lambda row: row["val_loss"]), finite[-1]
+    end = value(last["val_loss"], "loss")
+    if best is last:
+        return f"The test loss is lowest at the end ({end}): it was still falling."
+    return (
+        f"The test loss is lowest after epoch {best['epoch']:.0f} ({value(best['val_loss'], 'loss')}) and"
+        f" ends at {end}: what is learnt after that does not help with other pictures."
+    )
+
+
+def per_epoch(findings: Findings, network: str) -> str:
+    """What an epoch of one of a run's networks took, for a sentence."""
+    trained = findings.networks[network]
+    return duration(trained["seconds"] / trained["epochs"])

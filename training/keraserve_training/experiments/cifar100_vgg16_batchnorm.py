@@ -1,0 +1,150 @@
+"""Source document 000, f: the head on VGG16's features again, with BatchNormalization."""
+
+from typing import TYPE_CHECKING
+
+from keraserve_training import datasets
+from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.experiments.cifar100_cnn import NETWORK, against, per_epoch
+from keraserve_training.experiments.cifar100_vgg16_dense import (
+    CLASSIFIER,
+    HEAD,
+    SIZE,
+    TAKES,
+    figures,
+    seen,
+    train_head,
+    troubles,
+)
+from keraserve_training.findings import Findings
+from keraserve_training.wording import distance, duration, percent, value
+
+if TYPE_CHECKING:
+    from keraserve_training.run import Run
+
+_EPOCHS = 15
+_LAG = 0.05
+_BEFORE = "cifar100-vgg16-dense"
+
+
+def cifar100_vgg16_batchnorm() -> Experiment:
+    """The head of `cifar100-vgg16-dense` with BatchNormalization before and after its dense layer.
+
+    Task: tells the hundred fine classes of CIFAR-100 apart, from the same stored features of VGG16, 15 epochs
+        of the SGD of `cifar100-cnn`.
+    Command: `keraserve-train run cifar100-vgg16-batchnorm`
+    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
+        prints none.
+    Hardware: two processor cores; about 10 minutes, most of it for the features, which are taken from
+        `cifar100-vgg16-dense` where that has run.
+    """
+    return Experiment(
+        name="cifar100-vgg16-batchnorm",
+        source="000",
+        title="CIFAR-100: the head on VGG16's features, with BatchNormalization",
+        task=(
+            "The dense head of cifar100-vgg16-dense on the same stored features, with BatchNormalization"
+            " before and after its dense layer."
+        ),
+        data="CIFAR-100",
+        weights="imagenet",
+        minutes=10,
+        figures=(
+            Figure("test_accuracy", "Test accuracy", "“this improves on e)”, not printed"),
+            Figure("gap", "Training minus test accuracy", "not printed", "points"),
+            Figure("loss_first", "Training loss of the first epoch", "not printed", "loss"),
+            Figure("loss_last", "Training loss of the last epoch", "not printed", "loss"),
+            Figure("silent_units", "Dense units that are 0 for every test picture", "not printed"),
+            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
+        ),
+        parameters=15_348_644,
+        run=train,
+        servables=(
+            Servable(
+                "cifar100-vgg16-batchnorm", CLASSIFIER, "Tells the hundred fine classes of CIFAR-100 apart."
+            ),
+        ),
+        learnt=learnt,
+        takes=TAKES,
+    )
+
+
+def train(run: "Run") -> None:
+    """Store the features, or take those that are there, train the head on them, put both together."""
+    backbone = run.backbone("vgg16", size=SIZE)
+    data = run.load(datasets.cifar100, size=backbone.size)
+    features = seen(run, backbone.model, data)
+    head = train_head(run, HEAD, features, data, _EPOCHS, normalised=True)
+    found = figures(run, head, features, data)
+    run.compose(CLASSIFIER, backbone.model, head, pictures=data.test, features=features[1])
+    run.finish(found)
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Say how well the head does, why better than without BatchNormalization, and how long it takes."""
+    metrics, head = findings.metrics, findings.networks[HEAD]
+    return [
+        *findings.caveats,
+        f"With BatchNormalization the head gets {percent(metrics['test_accuracy'])} of the test pictures"
+        f" right after {head['epochs']} epochs."
+        f" {against(findings, _BEFORE, 'the same head without')}"
+        f" {against(findings, 'cifar100-cnn', 'the network from nothing')}",
+        *_why(findings),
+        *troubles(findings),
+        *lagging(findings, HEAD),
+        _time(findings),
+    ]
+
+
+def lagging(findings: Findings, network: str) -> list[str]:
+    """Say where a network with BatchNormalization does worse when it is tried than while it learns."""
+    learning, tried = findings.history(network)[-1]["accuracy"], findings.metrics["training_accuracy"]
+    if learning - tried < _LAG:
+        return []
+    return [
+        f"While it learns it gets {percent(learning)} of the training pictures right, tried afterwards"
+        f" {percent(tried)}: the moments that BatchNormalization keeps for that lag behind those of the"
+        " batches, and more steps would bring them closer."
+    ]
+
+
+def _why(findings: Findings) -> list[str]:
+    """What is different from the head without: its inputs, its start, its units, its gap."""
+    metrics, before = findings.metrics, findings.of(_BEFORE)
+    if before is None:
+        return []
+    theirs = before.metrics
+    better = metrics["test_accuracy"] > theirs["test_accuracy"]
+    low, high = (value(metrics[f"feature_deviation_{end}"], "loss") for end in ("low", "high"))
+    ours = findings.history(HEAD)
+    common = min(len(ours), len(before.history(HEAD)))  # the two learn for 10 and for 15 epochs
+    more = metrics["gap"] > max(theirs["gap"], 0)
+    by_heart = ": what learns faster also learns by heart sooner" if better and more else ""
+    return [
+        f"{'Why that is better' if better else 'What differs, although it is not better here'}: the dense"
+        f" layer gets features whose standard deviations go from {low} to {high}; BatchNormalization gives"
+        " every one of them a mean of 0 and a deviation of 1, and so it does with what the dense layer"
+        " gives.",
+        f"The first epoch ends at a training loss of {value(metrics['loss_first'], 'loss')} instead of"
+        f" {value(theirs['loss_first'], 'loss')}, with {percent(metrics['test_accuracy_first'])} of the test"
+        f" pictures right instead of {percent(theirs['test_accuracy_first'])}. After {common} epochs it is"
+        f" {percent(ours[common - 1]['val_accuracy'])} instead of"
+        f" {percent(before.history(HEAD)[common - 1]['val_accuracy'])}.",
+        f"Of the dense layer's units {percent(metrics['silent_units'])} are 0 for every test picture instead"
+        f" of {percent(theirs['silent_units'])}. Training and test accuracy are {distance(metrics['gap'])}"
+        f" apart instead of {distance(theirs['gap'])}{by_heart}.",
+    ]
+
+
+def _time(findings: Findings) -> str:
+    metrics = findings.metrics
+    sentence = (
+        f"Its training took {duration(metrics['seconds'])}, {per_epoch(findings, HEAD)} an"
+        f" epoch; the features of all {metrics['pictures']:,.0f} pictures, computed once,"
+        f" {duration(metrics['extraction_seconds'])}"
+    )
+    convolutional = findings.of("cifar100-cnn")
+    if convolutional is None:
+        return f"{sentence}."
+    theirs = per_epoch(convolutional, NETWORK)
+    return f"{sentence}. The network from nothing takes {theirs} an epoch."

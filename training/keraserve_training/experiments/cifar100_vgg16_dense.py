@@ -1,0 +1,342 @@
+"""Source document 000, d and e: a dense head on what VGG16 sees in small pictures, and what goes wrong."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training import datasets
+from keraserve_training.experiment import Experiment, Figure, Servable, Unit
+from keraserve_training.experiments.cifar100_cnn import BATCH, accuracies, against, sgd, turning_point
+from keraserve_training.findings import Findings, Metrics
+from keraserve_training.wording import distance, duration, percent, points, value
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.backbones import Backbone
+    from keraserve_training.examples import Examples
+    from keraserve_training.features import Features
+    from keraserve_training.fit import Trained
+    from keraserve_training.pictures import Dataset
+    from keraserve_training.run import Run
+
+TAKES = ("data", "backbone", "alpha", "weights", "image_size", "mixed_precision", "strategy")
+HEAD, CLASSIFIER, _UNSCALED = "head", "classifier", "head-unscaled"
+SIZE, UNITS = 32, 1024
+_EPOCHS = 10
+_WITH_TOP, _WITHOUT_TOP = 23, 19  # layers of VGG16, as the source document counts them and as it uses them
+_LITTLE, _MUCH, _WORSE = 0.1, 0.9, 1.05  # of units or points; of the loss of guessing
+
+
+def cifar100_vgg16_dense() -> Experiment:
+    """A dense head on the features of VGG16, which sees the pictures at 32 by 32 pixels.
+
+    Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 without its top, frozen, looks once at
+        every picture; 1,024 dense units, half of them dropped, learn from what it saw, 10 epochs of the SGD
+        of `cifar100-cnn`. What goes wrong is measured: the scale of the features, silent units, both curves.
+    Difference: the source document's code feeds VGG16 with pixels from 0 to 1. Here it gets them as it was
+        trained with them (blue first, means subtracted); the document's way is measured beside it.
+    Command: `keraserve-train run cifar100-vgg16-dense`
+    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
+        prints none.
+    Hardware: two processor cores; about 20 minutes, most of it for the features (with `--backbone mobilenet
+        --alpha 0.25`: 3 minutes).
+    """
+    return Experiment(
+        name="cifar100-vgg16-dense",
+        source="000",
+        title="CIFAR-100: a dense head on the features of VGG16",
+        task=(
+            "VGG16 without its top, frozen, looks once at every picture of CIFAR-100, 32 by 32 pixels. A"
+            " dense layer learns the hundred fine classes from what it saw."
+        ),
+        data="CIFAR-100",
+        weights="imagenet",
+        minutes=20,
+        figures=(
+            Figure("test_accuracy", "Test accuracy", "not printed; “what happens?”"),
+            Figure("gap", "Training minus test accuracy", "not printed", "points"),
+            Figure("loss_first", "Training loss of the first epoch", "not printed", "loss"),
+            Figure("loss_last", "Training loss of the last epoch", "not printed", "loss"),
+            Figure("silent_units", "Dense units that are 0 for every test picture", "not printed"),
+            Figure("test_accuracy_unscaled", "Pixels from 0 to 1: test accuracy", "not printed"),
+            Figure("layers", "Layers of the network without its top", "23 (with its top)", "count"),
+            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
+        ),
+        parameters=15_342_500,
+        run=train,
+        servables=(
+            Servable(
+                "cifar100-vgg16-dense", CLASSIFIER, "Tells the hundred fine classes of CIFAR-100 apart."
+            ),
+        ),
+        learnt=learnt,
+        takes=TAKES,
+    )
+
+
+def train(run: "Run") -> None:
+    """List the network's layers, store its features, train the head on them, put both together.
+
+    Then the same head on the features of pictures that are scaled as the source document's code scales them.
+    """
+    backbone = run.backbone("vgg16", size=SIZE)
+    layers = list_layers(run, backbone)
+    data = run.load(datasets.cifar100, size=backbone.size)
+    features = seen(run, backbone.model, data)
+    head = train_head(run, HEAD, features, data, _EPOCHS, normalised=False)
+    found = figures(run, head, features, data)
+    run.compose(CLASSIFIER, backbone.model, head, pictures=data.test, features=features[1])
+    unscaled = seen(run, as_the_document_feeds(backbone), data)
+    other = train_head(run, _UNSCALED, unscaled, data, _EPOCHS, normalised=False)
+    theirs = figures(run, other, unscaled, data)
+    _compare(run, {"as it was trained": found, "from 0 to 1": theirs})
+    run.finish(found | {f"{metric}_unscaled": value for metric, value in theirs.items()} | {"layers": layers})
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Say what the network is, how well the head does, and what goes wrong."""
+    metrics, networks = findings.metrics, findings.networks
+    backbone, layers = networks[CLASSIFIER]["composed_of"][0], round(metrics["layers"])
+    counted = (
+        f"the {_WITH_TOP} of the source document are those with its top"
+        if layers == _WITHOUT_TOP
+        else f"the source document's VGG16 has {_WITHOUT_TOP}, or {_WITH_TOP} with its top"
+    )
+    wrong = troubles(findings)
+    return [
+        *findings.caveats,
+        f"Without its top {backbone} has {layers} layers; {counted}. Its features were computed once, in"
+        f" {duration(metrics['extraction_seconds'])}.",
+        f"After {networks[HEAD]['epochs']} epochs on them the head gets {percent(metrics['test_accuracy'])}"
+        f" of the test pictures right; guessing would give {percent(1 / metrics['classes'])}."
+        f" {against(findings, 'cifar100-cnn', 'the network from nothing')}",
+        *(
+            wrong
+            or ["Nothing goes wrong in this run: the loss falls from the start and no unit falls silent."]
+        ),
+        _scale(metrics),
+        _unscaled(metrics),
+    ]
+
+
+def seen(run: "Run", model: "keras.Model", data: "Dataset") -> "tuple[Features, Features]":
+    """What a frozen network sees in the training and in the test pictures."""
+    return run.features("train", model, data.train), run.features("test", model, data.test)
+
+
+def train_head(
+    run: "Run",
+    name: str,
+    features: "tuple[Features, Features]",
+    data: "Dataset",
+    epochs: int,
+    *,
+    normalised: bool,
+) -> "Trained":
+    """Train the document's head on stored features, those of the test pictures for validation."""
+    from keras import Input, Sequential
+
+    from keraserve_training.fit import Phase
+
+    train, test = features
+    return run.fit(
+        name,
+        build=lambda: Sequential(
+            [Input(train.shape), *dense_layers(len(data.classes), normalised=normalised)]
+        ),
+        train=train,
+        validation=test,
+        phases=[Phase("trained", epochs, sgd())],
+        labels=data.classes,
+        output="softmax",
+        batch=BATCH,
+    )
+
+
+def dense_layers(classes: int, *, normalised: bool) -> "list[keras.Layer]":
+    """The document's head, with or without BatchNormalization before and after its dense layer."""
+    from keras import layers
+
+    return [
+        layers.Flatten(),
+        *([layers.BatchNormalization()] if normalised else []),
+        layers.Dense(UNITS, activation="relu", name="hidden"),
+        *([layers.BatchNormalization()] if normalised else []),
+        layers.Dropout(0.5),
+        layers.Dense(classes, activation="softmax", name="classes"),
+    ]
+
+
+def list_layers(run: "Run", backbone: "Backbone") -> int:
+    """Put the network's layers into the report; returns how many there are."""
+    layers = backbone.layers()
+    run.table(
+        f"{backbone.network.title} without its top, for {backbone.size} by {backbone.size} pixels",
+        ["layer", "kind", "output", "parameters"],
+        [
+            [layer.name, layer.kind, " by ".join(map(str, layer.shape)), f"{layer.parameters:,}"]
+            for layer in layers
+        ],
+        f"{len(layers)} layers with {sum(layer.parameters for layer in layers):,} parameters. What scales the"
+        " pixels as the network was trained with them comes before.",
+    )
+    return len(layers)
+
+
+def as_the_document_feeds(backbone: "Backbone") -> "keras.Model":
+    """The network behind pixels from 0 to 1, with which it was not trained."""
+    from keras import Input, Model, layers
+
+    network = backbone.model.get_layer(backbone.network.name)
+    pictures = Input(backbone.model.input_shape[1:])
+    return Model(
+        pictures,
+        network(layers.Rescaling(1 / 255)(pictures), training=False),
+        name=f"{network.name}-unscaled",
+    )
+
+
+def figures(
+    run: "Run", trained: "Trained", features: "tuple[Features, Features]", data: "Dataset"
+) -> dict[str, float]:
+    """Try a head on its features; measure what can go wrong: their scale, its losses, its silent units."""
+    train, test = features
+    rows = trained.rows
+    return {
+        **accuracies(run, trained, train, test, data.test),
+        **scale(train),
+        "silent_units": silent_units(trained.model, test),
+        "loss_first": rows[0]["loss"],
+        "loss_last": rows[-1]["loss"],
+        "test_accuracy_first": rows[0]["val_accuracy"],
+        "classes": len(data.classes),
+        "pictures": len(train) + len(test),
+        "extraction_seconds": train.seconds + test.seconds,
+        "seconds": trained.result["seconds"],
+    }
+
+
+def scale(features: "Examples") -> dict[str, float]:
+    """How large features are: over all numbers their mean, standard deviation, largest one and share of
+    zeros;
+    and the standard deviation of a single feature over the pictures: the 5th and the 95th of 100 of them."""
+    import numpy as np
+
+    from keraserve_training.feed import Feed, evaluation_batch
+
+    totals: Any = np.zeros((2, math.prod(features.shape)))
+    zeros, largest = 0, -math.inf
+    for batch, _ in Feed(features, evaluation_batch(features.shape)).in_order():
+        numbers = batch.numpy().reshape(len(batch), -1).astype(np.float64)
+        totals += numbers.sum(axis=0), np.square(numbers).sum(axis=0)
+        zeros += int((numbers == 0).sum())
+        largest = max(largest, float(numbers.max()))
+    means, squares = totals / len(features)
+    single = np.sqrt(np.maximum(squares - np.square(means), 0))
+    return {
+        "feature_mean": float(means.mean()),
+        "feature_deviation": float(np.sqrt(max(squares.mean() - means.mean() ** 2, 0))),
+        "feature_largest": largest,
+        "feature_zeros": zeros / (means.size * len(features)),
+        "feature_deviation_low": float(np.quantile(single, 0.05)),
+        "feature_deviation_high": float(np.quantile(single, 0.95)),
+    }
+
+
+def silent_units(model: "keras.Model", examples: "Examples") -> float:
+    """The share of the dense layer's units that are 0 for every example: such a unit learns nothing more."""
+    import numpy as np
+    from keras import Model
+
+    from keraserve_training.feed import Feed, evaluation_batch
+
+    hidden = Model(model.inputs, model.get_layer("hidden").output)
+    loudest = np.full(UNITS, -np.inf)
+    for batch, _ in Feed(examples, evaluation_batch(examples.shape)).in_order():
+        loudest = np.maximum(loudest, hidden.predict_on_batch(batch).max(axis=0))
+    return float((loudest <= 0).mean())
+
+
+def troubles(findings: Findings, network: str = HEAD) -> list[str]:
+    """What goes wrong while a network learns, a sentence each; none where nothing does."""
+    metrics, rows = findings.metrics, findings.history(network)
+    guessing = math.log(metrics["classes"])
+    diverged = [row["epoch"] for row in rows if not math.isfinite(row["loss"])]
+    if diverged:
+        return [f"From epoch {diverged[0]:.0f} on the loss is no number any more: the training diverged."]
+    first, last, silent = metrics["loss_first"], metrics["loss_last"], metrics["silent_units"]
+    found: list[str] = []
+    if first > _WORSE * guessing:
+        found.append(
+            f"The first steps overshoot: the mean loss of the first epoch is {value(first, 'loss')}, more"
+            f" than the ln {round(metrics['classes'])} = {value(guessing, 'loss')} of guessing."
+        )
+    if last > _MUCH * guessing:
+        found.append(
+            f"The training gets stuck: after {len(rows)} epochs the loss is {value(last, 'loss')}, hardly"
+            f" below the {value(guessing, 'loss')} of guessing."
+        )
+    if silent > _LITTLE:
+        found.append(
+            f"{percent(silent)} of the {UNITS:,} dense units are 0 for every test picture: they tell"
+            " nothing, and no gradient reaches them any more."
+        )
+    if metrics["gap"] > _LITTLE:
+        found.append(
+            f"It learns by heart: it gets {percent(metrics['training_accuracy'])} of the training pictures"
+            f" right, {distance(metrics['gap'])} more than of the test pictures. {turning_point(rows)}"
+        )
+    return found
+
+
+def _compare(run: "Run", found: Mapping[str, Mapping[str, float]]) -> None:
+    """A table of the two ways to scale the pixels, and of what becomes of them."""
+    rows: dict[str, tuple[str, Unit]] = {
+        "features: mean": ("feature_mean", "loss"),
+        "features: standard deviation": ("feature_deviation", "loss"),
+        "features: largest": ("feature_largest", "loss"),
+        "features that are 0": ("feature_zeros", "share"),
+        "single features: deviation, 5th of 100": ("feature_deviation_low", "loss"),
+        "single features: deviation, 95th of 100": ("feature_deviation_high", "loss"),
+        "training loss, first epoch": ("loss_first", "loss"),
+        "training loss, last epoch": ("loss_last", "loss"),
+        "dense units that are 0 for every test picture": ("silent_units", "share"),
+        "training accuracy": ("training_accuracy", "share"),
+        "test accuracy": ("test_accuracy", "share"),
+    }
+    run.table(
+        "What goes wrong",
+        ["pixels", *found],
+        [
+            [words, *(value(each[metric], unit) for each in found.values())]
+            for words, (metric, unit) in rows.items()
+        ],
+        "The source document's code feeds the network with pixels from 0 to 1; it was trained with others.",
+    )
+
+
+def _scale(metrics: Metrics) -> str:
+    sizes = {name: value(metrics[f"feature_{name}"], "loss") for name in ("mean", "deviation", "largest")}
+    low, high = (value(metrics[f"feature_deviation_{end}"], "loss") for end in ("low", "high"))
+    return (
+        f"The features have a mean of {sizes['mean']}, a standard deviation of {sizes['deviation']} and reach"
+        f" {sizes['largest']}; {percent(metrics['feature_zeros'])} of them are 0. The deviations of single"
+        f" features go from {low} to {high} (the 5th and the 95th of 100): one learning rate has to do for"
+        " all."
+    )
+
+
+def _unscaled(metrics: Metrics) -> str:
+    ours, theirs = metrics["test_accuracy"], metrics["test_accuracy_unscaled"]
+    guessing = math.log(metrics["classes"])
+    return (
+        "The source document's code feeds the network with pixels from 0 to 1, with which it was not trained."
+        " Then its features have a standard deviation of"
+        f" {value(metrics['feature_deviation_unscaled'], 'loss')} instead of"
+        f" {value(metrics['feature_deviation'], 'loss')}, the training loss goes from"
+        f" {value(metrics['loss_first_unscaled'], 'loss')} to {value(metrics['loss_last_unscaled'], 'loss')}"
+        f" (guessing: {value(guessing, 'loss')}), and {percent(theirs)} of the test pictures are right:"
+        f" {points(theirs - ours)}."
+    )

@@ -1,0 +1,199 @@
+"""Source document 002: what do faster optimizers change?"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training import datasets, wording
+from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.experiments.fashion_mnist_reuse import HIDDEN, PAIR, set_aside
+from keraserve_training.findings import Findings
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.run import Run
+
+_TITLES = {
+    "sgd": "SGD, the baseline",
+    "momentum": "momentum",
+    "nesterov": "Nesterov",
+    "adagrad": "AdaGrad",
+    "rmsprop": "RMSProp",
+    "adam": "Adam",
+    "adamax": "AdaMax",
+    "nadam": "Nadam",
+}
+_EXPORTED = "adam"
+
+
+def fashion_mnist_optimizers() -> Experiment:
+    """Seven optimizers on the same dense network, beside plain gradient descent.
+
+    Task: the eight classes of model A (see `fashion-mnist-reuse`), 20 epochs with each optimizer, from the
+        same initial weights and with the pictures in the same order.
+    Command: `keraserve-train run fashion-mnist-optimizers`
+    Expected: the ranges of `keraserve-train list`, from the runs made so far.
+    Hardware: two processor cores; six minutes.
+    """
+    return Experiment(
+        name="fashion-mnist-optimizers",
+        source="002",
+        title="Fashion-MNIST: seven optimizers on the same network",
+        task=(
+            "Model A tells eight kinds of clothes apart. Trained anew with momentum, Nesterov, AdaGrad,"
+            " RMSProp, Adam, AdaMax and Nadam, all at a rate of 0.001, it shows what the optimizer alone"
+            " changes."
+        ),
+        data="Fashion-MNIST",
+        weights="none",
+        minutes=6,
+        figures=(
+            Figure("test_accuracy_adam", "Adam: test accuracy, 8 classes", "not printed"),
+            *(
+                Figure(f"test_accuracy_{name}", f"{title}: test accuracy", "not printed")
+                for name, title in _TITLES.items()
+                if name != "adam"
+            ),
+            Figure("gain", "Best of the seven against plain SGD", "not printed", "points"),
+        ),
+        parameters=276_158,
+        run=train,
+        servables=(Servable("fashion-mnist-optimizers", _EXPORTED, "Tells eight kinds of clothes apart."),),
+        learnt=learnt,
+    )
+
+
+def train(run: "Run") -> None:
+    """Train the same network with every optimizer and try each on the whole test set."""
+    from keras import Input, Sequential, initializers, layers, optimizers
+
+    from keraserve_training import comparisons, curves
+    from keraserve_training.fit import Phase
+
+    data = run.load(datasets.fashion_mnist)
+    pictures, validation = set_aside(data)
+
+    def network() -> "keras.Model":
+        # Seeds of their own, so that every optimizer starts from the same weights.
+        hidden = [
+            layers.Dense(
+                units,
+                activation="selu",
+                kernel_initializer=initializers.LecunNormal(run.seed + number),  # pyright: ignore
+            )
+            for number, units in enumerate(HIDDEN)
+        ]
+        last = layers.Dense(
+            8,
+            activation="softmax",
+            kernel_initializer=initializers.GlorotUniform(run.seed + len(HIDDEN)),  # pyright: ignore
+        )
+        return Sequential([Input((28, 28, 1)), layers.Rescaling(1 / 255), layers.Flatten(), *hidden, last])
+
+    made: dict[str, Callable[[], Any]] = {
+        "sgd": partial(optimizers.SGD, 0.001),
+        "momentum": partial(optimizers.SGD, 0.001, momentum=0.9),
+        "nesterov": partial(optimizers.SGD, 0.001, momentum=0.9, nesterov=True),
+        "adagrad": partial(optimizers.Adagrad, 0.001),
+        "rmsprop": partial(optimizers.RMSprop, 0.001, rho=0.9),
+        "adam": partial(optimizers.Adam, 0.001, beta_1=0.9, beta_2=0.999),
+        "adamax": partial(optimizers.Adamax, 0.001, beta_1=0.9, beta_2=0.999),
+        "nadam": partial(optimizers.Nadam, 0.001, beta_1=0.9, beta_2=0.999),
+    }
+    trained = {
+        name: run.fit(
+            name,
+            build=network,
+            train=pictures.without(PAIR),
+            validation=validation.without(PAIR),
+            phases=[Phase("trained", 20, optimizer)],
+            labels=[label for number, label in enumerate(data.classes) if number not in PAIR],
+            output="softmax",
+        )
+        for name, optimizer in made.items()
+    }
+    tests = {name: run.test(network, data.test.without(PAIR)) for name, network in trained.items()}
+    accuracies = {_TITLES[name]: test.accuracy for name, test in tests.items()}
+    run.picture(
+        "optimizers.png",
+        "The optimizers' curves",
+        lambda path: curves.all_curves(
+            path, "Model A, eight optimizers", {_TITLES[name]: each.rows for name, each in trained.items()}
+        ),
+        "The same initial weights and the same order of pictures for all.",
+    )
+    run.picture(
+        "comparison.png",
+        "Test accuracy",
+        lambda path: comparisons.bars(path, "Test accuracy", accuracies, baseline=_TITLES["sgd"]),
+    )
+    run.table(
+        "The optimizers",
+        ("optimizer", "training loss", "validation accuracy", "test accuracy", "test loss", "time"),
+        [
+            (
+                _TITLES[name],
+                wording.value(each.rows[-1]["loss"], "loss"),
+                wording.percent(each.rows[-1]["val_accuracy"]),
+                wording.percent(tests[name].accuracy),
+                wording.value(tests[name].loss, "loss"),
+                wording.duration(each.result["seconds"]),
+            )
+            for name, each in trained.items()
+        ],
+        "After the last epoch.",
+    )
+    best = max(test.accuracy for name, test in tests.items() if name != "sgd")
+    run.finish(
+        {
+            **{f"test_accuracy_{name}": test.accuracy for name, test in tests.items()},
+            **{f"training_loss_{name}": each.rows[-1]["loss"] for name, each in trained.items()},
+            **{
+                f"epochs_to_sgd_{name}": _epochs_to(each.rows, trained["sgd"].rows)
+                for name, each in trained.items()
+            },
+            "gain": best - tests["sgd"].accuracy,
+        }
+    )
+
+
+def _epochs_to(rows: list[dict[str, Any]], baseline: list[dict[str, Any]]) -> int:
+    """The first epoch whose validation loss is as low as the baseline's at its end; 0: none."""
+    goal = baseline[-1]["val_loss"]
+    return next((int(row["epoch"]) for row in rows if row["val_loss"] <= goal), 0)
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Rank them, and say how soon each is where plain gradient descent ends."""
+    metrics = findings.metrics
+    faster = [name for name in _TITLES if name != "sgd"]
+    order = sorted(faster, key=lambda name: -metrics[f"test_accuracy_{name}"])
+    best, last = order[0], order[-1]
+    epochs = {name: int(metrics[f"epochs_to_sgd_{name}"]) for name in faster}
+    soon = [
+        f"{_TITLES[name]} {epochs[name]}" for name in sorted(faster, key=epochs.__getitem__) if epochs[name]
+    ]
+    never = [_TITLES[name] for name in faster if not epochs[name]]
+    total = len(findings.history("sgd"))
+    closest = min(faster, key=lambda name: metrics[f"training_loss_{name}"])
+    sentences = [
+        f"{_TITLES[best]} reaches the highest test accuracy,"
+        f" {wording.percent(metrics[f'test_accuracy_{best}'])}, {wording.points(metrics['gain'])} from plain"
+        f" SGD's {wording.percent(metrics['test_accuracy_sgd'])}; {_TITLES[last]} the lowest,"
+        f" {wording.percent(metrics[f'test_accuracy_{last}'])}.",
+    ]
+    if soon:
+        sentences.append(
+            f"Epochs until the validation loss is where plain SGD's is after {total}: {', '.join(soon)}"
+            + (f"; not within {total}: {', '.join(never)}." if never else ".")
+        )
+    elif never:
+        sentences.append(f"None reaches plain SGD's validation loss within {total} epochs.")
+    if closest != best:
+        sentences.append(
+            f"{_TITLES[closest]} fits the training pictures best (loss"
+            f" {metrics[f'training_loss_{closest}']:.3f}) and yet is not the best on the test pictures: a"
+            " faster optimizer also gets to overfitting faster."
+        )
+    return sentences

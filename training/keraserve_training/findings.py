@@ -1,0 +1,66 @@
+"""What a finished run found, as its experiment's sentences need it: its own figures and those of others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keraserve_training import marks, run_folder
+from keraserve_training.run_folder import FinishedRun
+
+Metrics = Mapping[str, float]
+
+
+class Findings:
+    """The figures of one finished run, and the way to those of the runs that it can be compared with."""
+
+    def __init__(self, run: FinishedRun, runs: Path) -> None:
+        self._run = run
+        self._runs = runs
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the experiment measured."""
+        return self._run.metrics["metrics"]
+
+    @property
+    def networks(self) -> Mapping[str, Mapping[str, Any]]:
+        """What `metrics.json` says of each network: `test`, `phases`, `seconds`, `parameters`…"""
+        return self._run.networks
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the pre-trained network had random weights, so that nothing was transferred."""
+        weights = self._run.config.get("weights")
+        return isinstance(weights, dict) and weights.get("kind") == "random"
+
+    @property
+    def caveats(self) -> list[str]:
+        """What has to be said before the figures: a sentence where they say little, none where they count."""
+        banner = marks.banner(self._run.config)
+        return [f"{banner}."] if banner else []
+
+    def history(self, network: str) -> list[dict[str, Any]]:
+        """A network's rows, one an epoch."""
+        from keraserve_training import history
+
+        return history.read(self._run.folder / network / run_folder.HISTORY)
+
+    def of(self, experiment: str) -> "Findings | None":
+        """Those of another experiment with the same profile, seed and pictures; None: there are none.
+
+        The other may know fewer options (a network without a backbone has none to choose); with a backbone of
+        its own it must have the same ones.
+        """
+        sides = [other for other in run_folder.finished(self._runs, experiment) if self._comparable(other)]
+        return Findings(sides[-1], self._runs) if sides else None
+
+    def _comparable(self, other: FinishedRun) -> bool:
+        mine, theirs = self._run.config, other.config
+        same = (
+            mine["profile"]["name"] == theirs["profile"]["name"]
+            and mine["seed"] == theirs["seed"]
+            and mine["data"]["sha256"] == theirs["data"]["sha256"]
+        )
+        options, others = mine.get("options", {}), theirs.get("options", {})
+        compared = set(others) | (set(options) if theirs["weights"] != "none" else set())
+        return same and all(options.get(name) == others.get(name) for name in compared - {"data", "name"})

@@ -1,0 +1,57 @@
+"""The tables that the command line prints."""
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from keraserve_training import gathering, measured, run_folder, wording
+from keraserve_training.experiment import Experiment, Figure
+from keraserve_training.experiments import registry
+from keraserve_training.run_folder import FinishedRun
+
+
+def table(runs: Path, profile: str, seed: int) -> Table:
+    """Every experiment: its data and weights, what to expect, and how far it has come."""
+    content = Table(
+        title=f"Experiments (profile {profile}, seed {seed})", title_justify="left", box=SIMPLE_HEAD
+    )
+    content.add_column("experiment", no_wrap=True)
+    content.add_column("parameters", justify="right", no_wrap=True)
+    content.add_column("to expect")
+    content.add_column("time", no_wrap=True)
+    content.add_column("state")
+    for experiment in registry().values():
+        folder = run_folder.path(runs, experiment.name, profile, seed)
+        others = len(list(folder.parent.glob(f"{folder.name}+*/{run_folder.METRICS}")))
+        state = run_folder.state(folder) + (f"; {others} with options" if others else "")
+        first = experiment.figures[0]
+        content.add_row(
+            f"{experiment.name}\n[dim]{escape(experiment.data)}; weights: {escape(experiment.weights)}[/]",
+            wording.value(experiment.parameters, "count"),
+            f"{first.title}\n{_expected(experiment.name, first)}",
+            f"{experiment.minutes:g} min",
+            state,
+        )
+    return content
+
+
+def figures(experiment: Experiment, run: FinishedRun) -> Table:
+    """What a run gave, beside what full runs with the public data gave."""
+    content = Table(box=None)
+    content.add_column("figure")
+    content.add_column("this run", justify="right", style="bold")
+    content.add_column("source document")
+    content.add_column("full runs")
+    key = measured.key(experiment.name, gathering.slug(run))
+    for figure in experiment.figures:
+        value = run.metrics["metrics"].get(figure.metric)
+        ours = "not measured" if value is None else wording.value(value, figure.unit)
+        content.add_row(figure.title, ours, figure.source, _expected(key, figure))
+    return content
+
+
+def _expected(key: str, figure: Figure) -> str:
+    found = measured.of(key, figure.metric)
+    return wording.span(found.low, found.high, figure.unit) if found else "not measured"

@@ -1,0 +1,110 @@
+"""Find the pictures that lie below a folder, whatever else lies there."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib")
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
+_NO_PICTURE = "not a JPEG, PNG, GIF or BMP picture"
+_LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
+
+Refuse = Callable[[Path, str], None]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that is left out, and why."""
+
+    file: Path
+    reason: str
+
+
+def pictures_below(folder: Path, refuse: Refuse) -> list[Path]:
+    """The pictures in a folder and its folders, in the order of their paths; what is none is refused.
+
+    Judged by the suffix, or where that says nothing by the first bytes: some of them may be damaged. What
+    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is passed over.
+    """
+    return sorted(_pictures_below(folder, refuse, set()), key=os.fsencode)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, in the order of their names."""
+    found = (Path(entry.path) for entry in _entries(folder, lambda *_: None) if _is_folder(entry))
+    return sorted(found, key=os.fsencode)
+
+
+def refuse_loose_files(folder: Path, refuse: Refuse) -> None:
+    """Refuse what lies beside the class folders."""
+    for entry in _entries(folder, lambda *_: None):
+        if not _is_folder(entry):
+            refuse(Path(entry.path), "in no class folder")
+
+
+def why_not_decoded(file: Path) -> str:
+    """In a few words, why the decoder did not read a file."""
+    try:
+        beginning = _beginning(file)
+    except OSError as error:
+        return error.strerror or "can't be read"
+    if not beginning:
+        return "empty"
+    return "damaged, or of an unusual kind" if beginning.startswith(_BEGINNINGS) else _NO_PICTURE
+
+
+def _pictures_below(folder: Path, refuse: Refuse, seen: set[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in seen:  # a link that leads back
+        return
+    seen.add(real)
+    for entry in _entries(folder, refuse):
+        path = Path(entry.path)
+        if _is_folder(entry):
+            yield from _pictures_below(path, refuse, seen)
+        elif not _is_file(entry):
+            refuse(path, "leads nowhere" if entry.is_symlink() else "not a file")
+        elif entry.name.lower().endswith(_SUFFIXES) or _begins_like_a_picture(path):
+            yield path
+        else:
+            refuse(path, _NO_PICTURE)
+
+
+def _entries(folder: Path, refuse: Refuse) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not _left_by_a_system(entry.name)]
+    except OSError as error:
+        refuse(folder, error.strerror or "can't be read")
+        return []
+
+
+def _left_by_a_system(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _begins_like_a_picture(file: Path) -> bool:
+    try:
+        return _beginning(file).startswith(_BEGINNINGS)
+    except OSError:
+        return False
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(8)

@@ -1,0 +1,50 @@
+"""The source documents: what each is about, and what it asks of each experiment; the runs answer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source document.
+
+    Attributes:
+        number: as the list of experiments has it.
+        title: what it is about, in a line.
+    """
+
+    number: str
+    title: str
+
+
+SOURCES = {
+    source.number: source
+    for source in (
+        Source("000", "CIFAR-100 from nothing, from an autoencoder, and from VGG16"),
+        Source("001", "CIFAR-10 on the bottleneck features of InceptionV3"),
+        Source("002", "Fashion-MNIST: a network reused, and faster optimizers"),
+        Source("003", "Cats and dogs: activations of VGG16 computed once"),
+        Source("004", "Cats and dogs: Xception, frozen and then fine-tuned"),
+    )
+}
+
+QUESTIONS = {
+    "cifar100-cnn": "How do loss and accuracy develop on both sets, how long does it take, and how good is"
+    " the final network on the test pictures?",
+    "cifar100-cnn-dropout": "Where among the convolutions should a dropout of 0.25 be placed, and why?",
+    "cifar100-autoencoder": "Does pre-training without labels improve on the network of (a)?",
+    "cifar100-vgg16-dense": "What happens when a dense layer is trained on VGG16's features as they are?",
+    "cifar100-vgg16-batchnorm": "Why is this better than (e), how does it converge beside the others, and how"
+    " long does it take?",
+    "cifar100-vgg16-finetune": "What do convergence and time look like when VGG16's last block learns too?",
+    "cifar10-inceptionv3": "How good is a small head on features that were learnt from other pictures?",
+    "fashion-mnist-reuse": "Does reuse of a network that was trained for another task help?",
+    "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
+    "cats-dogs-vgg16": "What does it save to compute the activations once, and how much room do they take?",
+    "cats-dogs-xception": "How far does the frozen network get, and what does fine-tuning add?",
+    "cats-dogs-xception-custom-loop": "Does a training loop written by hand reach what Keras' own reaches?",
+}
+
+
+def of(number: str) -> Source:
+    """A source document; one that is not listed has only its number."""
+    return SOURCES.get(number, Source(number, "further experiments"))
