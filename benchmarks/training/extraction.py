@@ -241,13 +241,12 @@ def _pictures(data: Path | None, scratch: Path, tell: Callable[[str], None]) -> 
         return datasets.class_folders(data, profiles.FULL, tell)
     try:
         source = datasets.cifar10(profiles.QUICK, tell)
+        parts: list[Any] = [source.train, source.test]
     except DataUnavailableError as error:
         tell(f"{error} Procedural pictures are taken: their accuracies mean nothing.")
-        drawn = [
+        parts = [
             procedural.pictures(5000, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)
         ]
-        source = None
-    parts = (source.train, source.test) if source else drawn
     for part, pictures in zip(("train", "test"), parts, strict=True):
         shown = pictures.show(np.arange(len(pictures)))
         for number, (picture, label) in enumerate(zip(shown, pictures.labels, strict=True)):

@@ -16,7 +16,7 @@ STATIONS = {
     "keraserve_client": ROOT / "clients/python/keraserve_client",
 }
 MAY_IMPORT = {
-    "keraserve_training": {"keraserve_protocol", "tensorflow", "keras", "numpy"},
+    "keraserve_training": {"keraserve_protocol", "tensorflow", "keras", "numpy", "PIL"},
     "keraserve_protocol": {"numpy"},
     "keraserve_embedded": {"keraserve_protocol", "tensorflow", "numpy"},
     "keraserve_gateway": {"keraserve_protocol", "fastapi"},

@@ -387,7 +387,9 @@ def _run(
 
     chosen = _profile(profile)
     folder = run_folder.path(runs, experiment.name, chosen.name, seed, options.slug())
-    given = "".join(f", {flag(name)} {value}" for name, value in options.given().items())
+    given = "".join(
+        f", {flag(name)}" + ("" if value is True else f" {value}") for name, value in options.given().items()
+    )
     heading = f"[bold]{experiment.name}[/], profile {chosen.name}, seed {seed}{escape(given)}."
     out.print(f"{heading} {chosen.explanation}", highlight=False)
     showing = progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out))

@@ -8,7 +8,6 @@ for bit.
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,11 +124,8 @@ def fit(
     seed: int,
     profile: Profile,
     show: Show,
-    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Trained:
     """Train by `plan` in `folder`, going on where an earlier call stopped; load it when it is done already.
-
-    What `scope` gives is entered to build and compile the model: a distribution strategy's.
 
     Raises:
         RuleError: the plan breaks a rule of transfer learning.
@@ -139,13 +135,12 @@ def fit(
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(_number(seed, plan.name))
-    with scope():
-        model = plan.build()
+    model = plan.build()
     saved = checkpoint.read(folder / CHECKPOINT)
     epochs = [profile.epochs(phase.epochs) for phase in plan.phases]
     rows = list(saved.rows) if saved else []
     show.start(plan.name, sum(epochs), len(rows))
-    phases = _phases(model, plan, epochs, rows, saved, folder, seed, show, scope)
+    phases = _phases(model, plan, epochs, rows, saved, folder, seed, show)
     show.stop()
     return _finish(folder, plan, model, rows, phases)
 
@@ -180,7 +175,6 @@ def _phases(
     folder: Path,
     seed: int,
     show: Show,
-    scope: Callable[[], AbstractContextManager[Any]],
 ) -> list[dict[str, Any]]:
     """Train through the phases that are left; `rows` grows. Returns a description of every phase."""
     feed = Feed(plan.train, plan.batch)
@@ -194,8 +188,7 @@ def _phases(
     before: list[Sequence[keras.Layer]] = []
     descriptions: list[dict[str, Any]] = []
     for number, phase in enumerate(plan.phases):
-        with scope():
-            guard = _compile(model, phase, plan, before, descriptions, feed.steps)
+        guard = _compile(model, phase, plan, before, descriptions, feed.steps)
         before.append(phase.frozen(model))
         descriptions[-1]["epochs"] = epochs[number]
         if saved and number <= reached:

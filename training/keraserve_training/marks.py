@@ -13,7 +13,7 @@ def of(config: Mapping[str, Any]) -> list[str]:
     """The marks of a run, from its `config.json`; none where real pictures and real weights were used."""
     weights = config.get("weights")
     random = isinstance(weights, Mapping) and weights.get("kind") == "random"
-    procedural = config.get("data", {}).get("kind") == "procedural" or config["profile"].get("procedural")
+    procedural = config["data"]["kind"] == "procedural"
     return [PROCEDURAL] * bool(procedural) + [RANDOM] * random
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, borrowing, datasets, outputs, provenance, run_folder, runtime
+from keraserve_training import atomic, borrowing, datasets, outputs, provenance, run_folder
 from keraserve_training.errors import OriginalChangedError, RunDiffersError
 from keraserve_training.examples import Examples, Shown
 from keraserve_training.options import Options
@@ -206,7 +206,6 @@ class Run:
             seed=self.seed,
             profile=self.profile,
             show=self._show,
-            scope=partial(runtime.scope, self.options.strategy),
         )
         try:
             self._check_originals()
@@ -302,7 +301,7 @@ class Run:
         config = run_folder.read_json(self.folder / run_folder.CONFIG)
         content = {
             "run_id": config["run_id"],
-            "procedural": self.profile.procedural,
+            "procedural": config["data"]["kind"] == "procedural",
             "metrics": dict(metrics),
             "networks": {name: self._network(name) for name in self._trained},
             "pictures": self._pictures,
