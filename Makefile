@@ -26,7 +26,7 @@ COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(c
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-containers lint format typecheck check \
-  bench bench-training up down proto constraints clean
+  model bench bench-training up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ train-all: setup ## every experiment; what is finished is skipped, what was inte
 
 export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
 	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
+
+model: setup ## a model of your own pictures, trained and exported   DATA=folder of class folders NAME=its name
+	@test -d "$(DATA)" || { echo "make: say which pictures: make model DATA=folder NAME=its-name" >&2; exit 1; }
+	@$(TRAIN) run cats-dogs-xception --runs $(RUNS) --profile $(PROFILE) --data "$(DATA)" \
+	  --name $(or $(NAME),$(notdir $(DATA:/=))) --backbone mobilenet --image-size 224
+	@$(TRAIN) export cats-dogs-xception --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)

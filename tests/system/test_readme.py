@@ -23,6 +23,7 @@ BY_FIXTURE = {"make serve"}
 LONG = {
     ".venv/bin/keraserve-train run fashion-mnist-reuse --seed 7",
     ".venv/bin/keraserve-train export",
+    "make model DATA=flowers NAME=flowers",
 }
 
 

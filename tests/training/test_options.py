@@ -50,6 +50,12 @@ def test_an_experiment_says_what_it_takes(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_every_model_can_be_named() -> None:
+    Options(name="pets").check("fashion-mnist-reuse", ())
+    with pytest.raises(OptionError, match="--data"):
+        Options(name="pets", data="/x").check("fashion-mnist-reuse", ())
+
+
 def test_restricted_keeps_what_is_taken() -> None:
     assert MOBILENET.restricted(("data", "image_size")) == Options(data=MOBILENET.data, image_size=160)
 

@@ -55,7 +55,7 @@ class Options:
 
     def check(self, experiment: str, takes: Collection[str]) -> None:
         """Raise OptionError if one is given that the experiment does not take."""
-        wrong = [name for name in self.given() if name not in takes]
+        wrong = [name for name in self.given() if name not in (*takes, "name")]  # every model has a name
         if wrong:
             taken = ", ".join(flag(name) for name in _NAMES if name in takes) or "none"
             raise OptionError(
@@ -64,7 +64,7 @@ class Options:
 
     def restricted(self, takes: Collection[str]) -> "Options":
         """Those of them that an experiment takes."""
-        return Options(**{name: value for name, value in self.given().items() if name in takes})
+        return Options(**{name: value for name, value in self.given().items() if name in (*takes, "name")})
 
     def slug(self) -> str:
         """A readable part of a folder's or model's name: `cifar10-images-mobilenet-0-25-160px`; or empty."""
