@@ -129,7 +129,7 @@ def test_marks_as_a_line() -> None:
     config = {"profile": {"procedural": True}, "weights": RANDOM, "data": PROCEDURAL}
     assert marks.banner(config) == "Procedural pictures and random weights: these figures mean nothing"
     assert marks.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"
-    assert marks.banner({"profile": {}, "weights": "none"}) == ""
+    assert marks.banner({"profile": {}, "weights": "none", "data": REAL}) == ""
 
 
 @pytest.mark.parametrize(

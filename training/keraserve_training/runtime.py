@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -23,7 +25,8 @@ def prepare() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read by TensorFlow's C++ part when it is loaded
     os.environ["GRPC_VERBOSITY"] = "NONE"
     os.environ["KERAS_BACKEND"] = "tensorflow"  # ~/.keras/keras.json may name another one
-    with _deaf():
+    with _interrupted_later(), _deaf():
+        import keras  # noqa: F401 (later imports of it are quick)
         import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
@@ -45,6 +48,22 @@ def _mirrored() -> Any:
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy()
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Let Ctrl-C count at the end of the block: in the middle of an import it may be swallowed, or do harm."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
