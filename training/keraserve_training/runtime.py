@@ -52,7 +52,7 @@ def _mirrored() -> Any:
 
 @contextlib.contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Let Ctrl-C count at the end of the block: in the middle of an import it may be swallowed, or do harm."""
+    """Let Ctrl-C count at the end of the block: in the middle of an import it may be swallowed."""
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in what a shell runs in the background
     if ignored or threading.current_thread() is not threading.main_thread():
         yield
