@@ -14,7 +14,7 @@ CONFIG: dict[str, Any] = {
     "weights": "none",
     "versions": {"keras": "3"},
     "source_commit": "abc",
-    "data": {"sha256": "d"},
+    "data": {"sha256": "d", "kind": "public"},
 }
 
 

@@ -30,8 +30,7 @@ class Findings:
     @property
     def random_weights(self) -> bool:
         """Whether the pre-trained network had random weights, so that nothing was transferred."""
-        weights = self._run.config.get("weights")
-        return isinstance(weights, dict) and weights.get("kind") == "random"
+        return marks.RANDOM in marks.of(self._run.config)
 
     @property
     def caveats(self) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import repository
+from keraserve_training import marks, repository
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.run_folder import FinishedRun
 
@@ -62,10 +62,8 @@ def exported_as(base: Path, run_id: str) -> int | None:
 
 
 def _warning(run: FinishedRun) -> str | None:
-    weights = run.config["weights"]
-    random = isinstance(weights, dict) and weights["kind"] == "random"
-    sentences = [_PROCEDURAL] * bool(run.metrics["procedural"]) + [_RANDOM] * random
-    return " ".join(sentences) or None
+    warnings = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
+    return " ".join(warnings[mark] for mark in marks.of(run.config)) or None
 
 
 def _input(shape: list[int]) -> dict[str, Any]:
