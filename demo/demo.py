@@ -15,7 +15,8 @@ from rich.table import Table
 from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
-from keraserve_training import datasets, run_folder
+from keraserve_training import run_folder
+from keraserve_training.data import datasets
 from keraserve_training.errors import TrainingError
 from keraserve_training.profiles import PROFILES
 

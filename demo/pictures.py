@@ -8,8 +8,8 @@ import numpy as np
 import typer
 from PIL import Image
 
-from keraserve_training import datasets
-from keraserve_training.pictures import Dataset
+from keraserve_training.data import datasets
+from keraserve_training.data.pictures import Dataset
 from keraserve_training.profiles import PROFILES
 
 

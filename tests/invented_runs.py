@@ -7,20 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_training import (
-    atomic,
-    confusion,
-    curves,
-    drawing,
-    galleries,
-    history,
-    marks,
-    options,
-    profiles,
-    run_folder,
-)
+from keraserve_training import atomic, options, profiles, run_folder
+from keraserve_training.drawing import confusion, curves, galleries
+from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.findings import Findings
+from keraserve_training.learning import history
+from keraserve_training.reporting import marks
 
 REAL = {
     "name": "CIFAR-10",

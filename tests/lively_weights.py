@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_training import backbones
+from keraserve_training.pretrained import backbones
 
 
 def write(folder: Path, *, size: int = 32, alpha: float = 0.25) -> Path:

@@ -23,19 +23,13 @@ from measuring_ways import Comparison
 from PIL import Image
 from rich.console import Console
 
-from keraserve_training import (
-    backbones,
-    bfloat16,
-    datasets,
-    examples,
-    intervals,
-    procedural,
-    profiles,
-    runtime,
-)
-from keraserve_training.backbones import Backbone
+from keraserve_training import profiles, runtime
+from keraserve_training.data import datasets, examples, procedural
+from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
-from keraserve_training.picture_files import PictureFiles
+from keraserve_training.pretrained import backbones, bfloat16
+from keraserve_training.pretrained.backbones import Backbone
+from keraserve_training.spreading import intervals
 
 _MODULES = {
     "inceptionv3": "inception_v3",
@@ -62,7 +56,7 @@ class Bench:
         self, pictures: PictureFiles, *, mixed: bool = False, backbone: Backbone | None = None
     ) -> Any:
         """Extract as a run does, anew."""
-        from keraserve_training import features
+        from keraserve_training.pretrained import features
 
         shutil.rmtree(self.scratch / "features", ignore_errors=True)
         model = (backbone or self.backbone).model
@@ -74,7 +68,7 @@ class Bench:
         """A way that lets the network look at tensors that are ready, as often as there are pictures."""
         import tensorflow as tf
 
-        from keraserve_training.feed import evaluation_batch
+        from keraserve_training.learning.feed import evaluation_batch
 
         batch = evaluation_batch(self.train.shape)
         few = np.arange(min(_READY, len(self.train)))
@@ -125,8 +119,8 @@ def epochs(bench: Bench) -> Comparison:
     """Compare an epoch on stored features with one in which the frozen network runs again."""
     import keras
 
-    from keraserve_training.compose import join
-    from keraserve_training.feed import Feed
+    from keraserve_training.learning.compose import join
+    from keraserve_training.learning.feed import Feed
 
     features = bench.extract(bench.train)
     head = _head(features.shape, bench.classes, seed=1)

@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import (
-    execution,
-    experiment,
-    experiments,
-    export,
-    profiles,
-    progress,
-    run_folder,
-    runtime,
-)
+from keraserve_training import execution, experiment, experiments, profiles, progress, run_folder, runtime
+from keraserve_training.exporting import export
 
 SEED = 42
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import repository
+from keraserve_training.exporting import repository
 
 SECONDS = (0.4, 0.8, 1.2)
 
@@ -69,8 +69,9 @@ def publish() -> None:
 
 def export() -> None:
     """Kill a real export at every STEP-th file operation and at several times."""
-    from keraserve_training import export, runtime
+    from keraserve_training import runtime
     from keraserve_training.experiments import find
+    from keraserve_training.exporting import export
 
     runtime.prepare()
     step, event, kills = int(sys.argv[4]), 1, 0

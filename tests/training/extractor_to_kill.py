@@ -27,7 +27,7 @@ def model() -> Any:
 
 
 def pictures() -> Any:
-    from keraserve_training import procedural
+    from keraserve_training.data import procedural
 
     return procedural.pictures(PICTURES, classes=3, size=(16, 16), channels=3, seed=1)
 
@@ -48,7 +48,7 @@ class Parts(progress.Silent):
 
 if __name__ == "__main__":
     runtime.prepare()
-    from keraserve_training import features
+    from keraserve_training.pretrained import features
 
     features._SHARD_BYTES = IN_SHARD * 7 * 7 * 8 * 4
     show = Parts(int(sys.argv[2]) if len(sys.argv) > 2 else None)

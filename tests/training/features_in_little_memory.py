@@ -26,9 +26,9 @@ def main() -> None:
     runtime.prepare()
     import keras
 
-    from keraserve_training import feature_store
-    from keraserve_training.features import Features
-    from keraserve_training.feed import Feed
+    from keraserve_training.learning.feed import Feed
+    from keraserve_training.pretrained import feature_store
+    from keraserve_training.pretrained.features import Features
 
     count = int(sys.argv[2]) * 2**20 // (4 * int(np.prod(SHAPE)))
     layout = feature_store.Layout(count, 640, SHAPE, "float32")

@@ -24,8 +24,10 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from keraserve_training import fit, procedural, profiles, progress, rules, strategy  # noqa: E402
-from keraserve_training.fit import Phase, Plan  # noqa: E402
+from keraserve_training import profiles, progress  # noqa: E402
+from keraserve_training.data import procedural  # noqa: E402
+from keraserve_training.learning import fit, rules, strategy  # noqa: E402
+from keraserve_training.learning.fit import Phase, Plan  # noqa: E402
 
 # 45 pictures in batches of 8 leave 5 for the last one: not the same number for each device.
 PICTURES = procedural.pictures(45, classes=3, size=(6, 6), channels=1, seed=1)

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keraserve_training import backbones, keras_download, pretrained, rules
+from keraserve_training.data import keras_download
 from keraserve_training.errors import OptionError, WeightsUnavailableError
+from keraserve_training.learning import rules
+from keraserve_training.pretrained import backbones
+from keraserve_training.pretrained import loading as pretrained
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 REAL = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"

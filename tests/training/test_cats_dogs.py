@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import cats_dogs, datasets, keras_download
+from keraserve_training.data import cats_dogs, datasets, keras_download
+from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.picture_files import PictureFiles
 from keraserve_training.profiles import FULL
 
 COUNT = 12

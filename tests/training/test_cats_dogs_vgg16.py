@@ -8,9 +8,11 @@ import drawn_folders
 import numpy as np
 import pytest
 
-from keraserve_training import backbones, execution, experiments, fit, profiles, progress, rules, run_folder
+from keraserve_training import execution, experiments, profiles, progress, run_folder
 from keraserve_training.findings import Findings
+from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
+from keraserve_training.pretrained import backbones
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

@@ -9,24 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import (
-    backbones,
-    datasets,
-    execution,
-    experiments,
-    fit,
-    history,
-    profiles,
-    progress,
-    rules,
-    run_folder,
-    study,
-)
+from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training.data import datasets
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiments.cats_dogs_xception import parts
 from keraserve_training.findings import Findings
+from keraserve_training.learning import fit, history, rules
 from keraserve_training.options import Options
+from keraserve_training.pretrained import backbones
 from keraserve_training.run_folder import FinishedRun
+from keraserve_training.spreading import study
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cats-dogs-xception", 3

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import execution, experiments, procedural, profiles, progress, run_folder
+from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training.data import procedural
 from keraserve_training.experiments.cats_dogs_xception_custom_loop import by_hand
 from keraserve_training.findings import Findings
-from keraserve_training.fit import Loop, Phase, Plan, Trained, fit
+from keraserve_training.learning.fit import Loop, Phase, Plan, Trained, fit
+from keraserve_training.learning.outputs import Output, classifier
 from keraserve_training.options import Options
-from keraserve_training.outputs import Output, classifier
 from keraserve_training.profiles import FULL
 from keraserve_training.run_folder import FinishedRun
 

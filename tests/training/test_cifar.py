@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keraserve_training import cifar, datasets, keras_download
-from keraserve_training.cifar import Published
+from keraserve_training.data import cifar, datasets, keras_download
+from keraserve_training.data.cifar import Published
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import FULL, QUICK
 

@@ -10,17 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import (
-    datasets,
-    execution,
-    experiments,
-    fit,
-    history,
-    profiles,
-    progress,
-    run_folder,
-)
-from keraserve_training.examples import limited
+from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training.data import datasets
+from keraserve_training.data.examples import limited
+from keraserve_training.data.pictures import Dataset
 from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
 from keraserve_training.experiments.cifar100_cnn import (
     EPOCHS,
@@ -31,8 +24,8 @@ from keraserve_training.experiments.cifar100_cnn import (
 )
 from keraserve_training.experiments.cifar100_cnn_dropout import PLACEMENTS
 from keraserve_training.findings import Findings
+from keraserve_training.learning import fit, history
 from keraserve_training.options import Options
-from keraserve_training.pictures import Dataset
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

@@ -16,24 +16,16 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import (
-    backbones,
-    datasets,
-    execution,
-    experiments,
-    fit,
-    profiles,
-    progress,
-    rules,
-    run,
-    run_folder,
-)
+from keraserve_training import execution, experiments, profiles, progress, run, run_folder
+from keraserve_training.data import datasets
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
 from keraserve_training.experiments.cifar100_vgg16_dense import UNITS, scale, silent_units, troubles
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.findings import Findings
+from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
-from keraserve_training.pictures import Pictures
+from keraserve_training.pretrained import backbones
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

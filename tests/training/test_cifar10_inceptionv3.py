@@ -9,19 +9,11 @@ import lively_weights
 import numpy as np
 import pytest
 
-from keraserve_training import (
-    backbones,
-    execution,
-    experiments,
-    fit,
-    history,
-    profiles,
-    progress,
-    rules,
-    run_folder,
-)
+from keraserve_training import execution, experiments, profiles, progress, run_folder
 from keraserve_training.findings import Findings
+from keraserve_training.learning import fit, history, rules
 from keraserve_training.options import Options
+from keraserve_training.pretrained import backbones
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

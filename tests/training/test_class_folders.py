@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
+from keraserve_training.data.picture_files import PictureFiles
+from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.picture_files import PictureFiles
-from keraserve_training.pictures import Dataset
 from keraserve_training.profiles import FULL, QUICK, SAMPLE
 
 pytestmark = pytest.mark.usefixtures("tensorflow")

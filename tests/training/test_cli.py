@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import cli, execution, export, run_folder
+from keraserve_training import cli, execution, run_folder
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.experiment import Experiment
+from keraserve_training.exporting import export
 from keraserve_training.options import Options
 
 

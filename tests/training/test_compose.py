@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import compose, fit, procedural, profiles, progress, run_folder
+from keraserve_training import profiles, progress, run_folder
+from keraserve_training.data import procedural
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import PathsDisagreeError
-from keraserve_training.pictures import Pictures
+from keraserve_training.learning import compose, fit
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

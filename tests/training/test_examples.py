@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keraserve_training.examples import ahead, draw, limited, split
-from keraserve_training.pictures import Pictures
+from keraserve_training.data.examples import ahead, draw, limited, split
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.profiles import FULL, QUICK, SAMPLE
 
 

@@ -13,8 +13,11 @@ from PIL import Image
 
 from keraserve_protocol import messages, model_config
 from keraserve_protocol.tensors import from_proto
-from keraserve_training import decoding, experiment, export, fit, outputs, procedural, repository
+from keraserve_training import experiment
+from keraserve_training.data import procedural
 from keraserve_training.errors import RunMissingError
+from keraserve_training.exporting import decoding, export, repository
+from keraserve_training.learning import fit, outputs
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -271,7 +274,7 @@ def test_exporting_again_skips_unless_forced(
     tmp_path: Path, runs: Path, reuse: experiment.Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def plain(place: Path, *rest: Any) -> None:  # the files' content is tested above
-        from keraserve_training import model_card
+        from keraserve_training.exporting import model_card
 
         for name in repository.REQUIRED:
             (place / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keraserve_training import debian, fashion_mnist, keras_download
+from keraserve_training.data import debian, fashion_mnist, keras_download
 from keraserve_training.errors import DataUnavailableError
 
 COUNTS = {"train": 60_000, "t10k": 10_000}

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import feature_spread, features, procedural
+from keraserve_training.data import procedural
 from keraserve_training.errors import FeaturesError
+from keraserve_training.pretrained import feature_spread, features
 from keraserve_training.progress import Silent
-from keraserve_training.spread import Done, Processes, Work
+from keraserve_training.spreading.spread import Done, Processes, Work
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 PICTURES = procedural.pictures(44, classes=2, size=(8, 8), channels=3, seed=1)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keraserve_training import feature_store
 from keraserve_training.errors import FeaturesError
-from keraserve_training.feature_store import Layout, Store
+from keraserve_training.pretrained import feature_store
+from keraserve_training.pretrained.feature_store import Layout, Store
 
 LAYOUT = Layout(count=10, in_shard=4, shape=(2, 2, 3), dtype="float32")
 ROWS = np.random.default_rng(0).normal(size=(10, 2, 2, 3)).astype(np.float32)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from training import extractor_to_kill
 
-from keraserve_training import bfloat16, examples, procedural, progress
+from keraserve_training import progress
+from keraserve_training.data import examples, procedural
 from keraserve_training.errors import OptionError
+from keraserve_training.pretrained import bfloat16
 
 SCRIPTS = Path(__file__).parent
 SIZES = extractor_to_kill
@@ -39,7 +41,7 @@ class Told(progress.Silent):
 
 @pytest.fixture
 def extract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    from keraserve_training import features
+    from keraserve_training.pretrained import features
 
     monkeypatch.setattr(features, "_SHARD_BYTES", SIZES.IN_SHARD * 7 * 7 * 8 * 4)
 
@@ -82,7 +84,7 @@ def test_a_second_run_reads_them_and_says_so(
     extract: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, show = extract(), Told()
-    from keraserve_training import features
+    from keraserve_training.pretrained import features
 
     monkeypatch.delattr(features.Extraction, "make")
     second = extract(show=show)

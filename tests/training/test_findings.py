@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, borrowing, findings, history, run_folder
+from keraserve_training import atomic, findings, run_folder
+from keraserve_training.learning import borrowing, history
 
 CONFIG: dict[str, Any] = {
     "experiment": "cifar100-cnn",

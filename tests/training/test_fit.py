@@ -13,23 +13,13 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import (
-    checkpoint,
-    execution,
-    experiment,
-    fit,
-    history,
-    outputs,
-    procedural,
-    profiles,
-    progress,
-    rules,
-    run_folder,
-)
+from keraserve_training import execution, experiment, profiles, progress, run_folder
+from keraserve_training.data import procedural
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import FineTuningTooFastError, RunDamagedError, RunDiffersError
-from keraserve_training.feed import Feed
-from keraserve_training.fit import Phase, Plan
-from keraserve_training.pictures import Pictures
+from keraserve_training.learning import checkpoint, fit, history, outputs, rules
+from keraserve_training.learning.feed import Feed
+from keraserve_training.learning.fit import Phase, Plan
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NETWORKS = ("model-a", "model-b-on-a", "model-b-alone")

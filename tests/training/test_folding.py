@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import folding
+from keraserve_training.pretrained import folding
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 PICTURES = np.random.default_rng(0).uniform(0, 255, (4, 12, 12, 3)).astype(np.float32)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keraserve_training import intervals
+from keraserve_training.spreading import intervals
 
 TABLE = {
     1: 12.706,

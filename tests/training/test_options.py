@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import execution, experiments, export, profiles, progress, run_folder
+from keraserve_training import execution, experiments, profiles, progress, run_folder
 from keraserve_training.errors import OptionError
 from keraserve_training.experiment import Servable
+from keraserve_training.exporting import export
 from keraserve_training.options import Options
 from keraserve_training.run_folder import FinishedRun
 

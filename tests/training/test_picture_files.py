@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training import picture_files
-from keraserve_training.decoding import Preparation, decode
+from keraserve_training.data import picture_files
+from keraserve_training.data.picture_files import PictureFiles
+from keraserve_training.data.pictures import Dataset, Pictures
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.picture_files import PictureFiles
-from keraserve_training.pictures import Dataset, Pictures
+from keraserve_training.exporting.decoding import Preparation, decode
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = 32

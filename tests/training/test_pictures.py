@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keraserve_training import datasets, procedural
-from keraserve_training.pictures import Pictures
+from keraserve_training.data import datasets, procedural
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.profiles import SAMPLE
 
 
@@ -77,7 +77,7 @@ def test_a_network_gets_the_size_that_it_wants_as_from_the_exported_model(
     """The exported model does not know the size of what it gets, this does: both have to do the same."""
     import tensorflow as tf
 
-    from keraserve_training.decoding import Preparation
+    from keraserve_training.exporting.decoding import Preparation
 
     drawn = procedural.pictures(10, classes=2, size=own, channels=3, seed=1)
     served = tf.function(

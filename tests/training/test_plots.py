@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import comparisons, confusion, curves, drawing, embedding, end_labels, galleries
+from keraserve_training.drawing import comparisons, confusion, curves, end_labels, galleries
+from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Unit
+from keraserve_training.reporting import embedding
 
 rows = invented_runs.rows
 

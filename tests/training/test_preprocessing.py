@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from keraserve_training import backbones
+from keraserve_training.pretrained import backbones
 
 MODULES = {
     "inceptionv3": "inception_v3",
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 def test_the_layers_do_what_keras_function_does(name: str) -> None:
     import keras
 
-    from keraserve_training.preprocessing import preprocess
+    from keraserve_training.pretrained.preprocessing import preprocess
 
     inputs = keras.Input((5, 4, 3))
     model = keras.Model(inputs, preprocess(backbones.NETWORKS[name].mode, inputs))

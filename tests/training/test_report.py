@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, network, rows
 
-from keraserve_training import experiment, galleries, measured, report, run_folder
+from keraserve_training import experiment, measured, run_folder
+from keraserve_training.drawing import galleries
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.findings import Findings
+from keraserve_training.reporting import report
 from keraserve_training.run_folder import FinishedRun
 
 TWO, TEN = ("cat", "dog"), tuple(f"class {number}" for number in range(10))

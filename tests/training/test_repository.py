@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import repository
 from keraserve_training.errors import RepositoryError
+from keraserve_training.exporting import repository
 
 TO_KILL = Path(__file__).with_name("exporter_to_kill.py")
 

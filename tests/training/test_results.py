@@ -8,18 +8,9 @@ import invented_runs
 import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, REAL, network, rows
 
-from keraserve_training import (
-    atomic,
-    describing,
-    gathering,
-    marks,
-    measured,
-    measuring,
-    reading,
-    results,
-    wording,
-)
+from keraserve_training import atomic, measured
 from keraserve_training.experiment import Experiment
+from keraserve_training.reporting import describing, gathering, marks, measuring, reading, results, wording
 
 TEN = tuple(f"class {number}" for number in range(10))
 MOBILENET = {"data": "/somewhere/private/pictures", "backbone": "mobilenet", "alpha": 0.25}

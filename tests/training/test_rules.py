@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import procedural, rules
+from keraserve_training.data import procedural
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import FineTuningTooFastError, FrozenWeightsChangedError, NotCompiledError
-from keraserve_training.fit import Phase, Plan, Trained, fit
-from keraserve_training.pictures import Pictures
+from keraserve_training.learning import rules
+from keraserve_training.learning.fit import Phase, Plan, Trained, fit
 from keraserve_training.profiles import FULL
 from keraserve_training.progress import Silent
 

@@ -10,20 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keraserve_training import (
-    atomic,
-    execution,
-    experiment,
-    history,
-    options,
-    procedural,
-    profiles,
-    progress,
-    run,
-    run_folder,
-)
+from keraserve_training import atomic, execution, experiment, options, profiles, progress, run, run_folder
+from keraserve_training.data import procedural
 from keraserve_training.errors import OriginalChangedError, RunBusyError, RunDamagedError, RunDiffersError
-from keraserve_training.fit import Phase
+from keraserve_training.learning import history
+from keraserve_training.learning.fit import Phase
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -107,7 +98,7 @@ def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) ->
 
 
 def test_other_pictures_are_reported(tmp_path: Path) -> None:
-    from keraserve_training import datasets
+    from keraserve_training.data import datasets
 
     with execution.opened(tmp_path, asked(), progress.Silent()) as first:
         first.load(datasets.fashion_mnist)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from keraserve_training import experiment, pieces, ray_cluster, ray_worker, run_folder, spread, study
+from keraserve_training import experiment, run_folder
 from keraserve_training.errors import RunBusyError, SpreadError
 from keraserve_training.experiments import find
-from keraserve_training.spread import Done, Processes, Work
+from keraserve_training.spreading import pieces, ray_cluster, ray_worker, spread, study
+from keraserve_training.spreading.spread import Done, Processes, Work
 
 STUDY = ["study", "fashion-mnist-reuse", "--pairs", "5-6,2-4", "--seeds", "1", "--profile", "sample"]
 PATIENCE = 240.0  # seconds, of which a machine with nothing else to do needs a few

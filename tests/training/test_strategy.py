@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keraserve_training import fit, runtime
+from keraserve_training import runtime
+from keraserve_training.learning import fit
 
 TRAINER = Path(__file__).with_name("several_devices.py")
 STRICT = ["-W", "error", "-W", "ignore:__array__ implementation:DeprecationWarning"]  # as for the tests

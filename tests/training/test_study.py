@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from keraserve_training import experiment, intervals, pieces, profiles, report, run_folder, seeds, study
+from keraserve_training import experiment, profiles, run_folder
 from keraserve_training.errors import OptionError, StudyError
 from keraserve_training.options import Options
-from keraserve_training.spread import Done, Processes, Work
+from keraserve_training.reporting import report
+from keraserve_training.spreading import intervals, pieces, seeds, study
+from keraserve_training.spreading.spread import Done, Processes, Work
 
 
 def do(reuse: experiment.Experiment, runs: Path, told: list[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
 from keraserve_training.run import Asked, Run
-from keraserve_training.spread import Workers
+from keraserve_training.spreading.spread import Workers
 
 # What must be the same for a run to go on; the versions because another library rounds differently.
 _COMPARED = ("experiment", "profile", "seed", "settings", "options", "versions")

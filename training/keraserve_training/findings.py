@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import marks, run_folder
+from keraserve_training import run_folder
+from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
 Metrics = Mapping[str, float]
@@ -40,7 +41,7 @@ class Findings:
 
     def history(self, network: str) -> list[dict[str, Any]]:
         """A network's rows, one an epoch."""
-        from keraserve_training import history
+        from keraserve_training.learning import history
 
         return history.read(self._run.folder / network / run_folder.HISTORY)
 

@@ -6,9 +6,10 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from keraserve_training import gathering, measured, run_folder, wording
+from keraserve_training import measured, run_folder
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.experiments import registry
+from keraserve_training.reporting import gathering, wording
 from keraserve_training.run_folder import FinishedRun
 
 

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, borrowing, datasets, outputs, provenance, run_folder
+from keraserve_training import atomic, provenance, run_folder
+from keraserve_training.data import datasets
+from keraserve_training.data.examples import Examples, Shown
+from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import OriginalChangedError, RunDiffersError
-from keraserve_training.examples import Examples, Shown
+from keraserve_training.learning import borrowing, outputs
+from keraserve_training.learning.outputs import Output
 from keraserve_training.options import Options
-from keraserve_training.outputs import Output
-from keraserve_training.pictures import Dataset
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
-from keraserve_training.spread import Workers
+from keraserve_training.spreading.spread import Workers
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.backbones import Backbone
-    from keraserve_training.features import Features
-    from keraserve_training.fit import Loop, Phase, Trained
+    from keraserve_training.learning.fit import Loop, Phase, Trained
+    from keraserve_training.pretrained.backbones import Backbone
+    from keraserve_training.pretrained.features import Features
 
 _MISTAKES = 9
 
@@ -114,7 +116,7 @@ class Run:
             WeightsUnavailableError: its weights are not here and can't be fetched.
             RunDiffersError: the run was started with other weights.
         """
-        from keraserve_training import backbones
+        from keraserve_training.pretrained import backbones
 
         chosen = backbones.NETWORKS[self.options.backbone or name]
         weights = self.options.weights or ("random" if self.profile.random_weights else "imagenet")
@@ -141,7 +143,7 @@ class Run:
         Raises:
             FeaturesError: they can't be stored.
         """
-        from keraserve_training import features
+        from keraserve_training.pretrained import features
 
         extracted = features.extract(
             model,
@@ -182,7 +184,7 @@ class Run:
             RuleError: a rule of transfer learning was broken, also when this training changed a network
                 that was trained before.
         """
-        from keraserve_training.fit import Plan, fit, nothing
+        from keraserve_training.learning.fit import Plan, fit, nothing
 
         plan = Plan(
             name,
@@ -236,7 +238,7 @@ class Run:
         Raises:
             PathsDisagreeError: the two ways give different probabilities.
         """
-        from keraserve_training.compose import compose
+        from keraserve_training.learning.compose import compose
 
         exact = not self.options.mixed_precision
         composed = compose(self.folder / name, stem, head, pictures, features, exact=exact)
@@ -253,7 +255,7 @@ class Run:
             examples: what it takes.
             pictures: the same as people see them, where `examples` are features.
         """
-        from keraserve_training import galleries
+        from keraserve_training.drawing import galleries
 
         evaluation = evaluate(trained, examples)
         self._tests[trained.name] = evaluation
@@ -288,7 +290,7 @@ class Run:
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Draw the pictures and write `metrics.json`: the run is finished."""
-        from keraserve_training import confusion, curves
+        from keraserve_training.drawing import confusion, curves
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
         with self._marked():
@@ -314,7 +316,8 @@ class Run:
 
     def _marked(self) -> AbstractContextManager[None]:
         """What is drawn says so where its figures mean nothing."""
-        from keraserve_training import drawing, marks
+        from keraserve_training.drawing import page as drawing
+        from keraserve_training.reporting import marks
 
         return drawing.marked(marks.banner(run_folder.read_json(self.folder / run_folder.CONFIG)))
 
@@ -337,7 +340,7 @@ class Run:
         return {**description, "validation": last, "test": measured}
 
     def _check_originals(self) -> None:
-        from keraserve_training.rules import digest
+        from keraserve_training.learning.rules import digest
 
         for name, trained in self._trained.items():
             if digest(trained.model.weights) != trained.result["digest"]:
@@ -348,7 +351,7 @@ class Run:
 
 def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
     """Try a network that tells classes apart on examples in their order."""
-    from keraserve_training.feed import Feed, evaluation_batch
+    from keraserve_training.learning.feed import Feed, evaluation_batch
 
     batches = Feed(examples, evaluation_batch(examples.shape)).in_order()
     values = trained.model.predict(batches, verbose=0)  # pyright: ignore

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import history
 from keraserve_training.errors import RunDamagedError
+from keraserve_training.learning import history
 
 CONFIG = "config.json"
 METRICS = "metrics.json"

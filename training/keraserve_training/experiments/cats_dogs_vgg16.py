@@ -5,10 +5,11 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from keraserve_training import datasets, wording
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.findings import Findings
-from keraserve_training.outputs import Output
+from keraserve_training.learning.outputs import Output
+from keraserve_training.reporting import wording
 
 if TYPE_CHECKING:
     import keras
@@ -78,7 +79,7 @@ def train(run: "Run") -> None:
     """Store the features, train the head on them, put both together; then an epoch without storing."""
     from keras import optimizers
 
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("vgg16", size=SIZE)
     name = backbone.model.name
@@ -179,7 +180,7 @@ def _uncached(backbone: "keras.Model", units: int, output: Output) -> "keras.Mod
     """Make the network with a copy of the backbone inside: pictures float32 [N, size, size, 3], 0 to 255."""
     from keras import Input, Model, Sequential, layers
 
-    from keraserve_training import rules
+    from keraserve_training.learning import rules
 
     inputs = Input(backbone.input_shape[1:])
     features = rules.clone(backbone)(inputs, training=False)

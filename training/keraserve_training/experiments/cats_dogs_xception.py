@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keraserve_training import datasets, intervals, outputs, wording
+from keraserve_training.data import datasets
+from keraserve_training.data.examples import limited, split
 from keraserve_training.errors import UnknownVariantError
-from keraserve_training.examples import limited, split
 from keraserve_training.experiment import Experiment, Figure, Servable, Study
 from keraserve_training.findings import Findings
+from keraserve_training.learning import outputs
+from keraserve_training.reporting import wording
+from keraserve_training.spreading import intervals
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.fit import Loop, Trained
-    from keraserve_training.picture_files import PictureFiles
-    from keraserve_training.pictures import Dataset, Pictures
+    from keraserve_training.data.picture_files import PictureFiles
+    from keraserve_training.data.pictures import Dataset, Pictures
+    from keraserve_training.learning.fit import Loop, Trained
     from keraserve_training.run import Run
 
 SIZE = 150
@@ -88,8 +91,8 @@ def train(run: "Run") -> None:
     """Train with the network frozen, fine-tune a copy of the result, try both; show what is learnt from."""
     from keras import optimizers
 
-    from keraserve_training import rules
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning import rules
+    from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("xception", size=SIZE)
     data = run.load(datasets.cats_dogs).sized(backbone.size)
@@ -170,7 +173,7 @@ def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop
     """
     from keras import optimizers
 
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     learning, aside, _ = parts(data, run.seed)
     units, output = outputs.classifier(len(data.classes))
@@ -192,7 +195,7 @@ def _network(backbone: "keras.Model", units: int, output: outputs.Output) -> "ke
     """Augmentation, a copy of the backbone, which scales the pictures itself, and a new last layer."""
     from keras import Input, Model, layers
 
-    from keraserve_training import rules
+    from keraserve_training.learning import rules
 
     inputs = Input(backbone.input_shape[1:])
     features = rules.clone(backbone)(_augmentation()(inputs), training=False)
@@ -210,7 +213,7 @@ def _augmentation(seed: int | None = None) -> "keras.Model":
 
 def _show(run: "Run", pictures: "Pictures | PictureFiles", classes: tuple[str, ...]) -> None:
     """Nine samples as they are, and nine augmentations of the first as the network gets them."""
-    from keraserve_training import galleries
+    from keraserve_training.drawing import galleries
 
     few = pictures.first(_SHOWN)
     shown = few.show(np.arange(len(few)))

@@ -5,15 +5,18 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets, intervals, outputs, wording
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cats_dogs_xception import FROZEN, SIZE, fit_frozen, parts
 from keraserve_training.findings import Findings
+from keraserve_training.learning import outputs
+from keraserve_training.reporting import wording
+from keraserve_training.spreading import intervals
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.fit import Loop
+    from keraserve_training.learning.fit import Loop
     from keraserve_training.run import Run
 
 

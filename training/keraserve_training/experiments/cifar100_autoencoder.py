@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import (
     BATCH,
@@ -11,14 +11,14 @@ from keraserve_training.experiments.cifar100_cnn import (
     train_network,
 )
 from keraserve_training.findings import Findings
-from keraserve_training.intervals import chance
-from keraserve_training.wording import distance, duration, percent, points, value
+from keraserve_training.reporting.wording import distance, duration, percent, points, value
+from keraserve_training.spreading.intervals import chance
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.fit import Trained
-    from keraserve_training.pictures import Dataset
+    from keraserve_training.data.pictures import Dataset
+    from keraserve_training.learning.fit import Trained
     from keraserve_training.run import Run
 
 _FIRST, _SECOND, _PRETRAINED = "autoencoder-1", "autoencoder-2", "cnn-pretrained"
@@ -82,7 +82,7 @@ def train(run: "Run") -> None:
     """
     from keras import optimizers
 
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
     shared: dict[str, Any] = {
@@ -170,7 +170,7 @@ def autoencoder_inside(first: "keras.Model") -> "keras.Model":
     """Make autoencoder 2 between clones of the first one's layers, which it does not change."""
     from keras import Input, Sequential, layers
 
-    from keraserve_training import rules
+    from keraserve_training.learning import rules
 
     *before, after = rules.clone(first).layers
     return Sequential(
@@ -202,7 +202,7 @@ def _draw(
     """Some pictures as the autoencoders draw them again, and the convergence of both networks."""
     import numpy as np
 
-    from keraserve_training import curves, galleries
+    from keraserve_training.drawing import curves, galleries
 
     # Spread over all, as a user's pictures come class by class
     some = np.linspace(0, len(data.test) - 1, min(_SHOWN, len(data.test))).astype(np.int64)

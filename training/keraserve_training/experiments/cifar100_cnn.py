@@ -4,17 +4,17 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.findings import Findings
-from keraserve_training.wording import distance, duration, percent, points, value
+from keraserve_training.reporting.wording import distance, duration, percent, points, value
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.examples import Examples, Shown
-    from keraserve_training.fit import Trained
-    from keraserve_training.pictures import Dataset
+    from keraserve_training.data.examples import Examples, Shown
+    from keraserve_training.data.pictures import Dataset
+    from keraserve_training.learning.fit import Trained
     from keraserve_training.run import Run
 
 NETWORK = "cnn"
@@ -94,7 +94,7 @@ def train_network(
     The validation pictures are the test pictures: the document draws both curves, and nothing is chosen by
     them.
     """
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     return run.fit(
         name,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import (
     NETWORK,
@@ -12,8 +12,8 @@ from keraserve_training.experiments.cifar100_cnn import (
     train_network,
 )
 from keraserve_training.findings import Findings, Metrics
-from keraserve_training.intervals import chance
-from keraserve_training.wording import distance, duration, percent, points
+from keraserve_training.reporting.wording import distance, duration, percent, points
+from keraserve_training.spreading.intervals import chance
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -75,7 +75,7 @@ def cifar100_cnn_dropout() -> Experiment:
 
 def train(run: "Run") -> None:
     """Train the network without dropout and with each placement; compare them."""
-    from keraserve_training import comparisons, curves
+    from keraserve_training.drawing import comparisons, curves
 
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
     networks = {_BASELINE: train_network(run, data, also_in="cifar100-cnn")}

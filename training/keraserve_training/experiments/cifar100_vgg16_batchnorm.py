@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import NETWORK, against, per_epoch
 from keraserve_training.experiments.cifar100_vgg16_dense import (
@@ -16,7 +16,7 @@ from keraserve_training.experiments.cifar100_vgg16_dense import (
     troubles,
 )
 from keraserve_training.findings import Findings
-from keraserve_training.wording import distance, duration, percent, value
+from keraserve_training.reporting.wording import distance, duration, percent, value
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run

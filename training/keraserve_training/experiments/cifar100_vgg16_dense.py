@@ -4,20 +4,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable, Unit
 from keraserve_training.experiments.cifar100_cnn import BATCH, accuracies, against, sgd, turning_point
 from keraserve_training.findings import Findings, Metrics
-from keraserve_training.wording import distance, duration, percent, points, value
+from keraserve_training.reporting.wording import distance, duration, percent, points, value
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.backbones import Backbone
-    from keraserve_training.examples import Examples
-    from keraserve_training.features import Features
-    from keraserve_training.fit import Trained
-    from keraserve_training.pictures import Dataset
+    from keraserve_training.data.examples import Examples
+    from keraserve_training.data.pictures import Dataset
+    from keraserve_training.learning.fit import Trained
+    from keraserve_training.pretrained.backbones import Backbone
+    from keraserve_training.pretrained.features import Features
     from keraserve_training.run import Run
 
 TAKES = ("data", "backbone", "alpha", "weights", "image_size", "mixed_precision", "strategy")
@@ -138,7 +138,7 @@ def train_head(
     """Train the document's head on stored features, those of the test pictures for validation."""
     from keras import Input, Sequential
 
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     train, test = features
     return run.fit(
@@ -224,7 +224,7 @@ def scale(features: "Examples") -> dict[str, float]:
     and the standard deviation of a single feature over the pictures: the 5th and the 95th of 100 of them."""
     import numpy as np
 
-    from keraserve_training.feed import Feed, evaluation_batch
+    from keraserve_training.learning.feed import Feed, evaluation_batch
 
     totals: Any = np.zeros((2, math.prod(features.shape)))
     zeros, largest = 0, -math.inf
@@ -250,7 +250,7 @@ def silent_units(model: "keras.Model", examples: "Examples") -> float:
     import numpy as np
     from keras import Model
 
-    from keraserve_training.feed import Feed, evaluation_batch
+    from keraserve_training.learning.feed import Feed, evaluation_batch
 
     hidden = Model(model.inputs, model.get_layer("hidden").output)
     loudest = np.full(UNITS, -np.inf)

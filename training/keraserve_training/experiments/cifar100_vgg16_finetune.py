@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import BATCH, accuracies, against, per_epoch, sgd
 from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
@@ -17,7 +17,7 @@ from keraserve_training.experiments.cifar100_vgg16_dense import (
     troubles,
 )
 from keraserve_training.findings import Findings
-from keraserve_training.wording import duration, percent, points, value
+from keraserve_training.reporting.wording import duration, percent, points, value
 
 if TYPE_CHECKING:
     import keras
@@ -87,7 +87,7 @@ def cifar100_vgg16_finetune() -> Experiment:
 
 def train(run: "Run") -> None:
     """Store what the network sees before its last block, train block and head on that, put all together."""
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("vgg16", size=SIZE)
     stem, tail = backbone.split()  # at block4_pool
@@ -147,7 +147,7 @@ def with_head(tail: "keras.Model", classes: int) -> "keras.Model":
     """Put the document's head behind a clone of the network's last block; the original stays as it is."""
     from keras import Input, Sequential
 
-    from keraserve_training import rules
+    from keraserve_training.learning import rules
 
     return Sequential(
         [Input(tail.input_shape[1:]), rules.clone(tail), *dense_layers(classes, normalised=True)]

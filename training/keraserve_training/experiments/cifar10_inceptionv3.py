@@ -3,10 +3,11 @@
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets, wording
-from keraserve_training.examples import split
+from keraserve_training.data import datasets
+from keraserve_training.data.examples import split
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.findings import Findings
+from keraserve_training.reporting import wording
 
 if TYPE_CHECKING:
     import keras
@@ -76,8 +77,8 @@ def train(run: "Run") -> None:
     """Store the features, train the head on them, put both together; if asked, fine-tune the whole."""
     from keras import optimizers
 
-    from keraserve_training.feed import Feed
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning.feed import Feed
+    from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("inceptionv3", size=139)
     data = run.load(datasets.cifar10).sized(backbone.size)
@@ -185,7 +186,7 @@ def _augmented(model: "keras.Model") -> "keras.Model":
     """Put random flips from left to right, in training only, before a copy of `model`."""
     from keras import Input, Model, layers
 
-    from keraserve_training import rules
+    from keraserve_training.learning import rules
 
     inputs = Input(model.input_shape[1:])
     return Model(inputs, rules.clone(model)(layers.RandomFlip("horizontal")(inputs)))

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets, wording
+from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.fashion_mnist_reuse import HIDDEN, PAIR, set_aside
 from keraserve_training.findings import Findings
+from keraserve_training.reporting import wording
 
 if TYPE_CHECKING:
     import keras
@@ -68,8 +69,8 @@ def train(run: "Run") -> None:
     """Train the same network with every optimizer and try each on the whole test set."""
     from keras import Input, Sequential, initializers, layers, optimizers
 
-    from keraserve_training import comparisons, curves
-    from keraserve_training.fit import Phase
+    from keraserve_training.drawing import comparisons, curves
+    from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.fashion_mnist)
     pictures, validation = set_aside(data)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training import datasets
-from keraserve_training.datasets import FASHION_MNIST_CLASSES
+from keraserve_training.data import datasets
+from keraserve_training.data.datasets import FASHION_MNIST_CLASSES
+from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Experiment, Figure, Servable, Study
 from keraserve_training.findings import Findings
-from keraserve_training.pictures import Dataset
 
 if TYPE_CHECKING:
     import keras
@@ -86,8 +86,8 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
     """
     from keras import Input, Sequential, layers, optimizers
 
-    from keraserve_training import rules
-    from keraserve_training.fit import Phase
+    from keraserve_training.learning import rules
+    from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.fashion_mnist)
     pictures, validation = set_aside(data)

@@ -1,0 +1,66 @@
+"""What every command says, and where: on stdout, on stderr, or in a file that a report of a mistake needs."""
+
+import contextlib
+import errno
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+out = Console()
+err = Console(stderr=True)
+
+
+def fail(sentence: str, status: int = 1) -> None:
+    """Print a sentence on stderr and leave."""
+    complain(sentence)
+    sys.exit(status)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+def unexpected(error: Exception) -> str:
+    """A sentence about an error that nobody foresaw; where in the code it was is kept in a file."""
+    return kept(type(error).__name__, "".join(traceback.format_exception(error)))
+
+
+def kept(what: str, trace: str) -> str:
+    """Keep the trace of an error that nobody foresaw where it can be written; gives a sentence about it."""
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            log = folder / "keraserve-train-error.log"
+            log.write_text(trace, encoding="utf-8")
+            return f"Something went wrong that should not ({what}). Details are in {log}."
+    return f"Something went wrong that should not ({what})."
+
+
+def what_to_do(error: OSError) -> str:
+    """What helps against an error of the file system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room and run the same command again: it goes on where it was."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Choose a folder that you may write with --runs or --models."
+    return "Run the same command again to go on."
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar that counts pieces on a terminal, elsewhere a line for each."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
+        task = progress.add_task("pieces", total=None)
+
+        def tell(done: int, total: int, last: str) -> None:
+            progress.update(task, completed=done, total=total)
+            if not out.is_terminal:
+                out.print(f"{done}/{total}: {last}", highlight=False)
+
+        yield tell

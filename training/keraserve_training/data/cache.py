@@ -1,0 +1,101 @@
+"""Files of public data sets where Keras keeps them: found, fetched, checked, and never half there."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from keraserve_training import atomic
+from keraserve_training.data.examples import Tell
+from keraserve_training.errors import DataUnavailableError
+
+T = TypeVar("T")
+Fill = Callable[[Path, Tell], bool]
+
+_ABANDONED_SECONDS = 6 * 3600
+
+
+class NotWholeError(Exception):
+    """A file is missing, cut off or something else."""
+
+
+def folder(*parts: str) -> Path:
+    """A folder below `$KERAS_HOME/datasets` (KERAS_HOME: `~/.keras` unless set)."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    return Path(home).expanduser().joinpath("datasets", *parts)
+
+
+@dataclass(frozen=True)
+class Cached(Generic[T]):
+    """A data set that is, or will be, in the cache.
+
+    Attributes:
+        name: what people call it.
+        folder: its place in the cache.
+        names: the files and folders that it consists of, in `folder`.
+        read: reads them from a folder; raises NotWholeError unless they are there and whole.
+        missing: the sentence for people when nothing leads to them.
+    """
+
+    name: str
+    folder: Path
+    names: Sequence[str]
+    read: Callable[[Path], T]
+    missing: str
+
+    def load(self, tell: Tell, ways: Sequence[Fill]) -> T:
+        """Read the data set, after fetching it if need be.
+
+        Args:
+            tell: is told in a sentence what takes long.
+            ways: how to get it, tried in order; each fills an empty folder, or says that it can't (false). A
+                file appears in the cache only after it was read to its end.
+
+        Raises:
+            DataUnavailableError: no way led to it, or the cache can't be written; says what to do.
+        """
+        with contextlib.suppress(NotWholeError):
+            return self.read(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic.locked(
+                self.folder / ".lock"
+            ):  # the pieces of a study would fetch it several times at once
+                with contextlib.suppress(NotWholeError):
+                    return self.read(self.folder)
+                return self._fetch(tell, ways)
+        except OSError as error:
+            raise DataUnavailableError(
+                f"{self.name} can't be put into {self.folder} ({error.strerror}): make room there, or set"
+                " KERAS_HOME to a folder that you may write."
+            ) from error
+
+    def _fetch(self, tell: Tell, ways: Sequence[Fill]) -> T:
+        for fill in ways:
+            with _own_folder(self.folder) as own:
+                if not fill(own, tell):
+                    continue
+                with contextlib.suppress(NotWholeError):
+                    self.read(own)
+                    for name in self.names:
+                        (own / name).replace(self.folder / name)
+                    return self.read(self.folder)
+        raise DataUnavailableError(self.missing)
+
+
+@contextlib.contextmanager
+def _own_folder(folder: Path) -> Iterator[Path]:
+    """A folder on the same disk as the cache, gone afterwards, as are those of processes that died."""
+    for left in folder.glob(".fetching-*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder))
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)

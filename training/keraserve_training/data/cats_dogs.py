@@ -1,0 +1,86 @@
+"""The 25,000 photographs of cats and dogs that Microsoft Research publishes: found, fetched, unpacked.
+
+Source: Elson, Douceur, Howell and Saul, Asirra, 2007. TensorFlow Datasets takes them from the same archive
+and leaves out the 1,738 whose first bytes don't say JFIF. A JPEG need not say that: what counts here is
+whether the decoder of the exported model reads a file. That is closer to the 25,000 of both source documents.
+"""
+
+import re
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+from keraserve_training.data import cache, keras_download, picture_search
+from keraserve_training.data.cache import Fill, NotWholeError
+from keraserve_training.data.examples import Tell
+
+CLASSES = ("cat", "dog")
+ARCHIVE = "kagglecatsanddogs_5340.zip"
+_ADDRESS = f"https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/{ARCHIVE}"
+_FOLDER = "PetImages"
+_FOLDERS = {"cat": "Cat", "dog": "Dog"}
+_MEMBER = re.compile(r"PetImages/(?:Cat|Dog)/\d+\.jpg")
+
+
+def load(tell: Tell, *, ways: tuple[Fill, ...] | None = None) -> tuple[Path, dict[str, list[Path]]]:
+    """Find the photographs' files, after fetching them if need be.
+
+    Args:
+        tell: is told in a sentence what takes long.
+        ways: how to get them, tried in order; by default an archive in the cache, then Keras' download.
+
+    Returns:
+        The folder that holds all of them, and the files of each class, in the order of their paths.
+
+    Raises:
+        DataUnavailableError: no way led to them, or the cache can't be written; says what to do.
+    """
+    datasets = cache.folder()
+    folder = datasets / f"{Path(ARCHIVE).stem}_extracted"  # where keras.utils.get_file unpacks it
+    missing = (
+        "The photographs of cats and dogs are not on this machine, and Keras could not download them:"
+        f" connect it once, or copy {ARCHIVE} into {datasets}, or give a folder of class folders with --data;"
+        " --profile sample does without."
+    )
+    cached = cache.Cached("Cats vs. dogs", folder, (_FOLDER,), read, missing)
+    return folder / _FOLDER, cached.load(tell, ways or (_unpacked(datasets), _downloaded))
+
+
+def read(folder: Path) -> dict[str, list[Path]]:
+    """The files of each class below `folder`; raises NotWholeError where a class is missing."""
+    found = {
+        name: picture_search.pictures_below(folder / _FOLDER / below, lambda *_: None)
+        for name, below in _FOLDERS.items()
+    }
+    if not all(found.values()):
+        raise NotWholeError(folder)
+    return found
+
+
+def _unpacked(datasets: Path) -> Fill:
+    def fill(own: Path, tell: Tell) -> bool:
+        return _unzip(datasets / ARCHIVE, own, tell)
+
+    return fill
+
+
+def _downloaded(own: Path, tell: Tell) -> bool:
+    tell("Cats vs. dogs: asking Keras to download the photographs (825 MB, once)")
+    return keras_download.file(ARCHIVE, _ADDRESS, own) and _unzip(own / ARCHIVE, own, tell)
+
+
+def _unzip(archive: Path, own: Path, tell: Tell) -> bool:
+    """Unpack the photographs; false where there is no such archive or it is not whole."""
+    if not archive.is_file():
+        return False
+    tell(f"Cats vs. dogs: unpacking {archive.name}")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = [name for name in opened.namelist() if _MEMBER.fullmatch(name)]
+            for name in names:
+                opened.extract(name, own)
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        shutil.rmtree(own / _FOLDER, ignore_errors=True)
+        return False
+    return bool(names)

@@ -1,0 +1,155 @@
+"""The one place that knows where pictures come from.
+
+Kinds of source: `public` (fetched once, then cached where Keras caches it), `folder` (the user's own) and
+`procedural` (made on the spot, profile `sample`). Each only has to give a `Dataset`; nothing else in the
+package asks where pictures came from.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from keraserve_training.data import cats_dogs as cats_dogs_source
+from keraserve_training.data import cifar, procedural
+from keraserve_training.data import class_folders as class_folders_source
+from keraserve_training.data import fashion_mnist as fashion_mnist_source
+from keraserve_training.data.examples import Tell, limited, split
+from keraserve_training.data.picture_search import Refused
+from keraserve_training.data.pictures import Dataset, Pictures
+from keraserve_training.profiles import Profile
+
+Source = Callable[[Profile, Tell], Dataset]
+
+FASHION_MNIST_CLASSES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+CIFAR10_CLASSES = cifar.CIFAR_10.classes
+CIFAR100_CLASSES = cifar.CIFAR_100.classes
+CATS_DOGS_CLASSES = cats_dogs_source.CLASSES
+_PHOTOGRAPHS = 25_000
+_PHOTOGRAPH = (72, 96)  # procedural ones: larger than 64 pixels, not square, and quick to draw
+_SEED = 0
+
+
+def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
+    """Fashion-MNIST: 60,000 training and 10,000 test pictures, grey, 28 by 28, ten classes.
+
+    Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747.
+
+    Args:
+        profile: limits how many are used, every class in its share, or asks for procedural ones.
+        tell: is told in a sentence what takes long.
+
+    Raises:
+        DataUnavailableError: the pictures are not here and can't be fetched; says what to do.
+    """
+    if profile.procedural:
+        return _drawn("Fashion-MNIST", FASHION_MNIST_CLASSES, (60_000, 10_000), (28, 28), 1, profile)
+    train, test = fashion_mnist_source.load(tell)
+    origin = "Fashion-MNIST (Zalando Research, MIT licence)"
+    return _public("Fashion-MNIST", origin, FASHION_MNIST_CLASSES, train, test, profile)
+
+
+def cifar10(profile: Profile, tell: Tell) -> Dataset:
+    """CIFAR-10: 50,000 training and 10,000 test pictures, coloured, 32 by 32, ten classes.
+
+    Args and errors: as `fashion_mnist`.
+    """
+    return _cifar(cifar.CIFAR_10, profile, tell)
+
+
+def cifar100(profile: Profile, tell: Tell) -> Dataset:
+    """CIFAR-100 with its fine labels: 50,000 training and 10,000 test pictures, coloured, 32 by 32.
+
+    Args and errors: as `fashion_mnist`.
+    """
+    return _cifar(cifar.CIFAR_100, profile, tell)
+
+
+def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
+    """Cats vs. dogs: 25,000 photographs of many sizes, two classes, undivided: `test` are drawn for testing.
+
+    Args:
+        profile: limits how many are used, every class in its share, or asks for procedural ones.
+        tell: is told in a sentence what takes long, and which files can't be read.
+        test: how many photographs to draw for testing, both classes alike.
+
+    Raises:
+        DataUnavailableError: the pictures are not here and can't be fetched; says what to do.
+    """
+    if profile.procedural:
+        counts = _PHOTOGRAPHS - test, test
+        return _drawn("Cats vs. dogs", CATS_DOGS_CLASSES, counts, _PHOTOGRAPH, 3, profile)
+    root, found = cats_dogs_source.load(tell)
+    refused: list[Refused] = []
+    photographs = class_folders_source.gathered(root, found, CATS_DOGS_CLASSES)
+    rest, drawn = (
+        class_folders_source.readable(limited(part, profile.limit(len(part), photographs=True)), refused)
+        for part in split(photographs, test, _SEED)
+    )
+    class_folders_source.say_refused(root, refused, tell)
+    origin = "photographs of cats and dogs (Microsoft Research, Asirra)"
+    train = class_folders_source.shuffled(rest)
+    return Dataset("Cats vs. dogs", "public", origin, CATS_DOGS_CLASSES, train, drawn)
+
+
+def class_folders(folder: Path, profile: Profile, tell: Tell) -> Dataset:
+    """The user's own pictures, a folder a class; see the module `class_folders`.
+
+    Raises:
+        DataUnavailableError: there are no such pictures; says what is missing.
+    """
+    return class_folders_source.load(folder, profile, tell)
+
+
+def _cifar(published: cifar.Published, profile: Profile, tell: Tell) -> Dataset:
+    if profile.procedural:
+        return _drawn(published.name, published.classes, (50_000, 10_000), (32, 32), 3, profile)
+    held = cifar.load(published, tell)
+    origin = f"{published.name} (University of Toronto)"
+    if not held.as_published:
+        origin += ", in files that are not those published"
+        tell(f"{published.name}: the files in the cache are not those published; they are used all the same")
+    return _public(published.name, origin, published.classes, held.train, held.test, profile)
+
+
+def _public(
+    name: str, origin: str, classes: tuple[str, ...], train: Pictures, test: Pictures, profile: Profile
+) -> Dataset:
+    used_train = limited(train, profile.limit(len(train), photographs=False))
+    used_test = limited(test, profile.limit(len(test), photographs=False))
+    if len(used_train) < len(train):
+        origin += f", {len(used_train):,} training and {len(used_test):,} test pictures drawn from it"
+    return Dataset(name, "public", origin, classes, used_train, used_test)
+
+
+def _drawn(
+    name: str,
+    classes: tuple[str, ...],
+    counts: tuple[int, int],
+    size: tuple[int, int],
+    channels: int,
+    profile: Profile,
+) -> Dataset:
+    """Procedural training and test pictures in place of a data set of that size."""
+    photographs = max(size) > class_folders_source.SMALL_SIDE
+    train, test = (
+        procedural.pictures(
+            profile.limit(count, photographs=photographs),
+            classes=len(classes),
+            size=size,
+            channels=channels,
+            seed=seed,
+        )
+        for seed, count in enumerate(counts, 1)
+    )
+    origin = f"procedural pictures made on the spot in place of {name}: they mean nothing"
+    return Dataset(name, "procedural", origin, classes, train, test)

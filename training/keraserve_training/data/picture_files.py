@@ -1,0 +1,191 @@
+"""Pictures in encoded files, read, decoded and resized while a network works.
+
+Decoding and resizing are those of the exported model (`decoding.Preparation`), so a network sees in training
+what it will see when it is served.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_training.data.examples import Indices, Shown, Tell, ahead, workers
+from keraserve_training.data.pictures import Pictures
+from keraserve_training.errors import DataUnavailableError
+
+_LOADED_BYTES = 2 * 2**30  # more is not taken into memory
+_LOADED_BATCH = 256
+_READERS = 8  # threads that read and hash: more than processors, since disks answer late
+_READ_AT_ONCE = 64  # files that one of them takes at a time
+
+_Key = tuple[str, int, int]  # a file as it was when this process looked: path, bytes, time of its last change
+_digests: dict[_Key, bytes] = {}
+_NOT_THERE = ("", 0, 0)
+_decodable: dict[_Key, bool] = {_NOT_THERE: False}
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFiles(Shown):
+    """Pictures in files, with their classes.
+
+    Attributes:
+        files: JPEG, PNG, GIF or BMP, in any size.
+        labels: int32 [N], the class of each picture.
+        size: height and width that the network gets; None: not said yet, there are no batches before.
+        channels: 3 for colour, 1 for grey, whatever the files have.
+        root: the folder that all of them lie in.
+    """
+
+    files: tuple[Path, ...]
+    labels: npt.NDArray[np.int32]
+    size: tuple[int, int] | None = None
+    channels: int = 3
+    root: Path = Path()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture, as the network gets it."""
+        if self.size is None:
+            raise ValueError(f"the pictures in {self.root} have many sizes: say which one with sized()")
+        return (*self.size, self.channels)
+
+    def select(self, indices: Indices) -> Self:
+        """Those at `indices`, in that order."""
+        files = tuple(self.files[index] for index in indices)
+        return replace(self, files=files, labels=self.labels[indices])
+
+    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
+        """The same pictures with other labels."""
+        return replace(self, labels=labels)
+
+    def sized(self, size: int | None) -> Self:
+        """The same for a network that takes `size` by `size` pixels."""
+        return replace(self, size=None if size is None else (size, size))
+
+    def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
+        """The pictures in their own size, each uint8 [h, w, 1 or 3]."""
+        return [self._picture(self.files[index]) for index in indices]
+
+    def digest(self) -> str:
+        """SHA-256 of every file's bytes, the labels and the size; not of the files' names."""
+        starts = range(0, len(self), _READ_AT_ONCE)
+        with ThreadPoolExecutor(_READERS) as threads:
+            parts = threads.map(_digest, (self.files[start : start + _READ_AT_ONCE] for start in starts))
+        digest = hashlib.sha256(b"".join(parts))
+        digest.update(np.ascontiguousarray(self.labels, "<i4").data)
+        digest.update(f"{self.size} {self.channels}".encode())
+        return digest.hexdigest()
+
+    def batches(self, order: Indices, batch: int) -> Any:
+        """The pictures at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b].
+
+        Raises (while it is read):
+            tf.errors.OpError: a file has gone or has been damaged since the folder was read.
+        """
+        import tensorflow as tf
+
+        from keraserve_training.exporting.decoding import Preparation
+
+        shape = self.shape
+        prepare = Preparation((shape[0], shape[1]), self.channels)
+        names = tf.constant([os.fsencode(self.files[index]) for index in order], tf.string)
+
+        def read(name: Any, label: Any) -> tuple[Any, Any]:
+            return tf.ensure_shape(prepare(decoded(tf.io.read_file(name))), shape), label
+
+        pictures = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
+        pictures = pictures.map(read, num_parallel_calls=workers(), deterministic=True)
+        return pictures.batch(batch).prefetch(ahead(shape, batch))
+
+    def loaded(self, tell: Tell) -> "Pictures | PictureFiles":
+        """The same in memory, at the size that is wanted; `self` where they would need more than 2 GiB."""
+        if len(self) * int(np.prod(self.shape)) * 4 > _LOADED_BYTES:
+            return self
+        if len(self) >= 10 * _LOADED_BATCH:
+            tell(f"reading {len(self):,} pictures of {self.root} into memory")
+        parts = [_smallest(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
+        return Pictures(np.concatenate(parts), self.labels)
+
+    def _picture(self, file: Path) -> npt.NDArray[np.uint8]:
+        import tensorflow as tf
+
+        picture = decoded(tf.constant(file.read_bytes())).numpy()
+        return picture[..., : 3 if picture.shape[-1] >= 3 else 1]
+
+
+def decoded(content: Any) -> Any:
+    """In the graph: one encoded picture (string []) as uint8 [h, w, c] with the channels that it has."""
+    import tensorflow as tf
+
+    # As the exported model does it; channels=0, since asking for 3 fails for some kinds of BMP and GIF.
+    picture = tf.io.decode_image(content, channels=0, expand_animations=False)
+    return tf.ensure_shape(picture, (None, None, None))
+
+
+def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
+    """Try whether the exported model would take each file; bool [N]. Tries a file once in a process."""
+    keys = [_key(file) for file in files]
+    new = [index for index, key in enumerate(keys) if key not in _decodable]
+    good = _tried([files[index] for index in new])
+    _decodable.update((keys[index], bool(each)) for index, each in zip(new, good, strict=True))
+    return np.array([_decodable[key] for key in keys], np.bool_)
+
+
+def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
+    """Decode all files, with all processors."""
+    import tensorflow as tf
+
+    from keraserve_training.exporting.decoding import known_format
+
+    def tried(index: Any, name: Any) -> tuple[Any, Any, Any]:
+        content = tf.io.read_file(name)
+        jpeg = tf.strings.substr(content, 0, 3) == b"\xff\xd8\xff"
+        # An eighth of a JPEG's size spares half of the arithmetic, yet every byte of it is read.
+        picture = tf.cond(jpeg, lambda: tf.io.decode_jpeg(content, ratio=8), lambda: decoded(content))
+        # The number of values only since TensorFlow drops work that nobody asks for.
+        return index, known_format(content), tf.size(picture)
+
+    names = tf.constant([os.fsencode(file) for file in files], tf.string)
+    indices = tf.data.Dataset.from_tensor_slices((np.arange(len(files)), names))
+    whole = indices.map(tried, num_parallel_calls=workers()).ignore_errors().batch(1024)
+    good = np.zeros(len(files), np.bool_)
+    for batch, known, _ in whole:
+        good[batch.numpy()] = known.numpy()
+    return good
+
+
+def _digest(files: Sequence[Path]) -> bytes:
+    """The SHA-256 of each file, one after another; of a file that has not changed, from memory."""
+    return b"".join(_digests.get(_key(file)) or _hashed(file) for file in files)
+
+
+def _hashed(file: Path) -> bytes:
+    key = _key(file)
+    try:
+        _digests[key] = hashlib.sha256(file.read_bytes()).digest()
+    except OSError as error:
+        raise DataUnavailableError(
+            f"{file} can't be read any more ({error.strerror}): start again with the pictures that are there."
+        ) from error
+    return _digests[key]
+
+
+def _key(file: Path) -> _Key:
+    """Another one when the file changes; the same for all files that are not there."""
+    try:
+        about = file.stat()
+    except OSError:
+        return _NOT_THERE
+    return str(file), about.st_size, about.st_mtime_ns
+
+
+def _smallest(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """As uint8 where that changes no value: where nothing was resized."""
+    rounded = images.astype(np.uint8)
+    return rounded if np.array_equal(rounded, images) else images

@@ -1,0 +1,139 @@
+"""Pictures in memory, and a data set as an experiment gets it. Knows nothing of where they came from."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_training.data.examples import Indices, Shown, Tell, ahead, workers
+
+if TYPE_CHECKING:
+    from keraserve_training.data.picture_files import PictureFiles
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures(Shown):
+    """Pictures with their classes.
+
+    Attributes:
+        images: uint8 (or float32, where they were resized) [N, height, width, channels], values 0 to 255.
+        labels: int32 [N], the class of each picture.
+        size: height and width that the network gets; None: those of `images`.
+    """
+
+    images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
+    size: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture, as the network gets it."""
+        return (*(self.size or self.images.shape[1:3]), self.images.shape[3])
+
+    def select(self, indices: Indices) -> Self:
+        """Those at `indices`, in that order; a stretch of them shares the memory."""
+        if len(indices) and len(indices) == indices[-1] - indices[0] + 1 and (np.diff(indices) == 1).all():
+            part = slice(int(indices[0]), int(indices[-1]) + 1)
+            return replace(self, images=self.images[part], labels=self.labels[part])
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
+        """The same pictures with other labels."""
+        return replace(self, labels=labels)
+
+    def sized(self, size: int | None) -> Self:
+        """The same for a network that takes `size` by `size` pixels; resized when a batch is made."""
+        own = size is None or (size, size) == self.images.shape[1:3]
+        return replace(self, size=None if own else (size, size))
+
+    def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
+        """The pictures in their own size, each uint8 [height, width, channels]."""
+        return [np.rint(self.images[index]).astype(np.uint8) for index in indices]
+
+    def digest(self) -> str:
+        """SHA-256 of images, labels and, where it is not theirs, the size; in hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, "<i4").data)
+        if self.size:
+            digest.update(str(self.size).encode())
+        return digest.hexdigest()
+
+    def batches(self, order: Indices, batch: int) -> Any:
+        """The pictures at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b]."""
+        import tensorflow as tf
+
+        images, labels = self._tensors
+        order_of_batches = tf.data.Dataset.from_tensor_slices(order).batch(batch)
+
+        def gather(indices: Any) -> tuple[Any, Any]:
+            return tf.cast(tf.gather(images, indices), tf.float32), tf.gather(labels, indices)
+
+        if self.size is None:  # no work for a second thread
+            return order_of_batches.map(gather).prefetch(ahead(self.shape, batch))
+
+        from keraserve_training.exporting.decoding import Preparation
+
+        prepare = Preparation(self.size, self.shape[-1])
+
+        def resize(indices: Any) -> tuple[Any, Any]:
+            pictures = tf.ensure_shape(prepare(tf.gather(images, indices)), (None, *self.shape))
+            return pictures, tf.gather(labels, indices)
+
+        resized = order_of_batches.map(resize, num_parallel_calls=workers(), deterministic=True)
+        return resized.prefetch(ahead(self.shape, batch))
+
+    @cached_property
+    def _tensors(self) -> tuple[Any, Any]:
+        """Images and labels where TensorFlow has them: copied once, not for every epoch."""
+        import tensorflow as tf
+
+        return tf.constant(self.images), tf.constant(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as an experiment gets it.
+
+    Attributes:
+        name: what people call it.
+        kind: where it came from; `folder`: the user's own.
+        origin: the same for people, in words.
+        classes: the name of each class.
+        train: pictures to learn from, in the data set's own order.
+        test: pictures that no training sees.
+    """
+
+    name: str
+    kind: Literal["public", "folder", "procedural"]
+    origin: str
+    classes: tuple[str, ...]
+    train: "Pictures | PictureFiles"
+    test: "Pictures | PictureFiles"
+
+    def sized(self, size: int | None) -> "Dataset":
+        """The same for a network that takes `size` by `size` pixels; None: the pictures as they are."""
+        return replace(self, train=self.train.sized(size), test=self.test.sized(size))
+
+    def loaded(self, tell: Tell) -> "Dataset":
+        """The same with all pictures in memory, at the size they are wanted in, if they fit there."""
+        return replace(self, train=_loaded(self.train, tell), test=_loaded(self.test, tell))
+
+    def record(self) -> dict[str, Any]:
+        """What a run's configuration and a model card say about the data, at whatever size it is used."""
+        both = self.train.sized(None).digest() + self.test.sized(None).digest()
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "origin": self.origin,
+            "classes": len(self.classes),
+            "train_pictures": len(self.train),
+            "test_pictures": len(self.test),
+            "sha256": hashlib.sha256(both.encode()).hexdigest(),
+        }
+
+
+def _loaded(pictures: "Pictures | PictureFiles", tell: Tell) -> "Pictures | PictureFiles":
+    return pictures if isinstance(pictures, Pictures) else pictures.loaded(tell)

@@ -1,0 +1,1 @@
+"""The pictures of a run, of a study and of a source document."""

@@ -1,0 +1,205 @@
+"""Curves over the epochs: of one run, and of every network of a source document together."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+
+from keraserve_training.drawing import end_labels
+from keraserve_training.drawing import page as drawing
+from keraserve_training.drawing.page import BLUE, GREY, ORANGE
+
+Rows = Sequence[Mapping[str, Any]]
+Histories = Mapping[str, Rows]
+
+_COLUMNS = 3
+_CROSS_ENTROPY, _RECONSTRUCTION = "loss (cross-entropy)", "loss (reconstruction)"
+# Six colours that people with any colour vision tell apart on white (after Okabe and Ito, darkened), and for
+# more networks the same ones dashed, then dotted.
+_COLOURS = ("#0062a0", "#c44e00", "#00805c", "#a0447c", "#8a6d00", "#333333")
+_DASHES = ("-", "--", ":")
+_LOG_FROM = 20  # times between the largest and the smallest loss
+
+
+def curves(path: Path, histories: Histories) -> None:
+    """Loss and accuracy over the epochs of every network of a run; a dashed line where a phase begins.
+
+    Args:
+        path: the file.
+        histories: the rows of `history.csv` by network, in the order to draw them. A network that gives no
+            accuracy (an autoencoder) has a loss only, one without validation pictures has its training alone.
+    """
+    with drawing.page(path, *_size(histories)) as figure:
+        for (name, rows), pair in zip(histories.items(), _axes(figure, histories), strict=True):
+            _network(pair, name, rows)
+        _legend(figure)
+
+
+def _blocks(histories: Histories) -> list[tuple[int, int]]:
+    """How many networks stand side by side in each block, and how many lines it has: loss, accuracy."""
+    wide = 2 if len(histories) == 4 else min(_COLUMNS, len(histories))
+    groups = [list(histories.values())[start : start + wide] for start in range(0, len(histories), wide)]
+    return [(wide, 1 + any(_has(rows, "accuracy") for rows in group)) for group in groups]
+
+
+def _size(histories: Histories) -> tuple[float, float]:
+    blocks = _blocks(histories)
+    if len(histories) == 1:
+        return 3.6 * blocks[0][1], 3.4
+    return 1 + 3.4 * blocks[0][0], 0.6 + 2.45 * sum(lines for _, lines in blocks)
+
+
+def _axes(figure: Figure, histories: Histories) -> list[tuple[Axes, ...]]:
+    """The axes of every network: loss above accuracy, beside each other where there is one network."""
+    blocks = _blocks(histories)
+    if len(histories) == 1:
+        return [tuple(figure.subplots(1, blocks[0][1], squeeze=False)[0])]
+    grid = figure.add_gridspec(sum(lines for _, lines in blocks), blocks[0][0])
+    found: list[tuple[Axes, ...]] = []
+    top = 0
+    for wide, lines in blocks:
+        found += [
+            tuple(figure.add_subplot(grid[top + line, column]) for line in range(lines))
+            for column in range(min(wide, len(histories) - len(found)))
+        ]
+        top += lines
+    return found
+
+
+def _network(axes: tuple[Axes, ...], name: str, rows: Rows) -> None:
+    classifies = _has(rows, "accuracy")
+    axes[0].set_title(drawing.fill(name, 3.4))
+    _curve(axes[0], rows, "loss")
+    axes[0].set_ylabel(_CROSS_ENTROPY if classifies else _RECONSTRUCTION)
+    for axis in axes[1:]:
+        if not classifies:
+            axis.remove()
+            continue
+        _curve(axis, rows, "accuracy")
+        axis.set_ylabel("accuracy")
+        _percent(axis, [row[key] for row in rows for key in ("accuracy", "val_accuracy") if key in row])
+
+
+def _curve(axis: Axes, rows: Rows, quantity: str) -> None:
+    for key, colour, label in (
+        (quantity, BLUE, "training (mean over the epoch)"),
+        (f"val_{quantity}", ORANGE, "validation (at its end)"),
+    ):
+        if _has(rows, key):
+            axis.plot(*_points(rows, key), ".-", color=colour, label=label)
+    _epochs(axis, rows)
+    for before, row in itertools.pairwise(rows):
+        if before.get("phase") != row.get("phase"):
+            axis.axvline(row["epoch"] - 0.5, color=GREY, linestyle="--", linewidth=1)
+            if quantity == "loss":
+                axis.annotate(
+                    f" {row['phase']}",
+                    (row["epoch"] - 0.5, 1),
+                    xycoords=("data", "axes fraction"),
+                    va="top",
+                    color=GREY,
+                    fontsize=9,
+                )
+
+
+def _legend(figure: Figure) -> None:
+    handles = {
+        label: line
+        for axis in figure.axes
+        for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    if handles:
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=len(handles),
+            frameon=False,
+        )
+
+
+def all_curves(path: Path, title: str, histories: Histories) -> None:
+    """Every network's validation accuracy and loss over the epochs in one plot, each line named at its end.
+
+    Networks that only reconstruct have a panel of their own: their loss is of another kind.
+
+    Args:
+        path: the file.
+        title: above the plot.
+        histories: the rows of `history.csv` by what to call the network, in any number; a network without
+            validation pictures is drawn with its training values, and its name says so.
+    """
+    classifying = {name: rows for name, rows in histories.items() if _has(rows, "accuracy")}
+    reconstructing = {name: rows for name, rows in histories.items() if name not in classifying}
+    panels = [("accuracy", classifying), ("loss", classifying), ("loss", reconstructing)]
+    panels = [(quantity, networks) for quantity, networks in panels if networks]
+    heights = [max(2.6, 1.1 + 0.27 * len(networks)) for _, networks in panels]
+    looks = {name: _look(place) for place, name in enumerate(histories)}
+    with drawing.page(path, 7.4, 0.5 + sum(heights), title=title) as figure:
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, (quantity, networks) in zip(axes, panels, strict=True):
+            _compared(axis, quantity, networks, looks)
+            if quantity == "accuracy":
+                axis.set_ylabel("validation accuracy")
+            else:
+                axis.set_ylabel(
+                    f"validation {_CROSS_ENTROPY if networks is classifying else _RECONSTRUCTION}"
+                )
+        axes[-1].set_xlabel("epoch")
+
+
+def _compared(axis: Axes, quantity: str, networks: Histories, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    ends: dict[str, tuple[float, float]] = {}
+    seen: list[float] = []
+    for name, rows in networks.items():
+        validated = _has(rows, f"val_{quantity}")
+        epochs, values = _points(rows, f"val_{quantity}" if validated else quantity)
+        label = name if validated else f"{name} (training)"
+        axis.plot(epochs, values, **looks[name])
+        seen += [value for value in values if math.isfinite(value)]
+        finite = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
+        ends[label] = finite[-1] if finite else (epochs[-1], math.nan)
+    _epochs(axis, [row for rows in networks.values() for row in rows])
+    if quantity == "accuracy":
+        _percent(axis, seen)
+    elif seen and min(seen) > 0 and max(seen) / min(seen) > _LOG_FROM:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    end_labels.write(axis, ends, [looks[name] for name in networks])
+
+
+def _look(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": _DASHES[place // len(_COLOURS) % len(_DASHES)],
+        "marker": ".",
+        "markersize": 5,
+        "linewidth": 1.5,
+    }
+
+
+def _has(rows: Rows, key: str) -> bool:
+    return any(key in row for row in rows)
+
+
+def _points(rows: Rows, key: str) -> tuple[list[float], list[float]]:
+    return [row["epoch"] for row in rows], [float(row.get(key, math.nan)) for row in rows]
+
+
+def _epochs(axis: Axes, rows: Rows) -> None:
+    axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    last = max((row["epoch"] for row in rows), default=1)
+    axis.set_xlim(0.5, last + 0.5)
+
+
+def _percent(axis: Axes, values: Sequence[float]) -> None:
+    spread = max(values) - min(values) if values else 1
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if spread < 0.04 else 0))

@@ -1,0 +1,1 @@
+"""From finished runs to versions that are served."""

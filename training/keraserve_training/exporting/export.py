@@ -1,0 +1,142 @@
+"""From finished runs to served versions."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keraserve_training import atomic, run_folder
+from keraserve_training.errors import ExportError, RunMissingError
+from keraserve_training.experiment import Experiment, Servable
+from keraserve_training.exporting import model_card, repository, server_config
+from keraserve_training.options import Options
+from keraserve_training.run_folder import FinishedRun
+
+_LONGEST, _DIGEST = 63, 6  # letters of a model's name, and of the digest that makes a cut one unique
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One servable in the repository.
+
+    Attributes:
+        name: of the model.
+        version: its number.
+        new: written now, not found there.
+        run: where it comes from.
+    """
+
+    name: str
+    version: int
+    new: bool
+    run: FinishedRun
+
+
+def export(
+    experiments: Iterable[Experiment],
+    *,
+    runs: Path,
+    models: Path,
+    profile: str,
+    seed: int | None = None,
+    served_from: str | None = None,
+    force: bool = False,
+    tell: Callable[[Exported], None] = lambda _: None,
+) -> tuple[list[Exported], list[str]]:
+    """Write a version of every servable of every finished run, then bring `models.config` in line.
+
+    Args:
+        experiments: whose runs.
+        runs: folder of all runs.
+        models: the repository.
+        profile: only runs of this profile, so that no procedural model is served by accident.
+        seed: only runs with this seed; None: all, in the order in which they finished.
+        served_from: the repository's folder as the server sees it, see `server_config.write`.
+        force: also what is in the repository already.
+        tell: is told of each servable.
+
+    Returns:
+        What is in the repository now, and sentences about `models.config`.
+
+    Raises:
+        RunMissingError: no experiment has such a run.
+        RunDamagedError: a run can't be read.
+        RepositoryError: the repository can't be written as it should be.
+    """
+    wanted = [
+        (experiment, run)
+        for experiment in experiments
+        for run in run_folder.finished(runs, experiment.name)
+        if run.profile == profile and seed in (None, run.config["seed"])
+    ]
+    if not wanted:
+        raise RunMissingError(
+            f"There is no finished run of profile {profile}{'' if seed is None else f' and seed {seed}'} in"
+            f" {runs}: train first (keraserve-train run NAME or train-all), or name another --profile."
+        )
+    exported: list[Exported] = []
+    notices: list[str] = []
+    for experiment, run in wanted:
+        for servable in experiment.servables:
+            servable = named(servable, experiment, run)
+            there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
+            if there is not None and not force:
+                exported.append(Exported(servable.name, there, new=False, run=run))
+            else:
+                notices += server_config.write(models, served_from, coming=servable.name)
+                exported.append(_one(experiment, run, servable, models))
+            tell(exported[-1])
+    return exported, notices + server_config.write(models, served_from)
+
+
+def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
+    """A servable under the name that a run with options gives it.
+
+    `--name` replaces the experiment's part of the name; other options are added, so that a model that was
+    trained on other pictures is no version of this one. A name that would be too long is cut, with a digest.
+    """
+    options = Options(**run.config.get("options", {}))
+    if options.name:
+        name = options.name + servable.name.removeprefix(experiment.name)
+    else:
+        name = "-".join(part for part in (servable.name, options.slug()) if part)
+    if len(name) > _LONGEST:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+        name = f"{name[: _LONGEST - _DIGEST - 1].rstrip('-')}-{digest}"
+    return replace(servable, name=name)
+
+
+def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path) -> Exported:
+    version = repository.publish(
+        models, servable.name, lambda place: _write(place, experiment, run, servable)
+    )
+    return Exported(servable.name, version, new=True, run=run)
+
+
+def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Servable) -> None:
+    """Fill the folder of a version."""
+    from keraserve_training import runtime
+
+    runtime.prepare()
+    import tensorflow as tf
+
+    from keraserve_training.exporting import signatures, warm_up
+    from keraserve_training.learning import fit
+
+    trained = fit.load(run.folder / servable.model)
+    # The asset's source has to exist while the model is saved, under the name that it gets there.
+    labels = place / "labels" / Path(repository.LABELS).name
+    labels.parent.mkdir()
+    labels.write_text("".join(f"{label}\n" for label in trained.labels), encoding="utf-8")
+    try:
+        signatures.save(place, trained.model, trained.output, trained.labels, labels)
+    except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
+        raise ExportError(
+            f"The model could not be written to {place.parent} ({type(error).__name__}): is the disk full, or"
+            " the folder not yours? Nothing was published."
+        ) from error
+    labels.unlink()
+    labels.parent.rmdir()
+    height, width, channels = trained.result["input"]
+    warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
+    atomic.write_json(place / repository.MODEL_CARD, model_card.card(experiment, servable, run))

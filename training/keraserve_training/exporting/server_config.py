@@ -1,0 +1,112 @@
+"""`models/models.config`: which models a server loads, by which policy, under which labels.
+
+The file belongs to the operator: an export adds what is new and touches nothing else, unless a label would
+point to a version that the policy no longer loads, which a server refuses.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from keraserve_protocol import messages, model_config
+from keraserve_training import atomic
+from keraserve_training.errors import RepositoryError
+from keraserve_training.exporting import repository
+
+FILE = "models.config"
+SERVED_FROM = "/models"  # where compose.yaml mounts the repository
+FIRST_LABEL = "stable"
+_KEPT_VERSIONS = 2  # the new one and the one to go back to
+_HEADER = (
+    "# Which models are served. `keraserve-train export` adds new models; it keeps your changes of paths,\n"
+    "# policies and labels, but no comments.\n"
+)
+
+
+def write(models: Path, served_from: str | None = None, *, coming: str | None = None) -> list[str]:
+    """Bring the file in line with the repository; replaced as a whole, and only when something changes.
+
+    Args:
+        models: the repository.
+        served_from: the repository's folder as the server sees it; None: what the file says, and
+            `/models` for a new model.
+        coming: a model that is about to get its next version. Its labels leave the version that the policy
+            will drop for it, before a server sees the new one and drops it.
+
+    Returns:
+        Sentences about what an operator should know: labels that moved, models that are gone.
+
+    Raises:
+        RepositoryError: the file can't be read.
+    """
+    served_from = served_from and served_from.rstrip("/")
+    models.mkdir(parents=True, exist_ok=True)
+    with atomic.locked(models / repository.LOCK):
+        before = _read(models / FILE)
+        config = messages.ModelServerConfig()
+        config.CopyFrom(before)
+        entries = {entry.name: entry for entry in config.model_config_list.config}
+        notices = [
+            f"{FILE} lists {name}, of which there is no version: nothing was changed there."
+            for name, entry in entries.items()
+            if name not in repository.names(models)
+            and entry.base_path == f"{served_from or SERVED_FROM}/{name}"
+        ]
+        for name in repository.names(models):
+            known = repository.versions(models / name)
+            if name == coming:
+                known = [*known, known[-1] + 1]
+            entry = entries.get(name)
+            if entry is None:
+                entry = _add(config, name, repository.versions(models / name))
+            elif served_from is not None:
+                entry.base_path = f"{served_from}/{name}"
+            if not entry.base_path:
+                entry.base_path = f"{served_from or SERVED_FROM}/{name}"
+            notices += _move_labels(entry, known)
+        if config != before:
+            atomic.write_text(models / FILE, _HEADER + model_config.render(config))
+    return notices
+
+
+def loaded(policy: messages.ServableVersionPolicy, versions: Sequence[int]) -> list[int]:
+    """Which of the versions (ascending) a server loads under a policy; without one, the newest."""
+    if policy.HasField("all"):
+        return list(versions)
+    if policy.HasField("specific"):
+        return [version for version in versions if version in policy.specific.versions]
+    return list(versions)[-max(1, policy.latest.num_versions) :]
+
+
+def _read(file: Path) -> messages.ModelServerConfig:
+    if not file.exists():
+        return messages.ModelServerConfig()
+    try:
+        return model_config.read(file)
+    except model_config.ModelConfigError as error:
+        raise RepositoryError(f"{error}. Correct the file, or delete it to have it written anew.") from error
+
+
+def _add(config: messages.ModelServerConfig, name: str, versions: Sequence[int]) -> messages.ModelConfig:
+    entry = config.model_config_list.config.add(name=name, model_platform="tensorflow")
+    entry.model_version_policy.latest.num_versions = _KEPT_VERSIONS
+    entry.version_labels[FIRST_LABEL] = versions[-1]
+    return entry
+
+
+def _move_labels(entry: messages.ModelConfig, versions: Sequence[int]) -> list[str]:
+    """Move every label whose version is not loaded any more as little as possible: to the oldest that is."""
+    usable = loaded(entry.model_version_policy, versions)
+    notices: list[str] = []
+    for label, version in sorted(entry.version_labels.items()):
+        if version in usable:
+            continue
+        if usable:
+            entry.version_labels[label] = usable[0]
+            where = f"moved to version {usable[0]}, the oldest that is"
+        else:
+            del entry.version_labels[label]
+            where = "removed"
+        notices.append(
+            f"The policy of {entry.name} no longer loads version {version}: label {label!r} was {where}."
+        )
+    return notices

@@ -1,0 +1,101 @@
+"""The three signatures of every exported model (contract, section 2), and how they are written.
+
+- `serving_default`: `images` uint8 [N, H, W, C]
+- `image_bytes`: `image_bytes` string [N], encoded pictures
+- `classify`: `inputs` string [N], each a serialized tf.Example with `image/encoded`
+
+The first two give `probabilities` float32 [N, K] and `label` string [N]; `classify` gives `scores` float32
+[N, K] and `classes` string [N, K], as TensorFlow Serving's Classify wants them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keraserve_training.exporting.decoding import Preparation, decode
+from keraserve_training.learning.outputs import Output, probabilities
+
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+EXAMPLE_KEY = "image/encoded"
+
+
+class ImageClassifier(tf.Module):
+    """A trained network with all that a server needs: decoding, resizing, probabilities, labels.
+
+    Args:
+        model: takes float32 [N, H, W, C], 0 to 255; does its own scaling.
+        output: what its last layer gives.
+        labels: the name of each class.
+        labels_file: the same, a line each; becomes `assets/labels.txt`.
+    """
+
+    def __init__(self, model: Any, output: Output, labels: Sequence[str], labels_file: Path) -> None:
+        super().__init__()
+        height, width, channels = model.input_shape[1:]
+        self._shape = (height, width, channels)
+        self._prepare = Preparation((height, width), channels)
+        self._model = model
+        self._output: Output = output
+        self._names = list(labels)
+        # What the graph captures has to hang on the object that is saved.
+        self.state = [variable.value for variable in model.variables]
+        self.labels_file = tf.saved_model.Asset(str(labels_file))
+
+    def signatures(self) -> dict[str, Any]:
+        """The three, traced."""
+        images = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
+        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        examples = tf.TensorSpec((None,), tf.string, name="inputs")
+        return {
+            "serving_default": tf.function(self._images).get_concrete_function(images=images),
+            "image_bytes": tf.function(self._image_bytes).get_concrete_function(image_bytes=encoded),
+            "classify": tf.function(self._classify).get_concrete_function(inputs=examples),
+        }
+
+    def _images(self, images: Any) -> dict[str, Any]:
+        return self._named(self._scores(self._prepare(images)))
+
+    def _image_bytes(self, image_bytes: Any) -> dict[str, Any]:
+        return self._named(self._scores(decode(image_bytes, "image_bytes", self._prepare, self._shape)))
+
+    def _classify(self, inputs: Any) -> dict[str, Any]:
+        # A missing feature counts as an empty picture: so the error says which example lacks it.
+        features = {EXAMPLE_KEY: tf.io.FixedLenFeature((), tf.string, default_value=b"")}
+        encoded = tf.io.parse_example(inputs, features)[EXAMPLE_KEY]
+        scores = self._scores(decode(encoded, EXAMPLE_KEY, self._prepare, self._shape))
+        classes = tf.broadcast_to(tf.constant(self._names), tf.shape(scores))
+        return {"scores": scores, "classes": classes}
+
+    def _scores(self, pictures: Any) -> Any:
+        scores = probabilities(self._output, self._model(pictures, training=False))
+        return tf.ensure_shape(scores, (None, len(self._names)))
+
+    def _named(self, scores: Any) -> dict[str, Any]:
+        label = tf.gather(tf.constant(self._names), tf.argmax(scores, axis=-1))
+        return {"probabilities": scores, "label": label}
+
+
+def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str], labels_file: Path) -> None:
+    """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/labels.txt`, `fingerprint.pb`."""
+    module = ImageClassifier(model, output, labels, labels_file)
+    # The source's file and line numbers say nothing to a server and name paths of this machine.
+    options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
+    _set_classify_method(folder)
+
+
+def _set_classify_method(folder: Path) -> None:
+    """Give `classify` the method name that TensorFlow Serving's Classify asks for.
+
+    `tf.saved_model.save` writes `tensorflow/serving/predict` for every signature. TensorFlow has a function
+    to change it, but leaves `fingerprint.pb` with the checksum of the old file: it is made again.
+    """
+    from tensorflow.python.saved_model import fingerprinting_utils  # pyright: ignore
+
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(folder))
+    updater.replace_method_name(signature_key="classify", method_name=CLASSIFY_METHOD, tags="serve")
+    updater.save()
+    fingerprinting_utils.write_fingerprint(str(folder))

@@ -1,0 +1,49 @@
+"""Requests that a server answers to itself when it loads a version, so that the first client does not wait.
+
+TensorFlow Serving's format: a TFRecord file of `PredictionLog`, at most 1,000 (SavedModel warmup).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from keraserve_protocol import messages
+from keraserve_protocol.tensors import to_proto
+from keraserve_training.data import procedural
+from keraserve_training.exporting.signatures import EXAMPLE_KEY
+
+_BATCHES = (1, 8)  # one picture, and several at once
+
+
+def write(file: Path, name: str, size: tuple[int, int], channels: int) -> None:
+    """Write requests for all three signatures, with PNG and JPEG pictures of the network's own size."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for log in _logs(name, size, channels):
+            writer.write(log.SerializeToString())
+
+
+def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.PredictionLog]:
+    for count in _BATCHES:
+        images = procedural.pictures(count, classes=count, size=size, channels=channels, seed=count).images
+        encode = tf.io.encode_png if count == 1 else tf.io.encode_jpeg
+        encoded = [encode(image).numpy() for image in images]
+        for signature, key, values in (
+            ("serving_default", "images", to_proto(images)),
+            ("image_bytes", "image_bytes", to_proto(encoded)),
+        ):
+            request = messages.PredictRequest(model_spec=messages.model_spec(name, signature=signature))
+            request.inputs[key].CopyFrom(values)
+            yield messages.PredictionLog(predict_log=messages.PredictLog(request=request))
+        examples = messages.ExampleList(examples=[_example(content) for content in encoded])
+        request = messages.ClassificationRequest(
+            model_spec=messages.model_spec(name, signature="classify"),
+            input=messages.Input(example_list=examples),
+        )
+        yield messages.PredictionLog(classify_log=messages.ClassifyLog(request=request))
+
+
+def _example(encoded: bytes) -> bytes:
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
+    return tf.train.Example(features=tf.train.Features(feature={EXAMPLE_KEY: feature})).SerializeToString()

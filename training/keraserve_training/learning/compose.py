@@ -1,0 +1,69 @@
+"""Backbone and head, trained apart, put together to one model that takes pictures."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_training import atomic
+from keraserve_training.data.examples import Examples
+from keraserve_training.errors import PathsDisagreeError
+from keraserve_training.learning import outputs, rules
+from keraserve_training.learning.fit import Trained, load
+from keraserve_training.run_folder import MODEL, RESULT
+
+_TRIED = 16  # pictures that both ways are tried on
+_TOLERANCE = 1e-4
+
+
+def join(stem: keras.Model, head: keras.Model) -> keras.Model:
+    """One model: pictures float32 [N, H, W, C], 0 to 255, to what the head gives. The layers are shared."""
+    inputs = keras.Input(stem.input_shape[1:])
+    return keras.Model(inputs, head(stem(inputs, training=False)))
+
+
+def compose(
+    folder: Path, stem: keras.Model, head: Trained, pictures: Examples, features: Examples, *, exact: bool
+) -> Trained:
+    """Put a trained head behind what made its features, check that nothing got lost, and keep it in `folder`.
+
+    Args:
+        folder: of the composed network; its presence with `result.json` means that it is done.
+        stem: pictures to features.
+        head: features to classes.
+        pictures: some that both ways are tried on.
+        features: those of the same pictures.
+        exact: whether the features were computed as the stem computes (float32).
+
+    Raises:
+        PathsDisagreeError: the two ways give probabilities that differ by more than 1e-4.
+    """
+    if (folder / RESULT).exists():
+        return load(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = join(stem, head.model)
+    difference = float(np.abs(_tried(model, head, pictures) - _tried(head.model, head, features)).max())
+    if exact and difference > _TOLERANCE:
+        raise PathsDisagreeError(
+            f"{folder.name}: backbone and head give probabilities that differ by {difference:.2g} from those"
+            f" of {head.name!r} on stored features (at most {_TOLERANCE:g}): remove those and run"
+            " again with --force."
+        )
+    atomic.write_with(folder / MODEL, model.save)
+    result = head.result | {
+        "input": list(model.input_shape[1:]),
+        "parameters": int(model.count_params()),
+        "digest": rules.digest(model.weights),
+        "composed_of": [stem.name, head.name],
+        "difference": difference,
+        "seconds": 0.0,
+    }
+    atomic.write_json(folder / RESULT, result)
+    return Trained(folder.name, model, head.labels, head.output, [], result)
+
+
+def _tried(model: keras.Model, head: Trained, examples: Examples) -> npt.NDArray[np.float32]:
+    order = np.arange(min(_TRIED, len(examples)))
+    values = model.predict(examples.batches(order, _TRIED), verbose=0)  # pyright: ignore
+    return np.asarray(outputs.probabilities(head.output, values))

@@ -1,0 +1,250 @@
+"""The pre-trained networks of the source document's list, each as a model that takes pictures as they are."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from keraserve_training.data.examples import Tell
+from keraserve_training.errors import OptionError
+from keraserve_training.pretrained import loading as pretrained
+from keraserve_training.pretrained.preprocessing import Mode, preprocess
+
+if TYPE_CHECKING:
+    import keras
+
+_JOINED = "+"
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture that Keras has pre-trained weights for.
+
+    Attributes:
+        name: what the command line calls it.
+        title: what its authors call it; its name in `keras.applications`.
+        mode: how it wants its pictures scaled.
+        size: pixels a side that it was trained with.
+        least: the fewest that it takes.
+        cut: the layer whose output the last block takes; two, joined by `+`, where the block takes two.
+        parameters: without its own classifier; of MobileNet at alpha 1.
+        file: Keras' name for the weights without classifier, with `{alpha}` and `{size}` where there are
+            several files.
+        md5: of that file, where Keras publishes one.
+    """
+
+    name: str
+    title: str
+    mode: Mode
+    size: int
+    least: int
+    cut: str
+    parameters: int
+    file: str
+    md5: str | None = None
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The widths that it was trained in; empty where there is only one."""
+        return pretrained.ALPHAS if "{alpha}" in self.file else ()
+
+
+_KERNELS = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_ALL = (
+    Network("xception", "Xception", "tf", 299, 71, "add_11", 20_861_480,
+            f"xception{_KERNELS}", "b0042744bf5b25fce3cb969f33bebb97"),
+    Network("vgg16", "VGG16", "caffe", 224, 32, "block4_pool", 14_714_688,
+            f"vgg16{_KERNELS}", "6d6bbae143d832006294945121d1f1fc"),
+    Network("vgg19", "VGG19", "caffe", 224, 32, "block4_pool", 20_024_384,
+            f"vgg19{_KERNELS}", "253f8cb515780f3b799900260a226db6"),
+    Network("resnet50", "ResNet50", "caffe", 224, 32, "conv4_block6_out", 23_587_712,
+            f"resnet50{_KERNELS}", "4d473c1dd8becc155b73f8504c6f6626"),
+    Network("inceptionv3", "InceptionV3", "tf", 299, 75, "mixed8", 21_802_784,
+            f"inception_v3{_KERNELS}", "bcbd6486424b2319ff4ef7d526e38f63"),
+    Network("inceptionresnetv2", "InceptionResNetV2", "tf", 299, 75, "mixed_7a", 54_336_736,
+            f"inception_resnet_v2{_KERNELS}", "d19885ff4a710c122648d3b5c3b684e4"),
+    Network("mobilenet", "MobileNet", "tf", 224, 32, "conv_pw_11_relu", 3_228_864,
+            "mobilenet_{alpha}_{size}_tf_no_top.h5"),
+    Network("densenet121", "DenseNet121", "torch", 224, 32, "pool4_pool", 7_037_504,
+            f"densenet121{_KERNELS}", "30ee3e1110167f948a6b9946edeeb738"),
+    # A cell of NASNet takes the outputs of the two before it.
+    Network("nasnetmobile", "NASNetMobile", "tf", 224, 32, "normal_concat_9+normal_concat_10",
+            4_269_716, "nasnet_mobile_no_top.h5", "1ed92395b5b598bdda52abe5c0dbfd63"),
+)  # fmt: skip
+NETWORKS: Mapping[str, Network] = MappingProxyType({network.name: network for network in _ALL})
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network, for people to read: `shape` is that of one output, (h, w, c)."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pre-trained network without its classifier.
+
+    Attributes:
+        network: its architecture.
+        model: float32 [N, size, size, 3], 0 to 255, red, green, blue, to float32 [N, h, w, c]. Scales its
+            input itself.
+        size: pixels a side.
+        weights: where they came from, in JSON's types: network, alpha, kind (`imagenet`, `file` or
+            `random`), file, sha256 (of the file) and note (a remark for people; empty where there is none).
+    """
+
+    network: Network
+    model: "keras.Model"
+    size: int
+    weights: Mapping[str, Any]
+
+    def layers(self) -> list[Layer]:
+        """The network's layers, from pictures to features."""
+        return [
+            Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]), layer.count_params())
+            for layer in self._inner.layers
+        ]
+
+    def split(self, cut: str | None = None) -> "tuple[keras.Model, keras.Model]":
+        """Cut the network in two, which share its weights with it (no copies).
+
+        Args:
+            cut: the layer whose output the second part takes (two, joined by `+`, have their outputs
+                concatenated: for networks in which one is not enough); None: the last block's input.
+
+        Returns:
+            Pictures, 0 to 255, to the output at the cut; that output to features.
+
+        Raises:
+            OptionError: there is no such layer, or other ways lead past it.
+        """
+        import keras
+
+        cut = cut or self.network.cut
+        names = cut.split(_JOINED)
+        unknown = [name for name in names if name not in {layer.name for layer in self._inner.layers}]
+        if unknown:
+            raise OptionError(f"{self.network.title} has no layer {unknown[0]!r} to be cut at.")
+        outputs = [self._inner.get_layer(name).output for name in names]
+        label = cut.replace(_JOINED, "-")
+        joined = keras.layers.Concatenate(name="joined")(outputs) if len(outputs) > 1 else outputs[0]
+        first = keras.Model(self._inner.inputs, joined, name=f"{self.network.name}-stem")
+        stem = _on_pictures(first, self.network.mode, self.size, f"{self.network.name}-to-{label}")
+        try:
+            second = keras.Model(outputs, self._inner.outputs[0], name=f"{self.network.name}-tail")
+        except ValueError as error:
+            raise OptionError(
+                f"{self.network.title} can't be cut at {cut!r}: other ways lead past it; cut it at"
+                f" {self.network.cut!r}."
+            ) from error
+        inputs = keras.Input(joined.shape[1:], name="cut")
+        ends = [sum(part.shape[-1] for part in outputs[: place + 1]) for place in range(len(outputs) - 1)]
+        parts: Any = keras.ops.split(inputs, ends, axis=-1) if ends else inputs
+        tail = keras.Model(inputs, second(parts, training=False), name=f"{self.network.name}-from-{label}")
+        return stem, tail
+
+    @property
+    def _inner(self) -> Any:
+        """The network itself, behind the layers that scale its input."""
+        return self.model.get_layer(self.network.name)
+
+
+def find(name: str) -> Network:
+    """The network of that name; raises OptionError for none."""
+    if name not in NETWORKS:
+        raise OptionError(f"There is no network {name!r}: take {', '.join(NETWORKS)}.")
+    return NETWORKS[name]
+
+
+def build(
+    name: str,
+    *,
+    size: int,
+    weights: Literal["imagenet", "random"] | str = "imagenet",
+    alpha: float | None = None,
+    seed: int = 0,
+    tell: Tell = lambda _: None,
+) -> Backbone:
+    """Build a network with its weights.
+
+    Args:
+        name: a key of `NETWORKS`.
+        size: pixels a side.
+        weights: `imagenet`: Keras' own, from its cache, fetched where they are not there; `random`: drawn by
+            `seed`; or the path of a file, see `pretrained.load`.
+        alpha: width of MobileNet, 1 where it is None; the others have none.
+        seed: draws the random weights.
+        tell: is told in a sentence what takes long.
+
+    Raises:
+        OptionError: no such network, size or alpha.
+        WeightsUnavailableError: the weights are not here and can't be fetched, or don't fit; says what to do.
+    """
+    import keras
+
+    network = find(name)
+    _check(network, size, alpha, weights)
+    width = {"alpha": alpha or 1.0} if network.alphas else {}
+    # Found first, since a large network takes seconds to build.
+    found = pretrained.find(network, size, weights, alpha or 1.0, tell)
+    if found.file is None:
+        keras.utils.set_random_seed(seed)
+    application = getattr(keras.applications, network.title)
+    inner = application(
+        include_top=False, weights=None, input_shape=(size, size, 3), name=network.name, **width
+    )
+    _name(inner)
+    note = pretrained.load(inner, found, network.title)
+    if found.file is None:
+        note = f"the pre-trained network has random weights (seed {seed}): nothing is transferred"
+    record = {"network": network.name, "alpha": width.get("alpha")} | found.record() | {"note": note}
+    return Backbone(network, _on_pictures(inner, network.mode, size, network.name), size, record)
+
+
+def _check(network: Network, size: int, alpha: float | None, weights: str) -> None:
+    if size < network.least:
+        raise OptionError(f"{network.title} takes pictures of {network.least} pixels or more, not {size}.")
+    if alpha is None:
+        return
+    if not network.alphas:
+        raise OptionError(f"{network.title} has no alpha: only MobileNet comes in several widths.")
+    if alpha <= 0 or (weights == "imagenet" and alpha not in network.alphas):
+        choices = ", ".join(f"{choice:g}" for choice in network.alphas)
+        raise OptionError(f"{network.title} was trained with an alpha of {choices}, not {alpha:g}.")
+
+
+def _on_pictures(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras.Model":
+    """Put the scaling before a network.
+
+    It is called in inference mode. Keras 3.15 lets the `training=True` of an outer model, as in `fit`, win:
+    what keeps BatchNormalization in inference mode while something learns is `rules.set_trainable`.
+    """
+    import keras
+
+    pictures = keras.Input((size, size, 3), name="pictures")
+    model = keras.Model(pictures, inner(preprocess(mode, pictures), training=False), name=name)
+    _name(model)
+    return model
+
+
+def _name(model: Any) -> None:
+    """Name what has no name of its own as the first model of a process has it.
+
+    Keras numbers such layers and operations through the whole process: `add_11` would be `add_23` in the
+    second Xception. Names must not depend on what was built before: cuts and stored features go by them.
+    """
+    unnamed: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    for layer in model.operations:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\w)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        numbered = re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name)
+        if numbered:
+            unnamed[kind].append((int(numbered[1] or 0), layer))
+    for kind, layers in unnamed.items():
+        for place, (_, layer) in enumerate(sorted(layers, key=lambda numbered: numbered[0])):
+            layer.name = f"{kind}_{place}" if place else kind

@@ -1,0 +1,102 @@
+"""Shards of features as pieces of work: any process, or any machine that sees the store, makes some of them.
+
+What they need lies in the store meanwhile: the network, and what it is to look at. Each shard is a file of
+its own that is whole or not there, so whoever reads the store finds them all, and a piece that is done again
+goes on with the shards that are missing.
+"""
+
+import contextlib
+import pickle
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training import runtime
+from keraserve_training.errors import FeaturesError
+from keraserve_training.learning import rules
+from keraserve_training.pretrained import bfloat16
+from keraserve_training.progress import Show, Silent
+from keraserve_training.spreading.spread import Done, Work, Workers
+
+if TYPE_CHECKING:
+    from keraserve_training.pretrained.features import Extraction
+
+_JOB = ".job"
+_MODEL, _REST = "model.keras", "rest.pickle"
+_SHARDS_IN_PIECE = 4  # a process that begins takes as long as one or two
+
+
+def make(extraction: "Extraction", shards: Sequence[int], name: str, show: Show, workers: Workers) -> None:
+    """Let `workers` make some shards; whoever calls holds the store's lock.
+
+    Raises:
+        FeaturesError: at least one can't be made; the others are kept.
+        SpreadError: the workers failed.
+    """
+    with _job(extraction) as job:
+        parts = [
+            shards[first : first + _SHARDS_IN_PIECE] for first in range(0, len(shards), _SHARDS_IN_PIECE)
+        ]
+        sizes = {f"{name}, shards from {part[0]}": len(part) for part in parts}
+        work = [
+            Work(called, make_part, {"job": job, "shards": list(part)})
+            for called, part in zip(sizes, parts, strict=True)
+        ]
+        total = extraction.store.layout.shards
+        made = total - len(shards)
+        show.start(name, total, made, "shard")
+
+        def tell(done: Done) -> None:
+            nonlocal made
+            if done.error is None:
+                made += sizes[done.name]
+                show.part(made)
+
+        failed = [done for done in workers.do(work, tell) if done.error is not None]
+        show.stop()
+    if failed:
+        raise FeaturesError(f"{failed[0].name}: {failed[0].error}")
+
+
+def make_part(*, job: Path, shards: Sequence[int]) -> None:
+    """Make those of the shards that are not there; what is made of them is in `job`.
+
+    Raises:
+        FeaturesError: they can't be stored, or the network does not come back as it was.
+        OptionError: this processor has no bfloat16.
+    """
+    runtime.prepare()
+    import keras
+
+    from keraserve_training.pretrained.features import Extraction
+
+    digest, examples, store, batch = pickle.loads((job / _REST).read_bytes())  # noqa: S301 (written by `_job`)
+    if store.layout.dtype == "bfloat16":
+        bfloat16.check()
+    model: Any = keras.models.load_model(job / _MODEL, compile=False)
+    if rules.digest(model.weights) != digest:
+        raise FeaturesError(f"{job / _MODEL} does not hold the network that it was made of: run again.")
+    extraction = Extraction(model, examples, store, batch)
+    missing = set(extraction.missing())
+    if left := [shard for shard in shards if shard in missing]:
+        extraction.make(left, job.name, Silent())
+
+
+@contextlib.contextmanager
+def _job(extraction: "Extraction") -> Iterator[Path]:
+    """Write down in the store what an extraction needs, for as long as it takes."""
+    store = replace(extraction.store, folder=extraction.store.folder.resolve())
+    job = store.folder / _JOB
+    shutil.rmtree(job, ignore_errors=True)  # of a process that was killed
+    job.mkdir()
+    try:
+        extraction.model.save(job / _MODEL)
+        # A copy by `select` has none of what the examples have worked out for this process.
+        examples = extraction.examples.first(len(extraction.examples))
+        rest = (rules.digest(extraction.model.weights), examples, store, extraction.batch)
+        (job / _REST).write_bytes(pickle.dumps(rest))
+        yield job
+    finally:
+        shutil.rmtree(job, ignore_errors=True)

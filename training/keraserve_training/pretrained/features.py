@@ -1,0 +1,315 @@
+"""What a frozen network makes of pictures: computed once, stored, and read as what a head learns from."""
+
+import functools
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from keraserve_training import provenance
+from keraserve_training.data.examples import Examples, Indices, ahead
+from keraserve_training.learning import rules
+from keraserve_training.learning.feed import evaluation_batch
+from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, folding
+from keraserve_training.pretrained.feature_store import STORED, Layout, Store
+from keraserve_training.progress import Show, Silent
+from keraserve_training.spreading.spread import Workers
+
+_SHARD_BYTES = 64 * 2**20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Features(Examples):
+    """Stored features with the classes of the pictures that they were made of.
+
+    They stay on the disk: what is read of them goes through the system's page cache, not into memory of ours.
+
+    Attributes:
+        shards: the files.
+        layout: of the files.
+        places: int64 [n], which of the stored features these are, in which order.
+        labels: int32 [n].
+        seconds: it took to make all that is stored, be it now or earlier.
+    """
+
+    shards: tuple[Path, ...]
+    layout: Layout
+    places: Indices
+    labels: npt.NDArray[np.int32]
+    seconds: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one picture's features."""
+        return self.layout.shape
+
+    @property
+    def bytes(self) -> int:
+        """What all that is stored takes on the disk."""
+        return self.layout.bytes(range(self.layout.shards))
+
+    def select(self, indices: Indices) -> Self:
+        """Those at `indices`, in that order."""
+        return replace(self, places=self.places[indices], labels=self.labels[indices])
+
+    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
+        """The same features with other labels."""
+        return replace(self, labels=labels)
+
+    def digest(self) -> str:
+        """SHA-256 of the files' names, which hold their own, and of what is taken from them."""
+        digest = hashlib.sha256("".join(path.name for path in self.shards).encode())
+        digest.update(np.ascontiguousarray(self.places, "<i8").data)
+        digest.update(np.ascontiguousarray(self.labels, "<i4").data)
+        return digest.hexdigest()
+
+    def read(self, indices: Indices) -> npt.NDArray[Any]:
+        """The features at `indices` as they are stored, [n, *shape]: float32, or bfloat16 as uint16."""
+        return self._reader()(indices)
+
+    def _reader(self) -> Callable[[Indices], npt.NDArray[Any]]:
+        mapped = [_mapped(path, path.stat().st_ino) for path in self.shards]
+
+        def read(indices: Indices) -> npt.NDArray[Any]:
+            rows = np.empty((len(indices), *self.shape), STORED[self.layout.dtype])
+            shards, places = np.divmod(self.places[indices], self.layout.in_shard)
+            for row, shard, place in zip(rows, shards, places, strict=True):
+                row[...] = mapped[shard][place]
+            return rows
+
+        return read
+
+    def batches(self, order: Indices, batch: int) -> Any:
+        """The features at `order`, in that order, as float32 [b, *shape] and int32 [b]."""
+        labels, read = tf.constant(self.labels), self._reader()
+        stored = tf.as_dtype(np.dtype(STORED[self.layout.dtype]))
+
+        def gather(indices: Any) -> tuple[Any, Any]:
+            # The same indices give the same rows, whichever thread asks, and whenever.
+            rows = tf.numpy_function(read, [indices], stored, stateful=False)
+            rows = tf.ensure_shape(rows, (None, *self.shape))
+            if self.layout.dtype == "bfloat16":
+                rows = tf.cast(tf.bitcast(rows, tf.bfloat16), tf.float32)
+            return rows, tf.gather(labels, indices)
+
+        indices = tf.data.Dataset.from_tensor_slices(order).batch(batch)
+        return indices.map(gather).prefetch(ahead(self.shape, batch))
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """Features and how they came to be.
+
+    Attributes:
+        features: in the order of the examples.
+        name: what people call them.
+        seconds: it took to make all of them, be it now or earlier; where that was interrupted, in proportion
+            to the part that was made last.
+        from_cache: nothing had to be made now.
+    """
+
+    features: Features
+    name: str
+    seconds: float
+    from_cache: bool
+
+    def record(self) -> dict[str, Any]:
+        """The same in JSON's types, with the number of pictures, bytes on the disk, and dtype."""
+        layout = self.features.layout
+        return {
+            "name": self.name,
+            "seconds": self.seconds,
+            "pictures": len(self.features),
+            "bytes": self.features.bytes,
+            "from_cache": self.from_cache,
+            "dtype": layout.dtype,
+        }
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Features that are to be made: a network, what it looks at, and where they go.
+
+    Attributes:
+        model: pictures to features.
+        examples: the pictures.
+        store: the folder.
+        batch: pictures that the network sees at once. It divides every shard but the last, so a shard's
+            features are the same, to the last bit, whichever others are made with it.
+    """
+
+    model: keras.Model
+    examples: Examples
+    store: Store
+    batch: int
+
+    def missing(self) -> list[int]:
+        """The shards that are not there yet."""
+        there = self.store.shards()
+        return [shard for shard in range(self.store.layout.shards) if shard not in there]
+
+    def make(self, shards: Sequence[int], name: str, show: Show) -> None:
+        """Make some shards; each appears when it is whole.
+
+        Raises:
+            FeaturesError: they can't be stored.
+        """
+        layout = self.store.layout
+        rows = [np.arange(layout.count)[layout.rows(shard)] for shard in shards]
+        batches = iter(self.examples.batches(np.concatenate(rows), self.batch))
+        network = _computing(self.model, layout.dtype)
+        look = tf.function(lambda pictures: network(pictures, training=False))
+        steps = [-(-len(part) // self.batch) for part in rows]
+        show.start(name, layout.shards, layout.shards - len(shards), "shard")
+        made = _in_advance(
+            lambda: np.asarray(look(next(batches)[0])), sum(steps), ahead(layout.shape, self.batch)
+        )
+        for done, shard in enumerate(shards):
+            with self.store.writing(shard) as writer:
+                for step in range(steps[done]):
+                    writer.write(next(made))
+                    show.batch((step + 1) / steps[done])
+            show.part(layout.shards - len(shards) + done + 1)
+        show.stop()
+
+
+def extract(
+    model: keras.Model,
+    examples: Examples,
+    *,
+    store: Path,
+    name: str,
+    key: Mapping[str, Any] | None = None,
+    show: Show | None = None,
+    mixed_precision: bool = False,
+    batch: int | None = None,
+    workers: Workers | None = None,
+) -> Extracted:
+    """Let a frozen network look at pictures, or read what it saw when it was asked before.
+
+    A killed extraction goes on with the shard that it was at. Every byte of what is found is checked; what is
+    damaged is made again. Of two processes that want the same features, one makes them.
+
+    Args:
+        model: pictures to features, both as `examples.batches` and the head's input have them; in inference.
+        examples: pictures of the model's size.
+        store: the folder of all features.
+        name: what people call them.
+        key: what else they depend on, in JSON's types, beside examples, model, dtype, batch and versions.
+        show: is told how it goes.
+        mixed_precision: compute in bfloat16 and store that.
+        batch: pictures at once; None: as many as suit their size.
+        workers: who makes the shards; None: this process.
+
+    Raises:
+        FeaturesError: they can't be stored.
+        SpreadError: the workers failed.
+        OptionError: the processor has no bfloat16.
+    """
+    show = show or Silent()
+    if mixed_precision:
+        bfloat16.check()
+    extraction = _prepare(model, examples, store, name, key or {}, mixed_precision, batch)
+    place = extraction.store
+    with place.locked(show.tell):
+        place.check(show.tell)
+        from_cache = place.complete()
+        if not from_cache:
+            _complete(extraction, name, show, workers)
+        index = place.index()
+        shards = tuple(place.shards().values())
+    seconds = index["seconds"] if index else 0.0
+    if from_cache:
+        show.tell(f"{name}: {len(examples):,} pictures' features are read from {place.folder}")
+    features = Features(shards, place.layout, np.arange(len(examples)), examples.labels, seconds)
+    return Extracted(features, name, seconds, from_cache)
+
+
+def _complete(extraction: Extraction, name: str, show: Show, workers: Workers | None) -> None:
+    """Make what is missing and write the index."""
+    place, missing = extraction.store, extraction.missing()
+    earlier = place.index()
+    place.check_room(missing)
+    began = time.monotonic()
+    if missing and workers:
+        feature_spread.make(extraction, missing, name, show, workers)
+    elif missing:
+        extraction.make(missing, name, show)
+    seconds = time.monotonic() - began
+    made = sum(len(place.layout.rows(shard)) for shard in missing)
+    whole = seconds * place.layout.count / made if made else 0.0
+    place.finish(extraction.examples.labels, earlier["seconds"] if earlier else whole)
+
+
+def _prepare(
+    model: keras.Model,
+    examples: Examples,
+    folder: Path,
+    name: str,
+    key: Mapping[str, Any],
+    mixed_precision: bool,
+    batch: int | None,
+) -> Extraction:
+    shape = tuple(model.output_shape[1:])
+    dtype = "bfloat16" if mixed_precision else "float32"
+    batch = batch or evaluation_batch(examples.shape)
+    one = int(np.prod(shape)) * np.dtype(STORED[dtype]).itemsize
+    in_shard = batch * max(1, _SHARD_BYTES // (one * batch))
+    layout = Layout(len(examples), in_shard, shape, dtype)
+    versions = provenance.versions()
+    content = dict(key) | {
+        "examples": examples.digest(),
+        "count": len(examples),
+        "input": list(examples.shape),
+        "shape": list(shape),
+        "dtype": dtype,
+        "batch": batch,
+        "in_shard": in_shard,
+        "model": model.name,
+        # Architecture, with the layers that scale the input and the layer where it is cut; and weights.
+        "architecture": hashlib.sha256(model.to_json().encode()).hexdigest(),
+        "weights": rules.digest(model.weights),
+        "folded": True,
+        "versions": {name: versions[name] for name in ("keraserve-training", "keras", "tensorflow")},
+    }
+    return Extraction(model, examples, feature_store.store(folder, name, content, layout), batch)
+
+
+def _computing(model: keras.Model, dtype: str) -> keras.Model:
+    """The same model as it computes fastest."""
+    model = folding.folded(model)
+    return bfloat16.converted(model) if dtype == "bfloat16" else model
+
+
+def _in_advance(make: Callable[[], T], count: int, most: int) -> Iterator[T]:
+    """Call `make` `count` times in a thread of its own, at most `most` calls ahead of who takes the results.
+
+    So the network goes on while a shard is synced to the disk.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            for _ in range(count):
+                waiting.append(thread.submit(make))
+                if len(waiting) > most:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+@functools.lru_cache(maxsize=4096)
+def _mapped(shard: Path, inode: int) -> npt.NDArray[Any]:  # noqa: ARG001
+    """A shard in the address space. One that was made again has the same name, but another inode."""
+    return np.load(shard, mmap_mode="r").view(np.ndarray)

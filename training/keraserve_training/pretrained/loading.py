@@ -1,0 +1,235 @@
+"""Weights of pre-trained networks: found, fetched, checked, and proved to be loaded.
+
+They live where Keras keeps them, `$KERAS_HOME/models` (KERAS_HOME: `~/.keras` unless set). Keras' own loading
+is not used: it deletes a file whose checksum is wrong, and can load nothing without saying so. Here the
+arrays of a file are matched with those of the network by their order and shapes, all of them or none.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_training.data import keras_download
+from keraserve_training.data.examples import Tell
+from keraserve_training.errors import WeightsUnavailableError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.pretrained.backbones import Network
+
+ALPHAS = (0.25, 0.5, 0.75, 1.0)  # of MobileNet
+_SIZES = (128, 160, 192, 224)  # that MobileNet has files of its own for; for others Keras takes the last
+_SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; for one that can be done without
+_ELSE = "or name --weights FILE, --weights random or another --backbone"
+
+Arrays = Sequence[npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where weights come from.
+
+    Attributes:
+        kind: as the user asked for it.
+        file: None: they are random.
+        note: a remark for people; empty where there is none.
+    """
+
+    kind: Literal["imagenet", "file", "random"]
+    file: Path | None = None
+    note: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The same in JSON's types, with the SHA-256 of the file."""
+        if self.file is None:
+            return {"kind": self.kind, "file": None, "sha256": None}
+        return {"kind": self.kind, "file": self.file.name, "sha256": _digest(self.file, "sha256")}
+
+
+def folder() -> Path:
+    """Where Keras keeps weights."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def find(network: "Network", size: int, weights: str, alpha: float, tell: Tell) -> Found:
+    """Find the weights that were asked for, and fetch them where they are not here.
+
+    Raises:
+        WeightsUnavailableError: they are not here and can't be fetched, or the file is damaged.
+    """
+    if weights == "random":
+        return Found("random")
+    if weights != "imagenet":
+        file = Path(weights).expanduser()
+        if not file.is_file():
+            raise WeightsUnavailableError(
+                f"There is no file {file} with weights: name another one, imagenet or random."
+            )
+        return Found("file", file)
+    trained = size if size in _SIZES else _SIZES[-1]
+    file = _file(network, trained, alpha)
+    if file.is_file():
+        _check_sum(network, file)
+        return Found("imagenet", file, _other_size(network, trained, size))
+    others = [other for other in reversed(_SIZES) if _file(network, other, alpha).is_file()]
+    if _fetched(network, file, trained, alpha, _SECONDS_WITH_ANOTHER if others else _SECONDS, tell):
+        return Found("imagenet", file, _other_size(network, trained, size))
+    if others:
+        return Found("imagenet", _file(network, others[0], alpha), _other_size(network, others[0], size))
+    raise WeightsUnavailableError(
+        f"The ImageNet weights of {network.title} are not on this machine and could not be fetched: connect"
+        f" it once, put Keras' file {file.name} into {file.parent}, {_ELSE}."
+    )
+
+
+def load(model: "keras.Model", found: Found, title: str) -> str:
+    """Put the weights into a network, and make sure that they are in it.
+
+    Args:
+        model: the network without classifier.
+        found: a `.h5` or `.keras` file of a whole model or of its weights, or a `.weights.h5`; with the
+            network's classifier, another one, or none.
+        title: what people call the network.
+
+    Returns:
+        The note of `found`, and what was left out of the file.
+
+    Raises:
+        WeightsUnavailableError: the file can't be read, or holds another network.
+    """
+    if found.file is None:
+        return found.note
+    by_name = found.file.name.endswith(".weights.h5")
+    try:
+        left = _load_by_name(model, found.file) if by_name else _load_in_order(model, found.file)
+    except Exception as error:  # Keras and HDF5 raise whatever their parts raise
+        reason = re.sub(r"\s+", " ", str(error)).strip()[:200]
+        raise WeightsUnavailableError(
+            f"{found.file} does not hold the weights of this {title} ({reason}): name the file of the same"
+            " network and width, imagenet or random."
+        ) from error
+    notes = [found.note, f"{left} arrays of the file's last layers are not used" if left else ""]
+    return "; ".join(note for note in notes if note)
+
+
+class _DoesNotFitError(Exception):
+    """The file holds something else."""
+
+
+def _load_in_order(model: Any, file: Path) -> int:
+    """Take the arrays in their order; the file may have more at its end. Gives how many it has more."""
+    arrays = _keras_arrays(file) if file.suffix == ".keras" else _h5_arrays(file)
+    wanted = model.weights
+    for place, weight in enumerate(wanted):
+        there = arrays[place].shape if place < len(arrays) else "nothing"
+        if there != tuple(weight.shape):
+            raise _DoesNotFitError(
+                f"{weight.path} has the shape {tuple(weight.shape)}, the file {there} in its place"
+            )
+    _check_numbers(arrays[: len(wanted)])
+    for weight, array in zip(wanted, arrays, strict=False):
+        weight.assign(array)
+    return len(arrays) - len(wanted)
+
+
+def _load_by_name(model: Any, file: Path) -> int:
+    """Let Keras find each layer in its own format; what it did not find would not be a number afterwards."""
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, np.nan, weight.dtype))
+    model.load_weights(file)
+    _check_numbers([weight.numpy() for weight in model.weights])
+    return 0
+
+
+def _check_numbers(arrays: Arrays) -> None:
+    missing = sum(not np.isfinite(array).all() for array in arrays)
+    if missing:
+        raise _DoesNotFitError(f"{missing} of {len(arrays)} arrays are missing or hold what is no number")
+
+
+def _keras_arrays(file: Path) -> Arrays:
+    import keras
+
+    model: Any = keras.models.load_model(file, compile=False)
+    return [weight.numpy() for weight in model.weights]
+
+
+def _h5_arrays(file: Path) -> Arrays:
+    """The arrays of Keras' older format, layer after layer, each layer's in their order."""
+    import h5py
+
+    with h5py.File(file) as content:
+        top: Any = content.get("model_weights", content)
+        return [
+            np.asarray(top[layer][name])
+            for layer in _names(top, "layer_names")
+            for name in _names(top[layer], "weight_names")
+        ]
+
+
+def _names(group: Any, attribute: str) -> Iterator[str]:
+    """A list of names; a long one is kept in pieces with numbers behind their name."""
+    pieces = [attribute] if attribute in group.attrs else []
+    while (piece := f"{attribute}{len(pieces)}") in group.attrs:
+        pieces.append(piece)
+    if not pieces:
+        raise _DoesNotFitError(f"it has no {attribute}")
+    for piece in pieces:
+        for name in group.attrs[piece]:
+            yield name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _file(network: "Network", trained: int, alpha: float) -> Path:
+    # Keras writes an alpha of 0.25 as 2_5 and one of 1 as 1_0.
+    written = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, str(alpha))
+    return folder() / network.file.format(alpha=written, size=trained)
+
+
+def _other_size(network: "Network", trained: int, size: int) -> str:
+    if not network.alphas or trained == size:
+        return ""
+    return f"weights that were trained on pictures of {trained} pixels, used on {size}"
+
+
+def _fetched(network: "Network", file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:
+    """Let Keras fetch the file into a folder of its own, and move it into the cache once it is checked."""
+    tell(f"{network.title}: asking Keras to download its ImageNet weights ({file.name}, once)")
+    with contextlib.suppress(OSError):  # a cache that can't be written is one that can't be fetched into
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=file.parent) as own:
+            width = {"alpha": alpha} if network.alphas else {}
+            side = trained if network.alphas else network.size
+            got = keras_download.weights(network.title, side, width, Path(own), seconds)
+            if got and (Path(own) / file.name).is_file():
+                _check_sum(network, Path(own) / file.name)
+                (Path(own) / file.name).replace(file)
+                return True
+    return False
+
+
+def _check_sum(network: "Network", file: Path) -> None:
+    if network.md5 and _digest(file, "md5") != network.md5:
+        raise WeightsUnavailableError(
+            f"{file} is not the file that Keras publishes (its MD5 is not {network.md5}): remove it, so that"
+            f" it is fetched anew, {_ELSE}."
+        )
+
+
+def _digest(file: Path, algorithm: Literal["md5", "sha256"]) -> str:
+    try:
+        with file.open("rb") as content:
+            # MD5 is what Keras publishes: against damage, not against malice.
+            digest = hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    except OSError as error:
+        raise WeightsUnavailableError(f"{file} can't be read ({error.strerror}): {_ELSE[3:]}.") from error
+    return digest.hexdigest()

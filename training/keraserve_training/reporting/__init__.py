@@ -1,0 +1,1 @@
+"""What the runs showed: the report, the document of results, the ranges to expect."""

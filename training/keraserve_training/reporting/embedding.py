@@ -1,0 +1,70 @@
+"""Pictures inside a page: as text, small, and with what the page must know to show them well."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from keraserve_training.drawing import page as drawing
+
+_LARGEST = 100_000  # bytes of photographs; above, JPEG does better than a palette
+_QUALITY = 80
+# CSS pixels for an inch of a drawing, so that its letters can be read
+_LEAST, _LEAST_OF_PHOTOGRAPHS, _MOST = 62, 44, 96
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A picture as an `img` needs it.
+
+    Attributes:
+        uri: the whole picture, as a data URI.
+        alt: what it shows, for who can't see it.
+        kind: `chart` or `photographs`; a page in the dark turns the colours of the first around.
+        least: CSS pixels of width below which its letters can't be read.
+        most: CSS pixels of width above which it only gets coarser.
+        caption: below it.
+    """
+
+    uri: str
+    alt: str
+    kind: str
+    least: int
+    most: int
+    caption: str = ""
+
+
+def embed(picture: Path, alt: str, *, caption: str = "", chart: bool | None = None) -> Embedded | None:
+    """Read a picture; None where there is none.
+
+    Args:
+        picture: a PNG.
+        alt: what it shows.
+        caption: below it.
+        chart: whether it is one; None: as the file itself says.
+    """
+    if not picture.exists():
+        return None
+    photographs = drawing.holds_photographs(picture) if chart is None else not chart
+    content, form = picture.read_bytes(), "png"
+    with Image.open(picture) as image:
+        inches = image.width / drawing.DPI
+        if photographs and len(content) > _LARGEST:
+            content, form = _jpeg(image), "jpeg"
+    return Embedded(
+        uri=f"data:image/{form};base64,{base64.b64encode(content).decode()}",
+        alt=alt,
+        kind="photographs" if photographs else "chart",
+        # Photographs may shrink more: their letters are few and their colours speak.
+        least=round(inches * (_LEAST_OF_PHOTOGRAPHS if photographs else _LEAST)),
+        most=round(inches * _MOST),
+        caption=caption,
+    )
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.convert("RGB").save(content, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
+    return content.getvalue()

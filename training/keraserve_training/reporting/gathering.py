@@ -1,0 +1,103 @@
+"""The finished runs of an experiment as a report wants them: the one that stands for it, and the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keraserve_training import run_folder
+from keraserve_training.errors import RunDamagedError
+from keraserve_training.learning import history
+from keraserve_training.profiles import PROFILES
+from keraserve_training.reporting import marks
+from keraserve_training.run_folder import FinishedRun
+
+_NEEDED = {"profile", "seed", "data", "versions"}
+_NEEDED_OF_NETWORKS = {"labels", "output", "parameters", "train_pictures", "epochs", "seconds"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seed.
+
+    Attributes:
+        runs: the latest is the last.
+    """
+
+    runs: tuple[FinishedRun, ...]
+
+    @property
+    def latest(self) -> FinishedRun:
+        """The run that finished last."""
+        return self.runs[-1]
+
+    def values(self, metric: str) -> list[float]:
+        """A figure of every run that has it."""
+        found = (run.metrics["metrics"].get(metric) for run in self.runs)
+        return [value for value in found if value is not None]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What there is of one experiment.
+
+    Attributes:
+        groups: the one to show in full first; empty where nothing is finished.
+        troubles: a sentence for each run that can't be read.
+    """
+
+    groups: tuple[Group, ...]
+    troubles: tuple[str, ...]
+
+    @property
+    def shown(self) -> FinishedRun | None:
+        """The run to show in full: the latest of the largest profile, one with real weights before others."""
+        return self.groups[0].latest if self.groups else None
+
+
+def gather(runs: Path, experiment: str) -> Gathered:
+    """Read every finished run of an experiment; what can't be read is told, and does not hide the rest."""
+    found: list[FinishedRun] = []
+    troubles: list[str] = []
+    for folder in sorted((runs / experiment).glob("*-seed*")):
+        if (folder / run_folder.METRICS).exists():
+            try:
+                found.append(_read(folder))
+            except RunDamagedError as error:
+                troubles.append(str(error))
+    found.sort(key=lambda run: run.metrics["finished"])
+    latest_first = sorted(_groups(found), key=lambda group: group.latest.metrics["finished"], reverse=True)
+    return Gathered(tuple(sorted(latest_first, key=_rank)), tuple(troubles))
+
+
+def _read(folder: Path) -> FinishedRun:
+    """A run of which everything is there that a report shows."""
+    run = run_folder.finished_in(folder)
+    missing = _NEEDED - run.config.keys()
+    for name, network in run.networks.items():
+        missing |= _NEEDED_OF_NETWORKS - network.keys()
+        history.read(folder / name / run_folder.HISTORY)
+    if missing:
+        raise RunDamagedError(
+            f"{folder} lacks {', '.join(sorted(missing))}: an older version made this run; run it again with"
+            " --force."
+        )
+    return run
+
+
+def _groups(found: Sequence[FinishedRun]) -> list[Group]:
+    same: dict[tuple[str, str], list[FinishedRun]] = {}
+    for run in found:
+        same.setdefault((run.profile, slug(run)), []).append(run)
+    return [Group(tuple(members)) for members in same.values()]
+
+
+def _rank(group: Group) -> tuple[int, bool]:
+    run = group.latest
+    order = list(PROFILES)
+    profile = order.index(run.profile) if run.profile in PROFILES else len(order)
+    return profile, marks.RANDOM in marks.of(run.config)
+
+
+def slug(run: FinishedRun) -> str:
+    """The options in the name of a run's folder; empty where none were given."""
+    return run.folder.name.partition("+")[2]

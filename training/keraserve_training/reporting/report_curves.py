@@ -1,0 +1,55 @@
+"""All networks of a source document in one plot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keraserve_training import run_folder
+from keraserve_training.drawing import curves
+from keraserve_training.drawing import page as drawing
+from keraserve_training.experiment import Experiment
+from keraserve_training.learning import history
+from keraserve_training.profiles import PROFILES
+from keraserve_training.reporting import marks
+from keraserve_training.run_folder import FinishedRun
+
+
+def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, FinishedRun | None]]) -> str:
+    """Draw every network of the shown runs that are of the largest profile among them.
+
+    Args:
+        file: the picture; not written where there is nothing to draw.
+        number: of the source document.
+        shown: its experiments with the runs that stand for them.
+
+    Returns:
+        A caption, which names what is left out.
+    """
+    finished = [(experiment, run) for experiment, run in shown if run]
+    profile = next((name for name in PROFILES if any(run.profile == name for _, run in finished)), "")
+    drawn = [(experiment, run) for experiment, run in finished if run.profile == profile]
+    common = [mark for mark in marks.ALL if all(mark in marks.of(run.config) for _, run in drawn)]
+    histories: dict[str, list[dict[str, Any]]] = {}
+    for experiment, run in drawn:
+        for name, title in _titles(experiment, run, common).items():
+            histories[title] = history.read(run.folder / name / run_folder.HISTORY)
+    histories = {title: rows for title, rows in histories.items() if rows}
+    if not histories:
+        return ""
+    with drawing.marked(marks.line(common)):
+        title = f"Source document {number}: all networks"
+        curves.all_curves(file, title + ("" if profile == "full" else f", profile {profile}"), histories)
+    left_out = [experiment.name for experiment, run in finished if run.profile != profile]
+    return f"Every network of source document {number}, on the pictures set aside for validation." + (
+        f" Left out, because they were run in a smaller profile: {', '.join(left_out)}." if left_out else ""
+    )
+
+
+def _titles(experiment: Experiment, run: FinishedRun, common: Sequence[str]) -> dict[str, str]:
+    """What to call each network among those of other experiments, with the marks that not all have."""
+    learnt = [name for name, network in run.networks.items() if not network.get("composed_of")]
+    own = [mark for mark in marks.of(run.config) if mark not in common]
+    mark = f" [{', '.join(own)}]" if own else ""
+    if len(learnt) == 1:
+        return {learnt[0]: f"{experiment.name}{mark}"}
+    return {name: f"{experiment.name}: {name}{mark}" for name in learnt}

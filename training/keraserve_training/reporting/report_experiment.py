@@ -1,0 +1,180 @@
+"""What the report's template needs of one experiment."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keraserve_training import measured, run_folder
+from keraserve_training.drawing.confusion import NUMBERED
+from keraserve_training.errors import RunDamagedError
+from keraserve_training.experiment import Experiment, Figure
+from keraserve_training.findings import Findings
+from keraserve_training.learning import history
+from keraserve_training.reporting import describing, gathering, marks, reading, sources, wording
+from keraserve_training.reporting.embedding import Embedded, embed
+from keraserve_training.reporting.gathering import Gathered
+from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, badges
+from keraserve_training.reporting.report_study import study_part
+from keraserve_training.run_folder import FinishedRun
+
+_CONFUSIONS_LISTED = 12
+_OPEN = 3  # networks whose confusion and mistakes are not folded away
+
+
+def experiment_part(experiment: Experiment, gathered: Gathered, runs: Path) -> dict[str, Any]:
+    """Everything about one experiment, with the run that stands for it."""
+    part: dict[str, Any] = {
+        "experiment": experiment,
+        "question": sources.QUESTIONS.get(experiment.name, ""),
+        "run": gathered.shown,
+        "state": run_folder.state(run_folder.path(runs, experiment.name, "full", 42)),
+        "troubles": gathered.troubles,
+        "study": study_part(runs, experiment),
+        "all_runs": all_runs(experiment, gathered),
+    }
+    return part | _shown(experiment, gathered.shown, runs) if gathered.shown else part
+
+
+def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, Any]:
+    values = run.metrics["metrics"]
+    names = list(run.networks)
+    return {
+        "badges": badges(run),
+        "marks": marks.of(run.config),
+        "options": describing.described(run.config) if describing.options(run.config) else "",
+        "learnt": _learnt(experiment, run, runs),
+        "figures": [_figure(experiment, run, figure, values) for figure in experiment.figures],
+        "networks": [_network(name, network) for name, network in run.networks.items()],
+        "readings": [line for name in names if (line := _reading(run, name))],
+        "curves": embed(
+            run.folder / run_folder.CURVES, "Loss and accuracy of every network over its epochs", chart=True
+        ),
+        "pictures": _pictures(run),
+        "tables": run.metrics.get("tables", []),
+        "features": [_feature(record) for record in run.metrics.get("features", [])],
+        "tried": _tried(run),
+        "open": _OPEN,
+        "data": describing.data(run.config),
+        "weights": describing.weights(run.config),
+        "command": describing.command(experiment.name, run),
+    }
+
+
+def _learnt(experiment: Experiment, run: FinishedRun, runs: Path) -> list[str]:
+    try:
+        return experiment.explain(Findings(run, runs))
+    except RunDamagedError as error:  # of a run that this one is compared with
+        return [f"What was learnt can't be said: {error}"]
+
+
+def _figure(
+    experiment: Experiment, run: FinishedRun, figure: Figure, values: Mapping[str, float]
+) -> dict[str, str]:
+    value = values.get(figure.metric)
+    span = measured.of(measured.key(experiment.name, gathering.slug(run)), figure.metric)
+    return {
+        "title": figure.title,
+        "source": figure.source,
+        "ours": NOT_MEASURED if value is None else wording.value(value, figure.unit),
+        "range": f"{wording.span(span.low, span.high, figure.unit)} ({span.runs} runs)"
+        if span
+        else NOT_MEASURED,
+    }
+
+
+def _network(name: str, network: Mapping[str, Any]) -> dict[str, str]:
+    test, phases = network.get("test"), network.get("phases", [])
+    composed = network.get("composed_of")
+    return {
+        "name": name,
+        "parameters": f"{network['parameters']:,}",
+        "pictures": f"{network['train_pictures']:,}",
+        "epochs": "" if composed else str(network["epochs"]),
+        "time": "" if composed else wording.duration(network["seconds"]),
+        "accuracy": wording.percent(test["accuracy"]) if test else "",
+        "loss": wording.value(test["loss"], "loss") if test else "",
+        "notes": _notes(network, phases, composed),
+    }
+
+
+def _notes(network: Mapping[str, Any], phases: Sequence[Mapping[str, Any]], composed: Any) -> str:
+    if composed:
+        apart = (
+            f"; the two ways differ by at most {network['difference']:.1g}" if "difference" in network else ""
+        )
+        return f"{' and '.join(composed)} put together, as it is served{apart}"
+    how = ", then ".join(_phase(phase) for phase in phases)
+    if network.get("best_epoch"):
+        how += f"; the weights of epoch {network['best_epoch']:.0f} were kept"
+    return how
+
+
+def _phase(phase: Mapping[str, Any]) -> str:
+    epochs = "1 epoch" if phase["epochs"] == 1 else f"{phase['epochs']} epochs"
+    return (
+        f"{epochs} {phase['name']} ({phase['trainable_parameters']:,} parameters learn,"
+        f" {phase['optimizer']}, rate {phase['learning_rate']:.3g})"
+    )
+
+
+def _reading(run: FinishedRun, name: str) -> tuple[str, str] | None:
+    network = run.networks[name]
+    if network.get("composed_of"):
+        return None
+    classes = None if network["output"] == "reconstruction" else len(network["labels"])
+    rows = history.read(run.folder / name / run_folder.HISTORY)
+    said = reading.curve(rows, classes)
+    return (name, said) if said else None
+
+
+def _pictures(run: FinishedRun) -> list[tuple[str, Embedded]]:
+    found = [
+        (picture["title"], embed(run.folder / picture["file"], picture["title"], caption=picture["caption"]))
+        for picture in run.metrics.get("pictures", [])
+    ]
+    return [(title, picture) for title, picture in found if picture]
+
+
+def _feature(record: Mapping[str, Any]) -> str:
+    how = "read from the cache, where they had been made in" if record["from_cache"] else "made in"
+    return (
+        f"{record['name']}: {record['pictures']:,} pictures, {how} {wording.duration(record['seconds'])},"
+        f" {wording.size(record['bytes'])} as {record['dtype']}"
+    )
+
+
+def _tried(run: FinishedRun) -> list[dict[str, Any]]:
+    """What each network takes for what, and where it is surest and wrong."""
+    found = []
+    for name, network in run.networks.items():
+        confusion = run.folder / run_folder.confusion_picture(name)
+        mistakes = run.folder / run_folder.mistakes_picture(name)
+        test = network.get("test")
+        if test and (confusion.exists() or mistakes.exists()) and not network.get("composed_of"):
+            found.append(
+                {
+                    "name": name,
+                    "accuracy": wording.percent(test["accuracy"]),
+                    "confusion": embed(confusion, f"Confusion matrix of {name}", chart=True),
+                    "frequent": frequent(test["confusion"], network["labels"]),
+                    "mistakes": embed(mistakes, f"The most confident mistakes of {name}", chart=False),
+                }
+            )
+    return found
+
+
+def frequent(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """The most frequent confusions of a matrix too large to read: true, predicted, how many, of how many."""
+    if len(labels) <= NUMBERED:
+        return []
+    counts = np.asarray(confusion)
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS_LISTED]
+    places = [divmod(int(place), len(labels)) for place in order]
+    return [
+        (labels[true], labels[seen], f"{wrong[true, seen]:,}", f"{counts[true].sum():,}")
+        for true, seen in places
+        if wrong[true, seen]
+    ]

@@ -1,0 +1,93 @@
+"""Lines of the report's tables: runs beside each other, with what they were made of."""
+
+from typing import Any
+
+from keraserve_training.experiment import Experiment, Figure
+from keraserve_training.reporting import describing, marks, wording
+from keraserve_training.reporting.gathering import Gathered, Group
+from keraserve_training.run_folder import FinishedRun
+from keraserve_training.spreading import intervals
+
+NOT_MEASURED = "not measured"
+
+
+def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
+    """The experiment's lines in its source document's table: one for each set of options, seeds together."""
+    first = experiment.figures[0]
+    line: dict[str, Any] = {"name": experiment.name, "figure": first.title, "source": first.source}
+    if not gathered.shown:
+        return [line | {"state": "not finished"}]
+    profile = gathered.shown.profile
+    return [
+        line
+        | {
+            "state": "",
+            "marks": badges(group.latest),
+            "options": describing.described(group.latest.config),
+            "ours": value_of(group, first),
+            "over_seeds": over_seeds(group, first),
+            "time": wording.duration(group.latest.metrics["seconds"]),
+            "features": _features(group.latest),
+            "parameters": _parameters(group.latest),
+            "data": describing.data(group.latest.config),
+            "weights": describing.weights(group.latest.config),
+        }
+        for group in gathered.groups
+        if group.latest.profile == profile
+    ]
+
+
+def badges(run: FinishedRun) -> list[str]:
+    """What must be seen at a glance: marks, and that a run is no full one."""
+    return marks.of(run.config) + ([] if run.profile == "full" else [f"profile {run.profile}"])
+
+
+def all_runs(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
+    """A line for each finished run; none where the one shown is the only one."""
+    lines = [
+        {
+            "options": describing.described(run.config),
+            "badges": badges(run),
+            "seed": str(run.config["seed"]),
+            "figures": [
+                wording.value(run.metrics["metrics"][figure.metric], figure.unit)
+                if run.metrics["metrics"].get(figure.metric) is not None
+                else ""
+                for figure in experiment.figures
+            ],
+            "time": wording.duration(run.metrics["seconds"]),
+            "finished": run.metrics["finished"][:10],
+            "shown": run is gathered.shown,
+        }
+        for group in gathered.groups
+        for run in reversed(group.runs)
+    ]
+    return lines if len(lines) > 1 else []
+
+
+def value_of(group: Group, figure: Figure) -> str:
+    """A figure of the latest run."""
+    values = group.values(figure.metric)
+    return wording.value(values[-1], figure.unit) if values else NOT_MEASURED
+
+
+def over_seeds(group: Group, figure: Figure) -> str:
+    """A figure's mean over the seeds with its interval; empty where there is one seed."""
+    values = group.values(figure.metric)
+    if len(values) < 2:
+        return ""
+    interval = intervals.mean_interval(values)
+    return (
+        f"{len(values)} seeds: mean {wording.value(interval.mean, figure.unit)}, 95 % interval"
+        f" {wording.span(interval.low, interval.high, figure.unit)}"
+    )
+
+
+def _features(run: FinishedRun) -> str:
+    """How long it took to extract features, where this run did."""
+    made = sum(record["seconds"] for record in run.metrics.get("features", []) if not record["from_cache"])
+    return f"and {wording.duration(made)} for features" if made else ""
+
+
+def _parameters(run: FinishedRun) -> str:
+    return f"{max(network['parameters'] for network in run.networks.values()):,}" if run.networks else ""

@@ -1,0 +1,62 @@
+"""What the report's template needs of a study."""
+
+from pathlib import Path
+from typing import Any
+
+from keraserve_training.experiment import Experiment
+from keraserve_training.reporting import wording
+from keraserve_training.reporting.embedding import embed
+from keraserve_training.spreading import study
+
+
+def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
+    """The best study of an experiment that there is: what it asks, its picture, words and table."""
+    found = study.read(runs, experiment.name)
+    if not found:
+        return None
+    there, summary = found
+    return {
+        "title": summary["title"],
+        "compared": _compared(experiment),
+        "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
+        f" {wording.duration(summary['seconds'])} of training in all." + _overall(summary),
+        "procedural": summary["procedural"],
+        "profile": summary["profile"]["name"],
+        "profile_explanation": summary["profile"]["explanation"],
+        "picture": embed(
+            there / study.PICTURE, "Gain of every seed, with means and 95 % intervals", chart=True
+        ),
+        "words": study.words(summary),
+        "rows": [_row(summary, name) for name in summary["gain"]],
+    }
+
+
+def _overall(summary: dict[str, Any]) -> str:
+    """What the line over all variants means, where there are several."""
+    if len(summary["variants"]) < 2:
+        return ""
+    return (
+        " The last line averages the variants for each seed first, so its interval is that of another seed"
+        " with these variants, not of other variants."
+    )
+
+
+def _compared(experiment: Experiment) -> list[str]:
+    """The titles of the two figures whose difference the gain is."""
+    titles = {figure.metric: figure.title for figure in experiment.figures}
+    compared = experiment.study.compared if experiment.study else ("with", "without")
+    return [titles.get(metric, metric) for metric in compared]
+
+
+def _row(summary: dict[str, Any], name: str) -> dict[str, str]:
+    gain = summary["gain"][name]
+    means = list(summary["means"][name].values()) if name in summary["means"] else []
+    return {
+        "name": f"{summary['variants'][name]} ({name})" if name in summary["variants"] else name,
+        "first": wording.percent(means[0]) if means else "",
+        "second": wording.percent(means[1]) if means else "",
+        "gain": wording.points(gain["mean"]),
+        "interval": f"{wording.points(gain['low'])} to {wording.points(gain['high'])}"
+        if gain["low"] is not None
+        else "one seed",
+    }
