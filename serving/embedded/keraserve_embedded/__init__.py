@@ -10,5 +10,6 @@
 | `loaded_version`, `signature`, `warmup` | one SavedModel in memory |
 | `predict`, `classify`, `metadata` | one request on one loaded version |
 | `tensors`, `quiet_tensorflow`, `memory` | the edge to TensorFlow and to Python's memory |
+| `observer` | what an engine tells whoever watches it |
 | `errors` | every error, and its status code |
 """

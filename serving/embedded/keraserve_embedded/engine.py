@@ -5,6 +5,7 @@ The gRPC services are a thin face of it; another face needs nothing but the meth
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_embedded import classify, memory, metadata, predict
-from keraserve_embedded.errors import InvalidRequestError, NotServedError, StartError, UnknownLabelError
+from keraserve_embedded.errors import (
+    Code,
+    EmbeddedError,
+    InvalidRequestError,
+    NotServedError,
+    StartError,
+    UnknownLabelError,
+)
 from keraserve_embedded.labels import Labels
 from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.model import Model, State, Version
 from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.observer import Observer
 from keraserve_embedded.periodic import Periodic
 from keraserve_embedded.warmup import warm_up
 from keraserve_protocol import messages as m
@@ -45,8 +54,9 @@ class Engine:
     Any thread may call the methods for requests; loading and unloading happen on a thread of the engine's.
     """
 
-    def __init__(self, options: EngineOptions | None = None) -> None:
+    def __init__(self, options: EngineOptions | None = None, observer: Observer | None = None) -> None:
         self.options = options or EngineOptions()
+        self._observer = observer or Observer()
         self.on_change: Callable[[], None] = lambda: None
         self._models: dict[str, Model] = {}
         self._labels: dict[str, Labels] = {}
@@ -120,24 +130,24 @@ class Engine:
 
     def predict(self, request: m.PredictRequest) -> m.PredictResponse:
         """Answer Predict; errors as `keraserve_embedded.predict.predict`."""
-        with self._version(_spec(request)) as version:
+        with self._answering("Predict", _spec(request)) as version:
             return predict.predict(version, request, as_content=self.options.as_content)
 
     def classify(self, request: m.ClassificationRequest) -> m.ClassificationResponse:
         """Answer Classify; errors as `keraserve_embedded.classify.classify`."""
-        with self._version(_spec(request)) as version:
+        with self._answering("Classify", _spec(request)) as version:
             return classify.classify(version, request)
 
     def regress(self, request: m.RegressionRequest) -> m.RegressionResponse:
         """Answer Regress; errors as `keraserve_embedded.classify.regress`."""
-        with self._version(_spec(request)) as version:
+        with self._answering("Regress", _spec(request)) as version:
             return classify.regress(version, request)
 
     def multi_inference(self, request: m.MultiInferenceRequest) -> m.MultiInferenceResponse:
         """Answer MultiInference; errors as `keraserve_embedded.classify.multi_inference`."""
         if not request.tasks:
             raise InvalidRequestError("MultiInferenceRequest has no tasks.")
-        with self._version(request.tasks[0].model_spec) as version:
+        with self._answering("MultiInference", request.tasks[0].model_spec) as version:
             return classify.multi_inference(version, request)
 
     def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
@@ -146,6 +156,21 @@ class Engine:
         metadata.check_fields(request)
         with self._version(spec) as version:
             return metadata.metadata(version)
+
+    @contextmanager
+    def _answering(self, call: str, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
+        """Hold the version, and tell the observer how the request ended."""
+        began, code, model, number = time.monotonic(), Code.INTERNAL, "", 0
+        try:
+            with self._version(spec) as version:
+                model, number = version.model, version.number
+                yield version
+            code = Code.OK
+        except EmbeddedError as error:
+            code = error.code
+            raise
+        finally:
+            self._observer.answered(call, model, number, code, time.monotonic() - began)
 
     @contextmanager
     def _version(self, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
@@ -219,18 +244,25 @@ class Engine:
             for model in self._models.values():
                 model.configured = False
             for entry in entries:
-                model = self._models.setdefault(entry.name, Model(entry, _load, self._lock))
+                model = self._models.setdefault(entry.name, Model(entry, self._load, self._lock))
                 model.entry, model.configured = entry, True
                 self._labels.setdefault(entry.name, Labels(early=self.options.early_labels))
         return True
 
-
-def _load(name: str, number: int, folder: Path) -> LoadedVersion:
-    version = LoadedVersion(name, number, folder)
-    replayed = warm_up(version, folder)
-    if replayed:
-        log.info("%s %d warmed up with %d requests", name, number, replayed)
-    return version
+    def _load(self, name: str, number: int, folder: Path) -> LoadedVersion:
+        began, code = time.monotonic(), Code.INTERNAL
+        try:
+            version = LoadedVersion(name, number, folder)
+            replayed = warm_up(version, folder)
+            code = Code.OK
+        except EmbeddedError as error:
+            code = error.code
+            raise
+        finally:
+            self._observer.loaded(name, number, code, time.monotonic() - began)
+        if replayed:
+            log.info("%s %d warmed up with %d requests", name, number, replayed)
+        return version
 
 
 def _spec(request: Any) -> m.ModelSpec:

@@ -1,0 +1,38 @@
+"""What an engine tells whoever watches it: metrics, for one."""
+
+from keraserve_embedded.errors import Code
+
+
+class Observer:
+    """Hears of everything that an engine does; to be overridden where it matters.
+
+    The methods are called on the threads that do the work, any of them at once: they have to be quick, and
+    they must not raise. `model` is "" and `version` 0 where a request named none that serves, so that
+    callers can't make names.
+    """
+
+    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        """One request has its answer, good or bad.
+
+        Args:
+            call: the call's name as gRPC has it: `Predict`, `Classify`, `Regress`, `MultiInference`.
+            model: the model that answered.
+            version: the version that answered.
+            code: the status; OK for an answer.
+            seconds: from the request's arrival at the engine, waiting for a batch included.
+        """
+
+    def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:
+        """A graph ran once.
+
+        Args:
+            model: the model.
+            version: the version.
+            signature: the signature's name.
+            requests: how many requests were answered by it, one without batching.
+            rows: the size of the batch as it ran, padding included; 0 where the signature has no batch.
+            seconds: that the graph took.
+        """
+
+    def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
+        """A version was loaded and warmed up, or could not be (`code` is not OK)."""

@@ -1,0 +1,63 @@
+"""What an engine tells whoever watches it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.errors import Code, EmbeddedError, StartError
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.observer import Observer
+from keraserve_protocol import messages as m
+from keraserve_protocol.tensors import to_proto
+
+
+class Notes(Observer):
+    """Writes down what it hears, without the seconds."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        assert 0 < seconds < 60
+        self.heard.append((call, model, version, code.name))
+
+    def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
+        assert 0 < seconds < 60
+        self.heard.append(("load", model, version, code.name))
+
+
+def sums(name: str, **values: float) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec(name))
+    for key, value in values.items():
+        made.inputs[key].CopyFrom(to_proto(np.array([value], np.float32)))
+    return made
+
+
+def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    engine = Engine(EngineOptions(poll_seconds=0.05), notes)
+    assert engine.start([ModelEntry("numbers", (many / "numbers",))])
+    engine.predict(sums("numbers", a=1, b=2))
+    refused: list[Callable[[], object]] = [
+        lambda: engine.predict(sums("numbers", a=1)),
+        lambda: engine.predict(sums("invented", a=1, b=2)),
+    ]
+    for call in refused:
+        with pytest.raises(EmbeddedError):
+            call()
+    engine.stop()
+    assert notes.heard == [
+        ("load", "numbers", 1, "OK"),
+        ("Predict", "numbers", 1, "OK"),
+        ("Predict", "numbers", 1, "INVALID_ARGUMENT"),
+        ("Predict", "", 0, "NOT_FOUND"),
+    ]
+    (tmp_path / "bad/1").mkdir(parents=True)
+    (tmp_path / "bad/1/saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(StartError):
+        Engine(observer=notes).start([ModelEntry("bad", (tmp_path / "bad",))])
+    assert notes.heard[4][:3] == ("load", "bad", 1)
+    assert notes.heard[4][3] != "OK"
