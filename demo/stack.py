@@ -31,7 +31,7 @@ class Ports:
 
     def settled(self) -> "Ports":
         """Replace each 0 by a free port."""
-        return Ports(*(port or _free_port() for port in (self.http, self.grpc, self.model_server)))
+        return Ports(*(port or free_port() for port in (self.http, self.grpc, self.model_server)))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give the number of a port on loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return probe.getsockname()[1]

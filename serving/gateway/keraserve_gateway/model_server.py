@@ -63,7 +63,7 @@ class ModelServer(Protocol):
         ...
 
 
-_CHANNEL_OPTIONS: list[tuple[str, int]] = [
+_CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Sets TCP_USER_TIMEOUT: a connection that was dropped silently fails in 10 s, not in minutes. No pings
@@ -74,6 +74,11 @@ _CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Each request to the next of the target's addresses; by default a channel stays with one of them.
+    ("grpc.lb_policy_name", "round_robin"),
+    # A name is asked again when a connection ends. By default 30 s apart at least: a rolling update has
+    # replaced every address by then.
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 ]
 
 
@@ -81,8 +86,8 @@ class GrpcModelServer:
     """A `ModelServer` over one gRPC channel. To be made inside the event loop that uses it.
 
     Args:
-        address: `host:port`, or another gRPC target. It need not answer yet: calls raise
-            `ModelServerAway` until it does.
+        address: `host:port`, or another gRPC target (`ipv4:a:port,b:port`). Several addresses, also of one
+            name, take turns. None need answer yet: calls raise `ModelServerAway` until one does.
     """
 
     def __init__(self, address: str) -> None:

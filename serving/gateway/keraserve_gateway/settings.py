@@ -29,7 +29,11 @@ class Settings(BaseSettings):
         Path | None, Field(description="a TOML file with any of these settings; flags and environment win")
     ] = None
     model_server: Annotated[
-        str, Field(min_length=1, description="host:port of the model server's gRPC port")
+        str,
+        Field(
+            min_length=1,
+            description="host:port of the model server's gRPC port; all addresses of a name take turns",
+        ),
     ] = "127.0.0.1:8510"
     model_config_file: Annotated[
         Path | None,
