@@ -33,6 +33,12 @@ class Gateway:
     admission: Admission
     metrics: Metrics = field(default_factory=Metrics)
 
+    def render_metrics(self) -> bytes:
+        """Write the metrics as they are now, in Prometheus' text format."""
+        self.metrics.in_flight.set(self.admission.in_flight)
+        self.metrics.model_server_up.set(self.server.is_up)
+        return self.metrics.render()
+
 
 @dataclass
 class Exchange:

@@ -28,6 +28,11 @@ class Metrics:
             "Requests being worked on now, HTTP and gRPC.",
             registry=self.registry,
         )
+        self.model_server_up = Gauge(
+            "keraserve_gateway_model_server_up",
+            "Whether there is a connection to the model server: 1 or 0.",
+            registry=self.registry,
+        )
         self.images = Counter(
             "keraserve_gateway_images",
             "Pictures classified.",

@@ -12,17 +12,22 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
+from keraserve_gateway.connection import Connection, never_sent
+from keraserve_gateway.deadline import Deadline
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 Metadata = Sequence[tuple[str, str]]
 Response = TypeVar("Response", bound=m.Message)
 
-MAX_MESSAGE_BYTES = 64 << 20
-
 
 class ModelServer(Protocol):
     """A model server. Every call takes the seconds that it may last and raises `GatewayError`s."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be reached now; in process, always."""
+        ...
 
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
@@ -63,36 +68,21 @@ class ModelServer(Protocol):
         ...
 
 
-_CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Sets TCP_USER_TIMEOUT: a connection that was dropped silently fails in 10 s, not in minutes. No pings
-    # while idle, and none in a call shorter than this: servers count them as abuse by default.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    # gRPC's own backoff grows to two minutes, long after a restarted model server is back.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    # Each request to the next of the target's addresses; by default a channel stays with one of them.
-    ("grpc.lb_policy_name", "round_robin"),
-    # A name is asked again when a connection ends. By default 30 s apart at least: a rolling update has
-    # replaced every address by then.
-    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-]
-
-
 class GrpcModelServer:
     """A `ModelServer` over one gRPC channel. To be made inside the event loop that uses it.
 
     Args:
-        address: `host:port`, or another gRPC target (`ipv4:a:port,b:port`). Several addresses, also of one
-            name, take turns. None need answer yet: calls raise `ModelServerAway` until one does.
+        addresses: `host:port`, a name with several servers behind it, or several addresses (see
+            `connection.target`). None need answer yet: calls raise `ModelServerAway` until one does.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+    def __init__(self, addresses: str) -> None:
+        self._connection = Connection(addresses)
+
+    @property
+    def is_up(self) -> bool:
+        """See `ModelServer`."""
+        return self._connection.is_up
 
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
@@ -125,20 +115,26 @@ class GrpcModelServer:
         return await self._ask(services.GET_MODEL_STATUS, request, timeout, metadata)
 
     async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
-        """See `ModelServer`."""
-        if timeout <= 0:
-            raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
+        """See `ModelServer`. What never left the gateway is sent once more; what may have run is not."""
+        deadline = Deadline.after(timeout)
         # Without (de)serializers the call carries bytes.
-        invoke = cast(Any, self._channel).unary_unary(path)
-        try:
-            return cast(bytes, await invoke(request, timeout=timeout, metadata=tuple(metadata)))
-        except grpc.aio.AioRpcError as error:
-            raise translated(error.code(), error.details() or "") from error
+        invoke = self._connection.channel.unary_unary(path)
+        for last_try in (False, True):
+            if not deadline.left():
+                break
+            await self._connection.ready(deadline.left())
+            try:
+                answer = await invoke(request, timeout=deadline.left(), metadata=tuple(metadata))
+            except grpc.aio.AioRpcError as error:
+                if last_try or not never_sent(error):
+                    raise translated(error.code(), error.details() or "") from error
+            else:
+                return cast(bytes, answer)
+        raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
 
     async def close(self) -> None:
         """See `ModelServer`."""
-        """See `ModelServer`."""
-        await self._channel.close(None)
+        await self._connection.close()
 
     async def _ask(
         self, call: services.Call[Any, Response], request: m.Message, timeout: float, metadata: Metadata

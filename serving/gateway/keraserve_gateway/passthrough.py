@@ -10,10 +10,10 @@ import grpc
 import grpc.aio
 import structlog
 
+from keraserve_gateway.connection import MAX_MESSAGE_BYTES
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.errors import Forbidden, GatewayError
 from keraserve_gateway.exchange import REQUEST_ID, Gateway, valid_id
-from keraserve_gateway.model_server import MAX_MESSAGE_BYTES
 from keraserve_gateway.predict import unready
 from keraserve_gateway.statuses import grpc_status
 from keraserve_protocol import services

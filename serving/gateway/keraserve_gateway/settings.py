@@ -13,6 +13,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from keraserve_gateway.connection import target
+
 ENV_PREFIX = "KERASERVE_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -32,7 +34,8 @@ class Settings(BaseSettings):
         str,
         Field(
             min_length=1,
-            description="host:port of the model server's gRPC port; all addresses of a name take turns",
+            description="host:port of the model server's gRPC port; a name with several servers behind it, or"
+            " IP addresses with ports, separated by commas, are asked in turn",
         ),
     ] = "127.0.0.1:8510"
     model_config_file: Annotated[
@@ -66,6 +69,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(name for name in (part.strip() for part in value.split(",")) if name)
+        return value
+
+    @field_validator("model_server")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        target(value)
         return value
 
     @classmethod

@@ -23,8 +23,7 @@ def router() -> APIRouter:
         "/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse
     )
     async def metrics(call: ThisCall) -> Response:
-        call.gateway.metrics.in_flight.set(call.gateway.admission.in_flight)
-        return Response(call.gateway.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(call.gateway.render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return routes
 

@@ -1,0 +1,142 @@
+"""Model servers that are killed, come back, or are several: real processes, real connections."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from keraserve_gateway import connection
+from keraserve_gateway.settings import Settings
+
+PROGRAM = Path(__file__).with_name("server_to_kill.py")
+PATH = "/v1/models/colours"
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    path = tmp_path / "asked"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def start(asked: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def one(port: int, version: int = 1) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(PROGRAM), str(port), str(version), str(asked)]
+        started.append(subprocess.Popen(command))
+        return started[-1]
+
+    yield one
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+async def until_asked(asked: Path, times: int) -> None:
+    async with asyncio.timeout(30):
+        while len(asked.read_text().split()) < times:
+            await asyncio.sleep(0.02)
+
+
+async def noticed(gateway: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(10):
+        while "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
+    make, start, free_port, monkeypatch
+) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    port = free_port()
+    gateway = await make(f"127.0.0.1:{port}")
+    for version in (1, 2, 3):
+        process = start(port, version)
+        for _ in range(3):
+            answer = await gateway.get(PATH)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["model_version_status"][0]["version"] == str(version)
+        process.kill()
+        await noticed(gateway)
+
+
+async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked, monkeypatch) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    port = free_port()
+    gateway = await make(f"127.0.0.1:{port}")
+    process = start(port)
+    in_flight = asyncio.create_task(gateway.get("/v1/models/slow"))
+    await until_asked(asked, 1)
+    process.kill()
+    assert (await in_flight).status_code == 503
+    start(port)
+    assert (await gateway.get(PATH)).status_code == 200
+    assert asked.read_text().split() == ["slow", "colours"]
+
+
+async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, start, free_port) -> None:
+    port = free_port()
+    gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
+    async with asyncio.timeout(60):  # were each call to wait for its deadline, these would take minutes
+        answers = [await gateway.get(PATH) for _ in range(100)]
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    assert "keraserve_gateway_model_server_up 0.0" in (await gateway.get("/metrics")).text
+    start(port)
+    async with asyncio.timeout(30):
+        while (await gateway.get(PATH)).status_code != 200:
+            await asyncio.sleep(0.05)
+    assert "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text
+
+
+async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, free_port) -> None:
+    ports = [free_port() for _ in range(3)]
+    processes = [start(port, version) for version, port in enumerate(ports, 1)]
+    gateway = await make(",".join(f"127.0.0.1:{port}" for port in ports))
+
+    async def versions(calls: int) -> list[str]:
+        answers = [await gateway.get(PATH) for _ in range(calls)]
+        return [one.json()["model_version_status"][0]["version"] for one in answers if one.status_code == 200]
+
+    async with asyncio.timeout(30):
+        while set(await versions(9)) != {"1", "2", "3"}:
+            await asyncio.sleep(0.05)
+    found = await versions(30)
+    assert {found.count(version) for version in ("1", "2", "3")} == {10}
+    processes[1].kill()
+    processes[1].wait(10)
+    async with asyncio.timeout(30):
+        while len(await versions(1)) == 0:  # one that was under way may fail
+            await asyncio.sleep(0.05)
+    found = await versions(30)
+    assert len(found) >= 29
+    assert {"1", "3"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "target"),
+    [
+        ("model-server:8500", "model-server:8500"),
+        ("dns:///models:8500", "dns:///models:8500"),
+        ("10.0.0.1:1, 10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
+        ("[::1]:1,[::2]:2", "ipv6:[::1]:1,[::2]:2"),
+        ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
+    ],
+)
+def test_targets(addresses: str, target: str) -> None:
+    assert connection.target(addresses) == target
+    assert Settings(model_server=addresses).model_server == addresses
+
+
+@pytest.mark.parametrize("addresses", ["a:1,b:2", "10.0.0.1:1,[::1]:2", "10.0.0.1:1,"])
+def test_targets_that_are_none(addresses: str) -> None:
+    with pytest.raises(ValueError, match="IP addresses"):
+        Settings(model_server=addresses)
