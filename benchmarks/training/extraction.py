@@ -1,8 +1,9 @@
 """`make bench-training`: what the pre-trained network costs, read once, stored, and in bfloat16.
 
-Three comparisons in one run, each checked to give the same results before it is timed: extraction from
-picture files against the source documents' way and against the network alone; an epoch on stored features
-against one with the frozen network run again; float32 against bfloat16, with what that costs in accuracy.
+Comparisons in one run, each checked to give the same results before it is timed: extraction from picture
+files against the source documents' way and against the network alone; an epoch on stored features against one
+with the frozen network run again; float32 against bfloat16, with what that costs in accuracy. And what each
+network of the source documents costs at its document's size.
 """
 
 import importlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import measuring_ways
+import network_times
 import numpy as np
 import numpy.typing as npt
 import source_document
@@ -27,7 +29,7 @@ from keraserve_training import profiles, runtime
 from keraserve_training.data import datasets, examples, procedural
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
-from keraserve_training.pretrained import backbones, bfloat16
+from keraserve_training.pretrained import backbones, bfloat16, folding
 from keraserve_training.pretrained.backbones import Backbone
 from keraserve_training.spreading import intervals
 
@@ -64,8 +66,8 @@ class Bench:
             model, pictures, store=self.scratch / "features", name="bench", mixed_precision=mixed
         ).features
 
-    def network_alone(self) -> Callable[[], Any]:
-        """A way that lets the network look at tensors that are ready, as often as there are pictures."""
+    def network_alone(self, network: Any) -> Callable[[], Any]:
+        """A way that lets `network` look at tensors that are ready, as often as there are pictures."""
         import tensorflow as tf
 
         from keraserve_training.learning.feed import evaluation_batch
@@ -75,7 +77,7 @@ class Bench:
         ready = [pictures for pictures, _ in self.train.batches(few, batch)]
 
         def alone() -> None:
-            look = tf.function(lambda pictures: self.backbone.model(pictures, training=False))
+            look = tf.function(lambda pictures: network(pictures, training=False))
             seen, place = 0, 0
             while seen < len(self.train):
                 seen += len(look(ready[place % len(ready)]))
@@ -99,17 +101,19 @@ def from_files(bench: Bench) -> Comparison:
     few = bench.train.first(64)
     ours = bench.extract(few).read(np.arange(len(few)))
     direct = np.concatenate([bench.backbone.model(part) for part, _ in few.batches(np.arange(len(few)), 64)])
-    difference, alike = float(np.abs(ours - direct).max()), _alike(ours, theirs(few))
-    if difference > 1e-4 or alike < 0.99:
-        raise TrainingError(f"The ways disagree: {difference:.2g} from the network, {alike:.4f} alike.")
+    # Folded or not, float32 is as far from float64: 4e-6 on average, 1e-3 where much cancels out.
+    difference, alike = float(np.abs(ours - direct).max() / np.abs(direct).max()), _alike(ours, theirs(few))
+    if difference > 1e-3 or alike < 0.99:
+        raise TrainingError(f"The ways disagree: {difference:.2g} of the largest, {alike:.4f} alike.")
     ways = {
         "from files, stored (ours)": lambda: bench.extract(bench.train),
         "source documents' way": lambda: theirs(bench.train),
-        "the network alone, on ready tensors": bench.network_alone(),
+        "the network alone, on ready tensors": bench.network_alone(bench.backbone.model),
+        "the same, normalization folded": bench.network_alone(folding.folded(bench.backbone.model)),
     }
     notes = [
-        f"Ours differs from the network by at most {difference:.1g}; the source documents' way, which rounds"
-        f" the resized pixels, gives features that are {alike:.4f} alike (cosine)."
+        f"Ours differs from the network by at most {difference:.1g} of the largest feature; the source"
+        f" documents' way, which rounds the resized pixels, gives features {alike:.4f} alike (cosine)."
     ]
     title = f"Extraction, {len(bench.train):,} pictures at {bench.backbone.size} px, {network.title}"
     return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
@@ -291,6 +295,7 @@ def main(
                 comparisons.append(precisions(bench))
                 other = backbones.build(also, size=max(139, large.least), weights="random")
                 comparisons.append(precisions(bench, other))
+            comparisons.append(network_times.compare(max(64, pictures // 20), rounds))
         except TrainingError as error:
             console.print(f"[red]{error}[/red]")
             sys.exit(1)

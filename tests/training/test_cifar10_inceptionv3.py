@@ -75,6 +75,9 @@ def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
         "Dense",
     ]
     assert (layers[0].filters, layers[1].rate, layers[3].rate) == (100, 0.4, 0.3)
+    assert layers[0].activation.__name__ == "linear"
+    bent: Any = fit.load(whole.folder / "head-relu").model.layers
+    assert bent[0].activation.__name__ == "relu"
     # The document's 3 by 3 places at 139 pixels allow its 2 by 2 convolution; the sample's only one does not.
     assert head["parameters"] == 2048 * 100 + 100 + 1_010
     assert experiments.find(NAME).parameters == 21_802_784 + 819_300 + 1_010
@@ -135,12 +138,13 @@ def test_the_fine_tuned_network_is_the_one_that_is_served(whole: FinishedRun, tu
 
 
 def test_it_says_how_far_it_is_from_the_source_document(whole: FinishedRun, tuned: FinishedRun) -> None:
-    caveat, first, *rest = said(whole, test_accuracy=0.8346, classes=10)
+    caveat, first, bent, *rest = said(whole, test_accuracy=0.8346, test_accuracy_relu=0.85, classes=10)
     assert caveat == "Procedural pictures and random weights: these figures mean nothing."
     assert "83.46 % of the test pictures right, +1.00 points against the source document's 82.46 %" in first
     assert "guessing would give 10.00 %" in first
+    assert "With ReLU after its convolution it gets 85.00 % right (+1.54 points)" in bent
     assert len(rest) == 1
-    *_, first, _, last = said(tuned, test_accuracy=0.78, test_accuracy_fine_tuned=0.88)
+    *_, first, _, _, last = said(tuned, test_accuracy=0.78, test_accuracy_fine_tuned=0.88)
     assert "\u22124.46 points" in first
     assert "which the source document does not do" in last
     assert "88.00 % right (+10.00 points; against the source document +5.54 points)" in last

@@ -18,8 +18,9 @@ _SOURCE_ACCURACY = 0.8246
 _SOURCE_PARAMETERS = 22_623_094  # InceptionV3 without top, and the head
 _ASIDE = 0.2
 _EPOCHS, _BATCH = 50, 50
+_RELU_EPOCHS, _RELU_RATE = 12, 1e-3
 _TUNING_EPOCHS, _TUNING_BATCH, _TUNING_RATE = 6, 64, 1e-4
-HEAD, FROZEN, CLASSIFIER = "head", "frozen", "classifier"
+HEAD, RELU_HEAD, FROZEN, CLASSIFIER = "head", "head-relu", "frozen", "classifier"
 
 
 def cifar10_inceptionv3() -> Experiment:
@@ -28,6 +29,8 @@ def cifar10_inceptionv3() -> Experiment:
     Task: tells the ten classes of CIFAR-10 apart. Pictures are enlarged to 139 by 139 pixels; the frozen
         network looks at each once; a head of one convolution learns from what it saw, 50 epochs, a fifth of
         the pictures set aside; the weights with the lowest loss on those are kept.
+    Beside it: the document's convolution has no activation, so its head is linear in the features. The same
+        head with ReLU learns from the same features, 12 epochs, at a rate that falls to nothing: ours.
     Option: `--fine-tune` goes on with the whole network. That stage is ours, the source document has none:
         Adam at a rate that falls from 1e-4 to nothing, 6 epochs, pictures flipped at random,
         BatchNormalization in inference mode.
@@ -50,6 +53,7 @@ def cifar10_inceptionv3() -> Experiment:
         minutes=25,
         figures=(
             Figure("test_accuracy", "Test accuracy, frozen network", wording.percent(_SOURCE_ACCURACY)),
+            Figure("test_accuracy_relu", "Test accuracy, frozen, head with ReLU", "not done"),
             Figure("test_accuracy_fine_tuned", "Test accuracy, fine-tuned (--fine-tune)", "not done"),
             Figure("validation_accuracy", "Validation accuracy", "80.93 % after 3 epochs"),
             Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
@@ -97,6 +101,19 @@ def train(run: "Run") -> None:
         best=True,
     )
     frozen = run.test(head, test_features, data.test)
+    steps = run.profile.epochs(_RELU_EPOCHS) * Feed(learning, _BATCH).steps
+    cooling: Any = optimizers.schedules.CosineDecay(_RELU_RATE, steps)
+    bent = run.fit(
+        RELU_HEAD,
+        build=lambda: _head(features.shape, len(data.classes), activation="relu"),
+        train=learning,
+        validation=aside,
+        phases=[Phase("frozen", _RELU_EPOCHS, lambda: optimizers.RMSprop(cooling))],
+        labels=data.classes,
+        output="softmax",
+        batch=_BATCH,
+        best=True,
+    )
     whole = run.compose(
         FROZEN if run.options.fine_tune else CLASSIFIER,
         backbone.model,
@@ -106,6 +123,7 @@ def train(run: "Run") -> None:
     )
     metrics = {
         "test_accuracy": frozen.accuracy,
+        "test_accuracy_relu": run.test(bent, test_features, data.test).accuracy,
         "validation_accuracy": head.best_row["val_accuracy"],
         "classes": len(data.classes),
         "extraction_seconds": features.seconds + test_features.seconds,
@@ -146,6 +164,9 @@ def learnt(findings: Findings) -> list[str]:
         f" right, {wording.points(frozen - _SOURCE_ACCURACY)} against the source document's"
         f" {wording.percent(_SOURCE_ACCURACY)} (InceptionV3, all of CIFAR-10); guessing would give"
         f" {wording.percent(1 / metrics['classes'])}.",
+        "That head has no activation: it is linear in the features. With ReLU after its convolution it"
+        f" gets {wording.percent(metrics['test_accuracy_relu'])} right"
+        f" ({wording.points(metrics['test_accuracy_relu'] - frozen)}), from the same features.",
         f"Looking at all pictures once took {wording.duration(once)}; after that, {head['epochs']} epochs"
         f" of the head took {wording.duration(head['seconds'])}. Looking anew in every epoch would have"
         f" taken {wording.duration(once * head['epochs'])} for that alone. The validation loss was lowest"
@@ -165,7 +186,7 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def _head(shape: tuple[int, ...], classes: int) -> "keras.Model":
+def _head(shape: tuple[int, ...], classes: int, activation: str | None = None) -> "keras.Model":
     """Make the head: features float32 [N, h, w, c] to a probability for each class."""
     from keras import Input, Sequential, layers
 
@@ -173,7 +194,7 @@ def _head(shape: tuple[int, ...], classes: int) -> "keras.Model":
         [
             Input(shape),
             # Of the smallest pictures some networks leave a single place.
-            layers.Conv2D(100, min(2, *shape[:2])),
+            layers.Conv2D(100, min(2, *shape[:2]), activation=activation),
             layers.Dropout(0.4),
             layers.GlobalAveragePooling2D(),
             layers.Dropout(0.3),

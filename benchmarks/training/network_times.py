@@ -1,0 +1,48 @@
+"""What each network of the source documents costs a picture, at the size that its document gives it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import measuring_ways
+import numpy as np
+from measuring_ways import Comparison
+
+from keraserve_training.pretrained import backbones, folding
+
+# The first is what the others are compared with: the network of the real runs on a small machine.
+_NETWORKS = (
+    ("mobilenet", 0.25, 160),
+    ("inceptionv3", None, 139),
+    ("xception", None, 150),
+    ("vgg16", None, 224),
+    ("vgg16", None, 32),
+)
+_BATCH = 32
+
+
+def compare(pictures: int, rounds: int) -> Comparison:
+    """Time every network, frozen and with random weights, on `pictures` ready tensors."""
+    steps = max(1, pictures // _BATCH)
+    ways = dict(_way(name, alpha, size, steps) for name, alpha, size in _NETWORKS)
+    title = "The documents' networks, frozen, RANDOM weights, on ready tensors"
+    found = measuring_ways.compare(title, "pictures", steps * _BATCH, ways, rounds, [])
+    for name, times in found.ways.items():
+        seconds = 1000 * float(np.median(times.seconds)) / found.count
+        found.notes.append(f"{name}: {seconds:.1f} s for 1,000 pictures.")
+    return found
+
+
+def _way(name: str, alpha: float | None, size: int, steps: int) -> tuple[str, Callable[[], Any]]:
+    import tensorflow as tf
+
+    backbone = backbones.build(name, size=size, weights="random", alpha=alpha)
+    network = folding.folded(backbone.model)
+    look = tf.function(lambda batch: network(batch, training=False))
+    pixels = np.random.default_rng(0).uniform(0, 255, (_BATCH, size, size, 3))
+    batch = tf.constant(pixels, tf.float32)
+
+    def way() -> None:
+        for _ in range(steps):
+            look(batch)
+
+    return f"{backbone.network.title}{f' {alpha}' if alpha else ''} at {size} px", way
