@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from keraserve_gateway.app import create_app
 from keraserve_gateway.model_server import GrpcModelServer
 from keraserve_gateway.settings import Settings
-from keraserve_protocol import messages, services
+from keraserve_protocol import messages, model_config, services
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("KERASERVE_")}
 
@@ -42,23 +43,30 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def embedded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real `keraserve-embedded` that serves `colours`."""
-    address = f"127.0.0.1:{_free_port()}"
-    log = tmp_path_factory.mktemp("embedded") / "log"
-    command = [str(Path(sys.executable).with_name("keraserve-embedded")), f"--port={address.split(':')[1]}"]
-    command.append(f"--model_config_file={models / 'models.config'}")
+    with _serving(models / "models.config", tmp_path_factory.mktemp("embedded") / "log") as address:
+        yield address
+
+
+@contextmanager
+def _serving(config: Path, log: Path, *flags: str) -> Iterator[str]:
+    """Run `keraserve-embedded` until the last model of `config` is available; gives its address."""
+    port = _free_port()
+    command = [str(Path(sys.executable).with_name("keraserve-embedded")), f"--port={port}", *flags]
+    command.append(f"--model_config_file={config}")
     quiet = {**ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=quiet)
     try:
-        _wait_until_served(address, process, log)
-        yield address
+        last = model_config.read(config).model_config_list.config[-1].name
+        _wait_until_served(f"127.0.0.1:{port}", last, process, log)
+        yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _wait_until_served(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    request = messages.GetModelStatusRequest(model_spec=messages.model_spec("colours"))
+def _wait_until_served(address: str, model: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    request = messages.GetModelStatusRequest(model_spec=messages.model_spec(model))
     until = time.monotonic() + 90
     with grpc.insecure_channel(address) as channel:
         while time.monotonic() < until and process.poll() is None:
@@ -71,6 +79,44 @@ def _wait_until_served(address: str, process: subprocess.Popen[bytes], log: Path
                 return
             time.sleep(0.1)
     pytest.fail(f"the embedded server did not come up:\n{log.read_text()[-2000:]}")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A real gateway process before a real model server: where its two ports are."""
+
+    http: str
+    grpc: str
+
+
+@pytest.fixture(scope="session")
+def stack(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Gateway and model server as compose starts them, with `documented_models` and `colours`."""
+    folder = tmp_path_factory.mktemp("stack")
+    program = Path(__file__).parents[1] / "documented_models.py"
+    subprocess.run([sys.executable, str(program), str(folder)], check=True, capture_output=True, timeout=300)
+    (folder / "colours").symlink_to(models / "colours")
+    config = messages.ModelServerConfig()
+    for name in ("half_plus_two", "half_plus_three", "every_type", "colours"):
+        model = config.model_config_list.config.add(name=name, base_path=str(folder / name))
+        model.model_platform = "tensorflow"
+        model.version_labels["stable"] = 123 if name.startswith("half") else 1
+    (folder / "models.config").write_text(model_config.render(config))
+    flags = ("--enable_serialization_as_tensor_content",)
+    with _serving(folder / "models.config", folder / "embedded.log", *flags) as address:
+        found = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
+        command = [str(Path(sys.executable).with_name("keraserve-gateway")), f"--model-server={address}"]
+        command += [f"--model-config-file={folder / 'models.config'}", f"--port={found.http.split(':')[1]}"]
+        command += [f"--grpc-port={found.grpc.split(':')[1]}"]
+        with (folder / "gateway.log").open("wb") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, env=ENVIRONMENT)
+        try:
+            with grpc.insecure_channel(found.grpc) as channel:
+                grpc.channel_ready_future(channel).result(60)
+            yield found
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 Make = Callable[..., Awaitable[httpx2.AsyncClient]]

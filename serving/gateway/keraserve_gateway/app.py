@@ -16,7 +16,7 @@ from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.middleware import Around
 from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.routes import compatible, images, pages, process
+from keraserve_gateway.routes import compatible, images, inference, pages, process
 from keraserve_gateway.routes.call import register_segment
 from keraserve_gateway.settings import Settings
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
         },
     )
     app.state.gateway = gateway
-    for routes in (images, compatible, process, pages):
+    for routes in (images, compatible, inference, process, pages):
         app.include_router(routes.router())
     app.openapi = lambda: _openapi(app)
     return app

@@ -4,16 +4,18 @@ import asyncio
 
 from starlette.requests import Request
 
+from keraserve_gateway import compression
 from keraserve_gateway.deadline import Deadline
 from keraserve_gateway.errors import SlowBody, TooLarge
 
 
 async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
-    """Read the body, by its declared length or chunked.
+    """Read the body, by its declared length or chunked, and expand it if it is compressed.
 
     Raises:
-        TooLarge: more than `limit` bytes; what is declared too long is not read at all.
+        TooLarge: more than `limit` bytes, as sent or expanded; what is declared too long is not read at all.
         SlowBody: it did not arrive before the deadline.
+        UnsupportedMedia, BadRequest: compressed in a way that is not known, or badly.
     """
     declared = request.headers.get("content-length", "")
     digits = declared.lstrip("0")
@@ -30,4 +32,8 @@ async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise SlowBody("the body did not arrive before the request's deadline") from error
-    return b"".join(chunks)
+    body = b"".join(chunks)
+    coding = request.headers.get("content-encoding", "identity")
+    if coding == "identity":
+        return body
+    return await asyncio.to_thread(compression.expand, body, coding, limit)

@@ -12,13 +12,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "keraserve_gateway_requests",
-            "Requests to /v1, by model, version and HTTP status.",
+            "Requests to /v1 and /v2, by model, version and HTTP status.",
             ["model", "version", "code"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "keraserve_gateway_request_seconds",
-            "Seconds from the first byte of a request to /v1 to the last of its answer.",
+            "Seconds from the first byte of a request to /v1 or /v2 to the last of its answer.",
             ["model", "version"],
             buckets=BUCKETS,
             registry=self.registry,

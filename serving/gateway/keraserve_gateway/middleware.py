@@ -15,7 +15,7 @@ from keraserve_gateway.exchange import Exchange, Gateway
 
 log = structlog.get_logger()
 
-_LIMITED = "/v1/"
+_LIMITED = ("/v1/", "/v2/models/")
 _CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
 
 

@@ -128,9 +128,17 @@ async def regress(server: ModelServer, target: Target, body: bytes, trip: Trip) 
     return Answer(rest.regression_answer(response), response.model_spec.version.value)
 
 
+async def signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:
+    """Ask for the model's signatures."""
+    try:
+        return dict(m.unpack_signatures(await _metadata(server, target, trip)).signature_def)
+    except ValueError as error:
+        raise errors.BadAnswer("the model server's metadata has no signatures") from error
+
+
 async def has_signature(server: ModelServer, target: Target, signature: str, trip: Trip) -> bool:
     """Tell whether the model has a signature of that name."""
-    return signature in await _signatures(server, target, trip)
+    return signature in await signatures(server, target, trip)
 
 
 async def _state(server: ModelServer, model: ConfiguredModel, trip: Trip) -> ModelState:
@@ -148,18 +156,11 @@ async def _state(server: ModelServer, model: ConfiguredModel, trip: Trip) -> Mod
 
 
 async def _inputs(server: ModelServer, target: Target, signature: str, trip: Trip) -> dict[str, m.TensorInfo]:
-    signatures = await _signatures(server, target, trip)
-    if signature not in signatures:
-        known = ", ".join(sorted(signatures))
-        raise errors.BadRequest(f"the model has no signature {signature!r}; it has {known}")
-    return dict(signatures[signature].inputs)
-
-
-async def _signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:
-    try:
-        return dict(m.unpack_signatures(await _metadata(server, target, trip)).signature_def)
-    except ValueError as error:
-        raise errors.BadAnswer("the model server's metadata has no signatures") from error
+    known = await signatures(server, target, trip)
+    if signature not in known:
+        names = ", ".join(sorted(known))
+        raise errors.BadRequest(f"the model has no signature {signature!r}; it has {names}")
+    return dict(known[signature].inputs)
 
 
 async def _metadata(server: ModelServer, target: Target, trip: Trip) -> m.GetModelMetadataResponse:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: TensorFlow Serving's form on its paths, RFC 9457 everywhere else."""
+"""Errors as HTTP answers: `{"error"}` where TensorFlow Serving and `/v2` have it, else RFC 9457."""
 
 import json
 import re
@@ -18,6 +18,7 @@ _COMPATIBLE = {
     "GET": re.compile(rf"{_VERSION}(/metadata)?"),
     "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
 }
+_INFERENCE = re.compile(r"/v2(/.*)?", re.DOTALL)
 
 
 def failure(scope: Scope, error: GatewayError) -> Response:
@@ -45,7 +46,7 @@ def failure(scope: Scope, error: GatewayError) -> Response:
 
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Render what has no more to say than its status: an unknown path, a wrong method, a fault of ours."""
-    if status >= 500 and is_compatible(scope):
+    if (status >= 500 and is_compatible(scope)) or _INFERENCE.fullmatch(scope["path"]):
         return Response(rest.error_answer(detail), status, headers, "application/json")
     return problem(scope, status, HTTPStatus(status).phrase, detail, headers=headers)
 
@@ -75,6 +76,8 @@ def problem(
 
 
 def is_compatible(scope: Scope) -> bool:
-    """Tell whether the request is one of TensorFlow Serving's own calls."""
+    """Tell whether the request has TensorFlow Serving's form of errors: its own calls, and all of `/v2`."""
+    if _INFERENCE.fullmatch(scope["path"]):
+        return True
     pattern = _COMPATIBLE.get(scope["method"])
     return pattern is not None and pattern.fullmatch(scope["path"]) is not None

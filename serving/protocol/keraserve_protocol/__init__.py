@@ -7,6 +7,7 @@
 | `elements` | what a `TensorProto` is made of |
 | `tensors` | numpy arrays to and from `TensorProto`; the one module that needs numpy |
 | `rest`, `json_tensors` | the JSON of TensorFlow Serving's REST API to and from the messages |
+| `open_inference`, `…_answers`, `…_tensors` | the Open Inference Protocol v2 to and from the messages |
 | `model_config` | `models.config`, the text form of `ModelServerConfig` |
 
 Nothing in here does I/O on a network; only `model_config.read` opens a file.

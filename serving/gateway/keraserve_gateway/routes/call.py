@@ -71,20 +71,21 @@ Label = Annotated[str, Path(description="label of a version", examples=["stable"
 
 def newest(request: Request, model: Model) -> Target:
     """The newest version."""
-    return _noted(request, Target(model))
+    return noted(request, Target(model))
 
 
 def by_version(request: Request, model: Model, version: Version) -> Target:
     """The version of that number."""
-    return _noted(request, Target(model, version=version))
+    return noted(request, Target(model, version=version))
 
 
 def by_label(request: Request, model: Model, label: Label) -> Target:
     """The version behind a label."""
-    return _noted(request, Target(model, label=label))
+    return noted(request, Target(model, label=label))
 
 
-def _noted(request: Request, target: Target) -> Target:
+def noted(request: Request, target: Target) -> Target:
+    """Tell the middleware which model a request is about."""
     of(request.scope).model = target.name
     return target
 

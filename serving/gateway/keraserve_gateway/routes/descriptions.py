@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from keraserve_gateway import schemas
 
-_PICTURE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/bmp", "application/octet-stream")
 
 _PROBLEM_CODES = {
@@ -56,10 +56,28 @@ def picture_body() -> dict[str, Any]:
         "type": "object",
         "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
     }
-    content = dict.fromkeys(PICTURE_TYPES, _PICTURE) | {"multipart/form-data": {"schema": files}}
+    content = dict.fromkeys(PICTURE_TYPES, _BYTES) | {"multipart/form-data": {"schema": files}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def json_answer(example: Any) -> dict[int | str, dict[str, Any]]:
     """Describe a successful answer by an example."""
     return {200: {"description": "The answer", "content": {"application/json": {"example": example}}}}
+
+
+def unready() -> dict[int | str, dict[str, Any]]:
+    """Describe the answer of a probe that fails."""
+    return {503: {"model": schemas.Readiness, "description": "Not ready, and why"}}
+
+
+def inference_body() -> dict[str, Any]:
+    """Describe the body of `infer`, which the route reads itself."""
+    described = json_body(schemas.InferenceBody)
+    described["requestBody"]["content"]["application/octet-stream"] = _BYTES
+    return described
+
+
+def inference_answer() -> dict[int | str, dict[str, Any]]:
+    """Describe the answer to `infer`, in JSON or with binary data behind it."""
+    content = {"application/octet-stream": _BYTES}
+    return {200: {"description": "The answer", "model": schemas.InferenceAnswer, "content": content}}

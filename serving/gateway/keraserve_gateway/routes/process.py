@@ -5,7 +5,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from keraserve_gateway import predict, schemas
-from keraserve_gateway.routes.call import ThisCall
+from keraserve_gateway.routes import descriptions
+from keraserve_gateway.routes.call import Call, ThisCall
 
 
 def router() -> APIRouter:
@@ -33,12 +34,17 @@ def _add_ready(routes: APIRouter, path: str) -> None:
         path,
         operation_id=path.strip("/"),
         summary="Whether every configured model is served",
-        responses={503: {"model": schemas.Readiness, "description": "Not ready, and why"}},
+        responses=descriptions.unready(),
     )
     async def readyz(call: ThisCall, response: Response) -> schemas.Readiness:
-        gateway = call.gateway
-        reasons = await predict.unready(
-            gateway.server, gateway.configured, gateway.admission, call.trip.request_id
-        )
-        response.status_code = 503 if reasons else 200
-        return schemas.Readiness(ready=not reasons, reasons=reasons)
+        return await readiness(call, response)
+
+
+async def readiness(call: Call, response: Response) -> schemas.Readiness:
+    """Say whether every configured model is served, with the status 503 where not."""
+    gateway = call.gateway
+    reasons = await predict.unready(
+        gateway.server, gateway.configured, gateway.admission, call.trip.request_id
+    )
+    response.status_code = 503 if reasons else 200
+    return schemas.Readiness(ready=not reasons, reasons=reasons)

@@ -1,0 +1,137 @@
+"""The Open Inference Protocol v2 on TensorFlow Serving's calls. No HTTP in here."""
+
+import asyncio
+from dataclasses import dataclass
+
+from keraserve_gateway import errors
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.predict import Answer, Target, signatures
+from keraserve_protocol import messages as m
+from keraserve_protocol import open_inference, open_inference_answers
+from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.open_inference import Inference
+from keraserve_protocol.open_inference_tensors import datatype_of
+from keraserve_protocol.rest import DEFAULT_SIGNATURE
+
+
+@dataclass(frozen=True)
+class InferAnswer:
+    """The body of an answer, how many bytes of it are JSON (None: all), and the version that gave it."""
+
+    body: bytes
+    header_length: int | None
+    version: int
+
+
+_LARGE = 1 << 16  # bytes; more is not worked on in the event loop
+
+
+async def infer(
+    server: ModelServer, target: Target, body: bytes, header_length: int | None, trip: Trip
+) -> InferAnswer:
+    """Run an `infer` request: `header_length` bytes of the body are JSON, or all.
+
+    The signature is the one that the parameter `signature_name` names, else the one with exactly the inputs
+    that were sent, `serving_default` before others.
+    """
+    try:
+        if (header_length or len(body)) > _LARGE:
+            inference = await asyncio.to_thread(open_inference.parse, body, header_length)
+        else:
+            inference = open_inference.parse(body, header_length)
+    except JsonError as error:
+        raise errors.BadRequest(str(error)) from error
+    if inference.timeout is not None:
+        trip = Trip(trip.deadline.at_most(inference.timeout), trip.request_id)
+    known = _usable(await signatures(server, target, trip))
+    name = _chosen(known, inference)
+    _check(known[name], name, inference)
+    request = m.PredictRequest(
+        model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
+    )
+    response = await server.predict(request, trip.timeout, trip.metadata)
+    if response.ByteSize() > _LARGE:
+        return await asyncio.to_thread(_answer, inference, response)
+    return _answer(inference, response)
+
+
+async def describe(server: ModelServer, target: Target, signature: str, trip: Trip) -> Answer:
+    """Give a model's metadata: one signature, `serving_default` if none is named."""
+    states, known = await asyncio.gather(
+        server.status(
+            m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), trip.timeout, trip.metadata
+        ),
+        signatures(server, target, trip),
+    )
+    known = _usable(known)
+    name = _existing(known, signature or DEFAULT_SIGNATURE)
+    serving = sorted(one.version for one in states.model_version_status if one.state == one.AVAILABLE)
+    return Answer(open_inference_answers.model_metadata(target.name, serving, known[name]))
+
+
+def _answer(inference: Inference, response: m.PredictResponse) -> InferAnswer:
+    try:
+        reply = open_inference_answers.reply(inference, response)
+    except JsonError as error:
+        raise errors.BadRequest(str(error)) from error
+    length = len(reply.header) if reply.data else None
+    return InferAnswer(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
+
+
+def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:
+    """Leave out what TensorFlow keeps among the signatures to start a model: it takes no input."""
+    return {name: signature for name, signature in known.items() if signature.inputs}
+
+
+def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
+    if inference.signature is not None:
+        return _existing(known, inference.signature)
+    given = inference.inputs.keys()
+    fitting = [name for name in sorted(known) if known[name].inputs.keys() == given]
+    if DEFAULT_SIGNATURE in fitting:
+        return DEFAULT_SIGNATURE
+    if len(fitting) == 1:
+        return fitting[0]
+    said = f"{open_inference.SIGNATURE!r} names the signature"
+    if fitting:
+        raise errors.BadRequest(f"{', '.join(fitting)} have these inputs; the parameter {said}")
+    takes = "; ".join(f"{name} takes {', '.join(sorted(known[name].inputs))}" for name in sorted(known))
+    raise errors.BadRequest(f"no signature has exactly the inputs {', '.join(sorted(given))}: {takes}")
+
+
+def _existing(known: dict[str, m.SignatureDef], name: str) -> str:
+    if name not in known:
+        raise errors.BadRequest(f"the model has no signature {name!r}; it has {', '.join(sorted(known))}")
+    return name
+
+
+def _check(signature: m.SignatureDef, name: str, inference: Inference) -> None:
+    """Compare the inputs with the signature (one that is missing may have a default)."""
+    for alias, tensor in inference.inputs.items():
+        if alias not in signature.inputs:
+            takes = ", ".join(sorted(signature.inputs))
+            raise errors.BadRequest(f"signature {name!r} has no input {alias!r}; it takes {takes}")
+        info = signature.inputs[alias]
+        if tensor.dtype != info.dtype:
+            given, taken = datatype_of(tensor.dtype), datatype_of(info.dtype)
+            raise errors.BadRequest(f"input {alias!r} is {given}, signature {name!r} takes {taken}")
+        sizes = [dim.size for dim in tensor.tensor_shape.dim]
+        if not _fits(sizes, info):
+            taken = open_inference_answers.shape(info)
+            raise errors.BadRequest(
+                f"input {alias!r} has the shape {sizes}, signature {name!r} takes {taken}"
+            )
+    for alias in inference.outputs:
+        if alias not in signature.outputs:
+            gives = ", ".join(sorted(signature.outputs))
+            raise errors.BadRequest(f"signature {name!r} has no output {alias!r}; it gives {gives}")
+
+
+def _fits(sizes: list[int], info: m.TensorInfo) -> bool:
+    if info.tensor_shape.unknown_rank:
+        return True
+    wanted = [dim.size for dim in info.tensor_shape.dim]
+    return len(wanted) == len(sizes) and all(
+        want in (-1, size) for want, size in zip(wanted, sizes, strict=True)
+    )

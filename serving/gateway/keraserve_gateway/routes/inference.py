@@ -1,0 +1,119 @@
+"""The Open Inference Protocol v2, as `tritonclient` speaks it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.responses import Response
+
+from keraserve_gateway import compression, infer, predict, schemas
+from keraserve_gateway.errors import BadRequest
+from keraserve_gateway.predict import Target
+from keraserve_gateway.routes import descriptions
+from keraserve_gateway.routes.call import MAX_VERSION, Model, ThisCall, newest, noted
+from keraserve_gateway.routes.process import readiness
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_ERRORS = descriptions.tensorflow_errors(400, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_MODEL = "/v2/models/{model:segment}"
+
+Version = Annotated[str, Path(description="number or label of a version", examples=["1", "stable"])]
+Signature = Annotated[str, Query(description="signature to describe", examples=["image_bytes"])]
+HeaderLength = Annotated[
+    int | None,
+    Header(alias=HEADER_LENGTH, description="bytes of the body that are JSON; absent: all", ge=0),
+]
+
+
+def by_version(request: Request, model: Model, version: Version) -> Target:
+    """The version of that number, or behind that label: the protocol's versions are strings."""
+    if not version.isdecimal():
+        return noted(request, Target(model, label=version))
+    if len(version) > len(str(MAX_VERSION)) or int(version) > MAX_VERSION:
+        raise BadRequest(f"version: {version[:40]} is larger than any version")
+    return noted(request, Target(model, version=int(version)))
+
+
+def router() -> APIRouter:
+    """Make the routes."""
+    routes = APIRouter(tags=["Open Inference Protocol"])
+    _add_server(routes)
+    for path, suffix, named in (
+        (_MODEL, "", newest),
+        (_MODEL + "/versions/{version}", "_version", by_version),
+    ):
+        _add_model(routes, path, suffix, named)
+        _add_infer(routes, path, suffix, named)
+    return routes
+
+
+def _add_server(routes: APIRouter) -> None:
+    @routes.get("/v2", operation_id="inference_server", summary="Name, version and extensions")
+    async def server(call: ThisCall) -> schemas.InferenceServer:
+        return schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
+
+    @routes.get("/v2/health/live", operation_id="inference_live", summary="Whether the process runs")
+    async def live() -> schemas.InferenceLive:
+        return schemas.InferenceLive(live=True)
+
+    @routes.get(
+        "/v2/health/ready",
+        operation_id="inference_ready",
+        summary="Whether every configured model is served",
+        responses=descriptions.unready(),
+    )
+    async def ready(call: ThisCall, response: Response) -> schemas.Readiness:
+        return await readiness(call, response)
+
+
+def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+    @routes.get(
+        path,
+        operation_id=f"inference_model{suffix}",
+        summary="Versions, inputs and outputs of a model",
+        response_class=Response,
+        responses={**_ERRORS, 200: {"model": schemas.InferenceModel, "description": "The answer"}},
+    )
+    async def model(
+        call: ThisCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
+    ) -> Response:
+        return call.answer(await infer.describe(call.server, target, signature_name, call.trip))
+
+    @routes.get(
+        f"{path}/ready",
+        operation_id=f"inference_model_ready{suffix}",
+        summary="Whether a model answers",
+        responses=_ERRORS,
+    )
+    async def ready(call: ThisCall, target: Annotated[Target, Depends(named)]) -> schemas.InferenceModelReady:
+        await predict.signatures(call.server, target, call.trip)  # a model that answers has some
+        return schemas.InferenceModelReady(name=target.name, ready=True)
+
+
+def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+    @routes.post(
+        f"{path}/infer",
+        operation_id=f"infer{suffix}",
+        summary="Run a signature on tensors, in JSON or as binary data",
+        response_class=Response,
+        responses={**_ERRORS, **descriptions.inference_answer()},
+        openapi_extra=descriptions.inference_body(),
+    )
+    async def run(
+        call: ThisCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
+    ) -> Response:
+        found = await infer.infer(call.server, target, await call.body(), header_length, call.trip)
+        call.exchange.version = found.version
+        return await _sent(found, call.request.headers.get("accept-encoding", ""))
+
+
+async def _sent(found: infer.InferAnswer, accepted: str) -> Response:
+    body, headers = found.body, {"Vary": "Accept-Encoding"}
+    if coding := compression.choose(accepted, len(body)):
+        body = await asyncio.to_thread(compression.compress, body, coding)
+        headers["Content-Encoding"] = coding
+    if found.header_length is None:
+        return Response(body, headers=headers, media_type="application/json")
+    headers[HEADER_LENGTH] = str(found.header_length)
+    return Response(body, headers=headers, media_type="application/octet-stream")

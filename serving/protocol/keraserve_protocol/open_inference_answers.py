@@ -1,0 +1,84 @@
+"""Answers of the Open Inference Protocol v2, with the binary tensor extension: pure functions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keraserve_protocol import messages as m
+from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.open_inference import Inference
+from keraserve_protocol.open_inference_tensors import datatype_of, to_binary, to_json
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to `infer`: its parts, to be sent one after the other.
+
+    Attributes:
+        header: the JSON.
+        data: the binary data of each output that has some.
+    """
+
+    header: bytes
+    data: tuple[bytes, ...]
+
+
+def reply(inference: Inference, response: m.PredictResponse) -> Reply:
+    """Write the answer to `infer`, its outputs in the order asked for, else by name.
+
+    Raises:
+        JsonError: an output that has not the form asked for, or none in the protocol, or that is missing.
+    """
+    described: list[dict[str, Any]] = []
+    data: list[bytes] = []
+    for name in inference.outputs or sorted(response.outputs):
+        where = f"output {name!r}"
+        if name not in response.outputs:
+            raise JsonError(f"the model gave no {where}")
+        tensor = response.outputs[name]
+        one: dict[str, Any] = {
+            "name": name,
+            "datatype": datatype_of(tensor.dtype),
+            "shape": [dim.size for dim in tensor.tensor_shape.dim],
+        }
+        if inference.outputs.get(name, inference.binary):
+            data.append(to_binary(tensor, where))
+            one["parameters"] = {"binary_data_size": len(data[-1])}
+        else:
+            one["data"] = to_json(tensor, where)
+        described.append(one)
+    spec = response.model_spec
+    document: dict[str, Any] = {"model_name": spec.name, "model_version": str(spec.version.value)}
+    if inference.id is not None:
+        document["id"] = inference.id
+    return Reply(_dump({**document, "outputs": described}), tuple(data))
+
+
+def model_metadata(name: str, versions: Sequence[int], signature: m.SignatureDef) -> bytes:
+    """Describe a signature of a model as if it were the model; `versions` are those that answer."""
+    return _dump(
+        {
+            "name": name,
+            "versions": [str(version) for version in versions],
+            "platform": "tensorflow_savedmodel",
+            "inputs": _described(signature.inputs),
+            "outputs": _described(signature.outputs),
+        }
+    )
+
+
+def shape(info: m.TensorInfo) -> list[int]:
+    """Give the shape of a signature's tensor, -1 for any size; of an unknown rank [-1]."""
+    return [-1] if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
+
+
+def _described(tensors: Mapping[str, m.TensorInfo]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "datatype": datatype_of(tensors[name].dtype), "shape": shape(tensors[name])}
+        for name in sorted(tensors)
+    ]
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -1,0 +1,175 @@
+"""The tensors of the Open Inference Protocol v2 to and from `TensorProto`: in JSON, and as binary data.
+
+Binary data of numbers is `tensor_content` byte for byte, so it passes without a look at its elements. BYTES,
+TensorFlow's DT_STRING, has before each element its length, as a little-endian uint32.
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import cast
+
+from keraserve_protocol.elements import (
+    TensorError,
+    check_content,
+    element_of,
+    missing,
+    shape_of,
+    type_name,
+    unpack,
+)
+from keraserve_protocol.json_tensors import Json, JsonError, shortest, to_tensor
+from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
+
+DATATYPES: dict[DataType, str] = {
+    DataType.DT_BOOL: "BOOL",
+    DataType.DT_UINT8: "UINT8",
+    DataType.DT_UINT16: "UINT16",
+    DataType.DT_UINT32: "UINT32",
+    DataType.DT_UINT64: "UINT64",
+    DataType.DT_INT8: "INT8",
+    DataType.DT_INT16: "INT16",
+    DataType.DT_INT32: "INT32",
+    DataType.DT_INT64: "INT64",
+    DataType.DT_HALF: "FP16",
+    DataType.DT_FLOAT: "FP32",
+    DataType.DT_DOUBLE: "FP64",
+    DataType.DT_BFLOAT16: "BF16",
+    DataType.DT_STRING: "BYTES",
+}
+"""What the protocol calls TensorFlow's types; it has no other types."""
+
+_DTYPES = {name: dtype for dtype, name in DATATYPES.items()}
+_LENGTH = struct.Struct("<I")
+
+
+def datatype_of(dtype: DataType) -> str:
+    """Name a type as the protocol does; one that it doesn't have as TensorFlow does: COMPLEX64."""
+    return DATATYPES.get(dtype) or type_name(dtype).removeprefix("DT_")
+
+
+def dtype_of(datatype: str, where: str) -> DataType:
+    """Look up the type of that name.
+
+    Raises:
+        JsonError: the protocol has none.
+    """
+    if datatype not in _DTYPES:
+        known = ", ".join(DATATYPES.values())
+        raise JsonError(f"{where}: there is no datatype {datatype[:40]!r}; choose one of {known}")
+    return _DTYPES[datatype]
+
+
+def from_json(data: Json, shape: Sequence[int], dtype: DataType, where: str) -> TensorProto:
+    """Encode `data`, a flat list in row-major order or nested lists, as a tensor.
+
+    Raises:
+        JsonError: another number of elements than the shape has, or one that is none of the dtype.
+    """
+    if dtype == DataType.DT_BFLOAT16:
+        raise JsonError(f"{where}: BF16 has no form in JSON, send it as binary data")
+    if not isinstance(data, list):
+        raise JsonError(f"{where}: 'data' has to be a list")
+    tensor = to_tensor(data, dtype, where)
+    _check_count(math.prod(dim.size for dim in tensor.tensor_shape.dim), shape, where)
+    tensor.tensor_shape.CopyFrom(_shape(shape))
+    return tensor
+
+
+def from_binary(data: memoryview, shape: Sequence[int], dtype: DataType, where: str) -> TensorProto:
+    """Take binary data for a tensor; numbers are not looked at.
+
+    Raises:
+        JsonError: more or fewer bytes or strings than the shape has elements.
+    """
+    tensor = TensorProto(dtype=dtype, tensor_shape=_shape(shape))
+    if dtype == DataType.DT_STRING:
+        strings = _split(data, where)
+        _check_count(len(strings), shape, where)
+        tensor.string_val.extend(strings)
+        return tensor
+    wanted = math.prod(shape) * _size(dtype)
+    if len(data) != wanted:
+        datatype = DATATYPES[dtype]
+        raise JsonError(f"{where}: {len(data)} bytes, where {datatype} of shape {list(shape)} has {wanted}")
+    tensor.tensor_content = bytes(data)
+    return tensor
+
+
+def to_json(tensor: TensorProto, where: str) -> list[Json]:
+    """Give the elements as a flat list in row-major order.
+
+    Raises:
+        JsonError: BF16, bytes that are no text, or a type that the protocol doesn't have.
+    """
+    _check_known(tensor, where)
+    if tensor.dtype == DataType.DT_BFLOAT16:
+        raise JsonError(f"{where}: BF16 has no form in JSON, ask for it with binary_data")
+    try:
+        elements = list(unpack(tensor))
+        if tensor.dtype == DataType.DT_STRING:
+            return [cast(bytes, element).decode() for element in elements]
+    except UnicodeDecodeError as error:
+        raise JsonError(f"{where}: the bytes are no text, ask for it with binary_data") from error
+    except TensorError as error:
+        raise JsonError(f"{where}: {error}") from error
+    if tensor.dtype in (DataType.DT_FLOAT, DataType.DT_HALF):
+        return [shortest(cast(float, element), tensor.dtype) for element in elements]
+    return cast("list[Json]", elements)
+
+
+def to_binary(tensor: TensorProto, where: str) -> bytes:
+    """Give the elements as binary data: `tensor_content` as it is, else packed from the typed field.
+
+    Raises:
+        JsonError: not a whole tensor, or of a type that the protocol doesn't have.
+    """
+    _check_known(tensor, where)
+    try:
+        if tensor.dtype == DataType.DT_STRING:
+            strings = cast("Sequence[bytes]", unpack(tensor))
+            return b"".join(part for one in strings for part in (_LENGTH.pack(len(one)), one))
+        if tensor.tensor_content:
+            check_content(tensor, math.prod(shape_of(tensor)), _size(tensor.dtype))
+            return tensor.tensor_content
+        if tensor.dtype == DataType.DT_BFLOAT16:  # its field holds the bits
+            bits = list(tensor.half_val)
+            bits += bits[-1:] * missing(len(bits), tensor)
+            return struct.pack(f"<{len(bits)}H", *bits)
+        numbers = unpack(tensor)
+        return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)
+    except (TensorError, struct.error) as error:
+        raise JsonError(f"{where}: {error}") from error
+
+
+def _split(data: memoryview, where: str) -> list[bytes]:
+    strings: list[bytes] = []
+    offset = 0
+    while offset < len(data):
+        start = offset + _LENGTH.size
+        end = start + _LENGTH.unpack_from(data, offset)[0] if start <= len(data) else start
+        if end > len(data):
+            raise JsonError(f"{where}: element {len(strings)} of the binary data ends after the data")
+        strings.append(bytes(data[start:end]))
+        offset = end
+    return strings
+
+
+def _size(dtype: DataType) -> int:
+    if dtype == DataType.DT_BFLOAT16:
+        return 2
+    return struct.calcsize(f"<{element_of(dtype).code}")
+
+
+def _shape(shape: Sequence[int]) -> TensorShapeProto:
+    return TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
+
+
+def _check_count(given: int, shape: Sequence[int], where: str) -> None:
+    if given != math.prod(shape):
+        raise JsonError(f"{where}: {given} elements, where the shape {list(shape)} has {math.prod(shape)}")
+
+
+def _check_known(tensor: TensorProto, where: str) -> None:
+    if tensor.dtype not in DATATYPES:
+        raise JsonError(f"{where}: the protocol has no datatype for {datatype_of(tensor.dtype)}")

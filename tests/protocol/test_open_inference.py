@@ -1,0 +1,213 @@
+"""The Open Inference Protocol's bodies to tensors and back, without a server."""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import open_inference, tensors
+from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.open_inference_answers import model_metadata, reply
+from keraserve_protocol.open_inference_tensors import DATATYPES
+
+NUMPY = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+}
+
+
+def body(*inputs: dict[str, Any], data: bytes = b"", **more: Any) -> tuple[bytes, int]:
+    header = json.dumps({"inputs": list(inputs), **more}).encode()
+    return header + data, len(header)
+
+
+def one(**changes: Any) -> dict[str, Any]:
+    tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2.5]} | changes
+    return {key: value for key, value in tensor.items() if value is not None}
+
+
+def binary(size: int, **changes: Any) -> dict[str, Any]:
+    return one(data=None, parameters={"binary_data_size": size}, **changes)
+
+
+def answer(inference: open_inference.Inference, *, typed_fields: bool) -> m.PredictResponse:
+    """Give the inputs back, as a model server would that fills typed fields, or tensor_content."""
+    response = m.PredictResponse(model_spec=m.model_spec("echo", version=3))
+    for name, tensor in inference.inputs.items():
+        if tensor.dtype != m.DataType.DT_BFLOAT16:
+            tensor = tensors.to_proto(tensors.from_proto(tensor), typed_fields=typed_fields)
+        response.outputs[name].CopyFrom(tensor)
+    return response
+
+
+@pytest.mark.parametrize("typed_fields", [True, False])
+@pytest.mark.parametrize("datatype", NUMPY)
+def test_every_number_both_ways(datatype: str, *, typed_fields: bool) -> None:
+    numbers = np.array([[0, 1, 1], [1, 0, 1]], NUMPY[datatype])
+    given = {"name": "x", "shape": [2, 3], "datatype": datatype}
+    size = {"parameters": {"binary_data_size": numbers.nbytes}}
+    flat, nested = {"data": numbers.ravel().tolist()}, {"data": numbers.tolist()}
+    for form, data in ((flat, b""), (nested, b""), (size, numbers.tobytes())):
+        for wanted in (True, False):
+            inference = open_inference.parse(
+                *body(given | form, data=data, parameters={"binary_data_output": wanted})
+            )
+            assert tensors.from_proto(inference.inputs["x"]).tolist() == numbers.tolist()
+            said = reply(inference, answer(inference, typed_fields=typed_fields))
+            (output,) = json.loads(said.header)["outputs"]
+            assert (output["name"], output["datatype"], output["shape"]) == ("x", datatype, [2, 3])
+            if wanted:
+                assert said.data == (numbers.tobytes(),)
+                assert output["parameters"] == {"binary_data_size": numbers.nbytes}
+            else:
+                assert output["data"] == numbers.ravel().tolist()
+
+
+def test_bytes_both_ways() -> None:
+    strings = [b"\x00\xff", b"", "Grün".encode()]
+    packed = b"".join(struct.pack("<I", len(string)) + string for string in strings)
+    inference = open_inference.parse(
+        *body(binary(len(packed), shape=[3, 1], datatype="BYTES"), data=packed, outputs=[{"name": "x"}])
+    )
+    assert list(inference.inputs["x"].string_val) == strings
+    response = answer(inference, typed_fields=True)
+    with pytest.raises(JsonError, match="no text, ask for it with binary_data"):
+        reply(inference, response)
+    inference = open_inference.parse(
+        *body(one(shape=[2], datatype="BYTES", data=["a", "ü"]), parameters={"binary_data_output": True})
+    )
+    assert reply(inference, response).data == (packed,)
+    said = reply(open_inference.parse(*body(one())), answer(inference, typed_fields=True))
+    assert json.loads(said.header)["outputs"][0]["data"] == ["a", "ü"]
+
+
+def test_bfloat16_is_binary_only() -> None:
+    bits = struct.pack("<2H", 0x3F80, 0x4000)
+    inference = open_inference.parse(
+        *body(binary(4, datatype="BF16"), data=bits, parameters={"binary_data_output": True})
+    )
+    assert inference.inputs["x"].tensor_content == bits
+    assert reply(inference, answer(inference, typed_fields=False)).data == (bits,)
+    typed = m.PredictResponse()
+    typed.outputs["x"].CopyFrom(
+        m.TensorProto(
+            dtype=m.DataType.DT_BFLOAT16,
+            tensor_shape=inference.inputs["x"].tensor_shape,
+            half_val=[0x3F80],  # a shorter list: its last value repeats
+        )
+    )
+    assert reply(inference, typed).data == (bits[:2] * 2,)
+    for wrong in (open_inference.parse(*body(one())), inference):
+        if wrong is not inference:
+            with pytest.raises(JsonError, match="BF16 has no form in JSON, ask"):
+                reply(wrong, typed)
+    with pytest.raises(JsonError, match="BF16 has no form in JSON, send"):
+        open_inference.parse(*body(one(datatype="BF16")))
+
+
+def test_several_inputs_share_the_binary_data_in_their_order() -> None:
+    sent = [
+        binary(2, name="b", datatype="UINT8"),
+        one(name="a"),
+        binary(1, name="c", datatype="INT8", shape=[1]),
+    ]
+    inference = open_inference.parse(*body(*sent, data=b"\x01\x02\xff"))
+    assert {name: tensors.from_proto(tensor).tolist() for name, tensor in inference.inputs.items()} == {
+        "b": [1, 2],
+        "a": [1.0, 2.5],
+        "c": [-1],
+    }
+
+
+def test_what_an_answer_says() -> None:
+    wanted = [{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]
+    parsed = open_inference.parse(
+        *body(one(name="a"), one(name="b"), id="7", outputs=wanted, parameters={"timeout": 2_000_000})
+    )
+    assert (parsed.timeout, parsed.signature) == (2.0, None)
+    said = reply(parsed, answer(parsed, typed_fields=False))
+    assert json.loads(said.header) == {
+        "model_name": "echo",
+        "model_version": "3",
+        "id": "7",
+        "outputs": [
+            {"name": "b", "datatype": "FP32", "shape": [2], "parameters": {"binary_data_size": 8}},
+            {"name": "a", "datatype": "FP32", "shape": [2], "data": [1.0, 2.5]},
+        ],
+    }
+    assert said.data == (struct.pack("<2f", 1, 2.5),)
+    with pytest.raises(JsonError, match="the model gave no output 'b'"):
+        reply(parsed, m.PredictResponse())
+
+
+def test_a_type_that_the_protocol_does_not_have() -> None:
+    info = m.TensorInfo(dtype=m.DataType.DT_COMPLEX64)
+    info.tensor_shape.unknown_rank = True
+    described = json.loads(model_metadata("a", [1, 2], m.SignatureDef(outputs={"z": info})))
+    assert described["versions"] == ["1", "2"]
+    assert described["outputs"] == [{"name": "z", "datatype": "COMPLEX64", "shape": [-1]}]
+    parsed = open_inference.parse(*body(one()))
+    for wanted in (parsed, open_inference.parse(*body(one(), parameters={"binary_data_output": True}))):
+        response = m.PredictResponse()
+        response.outputs["z"].CopyFrom(tensors.to_proto(np.array([1j], "complex64")))
+        with pytest.raises(JsonError, match="no datatype for COMPLEX64"):
+            reply(wanted, response)
+    assert set(NUMPY) | {"BYTES", "BF16"} == set(DATATYPES.values())
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"[]", "a JSON object"),
+        (b"{}", "'inputs' has to be a list of objects"),
+        (b'{"inputs": []}', "at least one"),
+        (b'{"inputs": [1]}', "a list of objects"),
+        (body({}), r"inputs\[0\]: 'name' has to be a string"),
+        (body(one(), one()), "'x' is there twice"),
+        (body(one(shape=None)), "'shape' has to be"),
+        (body(one(shape=[-1])), "'shape' has to be"),
+        (body(one(shape=[True])), "'shape' has to be"),
+        (body(one(shape=[1 << 20] * 3)), "too large"),
+        (body(one(shape=[1] * 65)), "too large"),
+        (body(one(datatype="FP8")), "there is no datatype 'FP8'; choose one of BOOL"),
+        (body(one(datatype=None)), "'datatype' has to be a string"),
+        (body(one(data=[1])), "1 elements, where the shape"),
+        (body(one(data=1)), "'data' has to be a list"),
+        (body(one(data=["a", "b"])), "a string where float32"),
+        (body(one(data=[300, 1], datatype="UINT8")), "range"),
+        (body(one(data=None)), "either 'data' or the parameter"),
+        (body(one(parameters={"binary_data_size": 8}), data=b"12345678"), "either 'data' or the parameter"),
+        (body(one(parameters=[])), "'parameters' has to be an object"),
+        (body(one(parameters={"shared_memory_region": "r"})), "shared memory is not offered"),
+        (body(binary(8), data=b"1234"), "binary_data_size is 8, and 4 bytes are left"),
+        (body(binary(-1), data=b"1234"), "binary_data_size is -1"),
+        (body(binary(4), data=b"1234"), "4 bytes, where FP32 of shape"),
+        (body(binary(8), data=b"12345678 and more"), "9 bytes of binary data belong to no input"),
+        (body(binary(3, datatype="BYTES"), data=b"\x01\0\0"), "element 0 of the binary data ends after"),
+        (body(binary(5, datatype="BYTES"), data=b"\x02\0\0\0a"), "element 0 of the binary data ends after"),
+        (body(binary(4, datatype="BYTES"), data=b"\0\0\0\0"), "1 elements, where the shape"),
+        (body(one(), id=7), "'id' has to be a string"),
+        (body(one(), outputs=[{"name": "y"}, {"name": "y"}]), "output 'y' is there twice"),
+        (body(one(), outputs=[{"name": "y", "parameters": {"classification": 3}}]), "not offered"),
+        (body(one(), outputs=[{"name": "y", "parameters": {"binary_data": 1}}]), "has to be true or false"),
+        (body(one(), outputs={}), "'outputs' has to be a list"),
+        (body(one(), parameters={"signature_name": 1}), "'signature_name' has to be a string"),
+        ((b"{}", 3), "Inference-Header-Content-Length is 3, the body has 2 bytes"),
+    ],
+)
+def test_what_is_refused(sent: Any, says: str) -> None:
+    with pytest.raises(JsonError, match=says):
+        open_inference.parse(*(sent if isinstance(sent, tuple) else (sent, None)))
