@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import pytest
 
-from keraserve_client import Client, GrpcClient
+from keraserve_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -142,6 +142,24 @@ def connect() -> Iterator[Callable[..., Any]]:
             return client
 
         yield make
+
+
+# The four clients; over gRPC to the gateway's pass-through, and to the model server itself.
+KINDS = {
+    "http": (Client, "url"),
+    "async-http": (AsyncClient, "url"),
+    "gateway-grpc": (GrpcClient, "gateway_grpc"),
+    "async-gateway-grpc": (AsyncGrpcClient, "gateway_grpc"),
+    "server-grpc": (GrpcClient, "model_server"),
+    "async-server-grpc": (AsyncGrpcClient, "model_server"),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def client(request: pytest.FixtureRequest, pair: Pair, connect: Callable[..., Any]) -> Any:
+    """Each of the clients in turn, in front of the real servers."""
+    kind, address = KINDS[request.param]
+    return connect(kind, getattr(pair, address))
 
 
 @pytest.fixture

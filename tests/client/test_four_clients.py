@@ -1,7 +1,4 @@
-"""One suite for all four clients, against the real gateway and the real embedded server.
-
-`gateway-grpc` is the gateway's pass-through, `server-grpc` the model server itself.
-"""
+"""One suite for all four clients, against the real gateway and the real embedded server."""
 
 from typing import Any
 
@@ -10,11 +7,9 @@ import pytest
 
 from keraserve_client import (
     AsyncClient,
-    AsyncGrpcClient,
     BadRequest,
     Class,
     Client,
-    GrpcClient,
     InvalidInput,
     Model,
     NotFound,
@@ -25,21 +20,6 @@ from keraserve_client import (
     TensorSpec,
     VersionStatus,
 )
-
-KINDS = {
-    "http": (Client, "url"),
-    "async-http": (AsyncClient, "url"),
-    "gateway-grpc": (GrpcClient, "gateway_grpc"),
-    "async-gateway-grpc": (AsyncGrpcClient, "gateway_grpc"),
-    "server-grpc": (GrpcClient, "model_server"),
-    "async-server-grpc": (AsyncGrpcClient, "model_server"),
-}
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def client(request: pytest.FixtureRequest, pair: Any, connect: Any) -> Any:
-    kind, address = KINDS[request.param]
-    return connect(kind, getattr(pair, address))
 
 
 def is_http(client: Any) -> bool:

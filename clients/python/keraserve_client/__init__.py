@@ -37,6 +37,7 @@ from keraserve_client._tensors import Inputs
 from keraserve_client._types import (
     Arrays,
     Class,
+    Failure,
     Metadata,
     Model,
     ModelStatus,
@@ -56,6 +57,7 @@ __all__ = [
     "Client",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Failure",
     "GrpcClient",
     "Image",
     "Images",

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -10,13 +11,14 @@ from typing import Any, cast
 import httpx2
 
 from keraserve_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, KeraserveError
+from keraserve_client._keys import authorization
 from keraserve_client._verbs import AsyncVerbs, Verbs
 from keraserve_client._wire import HttpAnswer, HttpPlans, HttpRequest, accept
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _CHUNK = 256 * 1024
 # One request at a time and caller; the gateway limits what is in flight, not we.
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 class Client(Verbs[HttpRequest, HttpAnswer]):
@@ -32,15 +34,26 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
         url: the gateway's address, `http://` or `https://`; a path in it is kept.
         timeout: seconds that a call may take in all, retries and waiting included.
         retries: how often a call is repeated after connection errors and statuses 429, 502, 503 and 504.
+        api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
+        tls: how to check an `https://` server, as `ssl.create_default_context(cafile="ca.pem")`; None trusts
+            whom the system trusts.
 
     Raises:
         InvalidInput: not such an address, or a setting out of range.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 30.0, retries: int = 3) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 30.0,
+        retries: int = 3,
+        api_key: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(HttpPlans(), timeout, retries)
         self._url = _address(url)
-        self._http = httpx2.Client(limits=_LIMITS)
+        self._http = httpx2.Client(limits=_LIMITS, headers=_headers(api_key), verify=tls or True)
 
     def close(self) -> None:
         """Close the connections; the client can't be used afterwards."""
@@ -68,10 +81,20 @@ class AsyncClient(AsyncVerbs[HttpRequest, HttpAnswer]):
         [prediction] = await client.classify("fashion-mnist", "boot.png")
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, timeout: float = 30.0, retries: int = 3) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 30.0,
+        retries: int = 3,
+        api_key: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(HttpPlans(), timeout, retries)
         self._url = _address(url)
-        self._http = httpx2.AsyncClient(limits=_LIMITS, timeout=None)
+        self._http = httpx2.AsyncClient(
+            limits=_LIMITS, headers=_headers(api_key), verify=tls or True, timeout=None
+        )
 
     async def close(self) -> None:
         """Close the connections; the client can't be used afterwards."""
@@ -135,8 +158,16 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
-def _options(question: HttpRequest) -> dict[str, Any]:
+def _headers(api_key: str | None) -> dict[str, str]:
+    """The headers of every request."""
     headers = {"Accept": "application/json", "User-Agent": "keraserve-client"}
+    if value := authorization(api_key):
+        headers["Authorization"] = value
+    return headers
+
+
+def _options(question: HttpRequest) -> dict[str, Any]:
+    headers: dict[str, str] = {}
     if question.media_type:
         headers["Content-Type"] = question.media_type
     if question.body:
@@ -159,6 +190,10 @@ def _cause(error: BaseException) -> str:
     """The operating system's words if it has any: they say more than what is wrapped around them."""
     inner: BaseException | None = error
     while inner is not None:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {inner.verify_message}"
+        if isinstance(inner, ssl.SSLError):  # an OSError too, with a number of OpenSSL's own
+            return f"TLS failed: {(inner.reason or str(inner)).replace('_', ' ').lower()}"
         if isinstance(inner, OSError) and inner.errno:
             plain = os.strerror(inner.errno) if inner.errno in errno.errorcode else str(inner.strerror)
             return plain.lower()

@@ -7,6 +7,7 @@ import grpc
 import grpc.aio
 
 from keraserve_client._errors import KeraserveError
+from keraserve_client._keys import authorization
 from keraserve_client._verbs import AsyncVerbs, Verbs
 from keraserve_client._wire_grpc import GrpcPlans, Rpc, error_of
 from keraserve_protocol.messages import Message
@@ -36,6 +37,7 @@ class GrpcClient(Verbs[Rpc, Message]):
         timeout: seconds that a call may take in all, retries and waiting included.
         retries: how often a call is repeated after connection errors and the codes UNAVAILABLE,
             RESOURCE_EXHAUSTED and (the server's own) DEADLINE_EXCEEDED.
+        api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
         credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends in the clear.
 
     Raises:
@@ -48,10 +50,12 @@ class GrpcClient(Verbs[Rpc, Message]):
         *,
         timeout: float = 30.0,
         retries: int = 3,
+        api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         super().__init__(GrpcPlans(), timeout, retries)
         self._target = target
+        self._metadata = _metadata(api_key)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         else:
@@ -63,7 +67,7 @@ class GrpcClient(Verbs[Rpc, Message]):
 
     def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
         try:
-            return question.call.on(self._channel)(question.request, timeout=seconds)
+            return question.call.on(self._channel)(question.request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             return _failure(error, self._target)
 
@@ -81,10 +85,12 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
         *,
         timeout: float = 30.0,
         retries: int = 3,
+        api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         super().__init__(GrpcPlans(), timeout, retries)
         self._target = target
+        self._metadata = _metadata(api_key)
         self._credentials = credentials
         self._opened: grpc.aio.Channel | None = None
 
@@ -104,9 +110,16 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
 
     async def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
         try:
-            return await question.call.on_async(self._channel())(question.request, timeout=seconds)
+            return await question.call.on_async(self._channel())(
+                question.request, timeout=seconds, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             return _failure(error, self._target)
+
+
+def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
+    value = authorization(api_key)
+    return (("authorization", value),) if value else ()
 
 
 class _Failed(Protocol):

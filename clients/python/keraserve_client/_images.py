@@ -66,11 +66,26 @@ def load(images: Images) -> list[Picture]:
         OSError: a file that can't be read.
     """
     if isinstance(images, list | tuple):
-        return [_load(image, f"picture {index}: ") for index, image in enumerate(images)]
-    return [_load(images, "")]
+        return [load_one(image, f"picture {index}: ") for index, image in enumerate(images)]
+    return [load_one(images)]
 
 
-def _load(image: object, where: str) -> Picture:
+def is_one(images: object) -> bool:
+    """Tell a single picture from something to go through."""
+    if isinstance(images, np.ndarray):
+        return cast(npt.NDArray[Any], images).ndim < 4
+    return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | PilImage)
+
+
+def name_of(image: object) -> str | None:
+    """Give the last part of a path; None for what is no file."""
+    if isinstance(image, str | os.PathLike):
+        return Path(cast("str | os.PathLike[str]", image)).name
+    return None
+
+
+def load_one(image: object, where: str = "") -> Picture:
+    """Read and encode one picture; errors begin with `where`."""
     if isinstance(image, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", image))
         return Picture(path.read_bytes(), path.name)
@@ -79,7 +94,7 @@ def _load(image: object, where: str) -> Picture:
     if isinstance(image, np.ndarray):
         return Picture(_png(cast(npt.NDArray[Any], image), where))
     if isinstance(image, PilImage):
-        return Picture(_save(image))
+        return Picture(_save(image, where))
     raise InvalidInput(f"{where}a {type(image).__name__} is no path, bytes, array or PIL image")
 
 
@@ -103,7 +118,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _save(image: PilImage) -> bytes:
+def _save(image: PilImage, where: str) -> bytes:
     buffer = BytesIO()
-    (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
+    try:
+        (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
+    except (ValueError, SyntaxError) as error:  # PIL reads files late, and so finds them broken here
+        raise InvalidInput(f"{where}PIL can't encode the image: {error}") from error
     return buffer.getvalue()

@@ -4,12 +4,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic
 
-from keraserve_client._errors import InvalidInput, KeraserveError
+from keraserve_client._errors import (
+    ConnectionFailed,
+    InvalidAnswer,
+    InvalidInput,
+    KeraserveError,
+    NotAuthorized,
+    NotFound,
+)
 from keraserve_client._images import Picture
 from keraserve_client._steps import Answer, Plan, Question
 from keraserve_client._tensors import Array, Inputs, fit
 from keraserve_client._types import (
     Arrays,
+    Failure,
     Metadata,
     Model,
     ModelStatus,
@@ -19,6 +27,10 @@ from keraserve_client._types import (
 )
 from keraserve_protocol import messages as m
 from keraserve_protocol import tensors
+
+_OF_A_PICTURE = (400, 413, 415)
+# What the next picture would fail with too, so that there is no use in going on.
+_OF_ALL = (ConnectionFailed, InvalidAnswer, NotAuthorized, NotFound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,13 @@ class Plans(ABC, Generic[Question, Answer]):
     def classify(
         self, target: Target, pictures: list[Picture], top_k: int
     ) -> Plan[Question, Answer, list[Prediction]]:
-        """Classify at least one picture."""
+        """Classify at least one picture; all or none."""
+
+    @abstractmethod
+    def _classify_some(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[Question, Answer, list[Prediction | Failure]]:
+        """Classify at least one picture; a server that can leaves out those that it can't read."""
 
     @abstractmethod
     def models(self) -> Plan[Question, Answer, list[Model]]:
@@ -74,6 +92,22 @@ class Plans(ABC, Generic[Question, Answer]):
     def _predict(
         self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
     ) -> Plan[Question, Answer, Arrays]: ...
+
+    def classify_each(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[Question, Answer, list[Prediction | Failure]]:
+        """Classify at least one picture, each for itself; what would fail for all others too is raised."""
+        try:
+            return (yield from self._classify_some(target, pictures, top_k))
+        except _OF_ALL:
+            raise
+        except KeraserveError as error:
+            if len(pictures) == 1 or error.status_code not in _OF_A_PICTURE:
+                return [Failure(picture.filename, error) for picture in pictures]
+        # One of them is bad, or together they are too much: halves come closer to which, or are not.
+        middle = len(pictures) // 2
+        first = yield from self.classify_each(target, pictures[:middle], top_k)
+        return first + (yield from self.classify_each(target, pictures[middle:], top_k))
 
     def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Question, Answer, Arrays]:
         """Call the signature `name`, with inputs of the dtypes that it wants."""

@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from keraserve_client._errors import KeraserveError
 from keraserve_protocol import tensors
 from keraserve_protocol.messages import DataType
 
@@ -40,6 +41,20 @@ class Prediction:
     def best(self) -> Class:
         """The most probable class."""
         return self.classes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What `classify_many` gives in the place of a picture's prediction when there is none.
+
+    Attributes:
+        filename: the last part of the picture's path; None for one that was no file.
+        error: why: a picture that can't be read (OSError), sent (InvalidInput) or decoded (BadRequest), or a
+            server that failed or had no time for it.
+    """
+
+    filename: str | None
+    error: KeraserveError | OSError
 
 
 class State(StrEnum):

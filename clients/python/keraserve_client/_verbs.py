@@ -6,14 +6,16 @@ They only take the steps of `carry_out`; how to ask one question is the transpor
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 from typing import Generic, Self
 
 from keraserve_client._errors import InvalidInput, KeraserveError
-from keraserve_client._images import Images, load
+from keraserve_client._images import Image, Images, load
+from keraserve_client._many import Outcomes, Shape, check, loaded, stream, stream_async
 from keraserve_client._plans import Plans, Target
 from keraserve_client._steps import ONCE, Answer, Deadline, Plan, Question, Result, Retry, Wait, carry_out
 from keraserve_client._tensors import Inputs
-from keraserve_client._types import Arrays, Metadata, Model, ModelStatus, Prediction
+from keraserve_client._types import Arrays, Failure, Metadata, Model, ModelStatus, Prediction
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -85,6 +87,64 @@ class Verbs(_Settings[Question, Answer], ABC):
         if not pictures:
             return []
         return self._run(self._plans.classify(target, pictures, top_k), deadline)
+
+    def classify_many(
+        self,
+        model: str,
+        images: Iterable[Image],
+        top_k: int = 5,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        concurrency: int = 32,
+        timeout: float | None = None,
+    ) -> Generator[Prediction | Failure]:
+        """Say what any number of pictures show, as the answers come, in the order of the pictures.
+
+            for outcome in client.classify_many("fashion-mnist", Path("photos").rglob("*.jpg")):
+                match outcome:
+                    case Prediction():
+                        print(outcome.filename, outcome.best.label)
+                    case Failure():
+                        print(outcome.filename, outcome.error)
+
+        A picture that fails is an entry, and the others go on. What would fail for all others too is raised:
+        no server there, no such model, a key that may not use it. Up to 8 pictures travel in one request,
+        and some more are read ahead of the answers; nothing grows with the number of pictures.
+
+        Args:
+            model: the model's name.
+            images: an iterable of what `classify` takes for a picture. It is gone through in the thread of
+                the caller. Where pictures are slow to come, `concurrency=1` asks for each at once.
+            top_k: how many classes to name for each picture, 1 or more.
+            version: a version's number, instead of the newest.
+            label: a version's label, instead of the newest.
+            concurrency: how many pictures may be under way at a time, 1 or more.
+            timeout: seconds that a request may take in all, retries included.
+
+        Returns:
+            A generator of one `Prediction` or `Failure` for each picture. Closing it ends the work.
+
+        Raises:
+            InvalidInput: a single picture, or a setting out of range.
+            ConnectionFailed, NotAuthorized, NotFound, InvalidAnswer: from the generator, when no picture can
+                succeed.
+        """
+        target, shape = _target(model, version, label, top_k), Shape.of(concurrency)
+        check(images, asynchronous=False)
+        self._deadline(timeout)
+
+        def ask(group: list[Image]) -> Outcomes:
+            outcomes: Outcomes = []
+            for part in loaded(group):
+                if isinstance(part, Failure):
+                    outcomes.append(part)
+                else:
+                    plan = self._plans.classify_each(target, part, top_k)
+                    outcomes += self._run(plan, self._deadline(timeout))
+            return outcomes
+
+        return stream(images, shape, ask)
 
     def predict(
         self,
@@ -217,6 +277,38 @@ class AsyncVerbs(_Settings[Question, Answer], ABC):
         if not pictures:
             return []
         return await self._run(self._plans.classify(target, pictures, top_k), deadline)
+
+    def classify_many(
+        self,
+        model: str,
+        images: Iterable[Image] | AsyncIterable[Image],
+        top_k: int = 5,
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        concurrency: int = 32,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[Prediction | Failure]:
+        """Say what any number of pictures show, as `Client.classify_many`, to be gone through by `async for`.
+
+        `images` may be an async iterable. Leaving the loop early ends the work when the generator is closed:
+        `async with contextlib.aclosing(client.classify_many(…)) as outcomes`.
+        """
+        target, shape = _target(model, version, label, top_k), Shape.of(concurrency)
+        check(images, asynchronous=True)
+        self._deadline(timeout)
+
+        async def ask(group: list[Image]) -> Outcomes:
+            outcomes: Outcomes = []
+            for part in await asyncio.to_thread(loaded, group):
+                if isinstance(part, Failure):
+                    outcomes.append(part)
+                else:
+                    plan = self._plans.classify_each(target, part, top_k)
+                    outcomes += await self._run(plan, self._deadline(timeout))
+            return outcomes
+
+        return stream_async(images, shape, ask)
 
     async def predict(
         self,

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from google.protobuf import json_format
 
-from keraserve_client._errors import InvalidAnswer, KeraserveError, of_status
+from keraserve_client._errors import BadRequest, InvalidAnswer, KeraserveError, of_status
 from keraserve_client._images import Picture
 from keraserve_client._plans import Plans, Target, signatures_of
 from keraserve_client._steps import Plan
@@ -24,6 +24,7 @@ from keraserve_client._tensors import Array, from_json, to_json
 from keraserve_client._types import (
     Arrays,
     Class,
+    Failure,
     Metadata,
     Model,
     ModelStatus,
@@ -63,14 +64,20 @@ class HttpPlans(Plans[HttpRequest, HttpAnswer]):
     def classify(
         self, target: Target, pictures: list[Picture], top_k: int
     ) -> Plan[HttpRequest, HttpAnswer, list[Prediction]]:
-        """`POST …/images:classify`: one picture as the body, several as multipart/form-data."""
-        path = f"{_path(target)}/images:classify?{urlencode({'top_k': top_k})}"
-        if len(pictures) == 1:
-            body, media_type = pictures[0].data, pictures[0].media_type
-        else:
-            body, media_type = multipart(pictures, secrets.token_hex(16))
-        answer = yield HttpRequest("POST", path, body, media_type)
-        return _read(answer, lambda document: _predictions(document, pictures))
+        """`POST …/images:classify?strict=true`."""
+        answer = yield _post(target, pictures, {"top_k": top_k, "strict": "true"})
+        outcomes: list[Prediction] = []
+        for outcome in _read(answer, lambda document: _outcomes(document, pictures, answer)):
+            if isinstance(outcome, Failure):
+                raise outcome.error
+            outcomes.append(outcome)
+        return outcomes
+
+    def _classify_some(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[HttpRequest, HttpAnswer, list[Prediction | Failure]]:
+        answer = yield _post(target, pictures, {"top_k": top_k})
+        return _read(answer, lambda document: _outcomes(document, pictures, answer))
 
     def models(self) -> Plan[HttpRequest, HttpAnswer, list[Model]]:
         """`GET /v1/models`."""
@@ -150,6 +157,14 @@ def multipart(pictures: list[Picture], boundary: str) -> tuple[bytes, str]:
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
 
 
+def _post(target: Target, pictures: list[Picture], query: Mapping[str, object]) -> HttpRequest:
+    """`POST …/images:classify`: one picture as the body, several as multipart/form-data."""
+    path = f"{_path(target)}/images:classify?{urlencode(query)}"
+    if len(pictures) == 1:
+        return HttpRequest("POST", path, pictures[0].data, pictures[0].media_type)
+    return HttpRequest("POST", path, *multipart(pictures, secrets.token_hex(16)))
+
+
 def _path(target: Target) -> str:
     path = f"/v1/models/{quote(target.model, safe='')}"
     if target.version is not None:
@@ -188,16 +203,19 @@ def _read(answer: HttpAnswer, parse: Callable[[Any], Parsed]) -> Parsed:
         ) from error
 
 
-def _predictions(document: Any, pictures: list[Picture]) -> list[Prediction]:
-    return [
-        Prediction(
-            filename=picture.filename,
-            classes=tuple(Class(str(c["label"]), float(c["probability"])) for c in entry["classes"]),
-            model=str(document["model"]),
-            version=int(document["version"]),
+def _outcomes(document: Any, pictures: list[Picture], answer: HttpAnswer) -> list[Prediction | Failure]:
+    outcomes: list[Prediction | Failure] = []
+    for picture, entry in zip(pictures, document["predictions"], strict=True):
+        if "error" in entry:
+            request_id = answer.headers.get("x-request-id")
+            error = BadRequest(str(entry["error"]), status_code=400, request_id=request_id)
+            outcomes.append(Failure(picture.filename, error))
+            continue
+        classes = tuple(Class(str(c["label"]), float(c["probability"])) for c in entry["classes"])
+        outcomes.append(
+            Prediction(picture.filename, classes, str(document["model"]), int(document["version"]))
         )
-        for picture, entry in zip(pictures, document["predictions"], strict=True)
-    ]
+    return outcomes
 
 
 def _model(entry: Any) -> Model:

@@ -23,6 +23,7 @@ from keraserve_client._tensors import Array
 from keraserve_client._types import (
     Arrays,
     Class,
+    Failure,
     Metadata,
     Model,
     ModelStatus,
@@ -89,6 +90,11 @@ class GrpcPlans(Plans[Rpc, m.Message]):
             )
             for picture, answer in zip(pictures, answers, strict=True)
         ]
+
+    def _classify_some(
+        self, target: Target, pictures: list[Picture], top_k: int
+    ) -> Plan[Rpc, m.Message, list[Prediction | Failure]]:
+        return [*(yield from self.classify(target, pictures, top_k))]
 
     def models(self) -> Plan[Rpc, m.Message, list[Model]]:
         """Refuse: TensorFlow Serving's gRPC API has no such call."""
