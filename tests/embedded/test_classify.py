@@ -1,12 +1,15 @@
 """Classify, Regress and MultiInference on one loaded version, without a network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from keraserve_embedded.classify import CLASSIFY_METHOD, REGRESS_METHOD, classify, multi_inference, regress
+from keraserve_embedded import classify as calls
+from keraserve_embedded.classify import CLASSIFY_METHOD, REGRESS_METHOD
 from keraserve_embedded.errors import EmbeddedError, ExecutionError, InvalidRequestError, UnsupportedError
 from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.work import finish
 from keraserve_protocol.messages import (
     BytesList,
     ClassificationRequest,
@@ -24,6 +27,18 @@ from keraserve_protocol.messages import (
 )
 
 Load = Callable[[str], LoadedVersion]
+
+
+def classify(version: LoadedVersion, made: ClassificationRequest) -> Any:
+    return finish(calls.classify(version, made))
+
+
+def regress(version: LoadedVersion, made: RegressionRequest) -> Any:
+    return finish(calls.regress(version, made))
+
+
+def multi_inference(version: LoadedVersion, made: MultiInferenceRequest) -> Any:
+    return finish(calls.multi_inference(version, made))
 
 
 def picture(encoded: bytes) -> bytes:

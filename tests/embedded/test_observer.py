@@ -24,6 +24,10 @@ class Notes(Observer):
         assert 0 < seconds < 60
         self.heard.append((call, model, version, code.name))
 
+    def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:
+        assert 0 < seconds < 60
+        self.heard.append(("ran", model, version, signature, requests, rows))
+
     def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
         self.heard.append(("load", model, version, code.name))
@@ -51,6 +55,7 @@ def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None
     engine.stop()
     assert notes.heard == [
         ("load", "numbers", 1, "OK"),
+        ("ran", "numbers", 1, "serving_default", 1, 1),
         ("Predict", "numbers", 1, "OK"),
         ("Predict", "numbers", 1, "INVALID_ARGUMENT"),
         ("Predict", "", 0, "NOT_FOUND"),
@@ -59,5 +64,5 @@ def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None
     (tmp_path / "bad/1/saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(StartError):
         Engine(observer=notes).start([ModelEntry("bad", (tmp_path / "bad",))])
-    assert notes.heard[4][:3] == ("load", "bad", 1)
-    assert notes.heard[4][3] != "OK"
+    assert notes.heard[5][:3] == ("load", "bad", 1)
+    assert notes.heard[5][3] != "OK"

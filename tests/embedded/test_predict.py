@@ -14,9 +14,16 @@ from keraserve_embedded.errors import (
     UnknownSignatureError,
 )
 from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.predict import predict
+from keraserve_embedded.predict import predict as begin
 from keraserve_embedded.signature import clean
-from keraserve_protocol.messages import DataType, PredictRequest, TensorProto, TensorShapeProto
+from keraserve_embedded.work import finish
+from keraserve_protocol.messages import (
+    DataType,
+    PredictRequest,
+    PredictResponse,
+    TensorProto,
+    TensorShapeProto,
+)
 from keraserve_protocol.tensors import from_proto, to_proto
 
 Load = Callable[[str], LoadedVersion]
@@ -36,6 +43,10 @@ def pictures(*encoded: bytes) -> dict[str, Any]:
 
 def floats(*values: float) -> Any:
     return np.array(values, np.float32)
+
+
+def predict(version: LoadedVersion, made: PredictRequest, **how: bool) -> PredictResponse:
+    return finish(begin(version, made, **how))
 
 
 def answers(version: LoadedVersion, made: PredictRequest, **how: bool) -> dict[str, Any]:

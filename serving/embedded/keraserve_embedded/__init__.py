@@ -9,6 +9,8 @@
 | `model_list`, `config_file`, `repository` | which models are served, from where, which versions there are |
 | `loaded_version`, `signature`, `warmup` | one SavedModel in memory |
 | `predict`, `classify`, `metadata` | one request on one loaded version |
+| `work`, `patience` | how a request's graph is run and waited for |
+| `batching`, `batch_queue`, `batch`, `batching_options` | requests that wait together run together |
 | `tensors`, `quiet_tensorflow`, `memory` | the edge to TensorFlow and to Python's memory |
 | `observer` | what an engine tells whoever watches it |
 | `errors` | every error, and its status code |

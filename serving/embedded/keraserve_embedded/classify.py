@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keraserve_embedded import tensors
 from keraserve_embedded.errors import InvalidRequestError, UnsupportedError
@@ -11,6 +12,7 @@ from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.predict import DEFAULT_SIGNATURE, answering_spec
 from keraserve_embedded.quiet_tensorflow import tf
 from keraserve_embedded.signature import Signature
+from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import (
     ClassificationRequest,
     ClassificationResponse,
@@ -31,8 +33,8 @@ REGRESS_METHOD = "tensorflow/serving/regress"
 _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
-def classify(version: LoadedVersion, request: ClassificationRequest) -> ClassificationResponse:
-    """Run one ClassificationRequest on a signature that maps `inputs` to `classes`, `scores` or both.
+def classify(version: LoadedVersion, request: ClassificationRequest) -> Call[ClassificationResponse]:
+    """Answer one ClassificationRequest on a signature that maps `inputs` to `classes`, `scores` or both.
 
     Raises:
         InvalidRequestError: no such signature, one of another form, or no examples.
@@ -42,10 +44,10 @@ def classify(version: LoadedVersion, request: ClassificationRequest) -> Classifi
     signature = _signature(version, name)
     _check_form(signature, "classification", (_CLASSES, _SCORES), most=2)
     examples = _examples(request.input)
-    results = _run(signature, examples)
+    results = yield _work(signature, examples)
     classes, scores = results.get(_CLASSES), results.get(_SCORES)
-    _check_table(classes, "classes", tf.string, len(examples))
-    _check_table(scores, "scores", tf.float32, len(examples))
+    _check_table(classes, "classes", np.object_, len(examples))
+    _check_table(scores, "scores", np.float32, len(examples))
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
         raise InvalidRequestError(
             "Tensors class and score should match in dim_size(1). "
@@ -57,8 +59,8 @@ def classify(version: LoadedVersion, request: ClassificationRequest) -> Classifi
     return response
 
 
-def regress(version: LoadedVersion, request: RegressionRequest) -> RegressionResponse:
-    """Run one RegressionRequest on a signature that maps `inputs` to `outputs`, one float32 per example.
+def regress(version: LoadedVersion, request: RegressionRequest) -> Call[RegressionResponse]:
+    """Answer one RegressionRequest on a signature that maps `inputs` to `outputs`, one float32 per example.
 
     Raises:
         InvalidRequestError: no such signature, one of another form, or no examples.
@@ -68,22 +70,22 @@ def regress(version: LoadedVersion, request: RegressionRequest) -> RegressionRes
     signature = _signature(version, name)
     _check_form(signature, "regression", (_OUTPUTS,), most=1)
     examples = _examples(request.input)
-    output = _run(signature, examples)[_OUTPUTS]
-    if output.dtype != tf.float32:
+    output = (yield _work(signature, examples))[_OUTPUTS]
+    if output.dtype != np.float32:
         raise InvalidRequestError(f"Expected output Tensor of DT_FLOAT.  Got: {_type(output.dtype)}")
-    if tuple(output.shape) not in ((len(examples),), (len(examples), 1)):
+    if output.shape not in ((len(examples),), (len(examples), 1)):
         raise InvalidRequestError(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
             f"but got {output.shape}"
         )
     response = RegressionResponse(model_spec=answering_spec(version, name))
     response.result.CopyFrom(RegressionResult())
-    for value in np.asarray(output).reshape(-1).tolist():
+    for value in output.reshape(-1).tolist():
         response.result.regressions.add(value=value)
     return response
 
 
-def multi_inference(version: LoadedVersion, request: MultiInferenceRequest) -> MultiInferenceResponse:
+def multi_inference(version: LoadedVersion, request: MultiInferenceRequest) -> Call[MultiInferenceResponse]:
     """Run the tasks of one MultiInferenceRequest, each a classification or a regression of the same input.
 
     Raises:
@@ -105,18 +107,20 @@ def multi_inference(version: LoadedVersion, request: MultiInferenceRequest) -> M
             raise InvalidRequestError(f"Requested signature not found in model graph: {signature}")
     response = MultiInferenceResponse()
     for task in request.tasks:
-        _run_task(version, task, request.input, response)
+        yield from _run_task(version, task, request.input, response)
     return response
 
 
 def _run_task(
     version: LoadedVersion, task: InferenceTask, given: Input, response: MultiInferenceResponse
-) -> None:
+) -> Call[None]:
     if task.method_name == CLASSIFY_METHOD:
-        classified = classify(version, ClassificationRequest(model_spec=task.model_spec, input=given))
+        classified = yield from classify(
+            version, ClassificationRequest(model_spec=task.model_spec, input=given)
+        )
         response.results.add(model_spec=classified.model_spec, classification_result=classified.result)
     elif task.method_name == REGRESS_METHOD:
-        regressed = regress(version, RegressionRequest(model_spec=task.model_spec, input=given))
+        regressed = yield from regress(version, RegressionRequest(model_spec=task.model_spec, input=given))
         response.results.add(model_spec=regressed.model_spec, regression_result=regressed.result)
     else:
         raise UnsupportedError(f"Unsupported signature method_name: {task.method_name}")
@@ -161,16 +165,16 @@ def _examples(given: Input) -> Array:
     return array
 
 
-def _run(signature: Signature, examples: Array) -> dict[str, Any]:
+def _work(signature: Signature, examples: Array) -> Work:
     info = signature.definition.inputs[_INPUTS]
     if info.dtype != DataType.DT_STRING:
         raise InvalidRequestError(
             f"Expects arg[0] to be {tensors.type_name(info.dtype)} but string is provided"
         )
-    return signature.run({_INPUTS: examples})
+    return Work(signature, {_INPUTS: examples})
 
 
-def _check_table(table: Any, name: str, dtype: Any, examples: int) -> None:
+def _check_table(table: Array | None, name: str, dtype: npt.DTypeLike, examples: int) -> None:
     """Check that a result is a table [examples, classes] of `dtype`."""
     if table is None:
         return
@@ -182,8 +186,8 @@ def _check_table(table: Any, name: str, dtype: Any, examples: int) -> None:
         raise InvalidRequestError(f"Expected {name} output batch size of {examples}. Got: {table.shape[0]}")
 
 
-def _rows(table: Any) -> list[list[Any]] | None:
-    return None if table is None else np.asarray(table).tolist()
+def _rows(table: Array | None) -> list[list[Any]] | None:
+    return None if table is None else table.tolist()
 
 
 def _fill(
@@ -203,5 +207,5 @@ def _fill(
                 one.score = scores[row][column]
 
 
-def _type(dtype: Any) -> str:
-    return DataType.Name(dtype.as_datatype_enum)
+def _type(dtype: npt.DTypeLike) -> str:
+    return DataType.Name(tf.dtypes.as_dtype(dtype).as_datatype_enum)

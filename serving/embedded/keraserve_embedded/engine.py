@@ -3,16 +3,20 @@
 The gRPC services are a thin face of it; another face needs nothing but the methods here.
 """
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keraserve_embedded import classify, memory, metadata, predict
+from keraserve_embedded.batching import Batcher, alone
+from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.errors import (
     Code,
     EmbeddedError,
@@ -26,8 +30,11 @@ from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.model import Model, State, Version
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
+from keraserve_embedded.patience import Patience
 from keraserve_embedded.periodic import Periodic
+from keraserve_embedded.signature import Origin
 from keraserve_embedded.warmup import warm_up
+from keraserve_embedded.work import Call, finish, finish_async
 from keraserve_protocol import messages as m
 
 log = logging.getLogger(__name__)
@@ -41,11 +48,13 @@ class EngineOptions:
         poll_seconds: how often it looks for new versions; 0 looks once.
         early_labels: a new label may name a version that is not available yet.
         as_content: answers carry `tensor_content`, else the typed fields.
+        batching: merge requests that wait together; None runs each alone, on its caller's thread.
     """
 
     poll_seconds: float = 1.0
     early_labels: bool = False
     as_content: bool = False
+    batching: BatchingOptions | None = None
 
 
 class Engine:
@@ -57,6 +66,8 @@ class Engine:
     def __init__(self, options: EngineOptions | None = None, observer: Observer | None = None) -> None:
         self.options = options or EngineOptions()
         self._observer = observer or Observer()
+        batching = self.options.batching
+        self._batcher = Batcher(batching, self._observer) if batching else None
         self.on_change: Callable[[], None] = lambda: None
         self._models: dict[str, Model] = {}
         self._labels: dict[str, Labels] = {}
@@ -105,9 +116,14 @@ class Engine:
         self._stopped.set()
 
     def stop(self) -> None:
-        """Look for no more versions, and wait until the engine's thread has ended. Requests still run."""
+        """Look for no more versions, and wait until the engine's threads have ended.
+
+        Requests that wait for a batch are cancelled; those that run end well.
+        """
         self._stopped.set()
         self._watch.stop()
+        if self._batcher:
+            self._batcher.stop()
 
     # State.
 
@@ -126,29 +142,49 @@ class Engine:
             return metadata.status(spec, model.versions if model else {})
 
     # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
-    # InvalidRequestError.
+    # InvalidRequestError; where `patience` ends first, DeadlinePassedError or CancelledError; with batching,
+    # as `keraserve_embedded.batching.Batcher.submit`.
 
-    def predict(self, request: m.PredictRequest) -> m.PredictResponse:
+    def predict(self, request: m.PredictRequest, patience: Patience | None = None) -> m.PredictResponse:
         """Answer Predict; errors as `keraserve_embedded.predict.predict`."""
-        with self._answering("Predict", _spec(request)) as version:
-            return predict.predict(version, request, as_content=self.options.as_content)
+        return self._answer(request, patience)
 
-    def classify(self, request: m.ClassificationRequest) -> m.ClassificationResponse:
+    def classify(
+        self, request: m.ClassificationRequest, patience: Patience | None = None
+    ) -> m.ClassificationResponse:
         """Answer Classify; errors as `keraserve_embedded.classify.classify`."""
-        with self._answering("Classify", _spec(request)) as version:
-            return classify.classify(version, request)
+        return self._answer(request, patience)
 
-    def regress(self, request: m.RegressionRequest) -> m.RegressionResponse:
+    def regress(self, request: m.RegressionRequest, patience: Patience | None = None) -> m.RegressionResponse:
         """Answer Regress; errors as `keraserve_embedded.classify.regress`."""
-        with self._answering("Regress", _spec(request)) as version:
-            return classify.regress(version, request)
+        return self._answer(request, patience)
 
-    def multi_inference(self, request: m.MultiInferenceRequest) -> m.MultiInferenceResponse:
+    def multi_inference(
+        self, request: m.MultiInferenceRequest, patience: Patience | None = None
+    ) -> m.MultiInferenceResponse:
         """Answer MultiInference; errors as `keraserve_embedded.classify.multi_inference`."""
-        if not request.tasks:
-            raise InvalidRequestError("MultiInferenceRequest has no tasks.")
-        with self._answering("MultiInference", request.tasks[0].model_spec) as version:
-            return classify.multi_inference(version, request)
+        return self._answer(request, patience)
+
+    async def answer(self, request: Any) -> Any:
+        """Answer any of these four requests in an event loop, which it does not block; needs batching.
+
+        Cancelling the task takes the request out of the queue.
+        """
+        assert self._batcher is not None  # noqa: S101 - an engine that is asked so has one
+        batcher = self._batcher
+        with self._calling(request) as call:
+            return await finish_async(call, lambda work: asyncio.wrap_future(batcher.submit(work)))
+
+    def waiting(self) -> Mapping[Origin, int]:
+        """How many rows wait for a batch, by signature."""
+        return self._batcher.waiting() if self._batcher else {}
+
+    def _answer(self, request: Any, patience: Patience | None) -> Any:
+        with self._calling(request) as call:
+            if self._batcher is None:
+                return finish(call, lambda work: alone(work, self._observer))
+            batcher, patience = self._batcher, patience or Patience()
+            return finish(call, lambda work: patience.result(batcher.submit(work)))
 
     def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
         """Answer GetModelMetadata; errors as `keraserve_embedded.metadata.check_fields`."""
@@ -158,19 +194,23 @@ class Engine:
             return metadata.metadata(version)
 
     @contextmanager
-    def _answering(self, call: str, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
-        """Hold the version, and tell the observer how the request ended."""
+    def _calling(self, request: Any) -> "Iterator[Call[Any]]":
+        """Begin a call, hold its version, and tell the observer how it ended."""
+        name, spec_of, begin = _CALLS[type(request)]
         began, code, model, number = time.monotonic(), Code.INTERNAL, "", 0
         try:
-            with self._version(spec) as version:
+            with self._version(spec_of(request)) as version:
                 model, number = version.model, version.number
-                yield version
+                yield begin(version, request, self.options)
             code = Code.OK
         except EmbeddedError as error:
             code = error.code
             raise
+        except (futures.CancelledError, asyncio.CancelledError):
+            code = Code.CANCELLED
+            raise
         finally:
-            self._observer.answered(call, model, number, code, time.monotonic() - began)
+            self._observer.answered(name, model, number, code, time.monotonic() - began)
 
     @contextmanager
     def _version(self, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
@@ -265,7 +305,37 @@ class Engine:
         return version
 
 
+def _tasks_spec(request: m.MultiInferenceRequest) -> m.ModelSpec:
+    if not request.tasks:
+        raise InvalidRequestError("MultiInferenceRequest has no tasks.")
+    return request.tasks[0].model_spec
+
+
 def _spec(request: Any) -> m.ModelSpec:
     if not request.HasField("model_spec"):
         raise InvalidRequestError("Missing ModelSpec")
     return request.model_spec
+
+
+# What answers a request, by its type: the call's name, where its model is named, and how it begins.
+_CALLS: (
+    "Mapping[type, tuple[str, Callable[[Any], m.ModelSpec], Callable[[Any, Any, EngineOptions], Call[Any]]]]"
+)
+_CALLS = {
+    m.PredictRequest: (
+        "Predict",
+        _spec,
+        lambda version, request, options: predict.predict(version, request, as_content=options.as_content),
+    ),
+    m.ClassificationRequest: (
+        "Classify",
+        _spec,
+        lambda version, request, _: classify.classify(version, request),
+    ),
+    m.RegressionRequest: ("Regress", _spec, lambda version, request, _: classify.regress(version, request)),
+    m.MultiInferenceRequest: (
+        "MultiInference",
+        _tasks_spec,
+        lambda version, request, _: classify.multi_inference(version, request),
+    ),
+}

@@ -11,6 +11,7 @@ EmbeddedError
     ├── UnknownSignatureError  the model has no signature of this name
     ├── UnsupportedError       a call, or a form of one, that is not served
     ├── DeadlinePassedError    the client's deadline passed while the request waited
+    ├── QueueFullError         too many requests wait for this signature
     ├── ExecutionError         the graph failed; carries TensorFlow's code
     └── InternalError          a defect of this server
 """
@@ -97,6 +98,10 @@ class DeadlinePassedError(RequestError):
     """The client's deadline passed while the request waited for a thread."""
 
 
+class QueueFullError(RequestError):
+    """As many requests wait for this signature as may: another server, or a later moment, will do."""
+
+
 class ExecutionError(_CodedError, RequestError):
     """The graph failed; carries TensorFlow's code and its message without the names of our functions."""
 
@@ -115,6 +120,7 @@ CODES: dict[type[EmbeddedError], Code] = {
     UnknownSignatureError: Code.FAILED_PRECONDITION,
     UnsupportedError: Code.UNIMPLEMENTED,
     DeadlinePassedError: Code.DEADLINE_EXCEEDED,
+    QueueFullError: Code.UNAVAILABLE,
     ExecutionError: Code.UNKNOWN,
     InternalError: Code.INTERNAL,
 }

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from keraserve_embedded.errors import Code, LoadError
 from keraserve_embedded.quiet_tensorflow import SavedModel, tf
-from keraserve_embedded.signature import Signature, clean
+from keraserve_embedded.signature import Origin, Signature, clean
 from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ class LoadedVersion:
         for name, function in self._saved_model.signatures.items():
             definition = self.definitions.signature_def[name]
             try:
-                prepared[name] = Signature.prepare(
-                    function, definition, _defaults(meta_graph.signature_def[name], definition)
-                )
+                defaults = _defaults(meta_graph.signature_def[name], definition)
+                origin = Origin(self.model, self.number, name)
+                prepared[name] = Signature.prepare(origin, function, definition, defaults)
             except Exception as error:
                 # A signature that we can't run must not cost the model its others.
                 reason = _one_line(f"{type(error).__name__}: {error}")

@@ -4,13 +4,16 @@ from keraserve_embedded import tensors
 from keraserve_embedded.errors import InvalidRequestError, UnknownSignatureError
 from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.signature import Signature
+from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import ModelSpec, PredictRequest, PredictResponse, TensorProto
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def predict(version: LoadedVersion, request: PredictRequest, *, as_content: bool = False) -> PredictResponse:
-    """Run one PredictRequest.
+def predict(
+    version: LoadedVersion, request: PredictRequest, *, as_content: bool = False
+) -> Call[PredictResponse]:
+    """Answer one PredictRequest.
 
     Args:
         version: the version that the request's model spec means.
@@ -30,7 +33,7 @@ def predict(version: LoadedVersion, request: PredictRequest, *, as_content: bool
     arrays = {name: tensors.decode(name, proto) for name, proto in protos.items()}
     wanted = _outputs(signature, request)
     signature.check(arrays, protos)
-    results = signature.run(arrays)
+    results = yield Work(signature, arrays)
     response = PredictResponse(model_spec=answering_spec(version, name))
     for output in wanted:
         response.outputs[output].CopyFrom(tensors.encode(results[output], as_content=as_content))

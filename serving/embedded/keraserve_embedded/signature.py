@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keraserve_embedded import tensors
 from keraserve_embedded.errors import Code, ExecutionError, InvalidRequestError
 from keraserve_embedded.quiet_tensorflow import tf
@@ -13,25 +15,41 @@ from keraserve_protocol.tensors import Array
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a signature comes from."""
+
+    model: str
+    version: int
+    signature: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.version} {self.signature}"
+
+
+@dataclass(frozen=True, eq=False)
 class Signature:
     """A signature that can be run; `definition` is the SavedModel's own.
 
     Attributes:
+        origin: model, version and name.
         inputs: the inputs' names, in the order of the arguments.
         outputs: the outputs' names, in the order of the results.
         defaults: what stands for an input that a request leaves out.
+        batched: every input and output says that its first dimension is a batch of any size.
     """
 
+    origin: Origin
     definition: SignatureDef
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     defaults: Mapping[str, TensorProto]
+    batched: bool
     _function: Any
     _captures: Sequence[Any]
 
     @classmethod
     def prepare(
-        cls, function: Any, definition: SignatureDef, defaults: Mapping[str, TensorProto]
+        cls, origin: Origin, function: Any, definition: SignatureDef, defaults: Mapping[str, TensorProto]
     ) -> "Signature":
         """Make a loaded signature's function ready to be called thousands of times a second.
 
@@ -46,26 +64,28 @@ class Signature:
         specs = [_spec(definition.inputs[name], name) for name in inputs]
         concrete = tf.function(in_order, input_signature=specs, autograph=False).get_concrete_function()
         captures = list(concrete.captured_inputs)
-        return cls(definition, inputs, outputs, defaults, concrete.inference_fn, captures)
+        batched = all(map(_any_rows, (*definition.inputs.values(), *definition.outputs.values())))
+        return cls(origin, definition, inputs, outputs, defaults, batched, concrete.inference_fn, captures)
 
-    def run(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.
 
         Args:
             arrays: for each input an array of its dtype and of a shape that fits (`check` says so).
+            first: the place of their first element in the request, for the message.
 
         Returns:
-            An eager tensor for each output.
+            An array for each output; strings are `object` elements of type `bytes`.
 
         Raises:
             ExecutionError: the graph failed. Where one element of a batch of strings is to blame (a picture
                 that can't be decoded), the message begins with its place: `image_bytes[2]: …`.
         """
         try:
-            return self._run(arrays)
+            return self.run_merged(arrays)
         except ExecutionError as error:
-            if error.code == Code.INVALID_ARGUMENT and self._may_be_split(arrays):
-                self._blame_one(arrays)
+            if error.code == Code.INVALID_ARGUMENT and self._may_be_split(arrays, first):
+                self._blame_one(arrays, first)
             raise
 
     def check(self, arrays: Mapping[str, Array], protos: Mapping[str, TensorProto]) -> None:
@@ -87,35 +107,36 @@ class Signature:
                     f'input "{name}" has shape {list(arrays[name].shape)}, the signature takes {wanted}'
                 )
 
-    def _run(self, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Run it once as `run` does, without looking for the element that is to blame."""
         try:
             # Identity is TensorFlow's cheapest way to take an array: in place where it is aligned, else one
             # copy (tf.constant makes two).
             arguments = [tf.raw_ops.Identity(input=arrays[name]) for name in self.inputs]
             # The function without the layers of Python above it, as decision 3 measures them.
             results = self._function.call_flat(*arguments, *self._captures)
+            return {name: np.asarray(result) for name, result in zip(self.outputs, results, strict=True)}
         except tf.errors.OpError as error:
             raise ExecutionError(clean(error.message), Code(error.error_code)) from None
-        return dict(zip(self.outputs, results, strict=True))
 
-    def _may_be_split(self, arrays: Mapping[str, Array]) -> bool:
+    def _may_be_split(self, arrays: Mapping[str, Array], first: int) -> bool:
         sizes = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
         infos = [self.definition.inputs[name] for name in self.inputs]
         return (
             len(sizes) == 1
-            and sizes.pop() > 1
+            and sizes.pop() + first > 1
             and any(info.dtype == DataType.DT_STRING for info in infos)
             and all(info.tensor_shape.unknown_rank or info.tensor_shape.dim[0].size == -1 for info in infos)
         )
 
-    def _blame_one(self, arrays: Mapping[str, Array]) -> None:
+    def _blame_one(self, arrays: Mapping[str, Array], first: int) -> None:
         """Raise the error of the first element that fails alone, with its place in the message."""
         texts = [name for name in self.inputs if self.definition.inputs[name].dtype == DataType.DT_STRING]
         for index in range(len(arrays[texts[0]])):
             try:
-                self._run({name: array[index : index + 1] for name, array in arrays.items()})
+                self.run_merged({name: array[index : index + 1] for name, array in arrays.items()})
             except ExecutionError as error:
-                raise ExecutionError(f"{texts[0]}[{index}]: {error}", error.code) from None
+                raise ExecutionError(f"{texts[0]}[{first + index}]: {error}", error.code) from None
 
 
 # What TensorFlow's Python puts before a message: where each node was defined.
@@ -142,6 +163,11 @@ def _spec(info: TensorInfo, name: str) -> Any:
     if not info.tensor_shape.unknown_rank:
         shape = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
     return tf.TensorSpec(shape, tf.dtypes.as_dtype(int(info.dtype)))
+
+
+def _any_rows(info: TensorInfo) -> bool:
+    shape = info.tensor_shape
+    return shape.unknown_rank or (len(shape.dim) > 0 and shape.dim[0].size == -1)
 
 
 def _fits(shape: Sequence[int], info: TensorInfo) -> bool:

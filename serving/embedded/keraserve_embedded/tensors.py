@@ -6,7 +6,6 @@ TensorFlow's own codec.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from keraserve_embedded.quiet_tensorflow import TensorFlowProto, tf
 from keraserve_protocol import tensors
 from keraserve_protocol.messages import DataType, TensorProto
 from keraserve_protocol.tensors import Array, TensorError
+
+_BFLOAT16 = np.dtype(tf.bfloat16.as_numpy_dtype)
 
 
 def decode(name: str, proto: TensorProto) -> Array:
@@ -33,16 +34,16 @@ def decode(name: str, proto: TensorProto) -> Array:
         raise InvalidRequestError(f"tensor parsing error: {name}: {error}") from error
 
 
-def encode(result: Any, *, as_content: bool) -> TensorProto:
-    """Encode one result of TensorFlow.
+def encode(result: Array, *, as_content: bool) -> TensorProto:
+    """Encode one result of a signature.
 
     Args:
-        result: an eager tensor.
+        result: an array of any dtype that TensorFlow has, bfloat16 too.
         as_content: fill `tensor_content`, else the typed field (`float_val` and its kind).
     """
-    if result.dtype == tf.bfloat16:
+    if result.dtype == _BFLOAT16:
         return TensorProto.FromString(tf.make_tensor_proto(result).SerializeToString())
-    return tensors.to_proto(np.asarray(result), typed_fields=not as_content)
+    return tensors.to_proto(result, typed_fields=not as_content)
 
 
 def type_name(dtype: int) -> str:

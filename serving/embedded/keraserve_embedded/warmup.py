@@ -9,6 +9,7 @@ from keraserve_embedded.errors import Code, EmbeddedError, LoadError
 from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.predict import predict
 from keraserve_embedded.quiet_tensorflow import tf
+from keraserve_embedded.work import finish
 from keraserve_protocol.messages import PredictionLog
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
@@ -55,8 +56,8 @@ def warm_up(version: LoadedVersion, folder: Path) -> int:
 def _replay(version: LoadedVersion, entry: PredictionLog) -> None:
     match entry.WhichOneof("log_type"):
         case "predict_log":
-            predict(version, entry.predict_log.request)
+            finish(predict(version, entry.predict_log.request))
         case "classify_log":
-            classify(version, entry.classify_log.request)
+            finish(classify(version, entry.classify_log.request))
         case _:  # a kind that this version does not know: nothing to warm up
             pass

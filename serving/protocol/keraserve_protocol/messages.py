@@ -8,6 +8,7 @@ one process.
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
+from keraserve_protocol.proto.batching_pb2 import BatchingParameters
 from keraserve_protocol.proto.serving_pb2 import (
     Class,
     ClassificationRequest,
@@ -61,6 +62,7 @@ from keraserve_protocol.proto.tensorflow_pb2 import (
 
 __all__ = [
     "Any",
+    "BatchingParameters",
     "BytesList",
     "Class",
     "ClassificationRequest",

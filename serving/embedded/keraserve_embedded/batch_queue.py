@@ -1,0 +1,94 @@
+"""The requests that wait for one signature. No threads in here: the batcher holds its lock."""
+
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from keraserve_embedded.batch import Arrays
+from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.errors import QueueFullError
+
+
+@dataclass(eq=False)
+class Task:
+    """A request, or a piece of one.
+
+    Attributes:
+        arrays: the inputs by name.
+        rows: how many of them; 1 for a request without a batch dimension.
+        kind: what it must have in common with those it is merged with; None: it runs alone.
+        first: the place of its first row in the whole request.
+        arrived: when, on the monotonic clock.
+    """
+
+    arrays: Arrays
+    rows: int
+    kind: Hashable | None
+    first: int = 0
+    future: "Future[Arrays]" = field(default_factory=Future)
+    arrived: float = field(default_factory=time.monotonic)
+
+
+class BatchQueue:
+    """First come, first served, but for those who fit into an earlier batch."""
+
+    def __init__(self, options: BatchingOptions) -> None:
+        self._options = options
+        self._tasks: deque[Task] = deque()
+        self.rows = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Put tasks at the end.
+
+        Raises:
+            QueueFullError: as many rows wait as may; an empty queue takes any request.
+        """
+        rows = sum(task.rows for task in tasks)
+        if self.rows and self.rows + rows > self._options.capacity:
+            raise QueueFullError(
+                "The batch scheduling queue to which this task was submitted is full: "
+                f"{self.rows} of {self._options.capacity} rows are taken"
+            )
+        self._tasks.extend(tasks)
+        self.rows += rows
+
+    def remove(self, task: Task) -> None:
+        """Take out a task that nobody waits for any more, if it is still here."""
+        if task in self._tasks:
+            self._tasks.remove(task)
+            self.rows -= task.rows
+
+    def ripe_at(self) -> float:
+        """When the oldest task is to run: at once if its batch is full, else after the timeout."""
+        first, timeout = self._tasks[0], self._options.batch_timeout_micros / 1e6
+        if not timeout or first.kind is None:
+            return first.arrived
+        alike = sum(task.rows for task in self._tasks if task.kind == first.kind)
+        return first.arrived if alike >= self._options.rows else first.arrived + timeout
+
+    def cut(self) -> list[Task]:
+        """Take out the oldest task and those that fit into its batch."""
+        first = self._tasks.popleft()
+        taken, left, rows = [first], deque[Task](), first.rows
+        while self._tasks and rows < self._options.rows and first.kind is not None:
+            task = self._tasks.popleft()
+            if task.kind == first.kind and rows + task.rows <= self._options.rows:
+                taken.append(task)
+                rows += task.rows
+            else:
+                left.append(task)
+        self._tasks.extendleft(reversed(left))
+        self.rows -= rows
+        return taken
+
+    def clear(self) -> list[Task]:
+        """Take out all."""
+        tasks = list(self._tasks)
+        self._tasks.clear()
+        self.rows = 0
+        return tasks

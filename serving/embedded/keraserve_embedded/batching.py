@@ -1,0 +1,213 @@
+"""The batcher: requests that wait together run together.
+
+It does not wait for more requests unless it is told to: a slot that is free takes what is there.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from keraserve_embedded import batch
+from keraserve_embedded.batch import Arrays
+from keraserve_embedded.batch_queue import BatchQueue, Task
+from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.errors import ExecutionError, InvalidRequestError
+from keraserve_embedded.observer import Observer
+from keraserve_embedded.signature import Origin, Signature
+from keraserve_embedded.work import Work, run_here
+
+log = logging.getLogger(__name__)
+
+
+class Batcher:
+    """Runs work in batches, on threads of its own.
+
+    Work whose signature has no batch dimension, or whose inputs don't agree on one, runs alone. A future that
+    is cancelled leaves its queue at once.
+    """
+
+    def __init__(self, options: BatchingOptions, observer: Observer) -> None:
+        self._options = options
+        self._observer = observer
+        # Only queues that hold something, so that an unloaded version leaves nothing behind.
+        self._queues: dict[Signature, BatchQueue] = {}
+        self._unmergeable: weakref.WeakSet[Signature] = weakref.WeakSet()
+        self._change = threading.Condition()
+        self._stopped = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"batch {number}", daemon=True)
+            for number in range(options.num_batch_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, work: Work) -> "Future[Arrays]":
+        """Queue work; the future has its results, or raises as `Signature.run`.
+
+        Raises:
+            InvalidRequestError: more rows than `max_batch_size`.
+            QueueFullError: too many rows wait for this signature already.
+        """
+        tasks = self._tasks(work)
+        with self._change:
+            queue = self._queues.get(work.signature) or BatchQueue(self._options)
+            queue.add(tasks)
+            self._queues[work.signature] = queue
+            self._change.notify(len(tasks))
+        for task in tasks:
+            task.future.add_done_callback(
+                lambda future, task=task: self._forget(work.signature, task) if future.cancelled() else None
+            )
+        return tasks[0].future if len(tasks) == 1 else _joined([task.future for task in tasks])
+
+    def waiting(self) -> dict[Origin, int]:
+        """How many rows wait, by signature; signatures for which none does are left out."""
+        with self._change:
+            return {signature.origin: queue.rows for signature, queue in self._queues.items()}
+
+    def stop(self) -> None:
+        """Cancel what waits, and wait for the batches that run."""
+        with self._change:
+            self._stopped = True
+            waiting = [task for queue in self._queues.values() for task in queue.clear()]
+            self._queues.clear()
+            self._change.notify_all()
+        for task in waiting:
+            task.future.cancel()
+        for thread in self._threads:
+            thread.join()
+
+    def _tasks(self, work: Work) -> list[Task]:
+        options, rows = self._options, batch.rows_of(work.arrays)
+        if not rows or not work.signature.batched or work.signature in self._unmergeable:
+            return [Task(work.arrays, 1, None)]
+        if rows > options.max_batch_size:
+            raise InvalidRequestError(
+                f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
+            )
+        kind = batch.kind_of(work.arrays, pad=options.pad_variable_length_inputs)
+        pieces = [work.arrays] if rows <= options.rows else batch.split(work.arrays, options.rows)
+        return [
+            Task(piece, batch.rows_of(piece), kind, number * options.rows)
+            for number, piece in enumerate(pieces)
+        ]
+
+    def _forget(self, signature: Signature, task: Task) -> None:
+        with self._change:
+            queue = self._queues.get(signature)
+            if queue:
+                queue.remove(task)
+                if not queue:
+                    del self._queues[signature]
+
+    # The batcher's threads.
+
+    def _serve(self) -> None:
+        while taken := self._take():
+            signature, tasks = taken
+            tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+            if tasks:
+                self._run(signature, tasks)
+            del taken, signature, tasks  # else this thread would hold a version that is unloaded
+
+    def _take(self) -> tuple[Signature, list[Task]] | None:
+        """Wait for a batch; the signatures take turns. None when the batcher stops."""
+        with self._change:
+            while not self._stopped:
+                now, soonest = time.monotonic(), None
+                for signature, queue in self._queues.items():
+                    ripe = queue.ripe_at()
+                    if ripe <= now:
+                        return signature, self._cut(signature, queue)
+                    soonest = ripe if soonest is None else min(soonest, ripe)
+                self._change.wait(None if soonest is None else soonest - now)
+        return None
+
+    def _cut(self, signature: Signature, queue: BatchQueue) -> list[Task]:
+        tasks = queue.cut()
+        del self._queues[signature]
+        if queue:
+            self._queues[signature] = queue  # behind the others
+            self._change.notify()
+        return tasks
+
+    def _run(self, signature: Signature, tasks: Sequence[Task]) -> None:
+        """Run tasks as one batch; where that fails each alone, so that one bad picture fails alone."""
+        rows = sum(task.rows for task in tasks)
+        padded = rows if tasks[0].kind is None else self._options.padded(rows)
+        if (len(tasks) > 1 or padded > rows) and self._run_merged(signature, tasks, padded):
+            return
+        for task in tasks:
+            began = time.monotonic()
+            try:
+                results = signature.run(task.arrays, first=task.first)
+            except Exception as error:
+                task.future.set_exception(error)
+            else:
+                rows = task.rows if task.kind is not None else 0
+                self._ran(signature, 1, rows, began)
+                task.future.set_result(results)
+
+    def _run_merged(self, signature: Signature, tasks: Sequence[Task], rows: int) -> bool:
+        began = time.monotonic()
+        try:
+            results = signature.run_merged(batch.merge([task.arrays for task in tasks], rows))
+        except ExecutionError:
+            return False
+        parts = batch.take_apart(results, [task.rows for task in tasks], rows)
+        if parts is None:
+            log.warning("%s: its results are no batch; its requests run alone from now on", signature.origin)
+            self._unmergeable.add(signature)
+            return False
+        self._ran(signature, len(tasks), rows, began)
+        for task, part in zip(tasks, parts, strict=True):
+            task.future.set_result(part)
+        return True
+
+    def _ran(self, signature: Signature, requests: int, rows: int, began: float) -> None:
+        tell(self._observer, signature.origin, requests, rows, began)
+
+
+def alone(work: Work, observer: Observer) -> Arrays:
+    """Run work on this thread at once, as a server without batching does; errors as `Signature.run`."""
+    began = time.monotonic()
+    results = run_here(work)
+    rows = batch.rows_of(work.arrays) if work.signature.batched else 0
+    tell(observer, work.signature.origin, 1, rows, began)
+    return results
+
+
+def tell(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
+    """Say that a graph has run since `began`."""
+    observer.ran(origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began)
+
+
+def _joined(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":
+    """One future for the pieces of a request; cancelling it cancels them."""
+    whole: Future[Arrays] = Future()
+    left, lock = len(pieces), threading.Lock()
+
+    def one_ended(_: "Future[Arrays]") -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        if whole.set_running_or_notify_cancel():
+            try:
+                whole.set_result(batch.join([piece.result() for piece in pieces]))
+            except BaseException as error:
+                whole.set_exception(error)
+
+    def cancelled(_: "Future[Arrays]") -> None:
+        if whole.cancelled():
+            for piece in pieces:
+                piece.cancel()
+
+    whole.add_done_callback(cancelled)
+    for piece in pieces:
+        piece.add_done_callback(one_ended)
+    return whole

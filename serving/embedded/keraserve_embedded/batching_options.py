@@ -1,0 +1,119 @@
+"""How requests are merged into batches: TensorFlow Serving's parameters, and what they may be."""
+
+import os
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from keraserve_embedded.errors import ConfigError
+from keraserve_protocol.messages import BatchingParameters
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class BatchingOptions:
+    """TensorFlow Serving's batching parameters, with its defaults.
+
+    Attributes:
+        max_batch_size: most rows in one request, and in one batch where no request is split.
+        batch_timeout_micros: how long the first request of a batch may wait for others while a slot is free.
+        max_enqueued_batches: how many full batches may wait for each signature.
+        num_batch_threads: how many batches run at once.
+        allowed_batch_sizes: a batch is padded to the next of these, in rising order; none: not at all.
+        pad_variable_length_inputs: requests of different inner shapes are padded to the largest and merged.
+        max_execution_batch_size: most rows in a batch; longer requests are split. None: no request is.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = field(default_factory=cores)
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+    max_execution_batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ConfigError: with a sentence that names the parameter.
+        """
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; it is {getattr(self, name)}")
+        if self.batch_timeout_micros < 0:
+            raise ConfigError(f"batch_timeout_micros must not be negative; it is {self.batch_timeout_micros}")
+        if not 1 <= self.rows <= self.max_batch_size:
+            raise ConfigError(
+                f"max_execution_batch_size must be from 1 to max_batch_size ({self.max_batch_size}); "
+                f"it is {self.rows}"
+            )
+        sizes = self.allowed_batch_sizes
+        if any(low >= high for low, high in pairwise((0, *sizes))):
+            raise ConfigError(f"allowed_batch_sizes must be positive and rising; they are {list(sizes)}")
+        if sizes and sizes[-1] != self.max_batch_size:
+            raise ConfigError(
+                f"Last entry in allowed_batch_sizes must match max_batch_size; last entry was {sizes[-1]}; "
+                f"expected {self.max_batch_size}"
+            )
+
+    @property
+    def rows(self) -> int:
+        """Most rows in a batch."""
+        return self.max_batch_size if self.max_execution_batch_size is None else self.max_execution_batch_size
+
+    @property
+    def capacity(self) -> int:
+        """Most rows that may wait for one signature."""
+        return self.rows * self.max_enqueued_batches
+
+    def padded(self, rows: int) -> int:
+        """The size that a batch of so many rows runs with."""
+        return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
+
+
+# Where nobody says how: no request is refused for its length, and batches stay small enough for a slot to be
+# free soon. Decision 5 has the figures.
+UNASKED = BatchingOptions(max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15)
+
+
+def read(path: Path) -> BatchingOptions:
+    """Read a `--batching_parameters_file`.
+
+    Raises:
+        ConfigError: the file can't be read or followed; the message names it.
+    """
+    try:
+        given = text_format.Parse(path.read_text(encoding="utf-8"), BatchingParameters())
+        return from_parameters(given)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no BatchingParameters in text format: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def from_parameters(given: BatchingParameters) -> BatchingOptions:
+    """Take the parameters that are given, and the defaults for the others.
+
+    Raises:
+        ConfigError: one that makes no sense.
+    """
+    names = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+    numbers: dict[str, int] = {name: getattr(given, name).value for name in names if given.HasField(name)}
+    longest = numbers.get("max_batch_size", BatchingOptions.max_batch_size)
+    if given.HasField("max_execution_batch_size"):
+        longest = given.max_execution_batch_size.value
+    return BatchingOptions(
+        **numbers,
+        allowed_batch_sizes=tuple(given.allowed_batch_sizes),
+        pad_variable_length_inputs=given.pad_variable_length_inputs,
+        max_execution_batch_size=longest if given.enable_large_batch_splitting.value else None,
+    )

@@ -1,0 +1,51 @@
+"""A call as a generator: it yields what a graph has to run, is sent the results, and returns the answer.
+
+So what a call means is written once, and whoever drives it decides how to wait: not at all, on a thread, or
+in an event loop.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from keraserve_embedded.signature import Signature
+from keraserve_protocol.tensors import Array
+
+Response = TypeVar("Response")
+Results = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run of a signature; the arrays are of its dtypes, and of shapes that fit."""
+
+    signature: Signature
+    arrays: Mapping[str, Array]
+
+
+Call = Generator[Work, Results, Response]
+
+
+def run_here(work: Work) -> Results:
+    """Run it on this thread, alone; errors as `Signature.run`."""
+    return work.signature.run(work.arrays)
+
+
+def finish(call: "Call[Response]", run: Callable[[Work], Results] = run_here) -> Response:
+    """Drive a call to its end on this thread; raises what it raises, and what `run` does."""
+    try:
+        work = next(call)
+        while True:
+            work = call.send(run(work))
+    except StopIteration as end:
+        return end.value
+
+
+async def finish_async(call: "Call[Response]", run: Callable[[Work], Awaitable[Results]]) -> Response:
+    """Drive a call to its end in an event loop; raises what it raises, and what `run` does."""
+    try:
+        work = next(call)
+        while True:
+            work = call.send(await run(work))
+    except StopIteration as end:
+        return end.value

@@ -1,0 +1,362 @@
+"""Requests that wait together run together, and nobody notices but by the speed."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from embedded.test_observer import Notes
+
+from keraserve_embedded.batching import Batcher
+from keraserve_embedded.batching_options import UNASKED, BatchingOptions, read
+from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.errors import (
+    ConfigError,
+    DeadlinePassedError,
+    ExecutionError,
+    InvalidRequestError,
+    QueueFullError,
+)
+from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.patience import Patience
+from keraserve_embedded.signature import Signature
+from keraserve_embedded.work import Work
+from keraserve_protocol import messages as m
+from keraserve_protocol.tensors import from_proto, to_proto
+
+Load = Callable[[str], LoadedVersion]
+Arrays = dict[str, Any]
+
+
+class Batches:
+    """A batcher with one slot, which stays busy until `release` is called: what comes meanwhile waits."""
+
+    def __init__(self, load: Load, **options: Any) -> None:
+        self.notes = Notes()
+        self.batcher = Batcher(BatchingOptions(**{"num_batch_threads": 1, **options}), self.notes)
+        self._free = threading.Event()
+        self._busy = threading.Event()
+        holder: Any = _Holding(load("numbers").signatures["serving_default"], self._busy, self._free)
+        self.batcher.submit(Work(holder, {}))
+        assert self._busy.wait(10)
+
+    def submit(self, signature: Signature, **arrays: Any) -> "Future[Any]":
+        return self.batcher.submit(Work(signature, arrays))
+
+    def release(self) -> None:
+        self._free.set()
+
+    def ran(self) -> list[tuple[int, int]]:
+        """Requests and rows of the batches that ran, in order, without the holder's."""
+        return [(one[4], one[5]) for one in self.notes.heard if one[0] == "ran"][1:]  # type: ignore[misc]
+
+
+class _Holding:
+    """Stands for a signature whose graph takes as long as it is told."""
+
+    batched = False
+
+    def __init__(self, like: Signature, busy: threading.Event, free: threading.Event) -> None:
+        self.origin, self._busy, self._free = like.origin, busy, free
+
+    def run(self, _: Arrays, **__: int) -> Arrays:
+        self._busy.set()
+        assert self._free.wait(30)
+        return {}
+
+
+@pytest.fixture
+def hold(load: Load) -> Any:
+    made: list[Batches] = []
+
+    def make(**options: Any) -> Batches:
+        made.append(Batches(load, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.release()
+        one.batcher.stop()
+
+
+def floats(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
+def strings(*values: bytes) -> Any:
+    return np.array([*values, None], dtype=object)[:-1]
+
+
+def test_what_waits_runs_together_and_everybody_gets_his_own(hold: Any, load: Load) -> None:
+    batches, sums = hold(max_batch_size=4), load("numbers").signatures["serving_default"]
+    futures = [batches.submit(sums, a=floats(n, n), b=floats(1, 2)) for n in range(3)]
+    assert batches.batcher.waiting() == {sums.origin: 6}
+    batches.release()
+    assert [f.result(10)["total"].tolist() for f in futures] == [[n + 1, n + 2] for n in range(3)]
+    assert batches.ran() == [(2, 4), (1, 2)]
+    assert batches.batcher.waiting() == {}
+
+
+def test_a_bad_picture_fails_alone(hold: Any, colours: LoadedVersion, red: bytes, green: bytes) -> None:
+    batches, pictures = hold(), colours.signatures["image_bytes"]
+    good = [batches.submit(pictures, image_bytes=strings(red))]
+    bad = batches.submit(pictures, image_bytes=strings(red, b"no picture"))
+    good += [batches.submit(pictures, image_bytes=strings(green, red))]
+    batches.release()
+    assert [f.result(20)["label"].tolist() for f in good] == [[b"red"], [b"green", b"red"]]
+    with pytest.raises(ExecutionError, match=r"^image_bytes\[1\]: Unknown image file format"):
+        bad.result(10)
+
+
+def test_only_what_fits_together_is_merged(hold: Any, load: Load, colours: LoadedVersion) -> None:
+    batches, images = hold(), colours.signatures["serving_default"]
+    sizes = [(8, 8), (4, 6), (8, 8)]
+    futures = [
+        batches.submit(images, images=np.full((1, *size, 3), (230, 20, 20), np.uint8)) for size in sizes
+    ]
+    sums = load("numbers").signatures["serving_default"]
+    # Inputs that don't agree on the number of rows: the graph decides, as without batching.
+    futures += [batches.submit(sums, a=floats(1), b=floats(2, 3)) for _ in range(2)]
+    batches.release()
+    assert [f.result(20)["label"].tolist() for f in futures[:3]] == [[b"red"]] * 3
+    assert [f.result(20)["total"].tolist() for f in futures[3:]] == [[3, 4]] * 2
+    assert sorted(batches.ran()) == [(1, 0), (1, 0), (1, 1), (2, 2)]
+
+
+def test_a_signature_without_a_batch_runs_alone(hold: Any, load: Load) -> None:
+    batches, shapes = hold(), load("numbers").signatures["shapes"]
+    futures = [batches.submit(shapes, scalar=np.int64(n), square=np.eye(2)) for n in (1, 2)]
+    batches.release()
+    assert [f.result(10)["text"].item() for f in futures] == [b"1", b"2"]
+    assert batches.ran() == [(1, 0), (1, 0)]
+
+
+class Distinct(tf.Module):
+    """Any number of rows, and any number of results, but not as many."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def distinct(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"values": tf.unique(x)[0]}
+
+
+def test_results_that_are_no_batch_are_not_taken_apart(
+    hold: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = Distinct()
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.distinct})
+    batches, distinct = hold(), LoadedVersion("distinct", 1, tmp_path).signatures["serving_default"]
+    futures = [batches.submit(distinct, x=floats(1, 1, n)) for n in (2, 1)]
+    batches.release()
+    assert [f.result(10)["values"].tolist() for f in futures] == [[1, 2], [1]]
+    assert batches.submit(distinct, x=floats(3, 3)).result(10)["values"].tolist() == [3]
+    assert [requests for requests, _ in batches.ran()] == [1, 1, 1]
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == "distinct 1 serving_default: its results are no batch; its requests run alone from now on"
+
+
+def test_padding_to_allowed_sizes_and_inner_shapes(hold: Any, load: Load, colours: LoadedVersion) -> None:
+    batches = hold(max_batch_size=4, allowed_batch_sizes=(2, 4), pad_variable_length_inputs=True)
+    sums, images = load("numbers").signatures["serving_default"], colours.signatures["serving_default"]
+    one = batches.submit(sums, a=floats(1, 2, 3), b=floats(1, 1, 1))
+    two = [
+        batches.submit(images, images=np.full((1, side, 2 * side, 3), (20, 230, 20), np.uint8))
+        for side in (2, 5)
+    ]
+    batches.release()
+    assert one.result(10)["total"].tolist() == [2, 3, 4]
+    assert [f.result(10)["label"].tolist() for f in two] == [[b"green"]] * 2
+    assert batches.ran() == [(1, 4), (2, 2)]
+
+
+def test_long_requests_are_split_or_refused(
+    hold: Any, load: Load, colours: LoadedVersion, red: bytes
+) -> None:
+    sums = load("numbers").signatures["serving_default"]
+    batches = hold(max_batch_size=10, max_execution_batch_size=4)
+    whole = batches.submit(sums, a=floats(*range(10)), b=floats(*[1] * 10))
+    small = batches.submit(sums, a=floats(5), b=floats(5))
+    bad = batches.submit(colours.signatures["image_bytes"], image_bytes=strings(*[red] * 4, b"no picture"))
+    with pytest.raises(InvalidRequestError, match="Task size 11 is larger than maximum input batch size 10"):
+        batches.submit(sums, a=floats(*range(11)), b=floats(*range(11)))
+    batches.release()
+    assert whole.result(10)["total"].tolist() == list(range(1, 11))
+    assert small.result(10)["total"].tolist() == [10]
+    with pytest.raises(ExecutionError, match=r"^image_bytes\[4\]: "):
+        bad.result(20)
+    assert sorted(batches.ran()) == [(1, 4), (1, 4), (1, 4), (2, 3)]
+
+
+def test_a_full_queue_refuses_at_once_and_who_leaves_makes_room(hold: Any, load: Load) -> None:
+    batches, sums = hold(max_batch_size=2, max_enqueued_batches=2), load("numbers").signatures
+    wait = [batches.submit(sums["serving_default"], a=floats(n), b=floats(n)) for n in range(4)]
+    with pytest.raises(QueueFullError, match="full: 4 of 4 rows are taken"):
+        batches.submit(sums["serving_default"], a=floats(1), b=floats(1))
+    assert batches.submit(sums["halves"], x=floats(1)).done() is False  # a queue for each signature
+    assert wait[1].cancel()
+    last = batches.submit(sums["serving_default"], a=floats(9), b=floats(0))
+    batches.release()
+    assert last.result(10)["total"].tolist() == [9]
+    assert wait[0].result(10)["total"].tolist() == [0]
+    assert (2, 2) in batches.ran()
+
+
+def test_a_split_request_that_is_cancelled_leaves_whole(hold: Any, load: Load) -> None:
+    batches, sums = hold(max_batch_size=9, max_execution_batch_size=2), load("numbers").signatures
+    whole = batches.submit(sums["serving_default"], a=floats(*range(5)), b=floats(*range(5)))
+    assert whole.cancel()
+    assert batches.batcher.waiting() == {}
+
+
+def test_the_operators_timeout_is_waited_for_unless_the_batch_is_full(load: Load) -> None:
+    notes, sums = Notes(), load("numbers").signatures["serving_default"]
+    batcher = Batcher(BatchingOptions(max_batch_size=2, batch_timeout_micros=60_000_000), notes)
+    work = Work(sums, {"a": floats(1), "b": floats(2)})
+    first = batcher.submit(work)
+    with pytest.raises(TimeoutError):
+        first.result(0.2)
+    batcher.submit(work).result(10)
+    batcher.stop()
+    assert [one[4:] for one in notes.heard] == [(2, 2)]
+
+
+def test_stopping_cancels_what_waits(hold: Any, load: Load) -> None:
+    batches, sums = hold(), load("numbers").signatures["serving_default"]
+    future = batches.submit(sums, a=floats(1), b=floats(1))
+    threading.Timer(0.2, batches.release).start()
+    batches.batcher.stop()
+    assert future.cancelled()
+
+
+def request(a: float) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec("numbers"))
+    for name, value in (("a", a), ("b", 1.0)):
+        made.inputs[name].CopyFrom(to_proto(floats(value)))
+    return made
+
+
+def picture_request(data: bytes) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
+    made.inputs["image_bytes"].CopyFrom(to_proto(strings(data)))
+    return made
+
+
+@pytest.fixture
+def engine(many: Path, models: Path, engines: Callable[..., Engine]) -> Engine:
+    entries = [ModelEntry("numbers", (many / "numbers",)), ModelEntry("waiting", (many / "waiting",))]
+    return engines(
+        *entries, ModelEntry("colours", (models / "colours",)), batching=BatchingOptions(num_batch_threads=1)
+    )
+
+
+def wait_for(seconds: float) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec("waiting"))
+    made.inputs["seconds"].CopyFrom(to_proto(floats(seconds)))
+    return made
+
+
+async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
+    threads = threading.active_count()
+    slow = asyncio.create_task(engine.answer(wait_for(0.5)))
+    await asyncio.sleep(0.1)
+    sums = [asyncio.create_task(engine.answer(request(n))) for n in range(50)]
+    named = [asyncio.create_task(engine.answer(picture_request(one))) for one in (red, b"bad", green)]
+    gone = asyncio.create_task(engine.answer(request(7)))
+    await asyncio.sleep(0.05)
+    assert threading.active_count() == threads
+    gone.cancel()
+    await asyncio.wait([gone])
+    assert sum(engine.waiting().values()) == 53
+    answers = [from_proto((await one).outputs["total"]).tolist() for one in sums]
+    assert answers == [[n + 1] for n in range(50)]
+    first, bad, last = await asyncio.gather(*named, return_exceptions=True)
+    assert [from_proto(one.outputs["label"]).item() for one in (first, last)] == [b"red", b"green"]  # type: ignore[union-attr]
+    assert isinstance(bad, ExecutionError)
+    assert (await slow).model_spec.name == "waiting"
+
+
+def test_who_waits_on_a_thread_has_patience_or_not(engine: Engine) -> None:
+    slow = threading.Thread(target=engine.predict, args=(wait_for(1.0),))
+    slow.start()
+    while not engine._models["waiting"].available[1].running:
+        pass
+    with pytest.raises(DeadlinePassedError):
+        engine.predict(request(1), Patience(0.1))
+    assert engine.waiting() == {}
+    leaving = Patience()
+    threading.Timer(0.1, leaving.give_up).start()
+    with pytest.raises(Exception) as gone:  # noqa: PT011
+        engine.predict(request(1), leaving)
+    assert type(gone.value).__name__ == "CancelledError"
+    assert engine.waiting() == {}
+    slow.join()
+    assert from_proto(engine.predict(request(1)).outputs["total"]).tolist() == [2]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_the_parameters_file_is_tensorflow_servings(tmp_path: Path) -> None:
+    text = """
+        max_batch_size { value: 128 }  # as in TensorFlow Serving's guide
+        batch_timeout_micros { value: 1000 }
+        max_enqueued_batches { value: 1000000 }
+        num_batch_threads { value: 8 }
+        thread_pool_name { value: "pool" }
+        allowed_batch_sizes: 32
+        allowed_batch_sizes: 128
+        pad_variable_length_inputs: true
+        enable_large_batch_splitting { value: true }
+        max_execution_batch_size { value: 32 }
+    """
+    wanted = BatchingOptions(128, 1000, 1000000, 8, (32, 128), True, 32)
+    assert read(write(tmp_path / "p", text)) == wanted
+    assert read(write(tmp_path / "p", "")) == BatchingOptions()
+    splitting = read(write(tmp_path / "p", "enable_large_batch_splitting { value: true }"))
+    assert (splitting.rows, splitting.padded(7), wanted.padded(33)) == (1000, 7, 128)
+    assert UNASKED.rows == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1; it is 0"),
+        ("num_batch_threads { value: -2 }", "num_batch_threads must be at least 1; it is -2"),
+        ("max_enqueued_batches { value: 0 }", "max_enqueued_batches must be at least 1"),
+        ("batch_timeout_micros { value: -1 }", "batch_timeout_micros must not be negative"),
+        ("max_batch_size { value: 4 } allowed_batch_sizes: 2", "must match max_batch_size; last entry was 2"),
+        ("allowed_batch_sizes: [8, 8]", "allowed_batch_sizes must be positive and rising"),
+        (
+            "max_batch_size {value: 4} enable_large_batch_splitting {value: true} "
+            "max_execution_batch_size {value: 8}",
+            r"max_execution_batch_size must be from 1 to max_batch_size \(4\)",
+        ),
+        ("max_batch_size: 4", "is no BatchingParameters in text format: 1:17"),
+        ("max_batch: { value: 4 }", 'no field named "max_batch"'),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        read(write(tmp_path / "parameters", text))
+    assert str(tmp_path / "parameters") in str(refused.value)
+
+
+def test_a_parameters_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read: No such file"):
+        read(tmp_path / "gone")
+
+
+def test_the_engine_without_batching_needs_no_threads_for_it(many: Path) -> None:
+    threads = threading.active_count()
+    engine = Engine(EngineOptions(poll_seconds=0.05))
+    assert engine.start([ModelEntry("numbers", (many / "numbers",))])
+    assert threading.active_count() == threads + 1
+    assert engine.waiting() == {}
+    engine.stop()
