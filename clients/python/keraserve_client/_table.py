@@ -1,13 +1,13 @@
 """What the command line prints: tables of classes, models and versions."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keraserve_client._types import Model, ModelStatus, Prediction, State, VersionStatus
+from keraserve_client._types import Failure, Model, ModelStatus, Prediction, State, VersionStatus
 
 _BAR = 20  # columns
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -19,38 +19,36 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A file's outcome: a prediction and the milliseconds that it took, or the error in its place."""
-
-    file: str
-    prediction: Prediction | None = None
-    milliseconds: float = 0.0
-    error: str = ""
-
-
-def print_predictions(rows: Iterable[Row], console: Console) -> None:
-    """Print the classes of every file, best first; the file and the time stand beside the first."""
+def print_predictions(
+    outcomes: Sequence[tuple[Path, Prediction | Failure]], seconds: float, console: Console
+) -> None:
+    """Print the classes of every file, best first, and below what it took."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("file", overflow="fold", max_width=40)
     table.add_column("class", overflow="fold")
     table.add_column("probability", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
-    for number, row in enumerate(rows):
+    for number, (path, outcome) in enumerate(outcomes):
         if number:
             table.add_row()
-        if row.prediction is None:
-            table.add_row(Text(row.file), Text("-", style="dim"), "", "")
+        if isinstance(outcome, Failure):
+            table.add_row(Text(str(path)), Text("-", style="dim"), "")
             continue
-        for place, entry in enumerate(row.prediction.classes):
+        for place, entry in enumerate(outcome.classes):
             style = "bold" if place == 0 else ""
-            table.add_row(
-                Text(row.file) if place == 0 else "",
-                Text(entry.label, style=style),
-                _bar(entry.probability, console),
-                f"{row.milliseconds:.0f}" if place == 0 else "",
-            )
+            name = Text(str(path)) if place == 0 else ""
+            table.add_row(name, Text(entry.label, style=style), _bar(entry.probability, console))
     console.print(table)
+    console.print(Text(_summary([outcome for _, outcome in outcomes], seconds), style="dim"))
+
+
+def _summary(outcomes: Sequence[Prediction | Failure], seconds: float) -> str:
+    answered = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    count = f"{len(answered):,} picture{'' if len(answered) == 1 else 's'}"
+    if len(answered) < len(outcomes):
+        count += f" of {len(outcomes):,}"
+    took = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+    versions = sorted({(outcome.model, outcome.version) for outcome in answered})
+    return ", ".join([f"{count} in {took}", *(f"{model} version {version}" for model, version in versions)])
 
 
 def _bar(probability: float, console: Console) -> Text:

@@ -2,26 +2,31 @@
 
 import dataclasses
 import json
+import ssl
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import grpc as grpcio
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.text import Text
 
 from keraserve_client._client import DEFAULT_URL, Client
-from keraserve_client._errors import KeraserveError
+from keraserve_client._errors import InvalidInput, KeraserveError
 from keraserve_client._grpc import GrpcClient
-from keraserve_client._table import Row, print_models, print_predictions, print_status
+from keraserve_client._keys import VARIABLE
+from keraserve_client._table import print_models, print_predictions, print_status
+from keraserve_client._types import Failure, Prediction
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
 
 app = typer.Typer(
-    help="Classify pictures with the models of a Keraserve gateway.",
+    help=f"Classify pictures with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +42,18 @@ Grpc = Annotated[
         show_default=False,
     ),
 ]
+Tls = Annotated[bool, typer.Option("--tls", help="Speak gRPC over TLS; https:// says so for HTTP.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="Certificates (PEM) to trust instead of the system's.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each picture.")]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds for each request, retries included.")]
 Version = Annotated[int | None, typer.Option(help="A version instead of the newest.", show_default=False)]
 Label = Annotated[str | None, typer.Option(help="A version label, such as stable.", show_default=False)]
@@ -53,29 +69,43 @@ def classify(
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     version: Version = None,
     label: Label = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many pictures at a time.")] = 32,
     url: Url = DEFAULT_URL,
     grpc: Grpc = None,
-    as_json: Json = False,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    as_json: JsonLines = False,
     timeout: Timeout = 30.0,
 ) -> None:
     """Say what pictures show."""
-    with _complaints(), _connect(url, grpc, timeout) as client:
-        rows = [_classify(client, model, path, top_k, version, label) for path in _pictures(files)]
-    if as_json:
-        _print_json([_as_json(row) for row in rows])
-    else:
-        print_predictions(rows, _console())
-    failed = [row for row in rows if row.prediction is None]
-    for row in failed:
-        _complain(f"{row.file}: {row.error}")
+    failed: list[tuple[Path, Failure]] = []
+    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
+        paths = _pictures(files)
+        outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)
+        found = _watched(zip(paths, outcomes, strict=True), len(paths), failed, as_json)
+        if as_json:
+            for path, outcome in found:
+                _print_json(_as_json(path, outcome), indent=None)
+        else:
+            began = time.perf_counter()
+            print_predictions(list(found), time.perf_counter() - began, _console())
+    for path, failure in failed:
+        _complain(f"{path}: {_sentence(failure.error)}")
     if failed:
         raise typer.Exit(1)
 
 
 @app.command()
-def models(url: Url = DEFAULT_URL, grpc: Grpc = None, as_json: Json = False, timeout: Timeout = 30.0) -> None:
+def models(
+    url: Url = DEFAULT_URL,
+    grpc: Grpc = None,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    as_json: Json = False,
+    timeout: Timeout = 30.0,
+) -> None:
     """List the models with their versions and labels."""
-    with _complaints(), _connect(url, grpc, timeout) as client:
+    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
         found = client.models()
     if as_json:
         _print_json([dataclasses.asdict(entry) for entry in found])
@@ -92,11 +122,13 @@ def status(
     label: Label = None,
     url: Url = DEFAULT_URL,
     grpc: Grpc = None,
+    tls: Tls = False,
+    ca_file: CaFile = None,
     as_json: Json = False,
     timeout: Timeout = 30.0,
 ) -> None:
     """Show the versions of a model; exit code 1 if none of them answers."""
-    with _complaints(), _connect(url, grpc, timeout) as client:
+    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
         found = client.status(model, version, label)
     if as_json:
         _print_json(dataclasses.asdict(found))
@@ -106,8 +138,24 @@ def status(
         raise typer.Exit(1)
 
 
-def _connect(url: str, grpc: str | None, timeout: float) -> Client | GrpcClient:
-    return Client(url, timeout=timeout) if grpc is None else GrpcClient(grpc, timeout=timeout)
+def _connect(
+    url: str, grpc: str | None, tls: bool, ca_file: Path | None, timeout: float
+) -> Client | GrpcClient:
+    if grpc is None:
+        return Client(url, timeout=timeout, tls=_trusting(ca_file))
+    if not tls and ca_file is None:
+        return GrpcClient(grpc, timeout=timeout)
+    credentials = grpcio.ssl_channel_credentials(ca_file.read_bytes() if ca_file else None)
+    return GrpcClient(grpc, timeout=timeout, credentials=credentials)
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except ssl.SSLError as error:
+        raise InvalidInput(f"{ca_file} holds no certificate in PEM form") from error
 
 
 def _pictures(paths: list[Path]) -> list[Path]:
@@ -124,43 +172,40 @@ def _pictures(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _classify(
-    client: Client | GrpcClient,
-    model: str,
-    path: Path,
-    top_k: int,
-    version: int | None,
-    label: str | None,
-) -> Row:
-    """Classify one file; only what is about this file becomes a row, all else ends the command."""
-    start = time.perf_counter()
-    try:
-        [prediction] = client.classify(model, path, top_k, version, label)
-    except OSError as error:
-        if isinstance(error, KeraserveError):
-            raise
-        return Row(str(path), error=_sentence(error))
-    except KeraserveError as error:
-        if error.status_code not in (400, 413, 415):
-            raise
-        return Row(str(path), error=_sentence(error))
-    return Row(str(path), prediction, 1000 * (time.perf_counter() - start))
+def _watched(
+    outcomes: Iterable[tuple[Path, Prediction | Failure]],
+    total: int,
+    failed: list[tuple[Path, Failure]],
+    as_json: bool,
+) -> Iterator[tuple[Path, Prediction | Failure]]:
+    """Pass outcomes on, note the failed ones, and show on a terminal how far it is."""
+    screen = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines of JSON on the same terminal show it themselves.
+    silent = not screen.is_terminal or total == 1 or (as_json and sys.stdout.isatty())
+    with Progress(
+        *columns, console=screen, transient=True, disable=silent, redirect_stdout=False
+    ) as progress:
+        for path, outcome in bar.track(outcomes, total=total):
+            if isinstance(outcome, Failure):
+                failed.append((path, outcome))
+            yield path, outcome
 
 
-def _as_json(row: Row) -> dict[str, Any]:
-    if row.prediction is None:
-        return {"file": row.file, "error": row.error}
+def _as_json(path: Path, outcome: Prediction | Failure) -> dict[str, Any]:
+    if isinstance(outcome, Failure):
+        return {"file": str(path), "error": _sentence(outcome.error)}
     return {
-        "file": row.file,
-        "model": row.prediction.model,
-        "version": row.prediction.version,
-        "milliseconds": round(row.milliseconds, 3),
-        "classes": [dataclasses.asdict(entry) for entry in row.prediction.classes],
+        "file": str(path),
+        "model": outcome.model,
+        "version": outcome.version,
+        "classes": [dataclasses.asdict(entry) for entry in outcome.classes],
     }
 
 
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+def _print_json(document: Any, indent: int | None = 2) -> None:
+    sys.stdout.write(json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def _console() -> Console:
