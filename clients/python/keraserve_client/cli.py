@@ -183,9 +183,7 @@ def _watched(
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Lines of JSON on the same terminal show it themselves.
     silent = not screen.is_terminal or total == 1 or (as_json and sys.stdout.isatty())
-    with Progress(
-        *columns, console=screen, transient=True, disable=silent, redirect_stdout=False
-    ) as progress:
+    with Progress(*columns, console=screen, transient=True, disable=silent, redirect_stdout=False) as bar:
         for path, outcome in bar.track(outcomes, total=total):
             if isinstance(outcome, Failure):
                 failed.append((path, outcome))
