@@ -57,7 +57,6 @@ def test_every_flag_is_understood() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--rest_api_port=8501", *ONE], "no REST port; put keraserve-gateway"),
         (["--enable_batching", *ONE], "unrecognized arguments: --enable_batching"),
         (["--file_system_poll_wait=1", *ONE], "unrecognized arguments"),
         ([], "--model_config_file"),

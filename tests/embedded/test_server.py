@@ -96,12 +96,10 @@ def test_status_and_metadata_refuse_as_tensorflow_serving(waiting: Engine, stub:
         assert got == (grpc.StatusCode.NOT_FOUND, said)
 
 
-def test_a_call_that_is_not_served_and_one_that_fails(
+def test_a_call_that_fails(
     waiting: Engine, stub: Callable[..., Stub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert refused(lambda: stub(waiting).reload_config(m.ReloadConfigRequest()))[0].name == "UNIMPLEMENTED"
-
-    def defect(_: object) -> None:
+    def defect(*_: object) -> None:
         raise KeyError("a defect")
 
     monkeypatch.setattr(waiting, "predict", defect)
@@ -199,10 +197,26 @@ def test_a_port_that_is_taken_is_named(waiting: Engine, serve: Serve) -> None:
     server, _ = serve(waiting)
     with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.port}: Address already in use"):
         check_port("127.0.0.1", server.port)
-    with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.port}: is the port taken"):
+    with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.port}: is it taken"):
         serve(waiting, port=server.port)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     check_port("127.0.0.1", port)
     assert written("::1", 8500) == "[::1]:8500"
+
+
+def test_a_unix_socket(waiting: Engine, serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "grpc.sock"
+    server, _ = serve(waiting, grpc_socket_path=str(path), port=None)
+    assert server.port == 0
+    with grpc.insecure_channel(f"unix:{path}") as channel:
+        assert Stub(channel).predict(wait_request(0.01)).model_spec.name == "waiting"
+
+
+def test_as_many_threads_as_are_set(waiting: Engine, stub: Callable[..., Stub]) -> None:
+    calls = stub(waiting, grpc_max_threads=1)
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: calls.predict(wait_request(0.2)), range(3)))
+    assert time.monotonic() - began >= 0.6  # one after the other

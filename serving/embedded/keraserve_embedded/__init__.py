@@ -3,7 +3,11 @@
 | module | what |
 |---|---|
 | `cli`, `settings` | the command line: TensorFlow Serving's flags |
-| `server`, `grpc_face`, `health`, `port` | the process: signals, draining, and all that knows gRPC |
+| `server`, `port`, `counting_pool` | the process: signals, ports, threads, draining |
+| `grpc_face`, `health` | all that knows gRPC |
+| `rest_face`, `rest_calls`, `rest_server` | the REST port: HTTP, its calls, its server |
+| `metrics`, `monitoring_config` | Prometheus |
+| `reload` | other models without a restart |
 | `engine` | one object without network: models in, answers out |
 | `model`, `transitions`, `labels` | the versions of one model, and which of them to load or unload next |
 | `model_list`, `config_file`, `repository` | which models are served, from where, which versions there are |

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     status = 0
     try:
-        check_port(settings.host, settings.port)
+        for port in (settings.port, settings.rest_api_port):
+            check_port(settings.host, port or 0)
         from keraserve_embedded import server
 
         server.serve(settings)
@@ -44,15 +45,20 @@ def parse(arguments: Sequence[str]) -> Settings:
     """Read the command line; exits with status 2 and one sentence where it is wrong."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    if given.rest_api_port:
-        parser.error(
-            "--rest_api_port: this version serves no REST port; put keraserve-gateway before this server"
-        )
+    if given.rest_api_port and given.rest_api_port == given.port:
+        parser.error("--rest_api_port and --port have to be two ports")
+    if given.monitoring_config_file and not given.rest_api_port:
+        parser.error("--monitoring_config_file: metrics are served on the REST port; give --rest_api_port")
     if given.model_config_file is None and not given.model_base_path:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
     return Settings(
         host=given.host,
-        port=given.port,
+        port=None if given.grpc_socket_path and not given.port else given.port,
+        grpc_socket_path=given.grpc_socket_path,
+        rest_api_port=given.rest_api_port or None,
+        rest_api_num_threads=given.rest_api_num_threads or _threads(),
+        rest_seconds=given.rest_api_timeout_in_ms / 1000,
+        monitoring_config_file=given.monitoring_config_file,
         model_name=given.model_name,
         model_base_path=given.model_base_path,
         model_config_file=given.model_config_file,
@@ -61,7 +67,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         enable_grpc_healthcheck_service=given.enable_grpc_healthcheck_service,
         allow_version_labels_for_unavailable_models=given.allow_version_labels_for_unavailable_models,
         enable_serialization_as_tensor_content=given.enable_serialization_as_tensor_content,
-        grpc_max_threads=given.grpc_max_threads or 4 * (os.cpu_count() or 1),
+        grpc_max_threads=given.grpc_max_threads or _threads(),
         channel_arguments=given.grpc_channel_arguments,
         drain_seconds=given.drain_seconds,
         intra_op_threads=given.tensorflow_intra_op_parallelism,
@@ -72,7 +78,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keraserve-embedded",
-        description="Serve SavedModels over TensorFlow Serving's gRPC API. "
+        description="Serve SavedModels over TensorFlow Serving's gRPC and REST APIs. "
         "The flags are tensorflow_model_server's, but for those that say so.",
         allow_abbrev=False,
     )
@@ -86,9 +92,30 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
     ports = parser.add_argument_group("ports and threads")
     ports.add_argument("--host", default="127.0.0.1", help="address to listen on (ours; default %(default)s)")
     ports.add_argument(
-        "--port", type=_count, default=8500, help="gRPC port (default %(default)s; 0: any free one)"
+        "--port",
+        type=_count,
+        default=8500,
+        help="gRPC port (default %(default)s; 0: any free one, or none with --grpc_socket_path)",
     )
-    ports.add_argument("--rest_api_port", type=_count, default=0, help="only 0: the gateway serves REST")
+    ports.add_argument("--grpc_socket_path", default="", help="also serve gRPC on this UNIX socket")
+    ports.add_argument("--rest_api_port", type=_count, default=0, help="REST port (default: 0, none)")
+    ports.add_argument(
+        "--rest_api_timeout_in_ms",
+        type=_count,
+        default=30_000,
+        help="how long a request on the REST port may take (default %(default)s; 0: for ever)",
+    )
+    ports.add_argument(
+        "--rest_api_num_threads",
+        type=_count,
+        default=0,
+        help="REST requests that run at once (default: 4 for each CPU)",
+    )
+    ports.add_argument(
+        "--monitoring_config_file",
+        type=Path,
+        help="MonitoringConfig in text format: Prometheus metrics on the REST port",
+    )
     ports.add_argument(
         "--grpc_max_threads",
         type=_count,
@@ -160,6 +187,10 @@ def _add_switch(group: "argparse._ArgumentGroup", flag: str, text: str) -> None:
     group.add_argument(
         flag, type=_truth, nargs="?", const=True, default=False, metavar="true|false", help=text
     )
+
+
+def _threads() -> int:
+    return 4 * (os.cpu_count() or 1)
 
 
 def _truth(text: str) -> bool:

@@ -29,7 +29,7 @@ class ConfigFile:
         self._entries = self._read() or []
         return self._entries
 
-    def poll(self, apply: Callable[[list[ModelEntry]], None]) -> None:
+    def poll(self, apply: Callable[[list[ModelEntry]], object]) -> None:
         """Call `apply` if the file lists other models than at the last look.
 
         A file that can't be read or followed changes nothing; that is logged once.

@@ -27,7 +27,7 @@ from keraserve_embedded.errors import (
 )
 from keraserve_embedded.labels import Labels
 from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model import Model, State, Version
+from keraserve_embedded.model import Model, ModelReport, State, Version
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
@@ -72,6 +72,7 @@ class Engine:
         self._models: dict[str, Model] = {}
         self._labels: dict[str, Labels] = {}
         self._pending: list[ModelEntry] | None = None
+        self._followed = threading.Event()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._watch = Periodic("model watch", self.options.poll_seconds, self._step)
@@ -105,11 +106,17 @@ class Engine:
             self._stopped.wait(self.options.poll_seconds)
         return False
 
-    def configure(self, entries: Sequence[ModelEntry]) -> None:
-        """Take these models in place of the present ones; the engine's thread follows at once."""
+    def configure(self, entries: Sequence[ModelEntry]) -> threading.Event:
+        """Take these models in place of the present ones; the engine's thread follows at once.
+
+        Returns:
+            What is set when it has tried to load all that they ask for.
+        """
         with self._lock:
             self._pending = list(entries)
+            followed = self._followed
         self._watch.wake()
+        return followed
 
     def interrupt(self) -> None:
         """Look for no more versions, and end `start` early; at once, so that a signal handler may call it."""
@@ -127,6 +134,11 @@ class Engine:
 
     # State.
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it looks for no more versions."""
+        return self._stopped.is_set()
+
     def ready(self) -> bool:
         """Whether every configured model has a version that serves."""
         with self._lock:
@@ -134,12 +146,26 @@ class Engine:
                 model.available for model in self._models.values() if model.configured
             )
 
+    def knows(self, name: str) -> bool:
+        """Whether a model of this name is, or was, configured."""
+        return name in self._models
+
+    def models(self) -> list[ModelReport]:
+        """Say how every model and its versions are."""
+        with self._lock:
+            return [model.report(self._labels[name].all()) for name, model in self._models.items()]
+
     def status(self, request: m.GetModelStatusRequest) -> m.GetModelStatusResponse:
-        """Answer GetModelStatus; errors as `keraserve_embedded.metadata.status`."""
+        """Answer GetModelStatus: of all versions, or of the one that a number or a label means.
+
+        Errors as `keraserve_embedded.metadata.status`, and UnknownLabelError.
+        """
         spec = _spec(request)
         with self._lock:
-            model = self._models.get(spec.name)
-            return metadata.status(spec, model.versions if model else {})
+            number, model = self._number(spec), self._models.get(spec.name)
+            if model is None:
+                return metadata.status(spec.name, number, {})
+            return metadata.status(spec.name, number, model.versions, model.problem)
 
     # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
     # InvalidRequestError; where `patience` ends first, DeadlinePassedError or CancelledError; with batching,
@@ -185,6 +211,15 @@ class Engine:
                 return finish(call, lambda work: alone(work, self._observer))
             batcher, patience = self._batcher, patience or Patience()
             return finish(call, lambda work: patience.result(batcher.submit(work)))
+
+    def inputs(self, spec: m.ModelSpec, signature: str) -> Mapping[str, m.TensorInfo]:
+        """Look up the inputs of a signature.
+
+        Raises:
+            InvalidRequestError: the model has none of this name.
+        """
+        with self._version(spec) as version:
+            return metadata.inputs(version, signature)
 
     def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
         """Answer GetModelMetadata; errors as `keraserve_embedded.metadata.check_fields`."""
@@ -258,7 +293,15 @@ class Engine:
 
     def _step(self) -> None:
         """Look once: follow the configuration, the disk and the requests that have ended."""
-        if self._follow_configuration():
+        followed = self._follow_configuration()
+        try:
+            self._look(changed=followed is not None)
+        finally:
+            if followed:
+                followed.set()
+
+    def _look(self, *, changed: bool) -> None:
+        if changed:
             self.on_change()
         changed = False
         for model in list(self._models.values()):
@@ -276,18 +319,20 @@ class Engine:
         wanted = dict(model.entry.labels) if model.configured else {}
         self._labels[model.entry.name].assign(model.entry.name, wanted, model.available)
 
-    def _follow_configuration(self) -> bool:
+    def _follow_configuration(self) -> threading.Event | None:
+        """Take the models that `configure` was given; gives what to set when they are loaded."""
         with self._lock:
             entries, self._pending = self._pending, None
             if entries is None:
-                return False
+                return None
+            followed, self._followed = self._followed, threading.Event()
             for model in self._models.values():
                 model.configured = False
             for entry in entries:
                 model = self._models.setdefault(entry.name, Model(entry, self._load, self._lock))
-                model.entry, model.configured = entry, True
+                model.follow(entry)
                 self._labels.setdefault(entry.name, Labels(early=self.options.early_labels))
-        return True
+        return followed
 
     def _load(self, name: str, number: int, folder: Path) -> LoadedVersion:
         began, code = time.monotonic(), Code.INTERNAL

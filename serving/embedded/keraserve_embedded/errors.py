@@ -2,6 +2,7 @@
 
 EmbeddedError
 ├── ConfigError                a flag or a models.config that can't be followed
+│   └── UnavailableLabelError  a label for a version that neither serves nor is about to
 ├── StartError                 the server can't start: port taken, model that can't be loaded
 ├── LoadError                  a version that can't be loaded; carries its own code
 └── RequestError               the answer to one request
@@ -10,8 +11,11 @@ EmbeddedError
     ├── NotServedError         no such model, or no such version, is available
     ├── UnknownSignatureError  the model has no signature of this name
     ├── UnsupportedError       a call, or a form of one, that is not served
-    ├── DeadlinePassedError    the client's deadline passed while the request waited
     ├── QueueFullError         too many requests wait for this signature
+    ├── TooLargeError          the body has more bytes than are read
+    ├── BusyError              too many requests wait already
+    ├── DrainingError          the server is stopping
+    ├── DeadlinePassedError    the client's deadline passed, or the server's own
     ├── ExecutionError         the graph failed; carries TensorFlow's code
     └── InternalError          a defect of this server
 """
@@ -62,6 +66,10 @@ class ConfigError(EmbeddedError):
     """A flag or a models.config that can't be followed."""
 
 
+class UnavailableLabelError(ConfigError):
+    """A label for a version that neither serves nor is about to."""
+
+
 class StartError(EmbeddedError):
     """The server can't start."""
 
@@ -94,8 +102,20 @@ class UnsupportedError(RequestError):
     """A call, or a form of one, that is not served."""
 
 
+class TooLargeError(RequestError):
+    """The body has more bytes than are read."""
+
+
+class BusyError(RequestError):
+    """Too many requests wait already."""
+
+
+class DrainingError(RequestError):
+    """The server is stopping."""
+
+
 class DeadlinePassedError(RequestError):
-    """The client's deadline passed while the request waited for a thread."""
+    """The client's deadline passed, or the time that the server allows."""
 
 
 class QueueFullError(RequestError):
@@ -112,6 +132,7 @@ class InternalError(RequestError):
 
 CODES: dict[type[EmbeddedError], Code] = {
     ConfigError: Code.INVALID_ARGUMENT,
+    UnavailableLabelError: Code.FAILED_PRECONDITION,
     StartError: Code.FAILED_PRECONDITION,
     LoadError: Code.UNKNOWN,
     InvalidRequestError: Code.INVALID_ARGUMENT,
@@ -119,6 +140,9 @@ CODES: dict[type[EmbeddedError], Code] = {
     NotServedError: Code.NOT_FOUND,
     UnknownSignatureError: Code.FAILED_PRECONDITION,
     UnsupportedError: Code.UNIMPLEMENTED,
+    TooLargeError: Code.RESOURCE_EXHAUSTED,
+    BusyError: Code.RESOURCE_EXHAUSTED,
+    DrainingError: Code.UNAVAILABLE,
     DeadlinePassedError: Code.DEADLINE_EXCEEDED,
     QueueFullError: Code.UNAVAILABLE,
     ExecutionError: Code.UNKNOWN,

@@ -1,81 +1,98 @@
 """TensorFlow Serving's gRPC services: a call is a method of the engine, an error its status."""
 
 import logging
-import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import CancelledError
+from typing import Any
 
 import grpc
 
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.errors import DeadlinePassedError, EmbeddedError, InternalError, client_message
+from keraserve_embedded.errors import Code, DeadlinePassedError, EmbeddedError, InternalError, client_message
+from keraserve_embedded.metrics import Metrics
+from keraserve_embedded.patience import Patience
+from keraserve_embedded.reload import Reloading, TimeLeft
+from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 log = logging.getLogger(__name__)
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+Answer = Callable[[Any, Any], Any]
 
+_NO_MODEL = m.ModelSpec()
 # gRPC's own statuses by number; they have the numbers of our codes.
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
 
-def handlers(engine: Engine) -> list[Any]:
-    """Make the handlers of both services. A call that is not in the table answers UNIMPLEMENTED."""
+def handlers(engine: Engine, metrics: Metrics, reloading: Reloading) -> list[Any]:
+    """Make the handlers of both services."""
+    counted = (
+        (services.PREDICT, engine.predict),
+        (services.CLASSIFY, engine.classify),
+        (services.REGRESS, engine.regress),
+        (services.MULTI_INFERENCE, engine.multi_inference),
+    )
     return services.handlers(
         {
-            services.PREDICT: _face(engine.predict),
-            services.CLASSIFY: _face(engine.classify),
-            services.REGRESS: _face(engine.regress),
-            services.MULTI_INFERENCE: _face(engine.multi_inference),
-            services.GET_MODEL_METADATA: _face(engine.metadata),
-            services.GET_MODEL_STATUS: _face(engine.status),
+            **{call: _face(_counted(call.name, method, metrics)) for call, method in counted},
+            services.GET_MODEL_METADATA: _face(_plain(engine.metadata)),
+            services.GET_MODEL_STATUS: _face(_plain(engine.status)),
+            services.RELOAD_CONFIG: _face(_waiting(reloading.reload)),
         }
     )
 
 
-def _face(call: Callable[[Request], Response]) -> Callable[[Request, Any], Response]:
-    def answer(request: Request, context: Any) -> Response:
+def _plain(call: Callable[[Any], Any]) -> Answer:
+    return lambda request, _: call(request)
+
+
+def _waiting(call: Callable[[Any, TimeLeft], Any]) -> Answer:
+    return lambda request, context: call(request, context.time_remaining)
+
+
+def _counted(name: str, call: Callable[[Any, Patience], Any], metrics: Metrics) -> Answer:
+    """Run a call for as long as its caller waits, and count it as TensorFlow Serving does."""
+
+    def answer(request: Any, context: Any) -> Any:
+        patience = Patience(context.time_remaining())
+        context.add_callback(patience.give_up)
+        began, code = time.monotonic(), Code.INTERNAL
+        try:
+            response = call(request, patience)
+            code = Code.OK
+        except CancelledError:
+            code = Code.CANCELLED
+            raise
+        except EmbeddedError as error:
+            code = error.code
+            raise
+        finally:
+            metrics.request(_model(request), name, "GRPC", code, time.monotonic() - began)
+        return response
+
+    return answer
+
+
+def _model(request: Any) -> str:
+    asked = request.tasks[0] if isinstance(request, m.MultiInferenceRequest) and request.tasks else request
+    return getattr(asked, "model_spec", _NO_MODEL).name
+
+
+def _face(call: Answer) -> Answer:
+    def answer(request: Any, context: Any) -> Any:
         try:
             left = context.time_remaining()
             if left is not None and left <= 0:
                 raise DeadlinePassedError("Deadline Exceeded")
-            return call(request)
+            return call(request, context)
         except EmbeddedError as error:
             failure = error
+        except CancelledError:  # the caller has gone
+            return context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             failure = InternalError(f"internal error: {type(error).__name__}")
         return context.abort(STATUS[failure.code], client_message(failure))
 
     return answer
-
-
-class CountingPool(ThreadPoolExecutor):
-    """A thread pool that knows whether it holds requests, running or waiting."""
-
-    def __init__(self, threads: int) -> None:
-        super().__init__(max_workers=threads, thread_name_prefix="request")
-        self._held = 0
-        self._count = threading.Lock()
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request runs or waits."""
-        return self._held == 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Take one request."""
-        self._change(+1)
-        try:
-            future = super().submit(fn, *args, **kwargs)
-        except BaseException:
-            self._change(-1)
-            raise
-        future.add_done_callback(lambda _: self._change(-1))
-        return future
-
-    def _change(self, by: int) -> None:
-        with self._count:
-            self._held += by

@@ -22,6 +22,10 @@ class Labels:
         """The version that the label names now."""
         return self._versions.get(label)
 
+    def all(self) -> dict[str, int]:
+        """The version that each label names now."""
+        return dict(self._versions)
+
     def assign(self, model: str, wanted: dict[str, int], available: Collection[int]) -> None:
         """Bring the labels of `model` as near to `wanted` as the available versions allow."""
         assigned: dict[str, int] = {}

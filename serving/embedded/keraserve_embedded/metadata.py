@@ -11,9 +11,9 @@ from keraserve_protocol.messages import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
     GetModelStatusResponse,
-    ModelSpec,
     ModelVersionStatus,
     StatusProto,
+    TensorInfo,
     pack_signatures,
 )
 
@@ -38,23 +38,43 @@ def metadata(version: LoadedVersion) -> GetModelMetadataResponse:
     return response
 
 
-def status(spec: ModelSpec, versions: Mapping[int, Version]) -> GetModelStatusResponse:
-    """Answer with the state of each version that was ever tried, the newest first, or of the one in `spec`.
+def inputs(version: LoadedVersion, signature: str) -> Mapping[str, TensorInfo]:
+    """Look up the inputs of a signature.
+
+    Raises:
+        InvalidRequestError: there is none of this name.
+    """
+    known = version.definitions.signature_def
+    if signature not in known:
+        raise InvalidRequestError(f'Serving signature name: "{signature}" not found in signature def')
+    return known[signature].inputs
+
+
+def status(
+    name: str, number: int | None, versions: Mapping[int, Version], problem: str = ""
+) -> GetModelStatusResponse:
+    """Answer with the state of each version that was ever tried, the newest first, or of one.
+
+    Args:
+        name: the model's name.
+        number: the one version that is asked for.
+        versions: those that were ever tried.
+        problem: why there are none, where that is known.
 
     Raises:
         NotServedError: nothing was ever tried of this model, or not this version.
     """
-    if spec.HasField("version"):
-        number = spec.version.value
+    if number is not None:
         if number not in versions:
-            raise NotServedError(f"Could not find version {number} of model {spec.name}")
+            raise NotServedError(f"Could not find version {number} of model {name}")
         versions = {number: versions[number]}
     if not versions:
-        raise NotServedError(f"Could not find any versions of model {spec.name}")
+        why = f": {problem}" if problem else ""
+        raise NotServedError(f"Could not find any versions of model {name}{why}")
     response = GetModelStatusResponse()
-    for number, version in sorted(versions.items(), reverse=True):
+    for one, version in sorted(versions.items(), reverse=True):
         response.model_version_status.add(
-            version=number,
+            version=one,
             state=ModelVersionStatus.State.ValueType(version.state),
             status=StatusProto(error_code=version.code, error_message=version.message),
         )

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -47,6 +47,44 @@ class Version:
     failed_as: Fingerprint | None = None
 
 
+@dataclass(frozen=True)
+class VersionReport:
+    """How one version is."""
+
+    number: int
+    state: State
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """How one model is.
+
+    Attributes:
+        configured: whether it is still in the configuration.
+        problem: what is wrong with its folder; "" where nothing is.
+        versions: every version that was ever tried.
+        labels: the version that each label means now.
+    """
+
+    name: str
+    configured: bool
+    problem: str
+    versions: tuple[VersionReport, ...]
+    labels: Mapping[str, int]
+
+    @property
+    def available(self) -> bool:
+        """Whether a version serves."""
+        return bool(self.serving)
+
+    @property
+    def serving(self) -> set[int]:
+        """The versions that serve."""
+        return {version.number for version in self.versions if version.state == State.AVAILABLE}
+
+
 class Model:
     """One model. Only the engine's thread changes it, under the engine's lock where requests look.
 
@@ -55,6 +93,7 @@ class Model:
         configured: whether it is still in the configuration.
         versions: every version that was ever tried.
         available: those that serve.
+        problem: what is wrong with its folder on disk.
     """
 
     def __init__(self, entry: ModelEntry, load: Loader, lock: threading.Lock) -> None:
@@ -64,7 +103,7 @@ class Model:
         self.available: dict[int, Version] = {}
         self._load_version = load
         self._lock = lock
-        self._complaint = ""
+        self.problem = ""
         self._seen: dict[int, Fingerprint] = {}
         self._looked = False
         self._found: set[int] = set()
@@ -73,6 +112,17 @@ class Model:
     def failed(self) -> list[Version]:
         """The versions that could not be loaded, highest first."""
         return [v for _, v in sorted(self.versions.items(), reverse=True) if v.code != Code.OK]
+
+    def report(self, labels: Mapping[str, int]) -> ModelReport:
+        """Say how it is; with the engine's lock."""
+        versions = tuple(VersionReport(v.number, v.state, v.code, v.message) for v in self.versions.values())
+        return ModelReport(self.entry.name, self.configured, self.problem, versions, labels)
+
+    def follow(self, entry: ModelEntry) -> None:
+        """Take what the configuration says of it now."""
+        # Whoever configures a version says that it is whole: as at the start, no second look is waited for.
+        self._looked = self._looked and entry == self.entry
+        self.entry, self.configured = entry, True
 
     def settle(self, goes_on: Callable[[], bool]) -> bool:
         """Look at the disk; load and unload until what serves is what should.
@@ -134,18 +184,19 @@ class Model:
         elif not wanted:
             self._complain(f"no version of {self.entry.name} in {base_path}: its folders' names are numbers")
         else:
-            self._complaint = ""
+            self.problem = ""
         return {number: found[number] for number in wanted}
 
     def _complain(self, text: str) -> None:
         """Log what is wrong with the disk, once."""
-        if text != self._complaint:
+        if text != self.problem:
             log.warning("%s", text)
-        self._complaint = text
+        self.problem = text
 
     def _may_load(self, number: int, folder: Path) -> bool:
         """Whether to try a version that does not serve: one that ended well; or one that looks as at the last
-        look, so that no copy goes on, and not as when it failed. At the first look, all that is there.
+        look, so that no copy goes on, and not as when it failed. At the first look, at the start and after
+        a change of its configuration, all that is there.
         """
         version = self.versions.get(number)
         if version and (version.state != State.END or version.failed_as is None):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_embedded.errors import ConfigError
-from keraserve_embedded.repository import VersionPolicy
+from keraserve_embedded.repository import VersionPolicy, scan
 from keraserve_protocol.messages import ModelConfig, ModelServerConfig
 
 
@@ -30,6 +30,13 @@ class ModelEntry:
     def base_path(self) -> Path:
         """The first base path that exists, else the configured one."""
         return next((path for path in self.base_paths if path.exists()), self.base_paths[0])
+
+    def aspired(self) -> set[int]:
+        """The versions on disk that should serve; none where the disk can't be asked."""
+        try:
+            return self.policy.choose(set(scan(self.base_path)))
+        except OSError:
+            return set()
 
 
 def single_model(name: str, base_path: str) -> list[ModelEntry]:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,21 +14,27 @@ import grpc
 
 from keraserve_embedded import memory
 from keraserve_embedded.config_file import ConfigFile
+from keraserve_embedded.counting_pool import CountingPool
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.grpc_face import CountingPool, handlers
+from keraserve_embedded.grpc_face import handlers
 from keraserve_embedded.health import Health
+from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.model_list import single_model
+from keraserve_embedded.monitoring_config import metrics_path
 from keraserve_embedded.periodic import Periodic
 from keraserve_embedded.port import written
 from keraserve_embedded.quiet_tensorflow import set_threads
+from keraserve_embedded.reload import Reloading
+from keraserve_embedded.rest_face import RestFace, RestOptions
+from keraserve_embedded.rest_server import RestServer
 from keraserve_embedded.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _MESSAGE_BYTES = 64 << 20  # a batch of large pictures; the operator's channel arguments win
 _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
-_DRAIN_LOOK_SECONDS = 0.1
+_DRAIN_LOOK_SECONDS = 0.05
 
 
 def serve(settings: Settings) -> None:
@@ -41,14 +48,17 @@ def serve(settings: Settings) -> None:
     stop = threading.Event()
     set_threads(settings.intra_op_threads, settings.inter_op_threads)
     memory.spare_from_collection()
+    metrics = Metrics()
     engine = Engine(
         EngineOptions(
             poll_seconds=settings.file_system_poll_wait_seconds,
             early_labels=settings.allow_version_labels_for_unavailable_models,
             as_content=settings.enable_serialization_as_tensor_content,
-        )
+        ),
+        metrics,
     )
     _on_signals(stop, engine)
+    server = Server(engine, settings, metrics)
     config = ConfigFile(settings.model_config_file) if settings.model_config_file else None
     entries = config.read() if config else single_model(settings.model_name, settings.model_base_path)
     if not engine.start(entries):
@@ -56,66 +66,105 @@ def serve(settings: Settings) -> None:
     poll = settings.model_config_file_poll_wait_seconds
     if config and poll:
         Periodic("model config watch", poll, lambda: config.poll(engine.configure)).start()
-    server = Server(engine, settings)
     server.start()
     stop.wait()
     server.drain()
 
 
 class Server:
-    """The gRPC server of an engine that has started."""
+    """Both faces of an engine: the gRPC services, and the REST port where one is set."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics | None = None) -> None:
+        """Prepare both; the metrics are those that the engine tells.
+
+        Raises:
+            ConfigError: the monitoring config can't be followed.
+        """
         self._engine = engine
         self._settings = settings
+        metrics = metrics or Metrics()
+        metrics.watch(engine)
         self._pool = CountingPool(settings.grpc_max_threads)
         self._grpc = grpc.server(
             self._pool,
             options=_options(settings.channel_arguments),
             maximum_concurrent_rpcs=settings.grpc_max_threads + _WAITING_REQUESTS,
         )
-        self._grpc.add_generic_rpc_handlers(handlers(engine))
+        folder = settings.model_config_file.absolute().parent if settings.model_config_file else Path.cwd()
+        self._grpc.add_generic_rpc_handlers(handlers(engine, metrics, Reloading(engine, folder)))
         self._health: Health | None = None
         if settings.enable_grpc_healthcheck_service:
             self._health = Health()
             self._health.add_to(self._grpc)
+        self._rest_face = _rest_face(engine, settings, metrics)
+        self._rest: RestServer | None = None
         self.port = 0
 
+    @property
+    def rest_port(self) -> int:
+        """The REST port's number; 0 where there is none."""
+        return self._rest.port if self._rest else 0
+
     def start(self) -> int:
-        """Open the port and answer; give the port's number.
+        """Open the ports and answer; give the number of gRPC's.
 
         Raises:
-            StartError: the port can't be opened.
+            StartError: a port can't be opened.
         """
-        address = written(self._settings.host, self._settings.port)
-        try:
-            self.port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise StartError(f"can't listen on {address}: is the port taken?") from error
+        settings = self._settings
+        self.port = self._listen()
+        if settings.rest_api_port is not None:
+            self._rest = RestServer(self._rest_face, settings.host, settings.rest_api_port)
         if self._health:
             self._engine.on_change = self._tell_health
             self._tell_health()
         self._grpc.start()
-        log.info("gRPC on %s", written(self._settings.host, self.port))
+        if self._rest:
+            self._rest.start()
         return self.port
 
+    def _listen(self) -> int:
+        settings, port = self._settings, 0
+        if settings.grpc_socket_path:
+            self._open(f"unix:{settings.grpc_socket_path}")
+            log.info("gRPC on %s", settings.grpc_socket_path)
+        if settings.port is not None:
+            port = self._open(written(settings.host, settings.port))
+            log.info("gRPC on %s", written(settings.host, port))
+        return port
+
+    def _open(self, address: str) -> int:
+        try:
+            return self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise StartError(f"can't listen on {address}: is it taken?") from error
+
     def drain(self) -> None:
-        """Refuse new requests with UNAVAILABLE; wait for those that run, `drain_seconds` at most."""
+        """Refuse new requests; wait for those that run, `drain_seconds` at most."""
         began = time.monotonic()
         log.info("draining: running requests have %g s", self._settings.drain_seconds)
         self._engine.interrupt()
         if self._health:
             self._health.drain()
+        self._rest_face.draining = True
         ended = self._grpc.stop(self._settings.drain_seconds)
         # Watchers of the health would keep the server for the whole time: they are not waited for.
         quiet = 0
-        while not ended.wait(_DRAIN_LOOK_SECONDS) and quiet < 2:
-            quiet = quiet + 1 if self._pool.idle else 0
-        if self._pool.idle:
+        until = began + self._settings.drain_seconds
+        while quiet < 2 and time.monotonic() < until and not (ended.is_set() and self._rest_face.idle):
+            time.sleep(_DRAIN_LOOK_SECONDS)
+            quiet = quiet + 1 if self._idle else 0
+        if self._idle:
             self._grpc.stop(0).wait(1)
             log.info("drained after %.1f s", time.monotonic() - began)
         else:
             log.warning("requests that still ran after %g s are cut off", self._settings.drain_seconds)
+        if self._rest:
+            self._rest.stop()
+
+    @property
+    def _idle(self) -> bool:
+        return self._pool.idle and self._rest_face.idle
 
     def _tell_health(self) -> None:
         assert self._health is not None  # noqa: S101 - only called with one
@@ -131,6 +180,16 @@ def _on_signals(stop: threading.Event, engine: Engine) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+
+
+def _rest_face(engine: Engine, settings: Settings, metrics: Metrics) -> RestFace:
+    file = settings.monitoring_config_file
+    options = RestOptions(
+        seconds=settings.rest_seconds,
+        metrics_path=metrics_path(file) if file else None,
+        waiting=_WAITING_REQUESTS,
+    )
+    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options)
 
 
 def _options(given: Sequence[tuple[str, int | str]]) -> list[tuple[str, Any]]:

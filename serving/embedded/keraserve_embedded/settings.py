@@ -9,6 +9,9 @@ class Settings:
     """The command line, understood.
 
     Attributes:
+        port: of gRPC; 0 for any free one; None for none, only `grpc_socket_path`.
+        rest_api_port: 0 for any free one; None for none.
+        rest_seconds: the time that a request on the REST port may take; 0 for any.
         channel_arguments: gRPC's options, beside and before ours.
         drain_seconds: how long running requests may take after SIGTERM.
         intra_op_threads: threads that share one op; 0 leaves it to TensorFlow.
@@ -16,7 +19,7 @@ class Settings:
     """
 
     host: str
-    port: int
+    port: int | None
     model_name: str
     model_base_path: str
     model_config_file: Path | None
@@ -26,6 +29,11 @@ class Settings:
     allow_version_labels_for_unavailable_models: bool
     enable_serialization_as_tensor_content: bool
     grpc_max_threads: int
+    grpc_socket_path: str = ""
+    rest_api_port: int | None = None
+    rest_api_num_threads: int = 4
+    rest_seconds: float = 30.0
+    monitoring_config_file: Path | None = None
     channel_arguments: list[tuple[str, int | str]] = field(default_factory=list[tuple[str, int | str]])
     drain_seconds: float = 30.0
     intra_op_threads: int = 0

@@ -9,6 +9,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
 from keraserve_protocol.proto.batching_pb2 import BatchingParameters
+from keraserve_protocol.proto.monitoring_pb2 import MonitoringConfig
 from keraserve_protocol.proto.serving_pb2 import (
     Class,
     ClassificationRequest,
@@ -91,6 +92,7 @@ __all__ = [
     "ModelServerConfig",
     "ModelSpec",
     "ModelVersionStatus",
+    "MonitoringConfig",
     "MultiInferenceRequest",
     "MultiInferenceResponse",
     "PredictLog",

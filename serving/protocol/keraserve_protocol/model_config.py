@@ -21,13 +21,22 @@ def parse(text: str) -> ModelServerConfig:
         config = text_format.Parse(text, ModelServerConfig())
     except text_format.ParseError as error:
         raise ModelConfigError(f"not a ModelServerConfig: {error}") from error
+    check(config)
+    return config
+
+
+def check(config: ModelServerConfig) -> None:
+    """Check that every model has a name of its own.
+
+    Raises:
+        ModelConfigError: a model has none, or two have the same.
+    """
     names = [model.name for model in config.model_config_list.config]
     if not all(names):
         raise ModelConfigError("a model has no name")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ModelConfigError(f"configured more than once: {', '.join(twice)}")
-    return config
 
 
 def read(path: Path) -> ModelServerConfig:

@@ -1,0 +1,152 @@
+"""Prometheus metrics: TensorFlow Serving's, under its names, and ours for each version beside them."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import Code
+from keraserve_embedded.model import ModelReport, State
+from keraserve_embedded.observer import Observer
+
+# TensorFlow Serving's buckets, in microseconds: from 10, each 1.8 times the one before.
+_MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
+_POWERS_OF_2 = tuple(2**power for power in range(14))
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# TensorFlow Serving's counters have no `_total`, which the library adds to every counter.
+_ADDED_TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:[\w:]+)_total\b", re.MULTILINE)
+_CREATED = re.compile(rb"^(?:# (?:HELP|TYPE) )?[\w:]+_created\b.*\n", re.MULTILINE)
+
+
+class Metrics(Observer):
+    """What an engine and its faces did.
+
+    Names that no configuration has stay out: their label is "", so that callers can't make new series.
+    """
+
+    CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._knows: Callable[[str], bool] = lambda _: False
+        self._declare_theirs()
+        self._declare_ours()
+
+    def _declare_theirs(self) -> None:
+        model, path = "model_name", "model_path"
+        self._request_count = self._counter(":tensorflow:serving:request_count", "Requests.", model, "status")
+        self._request_latency = self._microseconds(
+            ":tensorflow:serving:request_latency", "Time of answered requests.", model, "API", "entrypoint"
+        )
+        self._runtime_latency = self._microseconds(
+            ":tensorflow:serving:runtime_latency", "Time in the engine.", model, "API", "runtime"
+        )
+        self._batch_size = self._rows(
+            ":tensorflow:serving:batching_session:processed_batch_size", "Rows of the batches that ran."
+        )
+        self._load_attempts = self._counter(
+            ":tensorflow:cc:saved_model:load_attempt_count", "Versions tried.", path, "status"
+        )
+        self._load_latency = self._counter(
+            ":tensorflow:cc:saved_model:load_latency", "Microseconds that loading took.", path
+        )
+
+    def _declare_ours(self) -> None:
+        version = ("model_name", "version")
+        self._answers = self._counter("keraserve_requests", "Requests.", *version, "API", "status")
+        self._answer_seconds = self._seconds(
+            "keraserve_request_seconds", "Time in the engine, waiting for a batch included.", *version, "API"
+        )
+        self._run_seconds = self._seconds(
+            "keraserve_run_seconds", "Time of one run of the graph.", *version, "signature"
+        )
+        self._batch_rows = self._rows(
+            "keraserve_batch_rows", "Rows of the batches that ran, padding included.", *version, "signature"
+        )
+
+    def watch(self, engine: Engine) -> None:
+        """Show the state of this engine's models, and count its requests by their names."""
+        self._knows = engine.knows
+        self.registry.register(_Versions(engine.models))
+
+    def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
+        """Count a request where it came in; `entrypoint` is GRPC or REST."""
+        name = model if self._knows(model) else ""
+        self._request_count.labels(name, code.name).inc()
+        if code == Code.OK:
+            self._request_latency.labels(name, api, entrypoint).observe(seconds * 1e6)
+
+    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        """One request has its answer, good or bad."""
+        number = str(version) if version or model else ""
+        self._answers.labels(model, number, call, code.name).inc()
+        if code == Code.OK:
+            self._answer_seconds.labels(model, number, call).observe(seconds)
+            self._runtime_latency.labels(model, call, "TF2").observe(seconds * 1e6)
+
+    def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:  # noqa: ARG002
+        """A graph ran once."""
+        self._run_seconds.labels(model, str(version), signature).observe(seconds)
+        if rows:
+            self._batch_rows.labels(model, str(version), signature).observe(rows)
+            self._batch_size.observe(rows)
+
+    def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
+        """A version was loaded and warmed up, or could not be."""
+        path = f"{model}/{version}"
+        self._load_attempts.labels(path, "success" if code == Code.OK else "fail").inc()
+        if code == Code.OK:
+            self._load_latency.labels(path).inc(seconds * 1e6)
+
+    def page(self) -> bytes:
+        """Write them in Prometheus' text format."""
+        written = _CREATED.sub(b"", generate_latest(self.registry))
+        return _ADDED_TOTAL.sub(rb"\1", written)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _microseconds(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_MICROSECONDS)
+
+    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)
+
+    def _rows(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_POWERS_OF_2)
+
+
+class _Versions(Collector):
+    """How the models and their versions are at the moment."""
+
+    def __init__(self, models: Callable[[], Sequence[ModelReport]]) -> None:
+        self._models = models
+
+    def collect(self) -> Iterable[Metric]:
+        available = _gauge("keraserve_model_available", "1: a version serves, 0: none does.", "model_name")
+        states = _gauge(
+            "keraserve_version_state", "1 for the state of a version.", "model_name", "version", "state"
+        )
+        failed = _gauge("keraserve_version_failed", "1: it can't be loaded.", "model_name", "version", "code")
+        labels = _gauge("keraserve_label_version", "What a label means.", "model_name", "label")
+        for report in self._models():
+            if not report.configured:
+                continue
+            available.add_metric([report.name], float(report.available))
+            for one in report.versions:
+                number = str(one.number)
+                if one.code != Code.OK:
+                    failed.add_metric([report.name, number, one.code.name], 1)
+                elif one.state != State.END:
+                    states.add_metric([report.name, number, one.state.name], 1)
+            for label, version in report.labels.items():
+                labels.add_metric([report.name, label], version)
+        return (available, states, failed, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=labels)

@@ -1,0 +1,104 @@
+"""TensorFlow Serving's REST API on an engine: a path and a body in, JSON out. No HTTP in here."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import InvalidRequestError
+from keraserve_embedded.patience import Patience
+from keraserve_protocol import messages as m
+from keraserve_protocol import rest
+
+# As TensorFlow Serving reads them: in any case, names and labels without slash and colon.
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_PATHS = {
+    "POST": re.compile(
+        rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<call>classify|regress|predict)", re.IGNORECASE
+    ),
+    "GET": re.compile(rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<call>metadata))?", re.IGNORECASE),
+}
+_HIGHEST = (1 << 63) - 1  # versions are int64
+STATUS = ""
+
+
+@dataclass(frozen=True)
+class RestCall:
+    """What a path asks for.
+
+    Attributes:
+        call: `predict`, `classify`, `regress`, `metadata`, or "" for the status: TensorFlow Serving's names.
+        spec: the model, and its version or label.
+    """
+
+    call: str
+    spec: m.ModelSpec
+
+
+def parse(method: str, path: str) -> RestCall:
+    """Understand a method and a path that is still percent-encoded.
+
+    Raises:
+        InvalidRequestError: no call of the REST API.
+    """
+    pattern = _PATHS.get(method)
+    found = pattern.fullmatch(path) if pattern else None
+    if found is None:
+        raise InvalidRequestError(f"Malformed request: {method} {path}")
+    parts = found.groupdict()
+    if not parts["model"]:
+        raise InvalidRequestError("Missing model name in request.")
+    version = int(parts["version"]) if parts["version"] else None
+    if version is not None and version > _HIGHEST:
+        raise InvalidRequestError(f"Failed to convert version: {version} to numeric.")
+    label = unquote(parts["label"]) if parts["label"] else None
+    spec = m.model_spec(unquote(parts["model"]), version=version, label=label)
+    return RestCall((parts["call"] or STATUS).lower(), spec)
+
+
+def answer(engine: Engine, asked: RestCall, body: bytes, patience: Patience) -> bytes:
+    """Run one call, for as long as its caller waits, and write its answer.
+
+    Raises:
+        InvalidRequestError: the body is not what the call takes, or the model's answer has no JSON.
+        RequestError: as the engine's methods.
+    """
+    try:
+        return _CALLS[asked.call](engine, asked.spec, body, patience)
+    except rest.JsonError as error:
+        raise InvalidRequestError(str(error)) from error
+
+
+def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
+    prediction = rest.parse_prediction(body)
+    inputs = engine.inputs(spec, prediction.signature)
+    response = engine.predict(rest.predict_request(prediction, inputs, spec), patience)
+    return rest.predict_answer(response, prediction.layout)
+
+
+def _classify(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
+    request = rest.classification_request(body, spec)
+    return rest.classification_answer(engine.classify(request, patience))
+
+
+def _regress(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
+    return rest.regression_answer(engine.regress(rest.regression_request(body, spec), patience))
+
+
+def _metadata(engine: Engine, spec: m.ModelSpec, _: bytes, __: Patience) -> bytes:
+    request = m.GetModelMetadataRequest(model_spec=spec, metadata_field=[m.SIGNATURE_DEF])
+    return rest.metadata_answer(engine.metadata(request))
+
+
+def _status(engine: Engine, spec: m.ModelSpec, _: bytes, __: Patience) -> bytes:
+    return rest.status_answer(engine.status(m.GetModelStatusRequest(model_spec=spec)))
+
+
+_CALLS: Mapping[str, Callable[[Engine, m.ModelSpec, bytes, Patience], bytes]] = {
+    "predict": _predict,
+    "classify": _classify,
+    "regress": _regress,
+    "metadata": _metadata,
+    STATUS: _status,
+}

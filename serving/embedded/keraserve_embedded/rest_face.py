@@ -1,0 +1,166 @@
+"""TensorFlow Serving's REST port, as an ASGI application: calls run on threads, errors are `{"error": …}`."""
+
+import asyncio
+import logging
+import time
+import zlib
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from keraserve_embedded import rest_calls
+from keraserve_embedded.counting_pool import CountingPool
+from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import (
+    BusyError,
+    Code,
+    DeadlinePassedError,
+    DrainingError,
+    EmbeddedError,
+    InternalError,
+    InvalidRequestError,
+    TooLargeError,
+    UnknownLabelError,
+)
+from keraserve_embedded.grpc_face import STATUS
+from keraserve_embedded.metrics import Metrics
+from keraserve_embedded.patience import Patience
+from keraserve_protocol import rest
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+_MOST_BYTES = 256 << 20  # of a body: what 64 MiB of pixels, gRPC's limit, take as JSON
+_GZIP = 16 + zlib.MAX_WBITS
+# Where HTTP says more than the gRPC status behind it.
+_OWN_STATUS = {UnknownLabelError: 404, TooLargeError: 413}
+
+
+@dataclass(frozen=True)
+class RestOptions:
+    """How the REST port answers.
+
+    Attributes:
+        seconds: the time that a request may take, its body included; 0 for any.
+        metrics_path: where Prometheus finds the metrics; None for nowhere.
+        waiting: how many requests may wait for a thread, beyond those that run.
+    """
+
+    seconds: float
+    metrics_path: str | None = None
+    waiting: int = 1024
+
+
+class RestFace:
+    """The application; `draining` makes it refuse what is new."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, pool: CountingPool, options: RestOptions) -> None:
+        self.draining = False
+        self._running = 0
+        self._engine = engine
+        self._metrics = metrics
+        self._pool = pool
+        self._options = options
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request runs, waits, or is being read."""
+        return self._running == 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = Request(scope, receive)
+        path = scope.get("raw_path", b"").decode("ascii", "replace") or scope["path"]
+        if request.method == "GET" and path == self._options.metrics_path:
+            response = Response(await asyncio.to_thread(self._metrics.page), media_type=Metrics.CONTENT_TYPE)
+        elif not path.lower().startswith("/v1/"):
+            response = Response(rest.error_answer(f"Not found: {path}"), 404, media_type=JSON)
+        else:
+            await self._call(request, path, send)
+            return
+        await response(scope, receive, send)
+
+    async def _call(self, request: Request, path: str, send: Send) -> None:
+        self._running += 1
+        try:
+            response = await self._respond(request, path)
+            await response(request.scope, request.receive, send)
+        except ClientDisconnect:  # nobody is there to be answered
+            pass
+        finally:
+            self._running -= 1
+
+    async def _respond(self, request: Request, path: str) -> Response:
+        began, model, call = time.monotonic(), "", rest_calls.STATUS
+        try:
+            asked = rest_calls.parse(request.method, path)
+            model, call = asked.spec.name, asked.call
+            async with asyncio.timeout(self._options.seconds or None):
+                body = await self._run(request, asked)
+            response, code = Response(body, media_type=JSON), Code.OK
+        except EmbeddedError as error:
+            response, code = _failure(error), error.code
+        except TimeoutError:
+            late = DeadlinePassedError(
+                f"Timed out: no answer within {self._options.seconds:g} s (--rest_api_timeout_in_ms)"
+            )
+            response, code = _failure(late), late.code
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            log.error("a request failed: %s: %s", type(error).__name__, error)
+            response, code = _failure(InternalError(f"internal error: {type(error).__name__}")), Code.INTERNAL
+        self._metrics.request(model, call, "REST", code, time.monotonic() - began)
+        return response
+
+    async def _run(self, request: Request, asked: rest_calls.RestCall) -> bytes:
+        if self.draining:
+            raise DrainingError("the server is stopping")
+        body = await _body(request)
+        if self._pool.held >= self._pool.threads + self._options.waiting:
+            raise BusyError(f"{self._options.waiting} requests wait already")
+        patience = Patience()
+        try:
+            return await asyncio.wrap_future(
+                self._pool.submit(rest_calls.answer, self._engine, asked, body, patience)
+            )
+        finally:
+            patience.give_up()  # after a timeout: what waits for a batch leaves it
+
+
+def _failure(error: EmbeddedError) -> Response:
+    status = _OWN_STATUS.get(type(error)) or rest.HTTP_STATUS[STATUS[error.code]]
+    headers = {"Retry-After": "1"} if isinstance(error, BusyError | DrainingError) else {}
+    if isinstance(error, DrainingError | TooLargeError):
+        headers["Connection"] = "close"
+    return Response(rest.error_answer(str(error)), status, headers, JSON)
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body, and unpack it where it came with `Content-Encoding: gzip`."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    if request.headers.get("content-encoding", "").lower() != "gzip":
+        return body
+    return await asyncio.to_thread(_unpack, body)
+
+
+def _unpack(body: bytes) -> bytes:
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        unpacked = unpacking.decompress(body, _MOST_BYTES)
+    except zlib.error as error:
+        raise InvalidRequestError(f"the body is not gzip, as its Content-Encoding says: {error}") from error
+    if unpacking.unconsumed_tail:
+        raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
+    if not unpacking.eof:
+        raise InvalidRequestError("the body is cut off: its gzip has no end")
+    return unpacked

@@ -1,0 +1,286 @@
+"""The REST port, over a real socket: TensorFlow Serving's paths, bodies, statuses and messages."""
+
+import base64
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from embedded.conftest import settings
+
+from keraserve_embedded import rest_face
+from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.repository import VersionPolicy
+from keraserve_embedded.server import Server
+
+Json = dict[str, Any]
+
+
+def b64(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path, many: Path) -> Iterator[Engine]:
+    made = Engine(EngineOptions(poll_seconds=0.05))
+    entries = [ModelEntry(name, (many / name,)) for name in ("numbers", "regressor", "waiting")]
+    colours = (models / "colours",)
+    assert made.start([ModelEntry("colours", colours, VersionPolicy(), {"stable": 1}), *entries])
+    yield made
+    made.stop()
+
+
+Start = Callable[..., tuple[Server, httpx2.Client]]
+
+
+@pytest.fixture(scope="module")
+def start(engine: Engine) -> Iterator[Start]:
+    """Open a REST port before the engine; gives the server and a client."""
+    clients: list[httpx2.Client] = []
+    servers: list[Server] = []
+
+    def one(**given: object) -> tuple[Server, httpx2.Client]:
+        server = Server(engine, settings(rest_api_port=0, **given))
+        server.start()
+        servers.append(server)
+        clients.append(httpx2.Client(base_url=f"http://127.0.0.1:{server.rest_port}", timeout=30))
+        return server, clients[-1]
+
+    yield one
+    for client in clients:
+        client.close()
+    for server in servers:
+        server.drain()
+
+
+@pytest.fixture(scope="module")
+def rest(start: Start) -> httpx2.Client:
+    return start()[1]
+
+
+def failure(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"error"}
+    return answer.status_code, answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["", "/versions/1", "/labels/stable"])
+def test_every_way_to_name_a_model(rest: httpx2.Client, red: bytes, path: str) -> None:
+    model = f"/v1/models/colours{path}"
+    version = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    assert rest.get(model).json() == {"model_version_status": [version]}
+    assert rest.get(f"{model}/metadata").json()["model_spec"]["name"] == "colours"
+    body: Json = {"signature_name": "image_bytes", "instances": [b64(red)]}
+    assert rest.post(f"{model}:predict", json=body).json()["predictions"][0]["label"] == "red"
+    body = {"signature_name": "classify", "examples": [{"image/encoded": b64(red)}]}
+    assert rest.post(f"{model}:classify", json=body).json()["results"][0][0] == ["red", 1.0]
+
+
+def test_metadata_has_every_signature(rest: httpx2.Client) -> None:
+    metadata = rest.get("/v1/models/numbers/metadata").json()
+    assert metadata["model_spec"] == {"name": "numbers", "signature_name": "", "version": "1"}
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
+    assert {"serving_default", "halves", "shapes"} <= set(signatures)
+    assert signatures["shapes"]["inputs"]["square"]["dtype"] == "DT_DOUBLE"
+
+
+def test_rows_and_columns(rest: httpx2.Client) -> None:
+    rows = {"instances": [{"a": 3, "b": 1}, {"a": 5, "b": 5}]}
+    assert rest.post("/v1/models/numbers:predict", json=rows).json() == {
+        "predictions": [{"difference": 2.0, "total": 4.0}, {"difference": 0.0, "total": 10.0}]
+    }
+    columns = {"inputs": {"a": [3, 5], "b": [1, 5]}}
+    assert rest.post("/v1/models/numbers:predict", json=columns).json() == {
+        "outputs": {"difference": [2.0, 0.0], "total": [4.0, 10.0]}
+    }
+
+
+def test_a_scalar_input_odd_names_and_a_text_output(rest: httpx2.Client) -> None:
+    body = {"signature_name": "shapes", "inputs": {"scalar": 3, "square": [[1, 2], [3, 4]]}}
+    assert rest.post("/v1/models/numbers:predict", json=body).json()["outputs"] == {
+        "scaled-square/0": [[3.0, 6.0], [9.0, 12.0]],
+        "text": "3",
+    }
+
+
+def test_regress(rest: httpx2.Client) -> None:
+    body = {"examples": [{"x": [1.0, 3.0]}, {"x": [0.0, 1.0]}]}
+    assert rest.post("/v1/models/regressor:regress", json=body).json() == {"results": [2.0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("nope:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(nope)"),
+        ("nope:classify", {"examples": [{"a": 1}]}, 404, "Servable not found for request: Latest(nope)"),
+        (
+            "colours/versions/7:predict",
+            {"instances": [1]},
+            404,
+            "Servable not found for request: Specific(colours, 7)",
+        ),
+        ("colours/labels/none:predict", {"instances": [1]}, 404, "Unrecognized servable version label: none"),
+        (
+            "colours:predict",
+            {"signature_name": "none", "instances": [1]},
+            400,
+            'Serving signature name: "none" not found in signature def',
+        ),
+        (
+            "colours/versions/x:predict",
+            {},
+            400,
+            "Malformed request: POST /v1/models/colours/versions/x:predict",
+        ),
+        (f"colours/versions/{2**63}:predict", {}, 400, f"Failed to convert version: {2**63} to numeric."),
+        ("colours:explain", {}, 400, "Malformed request: POST /v1/models/colours:explain"),
+        ("colours:predict", {"instances": []}, 400, "at least one"),
+        ("colours:predict", {"instances": [1], "inputs": [1]}, 400, "not both"),
+        ("colours:predict", {}, 400, "'instances' or 'inputs'"),
+        ("colours:predict", {"instances": [[1], [1, 2]]}, 400, "differ in length"),
+        ("colours:predict", {"instances": [[[["x"]]]]}, 400, "a string where uint8 is expected"),
+        ("colours:predict", {"instances": [[[[300]]]]}, 400, "range"),
+        ("colours:predict", {"instances": [[1, 2]]}, 400, 'input "images" has shape [1, 2]'),
+        ("numbers:predict", {"instances": [{"a": 1}]}, 400, "instances[0] has to have the keys a, b"),
+        (
+            "numbers:predict",
+            {"instances": [{"a": 1, "b": 2, "c": 3}]},
+            400,
+            "instances[0] has to have the keys",
+        ),
+        (
+            "colours:predict",
+            {"signature_name": "image_bytes", "instances": [{"b64": "?"}]},
+            400,
+            "not base64",
+        ),
+        (
+            "colours:predict",
+            {"signature_name": "image_bytes", "instances": [b64(b"x")]},
+            400,
+            "Unknown image",
+        ),
+        ("colours:classify", {"examples": []}, 400, "at least one"),
+        ("colours:classify", {"examples": [{"a": [1, "b"]}]}, 400, "one kind"),
+        ("colours:regress", {"examples": [{"a": 1}]}, 400, "Expected one output Tensors, found 2"),
+        (
+            "colours:classify",
+            {"signature_name": "none", "examples": [{"a": 1}]},
+            400,
+            "No signature was found with the name: none",
+        ),
+    ],
+)
+def test_errors(rest: httpx2.Client, path: str, body: Json, status: int, said: str) -> None:
+    got = failure(rest.post(f"/v1/models/{path}", json=body))
+    assert got[0] == status
+    assert said in got[1]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff\xfe\xfa", b"[" * 100_000, b'{"instances":' + b"[" * 300]
+)
+def test_no_json(rest: httpx2.Client, body: bytes) -> None:
+    status, said = failure(rest.post("/v1/models/colours:predict", content=body))
+    assert status == 400
+    assert "JSON" in said
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/v1/models", 400, "Missing model name in request."),
+        ("GET", "/v1/models/nope", 404, "Could not find any versions of model nope"),
+        ("GET", "/v1/models/nope/metadata", 404, "Servable not found for request: Latest(nope)"),
+        ("GET", "/v1/models/colours/versions/9", 404, "Could not find version 9 of model colours"),
+        ("GET", "/v1/models/colours/labels/x", 404, "Unrecognized servable version label: x"),
+        ("GET", "/v1/models/colours/labels/x/metadata", 404, "Unrecognized servable version label: x"),
+        ("GET", "/v1/models/colours:predict", 400, "Malformed request: GET /v1/models/colours:predict"),
+        ("POST", "/v1/models/colours", 400, "Malformed request: POST /v1/models/colours"),
+        ("DELETE", "/v1/models/colours", 400, "Malformed request: DELETE /v1/models/colours"),
+        ("GET", "/v1/nothing", 400, "Malformed request: GET /v1/nothing"),
+        ("GET", "/", 404, "Not found: /"),
+        ("GET", "/monitoring/prometheus/metrics", 404, "Not found: /monitoring/prometheus/metrics"),
+    ],
+)
+def test_paths_that_are_none(rest: httpx2.Client, method: str, path: str, status: int, said: str) -> None:
+    assert failure(rest.request(method, path)) == (status, said)
+
+
+def test_paths_are_read_as_tensorflow_serving_reads_them(rest: httpx2.Client) -> None:
+    assert rest.get("/V1/Models/colours").status_code == 200
+    assert rest.get("/v1/models/colours?verbose=1").status_code == 200
+    assert rest.get("/v1/models/%63olours/labels/%73table").status_code == 200
+
+
+def test_a_body_may_be_packed(rest: httpx2.Client) -> None:
+    body = json.dumps({"inputs": {"a": [1], "b": [2]}}).encode()
+    packed = {"content-encoding": "gzip"}
+    call = "/v1/models/numbers:predict"
+    assert rest.post(call, content=gzip.compress(body), headers=packed).json()["outputs"]["total"] == [3.0]
+    assert "not gzip" in failure(rest.post(call, content=body, headers=packed))[1]
+    assert "cut off" in failure(rest.post(call, content=gzip.compress(body)[:-9], headers=packed))[1]
+
+
+def test_a_body_has_a_limit(rest: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_face, "_MOST_BYTES", 1000)
+    call, packed = "/v1/models/numbers:predict", {"content-encoding": "gzip"}
+    for body, headers in ((bytes(1001), {}), (gzip.compress(bytes(1001)), packed)):
+        refused = rest.post(call, content=body, headers=headers)
+        assert failure(refused) == (413, "the body has more than 1000 bytes")
+
+
+def test_a_defect_is_one_line(rest: httpx2.Client, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(engine, "status", defect)
+    assert failure(rest.get("/v1/models/colours")) == (500, "internal error: KeyError")
+
+
+def wait(seconds: float) -> Json:
+    return {"inputs": [seconds]}
+
+
+WAIT = "/v1/models/waiting:predict"
+
+
+def test_a_request_that_takes_too_long(start: Start) -> None:
+    rest = start(rest_seconds=0.2)[1]
+    status, said = failure(rest.post(WAIT, json=wait(0.8)))
+    assert status == 504
+    assert said == "Timed out: no answer within 0.2 s (--rest_api_timeout_in_ms)"
+    assert rest.get("/v1/models/colours").status_code == 200
+
+
+def test_as_many_threads_as_are_set(start: Start) -> None:
+    rest = start(rest_api_num_threads=1)[1]
+    began = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: rest.post(WAIT, json=wait(0.2)), range(3)))
+    assert time.monotonic() - began >= 0.6  # one after the other
+
+
+def test_draining_ends_what_runs_and_refuses_what_is_new(start: Start) -> None:
+    server, rest = start()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(rest.post, WAIT, json=wait(1.0))
+        time.sleep(0.3)
+        draining = threading.Thread(target=server.drain)
+        draining.start()
+        time.sleep(0.2)
+        refused = rest.get("/v1/models/colours")
+        assert failure(refused) == (503, "the server is stopping")
+        assert refused.headers["retry-after"] == "1"
+        assert running.result().status_code == 200
+        draining.join(5)
+    assert not draining.is_alive()
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"http://127.0.0.1:{server.rest_port}/v1/models/colours")
