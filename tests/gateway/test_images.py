@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from encoded_pictures import png, undecodable_png
 
 from keraserve_gateway.settings import Settings
 
@@ -81,26 +82,43 @@ def is_problem(answer: httpx2.Response, status: int) -> dict[str, object]:
     return problem
 
 
-@pytest.mark.parametrize(
-    ("bad", "status"),
-    [(b"", 400), (b"hello there", 415), (b"\x89PNG\r\n\x1a\n", 400), (b"RIFF0000WEBPVP8 ", 415)],
-)
-async def test_a_bad_picture_is_named(
-    gateway: httpx2.AsyncClient, red: bytes, bad: bytes, status: int
-) -> None:
-    files = [("f", ("good.png", red, "image/png")), ("f", ("bad.png", bad, "image/png"))]
-    problem = is_problem(await gateway.post(PATH, files=files), status)
-    assert "picture 1 ('bad.png')" in str(problem["detail"])
+BAD = {
+    "empty": (b"", 400),
+    "no picture": (b"hello there", 415),
+    "header only": (b"\x89PNG\r\n\x1a\n", 400),
+    "another format": (b"RIFF0000WEBPVP8 ", 415),
+    "cut off": (png(1, 2, 3)[:-20], 400),
+    "too large": (png(1, 2, 3, width=2000), 413),
+    "undecodable": (undecodable_png(), 400),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_picture_has_an_entry_of_its_own(make, embedded: str, red: bytes, name: str) -> None:
+    gateway = await make(embedded, max_pixels=10_000)
+    bad, status = BAD[name]
+    files = [("f", (name, data, "image/png")) for name, data in (("a", red), ("bad.png", bad), ("c", red))]
+    answer = await gateway.post(PATH, files=files)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["version"] == 1
+    first, second, third = answer.json()["predictions"]
+    assert first["classes"][0]["label"] == third["classes"][0]["label"] == "red"
+    assert set(second) == {"filename", "error"}
+    assert second["filename"] == "bad.png"
+    assert second["error"]
+
+    problem = is_problem(await gateway.post(PATH, params={"strict": "true"}, files=files), status)
+    assert problem["detail"] == f"picture 1 ('bad.png'): {second['error']}"
     assert problem["picture"] == {"index": 1, "filename": "bad.png"}
+    alone = is_problem(await gateway.post(PATH, content=bad, headers=PNG), status)
+    assert alone["picture"] == {"index": 0, "filename": None}
 
 
-async def test_a_picture_that_the_model_cant_decode_is_named(gateway: httpx2.AsyncClient, red: bytes) -> None:
-    broken = red[:45] + b"\0\0\0" + red[48:]
-    files = [("f", (name, data, "image/png")) for name, data in (("a", red), ("b", broken), ("c", red))]
+async def test_when_no_picture_can_be_classified(gateway: httpx2.AsyncClient) -> None:
+    files = [("f", (name, bad, "image/png")) for name, (bad, _) in BAD.items() if name != "too large"]
     problem = is_problem(await gateway.post(PATH, files=files), 400)
-    assert problem["picture"] == {"index": 1, "filename": "b"}
-    problem = is_problem(await gateway.post(PATH, content=broken, headers=PNG), 400)
-    assert problem["picture"] == {"index": 0, "filename": None}
+    assert problem["detail"] == "none of the 6 pictures can be classified; picture 0 ('empty'): it is empty"
+    assert "images_total{" not in (await gateway.get("/metrics")).text
 
 
 async def test_limits(make, embedded: str, red: bytes) -> None:

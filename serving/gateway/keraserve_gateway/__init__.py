@@ -4,7 +4,7 @@
 |---|---|
 | `app` | `create_app(settings, model_server)`: the HTTP application |
 | `routes/`, `schemas`, `body`, `multipart`, `middleware`, `replies` | HTTP only: parse, call, render |
-| `predict`, `infer`, `compression`, `image_header` | what the calls do, without HTTP |
+| `predict`, `pictures`, `image_formats`, `infer`, `compression` | what the calls do, without HTTP |
 | `configured`, `admission`, `deadline` | which models there are, who may come in, until when |
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
 | `model_server` | the upstream: a `Protocol`, and TensorFlow Serving's gRPC API behind it |

@@ -16,6 +16,8 @@ from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.middleware import Around
 from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.picture_check import Limits
+from keraserve_gateway.pictures import Classifier
 from keraserve_gateway.routes import compatible, images, inference, pages, process
 from keraserve_gateway.routes.call import register_segment
 from keraserve_gateway.settings import Settings
@@ -34,6 +36,7 @@ def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
         model_server,
         ConfiguredModels(settings.model_config_file, settings.models),
         Admission(settings.max_in_flight),
+        Classifier(model_server, Limits(settings.max_images, settings.max_pixels)),
     )
     register_segment()
     app = FastAPI(

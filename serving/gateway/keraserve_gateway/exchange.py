@@ -14,6 +14,7 @@ from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.metrics import Metrics
 from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.pictures import Classifier
 from keraserve_gateway.settings import Settings
 
 REQUEST_ID = "x-request-id"
@@ -31,6 +32,7 @@ class Gateway:
     server: ModelServer
     configured: ConfiguredModels
     admission: Admission
+    classifier: Classifier
     metrics: Metrics = field(default_factory=Metrics)
 
     def render_metrics(self) -> bytes:

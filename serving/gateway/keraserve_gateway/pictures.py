@@ -1,32 +1,18 @@
 """Pictures in, classes out. No HTTP in here, and no decoding: the model does that."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from keraserve_gateway import errors, image_header
+from keraserve_gateway import errors, picture_check
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.picture_check import Fault, Limits, Picture
 from keraserve_gateway.predict import CLASSIFY, Target, has_signature
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 
 FEATURE = "image/encoded"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An encoded picture, and the name of its file where it had one."""
-
-    data: bytes
-    filename: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """At most so many pictures in a request, and so many pixels in a picture."""
-
-    images: int
-    pixels: int
 
 
 @dataclass(frozen=True)
@@ -38,114 +24,133 @@ class PictureClasses:
 
 
 @dataclass(frozen=True)
+class RefusedPicture:
+    """A picture that can't be classified, and why."""
+
+    filename: str | None
+    error: str
+
+
+@dataclass(frozen=True)
 class Classification:
-    """The classes of every picture, in the order of the request, and the version that found them."""
+    """An entry for every picture, in the order of the request, and the version that found the classes."""
 
     model: str
     version: int
-    pictures: tuple[PictureClasses, ...]
+    pictures: tuple[PictureClasses | RefusedPicture, ...]
 
 
-def check(pictures: Sequence[Picture], limits: Limits) -> None:
-    """Look at the pictures' headers before anything is sent.
+class Classifier:
+    """Classifies pictures by a model server, which may merge what several callers send into one batch."""
 
-    Raises:
-        BadRequest: no picture at all.
-        TooLarge: too many pictures, or one with too many pixels.
-        BadPicture: one is empty, or broken or cut off before it says its size.
-        UnsupportedMedia: one is no JPEG, PNG, GIF or BMP.
-    """
-    if not pictures:
-        raise errors.BadRequest("the request has no picture")
-    if len(pictures) > limits.images:
-        raise errors.TooLarge(f"{len(pictures)} pictures in a request, {limits.images} are allowed")
-    for index, picture in enumerate(pictures):
-        place = errors.PictureRef(index, picture.filename)
+    def __init__(self, server: ModelServer, limits: Limits) -> None:
+        self._server = server
+        self._limits = limits
+        # Two requests that were refused together and repeated together would meet in a batch again.
+        self._repeating = asyncio.Lock()
+
+    async def classify(
+        self, target: Target, pictures: Sequence[Picture], *, top_k: int, strict: bool, trip: Trip
+    ) -> Classification:
+        """Classify pictures, in one call of the model server if it takes them all.
+
+        Args:
+            target: the model.
+            pictures: at least one.
+            top_k: how many classes of each.
+            strict: one picture that can't be classified fails the request.
+            trip: deadline and request id.
+
+        Raises:
+            GatewayError: no picture or too many; a single picture, or the first one if `strict`, can't be
+                classified; BadPicture: none of several can be; or what the model server answered.
+        """
+        faults = await picture_check.check(pictures, self._limits)
+        _give_up(faults, pictures, strict=strict)
+        sound = {index: picture for index, picture in enumerate(pictures) if index not in faults}
+        version, found = await self._ask_for_all(target, sound, faults, trip)
+        _give_up(faults, pictures, strict=strict)
+        entries = [
+            RefusedPicture(picture.filename, faults[index].reason)
+            if index in faults
+            else PictureClasses(picture.filename, _best(found[index], top_k))
+            for index, picture in enumerate(pictures)
+        ]
+        return Classification(target.name, version, tuple(entries))
+
+    async def _ask_for_all(
+        self,
+        target: Target,
+        pictures: Mapping[int, Picture],
+        faults: dict[int, Fault],
+        trip: Trip,
+    ) -> tuple[int, dict[int, m.Classifications]]:
+        """Give the version that answered, and its answers by place; what it refuses joins the faults."""
+        spec = target.spec(CLASSIFY)
         try:
-            header = image_header.read(picture.data)
-        except image_header.UnknownFormat as error:
-            raise errors.UnsupportedMedia(f"{place}: {error}", picture=place) from error
-        except image_header.BadHeader as error:
-            raise errors.BadPicture(f"{place}: {error}", picture=place) from error
-        if header.pixels > limits.pixels:
-            size = f"{header.width}x{header.height} = {header.pixels} pixels"
-            raise errors.TooLarge(f"{place}: {size}, {limits.pixels} are allowed", picture=place)
+            response = await self._ask(spec, list(pictures.values()), trip)
+        except errors.BadRequest:
+            await self._check_model(target, trip)
+            return await self._ask_one_by_one(spec, pictures, faults, trip)
+        answers = zip(pictures, response.result.classifications, strict=True)
+        return response.model_spec.version.value, dict(answers)
 
+    async def _ask_one_by_one(
+        self,
+        spec: m.ModelSpec,
+        pictures: Mapping[int, Picture],
+        faults: dict[int, Fault],
+        trip: Trip,
+    ) -> tuple[int, dict[int, m.Classifications]]:
+        """Repeat each picture alone: it passed the check, so the refusal may be about somebody else's.
 
-async def classify(
-    server: ModelServer,
-    target: Target,
-    pictures: Sequence[Picture],
-    *,
-    top_k: int,
-    limits: Limits,
-    trip: Trip,
-) -> Classification:
-    """Classify pictures in one call of the model server.
+        One at a time in the whole gateway. It may still meet another caller's first try in a batch.
+        """
+        found: dict[int, m.Classifications] = {}
+        for index, picture in pictures.items():
+            try:
+                async with asyncio.timeout(trip.timeout), self._repeating:
+                    response = await self._ask(spec, [picture], trip)
+            except TimeoutError as error:
+                raise errors.DeadlineExceeded("no time was left to ask for each picture alone") from error
+            except errors.BadRequest as error:
+                faults[index] = Fault(errors.BadPicture, f"the model can't read it: {error.detail}")
+                continue
+            found[index] = response.result.classifications[0]
+            # A new version may appear between two calls; one answer comes from one version.
+            spec.version.value = response.model_spec.version.value
+        return spec.version.value, found
 
-    Raises:
-        GatewayError: as `check`; BadPicture for one that the model can't decode, by name; or what the
-            model server answered.
-    """
-    check(pictures, limits)
-    spec = target.spec(CLASSIFY)
-    try:
-        response = await _ask(server, spec, pictures, trip)
-        found = list(response.result.classifications)
-    except errors.BadRequest as refused:
-        await _check_model(server, target, trip)
-        response, found = await _one_by_one(server, spec, pictures, refused, trip)
-    if len(found) != len(pictures):
-        raise errors.BadAnswer(f"the model server answered {len(found)} of {len(pictures)} pictures")
-    results = [
-        PictureClasses(picture.filename, _best(one, top_k))
-        for picture, one in zip(pictures, found, strict=True)
-    ]
-    return Classification(target.name, response.model_spec.version.value, tuple(results))
+    async def _ask(
+        self, spec: m.ModelSpec, pictures: Sequence[Picture], trip: Trip
+    ) -> m.ClassificationResponse:
+        examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
+        request = m.ClassificationRequest(model_spec=spec, input=m.Input(example_list=examples))
+        response = await self._server.classify(request, trip.timeout, trip.metadata)
+        answers = len(response.result.classifications)
+        if answers != len(pictures):
+            raise errors.BadAnswer(f"the model server answered {answers} of {len(pictures)} pictures")
+        return response
 
-
-async def _check_model(server: ModelServer, target: Target, trip: Trip) -> None:
-    """Find out whether a refusal is the model's rather than a picture's."""
-    try:
-        known = await has_signature(server, target, CLASSIFY, trip)
-    except errors.BadRequest as error:  # TensorFlow Serving says so of a label that it doesn't know
-        raise errors.NotFound(error.detail, origin=error.origin) from error
-    if not known:
-        raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
-
-
-async def _one_by_one(
-    server: ModelServer,
-    spec: m.ModelSpec,
-    pictures: Sequence[Picture],
-    refused: errors.BadRequest,
-    trip: Trip,
-) -> tuple[m.ClassificationResponse, list[m.Classifications]]:
-    """Find the picture that the model refuses; if none is refused alone, their answers are the answer.
-
-    The model server may merge requests into one batch, where somebody else's picture fails them all.
-    """
-    if len(pictures) == 1:
-        raise _bad(0, pictures[0], refused) from refused
-    found: list[m.Classifications] = []
-    response = m.ClassificationResponse()
-    for index, picture in enumerate(pictures):
+    async def _check_model(self, target: Target, trip: Trip) -> None:
+        """Find out whether a refusal is the model's rather than a picture's."""
         try:
-            response = await _ask(server, spec, [picture], trip)
-        except errors.BadRequest as error:
-            raise _bad(index, picture, error) from error
-        found.extend(response.result.classifications)
-        # A new version may appear between two calls; one answer comes from one version.
-        spec.version.value = response.model_spec.version.value
-    return response, found
+            known = await has_signature(self._server, target, CLASSIFY, trip)
+        except errors.BadRequest as error:  # TensorFlow Serving says so of a label that it doesn't know
+            raise errors.NotFound(error.detail, origin=error.origin) from error
+        if not known:
+            raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
 
 
-async def _ask(
-    server: ModelServer, spec: m.ModelSpec, pictures: Sequence[Picture], trip: Trip
-) -> m.ClassificationResponse:
-    examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
-    request = m.ClassificationRequest(model_spec=spec, input=m.Input(example_list=examples))
-    return await server.classify(request, trip.timeout, trip.metadata)
+def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict: bool) -> None:
+    """Raise if there is nothing to answer but faults, or if one is enough."""
+    if not faults or (len(faults) < len(pictures) and not strict):
+        return
+    index = min(faults)
+    first = faults[index].error(index, pictures[index].filename)
+    if strict or len(pictures) == 1:
+        raise first
+    raise errors.BadPicture(f"none of the {len(pictures)} pictures can be classified; {first.detail}")
 
 
 def _example(data: bytes) -> bytes:
@@ -156,9 +161,3 @@ def _example(data: bytes) -> bytes:
 def _best(one: m.Classifications, top_k: int) -> tuple[tuple[str, float], ...]:
     ranked = sorted(one.classes, key=lambda item: item.score, reverse=True)[:top_k]
     return tuple((item.label, rest.shortest(item.score)) for item in ranked)
-
-
-def _bad(index: int, picture: Picture, error: errors.BadRequest) -> errors.BadPicture:
-    place = errors.PictureRef(index, picture.filename)
-    detail = f"{place}: the model can't read it: {error.detail}"
-    return errors.BadPicture(detail, picture=place, origin=error.origin)

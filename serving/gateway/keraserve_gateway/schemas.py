@@ -41,12 +41,19 @@ class PictureEntry(BaseModel):
     classes: list[ClassEntry]
 
 
+class RefusedPictureEntry(BaseModel):
+    """A picture, sent with others, that can't be classified."""
+
+    filename: str | None
+    error: str = Field(description="why", examples=["the png is cut off"])
+
+
 class ImageClassification(BaseModel):
-    """The classes of every picture, in the order of the request."""
+    """An entry for every picture, in the order of the request."""
 
     model: str = Field(examples=["fashion-mnist"])
     version: int = Field(examples=[1])
-    predictions: list[PictureEntry]
+    predictions: list[PictureEntry | RefusedPictureEntry]
 
 
 class ProblemPicture(BaseModel):
@@ -62,7 +69,7 @@ class Problem(BaseModel):
     type: str = Field(examples=["urn:keraserve:error:bad-picture"])
     title: str = Field(examples=["Bad picture"])
     status: int = Field(examples=[400])
-    detail: str = Field(examples=["picture 1 ('b.png'): the png ends before its size"])
+    detail: str = Field(examples=["picture 1 ('b.png'): the png is cut off"])
     request_id: str = Field(examples=["5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f"])
     picture: ProblemPicture | None = None
 

@@ -5,14 +5,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from keraserve_gateway import multipart, pictures, predict, schemas
+from keraserve_gateway import multipart, predict, schemas
 from keraserve_gateway.errors import UnsupportedMedia
-from keraserve_gateway.pictures import Classification, Limits, Picture
+from keraserve_gateway.picture_check import Picture
+from keraserve_gateway.pictures import Classification, PictureClasses, RefusedPicture
 from keraserve_gateway.predict import Target
 from keraserve_gateway.routes import descriptions
 from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
 
 TopK = Annotated[int, Query(description="how many classes of each picture", ge=1, le=1000)]
+Strict = Annotated[
+    bool, Query(description="refuse all pictures if one can't be classified; else its own entry says why")
+]
 
 _RAW = {*descriptions.PICTURE_TYPES, "image/jpg", "image/x-ms-bmp", "image/x-bmp", ""}
 _FORM = "multipart/form-data"
@@ -49,13 +53,13 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         openapi_extra=descriptions.picture_body(),
     )
     async def classify(
-        call: ThisCall, target: Annotated[Target, Depends(named)], top_k: TopK = 5
+        call: ThisCall, target: Annotated[Target, Depends(named)], top_k: TopK = 5, strict: Strict = False
     ) -> schemas.ImageClassification:
-        settings = call.gateway.settings
-        limits = Limits(settings.max_images, settings.max_pixels)
         sent = await _pictures(call)
-        found = await pictures.classify(call.server, target, sent, top_k=top_k, limits=limits, trip=call.trip)
-        call.exchange.version, call.exchange.images = found.version, len(sent)
+        classifier = call.gateway.classifier
+        found = await classifier.classify(target, sent, top_k=top_k, strict=strict, trip=call.trip)
+        call.exchange.version = found.version
+        call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.pictures)
         return _rendered(found)
 
 
@@ -71,13 +75,13 @@ async def _pictures(call: ThisCall) -> list[Picture]:
 
 
 def _rendered(found: Classification) -> schemas.ImageClassification:
-    predictions = [
-        schemas.PictureEntry(
-            filename=one.filename,
-            classes=[
-                schemas.ClassEntry(label=label, probability=probability) for label, probability in one.classes
-            ],
-        )
-        for one in found.pictures
-    ]
-    return schemas.ImageClassification(model=found.model, version=found.version, predictions=predictions)
+    return schemas.ImageClassification(
+        model=found.model, version=found.version, predictions=[_entry(one) for one in found.pictures]
+    )
+
+
+def _entry(one: PictureClasses | RefusedPicture) -> schemas.PictureEntry | schemas.RefusedPictureEntry:
+    if isinstance(one, RefusedPicture):
+        return schemas.RefusedPictureEntry(filename=one.filename, error=one.error)
+    classes = [schemas.ClassEntry(label=label, probability=probability) for label, probability in one.classes]
+    return schemas.PictureEntry(filename=one.filename, classes=classes)

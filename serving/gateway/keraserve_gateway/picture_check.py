@@ -1,0 +1,76 @@
+"""Pictures, looked at before anything is sent: type, size and structure. Nothing is decoded."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keraserve_gateway import errors, image_formats
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture, and the name of its file where it had one."""
+
+    data: bytes
+    filename: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """At most so many pictures in a request, and so many pixels in a picture."""
+
+    images: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What keeps one picture from being classified: a kind of error, and the reason as a sentence."""
+
+    kind: type[errors.GatewayError]
+    reason: str
+
+    def error(self, index: int, filename: str | None) -> errors.GatewayError:
+        """Make the error that says which picture it is."""
+        place = errors.PictureRef(index, filename)
+        return self.kind(f"{place}: {self.reason}", picture=place)
+
+
+async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]:
+    """Look at every picture of a request; between two of them, other requests get their turn.
+
+    Returns:
+        What is wrong with each that can't be sent, by its place: TooLarge (too many pixels), UnsupportedMedia
+        (no JPEG, PNG, GIF or BMP), or BadPicture (empty, cut off, damaged).
+
+    Raises:
+        BadRequest: no picture at all.
+        TooLarge: too many of them.
+    """
+    if not pictures:
+        raise errors.BadRequest("the request has no picture")
+    if len(pictures) > limits.images:
+        raise errors.TooLarge(f"{len(pictures)} pictures in a request, {limits.images} are allowed")
+    faults: dict[int, Fault] = {}
+    for index, picture in enumerate(pictures):
+        if index:
+            await asyncio.sleep(0)
+        fault = _fault(picture.data, limits)
+        if fault is not None:
+            faults[index] = fault
+    return faults
+
+
+def _fault(data: bytes, limits: Limits) -> Fault | None:
+    try:
+        header = image_formats.read(data)
+        if header.pixels > limits.pixels:
+            frames = f" in {header.frames} frames" if header.frames > 1 else ""
+            size = f"{header.width}x{header.height}{frames} = {header.pixels} pixels"
+            return Fault(errors.TooLarge, f"{size}, {limits.pixels} are allowed")
+        image_formats.check(data, header)
+    except image_formats.UnknownFormat as error:
+        return Fault(errors.UnsupportedMedia, str(error))
+    except image_formats.BadImage as error:
+        return Fault(errors.BadPicture, str(error))
+    return None

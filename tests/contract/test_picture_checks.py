@@ -1,0 +1,125 @@
+"""What the gateway refuses before it sends, TensorFlow would have refused; held against its decoders."""
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keraserve_gateway import image_formats
+
+_NOISE = np.random.default_rng(1).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+PHOTO = Image.fromarray(_NOISE).resize((16, 16)).resize((48, 48))
+
+
+def encoded(kind: str, picture: Image.Image = PHOTO, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def rotated(kind: str, colours: int = 16) -> bytes:
+    frames = [PHOTO.rotate(30 * n).quantize(colours) for n in range(3)]
+    return encoded(kind, frames[0], save_all=True, append_images=frames[1:])
+
+
+def with_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded("JPEG", exif=exif, icc_profile=bytes(70_000), comment=b"c" * 500)
+
+
+def interlaced() -> bytes:
+    """Write a PNG in Adam7's seven passes."""
+    side = 11
+    passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ]
+    rows = b""
+    for left, top, across, down in passes:
+        width = len(range(left, side, across))
+        rows += (b"\0" + bytes(range(width))) * len(range(top, side, down)) if width else b""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+PICTURES = {
+    "jpeg": encoded("JPEG"),
+    "progressive": encoded("JPEG", progressive=True),
+    "restart markers": encoded("JPEG", restart_marker_blocks=1),
+    "grey jpeg": encoded("JPEG", PHOTO.convert("L")),
+    "cmyk": encoded("JPEG", PHOTO.convert("CMYK")),
+    "exif": with_exif(),
+    "bytes after a jpeg": encoded("JPEG") + b"\xff\xd8" + encoded("PNG"),
+    "png": encoded("PNG"),
+    "palette": encoded("PNG", PHOTO.quantize(32), transparency=0),
+    "one bit": encoded("PNG", PHOTO.convert("1")),
+    "sixteen bits": encoded("PNG", Image.fromarray(_NOISE[..., 0].astype(np.uint16) * 200)),
+    "alpha": encoded("PNG", PHOTO.convert("RGBA")),
+    "apng": rotated("PNG"),
+    "interlaced": interlaced(),
+    "bytes after a png": encoded("PNG") + b"more",
+    "gif": encoded("GIF", PHOTO.quantize(16)),
+    "animated": rotated("GIF"),
+    "gif without its end": encoded("GIF", PHOTO.quantize(16))[:-1],
+    "bmp": encoded("BMP"),
+    "grey bmp": encoded("BMP", PHOTO.convert("L")),
+    "bmp with alpha": encoded("BMP", PHOTO.convert("RGBA")),
+}
+
+
+def decodes(data: bytes) -> bool:
+    try:
+        tf.io.decode_image(data, channels=0, expand_animations=False)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
+
+
+def passes(data: bytes) -> bool:
+    try:
+        image_formats.check(data, image_formats.read(data))
+    except (image_formats.BadImage, image_formats.UnknownFormat):
+        return False
+    return True
+
+
+def damaged(data: bytes, generator: random.Random) -> bytes:
+    """One byte is another, some are missing or too many, or the end is cut off."""
+    place, count = generator.randrange(len(data)), generator.randrange(1, 40)
+    kind = generator.randrange(4)
+    replacement = (generator.randbytes(1), b"", generator.randbytes(count), b"")[kind]
+    end = (place + 1, place + count, place, len(data))[kind]
+    return data[:place] + replacement + data[end:]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_decodes_passes(name: str) -> None:
+    data, generator = PICTURES[name], random.Random(name)
+    assert decodes(data)
+    assert passes(data)
+    for _ in range(60):
+        broken = damaged(data, generator)
+        assert passes(broken) or not decodes(broken)
+
+
+def test_what_is_cut_off_does_not_pass() -> None:
+    for name in ("jpeg", "progressive", "png", "palette", "gif", "bmp"):
+        data = PICTURES[name]
+        for end in range(0, len(data) - 2, max(1, len(data) // 50)):
+            assert not passes(data[:end]), (name, end)

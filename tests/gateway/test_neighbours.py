@@ -1,0 +1,115 @@
+"""A model server that merges what several callers send into one batch, and fails the batch as a whole."""
+
+import asyncio
+import zlib
+from typing import Any
+
+import grpc
+from encoded_pictures import undecodable_png
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+PATH = "/v1/models/colours/images:classify"
+PNG = {"content-type": "image/png"}
+
+
+class Merging:
+    """Batches as TensorFlow Serving does: first so many callers, later whoever comes within a moment."""
+
+    def __init__(self, first: int) -> None:
+        self._full = first
+        self._waiting: list[tuple[list[bytes], asyncio.Future[list[str]]]] = []
+        self.batches: list[int] = []
+
+    async def classify(self, request: m.ClassificationRequest, context: Any) -> m.ClassificationResponse:
+        examples = [m.Example.FromString(one) for one in request.input.example_list.examples]
+        pictures = [one.features.feature["image/encoded"].bytes_list.value[0] for one in examples]
+        done: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((pictures, done))
+        if len(self._waiting) == (self._full if not self.batches else 1):
+            asyncio.get_running_loop().call_later(0 if not self.batches else 0.02, self._run)
+        try:
+            labels = await done
+        except zlib.error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Invalid PNG data")
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
+        for label in labels:
+            response.result.classifications.add().classes.add(label=label, score=1)
+        return response
+
+    def _run(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self.batches.append(len(waiting))
+        try:
+            labels = [[colour(picture) for picture in pictures] for pictures, _ in waiting]
+        except zlib.error as error:
+            for _, done in waiting:
+                done.set_exception(zlib.error(str(error)))
+            return
+        for found, (_, done) in zip(labels, waiting, strict=True):
+            done.set_result(found)
+
+
+def colour(picture: bytes) -> str:
+    """Decode a PNG of one colour."""
+    place = picture.index(b"IDAT")
+    pixels = zlib.decompress(picture[place + 4 : -16])
+    return "red" if pixels[1] > pixels[2] else "green"
+
+
+def metadata(request: Any, context: Any) -> m.GetModelMetadataResponse:
+    signatures = m.SignatureDefMap()
+    signatures.signature_def["classify"].method_name = "tensorflow/serving/classify"
+    return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
+
+
+async def test_innocent_requests_survive_a_neighbours_picture(make, serve_faults, red: bytes, green: bytes):
+    server = Merging(first=6)
+    calls = {services.CLASSIFY: server.classify, services.GET_MODEL_METADATA: metadata}
+    gateway = await make(await serve_faults(calls))
+    bad = undecodable_png()
+    innocent = [gateway.post(PATH, content=one, headers=PNG) for one in (red, green, red, green)]
+    guilty = gateway.post(PATH, content=bad, headers=PNG)
+    mixed = gateway.post(PATH, files=[("f", red), ("f", bad), ("f", green)])
+    *answers, refused, partly = await asyncio.gather(*innocent, guilty, mixed)
+
+    assert [one.status_code for one in answers] == [200] * 4
+    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers]
+    assert labels == ["red", "green", "red", "green"]
+    assert refused.status_code == 400
+    assert "Invalid PNG data" in refused.json()["detail"]
+    entries = partly.json()["predictions"]
+    assert [one["classes"][0]["label"] if "classes" in one else "refused" for one in entries] == [
+        "red",
+        "refused",
+        "green",
+    ]
+    # All met in one batch; what was repeated was alone, each picture once.
+    assert server.batches == [6] + [1] * 8
+
+
+async def test_what_was_refused_alone_is_repeated_once(make, serve_faults) -> None:
+    server = Merging(first=1)
+    calls = {services.CLASSIFY: server.classify, services.GET_MODEL_METADATA: metadata}
+    gateway = await make(await serve_faults(calls))
+    answer = await gateway.post(PATH, content=undecodable_png(), headers=PNG)
+    assert answer.status_code == 400
+    assert server.batches == [1, 1]
+
+
+async def test_repeating_ends_with_the_deadline(make, serve_faults, red: bytes) -> None:
+    calls = 0
+
+    async def refuses_then_hangs(request: Any, context: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's picture")
+        await asyncio.sleep(60)
+
+    faults = {services.CLASSIFY: refuses_then_hangs, services.GET_MODEL_METADATA: metadata}
+    gateway = await make(await serve_faults(faults), deadline_seconds=1)
+    answer = await gateway.post(PATH, content=red, headers=PNG)
+    assert answer.status_code == 504
+    assert calls == 2
