@@ -32,8 +32,11 @@ TYPES = (
 )
 
 
-def save_half_plus(number: float, folder: Path, *, regress: str) -> None:
-    """Write y = x / 2 + number; y2 and y3 are x / 2 + 3. `regress` is the name of the signature x to y."""
+def save_half_plus(number: float, folder: Path, *, regress: str, shape: list[int | None] | None) -> None:
+    """Write y = x / 2 + number; y2 and y3 are x / 2 + 3.
+
+    `regress` is the name of the signature x to y, `shape` what x may have (None: any).
+    """
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         half, plus, three = (v1.Variable(value) for value in (0.5, number, 3.0))
@@ -43,7 +46,8 @@ def save_half_plus(number: float, folder: Path, *, regress: str) -> None:
             "x2": tf.io.FixedLenFeature([1], tf.float32, default_value=[0.0]),
         }
         parsed = tf.io.parse_example(tf.reshape(serialized, [-1]), features)
-        x, x2 = tf.identity(parsed["x"], name="x"), tf.identity(parsed["x2"], name="x2")
+        x = v1.placeholder_with_default(parsed["x"], shape, name="x")
+        x2 = tf.identity(parsed["x2"], name="x2")
         y = tf.identity(half * x + plus, name="y")
         y2, y3 = tf.identity(half * x + three, name="y2"), tf.identity(half * x2 + three, name="y3")
         session.run(v1.global_variables_initializer())
@@ -81,6 +85,6 @@ def save_every_type(folder: Path) -> None:
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    save_half_plus(2.0, root / "half_plus_two/123", regress="regress_x_to_y")
-    save_half_plus(3.0, root / "half_plus_three/123", regress="tensorflow/serving/regress")
+    save_half_plus(2.0, root / "half_plus_two/123", regress="regress_x_to_y", shape=[None, 1])
+    save_half_plus(3.0, root / "half_plus_three/123", regress="tensorflow/serving/regress", shape=None)
     save_every_type(root / "every_type/1")

@@ -181,4 +181,4 @@ async def test_faults_of_a_body(gateway: httpx2.AsyncClient) -> None:
     answer = await gateway.get("/v2/models/colours/config")
     assert (answer.status_code, set(answer.json())) == (404, {"error"})
     answer = await gateway.get(path)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")

@@ -78,9 +78,14 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 async def _on_status(request: Request, error: Exception) -> Response:
     raised = cast(HTTPException, error)
+    headers = dict(raised.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD") + ", OPTIONS"
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
     details = {404: "there is nothing at this path", 405: "this path has another method"}
     detail = details.get(raised.status_code, raised.detail)
-    return replies.plain(request.scope, raised.status_code, detail, dict(raised.headers or {}))
+    return replies.plain(request.scope, raised.status_code, detail, headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -22,9 +22,10 @@ _CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
 class _Sending:
     """Passes on what the application sends, puts the common headers in, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, bare: bool) -> None:
         self._send = send
         self._request_id = request_id
+        self._bare = bare  # headers only
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
@@ -33,6 +34,8 @@ class _Sending:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._request_id
             headers["X-Content-Type-Options"] = "nosniff"
+        elif self._bare:
+            message["body"] = b""
         await self._send(message)
 
 
@@ -49,8 +52,11 @@ class Around:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        bare = scope["method"] == "HEAD"
+        if bare:  # any GET, without its body
+            scope = {**scope, "method": "GET"}
         exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
-        sending = _Sending(send, exchange.trip.request_id)
+        sending = _Sending(send, exchange.trip.request_id, bare=bare)
         with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
             try:
                 await self._guarded(scope, receive, sending)

@@ -151,11 +151,14 @@ _INPUT = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.OUT_OF_RANGE,
 }
+_UNKNOWN_LABEL = "Unrecognized servable version label"
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
     """Make our error of the model server's status, which it keeps as its origin."""
+    if detail.startswith(_UNKNOWN_LABEL):  # INVALID_ARGUMENT to TensorFlow Serving
+        return errors.NotFound(detail, origin=code)
     if code in _INPUT:
         return errors.BadRequest(detail, origin=code)
     if code is grpc.StatusCode.NOT_FOUND:

@@ -83,6 +83,9 @@ async def unready(
 
 async def status(server: ModelServer, target: Target, trip: Trip) -> Answer:
     """Give a model's status as TensorFlow Serving's REST API does."""
+    if target.label is not None:  # GetModelStatus takes no notice of labels
+        resolved = (await _metadata(server, target, trip)).model_spec.version.value
+        target = Target(target.name, version=resolved)
     request = m.GetModelStatusRequest(model_spec=target.spec())
     return Answer(rest.status_answer(await server.status(request, trip.timeout, trip.metadata)))
 
