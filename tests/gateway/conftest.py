@@ -83,10 +83,11 @@ def _wait_until_served(address: str, model: str, process: subprocess.Popen[bytes
 
 @dataclass(frozen=True)
 class Stack:
-    """A real gateway process before a real model server: where its two ports are."""
+    """A real gateway process before a real model server: where their ports are."""
 
     http: str
     grpc: str
+    model_server: str
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +105,7 @@ def stack(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     (folder / "models.config").write_text(model_config.render(config))
     flags = ("--enable_serialization_as_tensor_content",)
     with _serving(folder / "models.config", folder / "embedded.log", *flags) as address:
-        found = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
+        found = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}", address)
         command = [str(Path(sys.executable).with_name("keraserve-gateway")), f"--model-server={address}"]
         command += [f"--model-config-file={folder / 'models.config'}", f"--port={found.http.split(':')[1]}"]
         command += [f"--grpc-port={found.grpc.split(':')[1]}"]
