@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.cli import parse
 
 ONE = ["--model_name=colours", "--model_base_path=/models/colours"]
@@ -17,6 +18,7 @@ def test_the_defaults_are_tensorflow_servings() -> None:
     assert not settings.enable_serialization_as_tensor_content
     assert settings.grpc_max_threads >= 4
     assert settings.drain_seconds == 30
+    assert (settings.batching, settings.intra_op_threads) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_every_flag_is_understood() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--enable_batching", *ONE], "unrecognized arguments: --enable_batching"),
+        (["--enable_streaming", *ONE], "unrecognized arguments: --enable_streaming"),
         (["--file_system_poll_wait=1", *ONE], "unrecognized arguments"),
         ([], "--model_config_file"),
         (["--port=many", *ONE], "whole number"),
@@ -72,3 +74,26 @@ def test_what_is_wrong_is_said(flags: list[str], said: str, capsys: pytest.Captu
         parse(flags)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_batching_is_described_by_tensorflow_servings_file(tmp_path: Path) -> None:
+    file = tmp_path / "batching.txt"
+    file.write_text("max_batch_size { value: 8 } num_batch_threads { value: 3 }")
+    assert parse([*ONE, "--enable_batching"]).batching == BatchingOptions()
+    settings = parse([*ONE, "--enable_batching=true", f"--batching_parameters_file={file}"])
+    assert settings.batching == BatchingOptions(max_batch_size=8, num_batch_threads=3)
+    assert settings.grpc_max_threads == 128
+
+
+def test_batching_that_cannot_be_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "batching.txt"
+    file.write_text("max_batch_size { value: 0 }")
+    for flags, said in [
+        ([f"--batching_parameters_file={file}"], "is set without --enable_batching"),
+        (["--enable_batching", f"--batching_parameters_file={file}"], f"{file}: max_batch_size must be at"),
+        (["--enable_batching", "--batching_parameters_file=gone"], "gone can't be read: No such file"),
+    ]:
+        with pytest.raises(SystemExit) as refused:
+            parse([*ONE, *flags])
+        assert refused.value.code == 2
+        assert said in capsys.readouterr().err

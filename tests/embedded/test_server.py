@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
 from keraserve_embedded.model_list import ModelEntry
@@ -105,6 +106,38 @@ def test_a_call_that_fails(
     monkeypatch.setattr(waiting, "predict", defect)
     got = refused(lambda: stub(waiting).predict(m.PredictRequest()))
     assert got == (grpc.StatusCode.INTERNAL, "internal error: KeyError")
+
+
+def test_busy_threads_keep_nobody_from_asking_how_things_are(waiting: Engine, serve: Serve) -> None:
+    channel = serve(waiting, grpc_max_threads=1)[1]
+    calls, health = Stub(channel), health_pb2_grpc.HealthStub(channel)
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(calls.predict, wait_request(1.0)) for _ in range(2)]
+        time.sleep(0.1)
+        assert health.Check(health_pb2.HealthCheckRequest()).status == SERVING
+        spec = m.model_spec("waiting")
+        assert calls.get_model_status(m.GetModelStatusRequest(model_spec=spec)).model_version_status
+        asked = m.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+        assert calls.get_model_metadata(asked).model_spec.name == "waiting"
+        assert not any(one.done() for one in running)
+
+
+def test_who_hangs_up_leaves_the_queue(many: Path, engines: Engines, serve: Serve) -> None:
+    one = BatchingOptions(num_batch_threads=1)
+    engine = engines(ModelEntry("waiting", (many / "waiting",)), batching=one)
+    calls = Stub(serve(engine)[1])
+    slow = calls.predict.future(wait_request(1.5))
+    time.sleep(0.2)
+    queued = [calls.predict.future(wait_request(30)) for _ in range(2)]
+    late = calls.predict.future(wait_request(30), timeout=0.5)
+    while list(engine.waiting().values()) != [3]:
+        assert not late.done()
+    for call in queued:
+        call.cancel()
+    assert late.exception().code().name == "DEADLINE_EXCEEDED"
+    slow.result()
+    assert engine.waiting() == {}
+    calls.predict(wait_request(0.01))
 
 
 def test_requests_run_side_by_side(waiting: Engine, stub: Callable[..., Stub]) -> None:

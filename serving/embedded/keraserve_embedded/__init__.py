@@ -8,6 +8,7 @@
 | `rest_face`, `rest_calls`, `rest_server` | the REST port: HTTP, its calls, its server |
 | `metrics`, `monitoring_config` | Prometheus |
 | `reload` | other models without a restart |
+| `hosting` | an engine as the flags describe it, without a network |
 | `engine` | one object without network: models in, answers out |
 | `model`, `transitions`, `labels` | the versions of one model, and which of them to load or unload next |
 | `model_list`, `config_file`, `repository` | which models are served, from where, which versions there are |

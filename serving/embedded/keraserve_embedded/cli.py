@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from keraserve_embedded.errors import EmbeddedError
+from keraserve_embedded.batching_options import BatchingOptions, read
+from keraserve_embedded.errors import ConfigError, EmbeddedError
 from keraserve_embedded.port import check_port
 from keraserve_embedded.settings import Settings
 
@@ -51,12 +52,13 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("--monitoring_config_file: metrics are served on the REST port; give --rest_api_port")
     if given.model_config_file is None and not given.model_base_path:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
+    batching = _batching(parser, given)
     return Settings(
         host=given.host,
         port=None if given.grpc_socket_path and not given.port else given.port,
         grpc_socket_path=given.grpc_socket_path,
         rest_api_port=given.rest_api_port or None,
-        rest_api_num_threads=given.rest_api_num_threads or _threads(),
+        rest_api_num_threads=given.rest_api_num_threads or _request_threads(batching),
         rest_seconds=given.rest_api_timeout_in_ms / 1000,
         monitoring_config_file=given.monitoring_config_file,
         model_name=given.model_name,
@@ -67,9 +69,10 @@ def parse(arguments: Sequence[str]) -> Settings:
         enable_grpc_healthcheck_service=given.enable_grpc_healthcheck_service,
         allow_version_labels_for_unavailable_models=given.allow_version_labels_for_unavailable_models,
         enable_serialization_as_tensor_content=given.enable_serialization_as_tensor_content,
-        grpc_max_threads=given.grpc_max_threads or _threads(),
+        grpc_max_threads=given.grpc_max_threads or _request_threads(batching),
         channel_arguments=given.grpc_channel_arguments,
         drain_seconds=given.drain_seconds,
+        batching=batching,
         intra_op_threads=given.tensorflow_intra_op_parallelism,
         inter_op_threads=given.tensorflow_inter_op_parallelism,
     )
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_ports(parser)
     _add_models(parser)
+    _add_batching(parser)
     _add_answers(parser)
     return parser
 
@@ -109,7 +113,7 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
         "--rest_api_num_threads",
         type=_count,
         default=0,
-        help="REST requests that run at once (default: 4 for each CPU)",
+        help="as --grpc_max_threads, for REST requests (the same default)",
     )
     ports.add_argument(
         "--monitoring_config_file",
@@ -120,7 +124,7 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
         "--grpc_max_threads",
         type=_count,
         default=0,
-        help="requests that run at once (default: 4 for each CPU)",
+        help="requests that run or wait for a batch at once (default: 4 for each CPU, with batching 128)",
     )
     ports.add_argument(
         "--grpc_channel_arguments",
@@ -136,7 +140,10 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
         help="how long running requests may take after SIGTERM (ours; default %(default)s)",
     )
     ports.add_argument(
-        "--tensorflow_intra_op_parallelism", type=_count, default=0, help="threads that share one op"
+        "--tensorflow_intra_op_parallelism",
+        type=_count,
+        help="threads that share one op; 0 leaves it to TensorFlow (default: 0; with batching, the CPUs "
+        "divided among the batches that run at once)",
     )
     ports.add_argument(
         "--tensorflow_inter_op_parallelism", type=_count, default=0, help="ops that run at once"
@@ -172,6 +179,31 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_batching(parser: argparse.ArgumentParser) -> None:
+    batching = parser.add_argument_group("batching")
+    _add_switch(batching, "--enable_batching", "run requests that wait together as one batch")
+    batching.add_argument(
+        "--batching_parameters_file",
+        type=Path,
+        help="BatchingParameters in text format; without batch_timeout_micros no request waits for others",
+    )
+
+
+def _batching(parser: argparse.ArgumentParser, given: argparse.Namespace) -> BatchingOptions | None:
+    file = given.batching_parameters_file
+    if file and not given.enable_batching:
+        parser.error("--batching_parameters_file is set without --enable_batching")
+    try:
+        return (read(file) if file else BatchingOptions()) if given.enable_batching else None
+    except ConfigError as error:
+        return parser.error(f"--batching_parameters_file: {error}")
+
+
+def _request_threads(batching: BatchingOptions | None) -> int:
+    """Requests wait for their batch on their threads: too few would keep the batches small."""
+    return 128 if batching else 4 * (os.cpu_count() or 1)
+
+
 def _add_answers(parser: argparse.ArgumentParser) -> None:
     answers = parser.add_argument_group("answers")
     _add_switch(answers, "--enable_grpc_healthcheck_service", "serve grpc.health.v1.Health")
@@ -187,10 +219,6 @@ def _add_switch(group: "argparse._ArgumentGroup", flag: str, text: str) -> None:
     group.add_argument(
         flag, type=_truth, nargs="?", const=True, default=False, metavar="true|false", help=text
     )
-
-
-def _threads() -> int:
-    return 4 * (os.cpu_count() or 1)
 
 
 def _truth(text: str) -> bool:

@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +167,7 @@ class Engine:
             return metadata.status(spec.name, number, model.versions, model.problem)
 
     # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
-    # InvalidRequestError; where `patience` ends first, DeadlinePassedError or CancelledError; with batching,
+    # InvalidRequestError; where `patience` ends first, DeadlinePassedError or GivenUpError; with batching,
     # as `keraserve_embedded.batching.Batcher.submit`.
 
     def predict(self, request: m.PredictRequest, patience: Patience | None = None) -> m.PredictResponse:
@@ -241,7 +240,7 @@ class Engine:
         except EmbeddedError as error:
             code = error.code
             raise
-        except (futures.CancelledError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             code = Code.CANCELLED
             raise
         finally:

@@ -11,6 +11,7 @@ EmbeddedError
     ├── NotServedError         no such model, or no such version, is available
     ├── UnknownSignatureError  the model has no signature of this name
     ├── UnsupportedError       a call, or a form of one, that is not served
+    ├── GivenUpError           nobody waits for the answer any more
     ├── QueueFullError         too many requests wait for this signature
     ├── TooLargeError          the body has more bytes than are read
     ├── BusyError              too many requests wait already
@@ -118,6 +119,10 @@ class DeadlinePassedError(RequestError):
     """The client's deadline passed, or the time that the server allows."""
 
 
+class GivenUpError(RequestError):
+    """Nobody waits for the answer any more, or the server stops."""
+
+
 class QueueFullError(RequestError):
     """As many requests wait for this signature as may: another server, or a later moment, will do."""
 
@@ -144,6 +149,7 @@ CODES: dict[type[EmbeddedError], Code] = {
     BusyError: Code.RESOURCE_EXHAUSTED,
     DrainingError: Code.UNAVAILABLE,
     DeadlinePassedError: Code.DEADLINE_EXCEEDED,
+    GivenUpError: Code.CANCELLED,
     QueueFullError: Code.UNAVAILABLE,
     ExecutionError: Code.UNKNOWN,
     InternalError: Code.INTERNAL,

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Answer = Callable[[Any, Any], Any]
 
 _NO_MODEL = m.ModelSpec()
+_BESIDE = ThreadPoolExecutor(2, "question")
 # gRPC's own statuses by number; they have the numbers of our codes.
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -36,11 +37,17 @@ def handlers(engine: Engine, metrics: Metrics, reloading: Reloading) -> list[Any
     return services.handlers(
         {
             **{call: _face(_counted(call.name, method, metrics)) for call, method in counted},
-            services.GET_MODEL_METADATA: _face(_plain(engine.metadata)),
-            services.GET_MODEL_STATUS: _face(_plain(engine.status)),
+            services.GET_MODEL_METADATA: _beside(_face(_plain(engine.metadata))),
+            services.GET_MODEL_STATUS: _beside(_face(_plain(engine.status))),
             services.RELOAD_CONFIG: _face(_waiting(reloading.reload)),
         }
     )
+
+
+def _beside(answer: Any) -> Answer:
+    """Answer on threads of their own: questions about models don't wait behind those to models."""
+    answer.experimental_thread_pool = _BESIDE
+    return answer
 
 
 def _plain(call: Callable[[Any], Any]) -> Answer:
@@ -56,14 +63,11 @@ def _counted(name: str, call: Callable[[Any, Patience], Any], metrics: Metrics) 
 
     def answer(request: Any, context: Any) -> Any:
         patience = Patience(context.time_remaining())
-        context.add_callback(patience.give_up)
+        context.add_callback(patience.give_up)  # whoever hangs up leaves the queue
         began, code = time.monotonic(), Code.INTERNAL
         try:
             response = call(request, patience)
             code = Code.OK
-        except CancelledError:
-            code = Code.CANCELLED
-            raise
         except EmbeddedError as error:
             code = error.code
             raise
@@ -88,8 +92,6 @@ def _face(call: Answer) -> Answer:
             return call(request, context)
         except EmbeddedError as error:
             failure = error
-        except CancelledError:  # the caller has gone
-            return context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             failure = InternalError(f"internal error: {type(error).__name__}")

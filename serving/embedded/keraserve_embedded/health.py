@@ -16,12 +16,22 @@ NAMES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERV
 _STATUS = health_pb2.HealthCheckResponse
 
 
+class _Servicer(health.HealthServicer):
+    """Answers on a thread of its own: who asks while all others are busy has to hear so."""
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """See grpc.health.v1."""
+        return super().Check(request, context)
+
+    Check.experimental_thread_pool = ThreadPoolExecutor(1, "health")  # type: ignore[attr-defined]
+
+
 class Health:
     """Says SERVING while every configured model has a version that serves, and the server does not drain."""
 
     def __init__(self) -> None:
         # Watch without a thread for each watcher: a few watchers would take all the requests' threads.
-        self._servicer = health.HealthServicer(
+        self._servicer = _Servicer(
             experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(max_workers=1)
         )
         self._serving: bool | None = None

@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
-from keraserve_embedded.errors import DeadlinePassedError
+from keraserve_embedded.errors import DeadlinePassedError, GivenUpError
 from keraserve_protocol.tensors import Array
 
 
@@ -30,12 +30,18 @@ class Patience:
         if future:
             future.cancel()
 
+    def _left(self) -> float | None:
+        if self._until is None:
+            return None
+        # gRPC says of a call without a deadline that it may take centuries, more than a lock can wait.
+        return min(max(0.0, self._until - time.monotonic()), threading.TIMEOUT_MAX)
+
     def result(self, future: "Future[Mapping[str, Array]]") -> Mapping[str, Array]:
         """Wait for the results.
 
         Raises:
             DeadlinePassedError: they took too long.
-            concurrent.futures.CancelledError: the caller gave up.
+            GivenUpError: the caller gave up.
         """
         with self._lock:
             self._waited_for = future
@@ -43,8 +49,9 @@ class Patience:
         if gone:
             future.cancel()
         try:
-            left = None if self._until is None else max(0.0, self._until - time.monotonic())
-            return future.result(left)
+            return future.result(self._left())
         except TimeoutError:
             future.cancel()
             raise DeadlinePassedError("Deadline Exceeded") from None
+        except CancelledError:
+            raise GivenUpError("CANCELLED") from None

@@ -12,19 +12,15 @@ from typing import Any
 
 import grpc
 
-from keraserve_embedded import memory
-from keraserve_embedded.config_file import ConfigFile
 from keraserve_embedded.counting_pool import CountingPool
-from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
 from keraserve_embedded.grpc_face import handlers
 from keraserve_embedded.health import Health
+from keraserve_embedded.hosting import HostedEngine
 from keraserve_embedded.metrics import Metrics
-from keraserve_embedded.model_list import single_model
 from keraserve_embedded.monitoring_config import metrics_path
-from keraserve_embedded.periodic import Periodic
 from keraserve_embedded.port import written
-from keraserve_embedded.quiet_tensorflow import set_threads
 from keraserve_embedded.reload import Reloading
 from keraserve_embedded.rest_face import RestFace, RestOptions
 from keraserve_embedded.rest_server import RestServer
@@ -46,26 +42,12 @@ def serve(settings: Settings) -> None:
         StartError, ConfigError: the server can't start.
     """
     stop = threading.Event()
-    set_threads(settings.intra_op_threads, settings.inter_op_threads)
-    memory.spare_from_collection()
     metrics = Metrics()
-    engine = Engine(
-        EngineOptions(
-            poll_seconds=settings.file_system_poll_wait_seconds,
-            early_labels=settings.allow_version_labels_for_unavailable_models,
-            as_content=settings.enable_serialization_as_tensor_content,
-        ),
-        metrics,
-    )
-    _on_signals(stop, engine)
-    server = Server(engine, settings, metrics)
-    config = ConfigFile(settings.model_config_file) if settings.model_config_file else None
-    entries = config.read() if config else single_model(settings.model_name, settings.model_base_path)
-    if not engine.start(entries):
+    hosted = HostedEngine(settings, metrics)
+    _on_signals(stop, hosted.engine)
+    server = Server(hosted.engine, settings, metrics)
+    if not hosted.start():
         return
-    poll = settings.model_config_file_poll_wait_seconds
-    if config and poll:
-        Periodic("model config watch", poll, lambda: config.poll(engine.configure)).start()
     server.start()
     stop.wait()
     server.drain()

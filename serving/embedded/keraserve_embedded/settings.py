@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keraserve_embedded.batching_options import BatchingOptions
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,7 +16,8 @@ class Settings:
         rest_seconds: the time that a request on the REST port may take; 0 for any.
         channel_arguments: gRPC's options, beside and before ours.
         drain_seconds: how long running requests may take after SIGTERM.
-        intra_op_threads: threads that share one op; 0 leaves it to TensorFlow.
+        batching: how requests are merged; None: each runs alone.
+        intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
         inter_op_threads: ops that run at once; 0 leaves it to TensorFlow.
     """
 
@@ -36,5 +39,6 @@ class Settings:
     monitoring_config_file: Path | None = None
     channel_arguments: list[tuple[str, int | str]] = field(default_factory=list[tuple[str, int | str]])
     drain_seconds: float = 30.0
-    intra_op_threads: int = 0
+    batching: BatchingOptions | None = None
+    intra_op_threads: int | None = None
     inter_op_threads: int = 0

@@ -1,0 +1,73 @@
+"""An engine as the flags describe it, without a network: what the server shares with other processes."""
+
+from keraserve_embedded import memory
+from keraserve_embedded.batching_options import BatchingOptions, cores
+from keraserve_embedded.config_file import ConfigFile
+from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.model_list import single_model
+from keraserve_embedded.observer import Observer
+from keraserve_embedded.periodic import Periodic
+from keraserve_embedded.quiet_tensorflow import set_threads
+from keraserve_embedded.settings import Settings
+
+
+class HostedEngine:
+    """An engine that follows its settings: which models, how often to look, how to batch.
+
+    One for each process, made before any model is loaded: TensorFlow's threads are set here.
+    """
+
+    def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
+        self._settings = settings
+        intra_op = settings.intra_op_threads
+        if intra_op is None:
+            intra_op = threads_of_an_op(settings.batching)
+        set_threads(intra_op, settings.inter_op_threads)
+        memory.spare_from_collection()
+        self.engine = Engine(
+            EngineOptions(
+                poll_seconds=settings.file_system_poll_wait_seconds,
+                early_labels=settings.allow_version_labels_for_unavailable_models,
+                as_content=settings.enable_serialization_as_tensor_content,
+                batching=settings.batching,
+            ),
+            observer,
+        )
+        self._config_watch: Periodic | None = None
+
+    def start(self) -> bool:
+        """Load the models, and follow the configuration from then on.
+
+        Returns:
+            As `Engine.start`.
+
+        Raises:
+            ConfigError: the models.config can't be followed.
+            StartError: as `Engine.start`.
+        """
+        settings = self._settings
+        config = ConfigFile(settings.model_config_file) if settings.model_config_file else None
+        entries = config.read() if config else single_model(settings.model_name, settings.model_base_path)
+        if not self.engine.start(entries):
+            return False
+        poll = settings.model_config_file_poll_wait_seconds
+        if config and poll:
+            self._config_watch = Periodic(
+                "model config watch", poll, lambda: config.poll(self.engine.configure)
+            )
+            self._config_watch.start()
+        return True
+
+    def stop(self) -> None:
+        """Follow nothing any more; as `Engine.stop`."""
+        if self._config_watch:
+            self._config_watch.stop()
+        self.engine.stop()
+
+
+def threads_of_an_op(batching: BatchingOptions | None) -> int:
+    """Share the cores among the batches that run at once; 0, TensorFlow's own choice, without batching.
+
+    Many ops of one thread each get more done than one op of many threads: nobody waits for the slowest.
+    """
+    return max(1, cores() // batching.num_batch_threads) if batching else 0
