@@ -212,7 +212,9 @@ async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
         await go.wait()
         return m.GetModelStatusResponse()
 
-    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1)
+    gateway = await make(
+        await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1, max_waiting=0
+    )
     first = asyncio.create_task(gateway.get("/v1/models/colours"))
     await arrived.wait()
     answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})

@@ -9,30 +9,32 @@ import grpc.aio
 import pytest
 
 from keraserve_gateway import passthrough
-from keraserve_gateway.admission import Admission
-from keraserve_gateway.configured import ConfiguredModels
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.model_server import GrpcModelServer
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-Front = Callable[..., Awaitable[tuple[services.AsyncStub, Admission]]]
+Front = Callable[..., Awaitable[tuple[services.AsyncStub, Gateway]]]
 
 
 @pytest.fixture
 async def front(free_port) -> AsyncIterator[Front]:
     closing: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(address: str, limit: int = 8, seconds: float = 5) -> tuple[services.AsyncStub, Admission]:
-        server, admission, port = GrpcModelServer(address), Admission(limit), free_port()
-        settings = Settings(deadline_seconds=seconds, max_body_bytes=16 << 20)
-        gateway = Gateway(settings, server, ConfiguredModels(None, ("colours",)), admission)
+    async def start(
+        address: str, limit: int = 8, seconds: float = 5, **given: Any
+    ) -> tuple[services.AsyncStub, Gateway]:
+        server, port = GrpcModelServer(address), free_port()
+        settings = Settings(
+            models="colours", max_in_flight=limit, max_waiting=0, deadline_seconds=seconds, **given
+        )
+        gateway = Gateway.of(settings, server)
         listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
         await listening.start()
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         closing.extend((channel.close, lambda: listening.stop(0), server.close))
-        return services.AsyncStub(channel), admission
+        return services.AsyncStub(channel), gateway
 
     yield start
     for close in closing:
@@ -98,13 +100,13 @@ async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, fre
         await go.wait()
         return m.GetModelStatusResponse()
 
-    stub, admission = await front(await serve_faults({services.GET_MODEL_STATUS: waits}), limit=1)
+    stub, gateway = await front(await serve_faults({services.GET_MODEL_STATUS: waits}), limit=1)
     first = asyncio.ensure_future(stub.get_model_status(m.GetModelStatusRequest()))
     await arrived.wait()
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.get_model_status(m.GetModelStatusRequest())
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    draining = asyncio.create_task(admission.drain(5))
+    draining = asyncio.create_task(gateway.admission.drain(5))
     await asyncio.sleep(0.05)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.get_model_status(m.GetModelStatusRequest())
@@ -119,11 +121,11 @@ async def test_a_hanging_or_absent_model_server(front: Front, serve_faults, free
     async def hangs(request: Any, context: Any) -> Any:
         await asyncio.sleep(60)
 
-    stub, admission = await front(await serve_faults({services.GET_MODEL_STATUS: hangs}), seconds=0.3)
+    stub, gateway = await front(await serve_faults({services.GET_MODEL_STATUS: hangs}), seconds=0.3)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.get_model_status(m.GetModelStatusRequest())
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert admission.in_flight == 0
+    assert gateway.admission.in_flight == 0
     stub, _ = await front(f"127.0.0.1:{free_port()}")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.get_model_status(m.GetModelStatusRequest())
@@ -143,7 +145,7 @@ async def test_large_messages(front: Front, serve_faults) -> None:
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
     for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         server, port = GrpcModelServer(address), free_port()
-        gateway = Gateway(Settings(), server, ConfiguredModels(None, ("colours",)), Admission(8))
+        gateway = Gateway.of(Settings(models="colours"), server)
         listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
         await listening.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

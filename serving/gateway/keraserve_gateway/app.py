@@ -10,14 +10,10 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 
 from keraserve_gateway import replies, schemas
-from keraserve_gateway.admission import Admission
-from keraserve_gateway.configured import ConfiguredModels
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.middleware import Around
 from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.picture_check import Limits
-from keraserve_gateway.pictures import Classifier
 from keraserve_gateway.routes import compatible, images, inference, pages, process
 from keraserve_gateway.routes.call import register_segment
 from keraserve_gateway.settings import Settings
@@ -26,18 +22,17 @@ VERSION = "0.1.0"
 DESCRIPTION = """Classify pictures with models served by TensorFlow Serving or its like.
 
 Every answer carries `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` asks
-for less time than the gateway's own deadline."""
+for less time than the gateway's own deadline. `X-Model-Version` says which version answered.
+
+Where the gateway asks for keys: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.
+
+A request that names no version may be answered by a model's canary: `X-Model-Label: stable` (or `canary`, or
+any other label) asks for one as the path would, `X-Sticky-Key: <anything>` for the same one each time."""
 
 
 def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
     """Make the application; the caller closes the model server."""
-    gateway = Gateway(
-        settings,
-        model_server,
-        ConfiguredModels(settings.model_config_file, settings.models),
-        Admission(settings.max_in_flight),
-        Classifier(model_server, Limits(settings.max_images, settings.max_pixels)),
-    )
+    gateway = Gateway.of(settings, model_server)
     register_segment()
     app = FastAPI(
         title="Keraserve gateway",

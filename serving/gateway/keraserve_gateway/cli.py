@@ -9,14 +9,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from keraserve_gateway.settings import ENV_PREFIX, Settings
+from keraserve_gateway import keys, settings_page
+from keraserve_gateway.settings import ENV_PREFIX, Settings, shown_default
 
 PROGRAM = "keraserve-gateway"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the gateway; the exit status is 0 after a drain, 1 for a port, 2 for a setting."""
-    given = vars(_parser().parse_args(_dashed(sys.argv[1:] if arguments is None else arguments)))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    match arguments[:1]:
+        case ["key"]:
+            return _make_key(arguments[1:])
+        case ["settings"]:
+            sys.stdout.write(settings_page.render())
+            return 0
+        case _:
+            return _serve(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    given = vars(_parser().parse_args(_dashed(arguments)))
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -40,14 +53,37 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="HTTP and gRPC front of a TensorFlow Serving model server.",
-        epilog="Flags win over the environment, that over the file, that over the defaults.",
+        epilog="Flags win over the environment, that over the file, that over the defaults."
+        f" '{PROGRAM} key NAME' makes an API key; '{PROGRAM} settings' prints this list as a page.",
         allow_abbrev=False,
     )
     for name, field in Settings.model_fields.items():
-        shown = "none" if field.default in (None, ()) else field.default
-        about = f"{field.description} [{ENV_PREFIX}{name.upper()}; default: {shown}]"
+        about = f"{field.description} [{ENV_PREFIX}{name.upper()}; default: {shown_default(field)}]"
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=about.replace("%", "%%"))
     return parser
+
+
+def _make_key(arguments: Sequence[str]) -> int:
+    """Make an API key: the entry for the file on standard output, the key itself beside it."""
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} key",
+        description="Make an API key. The entry, which holds only its hash, goes to standard output:"
+        f" {PROGRAM} key NAME >> keys.toml",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", help="whose it is; the log says it")
+    parser.add_argument("--models", metavar="A,B", default="", help="what it is good for; all if left out")
+    parser.add_argument("--requests-per-second", type=float, metavar="N", help="if not the settings' rate")
+    given = parser.parse_args(arguments)
+    models = [name for name in given.models.split(",") if name]
+    try:
+        key, entry = keys.make(given.name, models, given.requests_per_second)
+    except ValidationError as error:
+        return _fail("; ".join(_sentence(one) for one in error.errors()), 2)
+    sys.stdout.write(entry)
+    sys.stdout.flush()
+    sys.stderr.write(f"The key, which is stored nowhere and shown once: {key}\n")
+    return 0
 
 
 def _dashed(arguments: Sequence[str]) -> list[str]:

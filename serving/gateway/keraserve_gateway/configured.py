@@ -1,12 +1,11 @@
 """Which models there should be: read from `models.config`, or named in the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from keraserve_gateway.errors import ModelServerAway
+from keraserve_gateway.reread import Reread
 from keraserve_protocol import model_config
 
 
@@ -18,6 +17,9 @@ class ConfiguredModel:
     labels: dict[str, int] = field(default_factory=dict[str, int])
 
 
+Models = Mapping[str, ConfiguredModel]
+
+
 class ConfiguredModels:
     """The models of a `models.config` file, read again whenever the file changes; or a fixed list.
 
@@ -26,10 +28,8 @@ class ConfiguredModels:
     """
 
     def __init__(self, path: Path | None, names: Sequence[str] = ()) -> None:
-        self._path = path
-        self._models = tuple(ConfiguredModel(name) for name in names)
-        self._seen: tuple[int, int, int] | None = None
-        self._problem: str | None = None
+        fixed: Models = {name: ConfiguredModel(name) for name in names}
+        self._file = Reread(path, _parse, fixed)
 
     def read(self) -> tuple[ConfiguredModel, ...]:
         """List the models.
@@ -37,31 +37,24 @@ class ConfiguredModels:
         Raises:
             ModelServerAway: the file can't be read, and never could: it is written by the first export.
         """
-        self._refresh()
-        if self._problem is not None and not self._models:
-            raise ModelServerAway(self._problem)
-        return self._models
+        models = self._file.content
+        if self._file.problem is not None and not models:
+            reason = type(self._file.problem).__name__
+            raise ModelServerAway(f"the list of models can't be read: {reason}")
+        return tuple(models.values())
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """Give the labels of a model with their versions; none of one that isn't there."""
+        model = self._file.content.get(name)
+        return model.labels if model else {}
 
     def __contains__(self, name: str) -> bool:
-        self._refresh()
-        return any(model.name == name for model in self._models)
+        return name in self._file.content
 
-    def _refresh(self) -> None:
-        path = self._path
-        if path is None:
-            return
-        try:
-            stat = path.stat()
-            seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            if seen == self._seen:
-                return
-            config = model_config.read(path)
-        except (OSError, model_config.ModelConfigError) as error:
-            if self._problem is None:
-                structlog.get_logger().warning("models.config can't be read", reason=str(error))
-            self._problem = f"the list of models can't be read: {error.__class__.__name__}"
-            return
-        self._seen, self._problem = seen, None
-        self._models = tuple(
-            ConfiguredModel(one.name, dict(one.version_labels)) for one in config.model_config_list.config
-        )
+
+def _parse(path: Path) -> Models:
+    config = model_config.read(path)
+    return {
+        one.name: ConfiguredModel(one.name, dict(one.version_labels))
+        for one in config.model_config_list.config
+    }

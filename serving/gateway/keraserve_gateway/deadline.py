@@ -1,7 +1,7 @@
 """What a request carries along: until when, and who it is."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,17 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Trip:
-    """One request on its way through: its deadline and the id that its log lines and answers carry."""
+    """One request on its way through.
+
+    Attributes:
+        deadline: when it has to be answered.
+        request_id: what its log lines and answers carry.
+        trace: where it belongs in its caller's trace, `traceparent` and `tracestate`; empty if in none.
+    """
 
     deadline: Deadline
     request_id: str
+    trace: tuple[tuple[str, str], ...] = ()
 
     @property
     def timeout(self) -> float:
@@ -39,4 +46,8 @@ class Trip:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What the model server is told of it."""
-        return (("x-request-id", self.request_id),) if self.request_id else ()
+        return ((("x-request-id", self.request_id),) if self.request_id else ()) + self.trace
+
+    def at_most(self, seconds: float) -> "Trip":
+        """Give the same trip with a deadline not later than `seconds` from now."""
+        return replace(self, deadline=self.deadline.at_most(seconds))

@@ -8,7 +8,11 @@ GatewayError
 ├── TooLarge                 over a limit: bytes, pictures, pixels
 ├── SlowBody                 the request's body did not arrive within its deadline
 ├── Busy                     too many requests in flight
+├── TooFast                  too many requests a second with this key
 ├── Draining                 the gateway is stopping
+├── NoKey                    no API key was given
+├── KeyUnknown               the API key is none of ours
+├── ModelForbidden           the API key is not good for this model
 ├── Forbidden                not a call for the gateway's clients
 └── ModelServerError         what the model server did or did not answer
     ├── ModelServerAway      not reachable, or the model is still loading
@@ -93,6 +97,24 @@ class Busy(GatewayError):
     """As many requests as are allowed are in flight."""
 
     retry_after = 1
+
+
+class TooFast(GatewayError):
+    """More requests a second than the key may make."""
+
+    retry_after = 1
+
+
+class NoKey(GatewayError):
+    """No API key was given, where one is needed."""
+
+
+class KeyUnknown(GatewayError):
+    """The API key is none of ours."""
+
+
+class ModelForbidden(GatewayError):
+    """The API key is not good for the model, whether there is one of that name or not."""
 
 
 class Draining(GatewayError):

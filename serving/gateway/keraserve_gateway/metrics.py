@@ -12,20 +12,37 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "keraserve_gateway_requests",
-            "Requests to /v1 and /v2, by model, version and HTTP status.",
-            ["model", "version", "code"],
+            "Requests for models, by protocol (http or grpc), model, version and status.",
+            ["protocol", "model", "version", "code"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "keraserve_gateway_request_seconds",
-            "Seconds from the first byte of a request to /v1 or /v2 to the last of its answer.",
-            ["model", "version"],
+            "Seconds from the first byte of a request for a model to the last of its answer.",
+            ["protocol", "model", "version"],
             buckets=BUCKETS,
             registry=self.registry,
         )
         self.in_flight = Gauge(
             "keraserve_gateway_requests_in_flight",
             "Requests being worked on now, HTTP and gRPC.",
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "keraserve_gateway_requests_waiting",
+            "Requests that wait for a place among those in flight.",
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "keraserve_gateway_refused",
+            "Requests that the gateway itself refused or gave up, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.canary_share = Gauge(
+            "keraserve_gateway_canary_share",
+            "Share of a model's unlabelled requests that its canary answers.",
+            ["model"],
             registry=self.registry,
         )
         self.model_server_up = Gauge(
@@ -40,10 +57,10 @@ class Metrics:
             registry=self.registry,
         )
 
-    def observe(self, model: str, version: str, code: int, seconds: float) -> None:
+    def observe(self, protocol: str, model: str, version: str, code: str, seconds: float) -> None:
         """Count a finished request."""
-        self.requests.labels(model, version, str(code)).inc()
-        self.seconds.labels(model, version).observe(seconds)
+        self.requests.labels(protocol, model, version, code).inc()
+        self.seconds.labels(protocol, model, version).observe(seconds)
 
     def render(self) -> bytes:
         """Write them in Prometheus' text format."""

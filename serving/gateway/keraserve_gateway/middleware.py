@@ -1,6 +1,7 @@
 """Around every request: its id, its place, its deadline, its log line, its metrics."""
 
 import asyncio
+import re
 import time
 
 import structlog
@@ -15,16 +16,21 @@ from keraserve_gateway.exchange import Exchange, Gateway
 
 log = structlog.get_logger()
 
-_LIMITED = ("/v1/", "/v2/models/")
+_MODEL = re.compile(r"/v[12]/models/([^/:]+)")
 _CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
+
+
+def is_guarded(path: str) -> bool:
+    """Tell whether a path is behind keys and limits: the models' are; health, metrics and pages are not."""
+    return path.startswith(("/v1/", "/v2/")) and not path.startswith("/v2/health/")
 
 
 class _Sending:
     """Passes on what the application sends, puts the common headers in, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str, *, bare: bool) -> None:
+    def __init__(self, send: Send, exchange: Exchange, *, bare: bool) -> None:
         self._send = send
-        self._request_id = request_id
+        self._exchange = exchange
         self._bare = bare  # headers only
         self.status = 0
 
@@ -32,7 +38,11 @@ class _Sending:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
+            headers["X-Request-ID"] = self._exchange.trip.request_id
+            if self._exchange.version:
+                headers["X-Model-Version"] = str(self._exchange.version)
+            for name, value in self._exchange.trip.trace[:1]:
+                headers[name] = value
             headers["X-Content-Type-Options"] = "nosniff"
         elif self._bare:
             message["body"] = b""
@@ -56,7 +66,7 @@ class Around:
         if bare:  # any GET, without its body
             scope = {**scope, "method": "GET"}
         exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
-        sending = _Sending(send, exchange.trip.request_id, bare=bare)
+        sending = _Sending(send, exchange, bare=bare)
         with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
             try:
                 await self._guarded(scope, receive, sending)
@@ -85,29 +95,21 @@ class Around:
                 await reply(scope, receive, sending)
 
     async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
-        exchanges.shorten(scope, exchanges.of(scope))
-        if not scope["path"].startswith(_LIMITED):
+        exchange, path = exchanges.of(scope), scope["path"]
+        exchanges.shorten(scope, exchange)
+        if not is_guarded(path):
             await self._app(scope, receive, sending)
             return
-        with self._gateway.admission.enter():
+        keys, named = self._gateway.keys, _MODEL.match(path)
+        exchange.key = keys.recognise(exchange.given_key)
+        keys.admit(exchange.key, [named[1]] if named else [])
+        async with self._gateway.admission.enter(exchange.trip.timeout):
             await self._app(scope, receive, sending)
 
     def _finished(self, scope: Scope, exchange: Exchange, status: int, started: float) -> None:
         seconds = time.perf_counter() - started
-        # A version is known only from an answer, so a model with one exists even if it isn't configured.
-        exists = bool(exchange.version) or exchange.model in self._gateway.configured
-        model = exchange.model if exists else ""
-        version = str(exchange.version or "")
-        if scope["path"].startswith(_LIMITED):
-            self._gateway.metrics.observe(model, version, status, seconds)
-            if exchange.images and status == 200:
-                self._gateway.metrics.images.labels(model, version).inc(exchange.images)
+        if is_guarded(scope["path"]):
+            self._gateway.observe(exchange, "http", str(status), seconds)
         log.info(
-            "request",
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            milliseconds=round(seconds * 1000, 1),
-            model=model,
-            version=version,
+            "request", method=scope["method"], path=scope["path"], status=status, **exchange.words(seconds)
         )

@@ -1,21 +1,25 @@
 """TensorFlow Serving's two gRPC services on the gateway's own port, passed through as bytes.
 
-Nothing is parsed: request and answer go by as they came, the deadline and the status with them.
+A request is read to learn its model, for keys, canary and metrics; what goes on to the model server are the
+caller's bytes, unless the canary writes a version into them. Deadline and status go by as they are.
 """
 
-import uuid
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 
 from keraserve_gateway.connection import MAX_MESSAGE_BYTES
-from keraserve_gateway.deadline import Deadline, Trip
-from keraserve_gateway.errors import Forbidden, GatewayError
-from keraserve_gateway.exchange import REQUEST_ID, Gateway, valid_id
+from keraserve_gateway.errors import BadRequest, Forbidden, GatewayError
+from keraserve_gateway.exchange import REQUEST_ID, Exchange, Gateway
 from keraserve_gateway.predict import unready
+from keraserve_gateway.routed import Routed
 from keraserve_gateway.statuses import grpc_status
+from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 if TYPE_CHECKING:
@@ -24,10 +28,9 @@ else:
     Handler = grpc.GenericRpcHandler  # not subscriptable when it runs
 
 log = structlog.get_logger()
+Call = services.Call[Any, Any]
 
-_PATHS = frozenset(call.path for call in services.CALLS)
-# It makes the model server load what its caller names: for the operator, who can reach the model server.
-_OPERATORS = frozenset({services.RELOAD_CONFIG.path})
+_CALLS = {call.path: call for call in services.CALLS}
 # grpc.health.v1.Health/Check for the whole server; its answer's one field is the status, an enum of number 1.
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -53,51 +56,116 @@ class PassThrough(Handler):
         path = handler_call_details.method
         if path == _HEALTH:
             return cast(Any, grpc).unary_unary_rpc_method_handler(self._health)
-        if path not in _PATHS:
+        call = _CALLS.get(path or "")
+        if call is None:
             return None
 
         async def forward(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-            return await self._forward(path, request, context)
+            return await self._forward(call, request, context)
 
         # Without (de)serializers the handler is given bytes, and gives bytes.
         return cast(Any, grpc).unary_unary_rpc_method_handler(forward)
 
     async def _health(self, _: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
         """Answer as `/readyz` does."""
-        gateway, request_id = self._gateway, self._trip(context).request_id
+        gateway, request_id = self._gateway, self._exchange(context).trip.request_id
         reasons = await unready(gateway.server, gateway.configured, gateway.admission, request_id)
         return _NOT_SERVING if reasons else _SERVING
 
     async def _forward(
-        self, path: str, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
+        self, call: Call, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
     ) -> bytes:
-        trip = self._trip(context)
-        code, detail, answer = grpc.StatusCode.OK, "", b""
+        started, exchange = time.perf_counter(), self._exchange(context)
+        trip, answer = exchange.trip, b""
+        code, detail = grpc.StatusCode.OK, ""
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
-            await context.send_initial_metadata(((REQUEST_ID, trip.request_id),))
+            await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
             try:
-                if path in _OPERATORS:
-                    raise Forbidden("the gateway does not pass this call on; make it at the model server")
-                with self._gateway.admission.enter():
-                    answer = await self._gateway.server.call(path, request, trip.timeout, trip.metadata)
+                answer = await self._answered(call, request, exchange)
             except GatewayError as error:
+                exchange.error = error
                 code, detail = grpc_status(error), error.detail
             except Exception:
                 log.exception("unexpected error")
                 code, detail = grpc.StatusCode.INTERNAL, f"an unexpected error; request id {trip.request_id}"
-            spent = self._seconds - trip.timeout
-            log.info("call", path=path, status=code.name, milliseconds=round(spent * 1000, 1))
+            seconds = time.perf_counter() - started
+            self._gateway.observe(exchange, "grpc", code.name, seconds)
+            log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
         if code is not grpc.StatusCode.OK:
-            await context.abort(code, detail)
+            await context.abort(code, detail, _pushback(exchange.error))
         return answer
 
-    def _trip(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> Trip:
-        given = {key: value for key, value in context.invocation_metadata() or () if key == REQUEST_ID}
-        request_id = valid_id(str(given.get(REQUEST_ID, ""))) or uuid.uuid4().hex
+    async def _answered(self, call: Call, request: bytes, exchange: Exchange) -> bytes:
+        """Check the key, wait for a place, ask the model server."""
+        if call is services.RELOAD_CONFIG:
+            # It makes the model server load what its caller names: for the operator, who can reach that.
+            raise Forbidden("the gateway does not pass this call on; make it at the model server")
+        gateway = self._gateway
+        exchange.key = gateway.keys.recognise(exchange.given_key)
+        try:
+            message = call.request.FromString(request)
+        except DecodeError as error:
+            raise BadRequest(f"the request is no {call.request.DESCRIPTOR.name}") from error
+        specs = _specs(message)
+        names = list(dict.fromkeys(spec.name for spec in specs))
+        exchange.model = names[0] if names else ""
+        gateway.keys.admit(exchange.key, names)
+        async with gateway.admission.enter(exchange.trip.timeout):
+            answer = await self._asked(call, request, message, specs, exchange)
+        exchange.version = _version(call, answer) or exchange.version
+        return answer
+
+    async def _asked(
+        self, call: Call, request: bytes, message: m.Message, specs: Sequence[m.ModelSpec], exchange: Exchange
+    ) -> bytes:
+        """Ask the model server, with the caller's bytes where nothing was written into them."""
+        before = list(map(_choice, specs))
+
+        async def ask() -> bytes:
+            sent = request if before == list(map(_choice, specs)) else message.SerializeToString()
+            trip = exchange.trip
+            return await self._gateway.server.call(call.path, sent, trip.timeout, trip.metadata)
+
+        # A status is of all versions where none is named; of several models, the model server makes an error.
+        if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
+            return await ask()
+        return await Routed(self._gateway.server, self._gateway.canary, exchange).ask(specs, ask)
+
+    def _exchange(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> Exchange:
+        given = {key: str(value) for key, value in context.invocation_metadata() or ()}
         left = cast("float | None", context.time_remaining())
-        return Trip(
-            Deadline.after(min(self._seconds, left if left is not None else self._seconds)), request_id
-        )
+        return Exchange.of(given.get, min(self._seconds, left if left is not None else self._seconds))
+
+
+def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
+    """Find the models that a request names."""
+    if isinstance(message, m.MultiInferenceRequest):
+        return [task.model_spec for task in message.tasks]
+    return [cast(m.PredictRequest, message).model_spec]
+
+
+def _choice(spec: m.ModelSpec) -> str | None:
+    return spec.WhichOneof("version_choice")
+
+
+def _version(call: Call, answer: bytes) -> int:
+    """Find the version that answered; 0 where the answer does not say."""
+    if call is services.GET_MODEL_STATUS:
+        return 0
+    try:
+        message = call.response.FromString(answer)
+    except DecodeError:
+        return 0  # the caller's to complain about
+    if isinstance(message, m.MultiInferenceResponse):
+        return message.results[0].model_spec.version.value if message.results else 0
+    return cast(m.PredictResponse, message).model_spec.version.value
+
+
+def _pushback(error: GatewayError | None) -> tuple[tuple[str, str], ...]:
+    """Say when to try again, in gRPC's own words for that (proposal A6)."""
+    if error is None or error.retry_after is None:
+        return ()
+    return (("grpc-retry-pushback-ms", str(error.retry_after * 1000)),)
 
 
 def make_server(address: str, gateway: Gateway) -> "grpc.aio.Server":

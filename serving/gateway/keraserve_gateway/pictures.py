@@ -41,13 +41,19 @@ class Classification:
 
 
 class Classifier:
-    """Classifies pictures by a model server, which may merge what several callers send into one batch."""
+    """Classifies pictures by a model server, which may merge what several callers send into one batch.
 
-    def __init__(self, server: ModelServer, limits: Limits) -> None:
+    Args:
+        server: the model server.
+        limits: on the pictures.
+        repeating: the gateway's one lock for repeating; two requests that were refused together and repeated
+            together would meet in a batch again.
+    """
+
+    def __init__(self, server: ModelServer, limits: Limits, repeating: asyncio.Lock) -> None:
         self._server = server
         self._limits = limits
-        # Two requests that were refused together and repeated together would meet in a batch again.
-        self._repeating = asyncio.Lock()
+        self._repeating = repeating
 
     async def classify(
         self, target: Target, pictures: Sequence[Picture], *, top_k: int, strict: bool, trip: Trip

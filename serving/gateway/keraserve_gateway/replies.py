@@ -8,9 +8,9 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Scope
 
-from keraserve_gateway.errors import GatewayError, SlowBody
+from keraserve_gateway.errors import GatewayError, KeyUnknown, ModelForbidden, NoKey, SlowBody
 from keraserve_gateway.exchange import of
-from keraserve_gateway.statuses import STATUSES
+from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 
 _VERSION = r"/v1/models/[^/:]+(/versions/[^/:]+|/labels/[^/:]+)?"
@@ -20,25 +20,33 @@ _COMPATIBLE = {
 }
 _INFERENCE = re.compile(r"/v2(/.*)?", re.DOTALL)
 
+_CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
+    NoKey: 'Bearer realm="keraserve"',
+    KeyUnknown: 'Bearer realm="keraserve", error="invalid_token"',
+    ModelForbidden: 'Bearer realm="keraserve", error="insufficient_scope"',
+}
+
 
 def failure(scope: Scope, error: GatewayError) -> Response:
     """Render an error of ours."""
+    of(scope).error = error
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if type(error) in _CHALLENGES:
+        headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
     if isinstance(error, SlowBody):
         headers["Connection"] = "close"  # the rest of the body may never come
     if is_compatible(scope):
         return Response(rest.error_answer(error.detail), status.http, headers, "application/json")
     picture = error.picture and {"index": error.picture.index, "filename": error.picture.filename}
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     return problem(
         scope,
         status.http,
         status.title,
         error.detail,
-        kind=f"urn:keraserve:error:{kind}",
+        kind=f"urn:keraserve:error:{kind(error)}",
         headers=headers,
         picture=picture,
     )

@@ -119,7 +119,7 @@ def _on_signal() -> asyncio.Event:
 
 
 def _announce(settings: Settings, listening: socket.socket) -> None:
-    if not settings.on_loopback:
+    if not settings.on_loopback and settings.keys_file is None:
         log.warning(
             "LISTENING BEYOND THIS MACHINE WITHOUT KEYS: whoever reaches this address can use every model",
             host=settings.host,

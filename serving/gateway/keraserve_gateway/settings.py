@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -13,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from keraserve_gateway import keys
 from keraserve_gateway.connection import target
 
 ENV_PREFIX = "KERASERVE_"
@@ -20,6 +22,11 @@ ENV_PREFIX = "KERASERVE_"
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def shown_default(field: FieldInfo) -> str:
+    """Write a setting's default for people."""
+    return "none" if field.default in (None, ()) else str(field.default)
 
 
 class Settings(BaseSettings):
@@ -47,6 +54,13 @@ class Settings(BaseSettings):
         NoDecode,
         Field(description="names of the models, separated by commas, where there is no models.config"),
     ] = ()
+    canary_file: Annotated[
+        Path | None,
+        Field(
+            description="a JSON file with each canary's share, read again when it changes; none: canary.json"
+            " beside model_config_file"
+        ),
+    ] = None
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[Port, Field(description="HTTP port; 0 takes any free one")] = 8000
     grpc_port: Annotated[Port, Field(description="gRPC port; 0 is off")] = 8500
@@ -56,6 +70,19 @@ class Settings(BaseSettings):
         50_000_000
     )
     max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
+    max_waiting: Annotated[
+        int, Field(ge=0, description="most requests that wait for a place when that many are at work")
+    ] = 64
+    wait_seconds: Annotated[Seconds, Field(description="longest that one may wait for a place")] = 1.0
+    keys_file: Annotated[
+        Path | None,
+        Field(
+            description="a TOML file with the API keys; read again when it changes; none: no keys are needed"
+        ),
+    ] = None
+    key_requests_per_second: Annotated[
+        float, Field(gt=0, description="most requests a second with a key whose entry says nothing else")
+    ] = 100.0
     deadline_seconds: Annotated[Seconds, Field(description="longest that a request may take in all")] = 30.0
     drain_seconds: Annotated[
         Seconds, Field(description="how long requests in flight may go on after SIGTERM")
@@ -75,6 +102,16 @@ class Settings(BaseSettings):
     @classmethod
     def _reachable(cls, value: str) -> str:
         target(value)
+        return value
+
+    @field_validator("keys_file")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                keys.read(value)
+            except OSError as error:
+                raise ValueError(f"can't read {value}: {error.strerror or error}") from error
         return value
 
     @classmethod

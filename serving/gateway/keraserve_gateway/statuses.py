@@ -1,5 +1,6 @@
 """The one table from errors to status codes: HTTP's, and gRPC's."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
     errors.TooLarge: Status(413, grpc.StatusCode.RESOURCE_EXHAUSTED, "Too large"),
     errors.SlowBody: Status(408, grpc.StatusCode.DEADLINE_EXCEEDED, "Request timeout"),
     errors.Busy: Status(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
+    errors.TooFast: Status(429, grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
+    errors.NoKey: Status(401, grpc.StatusCode.UNAUTHENTICATED, "API key needed"),
+    errors.KeyUnknown: Status(401, grpc.StatusCode.UNAUTHENTICATED, "API key unknown"),
+    errors.ModelForbidden: Status(403, grpc.StatusCode.PERMISSION_DENIED, "Not with this API key"),
     errors.Draining: Status(503, grpc.StatusCode.UNAVAILABLE, "Stopping"),
     errors.Forbidden: Status(403, grpc.StatusCode.PERMISSION_DENIED, "Forbidden"),
     errors.ModelServerError: Status(502, grpc.StatusCode.INTERNAL, "Model server error"),
@@ -35,6 +40,11 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
     errors.ModelServerFailed: Status(500, grpc.StatusCode.INTERNAL, "Model server failed"),
     errors.BadAnswer: Status(502, grpc.StatusCode.INTERNAL, "Bad answer from the model server"),
 }
+
+
+def kind(error: errors.GatewayError) -> str:
+    """Name the kind of an error, for answers and metrics: `too-large` for TooLarge."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
 
 
 def grpc_status(error: errors.GatewayError) -> grpc.StatusCode:

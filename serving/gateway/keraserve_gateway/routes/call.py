@@ -11,6 +11,7 @@ from keraserve_gateway.deadline import Trip
 from keraserve_gateway.exchange import Exchange, Gateway, of
 from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.predict import Answer, Target
+from keraserve_gateway.routed import Routed
 
 MAX_VERSION = (1 << 63) - 1
 
@@ -21,6 +22,7 @@ class Call:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.gateway: Gateway = request.app.state.gateway
+        self._routed: ModelServer = Routed(self.gateway.server, self.gateway.canary, self.exchange)
 
     @property
     def exchange(self) -> Exchange:
@@ -34,8 +36,8 @@ class Call:
 
     @property
     def server(self) -> ModelServer:
-        """The upstream."""
-        return self.gateway.server
+        """The upstream, which answers with the version that this request shall have."""
+        return self._routed
 
     async def body(self) -> bytes:
         """Read the body, bounded."""
@@ -43,7 +45,7 @@ class Call:
 
     def answer(self, answer: Answer) -> Response:
         """Send a finished JSON body."""
-        self.exchange.version = answer.version
+        self.exchange.version = answer.version or self.exchange.version
         return Response(answer.body, media_type="application/json")
 
 

@@ -12,7 +12,7 @@ from keraserve_gateway.routes import descriptions
 from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
 
 TAG = "TensorFlow Serving"
-_ERRORS = descriptions.tensorflow_errors(400, 404, 408, 413, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)
 
 
 def router() -> APIRouter:

@@ -11,6 +11,8 @@ PICTURE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/bmp", "applicati
 
 _PROBLEM_CODES = {
     400: "Bad input; the detail says which item",
+    401: "An API key is needed, or it is not known",
+    403: "The API key is not good for this model",
     404: "Unknown model, version or label",
     408: "The body did not arrive in time",
     413: "Too many bytes, pictures or pixels",

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query
 
 from keraserve_gateway import multipart, predict, schemas
 from keraserve_gateway.errors import UnsupportedMedia
-from keraserve_gateway.picture_check import Picture
-from keraserve_gateway.pictures import Classification, PictureClasses, RefusedPicture
+from keraserve_gateway.picture_check import Limits, Picture
+from keraserve_gateway.pictures import Classification, Classifier, PictureClasses, RefusedPicture
 from keraserve_gateway.predict import Target
 from keraserve_gateway.routes import descriptions
 from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
@@ -20,7 +20,7 @@ Strict = Annotated[
 
 _RAW = {*descriptions.PICTURE_TYPES, "image/jpg", "image/x-ms-bmp", "image/x-bmp", ""}
 _FORM = "multipart/form-data"
-_ERRORS = descriptions.problems(400, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 
 
 def router() -> APIRouter:
@@ -32,11 +32,12 @@ def router() -> APIRouter:
         tags=["Models"],
         operation_id="models",
         summary="Every model with its versions, states and labels",
-        responses=descriptions.problems(429, 503, 504),
+        responses=descriptions.problems(401, 429, 503, 504),
     )
     async def models(call: ThisCall) -> schemas.ModelList:
         states = await predict.list_models(call.server, call.gateway.configured, call.trip)
-        return schemas.ModelList.model_validate({"models": states}, from_attributes=True)
+        seen = [one for one in states if call.exchange.may_see(one.name)]
+        return schemas.ModelList.model_validate({"models": seen}, from_attributes=True)
 
     for path, suffix, named in TARGETS:
         _add_classify(routes, MODEL + path, suffix, named)
@@ -56,7 +57,9 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         call: ThisCall, target: Annotated[Target, Depends(named)], top_k: TopK = 5, strict: Strict = False
     ) -> schemas.ImageClassification:
         sent = await _pictures(call)
-        classifier = call.gateway.classifier
+        settings = call.gateway.settings
+        limits = Limits(settings.max_images, settings.max_pixels)
+        classifier = Classifier(call.server, limits, call.gateway.repeating)
         found = await classifier.classify(target, sent, top_k=top_k, strict=strict, trip=call.trip)
         call.exchange.version = found.version
         call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.pictures)

@@ -15,7 +15,7 @@ from keraserve_gateway.routes.call import MAX_VERSION, Model, ThisCall, newest, 
 from keraserve_gateway.routes.process import readiness
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-_ERRORS = descriptions.tensorflow_errors(400, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 _MODEL = "/v2/models/{model:segment}"
 
 Version = Annotated[str, Path(description="number or label of a version", examples=["1", "stable"])]
@@ -104,7 +104,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         call: ThisCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
     ) -> Response:
         found = await infer.infer(call.server, target, await call.body(), header_length, call.trip)
-        call.exchange.version = found.version
+        call.exchange.version = found.version or call.exchange.version
         return await _sent(found, call.request.headers.get("accept-encoding", ""))
 
 

@@ -1,0 +1,59 @@
+"""Files that are read again whenever they change, as operators expect of a running server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import structlog
+
+Content = TypeVar("Content")
+
+
+class Reread(Generic[Content]):
+    """What a file says now, or said when it could last be read: one that breaks changes nothing.
+
+    Args:
+        path: of the file, which has to be replaced as a whole; None for no file.
+        parse: reads it; raises OSError or ValueError if it can't.
+        content: what counts until it has been read once.
+        optional: whether a file that is not there says the same as `content`.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        parse: Callable[[Path], Content],
+        content: Content,
+        *,
+        optional: bool = False,
+    ) -> None:
+        self._path, self._parse, self._empty, self._optional = path, parse, content, optional
+        self._content = content
+        self._seen: tuple[int, int, int] | None = None
+        self.problem: Exception | None = None
+        """Why it can't be read now, if it can't."""
+
+    @property
+    def content(self) -> Content:
+        """What the file says; looks at the file each time, and reads it if it has changed."""
+        if self._path is not None:
+            try:
+                self._refresh(self._path)
+            except (OSError, ValueError) as error:
+                if self.problem is None:
+                    structlog.get_logger().warning(f"{self._path.name} can't be read", reason=str(error))
+                self.problem = error
+        return self._content
+
+    def _refresh(self, path: Path) -> None:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            if not self._optional:
+                raise
+            self._content, self._seen, self.problem = self._empty, None, None
+            return
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if seen != self._seen:
+            self._content = self._parse(path)
+            self._seen, self.problem = seen, None
