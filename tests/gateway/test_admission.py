@@ -1,0 +1,82 @@
+"""Places and the queue for them."""
+
+import asyncio
+
+import pytest
+
+from keraserve_gateway.admission import Admission
+from keraserve_gateway.errors import Busy, Draining
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
+    admission, go, entered = Admission(1, waiting=2, seconds=30), asyncio.Event(), list[int]()
+
+    async def visit(number: int) -> None:
+        async with admission.enter(30):
+            entered.append(number)
+            await go.wait()
+
+    visits = [asyncio.create_task(visit(0))]
+    for number in (1, 2):
+        await until(lambda: len(entered) + admission.waiting == len(visits))
+        visits.append(asyncio.create_task(visit(number)))
+    await until(lambda: admission.waiting == 2)
+    with pytest.raises(Busy, match="1 requests are in flight"):
+        await visit(3)
+    go.set()
+    await asyncio.gather(*visits)
+    assert entered == [0, 1, 2]
+    assert (admission.in_flight, admission.waiting) == (0, 0)
+    await visit(4)
+
+
+async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
+    for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
+        admission = Admission(1, waiting=1, seconds=seconds)
+        async with admission.enter(30):
+            with pytest.raises(Busy, match="in time"):
+                async with admission.enter(left):
+                    pass
+        assert await admission.drain(0.1)
+
+
+async def test_who_leaves_the_queue_takes_no_place() -> None:
+    admission = Admission(1, waiting=1, seconds=30)
+
+    async def visit() -> None:
+        async with admission.enter(30):
+            pass
+
+    async with admission.enter(30):
+        waiting = asyncio.create_task(visit())
+        await until(lambda: admission.waiting == 1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    await visit()
+    assert (admission.in_flight, admission.waiting) == (0, 0)
+
+
+async def test_draining_serves_who_waits_and_refuses_who_comes() -> None:
+    admission, go, served = Admission(1, waiting=1, seconds=30), asyncio.Event(), list[int]()
+
+    async def visit(number: int) -> None:
+        async with admission.enter(30):
+            await go.wait()
+            served.append(number)
+
+    visits = [asyncio.create_task(visit(number)) for number in (0, 1)]
+    await until(lambda: admission.in_flight + admission.waiting == 2)
+    drained = asyncio.create_task(admission.drain(30))
+    await until(lambda: admission.draining)
+    with pytest.raises(Draining):
+        await visit(2)
+    go.set()
+    assert await drained
+    assert served == [0, 1]
+    await asyncio.gather(*visits)

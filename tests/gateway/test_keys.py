@@ -1,0 +1,207 @@
+"""API keys: who may ask, for which models, how often; over HTTP and gRPC; while the file changes."""
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx2
+import pytest
+
+from keraserve_gateway import cli, keys, passthrough
+from keraserve_gateway.app import gateway_of
+from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+STATUS = "/v1/models/colours"
+
+
+def available(request: Any, context: Any) -> m.GetModelStatusResponse:
+    answer = m.GetModelStatusResponse()
+    answer.model_version_status.add(version=1, state=30)
+    return answer
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.toml"
+
+
+def write(file: Path, *entries: str) -> None:
+    part = file.with_name("part")
+    part.write_text("\n".join(entries))
+    part.replace(file)
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
+    everything, for_everything = keys.make("operator")
+    colours, for_colours = keys.make("shop", ["colours"])
+    write(file, for_everything, for_colours)
+    address = await serve_faults({services.GET_MODEL_STATUS: available})
+    gateway = await make(address, models="colours,other", keys_file=file)
+    for headers in ({}, {"authorization": "Basic x"}, {"authorization": "Bearer "}):
+        answer = await gateway.get(STATUS, headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="keraserve"')
+    wrong = (colours[:-1] + "!", colours + "x", colours.replace("ks_", "ks-"), "x", "ks_00000000_x", "ü")
+    for one in wrong:
+        answer = await gateway.get(STATUS, headers={b"x-api-key": one.encode()})
+        assert answer.status_code == 401
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    for headers in (bearer(colours), {"authorization": f"bearer  {colours}"}, {"x-api-key": colours}):
+        assert (await gateway.get(STATUS, headers=headers)).status_code == 200
+    for path in ("/v1/models/other", "/v1/models/made-up", "/v2/models/other", "/v1/models/oth%65r"):
+        answer = await gateway.get(path, headers=bearer(colours))
+        assert answer.status_code == 403
+        assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+        assert (await gateway.get(path)).status_code == 401
+    assert (
+        await gateway.post("/v1/models/other/images:classify", headers=bearer(colours))
+    ).status_code == 403
+
+    async def listed(key: str) -> list[str]:
+        return [
+            one["name"] for one in (await gateway.get("/v1/models", headers=bearer(key))).json()["models"]
+        ]
+
+    assert await listed(everything) == ["colours", "other"]
+    assert await listed(colours) == ["colours"]
+    for path in ("/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/v2/health/live"):
+        assert (await gateway.get(path)).status_code == 200
+    refused = (await gateway.get("/metrics")).text
+    for reason in ("no-key", "key-unknown", "model-forbidden"):
+        assert f'keraserve_gateway_refused_total{{reason="{reason}"}}' in refused
+
+
+async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
+    slow, for_slow = keys.make("slow", rate=0.01)
+    other, for_other = keys.make("other")
+    write(file, for_slow, for_other)
+    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: available}), keys_file=file)
+    assert (await gateway.get(STATUS, headers=bearer(slow))).status_code == 200
+    refused = await gateway.get(STATUS, headers=bearer(slow))
+    assert refused.status_code == 429
+    assert 90 <= int(refused.headers["retry-after"]) <= 100
+    assert (await gateway.get(STATUS, headers=bearer(other))).status_code == 200
+    assert (await gateway.get("/livez", headers=bearer(slow))).status_code == 200
+
+
+def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    now = 1000.0
+    monkeypatch.setattr(keys.time, "monotonic", lambda: now)
+    key, entry = keys.make("a")
+    write(file, entry)
+    ring = keys.Keys(file, rate=4)
+    found = ring.recognise(key)
+    for wait, may in ((0, 4), (0.25, 1), (0.5, 2), (60, 4)):
+        now += wait
+        for _ in range(may):
+            ring.admit(found, ["colours"])
+        with pytest.raises(keys.TooFast) as refused:
+            ring.admit(found, ["colours"])
+        assert refused.value.retry_after == 1
+
+
+async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
+    first, for_first = keys.make("first")
+    second, for_second = keys.make("second")
+    write(file, for_first)
+    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: available}), keys_file=file)
+
+    async def status(key: str) -> int:
+        return (await gateway.get(STATUS, headers=bearer(key))).status_code
+
+    assert (await status(first), await status(second)) == (200, 401)
+    write(file, for_first, for_second)
+    assert (await status(first), await status(second)) == (200, 200)
+    write(file, for_second)
+    assert (await status(first), await status(second)) == (401, 200)
+    write(file, "this is = { no")
+    assert (await status(first), await status(second)) == (401, 200)
+    file.unlink()
+    assert (await status(first), await status(second)) == (401, 200)
+    write(file, "")  # nobody may do anything; that is not the same as no file
+    assert (await status(first), await status(second)) == (401, 401)
+
+
+async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file: Path) -> None:
+    key, entry = keys.make("shop", ["colours"], rate=0.01)
+    write(file, entry)
+    client: httpx2.AsyncClient = await make(
+        await serve_faults({services.GET_MODEL_STATUS: available}), keys_file=file
+    )
+    address = f"127.0.0.1:{free_port()}"
+    server = passthrough.make_server(address, gateway_of(client.app))  # type: ignore[attr-defined]
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = services.AsyncStub(channel)
+
+        async def refused(name: str, *metadata: tuple[str, str]) -> grpc.aio.AioRpcError:
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                request = m.GetModelStatusRequest(model_spec=m.model_spec(name))
+                await stub.get_model_status(request, metadata=metadata)
+            return error.value
+
+        mine = ("authorization", f"Bearer {key}")
+        assert (await refused("colours")).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (await refused("colours", ("x-api-key", "no"))).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (await refused("other", mine)).code() is grpc.StatusCode.PERMISSION_DENIED
+        two = m.MultiInferenceRequest()
+        for name in ("colours", "other"):
+            two.tasks.add().model_spec.name = name
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stub.multi_inference(two, metadata=(mine,))
+        assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        request = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
+        assert (await stub.get_model_status(request, metadata=(mine,))).model_version_status
+        too_fast = await refused("colours", mine)
+        assert too_fast.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        pushback = dict(too_fast.trailing_metadata())["grpc-retry-pushback-ms"]
+        assert 90_000 <= int(pushback) <= 100_000
+        assert (await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")) == b"\x08\x01"
+    await server.stop(0)
+    text = (await client.get("/metrics")).text
+    assert '{code="OK",model="colours",protocol="grpc",version=""} 1.0' in text
+    assert '{code="PERMISSION_DENIED",model="",protocol="grpc",version=""} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[[keys]]\nname = 'a'", "keys.0.id"),
+        ("[[keys]]\nname = 'a'\nid = 'xyz'\nsha256 = '0'", "keys.0.id"),
+        ("keys = 3", "keys"),
+        ("other = 3", "other"),
+        ("not toml", "keys.toml"),
+        (keys.make("a")[1] + "requests_per_second = 0\n", "requests_per_second"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence_at_the_start(
+    capsys, file: Path, content: str, says: str
+) -> None:
+    file.write_text(content)
+    assert cli.main([f"--keys-file={file}"]) == 2
+    written = capsys.readouterr().err
+    assert says in written
+    assert written.count("\n") == 1
+    assert cli.main(["--keys-file=/does/not/exist"]) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_the_command_makes_a_key(capsys: pytest.CaptureFixture[str], file: Path) -> None:
+    flags = ["key", 'the "shop"', "--models=a,b", "--requests-per-second=2.5"]
+    assert cli.main(flags) == 0
+    shown = capsys.readouterr()
+    file.write_text(shown.out)
+    key = shown.err.split()[-1]
+    assert key not in shown.out
+    (entry,) = keys.read(file).values()
+    assert (entry.name, entry.models, entry.requests_per_second) == ('the "shop"', {"a", "b"}, 2.5)
+    assert keys.Keys(file, 1).recognise(key) == entry
+    assert Settings(keys_file=file).keys_file == file
+    assert cli.main(["key", "x", "--requests-per-second=-1"]) == 2
+    assert "requests_per_second" in capsys.readouterr().err
