@@ -67,7 +67,7 @@ def _serving(config: Path, log: Path, *flags: str) -> Iterator[str]:
 
 def _wait_until_served(address: str, model: str, process: subprocess.Popen[bytes], log: Path) -> None:
     request = messages.GetModelStatusRequest(model_spec=messages.model_spec(model))
-    until = time.monotonic() + 90
+    until = time.monotonic() + 300  # a busy machine imports TensorFlow slowly
     with grpc.insecure_channel(address) as channel:
         while time.monotonic() < until and process.poll() is None:
             try:

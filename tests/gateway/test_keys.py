@@ -141,8 +141,8 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
         stub = services.AsyncStub(channel)
 
         async def refused(name: str, *metadata: tuple[str, str]) -> grpc.aio.AioRpcError:
+            request = m.GetModelStatusRequest(model_spec=m.model_spec(name))
             with pytest.raises(grpc.aio.AioRpcError) as error:
-                request = m.GetModelStatusRequest(model_spec=m.model_spec(name))
                 await stub.get_model_status(request, metadata=metadata)
             return error.value
 
