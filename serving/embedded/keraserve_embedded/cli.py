@@ -48,8 +48,6 @@ def parse(arguments: Sequence[str]) -> Settings:
     given = parser.parse_args(arguments)
     if given.rest_api_port and given.rest_api_port == given.port:
         parser.error("--rest_api_port and --port have to be two ports")
-    if given.monitoring_config_file and not given.rest_api_port:
-        parser.error("--monitoring_config_file: metrics are served on the REST port; give --rest_api_port")
     if given.model_config_file is None and not given.model_base_path:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
     batching = _batching(parser, given)

@@ -166,6 +166,8 @@ def _on_signals(stop: threading.Event, engine: Engine) -> None:
 
 def _rest_face(engine: Engine, settings: Settings, metrics: Metrics) -> RestFace:
     file = settings.monitoring_config_file
+    if file and settings.rest_api_port is None:
+        log.warning("metrics are served on the REST port: --monitoring_config_file needs --rest_api_port")
     options = RestOptions(
         seconds=settings.rest_seconds,
         metrics_path=metrics_path(file) if file else None,
