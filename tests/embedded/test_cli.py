@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,26 @@ def test_the_defaults_are_tensorflow_servings() -> None:
     assert not settings.enable_serialization_as_tensor_content
     assert settings.grpc_max_threads >= 4
     assert settings.drain_seconds == 30
+    assert (settings.rest_api_port, settings.rest_seconds) == (None, 30)
     assert (settings.batching, settings.intra_op_threads) == (None, None)
+
+
+def test_a_socket_without_a_port() -> None:
+    assert parse([*ONE, "--port=0"]).port == 0
+    assert parse([*ONE, "--port=0", "--grpc_socket_path=a.sock"]).port is None
+
+
+def test_tensorflows_threads_are_set() -> None:
+    program = (
+        "import sys; from keraserve_embedded.cli import parse;"
+        "from keraserve_embedded.hosting import HostedEngine;"
+        "HostedEngine(parse(sys.argv[1:])); import tensorflow as tf; threads = tf.config.threading;"
+        "print(threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())"
+    )
+    flags = ["--tensorflow_intra_op_parallelism=3", "--tensorflow_inter_op_parallelism=2"]
+    command = [sys.executable, "-c", program, *ONE, *flags]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert said == "3 2\n"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +55,11 @@ def test_every_flag_is_understood() -> None:
         [
             "--host=0.0.0.0",
             "--port=18500",
-            "--rest_api_port=0",
+            "--grpc_socket_path=/run/grpc.sock",
+            "--rest_api_port=18501",
+            "--rest_api_timeout_in_ms=1500",
+            "--rest_api_num_threads=5",
+            "--monitoring_config_file=/models/monitoring.config",
             "--model_config_file=/models/models.config",
             "--model_config_file_poll_wait_seconds=5",
             "--file_system_poll_wait_seconds=2",
@@ -52,6 +77,10 @@ def test_every_flag_is_understood() -> None:
         ("grpc.max_connection_age_ms", 2000),
         ("grpc.lb_policy_name", "pick_first"),
     ]
+    assert (settings.port, settings.grpc_socket_path) == (18500, "/run/grpc.sock")
+    assert (settings.rest_api_port, settings.rest_seconds) == (18501, 1.5)
+    assert settings.rest_api_num_threads == 5
+    assert settings.monitoring_config_file == Path("/models/monitoring.config")
     assert (settings.drain_seconds, settings.grpc_max_threads) == (1.5, 3)
     assert (settings.intra_op_threads, settings.inter_op_threads) == (1, 2)
 
@@ -67,6 +96,8 @@ def test_every_flag_is_understood() -> None:
         (["--enable_grpc_healthcheck_service=perhaps", *ONE], "neither true nor false"),
         (["--grpc_channel_arguments=a", *ONE], "not key=value"),
         (["--drain_seconds=nan", *ONE], "not a number of seconds"),
+        (["--port=8501", "--rest_api_port=8501", *ONE], "have to be two ports"),
+        (["--rest_api_timeout_in_ms=soon", *ONE], "whole number"),
     ],
 )
 def test_what_is_wrong_is_said(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from saved_models import save
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, EmbeddedError, NotServedError, StartError, UnknownLabelError
+from keraserve_embedded.model import Model
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.repository import VersionPolicy
 from keraserve_protocol.messages import (
@@ -163,6 +164,24 @@ def test_all_versions_and_labels(repository: Path, engines: Engines) -> None:
         b"RED",
         b"red",
     )
+
+
+def test_a_label_leaves_a_version_before_that_is_unloaded(
+    repository: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engines(entry(repository, stable=1))
+    meant = list[int | None]()
+    retire = Model._retire
+
+    def spy(model: Model, number: int) -> None:
+        meant.append(engine._labels["colours"].version("stable"))
+        retire(model, number)
+
+    monkeypatch.setattr(Model, "_retire", spy)
+    engine.configure([entry(repository, stable=2)])
+    save(repository / "colours", 2, NEW)
+    until(lambda: states(engine) == {2: "AVAILABLE", 1: "END"})
+    assert meant == [2]
 
 
 def test_a_label_may_be_early_where_that_is_allowed(repository: Path, engines: Engines) -> None:

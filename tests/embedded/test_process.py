@@ -1,17 +1,21 @@
 """`keraserve-embedded` as an operator runs it: one process, its flags, its logs, its end."""
 
+import base64
 import contextlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import httpx2
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -100,6 +104,22 @@ def ask(stub: Stub, picture: bytes, label: str | None = None) -> str:
     return from_proto(stub.predict(made).outputs["label"]).item().decode()
 
 
+def status(http: httpx2.Client) -> str:
+    return str(http.get("/v1/models/colours").status_code)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def ask_rest(http: httpx2.Client, picture: bytes, version: str = "") -> str:
+    body = {"signature_name": "image_bytes", "instances": [{"b64": base64.b64encode(picture).decode()}]}
+    answer = http.post(f"/v1/models/colours{version}:predict", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["predictions"][0]["label"]
+
+
 def wait_for(seconds: float) -> m.PredictRequest:
     made = m.PredictRequest(model_spec=m.model_spec("waiting"))
     made.inputs["seconds"].CopyFrom(to_proto(np.array([seconds], np.float32)))
@@ -110,16 +130,24 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
     shutil.copytree(many / "waiting", repository / "waiting")
     config = repository / "models.config"
     write_config(config, "colours", stable=1)
+    monitoring = repository / "monitoring.config"
+    monitoring.write_text('prometheus_config { enable: true, path: "/metrics" }')
+    port = free_port()
     server = run(
         f"--model_config_file={config}",
+        f"--rest_api_port={port}",
+        f"--monitoring_config_file={monitoring}",
         "--model_config_file_poll_wait_seconds=1",
         "--file_system_poll_wait_seconds=1",
         "--enable_grpc_healthcheck_service",
         "--drain_seconds=20",
     )
-    with server.channel() as channel:
+    http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+    with server.channel() as channel, http:
         stub = Stub(channel)
+        server.until_logged(f"REST on http://127.0.0.1:{port}/v1/models")
         assert (ask(stub, red), ask(stub, red, "stable")) == ("red", "red")
+        assert (ask_rest(http, red), ask_rest(http, red, "/labels/stable")) == ("red", "red")
         health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
 
@@ -131,22 +159,30 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
 
         heard, done = list[str](), threading.Event()
 
-        def keep_asking() -> None:
+        def keep_asking(*ways: Callable[[], str]) -> int:
             while not done.is_set():
-                heard.append(ask(stub, red, "stable"))
-                heard.append(ask(stub, red))
+                heard.extend(way() for way in ways)
+            return len(heard)
 
-        asker = threading.Thread(target=keep_asking)
-        asker.start()
+        askers = ThreadPoolExecutor(4)
+        asking = [
+            askers.submit(keep_asking, lambda: ask(stub, red, "stable"), lambda: ask(stub, red)),
+            askers.submit(keep_asking, lambda: ask_rest(http, red, "/labels/stable")),
+            askers.submit(keep_asking, lambda: ask_rest(http, red), lambda: status(http)),
+        ]
         save(repository / "colours", 2, ["RED", "GREEN", "BLUE"])
         server.until_logged("label stable is version 2")
         server.until_logged("colours 1 unloaded")
         done.set()
-        asker.join()
-        assert set(heard) <= {"red", "RED"}
-        assert ask(stub, red, "stable") == "RED"
+        assert all(one.result() for one in asking)  # not one has failed
+        assert set(heard) <= {"red", "RED", "200"}
+        assert ask(stub, red, "stable") == ask_rest(http, red, "/labels/stable") == "RED"
+        assert (
+            ':tensorflow:serving:request_count{model_name="colours",status="OK"}' in http.get("/metrics").text
+        )
 
         running = stub.predict.future(wait_for(2.0))
+        over_rest = askers.submit(http.post, "/v1/models/waiting:predict", json={"inputs": [2.0]})
         time.sleep(0.5)
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -154,7 +190,9 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
         with pytest.raises(grpc.RpcError) as refused:
             ask(stub, red)
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+        assert http.get("/v1/models/colours").status_code == 503
         assert running.result(timeout=20).model_spec.name == "waiting"
+        assert over_rest.result(20).status_code == 200
     assert server.ended() == 0
     assert time.monotonic() - began < 18
     assert all(EVENT.fullmatch(line) for line in server.lines), server.lines

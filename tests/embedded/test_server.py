@@ -253,3 +253,18 @@ def test_as_many_threads_as_are_set(waiting: Engine, stub: Callable[..., Stub]) 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: calls.predict(wait_request(0.2)), range(3)))
     assert time.monotonic() - began >= 0.6  # one after the other
+
+
+def test_the_address_is_the_operators(waiting: Engine, serve: Serve) -> None:
+    server, _ = serve(waiting, host="127.0.0.2", rest_api_port=0)
+    with grpc.insecure_channel(f"127.0.0.2:{server.port}") as channel:
+        assert Stub(channel).predict(wait_request(0.01)).model_spec.name == "waiting"
+    socket.create_connection(("127.0.0.2", server.rest_port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.rest_port))
+
+
+def test_a_rest_port_that_is_taken_is_named(waiting: Engine, serve: Serve) -> None:
+    server, _ = serve(waiting, rest_api_port=0)
+    with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{server.rest_port}: Address already in"):
+        serve(waiting, rest_api_port=server.rest_port)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -304,10 +305,7 @@ class Engine:
             self.on_change()
         changed = False
         for model in list(self._models.values()):
-            if model.available:  # a label leaves a version before that version is unloaded
-                self._assign_labels(model)
-            changed |= model.settle(lambda: not self._stopped.is_set())
-            self._assign_labels(model)
+            changed |= model.settle(lambda: not self._stopped.is_set(), partial(self._assign_labels, model))
         if changed:
             self.on_change()
         ended = [model.end_retired() for model in self._models.values()]

@@ -1,7 +1,7 @@
 """Prometheus metrics: TensorFlow Serving's, under its names, and ours for each version beside them."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code
-from keraserve_embedded.model import ModelReport, State
+from keraserve_embedded.model import State
 from keraserve_embedded.observer import Observer
 
 # TensorFlow Serving's buckets, in microseconds: from 10, each 1.8 times the one before.
@@ -71,7 +71,7 @@ class Metrics(Observer):
     def watch(self, engine: Engine) -> None:
         """Show the state of this engine's models, and count its requests by their names."""
         self._knows = engine.knows
-        self.registry.register(_Versions(engine.models))
+        self.registry.register(_Now(engine))
 
     def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
         """Count a request where it came in; `entrypoint` is GRPC or REST."""
@@ -120,11 +120,11 @@ class Metrics(Observer):
         return Histogram(name, text, labels, registry=self.registry, buckets=_POWERS_OF_2)
 
 
-class _Versions(Collector):
+class _Now(Collector):
     """How the models and their versions are at the moment."""
 
-    def __init__(self, models: Callable[[], Sequence[ModelReport]]) -> None:
-        self._models = models
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
         available = _gauge("keraserve_model_available", "1: a version serves, 0: none does.", "model_name")
@@ -133,7 +133,10 @@ class _Versions(Collector):
         )
         failed = _gauge("keraserve_version_failed", "1: it can't be loaded.", "model_name", "version", "code")
         labels = _gauge("keraserve_label_version", "What a label means.", "model_name", "label")
-        for report in self._models():
+        waiting = _gauge(
+            "keraserve_waiting_rows", "Rows that wait for a batch.", "model_name", "version", "signature"
+        )
+        for report in self._engine.models():
             if not report.configured:
                 continue
             available.add_metric([report.name], float(report.available))
@@ -145,7 +148,9 @@ class _Versions(Collector):
                     states.add_metric([report.name, number, one.state.name], 1)
             for label, version in report.labels.items():
                 labels.add_metric([report.name, label], version)
-        return (available, states, failed, labels)
+        for origin, rows in self._engine.waiting().items():
+            waiting.add_metric([origin.model, str(origin.version), origin.signature], rows)
+        return (available, states, failed, labels, waiting)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -124,17 +124,19 @@ class Model:
         self._looked = self._looked and entry == self.entry
         self.entry, self.configured = entry, True
 
-    def settle(self, goes_on: Callable[[], bool]) -> bool:
+    def settle(self, goes_on: Callable[[], bool], relabel: Callable[[], None]) -> bool:
         """Look at the disk; load and unload until what serves is what should.
 
         Args:
             goes_on: asked between two steps; false ends the work early (the server stops).
+            relabel: called at the end, and before a version is unloaded: its labels have to leave it first.
 
         Returns:
             Whether anything changed.
         """
         folders = self._aspired()
         if folders is None:
+            relabel()
             return False
         loadable = {number for number, folder in folders.items() if self._may_load(number, folder)}
         self._looked = True
@@ -148,7 +150,9 @@ class Model:
                 loadable.remove(step.version)
                 self._load(step.version, folders[step.version])
             else:
+                relabel()
                 self._retire(step.version)
+        relabel()
         return changed
 
     def end_retired(self) -> bool:

@@ -21,6 +21,7 @@ _PATHS = {
 }
 _HIGHEST = (1 << 63) - 1  # versions are int64
 STATUS = ""
+QUESTIONS = (STATUS, "metadata")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
@@ -62,6 +63,8 @@ class RestFace:
         self._engine = engine
         self._metrics = metrics
         self._pool = pool
+        # Questions about models don't wait behind those to models.
+        self._questions = ThreadPoolExecutor(2, "question")
         self._options = options
 
     @property
@@ -122,9 +125,10 @@ class RestFace:
         if self._pool.held >= self._pool.threads + self._options.waiting:
             raise BusyError(f"{self._options.waiting} requests wait already")
         patience = Patience()
+        pool = self._questions if asked.call in rest_calls.QUESTIONS else self._pool
         try:
             return await asyncio.wrap_future(
-                self._pool.submit(rest_calls.answer, self._engine, asked, body, patience)
+                pool.submit(rest_calls.answer, self._engine, asked, body, patience)
             )
         finally:
             patience.give_up()  # after a timeout: what waits for a batch leaves it
