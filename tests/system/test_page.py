@@ -1,67 +1,226 @@
 """The demo page and the API's page in a real browser, in front of the real stack."""
 
+import base64
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 from stack import Stack
 
 CHROMIUM = shutil.which("chromium")
 A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+FLAGS = [
+    "--no-sandbox",  # a sandbox needs a user who is not root; the only page that is opened is our own
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",  # a camera that shows a moving test pattern
+]
 
 
 @pytest.fixture(scope="module")
-def browser_page() -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
-    # A sandbox needs a user who is not root; the only page that it opens is our own.
-    quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield browser.new_page()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
         browser.close()
 
 
 @pytest.fixture
-def page(browser_page: Page, stack: Stack) -> Iterator[Page]:
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(permissions=["camera", "clipboard-read", "clipboard-write"])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, stack: Stack) -> Iterator[Page]:
     """The demo page, fresh; fails the test when it asked another host for anything or complained."""
+    page = context.new_page()
     asked: list[str] = []
     complaints: list[str] = []
-    browser_page.on("request", lambda request: asked.append(request.url))
-    browser_page.on("console", lambda message: complaints.append(message.text))
-    browser_page.goto(stack.url)
-    expect(browser_page.locator("#model")).to_be_enabled()
-    yield browser_page
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(stack.url)
+    expect(page.locator("#model")).to_be_enabled()
+    yield page
     strangers = [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))]
-    refused = "Failed to load resource: the server responded with a status of 4"
     assert not strangers
-    assert not [text for text in complaints if not text.startswith(refused)]
+    # What Chromium itself notes of an answer of 4xx, and of a network that is away.
+    assert not [text for text in complaints if not text.startswith("Failed to load resource: ")]
+
+
+def shows_classes(page: Page, count: int = 5) -> None:
+    expect(page.locator("#result .class")).to_have_count(count)
+    expect(page.locator("#result[aria-busy]")).to_have_count(0)
 
 
 def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
     page.locator("#model").select_option(A)
     page.locator("#file").set_input_files(pictures[0])
-    expect(page.locator("#result .class")).to_have_count(5)
+    shows_classes(page)
     percents = [float(text.split()[0]) for text in page.locator("#result .class b").all_inner_texts()]
     assert percents == sorted(percents, reverse=True)
     assert 0 < sum(percents) <= 100.3
-    expect(page.locator("#facts")).to_contain_text(f"{A}, version 1")
+    bar = page.locator("#result progress").first
+    assert float(bar.get_attribute("value") or 0) == pytest.approx(percents[0] / 100, abs=0.001)
+    expect(page.locator("#facts")).to_have_text(re.compile(rf"{A}, version 1, in \d+ ms"))
+    expect(page.locator("#name")).to_have_text(re.compile(rf"{pictures[0].name} · \d+ bytes · 28 . 28"))
 
 
 def test_another_model_answers_for_the_same_picture(page: Page, pictures: list[Path]) -> None:
     page.locator("#file").set_input_files(pictures[0])
     page.locator("#model").select_option(B)
-    expect(page.locator("#result .class")).to_have_count(2)
+    shows_classes(page, 2)
     expect(page.locator("#facts")).to_contain_text(B)
 
 
-def test_a_file_that_is_no_picture_is_explained(page: Page, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_explained(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no picture")
     page.locator("#file").set_input_files(wrong)
-    expect(page.get_by_role("alert")).to_contain_text("status 415")
+    expect(page.get_by_role("alert")).to_contain_text("This file is no picture that the model can read.")
+    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"status 415 · request \w+"))
+    page.locator("#file").set_input_files(pictures[0])
+    shows_classes(page)
+
+
+def test_a_server_that_is_away_can_be_asked_again(page: Page, pictures: list[Path]) -> None:
+    page.context.set_offline(True)
+    page.locator("#file").set_input_files(pictures[0])
+    expect(page.get_by_role("alert")).to_contain_text("The server can't be reached. Is it still running?")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    shows_classes(page)
+
+
+def test_a_picture_is_dropped(page: Page, pictures: list[Path]) -> None:
+    page.evaluate(
+        """(encoded) => {
+          const bytes = Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0));
+          const dropped = new DataTransfer();
+          dropped.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+          const place = document.getElementById("drop");
+          const how = { dataTransfer: dropped, bubbles: true, cancelable: true };
+          for (const type of ["dragenter", "dragover", "drop"]) place.dispatchEvent(new DragEvent(type, how));
+        }""",
+        base64.b64encode(pictures[0].read_bytes()).decode(),
+    )
+    shows_classes(page)
+    expect(page.locator("#name")).to_contain_text("dropped.png")
+
+
+def test_a_picture_is_pasted(page: Page, pictures: list[Path]) -> None:
+    page.evaluate(
+        """async (encoded) => {
+          const bytes = Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0));
+          const blob = new Blob([bytes], { type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }""",
+        base64.b64encode(pictures[0].read_bytes()).decode(),
+    )
+    page.keyboard.press("Control+V")
+    shows_classes(page)
+
+
+def test_a_photo_is_taken(page: Page) -> None:
+    page.get_by_role("button", name="Take a photo").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_role("button", name="Take the photo").click()
+    expect(dialog).to_be_hidden()
+    shows_classes(page)
+    expect(page.locator("#name")).to_contain_text("photo.jpg")
+
+
+def test_a_camera_that_may_not_be_used_is_explained(page: Page) -> None:
+    page.context.clear_permissions()
+    page.get_by_role("button", name="Take a photo").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not let this page use the camera")
+
+
+def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
+    def tab_to(place: str) -> None:
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == place:
+                return
+        pytest.fail(f"the Tab key does not come to {place}")
+
+    page.on("filechooser", lambda chooser: chooser.set_files(pictures[0]))
+    tab_to("model")
+    page.keyboard.press("ArrowDown")
+    tab_to("file")
+    page.keyboard.press("Enter")
+    shows_classes(page, 2)
+    tab_to("camera")
+    page.keyboard.press("Enter")
+    expect(page.locator("#shoot")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#name")).to_contain_text("photo.jpg")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(page: Page, pictures: list[Path], scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.locator("#file").set_input_files(pictures[0])
+    shows_classes(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / 3
+    assert (brightness < 64) == (scheme == "dark")
+
+
+def test_the_copied_lines_do_the_same(page: Page, pictures: list[Path]) -> None:
+    page.locator("#file").set_input_files(pictures[0])
+    shows_classes(page)
+    best = page.locator("#result .class span").first.inner_text()
+    page.get_by_role("button", name="Copy the curl lines").click()
+    expect(page.get_by_role("button", name="Copy the curl lines")).to_have_text("Copied")
+    for language, program in (("curl", ["bash", "-euc"]), ("Python", [sys.executable, "-W", "error", "-c"])):
+        page.get_by_role("button", name=f"Copy the {language} lines").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        done = subprocess.run(
+            [*program, copied], cwd=pictures[0].parent, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, copied + done.stderr
+        assert best in done.stdout
+
+
+def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page, stack: Stack, pictures: list[Path]) -> None:
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer ks_right":
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"detail": "no key, or a wrong one"})
+
+    page.route("**/v1/**", guard)
+    page.reload()
+    field = page.get_by_label("This gateway asks for an API key")
+    expect(page.get_by_role("alert")).to_contain_text("This gateway asks for an API key.")
+    for key in ("ks_wrong", "ks_right"):
+        expect(field).to_be_focused()
+        field.fill(key)
+        page.keyboard.press("Enter")
+    expect(page.locator("#model")).to_be_enabled()
+    expect(field).to_be_hidden()
+    page.reload()
+    page.locator("#file").set_input_files(pictures[0])
+    shows_classes(page)
+    expect(page.locator("#curl")).to_contain_text("Authorization: Bearer $KERASERVE_API_KEY")
+    assert "ks_right" not in page.content()
 
 
 def test_the_api_is_described_without_another_host(page: Page, stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """The pages for people: the demo at `/`, the API's description at `/docs`. No outside resource."""
 
 from importlib import resources
+from pathlib import PurePath
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -9,16 +10,13 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FILES = {
-    "/": ("index.html", "text/html"),
-    "/docs": ("docs.html", "text/html"),
-    "/web/style.css": ("style.css", "text/css"),
-    "/web/demo.js": ("demo.js", "text/javascript"),
-    "/web/docs.js": ("docs.js", "text/javascript"),
-    "/web/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+_PAGES = {"/": "index.html", "/docs": "docs.html"}
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Permissions-Policy": "camera=(self), display-capture=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
@@ -28,8 +26,12 @@ def router() -> APIRouter:
     """Make the routes; the files are small and kept in memory."""
     routes = APIRouter(include_in_schema=False)
     folder = resources.files("keraserve_gateway") / "web"
-    for path, (name, media_type) in _FILES.items():
-        _add_page(routes, path, (folder / name).read_bytes(), media_type)
+    for path, name in _PAGES.items():
+        _add_page(routes, path, (folder / name).read_bytes(), "text/html")
+    for entry in folder.iterdir():
+        media_type = _MEDIA_TYPES.get(PurePath(entry.name).suffix)
+        if media_type:
+            _add_page(routes, f"/web/{entry.name}", entry.read_bytes(), media_type)
     return routes
 
 

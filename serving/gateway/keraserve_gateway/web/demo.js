@@ -1,68 +1,85 @@
-"use strict";
+import { ask, classifyPath, key, Refused } from "./asking.js";
+import { useCamera } from "./camera.js";
+import { element } from "./element.js";
+import { showSnippets } from "./snippets.js";
 
 const byId = (id) => document.getElementById(id);
-const [model, drop, file, preview, hint, result, facts] =
-  ["model", "drop", "file", "preview", "hint", "result", "facts"].map(byId);
+const [model, drop, file, preview, hint, name, result, facts, keyForm, keyField, snippets] =
+  ["model", "drop", "file", "preview", "hint", "name", "result", "facts", "key-form", "key", "snippets"].map(byId);
+const REFRESH = 10000; // milliseconds between two looks at the list of models
+const RETRY = 3000;
 
-let picture = null; // the File or Blob that is shown
+let picture = null; // the File that is shown
 let asked = 0; // only the latest question's answer is shown
+let timer = 0;
 
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function complain(message) {
-  result.replaceChildren(element("p", { className: "wrong", role: "alert" }, message));
+function sayNothing() {
+  result.replaceChildren(element("p", { className: "empty" }, "What the model sees is shown here."));
   facts.textContent = "";
 }
 
-/** Give the answer's JSON, or throw an Error whose message is for people. */
-async function ask(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server can't be reached. Is it still running?");
+function complain(refused) {
+  const box = element("div", { className: "wrong" }, element("b", {}, refused.message));
+  box.setAttribute("role", "alert");
+  if (refused.detail) box.append(element("p", {}, refused.detail));
+  if (refused.passing && picture && !model.disabled) {
+    const again = element("button", { type: "button" }, "Try again");
+    again.addEventListener("click", classify);
+    box.append(again);
   }
-  const json = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    const detail = json.detail || json.error || answer.statusText;
-    const id = answer.headers.get("X-Request-ID");
-    throw new Error(`${detail} (status ${answer.status}${id ? `, request ${id}` : ""})`);
-  }
-  return json;
+  result.replaceChildren(box);
+  facts.textContent = "";
+  if (refused.status === 401 || refused.status === 403) askForKey();
 }
 
+function askForKey() {
+  keyForm.hidden = false;
+  keyField.focus();
+}
+
+/** Look which models answer, now and every few seconds; the chosen one stays chosen. */
 async function listModels() {
+  clearTimeout(timer);
+  let again = REFRESH;
   try {
     const { models } = await ask("/v1/models");
     const ready = models.filter((one) => one.versions.some((version) => version.state === "AVAILABLE"));
-    model.replaceChildren(...ready.map((one) => element("option", { value: one.name }, one.name)));
-    model.disabled = ready.length === 0;
-    if (ready.length === 0) throw new Error("No model is being served yet. Trying again…");
-    if (picture) classify();
-    else if (result.querySelector(".wrong")) {
-      result.replaceChildren(element("p", { className: "fine" }, "Nothing yet."));
-    }
+    offer(ready.map((one) => one.name));
+    if (!ready.length) throw new Refused(503, "no model is served yet; this page looks again by itself");
   } catch (error) {
-    complain(error.message);
-    setTimeout(listModels, 3000);
+    const locked = error.status === 401 || error.status === 403;
+    // A list that was there before stays: the next picture tells what is wrong, if it still is.
+    if (model.disabled || locked) complain(error);
+    if (locked) return; // until there is another key
+    again = RETRY;
   }
+  timer = setTimeout(listModels, again);
+}
+
+function offer(names) {
+  const shown = [...model.options].map((option) => option.value);
+  const wasDisabled = model.disabled;
+  model.disabled = !names.length;
+  if (names.join("\n") !== shown.join("\n")) {
+    const chosen = model.value;
+    model.replaceChildren(...names.map((one) => element("option", { value: one }, one)));
+    if (names.includes(chosen)) model.value = chosen;
+    showSnippets(snippets, model.value, picture, Boolean(key.get()));
+  }
+  if (!wasDisabled || !names.length) return;
+  if (picture) classify();
+  else sayNothing();
 }
 
 function show(answer, milliseconds) {
   const { classes } = answer.predictions[0];
-  result.replaceChildren(
-    ...classes.map(({ label, probability }) => {
-      const percent = `${(100 * probability).toFixed(1)} %`;
-      const bar = element("progress", { max: 1, value: probability });
-      bar.setAttribute("aria-label", `${label}: ${percent}`);
-      const words = element("div", {}, element("span", {}, label), element("b", {}, percent));
-      return element("div", { className: "class" }, words, bar);
-    }),
-  );
+  const rows = classes.map(({ label, probability }) => {
+    const percent = `${(100 * probability).toFixed(1)} %`;
+    const bar = element("progress", { max: 1, value: probability });
+    bar.setAttribute("aria-label", `${label}: ${percent}`);
+    return element("div", { className: "class" }, element("span", {}, label), element("b", {}, percent), bar);
+  });
+  result.replaceChildren(...rows);
   facts.textContent = `${answer.model}, version ${answer.version}, in ${milliseconds} ms`;
 }
 
@@ -72,15 +89,20 @@ async function classify() {
   result.setAttribute("aria-busy", "true");
   const started = performance.now();
   try {
-    const path = `/v1/models/${encodeURIComponent(model.value)}/images:classify?top_k=5`;
     const headers = { "Content-Type": "application/octet-stream" };
-    const answer = await ask(path, { method: "POST", headers, body: picture });
+    const answer = await ask(classifyPath(model.value), { method: "POST", headers, body: picture });
     if (question === asked) show(answer, Math.round(performance.now() - started));
   } catch (error) {
-    if (question === asked) complain(error.message);
+    if (question === asked) complain(error);
   } finally {
     if (question === asked) result.removeAttribute("aria-busy");
   }
+}
+
+function size(bytes) {
+  const units = ["bytes", "kB", "MB"];
+  while (bytes >= 1000 && units.length > 1) [bytes] = [bytes / 1000, units.shift()];
+  return `${bytes.toFixed(bytes < 10 && units[0] !== "bytes" ? 1 : 0)} ${units[0]}`;
 }
 
 function take(chosen) {
@@ -88,29 +110,51 @@ function take(chosen) {
   picture = chosen;
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(chosen);
-  preview.hidden = false;
-  hint.hidden = true;
-  drop.classList.add("full");
+  name.hidden = false;
+  name.textContent = `${chosen.name} · ${size(chosen.size)}`;
+  showSnippets(snippets, model.value, picture, Boolean(key.get()));
   classify();
 }
 
-preview.addEventListener("error", () => {
-  preview.hidden = true;
-  hint.hidden = false;
+function look(shown) {
+  preview.hidden = !shown;
+  hint.hidden = shown;
+  drop.classList.toggle("full", shown);
+}
+
+preview.addEventListener("error", () => look(false));
+preview.addEventListener("load", () => {
+  look(true);
+  preview.classList.toggle("small", preview.naturalWidth < 200);
+  name.textContent += ` · ${preview.naturalWidth} × ${preview.naturalHeight}`;
 });
-preview.addEventListener("load", () => preview.classList.toggle("small", preview.naturalWidth < 100));
-file.addEventListener("change", () => take(file.files[0]));
-model.addEventListener("change", classify);
+file.addEventListener("change", () => {
+  take(file.files[0]);
+  file.value = ""; // so that the same file, changed, can be chosen again
+});
+model.addEventListener("change", () => {
+  showSnippets(snippets, model.value, picture, Boolean(key.get()));
+  classify();
+});
+keyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  key.set(keyField.value.trim());
+  keyForm.hidden = true;
+  listModels();
+});
 document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   drop.classList.add("over");
 });
-document.addEventListener("dragleave", () => drop.classList.remove("over"));
+document.addEventListener("dragleave", (event) => event.relatedTarget || drop.classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("over");
   take(event.dataTransfer.files[0]);
 });
+document.addEventListener("visibilitychange", () => document.hidden || listModels());
 
+useCamera(take, (sentence) => complain(Object.assign(new Error(sentence), { status: -1 })));
+sayNothing();
 listModels();

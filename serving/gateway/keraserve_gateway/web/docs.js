@@ -1,14 +1,8 @@
-"use strict";
-
 // Renders /openapi.json; what it can't render it leaves to that file.
 
-let schemas = {};
+import { element } from "./element.js";
 
-function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
+let schemas = {};
 
 const resolve = (schema) => (schema && schema.$ref ? schemas[schema.$ref.split("/").pop()] : schema) || {};
 

@@ -1,0 +1,49 @@
+// Asks the gateway, with the key if there is one, and puts its errors into words.
+
+const WORDS = {
+  400: "The model can't read this picture.",
+  401: "This gateway asks for an API key.",
+  403: "This key may not do that.",
+  404: "This model is not served any more.",
+  413: "This picture is too large.",
+  415: "This file is no picture that the model can read.",
+  429: "Too many requests at the moment.",
+  502: "The model server can't be reached.",
+  503: "The model is not ready.",
+  504: "The model took too long.",
+};
+const PASSING = new Set([0, 429, 502, 503, 504]);
+const PLACE = "keraserve-api-key"; // for this tab, until it is closed
+
+/** What went wrong: `message` for people, `detail` for whoever looks closer, `passing` if it may be over soon. */
+export class Refused extends Error {
+  constructor(status, detail = "", id = "") {
+    super(status ? WORDS[status] || "The server could not answer." : "The server can't be reached. Is it still running?");
+    this.status = status;
+    this.passing = PASSING.has(status);
+    this.detail = [detail, status && `status ${status}`, id && `request ${id}`].filter(Boolean).join(" · ");
+  }
+}
+
+export const key = {
+  get: () => sessionStorage.getItem(PLACE) || "",
+  set: (value) => sessionStorage.setItem(PLACE, value),
+};
+
+/** Give the JSON of an answer; throws Refused. */
+export async function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch {
+    throw new Refused(0);
+  }
+  const json = await answer.json().catch(() => ({}));
+  if (answer.ok) return json;
+  throw new Refused(answer.status, json.detail || json.error || answer.statusText, answer.headers.get("X-Request-ID"));
+}
+
+/** The path that classifies pictures. */
+export const classifyPath = (model) => `/v1/models/${encodeURIComponent(model)}/images:classify?top_k=5`;
