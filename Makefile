@@ -8,6 +8,9 @@ PROFILE ?= full
 # ENGINE=embedded serves with our own image where tensorflow/serving can't be had.
 ENGINE ?= tfserving
 
+# Test files run side by side; much of their time is waiting for processes to start.
+WORKERS ?= 2
+
 BIN := .venv/bin
 # The system's certificates: also those of a company's own package mirror.
 export UV_SYSTEM_CERTS := true
@@ -76,8 +79,8 @@ up: ## the container stack, with what was exported   [ENGINE=embedded]
 down: ## stop the container stack   [ENGINE=embedded]
 	$(COMPOSE) down
 
-test: setup ## every test that needs no container
-	@$(BIN)/python -m pytest -m "not containers"
+test: setup ## every test that needs no container   [WORKERS=1]
+	@$(BIN)/python -m pytest -m "not containers" --numprocesses $(WORKERS) --dist loadfile
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers

@@ -163,7 +163,7 @@ def test_cut_off_pictures_do_not(name: str, share: float) -> None:
         checked(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("name", set(PICTURES) - {"bmp"})
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() - {"bmp"}))
 def test_what_comes_after_the_end_does_not_matter(name: str) -> None:
     checked(PICTURES[name] + b"\xff\xd8 and a second picture \x00")
 

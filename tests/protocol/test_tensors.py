@@ -147,7 +147,16 @@ def test_a_huge_claim_costs_no_memory(shape: tuple[int, ...], kind: str) -> None
 
 @pytest.mark.parametrize(
     "value",
-    [object(), None, {"a": 1}, [[1], [1, 2]], [b"a", [b"b"]], ["a", 1], np.datetime64("2026-01-01"), 1 << 70],
+    [
+        pytest.param(object(), id="object"),
+        None,
+        {"a": 1},
+        [[1], [1, 2]],
+        [b"a", [b"b"]],
+        ["a", 1],
+        np.datetime64("2026-01-01"),
+        1 << 70,
+    ],
     ids=repr,
 )
 def test_what_is_no_tensor_is_refused(value: Any) -> None:
