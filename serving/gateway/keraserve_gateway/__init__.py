@@ -9,5 +9,5 @@
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
 | `model_server` | the upstream: a `Protocol`, and TensorFlow Serving's gRPC API behind it |
 | `passthrough` | the same two gRPC services on the gateway's own port |
-| `settings`, `cli`, `serve`, `logs`, `metrics` | the process |
+| `settings`, `cli`, `serve`, `http_connection`, `logs`, `metrics` | the process |
 """

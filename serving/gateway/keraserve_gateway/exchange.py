@@ -31,6 +31,7 @@ _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _KEY = "keraserve.exchange"
+CLIENT_GONE = "keraserve.client_gone"  # in the scope's state, if its client closed the connection
 
 Header = Callable[[str], str | None]
 """Gives the value of an HTTP header or of a gRPC call's metadata, by its name in small letters."""

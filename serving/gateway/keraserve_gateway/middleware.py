@@ -81,6 +81,9 @@ class Around:
         except ClientDisconnect:
             log.info("client went away")
         except asyncio.CancelledError:
+            if exchanges.CLIENT_GONE in scope.get("state", {}):
+                log.info("client went away")
+                return
             if not self._gateway.admission.draining:
                 raise
             # The server ends what outlasts the drain; its caller gets an answer, the log no stack trace.

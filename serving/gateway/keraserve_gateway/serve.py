@@ -14,6 +14,7 @@ import uvicorn
 from keraserve_gateway import passthrough
 from keraserve_gateway.app import create_app, gateway_of
 from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.http_connection import Bounds, bounded
 from keraserve_gateway.model_server import GrpcModelServer
 from keraserve_gateway.settings import Settings
 
@@ -47,6 +48,10 @@ async def serve(settings: Settings) -> None:
         front = await _start_grpc(settings, gateway)
         config = uvicorn.Config(
             app,
+            http=bounded(
+                Bounds(settings.max_header_bytes, settings.header_seconds, settings.deadline_seconds)
+            ),
+            timeout_keep_alive=settings.idle_seconds,
             lifespan="off",
             ws="none",
             log_config=None,

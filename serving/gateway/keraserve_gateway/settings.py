@@ -83,6 +83,15 @@ class Settings(BaseSettings):
     key_requests_per_second: Annotated[
         float, Field(gt=0, description="most requests a second with a key whose entry says nothing else")
     ] = 100.0
+    max_header_bytes: Annotated[Count, Field(description="most bytes in a request's line and headers")] = (
+        32 << 10
+    )
+    header_seconds: Annotated[
+        Seconds, Field(description="longest that a request's line and headers may take to arrive")
+    ] = 10.0
+    idle_seconds: Annotated[
+        Count, Field(description="how long a connection without a request is kept open")
+    ] = 75
     deadline_seconds: Annotated[Seconds, Field(description="longest that a request may take in all")] = 30.0
     drain_seconds: Annotated[
         Seconds, Field(description="how long requests in flight may go on after SIGTERM")

@@ -1,0 +1,192 @@
+"""One HTTP connection: uvicorn's, with bounds on what a client may send and how long it may take.
+
+uvicorn bounds neither the bytes of a request's head nor the time until it is whole. Bodies are bounded where
+they are read (`body`).
+"""
+
+import asyncio
+import json
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from keraserve_gateway.exchange import CLIENT_GONE
+
+log = structlog.get_logger()
+
+_MOST_PIPELINED = 16
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a connection may take.
+
+    Attributes:
+        head_bytes: most bytes in a request's line and headers, or in its trailers.
+        head_seconds: longest that a request's head may take, from its first byte or from the connection on.
+        rest_seconds: longest that the rest of a body may take whose request is answered already.
+    """
+
+    head_bytes: int
+    head_seconds: float
+    rest_seconds: float
+
+
+def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
+    """Make the protocol class for uvicorn's `http` setting."""
+    return type("BoundedConnection", (_Connection,), {"bounds": bounds})
+
+
+class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
+    pass
+
+
+class _Connection(HttpToolsProtocol):
+    bounds: Bounds
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._timer: asyncio.TimerHandle | None = None
+        self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
+        self._in_head = self._in_body = self._too_many = False
+        self._head_bytes = 0  # of the request that is arriving
+        self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
+
+    # The transport's calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer(self.bounds.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+        if self._running is not None:
+            cycle, task = self._running
+            if not cycle.response_complete and not task.done():
+                cycle.disconnected = True
+                cycle.scope.setdefault("state", {})[CLIENT_GONE] = True
+                task.cancel()  # and with it the call of the model server
+
+    def data_received(self, data: bytes) -> None:
+        if self._too_many:
+            return
+        self._idle_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._idle_bytes > self.bounds.head_bytes:
+            self._refuse_head()
+        elif self._in_body:
+            if self.cycle.response_complete:
+                self._start_timer(self.bounds.rest_seconds)
+        elif self._in_head or not self._answering():
+            self._start_timer(self.bounds.head_seconds)
+
+    # The parser's calls
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        if self._in_head:  # else it is a trailer, which nobody reads
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._in_head, self._in_body = False, True
+        self._head_bytes = self._idle_bytes = 0
+        self._too_many = self._too_many or len(self.pipeline) >= _MOST_PIPELINED
+        if self._too_many:
+            self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._idle_bytes = 0
+        if not self._too_many:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        self._in_body, self._idle_bytes = False, 0
+        if not self._too_many:
+            super().on_message_complete()
+
+    # uvicorn's own
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._running = cycle, task
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser does not take, in our form."""
+        del msg
+        if self._head_bytes > self.bounds.head_bytes:
+            self._refuse_head()
+        else:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1, or the request is malformed")
+
+    def _answering(self) -> bool:
+        return self._running is not None and not self.cycle.response_complete
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self.bounds.head_bytes:
+            raise _HeadTooLarge
+
+    def _refuse_head(self) -> None:
+        detail = f"the request's line and headers have more than {self.bounds.head_bytes} bytes"
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+
+    def _start_timer(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._time_is_over)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_is_over(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._answering():
+            self.cycle.keep_alive = False  # the answer first, then the end
+        elif self._in_head:
+            detail = f"the request's line and headers took more than {self.bounds.head_seconds:g} seconds"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the form of `replies`, before there is a request, and close."""
+        request_id = uuid.uuid4().hex
+        log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
+        problem = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": int(status),
+            "detail": detail,
+            "request_id": request_id,
+        }
+        body = json.dumps(problem).encode()
+        head = (
+            f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

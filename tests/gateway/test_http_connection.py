@@ -1,0 +1,180 @@
+"""What a client may do to a connection, over raw sockets, against the real process."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+Talk = Callable[..., Awaitable[bytes]]
+
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+
+
+async def http_port(log: Path) -> int:
+    for _ in range(600):
+        for line in log.read_text().splitlines():
+            if '"listening"' in line:
+                return int(json.loads(line)["http"].rpartition(":")[2])
+        await asyncio.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The log of a gateway with tight bounds."""
+    path = tmp_path_factory.mktemp("gateway") / "log"
+    flags = ("max-header-bytes=4096", "header-seconds=0.6", "idle-seconds=1", "deadline-seconds=1")
+    command = [str(Path(sys.executable).with_name("keraserve-gateway")), "--port=0", "--grpc-port=0"]
+    with path.open("wb") as out:
+        process = subprocess.Popen([*command, *(f"--{flag}" for flag in flags)], stdout=out, stderr=out)
+    yield path
+    process.kill()
+    process.wait(10)
+    assert "Traceback" not in path.read_text()
+
+
+@pytest.fixture
+def talk(log: Path) -> Talk:
+    """Send pieces, the last again and again if there is a pause; read until the gateway closes."""
+
+    async def send(*pieces: bytes, pause: float = 0) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await http_port(log))
+
+        async def write() -> None:
+            writer.writelines(pieces)
+            while pause:
+                await asyncio.sleep(pause)
+                writer.write(pieces[-1])
+                await writer.drain()
+
+        writing = asyncio.create_task(write())
+        answer = b""
+        try:
+            async with asyncio.timeout(30):
+                while more := await reader.read(65536):
+                    answer += more
+        except ConnectionError:
+            pass
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        writer.close()
+        return answer
+
+    return send
+
+
+def problem(answer: bytes, status: int) -> dict[str, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), answer
+    assert b"content-type: application/problem+json" in head
+    assert b"connection: close" in head
+    said = json.loads(body)
+    assert said["status"] == status
+    assert said["request_id"].encode() in head
+    return said
+
+
+async def test_a_head_has_a_bound(talk: Talk) -> None:
+    for head in (
+        GET + b"X: " + b"a" * 5000 + b"\r\n\r\n",
+        GET + b"A: b\r\n" * 1000 + b"\r\n",
+        b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
+        GET + b"X: " + b"a" * 5_000_000,
+        b"\r\n" * 5000,
+    ):
+        said = problem(await talk(head), 431)
+        assert "4096 bytes" in said["detail"]
+    assert (await talk(GET + b"X: " + b"a" * 3000 + b"\r\n\r\n")).endswith(b"ok\n")
+
+
+async def test_trailers_and_chunk_extensions_have_a_bound(talk: Talk) -> None:
+    head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+    for endless in (
+        b"0\r\n" + b"X: " + b"a" * 500_000,
+        b"0\r\n" + b"A: b\r\n" * 1000,
+        b"1;" + b"a" * 500_000,
+    ):
+        problem(await talk(head + endless), 431)
+
+
+async def test_a_slow_head_is_answered_and_ended(talk: Talk) -> None:
+    said = problem(await talk(GET, b"A: b\r\n", pause=0.1), 408)
+    assert "0.6 seconds" in said["detail"]
+    # Also as the second request of a connection.
+    answer = await talk(GET + b"\r\n" + GET, b"A: b\r\n", pause=0.1)
+    assert b"ok\n" in answer
+    assert b"HTTP/1.1 408" in answer
+
+
+async def test_a_connection_without_a_request_ends(talk: Talk) -> None:
+    assert await talk() == b""
+    assert await talk(b"\r\n", pause=0.1) == b""
+    answer = await talk(GET + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"ok\n")
+
+
+async def test_a_body_that_nobody_reads_ends(talk: Talk) -> None:
+    answer = await talk(GET + b"Content-Length: 1000000\r\n\r\n", b"x", pause=0.1)
+    assert answer.endswith(b"ok\n")
+
+
+async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
+    heads = [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\n\r\n" % n for n in range(10)]
+    answer = await talk(b"".join(heads))
+    ids = [line.split()[1] for line in answer.splitlines() if line.startswith(b"x-request-id")]
+    assert ids == [b"%d" % n for n in range(10)]
+    # Far too many: the first ones are answered, then the connection ends.
+    flood = await talk(b"".join(GET + b"\r\n" for _ in range(3000)))
+    assert 16 <= flood.count(b"HTTP/1.1 200 ") <= 20
+    assert flood.count(b"connection: close") == 1
+
+
+async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
+    answer = await talk(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
+    for nonsense in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+        b"hello\r\n\r\n",
+        GET + b"a\r\n\r\n",
+    ):
+        problem(await talk(nonsense), 400)
+
+
+async def test_a_client_that_goes_away_ends_the_call(start_gateway, serve_faults, red: bytes) -> None:
+    arrived, ended = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: m.ClassificationRequest, context: Any) -> m.ClassificationResponse:
+        arrived.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+        return m.ClassificationResponse()
+
+    address = await serve_faults({services.CLASSIFY: waits})
+    _, log = start_gateway("--port=0", "--grpc-port=0", f"--model-server={address}", "--max-in-flight=1")
+    port = await http_port(log)
+    head = b"POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(red) + red)
+    await asyncio.wait_for(arrived.wait(), 20)
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 20)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET.replace(b"livez", b"metrics") + b"Connection: close\r\n\r\n")
+    metrics = await reader.read(-1)
+    writer.close()
+    assert b"requests_in_flight 0.0" in metrics
+    assert b'code="499"' in metrics
+    assert "client went away" in log.read_text()
+    assert "Traceback" not in log.read_text()
