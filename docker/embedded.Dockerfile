@@ -1,4 +1,4 @@
-# TensorFlow Serving's gRPC API in one Python process, for where tensorflow/serving can't be had.
+# TensorFlow Serving's gRPC and REST APIs in one Python process, for where tensorflow/serving can't be had.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
@@ -16,5 +16,5 @@ FROM ${PYTHON_IMAGE}
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-EXPOSE 8500
+EXPOSE 8500 8501
 ENTRYPOINT ["keraserve-embedded", "--host=0.0.0.0"]

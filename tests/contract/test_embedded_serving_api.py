@@ -16,6 +16,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -91,6 +92,18 @@ def test_status(channel: grpc.Channel) -> None:
     (one,) = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request).model_version_status
     assert (one.version, one.state) == (1, get_model_status_pb2.ModelVersionStatus.AVAILABLE)
     assert (one.status.error_code, one.status.error_message) == (0, "")
+
+
+def test_reload(channel: grpc.Channel, prediction: Any, models: Path) -> None:
+    request = model_management_pb2.ReloadConfigRequest()
+    model = request.config.model_config_list.config.add(name="colours", model_platform="tensorflow")
+    model.base_path = str(models / "colours")
+    model.version_labels.update(stable=1, candidate=1)
+    response = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(request)
+    assert (response.status.error_code, response.status.error_message) == (0, "")
+    named = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    named.model_spec.name, named.model_spec.version_label = "colours", "candidate"
+    assert prediction.GetModelMetadata(named).model_spec.version.value == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from embedded.conftest import settings
 
 from keraserve_embedded import rest_face
+from keraserve_embedded import server as server_module
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.repository import VersionPolicy
@@ -266,6 +267,17 @@ def test_as_many_threads_as_are_set(start: Start) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: rest.post(WAIT, json=wait(0.2)), range(3)))
     assert time.monotonic() - began >= 0.6  # one after the other
+
+
+def test_too_many_that_wait_are_refused_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_WAITING_REQUESTS", 0)
+    rest = start(rest_api_num_threads=1)[1]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: rest.post(WAIT, json=wait(1.0)), range(2)))
+    first, second = sorted(answers, key=lambda answer: answer.status_code)
+    assert first.status_code == 200
+    assert failure(second) == (429, "0 requests wait already")
+    assert second.headers["retry-after"] == "1"
 
 
 def test_draining_ends_what_runs_and_refuses_what_is_new(start: Start) -> None:
