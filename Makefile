@@ -5,7 +5,7 @@ MODELS ?= models
 RUNS ?= runs
 # What train-all and export take: PROFILE=quick is the same on fewer real pictures, PROFILE=sample needs no data.
 PROFILE ?= full
-# ENGINE=embedded serves with our own image where tensorflow/serving can't be had.
+# ENGINE=embedded serves with our own image where tensorflow/serving can't be had, ENGINE=gpu with its GPU image.
 ENGINE ?= tfserving
 
 # Test files run side by side; much of their time is waiting for processes to start.
@@ -23,6 +23,7 @@ EXPERIMENT := fashion-mnist-reuse
 TRAIN = $(BIN)/keraserve-train
 compose_files_tfserving := -f compose.yaml
 compose_files_embedded := -f compose.yaml -f docker/compose.embedded.yaml
+compose_files_gpu := -f compose.yaml -f docker/compose.gpu.yaml
 COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(compose_files_$(ENGINE))
 
 .DEFAULT_GOAL := help
@@ -72,11 +73,11 @@ model: setup ## a model of your own pictures, trained and exported   DATA=folder
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)
 
-up: ## the container stack, with what was exported   [ENGINE=embedded]
+up: ## the container stack, with what was exported   [ENGINE=embedded|gpu]
 	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make train-all export, first" >&2; exit 1; }
 	$(COMPOSE) up --detach --build --wait
 
-down: ## stop the container stack   [ENGINE=embedded]
+down: ## stop the container stack   [ENGINE=embedded|gpu]
 	$(COMPOSE) down
 
 test: setup ## every test that needs no container   [WORKERS=1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+COMPOSE = ["docker", "compose", "-f", "compose.yaml", "-f", "docker/compose.embedded.yaml"]
 
 
 def train(*arguments: str | Path) -> str:

@@ -1,10 +1,11 @@
 """What the system tests share: models that the real exporter wrote, and the real stack that serves them."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import save_pictures, train
+from programs import COMPOSE, ROOT, save_pictures, train
 from stack import Ports, Stack, running
 
 
@@ -30,3 +31,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pictures")
     save_pictures(folder)
     return sorted(folder.glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def images() -> None:
+    """The images of the stack, built once; none can be pulled where there is no registry."""
+    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
+        pytest.skip("no Docker engine answers")
+    build = ["--profile", "observability", "build", "gateway", "model-server", "prometheus"]
+    done = subprocess.run([*COMPOSE, *build], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The compose stack with real containers: built, asked from the host, given a second version, taken down."""
+"""The compose stack with real containers: asked from the host, scraped, given a second version, stopped."""
 
 import json
 import os
@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
-from programs import ROOT, train
+from programs import COMPOSE, ROOT, train
 
 from keraserve_client import Client, GrpcClient
 
 pytestmark = pytest.mark.containers
 
-HTTP_PORT, GRPC_PORT = 18000, 18500
-COMPOSE = ["docker", "compose", "-f", "compose.yaml", "-f", "docker/compose.embedded.yaml"]
+HTTP_PORT, GRPC_PORT, PROMETHEUS_PORT = 18000, 18500, 19090
 A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
 
 
@@ -24,9 +24,10 @@ class Compose:
     """`docker compose` on a project of the test's own, beside whatever else runs here."""
 
     def __init__(self, models: Path, runs: Path) -> None:
-        ports = {"HTTP_PORT": str(HTTP_PORT), "GRPC_PORT": str(GRPC_PORT)}
+        ports = {"HTTP_PORT": HTTP_PORT, "GRPC_PORT": GRPC_PORT, "PROMETHEUS_PORT": PROMETHEUS_PORT}
         folders = {"MODELS": str(models), "RUNS": str(runs)}
-        self.environment = {**os.environ, **ports, **folders, "COMPOSE_PROJECT_NAME": "keraserve-test"}
+        self.environment = {**os.environ, **folders, "COMPOSE_PROJECT_NAME": "keraserve-test"}
+        self.environment |= {name: str(port) for name, port in ports.items()}
 
     def __call__(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -42,19 +43,13 @@ class Compose:
 
 
 @pytest.fixture(scope="module")
-def engine() -> None:
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        pytest.skip("no Docker engine answers")
-
-
-@pytest.fixture(scope="module")
-def compose(engine: None, exported: Path) -> Iterator[Compose]:
+def compose(images: None, exported: Path) -> Iterator[Compose]:
     compose = Compose(exported / "models", exported / "runs")
     try:
-        compose("up", "--detach", "--build", "--wait")
+        compose("up", "--detach", "--wait")
         yield compose
     finally:
-        compose("down", "--volumes", "--timeout", "30")
+        compose("--profile", "observability", "down", "--volumes", "--timeout", "30")
 
 
 @pytest.fixture
@@ -118,6 +113,39 @@ def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, 
         time.sleep(0.2)
 
 
+def queries() -> list[str]:
+    """Every query of the dashboard, with its variables filled in as Grafana would."""
+    dashboard = json.loads((ROOT / "docker/grafana/dashboards/serving.json").read_text())
+    targets = [target for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    return [one["expr"].replace("$__rate_interval", "30s").replace("$model", ".*") for one in targets]
+
+
+def test_prometheus_answers_what_the_dashboard_asks(
+    compose: Compose, http: Client, pictures: list[Path]
+) -> None:
+    compose("up", "--detach", "prometheus")
+
+    def unanswered(prometheus: httpx2.Client) -> list[str]:
+        http.classify(A, pictures)
+        answers = {query: prometheus.get("/api/v1/query", params={"query": query}).json() for query in asked}
+        assert all(answer["status"] == "success" for answer in answers.values()), answers
+        return [query for query, answer in answers.items() if not answer["data"]["result"]]
+
+    asked = queries()
+    assert len(asked) > 15
+    give_up = time.monotonic() + 120
+    transport = httpx2.HTTPTransport(retries=5)  # until it listens
+    with httpx2.Client(base_url=f"http://127.0.0.1:{PROMETHEUS_PORT}", transport=transport) as prometheus:
+        while missing := unanswered(prometheus):
+            assert time.monotonic() < give_up, missing
+            time.sleep(1)
+        targets = prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]
+    assert {(one["labels"]["job"], one["health"]) for one in targets} == {
+        ("gateway", "up"),
+        ("model-server", "up"),
+    }
+
+
 def test_the_training_image_trains_and_exports(compose: Compose, tmp_path: Path) -> None:
     for name in ("models", "runs"):
         (tmp_path / name).mkdir()
@@ -139,18 +167,33 @@ def test_the_gateway_image_is_small(compose: Compose) -> None:
     assert size("keraserve-gateway") - size("python:3.11-slim-bookworm") < 70_000_000
 
 
+def test_the_gateway_is_stopped_before_the_model_server(compose: Compose) -> None:
+    compose("stop")
+
+    def ended(service: str) -> tuple[str, int]:
+        container = compose("ps", "--all", "--quiet", service).strip()
+        command = ["docker", "inspect", "--format", "{{json .State}}", container]
+        state = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        return state["FinishedAt"], state["ExitCode"]
+
+    (gateway, its_code), (model_server, other_code) = ended("gateway"), ended("model-server")
+    assert gateway < model_server
+    assert (its_code, other_code) == (0, 0)  # drained, not killed
+
+
 def test_the_readme_types_the_same(compose: Compose) -> None:
     """Its lines in their order, with the embedded server's image where the README has tensorflow/serving."""
-    compose("stop", "gateway")  # makes room at the ports
+    compose("stop")  # makes room at the ports
     text = (ROOT / "README.md").read_text()
     lines = re.findall(r"^docker compose .*$", text, re.MULTILINE)
     assert len(lines) >= 5
     project = {"COMPOSE_PROJECT_NAME": "keraserve-readme", "TF_SERVING_IMAGE": "keraserve-embedded"}
+    environment = {**compose.environment, **project}
     for line in lines:
         done = subprocess.run(
             ["bash", "-euc", line],
             cwd=ROOT,
-            env={**compose.environment, **project},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=900,
@@ -158,3 +201,5 @@ def test_the_readme_types_the_same(compose: Compose) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if " ps" in line:
             assert done.stdout.count("(healthy)") == 2
+    # `run` makes the networks anew, after the last `down`.
+    subprocess.run(["docker", "compose", "down", "--volumes"], cwd=ROOT, env=environment, check=True)

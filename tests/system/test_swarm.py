@@ -1,0 +1,148 @@
+"""The Swarm stack with real containers: three model servers are replaced, and a version, under load."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from programs import ROOT
+
+from keraserve_client import Client, KeraserveError
+
+pytestmark = pytest.mark.containers
+
+STACK, HTTP_PORT, GRPC_PORT = "keraserve-test", 18100, 18600
+MODEL_SERVER, GATEWAY = f"{STACK}_model-server", f"{STACK}_gateway"
+
+
+def docker(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def containers(service: str) -> set[str]:
+    return set(docker("ps", "--quiet", "--filter", f"label=com.docker.swarm.service.name={service}").split())
+
+
+def wait_for(true: Callable[[], bool], otherwise: str, seconds: float = 240) -> None:
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up, otherwise
+        time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository of this test's own, which the containers' user may read."""
+    folder = tmp_path_factory.mktemp("swarm") / "models"
+    shutil.copytree(models, folder)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(images: None, repository: Path) -> Iterator[Client]:
+    """A client, without retries, of the deployed stack with every model server in service."""
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+        pytest.skip("this engine is in a swarm, which is left alone")
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1")
+    settings = {
+        "MODELS": str(repository),
+        "TF_SERVING_IMAGE": "keraserve-embedded",
+        "HTTP_PORT": str(HTTP_PORT),
+        "GRPC_PORT": str(GRPC_PORT),
+    }
+    deploy = ("stack", "deploy", "--detach=true", "--resolve-image=never")
+    try:
+        docker(*deploy, "--compose-file=docker/swarm/stack.yaml", STACK, environment=settings)
+        with Client(f"http://127.0.0.1:{HTTP_PORT}", retries=0) as client:
+            wait_for(lambda: ready(client) and connected() == 3, "the stack does not come up")
+            yield client
+    finally:
+        docker("stack", "rm", STACK)
+        wait_for(lambda: not containers(MODEL_SERVER) | containers(GATEWAY), "the stack does not stop")
+        docker("swarm", "leave", "--force")
+
+
+def ready(client: Client) -> bool:
+    try:
+        return client.ready()
+    except KeraserveError:
+        return False
+
+
+def connected() -> int:
+    """To how many model servers the gateway holds a connection."""
+    (gateway,) = containers(GATEWAY)
+    rows = [line.split() for line in docker("exec", gateway, "cat", "/proc/net/tcp").splitlines()[1:]]
+    established = {row[2] for row in rows if row[3] == "01"}
+    return len({remote for remote in established if remote.endswith(f":{8500:04X}")})
+
+
+@dataclass
+class Load:
+    """What the requests of a light load came to."""
+
+    versions: list[int] = field(default_factory=list[int])
+    errors: list[KeraserveError] = field(default_factory=list[KeraserveError])
+
+
+@contextmanager
+def load(client: Client, picture: bytes) -> Iterator[Load]:
+    """Two callers, about 50 requests a second each, for as long as the block lasts."""
+    stop, seen = threading.Event(), Load()
+
+    def ask() -> None:
+        while not stop.wait(0.02):
+            try:
+                seen.versions.append(client.classify("colours", picture)[0].version)
+            except KeraserveError as error:
+                seen.errors.append(error)
+
+    callers = [threading.Thread(target=ask) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join()
+
+
+def test_model_servers_are_replaced_without_a_lost_request(client: Client, red: bytes) -> None:
+    before = containers(MODEL_SERVER)
+    assert len(before) == 3
+    with load(client, red) as seen:
+        update = ("--update-delay=1s", "--update-monitor=1s", "--force", "--quiet")
+        docker("service", "update", *update, MODEL_SERVER)
+        wait_for(lambda: len(containers(MODEL_SERVER)) == 3, "there are not three again")
+        wait_for(lambda: connected() == 3, "the gateway does not find the new ones")
+    assert not containers(MODEL_SERVER) & before
+    assert not seen.errors
+    assert set(seen.versions) == {1}
+
+
+def test_a_new_version_comes_without_a_lost_request(client: Client, red: bytes, repository: Path) -> None:
+    versions = repository / "colours"
+    with load(client, red) as seen:
+        shutil.copytree(versions / "1", versions / ".saving-2")
+        (versions / ".saving-2").rename(versions / "2")
+        # Each of the three loads it for itself: until all have, the newest version is one or the other.
+        wait_for(lambda: set(seen.versions[-60:]) == {2}, "version 2 is not served by all")
+    assert not seen.errors
+    assert set(seen.versions) <= {1, 2}
