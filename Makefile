@@ -30,7 +30,7 @@ COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(c
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-containers lint format typecheck check \
-  model bench bench-training up down proto constraints clean
+  model docs bench bench-training up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ typecheck: setup ## pyright; strict in gateway, client and protocol
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
 check: lint typecheck test ## what a commit must pass
+
+docs: setup ## the client's API from its docstrings, as pages in build/docs
+	@$(BIN)/pdoc --docformat google --output-directory build/docs keraserve_client
+	@echo build/docs/keraserve_client.html
 
 bench: setup ## images a second and milliseconds of each way in
 	@PYTHONPATH=demo $(BIN)/python benchmarks/serving.py

@@ -11,7 +11,8 @@
 | `Client`, `AsyncClient` | HTTP | the gateway |
 | `GrpcClient`, `AsyncGrpcClient` | gRPC | the gateway, TensorFlow Serving, or the embedded server |
 
-All four have the same calls and the same results. Errors are `KeraserveError`s.
+All four have the same calls and the same results: those of `Verbs`, or `AsyncVerbs`, which are also the types
+for code that takes either transport. Errors are `KeraserveError`s.
 """
 
 from keraserve_client._client import AsyncClient, Client
@@ -47,11 +48,13 @@ from keraserve_client._types import (
     TensorSpec,
     VersionStatus,
 )
+from keraserve_client._verbs import AsyncVerbs, Verbs
 
 __all__ = [
     "Arrays",
     "AsyncClient",
     "AsyncGrpcClient",
+    "AsyncVerbs",
     "BadRequest",
     "Class",
     "Client",
@@ -80,5 +83,6 @@ __all__ = [
     "TooManyRequests",
     "Unavailable",
     "UnsupportedImage",
+    "Verbs",
     "VersionStatus",
 ]

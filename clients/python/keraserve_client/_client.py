@@ -77,8 +77,10 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
 class AsyncClient(AsyncVerbs[HttpRequest, HttpAnswer]):
     """Talks to a Keraserve gateway over HTTP, in asyncio; the settings are those of `Client`.
 
-    async with AsyncClient("http://127.0.0.1:8000") as client:
-        [prediction] = await client.classify("fashion-mnist", "boot.png")
+        async with AsyncClient("http://127.0.0.1:8000") as client:
+            [prediction] = await client.classify("fashion-mnist", "boot.png")
+
+    For one event loop: that of its first call.
     """
 
     def __init__(

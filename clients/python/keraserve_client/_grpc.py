@@ -75,8 +75,10 @@ class GrpcClient(Verbs[Rpc, Message]):
 class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
     """Talks TensorFlow Serving's gRPC API in asyncio; the settings are those of `GrpcClient`.
 
-    async with AsyncGrpcClient("127.0.0.1:8500") as client:
-        [prediction] = await client.classify("fashion-mnist", "boot.png")
+        async with AsyncGrpcClient("127.0.0.1:8500") as client:
+            [prediction] = await client.classify("fashion-mnist", "boot.png")
+
+    For one event loop: that of its first call.
     """
 
     def __init__(

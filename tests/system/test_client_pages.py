@@ -1,0 +1,68 @@
+"""What the pages on the client and on other languages tell a reader to type, typed here."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import ROOT, save_pictures
+from stack import Stack
+
+import keraserve_client
+
+PAGES = ("client.md", "from-tf-serving.md", "other-languages.md")
+PROGRAMS = {
+    "bash": ["bash", "-euo", "pipefail", "-c"],
+    "python": [sys.executable, "-W", "error", "-c"],
+    "js": ["node", "--input-type=module", "--no-warnings", "-e"],
+}
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    found = []
+    for page in PAGES:
+        text = (ROOT / "docs" / page).read_text()
+        for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if language in PROGRAMS:
+                found.append((page, language, block))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks as the checkout does after `make demo`, as far as the pages go."""
+    folder = tmp_path_factory.mktemp("checkout")
+    save_pictures(folder / "runs/demo")
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+@pytest.mark.parametrize(("page", "language", "block"), blocks())
+def test_a_block_does_what_the_page_says(
+    page: str, language: str, block: str, folder: Path, stack: Stack
+) -> None:
+    if language == "js" and not shutil.which("node"):
+        pytest.skip("no node here; on Debian: apt-get install nodejs")
+    block = block.replace("http://127.0.0.1:8000", stack.url).replace("127.0.0.1:8500", stack.grpc)
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "KERASERVE_URL": stack.url}
+    done = subprocess.run(
+        [*PROGRAMS[language], block], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{page}\n{block}\n{done.stdout}{done.stderr}"
+    assert re.search(r"boot|bag|shirt|sneaker|sandal|dress|coat|trouser|pullover|\(2, ", done.stdout)
+
+
+def test_every_language_is_typed() -> None:
+    assert {language for _, language, _ in blocks()} == set(PROGRAMS)
+
+
+def test_make_docs_describes_all_that_is_public(tmp_path: Path) -> None:
+    pdoc = Path(sys.executable).with_name("pdoc")
+    [command] = re.findall(r"\$\(BIN\)/pdoc (.*)", (ROOT / "Makefile").read_text())
+    arguments = command.replace("build/docs", str(tmp_path)).split()
+    subprocess.run([pdoc, *arguments], check=True, capture_output=True, timeout=120)
+    page = (tmp_path / "keraserve_client.html").read_text()
+    assert [name for name in keraserve_client.__all__ if f'id="{name}"' not in page] == []
+    assert 'id="Verbs.classify_many"' in page
