@@ -1,4 +1,4 @@
-"""`keraserve-train`: list, run, train-all, export, report, study.
+"""`keraserve-train`: list, run, train-all, export, canary, promote, rollback, report, study.
 
 Nothing here imports TensorFlow before it is certain that something has to be trained or exported.
 """
@@ -169,6 +169,42 @@ def export(
     )
     for notice in notices:
         out.print(notice, style="yellow", highlight=False)
+
+
+Model = Annotated[str, typer.Argument(help="A model of the repository.")]
+
+
+@app.command()
+def canary(
+    name: Model,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of what names no version or label.")] = 0.1,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="[default: the canary that there is, or the newest]")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="End this: the newest version answers again.")] = False,
+    models: Models = DEFAULT_MODELS,
+) -> None:
+    """Let a new version answer a share of a model's requests, beside the version labelled stable."""
+    from keraserve_training.exporting import release
+
+    said = release.end(models, name) if off else release.canary(models, name, share, version)
+    out.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def promote(name: Model, models: Models = DEFAULT_MODELS) -> None:
+    """Make the canary's version the stable one: it answers everything."""
+    from keraserve_training.exporting import release
+
+    out.print(release.promote(models, name), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def rollback(name: Model, models: Models = DEFAULT_MODELS) -> None:
+    """Give up the canary; where there is none, undo the last promote."""
+    from keraserve_training.exporting import release
+
+    out.print(release.rollback(models, name), highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -4,7 +4,8 @@ The file belongs to the operator: an export adds what is new and touches nothing
 point to a version that the policy no longer loads, which a server refuses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from keraserve_protocol import messages, model_config
@@ -15,7 +16,7 @@ from keraserve_training.exporting import repository
 FILE = "models.config"
 SERVED_FROM = "/models"  # where compose.yaml mounts the repository
 FIRST_LABEL = "stable"
-_KEPT_VERSIONS = 2  # the new one and the one to go back to
+KEPT_VERSIONS = 2  # the new one and the one to go back to
 _HEADER = (
     "# Which models are served. `keraserve-train export` adds new models; it keeps your changes of paths,\n"
     "# policies and labels, but no comments.\n"
@@ -39,11 +40,7 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
         RepositoryError: the file can't be read.
     """
     served_from = served_from and served_from.rstrip("/")
-    models.mkdir(parents=True, exist_ok=True)
-    with atomic.locked(models / repository.LOCK):
-        before = _read(models / FILE)
-        config = messages.ModelServerConfig()
-        config.CopyFrom(before)
+    with edited(models) as config:
         entries = {entry.name: entry for entry in config.model_config_list.config}
         notices = [
             f"{FILE} lists {name}, of which there is no version: nothing was changed there."
@@ -62,10 +59,25 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
                 entry.base_path = f"{served_from}/{name}"
             if not entry.base_path:
                 entry.base_path = f"{served_from or SERVED_FROM}/{name}"
-            notices += _move_labels(entry, known)
+            notices += move_labels(entry, known)
+    return notices
+
+
+@contextmanager
+def edited(models: Path) -> Iterator[messages.ModelServerConfig]:
+    """Give the file's content to be changed, and replace the file if it was; one writer at a time.
+
+    Raises:
+        RepositoryError: the file can't be read.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    with atomic.locked(models / repository.LOCK):
+        before = _read(models / FILE)
+        config = messages.ModelServerConfig()
+        config.CopyFrom(before)
+        yield config
         if config != before:
             atomic.write_text(models / FILE, _HEADER + model_config.render(config))
-    return notices
 
 
 def loaded(policy: messages.ServableVersionPolicy, versions: Sequence[int]) -> list[int]:
@@ -88,12 +100,12 @@ def _read(file: Path) -> messages.ModelServerConfig:
 
 def _add(config: messages.ModelServerConfig, name: str, versions: Sequence[int]) -> messages.ModelConfig:
     entry = config.model_config_list.config.add(name=name, model_platform="tensorflow")
-    entry.model_version_policy.latest.num_versions = _KEPT_VERSIONS
+    entry.model_version_policy.latest.num_versions = KEPT_VERSIONS
     entry.version_labels[FIRST_LABEL] = versions[-1]
     return entry
 
 
-def _move_labels(entry: messages.ModelConfig, versions: Sequence[int]) -> list[str]:
+def move_labels(entry: messages.ModelConfig, versions: Sequence[int]) -> list[str]:
     """Move every label whose version is not loaded any more as little as possible: to the oldest that is."""
     usable = loaded(entry.model_version_policy, versions)
     notices: list[str] = []

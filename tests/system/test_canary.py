@@ -1,0 +1,132 @@
+"""Two versions of one model behind the real stack: shares, promote and rollback, and no request fails."""
+
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from programs import train
+from stack import Ports, Stack, running
+
+from keraserve_client import Client, GrpcClient
+from keraserve_protocol import messages, model_config
+
+MODEL = "colours"
+SHARE, REQUESTS = 0.2, 500
+
+
+@pytest.fixture(scope="module")
+def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Versions 1 and 2 of `colours`, as an export leaves them: both loaded, 1 labelled `stable`."""
+    folder = tmp_path_factory.mktemp("canary")
+    for version in (1, 2):
+        add(models, folder, version)
+    config = messages.ModelServerConfig()
+    entry = config.model_config_list.config.add(
+        name=MODEL, base_path=str(folder / MODEL), model_platform="tensorflow"
+    )
+    entry.model_version_policy.latest.num_versions = 2
+    entry.version_labels["stable"] = 1
+    (folder / "models.config").write_text(model_config.render(config))
+    return folder
+
+
+def add(models: Path, folder: Path, version: int) -> None:
+    """Put version 1 there under another number, at once."""
+    part = folder / f"part-{version}"
+    shutil.copytree(models / MODEL / "1", part)
+    (folder / MODEL).mkdir(exist_ok=True)
+    part.rename(folder / MODEL / str(version))
+
+
+class Load:
+    """Clients that ask without a pause and without retrying, over HTTP and gRPC; what they got."""
+
+    def __init__(self, stack: Stack, picture: bytes) -> None:
+        self.answers: list[int] = []
+        self.failures: list[Exception] = []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(make, picture))
+            for make in (
+                lambda: Client(stack.url, retries=0),
+                lambda: GrpcClient(stack.grpc, retries=0),
+            )
+        ]
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+    def _ask(self, make: Callable[[], Client | GrpcClient], picture: bytes) -> None:
+        with make() as client:
+            while not self._stop.is_set():
+                try:
+                    self.answers.append(client.classify(MODEL, picture)[0].version)
+                except Exception as error:
+                    self.failures.append(error)
+                    return
+
+    def until(self, versions: set[int]) -> None:
+        """Wait until the next 20 answers come from just these versions."""
+        give_up = time.monotonic() + 120
+        while True:
+            begin = len(self.answers)
+            while len(self.answers) < begin + 20:
+                assert not self.failures, self.failures
+                assert time.monotonic() < give_up, Counter(self.answers[begin:])
+                time.sleep(0.01)
+            if set(self.answers[begin:]) == versions:
+                return
+
+
+def test_share_promote_and_rollback_under_load(repository: Path, models: Path, red: bytes) -> None:
+    def command(*arguments: str) -> None:
+        train(arguments[0], MODEL, *arguments[1:], "--models", repository)
+
+    with running(repository, Ports(0, 0, 0), logs=repository / "logs") as stack:
+        load = Load(stack, red)
+        with load.on():
+            load.until({2})  # no canary: the newest
+            command("canary", "--share", str(SHARE))
+            load.until({1, 2})
+            begin = len(load.answers)
+            while len(load.answers) < begin + REQUESTS and not load.failures:
+                time.sleep(0.05)
+            found = Counter(load.answers[begin : begin + REQUESTS])
+            command("promote")
+            load.until({2})
+            with Client(stack.url) as client:  # the model server follows: its own label has moved
+                give_up = time.monotonic() + 60
+                while client.classify(MODEL, red, label="stable")[0].version != 2:
+                    assert time.monotonic() < give_up
+                    time.sleep(0.1)
+            command("rollback")
+            load.until({1})
+            add(models, repository, 3)
+            command("canary", "--share", "1")  # at once: the model server has yet to load it
+            load.until({3})
+            command("rollback")
+            load.until({1})
+        assert not load.failures
+        metrics = httpx2.get(f"{stack.url}/metrics").text
+    assert set(found) == {1, 2}
+    deviation = (REQUESTS * SHARE * (1 - SHARE)) ** 0.5
+    assert abs(found[2] - REQUESTS * SHARE) < 5 * deviation  # one run in two million is outside
+    for version in (1, 2, 3):
+        for protocol, code in (("http", "200"), ("grpc", "OK")):
+            names = f'code="{code}",model="{MODEL}",protocol="{protocol}",version="{version}"'
+            assert f"keraserve_gateway_requests_total{{{names}}}" in metrics
+    assert f'keraserve_gateway_canary_share{{model="{MODEL}"}} 0.0' in metrics

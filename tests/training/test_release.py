@@ -1,0 +1,127 @@
+"""Canary, promote, rollback: what they write, and in which state they leave off."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from programs import BIN, train
+
+from keraserve_protocol import messages, model_config
+from keraserve_training.errors import RepositoryError
+from keraserve_training.exporting import release, server_config
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A repository: model `a` with version 1, which is stable, and a newer version 2."""
+    add(tmp_path, 1)
+    server_config.write(tmp_path)
+    add(tmp_path, 2)
+    return tmp_path
+
+
+def add(models: Path, version: int) -> None:
+    (models / "a" / str(version)).mkdir(parents=True)
+
+
+def entry(models: Path) -> messages.ModelConfig:
+    return model_config.read(models / server_config.FILE).model_config_list.config[0]
+
+
+def labels(models: Path) -> dict[str, int]:
+    return dict(entry(models).version_labels)
+
+
+def listed(models: Path) -> list[int]:
+    return list(entry(models).model_version_policy.specific.versions)
+
+
+def shares(models: Path) -> dict[str, float]:
+    return json.loads((models / release.FILE).read_text())
+
+
+def test_a_canary_is_promoted(models: Path) -> None:
+    said = release.canary(models, "a", 0.1)
+    assert said == "a: version 2 gets 10% of what names no version, version 1 the rest"
+    assert (labels(models), shares(models)) == ({"stable": 1, "canary": 2}, {"a": 0.1})
+    assert listed(models) == [1, 2]
+    add(models, 3)
+    assert server_config.write(models) == []  # an export drops neither of the two
+    release.canary(models, "a", 0.5)  # a larger share for the same canary
+    assert (labels(models), shares(models)) == ({"stable": 1, "canary": 2}, {"a": 0.5})
+    release.promote(models, "a")
+    assert (labels(models), shares(models)) == ({"stable": 2, "canary": 2, "previous": 1}, {"a": 0})
+    assert listed(models) == [1, 2]
+    release.canary(models, "a", 0.1)
+    assert labels(models) == {"stable": 2, "canary": 3, "previous": 1}
+    assert listed(models) == [1, 2, 3]
+    release.promote(models, "a")
+    assert labels(models) == {"stable": 3, "canary": 3, "previous": 2}
+    assert listed(models) == [2, 3]
+
+
+def test_a_canary_is_given_up(models: Path) -> None:
+    release.canary(models, "a", 1)
+    release.rollback(models, "a")
+    assert (labels(models), shares(models)) == ({"stable": 1, "canary": 1}, {"a": 0})
+    assert listed(models) == [1]
+    add(models, 3)
+    release.canary(models, "a", 0.2, version=2)
+    assert labels(models) == {"stable": 1, "canary": 2}
+
+
+def test_a_promotion_is_undone(models: Path) -> None:
+    release.canary(models, "a", 0.1)
+    release.promote(models, "a")
+    assert release.rollback(models, "a") == "a: version 1 answers"
+    assert (labels(models), shares(models)) == ({"stable": 1, "canary": 1}, {"a": 0})
+    with pytest.raises(RepositoryError, match="nothing to go back to"):
+        release.rollback(models, "a")
+
+
+def test_the_end_is_the_beginning(models: Path) -> None:
+    before = entry(models)
+    release.canary(models, "a", 0.1)
+    release.promote(models, "a")
+    release.end(models, "a")
+    after = entry(models)
+    assert after.model_version_policy == before.model_version_policy
+    assert (dict(after.version_labels), shares(models)) == ({"stable": 2}, {})
+
+
+def test_an_operators_policy_all_stays(models: Path) -> None:
+    with server_config.edited(models) as config:
+        config.model_config_list.config[0].model_version_policy.all.SetInParent()
+    release.canary(models, "a", 0.1)
+    assert entry(models).model_version_policy.HasField("all")
+
+
+def test_what_can_not_be_done_is_said_and_changes_nothing(models: Path) -> None:
+    before = (models / server_config.FILE).read_text()
+    with pytest.raises(RepositoryError, match="no canary"):
+        release.promote(models, "a")
+    with pytest.raises(RepositoryError, match="nothing to go back to"):
+        release.rollback(models, "a")
+    with pytest.raises(RepositoryError, match="no version 7: it has 1, 2"):
+        release.canary(models, "a", 0.1, version=7)
+    with pytest.raises(RepositoryError, match="`stable` already"):
+        release.canary(models, "a", 0.1, version=1)
+    with pytest.raises(RepositoryError, match=r"no model 'b' .* it has a"):
+        release.canary(models, "b", 0.1)
+    assert (models / server_config.FILE).read_text() == before
+    assert not (models / release.FILE).exists()
+    (models / release.FILE).write_text("{broken")
+    with pytest.raises(RepositoryError, match=r"canary\.json"):
+        release.canary(models, "a", 0.1)
+
+
+def test_the_commands(models: Path) -> None:
+    assert "version 2 gets 25%" in train("canary", "a", "--share", "0.25", "--models", models)
+    assert "version 2 answers" in train("promote", "a", "--models", models)
+    assert "version 1 answers" in train("rollback", "a", "--models", models)
+    assert "the newest version answers, now 2" in train("canary", "a", "--off", "--models", models)
+    command = [str(BIN / "keraserve-train"), "promote", "a", "--models", str(models)]
+    failed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1

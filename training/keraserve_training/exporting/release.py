@@ -1,0 +1,163 @@
+"""A new version beside the one that serves: canary, promote, rollback.
+
+Two files say it, each replaced as a whole: the labels in `models.config`, which model server and gateway
+read, and the shares in `canary.json`, which the gateway reads.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from keraserve_protocol import messages
+from keraserve_training import atomic
+from keraserve_training.errors import RepositoryError
+from keraserve_training.exporting import repository, server_config
+from keraserve_training.exporting.server_config import FIRST_LABEL as STABLE
+
+FILE = "canary.json"
+CANARY, PREVIOUS = "canary", "previous"
+
+
+def canary(models: Path, name: str, share: float, version: int | None = None) -> str:
+    """Give a share of a model's requests to a version; the others go to the one labelled `stable`.
+
+    Args:
+        models: the repository.
+        name: the model's.
+        share: 0 to 1, of the requests that name neither version nor label.
+        version: which; None: the canary that there is, or else the newest.
+
+    Returns:
+        A sentence about who answers now.
+
+    Raises:
+        RepositoryError: there is no such model or version, or no second one.
+    """
+    known = repository.versions(models / name)
+    with server_config.edited(models) as config:
+        entry = _entry(config, name, models)
+        stable = entry.version_labels.get(STABLE) or known[-1]
+        current = entry.version_labels.get(CANARY, stable)
+        chosen = version or (current if current != stable else known[-1])
+        if chosen not in known:
+            raise RepositoryError(f"{name} has no version {chosen}: it has {_listed(known)}.")
+        if chosen == stable:
+            raise RepositoryError(
+                f"Version {chosen} of {name} is `stable` already: export another one first."
+            )
+        if entry.model_version_policy.WhichOneof("policy_choice") in (None, "latest"):
+            # From now on what is loaded is what has a label; else the next export would drop `stable`.
+            entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
+        _label(entry, STABLE, stable)
+        _label(entry, CANARY, chosen)
+    _set_share(models, name, share)
+    return f"{name}: version {chosen} gets {share:.0%} of what names no version, version {stable} the rest"
+
+
+def promote(models: Path, name: str) -> str:
+    """Let the canary's version answer everything: it becomes `stable`, and what that was becomes `previous`.
+
+    Returns:
+        A sentence about who answers now.
+
+    Raises:
+        RepositoryError: there is no such model, or it has no canary.
+    """
+    with server_config.edited(models) as config:
+        entry = _entry(config, name, models)
+        stable, chosen = _under_way(entry)
+        if stable == chosen:
+            raise RepositoryError(f"{name} has no canary: begin with `keraserve-train canary {name}`.")
+        _set_share(models, name, 0)
+        _label(entry, PREVIOUS, stable)
+        _label(entry, STABLE, chosen)
+    return (
+        f"{name}: version {chosen} answers; `keraserve-train rollback {name}` goes back to version {stable}"
+    )
+
+
+def rollback(models: Path, name: str) -> str:
+    """Give up the canary; if there is none, undo the last `promote`.
+
+    Returns:
+        A sentence about who answers now.
+
+    Raises:
+        RepositoryError: there is no such model, or nothing to go back to.
+    """
+    with server_config.edited(models) as config:
+        entry = _entry(config, name, models)
+        stable, chosen = _under_way(entry)
+        if stable == chosen:
+            if PREVIOUS not in entry.version_labels:
+                raise RepositoryError(
+                    f"{name} has no canary, and nothing that was promoted: nothing to go back to."
+                )
+            stable = entry.version_labels.pop(PREVIOUS)
+        _set_share(models, name, 0)
+        _label(entry, STABLE, stable)
+        _label(entry, CANARY, stable)
+    return f"{name}: version {stable} answers"
+
+
+def end(models: Path, name: str) -> str:
+    """Go back to "the newest version answers", with the policy and the labels of a new model.
+
+    Returns:
+        A sentence about who answers now.
+
+    Raises:
+        RepositoryError: there is no such model.
+    """
+    with server_config.edited(models) as config:
+        entry = _entry(config, name, models)
+        _set_share(models, name, None)
+        for label in (CANARY, PREVIOUS):
+            entry.version_labels.pop(label, None)
+        entry.model_version_policy.latest.num_versions = server_config.KEPT_VERSIONS
+        known = repository.versions(models / name)
+        server_config.move_labels(entry, known)
+    return f"{name}: the newest version answers, now {known[-1]}"
+
+
+def _entry(config: messages.ModelServerConfig, name: str, models: Path) -> messages.ModelConfig:
+    for entry in config.model_config_list.config:
+        if entry.name == name and repository.versions(models / name):
+            return entry
+    raise RepositoryError(
+        f"There is no model {name!r} in {models}: it has {_listed(repository.names(models))}."
+    )
+
+
+def _under_way(entry: messages.ModelConfig) -> tuple[int, int]:
+    """Give the stable version and the canary's, which are the same where none is under way."""
+    stable = entry.version_labels.get(STABLE, 0)
+    return stable, entry.version_labels.get(CANARY, stable)
+
+
+def _label(entry: messages.ModelConfig, label: str, version: int) -> None:
+    """Move a label; where versions are listed, so that its version is loaded and the one it left is not."""
+    left = entry.version_labels.get(label)
+    entry.version_labels[label] = version
+    if entry.model_version_policy.HasField("specific"):
+        listed = {*entry.model_version_policy.specific.versions, version}
+        if left not in entry.version_labels.values():
+            listed.discard(left or 0)
+        entry.model_version_policy.specific.versions[:] = sorted(listed)
+
+
+def _set_share(models: Path, name: str, share: float | None) -> None:
+    """Write the share; None takes the model out of the file."""
+    file = models / FILE
+    try:
+        shares: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise RepositoryError(f"{file}: {error}. Correct the file, or delete it.") from error
+    shares.pop(name, None)
+    if share is not None:
+        shares[name] = share
+    atomic.write_json(file, dict(sorted(shares.items())))
+
+
+def _listed(things: Sequence[object]) -> str:
+    return ", ".join(map(str, things)) or "none"
