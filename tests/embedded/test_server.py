@@ -145,8 +145,8 @@ def test_requests_run_side_by_side(waiting: Engine, stub: Callable[..., Stub]) -
     calls.predict(wait_request(0.01))
     began = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: calls.predict(wait_request(0.5)), range(4)))
-    assert time.monotonic() - began < 1.9
+        list(pool.map(lambda _: calls.predict(wait_request(2.0)), range(4)))
+    assert time.monotonic() - began < 7
 
 
 def test_a_deadline_that_passed_while_waiting_costs_nothing(waiting: Engine, serve: Serve) -> None:
@@ -218,11 +218,11 @@ def test_draining_ends_what_runs_and_refuses_what_is_new(waiting: Engine, serve:
 def test_draining_has_an_end(waiting: Engine, serve: Serve) -> None:
     server, channel = serve(waiting, drain_seconds=0.2)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(Stub(channel).predict, wait_request(2.0))
+        running = pool.submit(Stub(channel).predict, wait_request(5.0))
         time.sleep(0.3)
         began = time.monotonic()
         server.drain()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4
         assert running.exception() is not None
 
 
