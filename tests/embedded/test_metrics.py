@@ -159,11 +159,11 @@ def test_what_can_not_be_loaded_is_shown_and_disturbs_nothing(served: Served, tm
     [
         ("prometheus_config { enable: true }", PATH),
         ('prometheus_config { enable: true, path: "/metrics" }', "/metrics"),
-        ('prometheus_config { path: "/metrics" }', None),
-        ("", None),
+        ('prometheus_config { path: "/metrics" }', ""),
+        ("", ""),
     ],
 )
-def test_a_monitoring_config(tmp_path: Path, text: str, path: str | None) -> None:
+def test_a_monitoring_config(tmp_path: Path, text: str, path: str) -> None:
     file = tmp_path / "monitoring.config"
     file.write_text(text)
     assert metrics_path(file) == path

@@ -10,7 +10,7 @@ import grpc
 
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code, DeadlinePassedError, EmbeddedError, InternalError, client_message
-from keraserve_embedded.metrics import Metrics
+from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.reload import Reloading, TimeLeft
 from keraserve_protocol import messages as m
@@ -26,7 +26,7 @@ _BESIDE = ThreadPoolExecutor(2, "question")
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
 
-def handlers(engine: Engine, metrics: Metrics, reloading: Reloading) -> list[Any]:
+def handlers(engine: Engine, observer: Observer, reloading: Reloading) -> list[Any]:
     """Make the handlers of both services."""
     counted = (
         (services.PREDICT, engine.predict),
@@ -36,7 +36,7 @@ def handlers(engine: Engine, metrics: Metrics, reloading: Reloading) -> list[Any
     )
     return services.handlers(
         {
-            **{call: _face(_counted(call.name, method, metrics)) for call, method in counted},
+            **{call: _face(_counted(call.name, method, observer)) for call, method in counted},
             services.GET_MODEL_METADATA: _beside(_face(_plain(engine.metadata))),
             services.GET_MODEL_STATUS: _beside(_face(_plain(engine.status))),
             services.RELOAD_CONFIG: _face(_waiting(reloading.reload)),
@@ -58,7 +58,7 @@ def _waiting(call: Callable[[Any, TimeLeft], Any]) -> Answer:
     return lambda request, context: call(request, context.time_remaining)
 
 
-def _counted(name: str, call: Callable[[Any, Patience], Any], metrics: Metrics) -> Answer:
+def _counted(name: str, call: Callable[[Any, Patience], Any], observer: Observer) -> Answer:
     """Run a call for as long as its caller waits, and count it as TensorFlow Serving does."""
 
     def answer(request: Any, context: Any) -> Any:
@@ -72,7 +72,7 @@ def _counted(name: str, call: Callable[[Any, Patience], Any], metrics: Metrics) 
             code = error.code
             raise
         finally:
-            metrics.request(_model(request), name, "GRPC", code, time.monotonic() - began)
+            observer.request(_model(request), name, "GRPC", code, time.monotonic() - began)
         return response
 
     return answer

@@ -74,7 +74,7 @@ class Metrics(Observer):
         self.registry.register(_Now(engine))
 
     def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
-        """Count a request where it came in; `entrypoint` is GRPC or REST."""
+        """A face has answered one request."""
         name = model if self._knows(model) else ""
         self._request_count.labels(name, code.name).inc()
         if code == Code.OK:

@@ -10,8 +10,8 @@ from keraserve_protocol.messages import MonitoringConfig
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
-def metrics_path(file: Path) -> str | None:
-    """Read where Prometheus shall find the metrics; None where the file does not enable it.
+def metrics_path(file: Path) -> str:
+    """Read where Prometheus shall find the metrics; "" where the file does not enable it.
 
     Raises:
         ConfigError: the file can't be read or parsed, or its path is none.
@@ -24,7 +24,7 @@ def metrics_path(file: Path) -> str | None:
         raise ConfigError(f"{file}: not a MonitoringConfig: {error}") from error
     prometheus = config.prometheus_config
     if not prometheus.enable:
-        return None
+        return ""
     path = prometheus.path or DEFAULT_PATH
     if not path.startswith("/"):
         raise ConfigError(f"{file}: the path {path!r} does not begin with a slash")

@@ -7,9 +7,20 @@ class Observer:
     """Hears of everything that an engine does; to be overridden where it matters.
 
     The methods are called on the threads that do the work, any of them at once: they have to be quick, and
-    they must not raise. `model` is "" and `version` 0 where a request named none that serves, so that
-    callers can't make names.
+    they must not raise. But for `request`, `model` is "" and `version` 0 where a request named none that
+    serves, so that callers can't make names.
     """
+
+    def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
+        """A face has answered one request; here `model` is whatever the request says.
+
+        Args:
+            model: the name that the request gives.
+            api: the call as the face names it: `Predict` over gRPC, `predict` over REST, "" for a status.
+            entrypoint: GRPC or REST.
+            code: the status.
+            seconds: from the request's arrival at the face.
+        """
 
     def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
         """One request has its answer, good or bad.

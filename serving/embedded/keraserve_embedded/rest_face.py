@@ -27,6 +27,7 @@ from keraserve_embedded.errors import (
 )
 from keraserve_embedded.grpc_face import STATUS
 from keraserve_embedded.metrics import Metrics
+from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
 from keraserve_protocol import rest
 
@@ -45,23 +46,26 @@ class RestOptions:
 
     Attributes:
         seconds: the time that a request may take, its body included; 0 for any.
-        metrics_path: where Prometheus finds the metrics; None for nowhere.
+        metrics_path: where Prometheus finds the metrics, if there are any.
         waiting: how many requests may wait for a thread, beyond those that run.
     """
 
     seconds: float
-    metrics_path: str | None = None
+    metrics_path: str = ""
     waiting: int = 1024
 
 
 class RestFace:
     """The application; `draining` makes it refuse what is new."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, pool: CountingPool, options: RestOptions) -> None:
+    def __init__(
+        self, engine: Engine, metrics: Metrics | None, pool: CountingPool, options: RestOptions
+    ) -> None:
         self.draining = False
         self._running = 0
         self._engine = engine
         self._metrics = metrics
+        self._observer: Observer = metrics or Observer()
         self._pool = pool
         # Questions about models don't wait behind those to models.
         self._questions = ThreadPoolExecutor(2, "question")
@@ -76,7 +80,7 @@ class RestFace:
         """Answer one HTTP request."""
         request = Request(scope, receive)
         path = scope.get("raw_path", b"").decode("ascii", "replace") or scope["path"]
-        if request.method == "GET" and path == self._options.metrics_path:
+        if self._metrics and (request.method, path) == ("GET", self._options.metrics_path):
             response = Response(await asyncio.to_thread(self._metrics.page), media_type=Metrics.CONTENT_TYPE)
         elif not path.lower().startswith("/v1/"):
             response = Response(rest.error_answer(f"Not found: {path}"), 404, media_type=JSON)
@@ -115,7 +119,7 @@ class RestFace:
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             response, code = _failure(InternalError(f"internal error: {type(error).__name__}")), Code.INTERNAL
-        self._metrics.request(model, call, "REST", code, time.monotonic() - began)
+        self._observer.request(model, call, "REST", code, time.monotonic() - began)
         return response
 
     async def _run(self, request: Request, asked: rest_calls.RestCall) -> bytes:

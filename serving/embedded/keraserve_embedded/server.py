@@ -20,6 +20,7 @@ from keraserve_embedded.health import Health
 from keraserve_embedded.hosting import HostedEngine
 from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.monitoring_config import metrics_path
+from keraserve_embedded.observer import Observer
 from keraserve_embedded.port import written
 from keraserve_embedded.reload import Reloading
 from keraserve_embedded.rest_face import RestFace, RestOptions
@@ -42,7 +43,7 @@ def serve(settings: Settings) -> None:
         StartError, ConfigError: the server can't start.
     """
     stop = threading.Event()
-    metrics = Metrics()
+    metrics = Metrics() if _metrics_path(settings) else None
     hosted = HostedEngine(settings, metrics)
     _on_signals(stop, hosted.engine)
     server = Server(hosted.engine, settings, metrics)
@@ -57,15 +58,15 @@ class Server:
     """Both faces of an engine: the gRPC services, and the REST port where one is set."""
 
     def __init__(self, engine: Engine, settings: Settings, metrics: Metrics | None = None) -> None:
-        """Prepare both; the metrics are those that the engine tells.
+        """Prepare both; `metrics` are those that the engine tells, to be shown where the settings say.
 
         Raises:
             ConfigError: the monitoring config can't be followed.
         """
         self._engine = engine
         self._settings = settings
-        metrics = metrics or Metrics()
-        metrics.watch(engine)
+        if metrics:
+            metrics.watch(engine)
         self._pool = CountingPool(settings.grpc_max_threads)
         self._grpc = grpc.server(
             self._pool,
@@ -73,7 +74,9 @@ class Server:
             maximum_concurrent_rpcs=settings.grpc_max_threads + _WAITING_REQUESTS,
         )
         folder = settings.model_config_file.absolute().parent if settings.model_config_file else Path.cwd()
-        self._grpc.add_generic_rpc_handlers(handlers(engine, metrics, Reloading(engine, folder)))
+        self._grpc.add_generic_rpc_handlers(
+            handlers(engine, metrics or Observer(), Reloading(engine, folder))
+        )
         self._health: Health | None = None
         if settings.enable_grpc_healthcheck_service:
             self._health = Health()
@@ -164,16 +167,19 @@ def _on_signals(stop: threading.Event, engine: Engine) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-def _rest_face(engine: Engine, settings: Settings, metrics: Metrics) -> RestFace:
+def _rest_face(engine: Engine, settings: Settings, metrics: Metrics | None) -> RestFace:
+    path = _metrics_path(settings) if metrics else ""
+    options = RestOptions(settings.rest_seconds, path, _WAITING_REQUESTS)
+    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options)
+
+
+def _metrics_path(settings: Settings) -> str:
+    """Where the metrics shall be shown; "" for nowhere, and then nothing is counted."""
     file = settings.monitoring_config_file
     if file and settings.rest_api_port is None:
         log.warning("metrics are served on the REST port: --monitoring_config_file needs --rest_api_port")
-    options = RestOptions(
-        seconds=settings.rest_seconds,
-        metrics_path=metrics_path(file) if file else None,
-        waiting=_WAITING_REQUESTS,
-    )
-    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options)
+        return ""
+    return metrics_path(file) if file else ""
 
 
 def _options(given: Sequence[tuple[str, int | str]]) -> list[tuple[str, Any]]:
