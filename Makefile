@@ -114,7 +114,7 @@ proto: setup ## generate the messages from serving/protocol/keraserve_protocol/p
 	  keraserve_protocol/proto/*.proto
 
 constraints: setup ## resolve the pinned versions anew
-	@$(COMPILE) --no-emit-package keraserve-protocol --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
+	@$(COMPILE) --no-emit-package keraserve-protocol --no-emit-package keraserve-embedded --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
 	  --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -
 

@@ -1,6 +1,7 @@
 """Requests that wait together run together, and nobody notices but by the speed."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from embedded.test_engine import write_warmup
 from embedded.test_observer import Notes
 
 from keraserve_embedded.batching import Batcher
@@ -360,3 +362,21 @@ def test_the_engine_without_batching_needs_no_threads_for_it(many: Path) -> None
     assert threading.active_count() == threads + 1
     assert engine.waiting() == {}
     engine.stop()
+
+
+def test_warm_up_runs_each_allowed_size(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "numbers/1"
+    shutil.copytree(many / "numbers/1", folder)
+    write_warmup(folder, m.PredictionLog(predict_log=m.PredictLog(request=request(1))))
+    sizes, run = list[int](), Signature.run
+
+    def noted(self: Signature, arrays: Arrays, **how: int) -> Any:
+        sizes.append(len(arrays["a"]))
+        return run(self, arrays, **how)
+
+    monkeypatch.setattr(Signature, "run", noted)
+    batching = BatchingOptions(max_batch_size=4, allowed_batch_sizes=(1, 2, 4))
+    engine = Engine(EngineOptions(poll_seconds=0.05, batching=batching))
+    assert engine.start([ModelEntry("numbers", (folder.parent,))])
+    engine.stop()
+    assert sizes == [2, 4, 1]

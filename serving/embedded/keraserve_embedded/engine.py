@@ -335,7 +335,8 @@ class Engine:
         began, code = time.monotonic(), Code.INTERNAL
         try:
             version = LoadedVersion(name, number, folder)
-            replayed = warm_up(version, folder)
+            batching = self.options.batching
+            replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else ())
             code = Code.OK
         except EmbeddedError as error:
             code = error.code

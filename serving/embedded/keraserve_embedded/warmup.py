@@ -1,23 +1,30 @@
 """Warm-up: the requests that an exporter put beside the model, replayed before the version serves."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from keraserve_embedded.batch import merge, rows_of
 from keraserve_embedded.classify import classify
 from keraserve_embedded.errors import Code, EmbeddedError, LoadError
 from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.predict import predict
 from keraserve_embedded.quiet_tensorflow import tf
-from keraserve_embedded.work import finish
+from keraserve_embedded.work import Results, Work, finish, run_here
 from keraserve_protocol.messages import PredictionLog
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MOST_RECORDS = 1000  # TensorFlow Serving's limit
 
 
-def warm_up(version: LoadedVersion, folder: Path) -> int:
+def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> int:
     """Replay the records of the version in `folder`; their model names and versions do not matter.
+
+    Args:
+        version: the loaded version.
+        folder: where it lies.
+        sizes: each record is also run as a batch of so many rows, where it has less.
 
     Returns:
         How many requests were replayed.
@@ -37,7 +44,7 @@ def warm_up(version: LoadedVersion, folder: Path) -> int:
                     f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {path}",
                     Code.INVALID_ARGUMENT,
                 )
-            _replay(version, PredictionLog.FromString(bytes(record.numpy())))
+            _replay(version, PredictionLog.FromString(bytes(record.numpy())), sizes)
             replayed += 1
     except LoadError:
         raise
@@ -53,11 +60,19 @@ def warm_up(version: LoadedVersion, folder: Path) -> int:
     return replayed
 
 
-def _replay(version: LoadedVersion, entry: PredictionLog) -> None:
+def _replay(version: LoadedVersion, entry: PredictionLog, sizes: Sequence[int]) -> None:
+    def run(work: Work) -> Results:
+        rows = rows_of(work.arrays)
+        if rows and work.signature.batched:
+            for size in sizes:
+                if size > rows:
+                    work.signature.run(merge([work.arrays], size))
+        return run_here(work)
+
     match entry.WhichOneof("log_type"):
         case "predict_log":
-            finish(predict(version, entry.predict_log.request))
+            finish(predict(version, entry.predict_log.request), run)
         case "classify_log":
-            finish(classify(version, entry.classify_log.request))
+            finish(classify(version, entry.classify_log.request), run)
         case _:  # a kind that this version does not know: nothing to warm up
             pass

@@ -16,7 +16,7 @@ PROGRAM = "keraserve-gateway"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the gateway; the exit status is 0 after a drain, 1 for a port, 2 for a setting."""
+    """Run the gateway; the exit status is 0 after a drain, 1 for a port or a model, 2 for a setting."""
     arguments = sys.argv[1:] if arguments is None else arguments
     match arguments[:1]:
         case ["key"]:
@@ -38,13 +38,14 @@ def _serve(arguments: Sequence[str]) -> int:
         return _fail(f"the settings can't be read: {error}", 2)
     # Imported late: --help answers at once.
     from keraserve_gateway import logs
+    from keraserve_gateway.model_server import CannotServe
     from keraserve_gateway.serve import CannotListen, serve
 
     logs.configure(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings))
-    except CannotListen as error:
+    except (CannotListen, CannotServe) as error:
         return _fail(str(error), 1)
     return 0
 

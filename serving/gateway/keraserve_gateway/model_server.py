@@ -1,7 +1,6 @@
 """The upstream: TensorFlow Serving's calls as the gateway needs them, and their gRPC form.
 
-`ModelServer` is what the rest of the gateway knows; another form (in process) only has to have the same
-methods.
+`ModelServer` is what the rest of the gateway knows; its other form, `in_process`, has the same methods.
 """
 
 from collections.abc import Sequence
@@ -21,12 +20,16 @@ Metadata = Sequence[tuple[str, str]]
 Response = TypeVar("Response", bound=m.Message)
 
 
+class CannotServe(Exception):  # noqa: N818 (a sentence for the operator)
+    """The models can't be loaded; the message is a sentence that says why."""
+
+
 class ModelServer(Protocol):
     """A model server. Every call takes the seconds that it may last and raises `GatewayError`s."""
 
     @property
     def is_up(self) -> bool:
-        """Whether it can be reached now; in process, always."""
+        """Whether it can be reached now; in process, whether the models are loaded."""
         ...
 
     async def predict(
@@ -152,6 +155,7 @@ _INPUT = {
     grpc.StatusCode.OUT_OF_RANGE,
 }
 _UNKNOWN_LABEL = "Unrecognized servable version label"
+_QUEUE_FULL = "The batch scheduling queue"
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
@@ -163,6 +167,8 @@ def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
         return errors.BadRequest(detail, origin=code)
     if code is grpc.StatusCode.NOT_FOUND:
         return errors.NotFound(detail, origin=code)
+    if code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_QUEUE_FULL):
+        return errors.Busy("the model server's queue is full", origin=code)
     if code in _AWAY:
         # gRPC's own detail would show callers where the model server stands.
         return errors.ModelServerAway("the model server is not available", origin=code)

@@ -5,18 +5,19 @@ import contextlib
 import errno
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 
 import grpc.aio
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from keraserve_gateway import passthrough
 from keraserve_gateway.app import create_app, gateway_of
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.http_connection import Bounds, bounded
-from keraserve_gateway.model_server import GrpcModelServer
-from keraserve_gateway.settings import Settings
+from keraserve_gateway.model_server import CannotServe, GrpcModelServer, ModelServer
+from keraserve_gateway.settings import IN_PROCESS, Settings
 
 log = structlog.get_logger()
 
@@ -37,37 +38,69 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         CannotListen: a port is in use, or the address is not this machine's.
+        CannotServe: models in this process can't be loaded.
     """
     if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
         _listen(settings.host, settings.grpc_port, "grpc_port").close()
     listening = _listen(settings.host, settings.port, "port")
-    model_server = GrpcModelServer(settings.model_server)
+    model_server, load = _model_server(settings)
     app = create_app(settings, model_server)
     gateway = gateway_of(app)
     try:
         front = await _start_grpc(settings, gateway)
-        config = uvicorn.Config(
-            app,
-            http=bounded(
-                Bounds(settings.max_header_bytes, settings.header_seconds, settings.deadline_seconds)
-            ),
-            timeout_keep_alive=settings.idle_seconds,
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,  # after the drain, which has waited long enough
-        )
-        server = _Server(config)
+        server = _http(settings, app)
         stop = _on_signal()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         _announce(settings, listening)
-        await asyncio.wait({serving, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        stopping = asyncio.create_task(stop.wait())
+        loading = asyncio.create_task(_until_trouble(load))
+        await asyncio.wait({serving, stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
         await _stop(settings, gateway, server, front)
         await serving
+        if loading.done():
+            loading.result()
     finally:
         await model_server.close()
+
+
+def _http(settings: Settings, app: FastAPI) -> _Server:
+    config = uvicorn.Config(
+        app,
+        http=bounded(Bounds(settings.max_header_bytes, settings.header_seconds, settings.deadline_seconds)),
+        timeout_keep_alive=settings.idle_seconds,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,  # after the drain, which has waited long enough
+    )
+    return _Server(config)
+
+
+def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitable[None]]]:
+    """Make the upstream, and what has to be awaited until it serves."""
+    if settings.model_server != IN_PROCESS:
+        return GrpcModelServer(settings.model_server), _nothing
+    try:
+        from keraserve_gateway.in_process import InProcessModelServer
+    except ModuleNotFoundError as error:
+        raise CannotServe(
+            f"model_server is {IN_PROCESS}, and {error.name} is not installed: "
+            "pip install keraserve-gateway[embedded]"
+        ) from error
+    server = InProcessModelServer(settings)
+    return server, server.start
+
+
+async def _nothing() -> None:
+    """Wait for nothing: a model server of its own process is reached or not, request by request."""
+
+
+async def _until_trouble(load: Callable[[], Awaitable[None]]) -> None:
+    """End only by an exception of the loading; where that ends well, never."""
+    await load()
+    await asyncio.Event().wait()
 
 
 async def _stop(

@@ -18,6 +18,7 @@ from keraserve_gateway import keys
 from keraserve_gateway.connection import target
 
 ENV_PREFIX = "KERASERVE_"
+IN_PROCESS = "in-process"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
@@ -42,9 +43,17 @@ class Settings(BaseSettings):
         Field(
             min_length=1,
             description="host:port of the model server's gRPC port; a name with several servers behind it, or"
-            " IP addresses with ports, separated by commas, are asked in turn",
+            " IP addresses with ports, separated by commas, are asked in turn; or in-process: this process"
+            " loads the models (needs keraserve-gateway[embedded])",
         ),
     ] = "127.0.0.1:8510"
+    model_server_flags: Annotated[
+        str | None,
+        Field(
+            description='for in-process: flags of keraserve-embedded, as "--enable_batching'
+            ' --batching_parameters_file=batching.txt"; those about ports and REST have no effect'
+        ),
+    ] = None
     model_config_file: Annotated[
         Path | None,
         Field(description="the model server's models.config: names and labels; read again when it changes"),
@@ -110,7 +119,8 @@ class Settings(BaseSettings):
     @field_validator("model_server")
     @classmethod
     def _reachable(cls, value: str) -> str:
-        target(value)
+        if value != IN_PROCESS:
+            target(value)
         return value
 
     @field_validator("keys_file")

@@ -1,0 +1,162 @@
+"""The model server in this process: the embedded engine, asked without a network.
+
+Needs the extra `embedded`, and is imported only where `model_server` says `in-process`: it brings TensorFlow.
+"""
+
+import asyncio
+import logging
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from keraserve_embedded import cli
+from keraserve_embedded.batching_options import UNASKED
+from keraserve_embedded.errors import EmbeddedError, client_message
+from keraserve_embedded.patience import Patience
+from keraserve_embedded.settings import Settings as EngineSettings
+from keraserve_gateway import errors
+from keraserve_gateway.model_server import CannotServe, Metadata, translated
+from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+if TYPE_CHECKING:
+    from keraserve_embedded.engine import Engine
+    from keraserve_embedded.hosting import HostedEngine
+
+_STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
+_CALLS = {call.path: call for call in services.CALLS}
+# Tensors of so many bytes take milliseconds to decode: on a thread, not while every other request waits.
+_LONG = 256 << 10
+
+
+class InProcessModelServer:
+    """A `ModelServer` without a network. What it is asked and what it answers is not serialized in between.
+
+    Exits with status 2 and a sentence where `model_server_flags` are wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = _engine_settings(settings)
+        self._hosted: HostedEngine | None = None
+        self._serves = False
+        self._closed = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the models have been loaded."""
+        return self._serves
+
+    async def start(self) -> None:
+        """Load TensorFlow and the models; until then, requests for them raise `ModelServerAway`.
+
+        Raises:
+            CannotServe: a model can't be loaded, or its configuration can't be followed.
+        """
+        try:
+            await asyncio.to_thread(self._start)
+        except EmbeddedError as error:
+            raise CannotServe(str(error)) from error
+
+    async def predict(
+        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.PredictResponse:
+        """See `ModelServer`."""
+        del metadata
+        return await self._ask(request, timeout)
+
+    async def classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.ClassificationResponse:
+        """See `ModelServer`."""
+        del metadata
+        return await self._ask(request, timeout)
+
+    async def regress(
+        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.RegressionResponse:
+        """See `ModelServer`."""
+        del metadata
+        return await self._ask(request, timeout)
+
+    async def metadata(
+        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelMetadataResponse:
+        """See `ModelServer`."""
+        del metadata
+        return await self._ask(request, timeout)
+
+    async def status(
+        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.GetModelStatusResponse:
+        """See `ModelServer`."""
+        del metadata
+        return await self._ask(request, timeout)
+
+    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
+        """See `ModelServer`."""
+        del metadata
+        call = _CALLS.get(path)
+        if call is None or call is services.RELOAD_CONFIG:
+            raise errors.NotImplementedThere(f"the model server has no call {path}")
+        try:
+            parsed = call.request.FromString(request)
+        except DecodeError as error:
+            raise errors.BadRequest(f"the message is no {call.request.DESCRIPTOR.name}") from error
+        answer: m.Message = await self._ask(parsed, timeout)
+        return answer.SerializeToString()
+
+    async def close(self) -> None:
+        """Stop the engine; a version that is being loaded is waited for."""
+        self._closed = True
+        if self._hosted is not None:
+            self._hosted.engine.interrupt()
+            await asyncio.to_thread(self._hosted.stop)
+
+    async def _ask(self, request: m.Message, timeout: float) -> Any:
+        if self._hosted is None or not (self._serves or isinstance(request, m.GetModelStatusRequest)):
+            raise errors.ModelServerAway("the models are being loaded")
+        try:
+            async with asyncio.timeout(timeout):
+                return await _answer(self._hosted.engine, request, timeout)
+        except TimeoutError as error:
+            raise errors.DeadlineExceeded("the model did not answer in time") from error
+        except EmbeddedError as error:
+            raise translated(_STATUS[error.code], client_message(error)) from error
+
+    def _start(self) -> None:
+        # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
+        from keraserve_embedded.hosting import HostedEngine
+
+        self._hosted = HostedEngine(self._settings)
+        if not self._closed:
+            self._serves = self._hosted.start()
+
+
+async def _answer(engine: "Engine", request: m.Message, timeout: float) -> Any:
+    if isinstance(request, m.GetModelStatusRequest):
+        return engine.status(request)
+    if isinstance(request, m.GetModelMetadataRequest):
+        return engine.metadata(request)
+    if isinstance(request, m.PredictRequest) and request.ByteSize() > _LONG:
+        patience = Patience(timeout)
+        try:
+            return await asyncio.to_thread(engine.predict, request, patience)
+        finally:
+            patience.give_up()
+    return await engine.answer(request)
+
+
+def _engine_settings(settings: Settings) -> EngineSettings:
+    """Read the flags as `keraserve-embedded` does, with what the gateway knows and wants put before them."""
+    flags = ["--enable_serialization_as_tensor_content", "--model_config_file_poll_wait_seconds=1"]
+    if settings.model_config_file is not None:
+        flags.append(f"--model_config_file={settings.model_config_file}")
+    # Its lines are the model server's log; those of other libraries matter only where something is wrong.
+    logging.getLogger("keraserve_embedded").setLevel(logging.INFO)
+    given = cli.parse([*flags, *shlex.split(settings.model_server_flags or "")])
+    return replace(given, batching=given.batching or UNASKED)
