@@ -1,13 +1,18 @@
 """Each distribution built as a wheel, installed alone into an environment of its own, and started."""
 
+import contextlib
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from stack import Stack
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+MODEL = "fashion-mnist-reuse-a"
 FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
 
 
@@ -61,3 +66,48 @@ def test_alone_in_an_environment(
     assert len(run(python, "-c", f"import importlib, pkgutil, {package}; {load}").split()) > 5
     if program:
         assert "--help" in run(tmp_path / "bin" / program, "--help")
+
+
+ASK = """
+import asyncio, sys
+from keraserve_client import AsyncGrpcClient, Client
+
+url, grpc, model, *pictures = sys.argv[1:]
+with Client(url) as client:
+    found = list(client.classify_many(model, pictures))
+    assert client.classify(model, pictures) == found
+
+async def main():
+    async with AsyncGrpcClient(grpc) as client:
+        return [outcome async for outcome in client.classify_many(model, pictures)]
+
+assert [one.best.label for one in asyncio.run(main())] == [one.best.label for one in found]
+print(*(one.best.label for one in found), sep="\\n")
+"""
+
+
+def interpreter(version: str) -> str:
+    """Find a Python of that version, on the path or among pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    for candidate in (f"python{version}", *pyenv.glob(f"versions/{version}.*/bin/python")):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = [candidate, "-c", "import sys; print(sys.executable)"]
+            return subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=60
+            ).stdout.strip()
+    pytest.skip(f"no Python {version} here")
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_client_alone_classifies(
+    version: str, wheels: Path, tmp_path: Path, stack: Stack, pictures: list[Path]
+) -> None:
+    run(BIN / "uv", "venv", "--quiet", "--python", interpreter(version), tmp_path)
+    python = tmp_path / "bin/python"
+    install = (BIN / "uv", "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
+    run(*install, "--constraint", ROOT / "constraints.txt", "keraserve-client")
+    labels = run(python, "-W", "error", "-c", ASK, stack.url, stack.grpc, MODEL, *pictures).splitlines()
+    assert len(labels) == len(pictures)
+    printed = run(tmp_path / "bin/keraserve", "classify", MODEL, *pictures, "--url", stack.url, "--json")
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert [line["classes"][0]["label"] for line in lines] == labels
