@@ -93,6 +93,49 @@ def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
             process.wait(30)
 
 
+@dataclass(frozen=True)
+class Keyed:
+    """A gateway that asks for a key, and one that is good for the model `colours`."""
+
+    url: str
+    grpc: str
+    key: str
+
+
+@pytest.fixture(scope="session")
+def keyed(pair: Pair, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """A second gateway before the same model server, with an API key."""
+    folder = tmp_path_factory.mktemp("keyed")
+    command = [
+        str(Path(sys.executable).with_name("keraserve-gateway")),
+        "key",
+        "tests",
+        "--models",
+        "colours",
+    ]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    (folder / "keys.toml").write_text(made.stdout)
+    http_port, grpc_port = free_ports(2)
+    keyed = Keyed(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", made.stderr.split()[-1])
+    log = folder / "gateway.log"
+    gateway = start(
+        log,
+        "keraserve-gateway",
+        KERASERVE_MODEL_SERVER=pair.model_server,
+        KERASERVE_MODEL_CONFIG_FILE=str(models / "models.config"),
+        KERASERVE_PORT=str(http_port),
+        KERASERVE_GRPC_PORT=str(grpc_port),
+        KERASERVE_KEYS_FILE=str(folder / "keys.toml"),
+    )
+    try:
+        with Client(keyed.url) as client:
+            until(lambda: client.ready(timeout=2), gateway, log, 60)
+        yield keyed
+    finally:
+        gateway.terminate()
+        gateway.wait(30)
+
+
 def loaded(client: GrpcClient) -> bool:
     try:
         return bool(client.status("colours", timeout=2).available)

@@ -141,6 +141,20 @@ def test_a_wrong_key_and_none_are_refused(kind: Any, address: str, connect: Any)
         assert caught.value.status_code == 401
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient, GrpcClient, AsyncGrpcClient])
+def test_the_gateway_knows_its_key(kind: Any, keyed: Any, connect: Any, red: bytes) -> None:
+    address = keyed.url if kind in (Client, AsyncClient) else keyed.grpc
+    allowed = connect(kind, address, api_key=keyed.key)
+    assert allowed.classify("colours", red)[0].best.label == "red"
+    assert allowed.ready()
+    with pytest.raises(NotAuthorized) as caught:
+        connect(kind, address, api_key="ks_wrong").classify("colours", red)
+    assert caught.value.status_code == 401
+    with pytest.raises(NotAuthorized) as caught:
+        allowed.classify("another", red)
+    assert caught.value.status_code == 403
+
+
 @pytest.mark.parametrize("key", ["two words", "größe", "a\nb"])
 def test_what_is_no_key_is_refused_without_being_shown(kind: Any, key: str) -> None:
     with pytest.raises(InvalidInput, match="api_key has spaces") as caught:

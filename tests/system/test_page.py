@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
-from stack import Stack
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from stack import Ports, Stack
+
+from keraserve_client import Client
 
 CHROMIUM = shutil.which("chromium")
 A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
@@ -199,18 +202,41 @@ def test_the_copied_lines_do_the_same(page: Page, pictures: list[Path]) -> None:
         assert best in done.stdout
 
 
-def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page, stack: Stack, pictures: list[Path]) -> None:
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer ks_right":
-            route.continue_()
-        else:
-            route.fulfill(status=401, json={"detail": "no key, or a wrong one"})
+@pytest.fixture(scope="module")
+def locked(
+    stack: Stack, exported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """The address of a gateway that asks for a key, before the same model server; and its key."""
+    program = str(Path(sys.executable).with_name("keraserve-gateway"))
+    made = subprocess.run([program, "key", "page"], capture_output=True, text=True, check=True, timeout=60)
+    keys = tmp_path_factory.mktemp("keys") / "keys.toml"
+    keys.write_text(made.stdout)
+    port = Ports(0, 0, 0).settled().http
+    flags = [f"--model-server={stack.model_server}", f"--port={port}", "--grpc-port=0", f"--keys-file={keys}"]
+    config = f"--model-config-file={exported / 'models/models.config'}"
+    url = f"http://127.0.0.1:{port}"
+    with (
+        subprocess.Popen([program, *flags, config], stdout=subprocess.DEVNULL) as gateway,
+        Client(url) as client,
+    ):
+        give_up = time.monotonic() + 60
+        while not client.ready(timeout=2):
+            assert gateway.poll() is None, "the gateway ended"
+            assert time.monotonic() < give_up, "the gateway is not ready"
+            time.sleep(0.1)
+        yield url, made.stderr.split()[-1]
+        gateway.terminate()
 
-    page.route("**/v1/**", guard)
-    page.reload()
+
+def test_a_key_is_asked_for_and_kept_in_the_tab(
+    context: BrowserContext, locked: tuple[str, str], pictures: list[Path]
+) -> None:
+    url, right = locked
+    page = context.new_page()
+    page.goto(url)
     field = page.get_by_label("This gateway asks for an API key")
     expect(page.get_by_role("alert")).to_contain_text("This gateway asks for an API key.")
-    for key in ("ks_wrong", "ks_right"):
+    for key in ("ks_wrong", right):
         expect(field).to_be_focused()
         field.fill(key)
         page.keyboard.press("Enter")
@@ -220,7 +246,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(page: Page, stack: Stack, pictur
     page.locator("#file").set_input_files(pictures[0])
     shows_classes(page)
     expect(page.locator("#curl")).to_contain_text("Authorization: Bearer $KERASERVE_API_KEY")
-    assert "ks_right" not in page.content()
+    assert right not in page.content()
 
 
 def test_the_api_is_described_without_another_host(page: Page, stack: Stack) -> None:
