@@ -24,10 +24,12 @@ from keraserve_client import (
     BadRequest,
     Client,
     DeadlineExceeded,
+    Failure,
     GrpcClient,
     KeraserveError,
     Model,
     NotFound,
+    Prediction,
     State,
     StatusError,
     TooLarge,
@@ -314,3 +316,20 @@ def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, clie
         assert patient.classify("echo", noise(9, 9))[0].version == 12
         assert [one.result()[0].version for one in busy] == [12, 12]
         gateway.model_server.pause.clear()
+
+
+def test_many_pictures_pass_narrow_limits(gateway: Gateway) -> None:
+    """Groups of eight where three pictures and two requests at a time are allowed."""
+    images: list[Any] = [noise(9, 9 + number) for number in range(20)]
+    images[7:7] = [bytes(60_000), np.zeros((200, 200), np.uint8), b"no picture"]
+    with Client(gateway.url, timeout=30, retries=30) as patient:
+        found = list(patient.classify_many("echo", images, concurrency=32))
+        alone = [patient.classify("echo", image)[0].best for image in images[:7] + images[10:]]
+    large, wide, wrong = found[7:10]
+    assert isinstance(large, Failure)
+    assert isinstance(large.error, TooLarge)
+    assert isinstance(wide, Failure)
+    assert "pixels" in str(wide.error)
+    assert isinstance(wrong, Failure)
+    assert isinstance(wrong.error, StatusError)
+    assert [one.best for one in found[:7] + found[10:] if isinstance(one, Prediction)] == alone
