@@ -29,7 +29,7 @@ COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(c
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
-.PHONY: help setup demo serve train-all export report test test-containers lint format typecheck check \
+.PHONY: help setup demo serve train-all export report test test-containers fuzz lint format typecheck check \
   model docs bench bench-training up down proto constraints clean
 
 help: ## this list
@@ -85,6 +85,9 @@ test: setup ## every test that needs no container   [WORKERS=1]
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers
+
+fuzz: setup ## schemathesis on the gateway's description: 10,000 cases, about ten minutes
+	@FUZZ_EXAMPLES=300 $(BIN)/python -m pytest -s tests/gateway/test_description.py -k schemathesis
 
 lint: setup ## ruff: rules and format
 	@$(BIN)/ruff check .

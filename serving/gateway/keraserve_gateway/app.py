@@ -1,15 +1,14 @@
 """The HTTP application: parts put together, nothing at import."""
 
-from typing import Any, cast
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from keraserve_gateway import replies, schemas
+from keraserve_gateway import openapi, replies
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.middleware import Around
@@ -51,7 +50,7 @@ def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
     app.state.gateway = gateway
     for routes in (images, compatible, inference, process, pages):
         app.include_router(routes.router())
-    app.openapi = lambda: _openapi(app)
+    app.openapi = lambda: openapi.describe(app)
     return app
 
 
@@ -81,21 +80,3 @@ async def _on_status(request: Request, error: Exception) -> Response:
     details = {404: "there is nothing at this path", 405: "this path has another method"}
     detail = details.get(raised.status_code, raised.detail)
     return replies.plain(request.scope, raised.status_code, detail, headers)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Describe the API, with the one schema that FastAPI doesn't see and without its 422."""
-    if app.openapi_schema is None:
-        description = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        components = description.setdefault("components", {}).setdefault("schemas", {})
-        problem = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        components |= problem.pop("$defs", {}) | {"Problem": problem}
-        for name in ("HTTPValidationError", "ValidationError"):
-            components.pop(name, None)
-        for path in description["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        app.openapi_schema = description
-    return app.openapi_schema

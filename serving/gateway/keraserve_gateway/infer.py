@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2 on TensorFlow Serving's calls. No HTTP in here."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Trip
@@ -43,7 +43,7 @@ async def infer(
     except JsonError as error:
         raise errors.BadRequest(str(error)) from error
     if inference.timeout is not None:
-        trip = Trip(trip.deadline.at_most(inference.timeout), trip.request_id)
+        trip = replace(trip, deadline=trip.deadline.at_most(inference.timeout))
     known = _usable(await signatures(server, target, trip))
     name = _chosen(known, inference)
     _check(known[name], name, inference)

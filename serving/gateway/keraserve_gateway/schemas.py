@@ -1,8 +1,6 @@
-"""The JSON that the gateway itself speaks; TensorFlow Serving's is in `keraserve_protocol.rest`."""
+"""The JSON that the gateway itself speaks; the others' is in `tensorflow_schemas`, `inference_schemas`."""
 
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
 class VersionEntry(BaseModel):
@@ -74,144 +72,8 @@ class Problem(BaseModel):
     picture: ProblemPicture | None = None
 
 
-class TensorFlowError(BaseModel):
-    """An error of a TensorFlow Serving compatible call."""
-
-    error: str
-
-
 class Readiness(BaseModel):
     """Whether the gateway can answer, and what is missing if not."""
 
     ready: bool
     reasons: list[str]
-
-
-class PredictBody(BaseModel):
-    """The body of `:predict`: `instances` (rows) or `inputs` (columns), one of them."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"signature_name": "image_bytes", "instances": [{"b64": "iVBORw0…"}]}]
-        }
-    )
-
-    signature_name: str = "serving_default"
-    instances: list[Any] | None = None
-    inputs: Any = None
-
-
-class ExamplesBody(BaseModel):
-    """The body of `:classify` and `:regress`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"signature_name": "classify", "examples": [{"image/encoded": {"b64": "iVBORw0…"}}]}]
-        }
-    )
-
-    signature_name: str = ""
-    examples: list[dict[str, Any]]
-    context: dict[str, Any] | None = None
-
-
-class InferenceServer(BaseModel):
-    """What the server is, as the Open Inference Protocol describes it."""
-
-    name: str = Field(examples=["keraserve-gateway"])
-    version: str = Field(examples=["0.1.0"])
-    extensions: list[str] = ["binary_tensor_data"]
-
-
-class InferenceLive(BaseModel):
-    """Whether the process runs."""
-
-    live: bool
-
-
-class InferenceModelReady(BaseModel):
-    """Whether a model answers."""
-
-    name: str = Field(examples=["fashion-mnist"])
-    ready: bool
-
-
-class InferenceTensor(BaseModel):
-    """An input or output of a signature."""
-
-    name: str = Field(examples=["images"])
-    datatype: str = Field(examples=["UINT8"])
-    shape: list[int] = Field(description="-1 is any size", examples=[[-1, -1, -1, 3]])
-
-
-class InferenceModel(BaseModel):
-    """One signature of a model, described as if it were the model."""
-
-    name: str = Field(examples=["fashion-mnist"])
-    versions: list[str] = Field(description="those that answer", examples=[["1", "2"]])
-    platform: str = Field(examples=["tensorflow_savedmodel"])
-    inputs: list[InferenceTensor]
-    outputs: list[InferenceTensor]
-
-
-class InferenceInput(BaseModel):
-    """A tensor that is sent: `data` in row-major order, flat or nested; or binary data behind the JSON."""
-
-    name: str
-    shape: list[Annotated[int, Field(ge=0)]]
-    datatype: str
-    data: list[Any] | None = None
-    parameters: dict[str, Any] = Field(default={}, description="binary_data_size: how many bytes are its own")
-
-
-class InferenceWanted(BaseModel):
-    """An output that is asked for."""
-
-    name: str
-    parameters: dict[str, Any] = Field(default={}, description="binary_data: whether as binary data")
-
-
-class InferenceBody(BaseModel):
-    """The body of `infer`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "7",
-                    "inputs": [
-                        {"name": "images", "shape": [1, 1, 1, 3], "datatype": "UINT8", "data": [9, 0, 0]}
-                    ],
-                    "outputs": [{"name": "label"}],
-                }
-            ]
-        }
-    )
-
-    id: str | None = None
-    parameters: dict[str, Any] = Field(
-        default={},
-        description="signature_name: the signature, where the inputs' names don't say it; "
-        "binary_data_output: whether outputs are wanted as binary data; timeout: microseconds",
-    )
-    inputs: list[InferenceInput] = Field(min_length=1)
-    outputs: list[InferenceWanted] = []
-
-
-class InferenceResult(BaseModel):
-    """A tensor of an answer: `data` in row-major order, or binary data behind the JSON."""
-
-    name: str = Field(examples=["label"])
-    shape: list[int] = Field(examples=[[1]])
-    datatype: str = Field(examples=["BYTES"])
-    data: list[Any] | None = Field(default=None, examples=[["Ankle boot"]])
-    parameters: dict[str, Any] = {}
-
-
-class InferenceAnswer(BaseModel):
-    """The answer to `infer`."""
-
-    model_name: str = Field(examples=["fashion-mnist"])
-    model_version: str = Field(examples=["1"])
-    id: str | None = Field(default=None, examples=["7"])
-    outputs: list[InferenceResult]

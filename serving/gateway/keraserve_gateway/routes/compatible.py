@@ -1,18 +1,18 @@
 """TensorFlow Serving's REST API: status, metadata, predict, classify, regress."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from keraserve_gateway import predict, schemas
+from keraserve_gateway import predict, tensorflow_schemas
 from keraserve_gateway.predict import Target
 from keraserve_gateway.routes import descriptions
 from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
 
 TAG = "TensorFlow Serving"
-_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 
 
 def router() -> APIRouter:
@@ -30,7 +30,7 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"status{suffix}",
         summary="Status of a model's versions",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.json_answer(_STATUS)},
+        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.ModelStatus)},
     )
     async def status(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return call.answer(await predict.status(call.server, target, call.trip))
@@ -40,7 +40,7 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"metadata{suffix}",
         summary="Signatures of a model",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.json_answer(_METADATA)},
+        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.ModelMetadata)},
     )
     async def metadata(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return call.answer(await predict.metadata(call.server, target, call.trip))
@@ -52,8 +52,11 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"predict{suffix}",
         summary="Run a signature on tensors",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.json_answer({"predictions": [[0.9, 0.1]]})},
-        openapi_extra=descriptions.json_body(schemas.PredictBody),
+        responses={
+            **_ERRORS,
+            **descriptions.answer(tensorflow_schemas.Predictions | tensorflow_schemas.Outputs),
+        },
+        openapi_extra=descriptions.json_body(tensorflow_schemas.PredictBody),
     )
     async def run(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return call.answer(await predict.predict(call.server, target, await call.body(), call.trip))
@@ -63,8 +66,8 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"classify{suffix}",
         summary="Classify examples",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.json_answer({"results": [[["boot", 0.9], ["bag", 0.1]]]})},
-        openapi_extra=descriptions.json_body(schemas.ExamplesBody),
+        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.Classes)},
+        openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
     )
     async def classify(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return call.answer(await predict.classify(call.server, target, await call.body(), call.trip))
@@ -74,19 +77,8 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"regress{suffix}",
         summary="Regress examples",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.json_answer({"results": [3.5]})},
-        openapi_extra=descriptions.json_body(schemas.ExamplesBody),
+        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.Values)},
+        openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
     )
     async def regress(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return call.answer(await predict.regress(call.server, target, await call.body(), call.trip))
-
-
-_STATUS: dict[str, Any] = {
-    "model_version_status": [
-        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    ]
-}
-_METADATA: dict[str, Any] = {
-    "model_spec": {"name": "fashion-mnist", "signature_name": "", "version": "1"},
-    "metadata": {"signature_def": {"signature_def": {}}},
-}

@@ -1,52 +1,116 @@
 """What the OpenAPI description says of bodies and errors that FastAPI doesn't see."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from keraserve_gateway import schemas
+from keraserve_gateway import errors, inference_schemas, schemas, tensorflow_schemas
+from keraserve_gateway.statuses import STATUSES, kind
 
-_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/bmp", "application/octet-stream")
+UNSEEN: tuple[type[BaseModel], ...] = (
+    schemas.Problem,
+    tensorflow_schemas.PredictBody,
+    tensorflow_schemas.ExamplesBody,
+    inference_schemas.InferenceBody,
+)
+"""The schemas that only these descriptions refer to."""
 
-_PROBLEM_CODES = {
-    400: "Bad input; the detail says which item",
-    401: "An API key is needed, or it is not known",
-    403: "The API key is not good for this model",
-    404: "Unknown model, version or label",
-    408: "The body did not arrive in time",
-    413: "Too many bytes, pictures or pixels",
-    415: "Not a type of picture that models decode",
-    429: "Too many requests; try again after `Retry-After` seconds",
-    500: "The gateway or the model server failed",
-    502: "The model server's answer can't be read",
-    503: "The model server is away or still loading, or the gateway is stopping",
-    504: "No answer within the deadline",
+_REFERENCE = "#/components/schemas/"
+_BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    description: str
+    example: errors.GatewayError
+
+
+REFUSALS: dict[int, _Refusal] = {
+    400: _Refusal(
+        "Bad input; the text says which item", errors.BadRequest("version: 'x' is no version of a model")
+    ),
+    401: _Refusal("An API key is needed, or it is not known", errors.KeyUnknown("the API key is not known")),
+    403: _Refusal(
+        "The API key is not good for this model",
+        errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
+    ),
+    404: _Refusal(
+        "Unknown model, version or label", errors.NotFound("Servable not found for request: Latest(nope)")
+    ),
+    408: _Refusal(
+        "The body did not arrive in time",
+        errors.SlowBody("the body did not arrive before the request's deadline"),
+    ),
+    413: _Refusal(
+        "Too many bytes, pictures or pixels",
+        errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed"),
+    ),
+    415: _Refusal(
+        "Not a kind of picture or of body that is taken",
+        errors.UnsupportedMedia("picture 0: it is no JPEG, PNG, GIF or BMP"),
+    ),
+    429: _Refusal(
+        "Too many requests; try again after `Retry-After` seconds",
+        errors.Busy("64 requests are in flight, as many as are allowed"),
+    ),
+    500: _Refusal(
+        "The gateway or the model server failed", errors.ModelServerFailed("the model server failed")
+    ),
+    502: _Refusal(
+        "The model server's answer can't be read",
+        errors.BadAnswer("the model server's answer to Predict can't be read"),
+    ),
+    503: _Refusal(
+        "The model server is away or still loading, or the gateway is stopping",
+        errors.ModelServerAway("the model server is not available"),
+    ),
+    504: _Refusal(
+        "No answer within the deadline", errors.DeadlineExceeded("the model server did not answer in time")
+    ),
 }
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in the form of RFC 9457."""
-    return {
-        code: {
-            "description": _PROBLEM_CODES[code],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for code in codes
-    }
+    return {code: _refusal(code, "application/problem+json", "Problem", _problem(code)) for code in codes}
 
 
 def tensorflow_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in TensorFlow Serving's form."""
-    return {code: {"description": _PROBLEM_CODES[code], "model": schemas.TensorFlowError} for code in codes}
+    return {
+        code: _refusal(code, "application/json", "TensorFlowError", {"error": REFUSALS[code].example.detail})
+        | {"model": tensorflow_schemas.TensorFlowError}
+        for code in codes
+    }
+
+
+def _refusal(code: int, media_type: str, schema: str, example: Any) -> dict[str, Any]:
+    described = {"schema": {"$ref": _REFERENCE + schema}, "example": example}
+    refusal: dict[str, Any] = {"description": REFUSALS[code].description, "content": {media_type: described}}
+    if REFUSALS[code].example.retry_after is not None:
+        refusal["headers"] = _RETRY_AFTER
+    return refusal
+
+
+def _problem(code: int) -> dict[str, Any]:
+    error = REFUSALS[code].example
+    return {
+        "type": f"urn:keraserve:error:{kind(error)}",
+        "title": STATUSES[type(error)].title,
+        "status": code,
+        "detail": error.detail,
+        "request_id": "5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f",
+    }
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """Describe a JSON body that the route reads itself."""
-    schema = model.model_json_schema()
-    examples = schema.pop("examples", [])
+    examples = model.model_json_schema()["examples"]
     content = {
-        "schema": schema,
+        "schema": {"$ref": _REFERENCE + model.__name__},
         "examples": {f"example {n}": {"value": one} for n, one in enumerate(examples, 1)},
     }
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
@@ -54,27 +118,32 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def picture_body() -> dict[str, Any]:
     """Describe a body of one picture, or of several as files."""
-    files = {
+    files: dict[str, Any] = {
         "type": "object",
-        "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        "properties": {
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+        },
+        "required": ["files"],
     }
     content = dict.fromkeys(PICTURE_TYPES, _BYTES) | {"multipart/form-data": {"schema": files}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def json_answer(example: Any) -> dict[int | str, dict[str, Any]]:
-    """Describe a successful answer by an example."""
-    return {200: {"description": "The answer", "content": {"application/json": {"example": example}}}}
+def answer(model: Any) -> dict[int | str, dict[str, Any]]:
+    """Describe a successful answer that the route writes itself."""
+    return {200: {"description": "The answer", "model": model}}
 
 
 def unready() -> dict[int | str, dict[str, Any]]:
     """Describe the answer of a probe that fails."""
-    return {503: {"model": schemas.Readiness, "description": "Not ready, and why"}}
+    reasons = ["model 'fashion-mnist' has no available version"]
+    content = {"application/json": {"example": {"ready": False, "reasons": reasons}}}
+    return {503: {"model": schemas.Readiness, "description": "Not ready, and why", "content": content}}
 
 
 def inference_body() -> dict[str, Any]:
     """Describe the body of `infer`, which the route reads itself."""
-    described = json_body(schemas.InferenceBody)
+    described = json_body(inference_schemas.InferenceBody)
     described["requestBody"]["content"]["application/octet-stream"] = _BYTES
     return described
 
@@ -82,4 +151,6 @@ def inference_body() -> dict[str, Any]:
 def inference_answer() -> dict[int | str, dict[str, Any]]:
     """Describe the answer to `infer`, in JSON or with binary data behind it."""
     content = {"application/octet-stream": _BYTES}
-    return {200: {"description": "The answer", "model": schemas.InferenceAnswer, "content": content}}
+    return {
+        200: {"description": "The answer", "model": inference_schemas.InferenceAnswer, "content": content}
+    }

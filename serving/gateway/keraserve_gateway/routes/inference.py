@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from keraserve_gateway import compression, infer, predict, schemas
+from keraserve_gateway import compression, infer, inference_schemas, predict, schemas
 from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.predict import Target
 from keraserve_gateway.routes import descriptions
@@ -50,12 +50,12 @@ def router() -> APIRouter:
 
 def _add_server(routes: APIRouter) -> None:
     @routes.get("/v2", operation_id="inference_server", summary="Name, version and extensions")
-    async def server(call: ThisCall) -> schemas.InferenceServer:
-        return schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
+    async def server(call: ThisCall) -> inference_schemas.InferenceServer:
+        return inference_schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
 
     @routes.get("/v2/health/live", operation_id="inference_live", summary="Whether the process runs")
-    async def live() -> schemas.InferenceLive:
-        return schemas.InferenceLive(live=True)
+    async def live() -> inference_schemas.InferenceLive:
+        return inference_schemas.InferenceLive(live=True)
 
     @routes.get(
         "/v2/health/ready",
@@ -73,7 +73,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         operation_id=f"inference_model{suffix}",
         summary="Versions, inputs and outputs of a model",
         response_class=Response,
-        responses={**_ERRORS, 200: {"model": schemas.InferenceModel, "description": "The answer"}},
+        responses={**_ERRORS, **descriptions.answer(inference_schemas.InferenceModel)},
     )
     async def model(
         call: ThisCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
@@ -86,9 +86,11 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         summary="Whether a model answers",
         responses=_ERRORS,
     )
-    async def ready(call: ThisCall, target: Annotated[Target, Depends(named)]) -> schemas.InferenceModelReady:
+    async def ready(
+        call: ThisCall, target: Annotated[Target, Depends(named)]
+    ) -> inference_schemas.InferenceModelReady:
         await predict.signatures(call.server, target, call.trip)  # a model that answers has some
-        return schemas.InferenceModelReady(name=target.name, ready=True)
+        return inference_schemas.InferenceModelReady(name=target.name, ready=True)
 
 
 def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:

@@ -13,7 +13,12 @@ def router() -> APIRouter:
     """Make the routes."""
     routes = APIRouter(tags=["Process"])
 
-    @routes.get("/livez", operation_id="livez", summary="Whether the process runs")
+    @routes.get(
+        "/livez",
+        operation_id="livez",
+        summary="Whether the process runs",
+        response_class=PlainTextResponse,
+    )
     async def livez() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 

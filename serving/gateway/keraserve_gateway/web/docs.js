@@ -31,6 +31,8 @@ function exampleOf(content) {
 const block = (value) => element("pre", {}, JSON.stringify(value, null, 2));
 const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
 
+const typeOf = (schema) => schema.type ?? (schema.anyOf ?? []).map(typeOf)[0] ?? "any";
+
 /** Write the curl line of an operation. */
 function curl(method, path, operation) {
   const types = Object.keys((operation.requestBody || {}).content || {});
@@ -51,7 +53,7 @@ function render(method, path, operation) {
   const parameters = operation.parameters || [];
   if (parameters.length) {
     const rows = parameters.map((one) =>
-      row(element("code", {}, one.name), `${one.in}, ${one.schema.type}. ${one.description || ""}`),
+      row(element("code", {}, one.name), `${one.in}, ${typeOf(one.schema)}. ${one.description || ""}`),
     );
     inside.push(element("table", {}, ...rows));
   }

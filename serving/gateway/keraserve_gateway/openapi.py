@@ -1,0 +1,44 @@
+"""The description of the API, with what FastAPI doesn't see, and without its 422."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from keraserve_gateway.routes import descriptions
+
+_REQUEST_ID = {"X-Request-ID": {"description": "the request's id", "schema": {"type": "string"}}}
+_KEYS = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "an API key, where the gateway asks for one",
+    },
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Write the description, once."""
+    if app.openapi_schema is None:
+        description = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        _, unseen = models_json_schema(
+            [(model, "serialization") for model in descriptions.UNSEEN],
+            ref_template="#/components/schemas/{model}",
+        )
+        components = description["components"]["schemas"]
+        components |= unseen["$defs"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            components.pop(name, None)
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                for answer in operation["responses"].values():
+                    answer["headers"] = {**answer.get("headers", {}), **_REQUEST_ID}
+        description["components"]["securitySchemes"] = _KEYS
+        description["security"] = [{}, *({name: []} for name in _KEYS)]  # a gateway may ask for none
+        app.openapi_schema = description
+    return app.openapi_schema

@@ -1,0 +1,120 @@
+"""The OpenAPI description: whole, true by its own examples, and by schemathesis' thousands.
+
+`make fuzz` is the last of these with more cases.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from keraserve_gateway import replies
+from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.exchange import begin
+from keraserve_gateway.routes import descriptions
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
+
+# Clients are generated from these: one that goes or changes its name breaks them.
+OPERATIONS = {
+    *("models", "classify_images", "classify_images_version", "classify_images_label"),
+    *("status", "status_version", "status_label", "metadata", "metadata_version", "metadata_label"),
+    *("predict", "predict_version", "predict_label", "classify", "classify_version", "classify_label"),
+    *("regress", "regress_version", "regress_label"),
+    *("inference_server", "inference_live", "inference_ready", "inference_model", "inference_model_version"),
+    *("inference_model_ready", "inference_model_ready_version", "infer", "infer_version"),
+    *("livez", "readyz", "healthz", "metrics"),
+}
+
+
+@pytest.fixture
+async def description(gateway: httpx2.AsyncClient) -> dict[str, Any]:
+    return (await gateway.get("/openapi.json")).json()
+
+
+def operations(description: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_every_operation_is_named_and_described(description: dict[str, Any]) -> None:
+    found = [operation for _, _, operation in operations(description)]
+    assert sorted(operation["operationId"] for operation in found) == sorted(OPERATIONS)
+    for operation in found:
+        assert len(operation["tags"]) == 1
+        assert operation["summary"]
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"]
+    text = json.dumps(description)
+    for reference in set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', text)):
+        assert reference in description["components"]["schemas"]
+    assert text.count('"$ref"') == text.count('"$ref": "#/components/schemas/')
+
+
+def test_every_body_and_every_refusal_has_an_example(description: dict[str, Any]) -> None:
+    for method, path, operation in operations(description):
+        body = operation.get("requestBody", {}).get("content", {})
+        for kind, content in body.items():
+            if kind == "application/json":
+                assert content["examples"], path
+        assert (method == "post") == bool(body), path
+        for status, answer in operation["responses"].items():
+            assert "X-Request-ID" in answer["headers"]
+            if status != "200":
+                (content,) = answer["content"].values()
+                assert content["example"], (path, status)
+
+
+@pytest.mark.parametrize("status", descriptions.REFUSALS)
+def test_examples_of_refusals_are_what_is_sent(status: int) -> None:
+    error = descriptions.REFUSALS[status].example
+    for path, described in (
+        ("/v1/models", descriptions.problems(status)),
+        ("/v2", descriptions.tensorflow_errors(status)),
+    ):
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
+        begin(scope, 1).trip = Trip(Deadline.after(1), "5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f")
+        sent = replies.failure(scope, error)
+        assert sent.status_code == status
+        (content,) = described[status]["content"].values()
+        assert json.loads(bytes(sent.body)) == content["example"]
+        assert ("retry-after" in sent.headers) == ("Retry-After" in described[status].get("headers", {}))
+
+
+async def test_examples_of_requests_are_answered(
+    gateway: httpx2.AsyncClient, description: dict[str, Any]
+) -> None:
+    sent = 0
+    for method, path, operation in operations(description):
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None or "regress" in path:  # the model of the tests has no regression
+            continue
+        url = path.format(model="colours", version="1", label="stable")
+        for example in content["examples"].values():
+            answer = await gateway.request(method, url, json=example["value"])
+            assert answer.status_code == 200, (url, answer.text)
+            sent += 1
+    assert sent >= 8
+
+
+def test_what_schemathesis_finds(stack: Any, tmp_path: Path) -> None:
+    """All of its checks, on all operations: no server error, and nothing that is not as described."""
+    command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run"]
+    command += [f"http://{stack.http}/openapi.json", "--checks", "all", "--max-examples", str(EXAMPLES)]
+    command += ["--seed", "1", "--generation-database", "none", "--continue-on-failure"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=3000, cwd=tmp_path)
+    print(run.stdout)
+    assert run.returncode == 0, run.stdout[-8000:]
+    generated = re.search(r"([\d,]+) generated, ([\d,]+) passed", run.stdout)
+    assert generated, run.stdout[-1000:]
+    assert int(generated[1].replace(",", "")) > 500
