@@ -63,7 +63,9 @@ def test_one_picture_is_the_body() -> None:
     }
     picture = Picture(b"GIF8", "x.gif")
     [question], [prediction] = finish(PLANS.classify(Target("a"), [picture], 3), answer(document))
-    assert question == HttpRequest("POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF8", "image/gif")
+    assert question == HttpRequest(
+        "POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF8", "image/gif"
+    )
     assert prediction == keraserve_client.Prediction("x.gif", (keraserve_client.Class("x", 1.0),), "a", 2)
 
 
