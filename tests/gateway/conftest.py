@@ -128,10 +128,12 @@ async def make() -> AsyncIterator[Make]:
     """Make a gateway in this process and a client for it: `await make(address, setting=…)`."""
     async with AsyncExitStack() as stack:
 
-        async def make_one(address: str, **given: Any) -> httpx2.AsyncClient:
+        async def make_one(address: str, tracing: Any = None, **given: Any) -> httpx2.AsyncClient:
             server = GrpcModelServer(address)
             stack.push_async_callback(server.close)
-            app = create_app(Settings(model_server=address, **{"models": "colours", **given}), server)
+            app = create_app(
+                Settings(model_server=address, **{"models": "colours", **given}), server, tracing
+            )
             transport = httpx2.ASGITransport(app, raise_app_exceptions=True)
             client = httpx2.AsyncClient(transport=transport, base_url="http://gateway")
             client.app = app  # type: ignore[attr-defined]

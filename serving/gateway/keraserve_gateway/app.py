@@ -16,6 +16,7 @@ from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.routes import compatible, images, inference, pages, process
 from keraserve_gateway.routes.call import register_segment
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.tracing import Tracing
 
 VERSION = "0.1.0"
 DESCRIPTION = """Classify pictures with models served by TensorFlow Serving or its like.
@@ -29,9 +30,9 @@ A request that names no version may be answered by a model's canary: `X-Model-La
 any other label) asks for one as the path would, `X-Sticky-Key: <anything>` for the same one each time."""
 
 
-def create_app(settings: Settings, model_server: ModelServer) -> FastAPI:
-    """Make the application; the caller closes the model server."""
-    gateway = Gateway.of(settings, model_server)
+def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing | None = None) -> FastAPI:
+    """Make the application; the caller closes the model server and the tracing."""
+    gateway = Gateway.of(settings, model_server, tracing)
     register_segment()
     app = FastAPI(
         title="Keraserve gateway",

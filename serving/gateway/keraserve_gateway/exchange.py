@@ -3,9 +3,10 @@
 import asyncio
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -20,6 +21,9 @@ from keraserve_gateway.metrics import Metrics
 from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
+
+if TYPE_CHECKING:
+    from keraserve_gateway.tracing import Tracing
 
 REQUEST_ID = "x-request-id"
 TIMEOUT = "x-request-timeout"
@@ -48,11 +52,12 @@ class Gateway:
     admission: Admission
     keys: Keys
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: "Tracing | None" = None
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
 
     @classmethod
-    def of(cls, settings: Settings, server: ModelServer) -> "Gateway":
+    def of(cls, settings: Settings, server: ModelServer, tracing: "Tracing | None" = None) -> "Gateway":
         """Make the parts as the settings say."""
         configured = ConfiguredModels(settings.model_config_file, settings.models)
         canary_file = settings.canary_file
@@ -65,7 +70,14 @@ class Gateway:
             Canary(canary_file, configured),
             Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
             Keys(settings.keys_file, settings.key_requests_per_second),
+            tracing=tracing,
         )
+
+    def span(
+        self, exchange: "Exchange", name: str, attributes: Mapping[str, str]
+    ) -> AbstractContextManager[None]:
+        """Give what holds a span around a request, if requests are traced."""
+        return self.tracing.request(exchange, name, attributes) if self.tracing else nullcontext()
 
     def render_metrics(self) -> bytes:
         """Write the metrics as they are now, in Prometheus' text format."""
@@ -80,6 +92,7 @@ class Gateway:
 
     def observe(self, exchange: "Exchange", protocol: str, code: str, seconds: float) -> None:
         """Count a request that is finished; with the names of things that exist, and no others."""
+        exchange.status = code
         # A version is known only from labels and answers, so a model with one exists even if not configured.
         exists = bool(exchange.version) or exchange.model in self.configured
         model = exchange.model if exists else ""
@@ -105,6 +118,7 @@ class Exchange:
         version: that answered, or that was chosen to; 0 while it is not known.
         images: how many pictures were classified.
         error: why it was refused, or failed.
+        status: with which it was answered, by HTTP's numbers or gRPC's names.
     """
 
     trip: Trip
@@ -116,6 +130,7 @@ class Exchange:
     version: int = 0
     images: int = 0
     error: GatewayError | None = None
+    status: str = ""
 
     @classmethod
     def of(cls, header: Header, seconds: float) -> "Exchange":
@@ -138,9 +153,26 @@ class Exchange:
             "milliseconds": round(seconds * 1000, 1),
             "model": self.model,
             "version": str(self.version or ""),
+            **({"trace_id": self.trip.trace[0][1].split("-")[1]} if self.trip.trace else {}),
             **({"key": self.key.name} if self.key else {}),
             **({"error": kind(self.error)} if self.error else {}),
         }
+
+    def attributes(self) -> dict[str, str]:
+        """Say what its span says of it."""
+        name = "http.response.status_code" if self.status.isdecimal() else "rpc.response.status_code"
+        return {
+            name: self.status,
+            "keraserve.model": self.model,
+            "keraserve.version": str(self.version or ""),
+            "keraserve.request_id": self.trip.request_id,
+            **({"error.type": kind(self.error)} if self.error else {}),
+        }
+
+    @property
+    def failed(self) -> bool:
+        """Whether it failed by no fault of its caller."""
+        return self.status.startswith("5") or self.status in {"INTERNAL", "UNKNOWN", "UNAVAILABLE"}
 
     def may_see(self, model: str) -> bool:
         """Tell whether its key is good for a model; without keys, all are."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -67,11 +68,20 @@ class Around:
             scope = {**scope, "method": "GET"}
         exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
         sending = _Sending(send, exchange, bare=bare)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id),
+            self._span(scope, exchange),
+        ):
             try:
                 await self._guarded(scope, receive, sending)
             finally:
                 self._finished(scope, exchange, sending.status or _CLIENT_GONE, started)
+
+    def _span(self, scope: Scope, exchange: Exchange) -> AbstractContextManager[None]:
+        if not is_guarded(scope["path"]):
+            return nullcontext()
+        # A span's name is no place for what callers make up, so the path is an attribute.
+        return self._gateway.span(exchange, scope["method"], {"url.path": scope["path"]})
 
     async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         try:

@@ -76,6 +76,21 @@ class PassThrough(Handler):
         self, call: Call, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
     ) -> bytes:
         started, exchange = time.perf_counter(), self._exchange(context)
+        with self._gateway.span(exchange, call.path[1:], {"rpc.system": "grpc"}):
+            code, detail, answer = await self._handled(call, request, context, exchange, started)
+        if code is not grpc.StatusCode.OK:
+            await context.abort(code, detail, _pushback(exchange.error))
+        return answer
+
+    async def _handled(
+        self,
+        call: Call,
+        request: bytes,
+        context: "grpc.aio.ServicerContext[bytes, bytes]",
+        exchange: Exchange,
+        started: float,
+    ) -> tuple[grpc.StatusCode, str, bytes]:
+        """Answer, and write down how."""
         trip, answer = exchange.trip, b""
         code, detail = grpc.StatusCode.OK, ""
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
@@ -91,9 +106,7 @@ class PassThrough(Handler):
             seconds = time.perf_counter() - started
             self._gateway.observe(exchange, "grpc", code.name, seconds)
             log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
-        if code is not grpc.StatusCode.OK:
-            await context.abort(code, detail, _pushback(exchange.error))
-        return answer
+        return code, detail, answer
 
     async def _answered(self, call: Call, request: bytes, exchange: Exchange) -> bytes:
         """Check the key, wait for a place, ask the model server."""

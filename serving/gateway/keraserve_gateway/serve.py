@@ -18,6 +18,7 @@ from keraserve_gateway.exchange import Gateway
 from keraserve_gateway.http_connection import Bounds, bounded
 from keraserve_gateway.model_server import CannotServe, GrpcModelServer, ModelServer
 from keraserve_gateway.settings import IN_PROCESS, Settings
+from keraserve_gateway.tracing import from_environment
 
 log = structlog.get_logger()
 
@@ -44,7 +45,8 @@ async def serve(settings: Settings) -> None:
         _listen(settings.host, settings.grpc_port, "grpc_port").close()
     listening = _listen(settings.host, settings.port, "port")
     model_server, load = _model_server(settings)
-    app = create_app(settings, model_server)
+    tracing = from_environment()
+    app = create_app(settings, model_server, tracing)
     gateway = gateway_of(app)
     try:
         front = await _start_grpc(settings, gateway)
@@ -61,6 +63,8 @@ async def serve(settings: Settings) -> None:
             loading.result()
     finally:
         await model_server.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:

@@ -1,0 +1,77 @@
+"""A span for every request, by OpenTelemetry.
+
+Where that is installed (`keraserve-gateway[otel]`) and the standard OTEL_ variables say where spans go.
+Without, the caller's `traceparent` goes on to the model server as it came.
+"""
+
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from keraserve_gateway.exchange import Exchange
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_SERVICE = "keraserve-gateway"
+
+
+class Tracing:
+    """Makes spans.
+
+    Args:
+        provider: samples and exports them.
+    """
+
+    def __init__(self, provider: "TracerProvider") -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer(_SERVICE, version(_SERVICE))
+
+    @contextmanager
+    def request(self, exchange: "Exchange", name: str, attributes: Mapping[str, str]) -> Generator[None]:
+        """Hold a span around a request; the model server and the caller are told of this span."""
+        from opentelemetry import propagate, trace
+
+        parent = propagate.extract(dict(exchange.trip.trace))
+        kind = trace.SpanKind.SERVER
+        with self._tracer.start_as_current_span(name, parent, kind, attributes) as span:
+            carrier: dict[str, str] = {}
+            propagate.inject(carrier)
+            exchange.trip = replace(exchange.trip, trace=tuple(sorted(carrier.items())))
+            try:
+                yield
+            finally:
+                span.set_attributes(exchange.attributes())
+                if exchange.failed:
+                    span.set_status(trace.StatusCode.ERROR)
+
+    def close(self) -> None:
+        """Send what has not been sent."""
+        self._provider.shutdown()
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:
+    """Set up tracing if an OTLP endpoint is named; the library reads the rest: headers, sampler, …"""
+    disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if disabled or not any(environment.get(name) for name in _ENDPOINTS):
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        structlog.get_logger().warning(
+            "an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]"
+        )
+        return None
+    name = environment.get("OTEL_SERVICE_NAME", _SERVICE)
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return Tracing(provider)
