@@ -1,8 +1,11 @@
 """What the gateway's calls do. No HTTP in here: bytes and values in, bytes and values out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
@@ -99,14 +102,31 @@ async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:
         raise errors.BadAnswer(str(error)) from error
 
 
+_LARGE = 1 << 16  # bytes; more is not worked on in the event loop
+_one_at_a_time = ThreadPoolExecutor(1, "json")  # two would only take turns, and the event loop's too
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def _aside(large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Call a function that computes, in a thread if it has much to do."""
+    if not large:
+        return function(*given, **named)
+    call = partial(function, *given, **named)
+    return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)
+
+
 async def predict(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
     """Run `:predict` on a JSON body; the model's metadata says of which dtypes its inputs are."""
     try:
-        prediction = rest.parse_prediction(body)
+        large = len(body) > _LARGE
+        prediction = await _aside(large, rest.parse_prediction, body)
         inputs = await _inputs(server, target, prediction.signature, trip)
-        request = rest.predict_request(prediction, inputs, target.spec())
+        request = await _aside(large, rest.predict_request, prediction, inputs, target.spec())
         response = await server.predict(request, trip.timeout, trip.metadata)
-        return Answer(rest.predict_answer(response, prediction.layout), response.model_spec.version.value)
+        large = response.ByteSize() > _LARGE
+        answer = await _aside(large, rest.predict_answer, response, prediction.layout)
+        return Answer(answer, response.model_spec.version.value)
     except rest.JsonError as error:
         raise errors.BadRequest(str(error)) from error
 

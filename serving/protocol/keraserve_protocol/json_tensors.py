@@ -8,19 +8,34 @@ can't hold exactly is refused.
 import base64
 import binascii
 import json
+import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
 from typing import cast
 
-from keraserve_protocol.elements import Element, TensorError, element_of, pack, shape_of, unpack
+from keraserve_protocol import number_text
+from keraserve_protocol.elements import (
+    ELEMENTS,
+    Element,
+    TensorError,
+    element_of,
+    pack,
+    shape_of,
+    unpack,
+)
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
+from keraserve_protocol.number_text import NumberText
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class JsonError(ValueError):
     """JSON that is not what the REST API asks for, or a tensor that has no JSON; says where."""
+
+
+# The very objects that stand for these words: any other infinite number was one that no float holds.
+_CONSTANTS = {"NaN": math.nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def load(body: bytes) -> dict[str, Json]:
@@ -30,7 +45,7 @@ def load(body: bytes) -> dict[str, Json]:
         JsonError: no JSON, too deeply nested, or no object.
     """
     try:
-        value: Json = json.loads(body)
+        value: Json = json.loads(body, parse_constant=_CONSTANTS.__getitem__)
     except RecursionError as error:
         raise JsonError("the JSON is nested too deeply") from error
     except ValueError as error:  # includes bytes that are no UTF-8, and integers of thousands of digits
@@ -48,6 +63,15 @@ def _check_text(value: Json) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise JsonError("the body holds a string that is no Unicode text") from error
+
+
+def load_numbers(numbers: NumberText) -> Json:
+    """Parse a list that `number_text` could not pack.
+
+    Raises:
+        JsonError: it is none.
+    """
+    return load(b'{"":%b}' % numbers.text)[""]
 
 
 def is_binary(value: Json) -> bool:
@@ -70,6 +94,17 @@ def decode_binary(value: Json, where: str) -> bytes:
         raise JsonError(f"{where}: not base64: {error}") from error
 
 
+def numbers_to_tensor(numbers: NumberText, dtype: DataType, where: str) -> TensorProto:
+    """Encode the text of a nested list as a tensor of `dtype`, the fast way if it is regular.
+
+    Raises:
+        JsonError: as `to_tensor`.
+    """
+    element = ELEMENTS.get(dtype)
+    exact = _EXACT.get(element.name) if element else None
+    return number_text.to_tensor(numbers, dtype, exact) or to_tensor(load_numbers(numbers), dtype, where)
+
+
 def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
     """Encode nested lists as a tensor of `dtype`; a bare value has the shape [].
 
@@ -89,6 +124,7 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
     except TensorError as error:
         raise JsonError(f"{where}: {error}") from error
     _check_exact(numbers, element, where)
+    _check_finite(numbers, element, where)
     return TensorProto(dtype=dtype, tensor_shape=shape, tensor_content=content)
 
 
@@ -180,6 +216,15 @@ def _check_exact(numbers: list[float], element: Element, where: str) -> None:
     # isinstance finds booleans too, which `_numbers` has refused where floats are expected.
     if exact and max((abs(number) for number in numbers if isinstance(number, int)), default=0) > exact:
         raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
+
+
+def _check_finite(numbers: list[float], element: Element, where: str) -> None:
+    """Refuse a decimal that became infinite: 1e999. What was written as Infinity is meant."""
+    if not element.name.startswith("float") or not (math.inf in numbers or -math.inf in numbers):
+        return
+    meant = {id(constant) for constant in _CONSTANTS.values()}
+    if any(math.isinf(number) and id(number) not in meant for number in numbers):
+        raise JsonError(f"{where}: a number is out of {element.name}'s range")
 
 
 # The types of JSON numbers that each kind of element takes.

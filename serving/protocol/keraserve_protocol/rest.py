@@ -16,6 +16,7 @@ import grpc
 from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
+from keraserve_protocol import number_text
 from keraserve_protocol.json_tensors import (
     Json,
     JsonError,
@@ -23,9 +24,12 @@ from keraserve_protocol.json_tensors import (
     from_tensor,
     is_binary,
     load,
+    load_numbers,
+    numbers_to_tensor,
     shortest,
     to_tensor,
 )
+from keraserve_protocol.number_text import NumberText
 
 __all__ = [
     "HTTP_STATUS",
@@ -85,7 +89,7 @@ class Prediction:
 
     signature: str
     layout: Layout
-    value: Json
+    value: Json | NumberText
 
 
 def parse_prediction(body: bytes) -> Prediction:
@@ -94,6 +98,9 @@ def parse_prediction(body: bytes) -> Prediction:
     Raises:
         JsonError: no JSON object, both or neither of `instances` and `inputs`, or no instance.
     """
+    found = number_text.find(body)
+    if found is not None:
+        return Prediction(found.signature or DEFAULT_SIGNATURE, Layout(found.layout), found.numbers)
     document = load(body)
     given = [layout for layout in Layout if layout.value in document]
     if len(given) != 1:
@@ -123,7 +130,8 @@ def predict_request(
         raise JsonError(f"signature {prediction.signature!r} has no inputs")
     for name, value in _named(prediction, sorted(inputs)).items():
         where = f"{prediction.layout.value}: {name}"
-        request.inputs[name].CopyFrom(to_tensor(value, inputs[name].dtype, where))
+        encode = numbers_to_tensor if isinstance(value, NumberText) else to_tensor
+        request.inputs[name].CopyFrom(encode(value, inputs[name].dtype, where))  # pyright: ignore[reportArgumentType]
     return request
 
 
@@ -237,9 +245,13 @@ def _signature(document: dict[str, Json]) -> str:
     return signature
 
 
-def _named(prediction: Prediction, names: list[str]) -> dict[str, Json]:
+def _named(prediction: Prediction, names: list[str]) -> Mapping[str, Json | NumberText]:
     """Give every input its value: from one list where there is one input, else by name."""
     value = prediction.value
+    if isinstance(value, NumberText):
+        if len(names) == 1:
+            return {names[0]: value}
+        value = load_numbers(value)
     rows = cast("list[Json]", value) if prediction.layout is Layout.ROWS else [value]
     by_name = [isinstance(row, dict) and not is_binary(row) for row in rows]
     if not any(by_name):
