@@ -27,7 +27,7 @@ def save_colours(folder: Path, version: int = 1, *labels: str) -> None:
     """Write a version of the colour model (tests/saved_models.py) in a process of its own."""
     program = Path(__file__).with_name("saved_models.py")
     command = [sys.executable, str(program), str(folder), str(version), *labels]
-    subprocess.run(command, check=True, env=QUIET, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, env=QUIET, capture_output=True, timeout=300)
 
 
 @pytest.fixture(scope="session")
