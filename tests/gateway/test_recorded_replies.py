@@ -32,6 +32,7 @@ RECORDED: list[tuple[str, str, Any, int, Any]] = [
         200,
         {"predictions": [[3.5, 4.0], [4.5, 5.0]]},
     ),
+    ("POST", f"{TWO}:predict", {"instances": [1.0, 2.0, 5.0]}, 200, {"predictions": [2.5, 3.0, 4.5]}),
     ("POST", f"{TWO}:predict", {"instances": [{"x": [1.0]}]}, 200, {"predictions": [[2.5]]}),
     ("POST", f"{TWO}/versions/123:predict", {"inputs": {"x": [[3.0]]}}, 200, {"outputs": [[3.5]]}),
     ("POST", f"{THREE}:regress", REGRESS, 200, {"results": [3.5, 4.0]}),

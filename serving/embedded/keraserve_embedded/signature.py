@@ -160,7 +160,7 @@ def _spec(info: TensorInfo, name: str) -> Any:
         raise ValueError(f'input "{name}" is not a dense tensor')
     # TensorFlow's own types for shapes leave out None, an unknown rank.
     shape: Any = None
-    if not info.tensor_shape.unknown_rank:
+    if not info.tensor_shape.unknown_rank and not _is_column(info):
         shape = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
     return tf.TensorSpec(shape, tf.dtypes.as_dtype(int(info.dtype)))
 
@@ -170,8 +170,15 @@ def _any_rows(info: TensorInfo) -> bool:
     return shape.unknown_rank or (len(shape.dim) > 0 and shape.dim[0].size == -1)
 
 
+def _is_column(info: TensorInfo) -> bool:
+    """Whether it takes [N, 1]: TensorFlow Serving's first example sends such a model [N], and gets [N]."""
+    return [dim.size for dim in info.tensor_shape.dim] == [-1, 1]
+
+
 def _fits(shape: Sequence[int], info: TensorInfo) -> bool:
     if info.tensor_shape.unknown_rank:
         return True
     wanted = [dim.size for dim in info.tensor_shape.dim]
+    if _is_column(info) and len(shape) == 1:
+        return True
     return len(wanted) == len(shape) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=True))
