@@ -34,7 +34,8 @@ async def test_bodies_have_examples(alone: httpx2.AsyncClient) -> None:
         if path.endswith((":predict", "}:classify", ":regress")):
             content = operations["post"]["requestBody"]["content"]["application/json"]
             assert content["examples"], path
-            assert content["schema"]["properties"], path
+            name = content["schema"]["$ref"].rpartition("/")[2]
+            assert description["components"]["schemas"][name]["properties"], path
         if path.endswith("images:classify"):
             assert "multipart/form-data" in operations["post"]["requestBody"]["content"]
 
