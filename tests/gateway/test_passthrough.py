@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from keraserve_gateway import passthrough
-from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.model_server import GrpcModelServer
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m

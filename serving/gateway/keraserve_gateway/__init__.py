@@ -5,9 +5,11 @@
 | `app` | `create_app(settings, model_server)`: the HTTP application |
 | `routes/`, `schemas`, `body`, `multipart`, `middleware`, `replies` | HTTP only: parse, call, render |
 | `predict`, `pictures`, `image_formats`, `infer`, `compression` | what the calls do, without HTTP |
-| `configured`, `admission`, `deadline` | which models there are, who may come in, until when |
+| `exchange`, `gateway` | one request, HTTP or gRPC; the parts that all requests share |
+| `configured`, `keys`, `admission`, `deadline` | which models there are, who may come in, until when |
+| `canary`, `routed`, `reread` | which version answers, by files that are read again when they change |
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
-| `model_server` | the upstream: a `Protocol`, and TensorFlow Serving's gRPC API behind it |
+| `model_server`, `connection`, `in_process` | the upstream: a `Protocol`; behind it gRPC, or the engine itself |
 | `passthrough` | the same two gRPC services on the gateway's own port |
-| `settings`, `cli`, `serve`, `http_connection`, `logs`, `metrics` | the process |
+| `settings`, `cli`, `serve`, `http_connection`, `logs`, `metrics`, `tracing` | the process |
 """

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from keraserve_gateway import openapi, replies
 from keraserve_gateway.errors import BadRequest, GatewayError
-from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.middleware import Around
 from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.routes import compatible, images, inference, pages, process

@@ -1,29 +1,18 @@
-"""What the gateway knows of one request, HTTP or gRPC, and the parts that all requests share."""
+"""What the gateway knows of one request, HTTP or gRPC."""
 
-import asyncio
 import re
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from keraserve_gateway.admission import Admission
-from keraserve_gateway.canary import FILE, Canary
-from keraserve_gateway.configured import ConfiguredModels
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.errors import BadRequest, GatewayError
-from keraserve_gateway.keys import Key, Keys
-from keraserve_gateway.metrics import Metrics
-from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.settings import Settings
+from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
-
-if TYPE_CHECKING:
-    from keraserve_gateway.tracing import Tracing
 
 REQUEST_ID = "x-request-id"
 TIMEOUT = "x-request-timeout"
@@ -39,69 +28,6 @@ CLIENT_GONE = "keraserve.client_gone"  # in the scope's state, if its client clo
 
 Header = Callable[[str], str | None]
 """Gives the value of an HTTP header or of a gRPC call's metadata, by its name in small letters."""
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """The parts of one application."""
-
-    settings: Settings
-    server: ModelServer
-    configured: ConfiguredModels
-    canary: Canary
-    admission: Admission
-    keys: Keys
-    metrics: Metrics = field(default_factory=Metrics)
-    tracing: "Tracing | None" = None
-    repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever asks again for pictures one by one: see `Classifier`."""
-
-    @classmethod
-    def of(cls, settings: Settings, server: ModelServer, tracing: "Tracing | None" = None) -> "Gateway":
-        """Make the parts as the settings say."""
-        configured = ConfiguredModels(settings.model_config_file, settings.models)
-        canary_file = settings.canary_file
-        if canary_file is None and settings.model_config_file is not None:
-            canary_file = settings.model_config_file.with_name(FILE)
-        return cls(
-            settings,
-            server,
-            configured,
-            Canary(canary_file, configured),
-            Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
-            Keys(settings.keys_file, settings.key_requests_per_second),
-            tracing=tracing,
-        )
-
-    def span(
-        self, exchange: "Exchange", name: str, attributes: Mapping[str, str]
-    ) -> AbstractContextManager[None]:
-        """Give what holds a span around a request, if requests are traced."""
-        return self.tracing.request(exchange, name, attributes) if self.tracing else nullcontext()
-
-    def render_metrics(self) -> bytes:
-        """Write the metrics as they are now, in Prometheus' text format."""
-        self.metrics.in_flight.set(self.admission.in_flight)
-        self.metrics.waiting.set(self.admission.waiting)
-        self.metrics.model_server_up.set(self.server.is_up)
-        self.metrics.canary_share.clear()
-        for model, share in self.canary.shares.items():
-            if model in self.configured:
-                self.metrics.canary_share.labels(model).set(share)
-        return self.metrics.render()
-
-    def observe(self, exchange: "Exchange", protocol: str, code: str, seconds: float) -> None:
-        """Count a request that is finished; with the names of things that exist, and no others."""
-        exchange.status = code
-        # A version is known only from labels and answers, so a model with one exists even if not configured.
-        exists = bool(exchange.version) or exchange.model in self.configured
-        model = exchange.model if exists else ""
-        version = str(exchange.version or "")
-        self.metrics.observe(protocol, model, version, code, seconds)
-        if exchange.images and exchange.error is None:
-            self.metrics.images.labels(model, version).inc(exchange.images)
-        if exchange.error is not None and exchange.error.origin is None:
-            self.metrics.refused.labels(kind(exchange.error)).inc()
 
 
 @dataclass

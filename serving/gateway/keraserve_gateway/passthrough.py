@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError
 
 from keraserve_gateway.connection import MAX_MESSAGE_BYTES
 from keraserve_gateway.errors import BadRequest, Forbidden, GatewayError
-from keraserve_gateway.exchange import REQUEST_ID, Exchange, Gateway
+from keraserve_gateway.exchange import REQUEST_ID, Exchange
+from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.predict import unready
 from keraserve_gateway.routed import Routed
 from keraserve_gateway.statuses import grpc_status

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from keraserve_gateway import passthrough
 from keraserve_gateway.app import create_app, gateway_of
-from keraserve_gateway.exchange import Gateway
+from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http_connection import Bounds, bounded
 from keraserve_gateway.model_server import CannotServe, GrpcModelServer, ModelServer
 from keraserve_gateway.settings import IN_PROCESS, Settings

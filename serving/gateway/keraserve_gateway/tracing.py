@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from keraserve_gateway.exchange import Exchange
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-
-    from keraserve_gateway.exchange import Exchange
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SERVICE = "keraserve-gateway"
@@ -34,7 +34,7 @@ class Tracing:
         self._tracer = provider.get_tracer(_SERVICE, version(_SERVICE))
 
     @contextmanager
-    def request(self, exchange: "Exchange", name: str, attributes: Mapping[str, str]) -> Generator[None]:
+    def request(self, exchange: Exchange, name: str, attributes: Mapping[str, str]) -> Generator[None]:
         """Hold a span around a request; the model server and the caller are told of this span."""
         from opentelemetry import propagate, trace
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from keraserve_gateway import body
 from keraserve_gateway.deadline import Trip
-from keraserve_gateway.exchange import Exchange, Gateway, of
+from keraserve_gateway.exchange import Exchange, of
+from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.predict import Answer, Target
 from keraserve_gateway.routed import Routed
