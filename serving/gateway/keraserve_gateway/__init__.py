@@ -9,7 +9,7 @@
 | `configured`, `keys`, `admission`, `deadline` | which models there are, who may come in, until when |
 | `canary`, `routed`, `reread` | which version answers, by files that are read again when they change |
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
-| `model_server`, `connection`, `in_process` | the upstream: a `Protocol`; behind it gRPC, or the engine itself |
+| `model_server`, `connection`, `in_process` | the upstream: a `Protocol`; behind it gRPC, or the engine |
 | `passthrough` | the same two gRPC services on the gateway's own port |
 | `settings`, `cli`, `serve`, `http_connection`, `logs`, `metrics`, `tracing` | the process |
 """
