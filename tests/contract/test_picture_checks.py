@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_gateway import image_formats
+from keraserve_gateway.calls import image_formats
 
 _NOISE = np.random.default_rng(1).integers(0, 255, (48, 48, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(_NOISE).resize((16, 16)).resize((48, 48))

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 }
 WATCHED = set(STATIONS) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
 # One file may bring the model server into the gateway's process; it is imported only where that is wanted.
-IN_PROCESS = ROOT / "serving/gateway/keraserve_gateway/in_process.py"
+IN_PROCESS = ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py"
 # Not in what the gateway loads: it runs without numpy.
 NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"
 
@@ -54,10 +54,19 @@ def test_numpy_stays_in_one_room_of_the_protocol() -> None:
     assert [file for file in files if "numpy" in imported(file)] == [NEEDS_NUMPY]
 
 
+@pytest.mark.parametrize("room", ["calls", "upstream", "telemetry"])
+def test_http_stays_in_one_room_of_the_gateway(room: str) -> None:
+    files = list((STATIONS["keraserve_gateway"] / room).rglob("*.py"))
+    assert files
+    for file in files:
+        assert not imported(file) & {"fastapi", "starlette", "uvicorn"}, file
+        assert "keraserve_gateway.http" not in file.read_text(), file
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("keraserve_gateway.app", "tensorflow keras numpy PIL keraserve_embedded"),
+        ("keraserve_gateway.http.app", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_gateway.serve", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_client", "tensorflow keras fastapi PIL"),
         ("keraserve_training.cli", "tensorflow keras"),

@@ -16,9 +16,9 @@ import grpc.aio
 import httpx2
 import pytest
 
-from keraserve_gateway.app import create_app
-from keraserve_gateway.model_server import GrpcModelServer
+from keraserve_gateway.http.app import create_app
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages, model_config, services
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("KERASERVE_")}

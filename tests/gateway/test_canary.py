@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from keraserve_gateway import passthrough
-from keraserve_gateway.app import gateway_of
-from keraserve_gateway.canary import Canary
-from keraserve_gateway.configured import ConfiguredModels
+from keraserve_gateway.http.app import gateway_of
+from keraserve_gateway.upstream.canary import Canary
+from keraserve_gateway.upstream.configured import ConfiguredModels
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config, services
 

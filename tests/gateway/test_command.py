@@ -202,7 +202,7 @@ def test_what_is_loopback(host: str, *, loopback: bool) -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     program = (
-        "import sys, keraserve_gateway.app, keraserve_gateway.serve\n"
+        "import sys, keraserve_gateway.http.app, keraserve_gateway.serve\n"
         "print([name for name in ('tensorflow', 'keras', 'PIL') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -14,10 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from keraserve_gateway import replies
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.exchange import begin
-from keraserve_gateway.routes import descriptions
+from keraserve_gateway.http import replies
+from keraserve_gateway.http.routes import descriptions
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))

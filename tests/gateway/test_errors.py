@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from keraserve_gateway import errors, model_server, replies, statuses
+from keraserve_gateway import errors, statuses
+from keraserve_gateway.http import replies
+from keraserve_gateway.upstream import model_server
 
 
 def _tree(root: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]]:

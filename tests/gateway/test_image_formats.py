@@ -8,8 +8,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from keraserve_gateway import image_formats
-from keraserve_gateway.image_formats import BadImage, UnknownFormat
+from keraserve_gateway.calls import image_formats
+from keraserve_gateway.calls.image_formats import BadImage, UnknownFormat
 
 
 def encode(kind: str, width: int = 37, height: int = 23, **options: object) -> bytes:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from keraserve_gateway import cli, keys, passthrough
-from keraserve_gateway.app import gateway_of
+from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services

@@ -10,8 +10,8 @@ import pytest
 
 from keraserve_gateway import passthrough
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.model_server import GrpcModelServer
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

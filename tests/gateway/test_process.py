@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from keraserve_gateway.app import gateway_of
+from keraserve_gateway.http.app import gateway_of
 from keraserve_protocol import messages, model_config
 
 

@@ -10,8 +10,9 @@ import grpc.aio
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from keraserve_gateway import passthrough, tracing
-from keraserve_gateway.app import gateway_of
+from keraserve_gateway import passthrough
+from keraserve_gateway.http.app import gateway_of
+from keraserve_gateway.telemetry import tracing
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

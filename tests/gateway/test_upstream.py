@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from keraserve_gateway import connection
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.upstream import connection
 
 PROGRAM = Path(__file__).with_name("server_to_kill.py")
 PATH = "/v1/models/colours"

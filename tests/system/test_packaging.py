@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 MODEL = "fashion-mnist-reuse-a"
 FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
-OF_EXTRAS = {"keraserve_gateway.in_process"}
+OF_EXTRAS = {"keraserve_gateway.upstream.in_process"}
 
 
 def run(*command: str | Path) -> str:

@@ -2,14 +2,14 @@
 
 | module | what |
 |---|---|
-| `app` | `create_app(settings, model_server)`: the HTTP application |
-| `routes/`, `schemas`, `body`, `multipart`, `middleware`, `replies` | HTTP only: parse, call, render |
-| `predict`, `pictures`, `image_formats`, `infer`, `compression` | what the calls do, without HTTP |
+| `http/` | HTTP only: parse, call, render; `http.app.create_app(settings, model_server)` is the application |
+| `passthrough` | the two gRPC services on the gateway's own port |
+| `calls/` | what the calls do, with neither: predict, pictures and their formats, Open Inference |
+| `upstream/` | the model server, over gRPC or in this process; which models and which version |
 | `exchange`, `gateway` | one request, HTTP or gRPC; the parts that all requests share |
-| `configured`, `keys`, `admission`, `deadline` | which models there are, who may come in, until when |
-| `canary`, `routed`, `reread` | which version answers, by files that are read again when they change |
+| `keys`, `admission`, `deadline` | who may come in, until when |
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
-| `model_server`, `connection`, `in_process` | the upstream: a `Protocol`; behind it gRPC, or the engine |
-| `passthrough` | the same two gRPC services on the gateway's own port |
-| `settings`, `cli`, `serve`, `http_connection`, `logs`, `metrics`, `tracing` | the process |
+| `telemetry/` | log lines, metrics, spans |
+| `settings`, `cli`, `serve` | the process |
+| `reread` | files that are read again when they change |
 """

@@ -37,9 +37,9 @@ def _serve(arguments: Sequence[str]) -> int:
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
     # Imported late: --help answers at once.
-    from keraserve_gateway import logs
-    from keraserve_gateway.model_server import CannotServe
     from keraserve_gateway.serve import CannotListen, serve
+    from keraserve_gateway.telemetry import logs
+    from keraserve_gateway.upstream.model_server import CannotServe
 
     logs.configure(settings.log_level)
     try:

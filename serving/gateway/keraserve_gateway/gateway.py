@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from keraserve_gateway.admission import Admission
-from keraserve_gateway.canary import FILE, Canary
-from keraserve_gateway.configured import ConfiguredModels
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.keys import Keys
-from keraserve_gateway.metrics import Metrics
-from keraserve_gateway.model_server import ModelServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
-from keraserve_gateway.tracing import Tracing
+from keraserve_gateway.telemetry.metrics import Metrics
+from keraserve_gateway.telemetry.tracing import Tracing
+from keraserve_gateway.upstream.canary import FILE, Canary
+from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.upstream.model_server import ModelServer
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
-from keraserve_gateway.connection import MAX_MESSAGE_BYTES
+from keraserve_gateway.calls.predict import unready
 from keraserve_gateway.errors import BadRequest, Forbidden, GatewayError
 from keraserve_gateway.exchange import REQUEST_ID, Exchange
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.predict import unready
-from keraserve_gateway.routed import Routed
 from keraserve_gateway.statuses import grpc_status
+from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES
+from keraserve_gateway.upstream.routed import Routed
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

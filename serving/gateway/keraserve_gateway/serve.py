@@ -13,12 +13,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from keraserve_gateway import passthrough
-from keraserve_gateway.app import create_app, gateway_of
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http_connection import Bounds, bounded
-from keraserve_gateway.model_server import CannotServe, GrpcModelServer, ModelServer
+from keraserve_gateway.http.app import create_app, gateway_of
+from keraserve_gateway.http.http_connection import Bounds, bounded
 from keraserve_gateway.settings import IN_PROCESS, Settings
-from keraserve_gateway.tracing import from_environment
+from keraserve_gateway.telemetry.tracing import from_environment
+from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitab
     if settings.model_server != IN_PROCESS:
         return GrpcModelServer(settings.model_server), _nothing
     try:
-        from keraserve_gateway.in_process import InProcessModelServer
+        from keraserve_gateway.upstream.in_process import InProcessModelServer
     except ModuleNotFoundError as error:
         raise CannotServe(
             f"model_server is {IN_PROCESS}, and {error.name} is not installed: "

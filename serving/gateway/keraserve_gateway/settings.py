@@ -15,7 +15,7 @@ from pydantic_settings import (
 )
 
 from keraserve_gateway import keys
-from keraserve_gateway.connection import target
+from keraserve_gateway.upstream.connection import target
 
 ENV_PREFIX = "KERASERVE_"
 IN_PROCESS = "in-process"

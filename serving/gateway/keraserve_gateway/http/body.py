@@ -4,9 +4,9 @@ import asyncio
 
 from starlette.requests import Request
 
-from keraserve_gateway import compression
 from keraserve_gateway.deadline import Deadline
 from keraserve_gateway.errors import SlowBody, TooLarge
+from keraserve_gateway.http import compression
 
 
 async def read(request: Request, limit: int, deadline: Deadline) -> bytes:

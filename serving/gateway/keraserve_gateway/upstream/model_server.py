@@ -11,8 +11,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
-from keraserve_gateway.connection import Connection, never_sent
 from keraserve_gateway.deadline import Deadline
+from keraserve_gateway.upstream.connection import Connection, never_sent
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

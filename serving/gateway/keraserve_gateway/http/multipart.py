@@ -7,8 +7,8 @@ the body is bounded already, so memory is the simpler place.
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from keraserve_gateway.calls.picture_check import Picture
 from keraserve_gateway.errors import BadRequest, TooLarge
-from keraserve_gateway.picture_check import Picture
 
 
 def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:

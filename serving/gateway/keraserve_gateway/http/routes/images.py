@@ -5,13 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from keraserve_gateway import multipart, predict, schemas
+from keraserve_gateway.calls import predict
+from keraserve_gateway.calls.picture_check import Limits, Picture
+from keraserve_gateway.calls.pictures import Classification, Classifier, PictureClasses, RefusedPicture
+from keraserve_gateway.calls.predict import Target
 from keraserve_gateway.errors import UnsupportedMedia
-from keraserve_gateway.picture_check import Limits, Picture
-from keraserve_gateway.pictures import Classification, Classifier, PictureClasses, RefusedPicture
-from keraserve_gateway.predict import Target
-from keraserve_gateway.routes import descriptions
-from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
+from keraserve_gateway.http import multipart, schemas
+from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http.routes.call import MODEL, TARGETS, ThisCall
 
 TopK = Annotated[int, Query(description="how many classes of each picture", ge=1, le=1000)]
 Strict = Annotated[

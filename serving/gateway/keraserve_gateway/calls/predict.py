@@ -9,9 +9,9 @@ from typing import ParamSpec, TypeVar
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
-from keraserve_gateway.configured import ConfiguredModel, ConfiguredModels
 from keraserve_gateway.deadline import Deadline, Trip
-from keraserve_gateway.model_server import ModelServer
+from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
+from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 

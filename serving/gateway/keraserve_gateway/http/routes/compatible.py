@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from keraserve_gateway import predict, tensorflow_schemas
-from keraserve_gateway.predict import Target
-from keraserve_gateway.routes import descriptions
-from keraserve_gateway.routes.call import MODEL, TARGETS, ThisCall
+from keraserve_gateway.calls import predict
+from keraserve_gateway.calls.predict import Target
+from keraserve_gateway.http import tensorflow_schemas
+from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http.routes.call import MODEL, TARGETS, ThisCall
 
 TAG = "TensorFlow Serving"
 _ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)

@@ -8,15 +8,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from keraserve_gateway import openapi, replies
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.middleware import Around
-from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.routes import compatible, images, inference, pages, process
-from keraserve_gateway.routes.call import register_segment
+from keraserve_gateway.http import openapi, replies
+from keraserve_gateway.http.middleware import Around
+from keraserve_gateway.http.routes import compatible, images, inference, pages, process
+from keraserve_gateway.http.routes.call import register_segment
 from keraserve_gateway.settings import Settings
-from keraserve_gateway.tracing import Tracing
+from keraserve_gateway.telemetry.tracing import Tracing
+from keraserve_gateway.upstream.model_server import ModelServer
 
 VERSION = "0.1.0"
 DESCRIPTION = """Classify pictures with models served by TensorFlow Serving or its like.

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from keraserve_gateway import compression, infer, inference_schemas, predict, schemas
+from keraserve_gateway.calls import infer, predict
+from keraserve_gateway.calls.predict import Target
 from keraserve_gateway.errors import BadRequest
-from keraserve_gateway.predict import Target
-from keraserve_gateway.routes import descriptions
-from keraserve_gateway.routes.call import MAX_VERSION, Model, ThisCall, newest, noted
-from keraserve_gateway.routes.process import readiness
+from keraserve_gateway.http import compression, inference_schemas, schemas
+from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http.routes.call import MAX_VERSION, Model, ThisCall, newest, noted
+from keraserve_gateway.http.routes.process import readiness
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)

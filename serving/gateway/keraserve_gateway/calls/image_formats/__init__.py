@@ -9,8 +9,8 @@ out is the compressed data itself.
 
 import struct
 
-from keraserve_gateway.image_formats import bmp, gif, jpeg, png
-from keraserve_gateway.image_formats.header import BadImage, ImageHeader, UnknownFormat
+from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png
+from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader, UnknownFormat
 
 __all__ = ["BadImage", "ImageHeader", "UnknownFormat", "check", "read"]
 

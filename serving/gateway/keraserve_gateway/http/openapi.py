@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from keraserve_gateway.routes import descriptions
+from keraserve_gateway.http.routes import descriptions
 
 _REQUEST_ID = {"X-Request-ID": {"description": "the request's id", "schema": {"type": "string"}}}
 _KEYS = {

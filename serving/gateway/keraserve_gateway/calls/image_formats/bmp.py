@@ -2,7 +2,7 @@
 
 import struct
 
-from keraserve_gateway.image_formats.header import BadImage, ImageHeader
+from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
 
 _CORE_HEADER = 12
 

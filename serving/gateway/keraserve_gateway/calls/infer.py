@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
+from keraserve_gateway.calls.predict import Answer, Target, signatures
 from keraserve_gateway.deadline import Trip
-from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.predict import Answer, Target, signatures
+from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, open_inference_answers
 from keraserve_protocol.json_tensors import JsonError

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from keraserve_gateway import errors, picture_check
+from keraserve_gateway import errors
+from keraserve_gateway.calls import picture_check
+from keraserve_gateway.calls.picture_check import Fault, Limits, Picture
+from keraserve_gateway.calls.predict import CLASSIFY, Target, has_signature
 from keraserve_gateway.deadline import Trip
-from keraserve_gateway.model_server import ModelServer
-from keraserve_gateway.picture_check import Fault, Limits, Picture
-from keraserve_gateway.predict import CLASSIFY, Target, has_signature
+from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 

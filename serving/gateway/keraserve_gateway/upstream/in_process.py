@@ -19,8 +19,8 @@ from keraserve_embedded.errors import EmbeddedError, client_message
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.settings import Settings as EngineSettings
 from keraserve_gateway import errors
-from keraserve_gateway.model_server import CannotServe, Metadata, translated
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.upstream.model_server import CannotServe, Metadata, translated
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from keraserve_gateway.configured import ConfiguredModels
 from keraserve_gateway.reread import Reread
+from keraserve_gateway.upstream.configured import ConfiguredModels
 
 FILE = "canary.json"
 STABLE, CANARY = "stable", "canary"

@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keraserve_gateway import exchange as exchanges
-from keraserve_gateway import replies
 from keraserve_gateway.errors import Draining, GatewayError
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.http import replies
 
 log = structlog.get_logger()
 

@@ -4,9 +4,10 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
-from keraserve_gateway import predict, schemas
-from keraserve_gateway.routes import descriptions
-from keraserve_gateway.routes.call import Call, ThisCall
+from keraserve_gateway.calls import predict
+from keraserve_gateway.http import schemas
+from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http.routes.call import Call, ThisCall
 
 
 def router() -> APIRouter:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keraserve_gateway import errors, image_formats
+from keraserve_gateway import errors
+from keraserve_gateway.calls import image_formats
 
 
 @dataclass(frozen=True)

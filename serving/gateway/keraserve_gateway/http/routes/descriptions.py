@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from keraserve_gateway import errors, inference_schemas, schemas, tensorflow_schemas
+from keraserve_gateway import errors
+from keraserve_gateway.http import inference_schemas, schemas, tensorflow_schemas
 from keraserve_gateway.statuses import STATUSES, kind
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/bmp", "application/octet-stream")

@@ -1,0 +1,1 @@
+"""What the calls do. No HTTP in here: bytes and values in, bytes and values out."""

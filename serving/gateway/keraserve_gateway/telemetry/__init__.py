@@ -1,0 +1,1 @@
+"""What an operator sees of it: log lines, metrics, spans."""
