@@ -44,6 +44,20 @@ def test_grpc_codes_are_the_same_errors(code: str, details: str, kind: type, sta
     assert error.request_id == (None if status in (None, 413) else "r")
 
 
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ({"grpc-retry-pushback-ms": "1500"}, 1.5),
+        ({"grpc-retry-pushback-ms": "-1", "retry-after": "2"}, 2),
+        ({"retry-after": "7"}, 7),
+        ({"grpc-status-details-bin": b"\xff", "grpc-retry-pushback-ms": "²"}, None),
+    ],
+)
+def test_when_to_try_again(told: dict[str, Any], seconds: float | None) -> None:
+    error = wire_grpc.error_of(grpc.StatusCode.UNAVAILABLE, "later", told.items(), "here")
+    assert error.retry_after == seconds
+
+
 def test_grpc_health_by_hand_is_the_real_message() -> None:
     health = pytest.importorskip("grpc_health.v1.health_pb2")
     plans = wire_grpc.GrpcPlans()

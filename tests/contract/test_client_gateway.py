@@ -126,7 +126,15 @@ class ModelServer:
 class Gateway:
     url: str
     grpc: str
+    log: Path
     model_server: ModelServer
+
+    def has_logged(self, request_id: str | None) -> None:
+        """See that the log has a request; it is written after the answer."""
+        wanted, end = f'"request_id": "{request_id}"', time.monotonic() + 10
+        while wanted not in self.log.read_text():
+            assert time.monotonic() < end, f"the log has no {wanted}"
+            time.sleep(0.02)
 
 
 def free_port() -> int:
@@ -171,7 +179,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         process = subprocess.Popen(
             [program], env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT
         )
-    found = Gateway(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", model_server)
+    found = Gateway(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", log, model_server)
     try:
         wait_for(found.url, process, log)
         yield found
@@ -288,20 +296,48 @@ def test_pictures_arrive_whole_in_order_and_are_answered_alike(
     ],
 )
 def test_every_refusal_is_typed_and_can_be_found_in_the_log(
-    client: Client, red: bytes, model: str, picture: Any, kind: type[KeraserveError], says: str
+    gateway: Gateway,
+    client: Client,
+    red: bytes,
+    model: str,
+    picture: Any,
+    kind: type[KeraserveError],
+    says: str,
 ) -> None:
     with pytest.raises(kind, match=says) as caught:
         client.classify(model, red[:20] if isinstance(picture, str) else picture)
     assert caught.value.status_code is not None
     assert caught.value.request_id
+    gateway.has_logged(caught.value.request_id)
     assert caught.value.detail[0] not in "{<"
 
 
-def test_a_loading_model_says_when_to_come_back(client: Client) -> None:
-    with pytest.raises(Unavailable) as caught:
-        client.classify("loading", noise(9, 9))
-    assert caught.value.retry_after is not None
-    assert 0 < caught.value.retry_after <= 60
+@pytest.mark.parametrize(
+    ("model", "picture", "kind"),
+    [
+        ("nowhere", noise(9, 9), NotFound),
+        ("loading", noise(9, 9), Unavailable),
+        ("broken", noise(9, 9), StatusError),
+        ("slow", noise(9, 9), DeadlineExceeded),
+        ("echo", bytes(60_000), TooLarge),
+    ],
+)
+def test_refusals_over_grpc_are_the_same(
+    gateway: Gateway, grpc_client: GrpcClient, model: str, picture: Any, kind: type[KeraserveError]
+) -> None:
+    with pytest.raises(kind) as caught:
+        grpc_client.classify(model, picture)
+    assert caught.value.status_code is not None
+    if kind is not TooLarge:  # gRPC itself refuses a long message, before there is a request
+        gateway.has_logged(caught.value.request_id)
+
+
+def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:
+    for each in (client, grpc_client):
+        with pytest.raises(Unavailable) as caught:
+            each.classify("loading", noise(9, 9))
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after <= 60
 
 
 def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, client: Client) -> None:

@@ -129,9 +129,12 @@ class _Failed(Protocol):
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
+    def initial_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
 def _failure(error: grpc.RpcError, target: str) -> KeraserveError:
     failed = cast(_Failed, error)
-    return error_of(failed.code(), failed.details() or "", failed.trailing_metadata() or (), target)
+    # A server says its name for the request at the beginning, and when to try again at the end.
+    metadata = (*(failed.initial_metadata() or ()), *(failed.trailing_metadata() or ()))
+    return error_of(failed.code(), failed.details() or "", metadata, target)

@@ -1,7 +1,7 @@
 """The calls over gRPC, as messages: TensorFlow Serving's PredictionService and ModelService. No I/O."""
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -154,20 +154,28 @@ def error_of(
     Args:
         code: the status.
         details: the server's words, or gRPC's own where no server answered.
-        metadata: the trailing metadata: `x-request-id` and `retry-after` as the HTTP headers.
+        metadata: of the answer, initial and trailing: `x-request-id`, and when to try again, in gRPC's own
+            words for that (proposal A6, as the gateway says it) or as HTTP's header.
         address: who was asked, for the message.
     """
     if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
         return ConnectionFailed(f"no server answers at {address}: {_cause(details)}")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return TooLarge(details, status_code=413)  # asking again would not make it smaller
-    trailers = {key: value if isinstance(value, str) else value.decode() for key, value in metadata}
+    told = {key: value for key, value in metadata if isinstance(value, str)}
     return of_status(
         HTTP_STATUS.get(code, 500),
         details or code.name,
-        request_id=trailers.get("x-request-id"),
-        retry_after=seconds(trailers.get("retry-after")),
+        request_id=told.get("x-request-id"),
+        retry_after=_retry_after(told),
     )
+
+
+def _retry_after(told: Mapping[str, str]) -> float | None:
+    pushback = told.get("grpc-retry-pushback-ms", "")
+    if pushback.isascii() and pushback.isdigit():
+        return int(pushback) / 1000
+    return seconds(told.get("retry-after"))
 
 
 # gRPC's own words where nobody else's are to be had; it gives no other sign.
