@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from conftest import png
 from gateway.conftest import ENVIRONMENT
+from prometheus_client.parser import text_string_to_metric_families
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config, services
@@ -171,6 +172,15 @@ def test_grpc_passes_into_the_process(alone: Alone) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             garbled(b"\xff")
         assert refused.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
+
+
+def test_the_engines_metrics_are_among_the_gateways(alone: Alone) -> None:
+    httpx2.post(f"{alone.url}{MODEL}/images:classify", content=RED)
+    families = {family.name: family for family in text_string_to_metric_families(alone.get("/metrics").text)}
+    assert families["keraserve_gateway_requests"].samples
+    rows = families["keraserve_batch_rows"].samples
+    assert {"model_name": "colours", "version": "1"}.items() <= rows[0].labels.items()
+    assert ":tensorflow:serving:batching_session:processed_batch_size" in families
 
 
 def test_versions_come_while_it_runs_and_sigterm_drains(alone: Alone) -> None:

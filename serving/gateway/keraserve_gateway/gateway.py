@@ -56,7 +56,7 @@ class Gateway:
         return self.tracing.request(exchange, name, attributes) if self.tracing else nullcontext()
 
     def render_metrics(self) -> bytes:
-        """Write the metrics as they are now, in Prometheus' text format."""
+        """Write the metrics of now, the engine's too if it is in here, in Prometheus' text format."""
         self.metrics.in_flight.set(self.admission.in_flight)
         self.metrics.waiting.set(self.admission.waiting)
         self.metrics.model_server_up.set(self.server.is_up)
@@ -64,7 +64,7 @@ class Gateway:
         for model, share in self.canary.shares.items():
             if model in self.configured:
                 self.metrics.canary_share.labels(model).set(share)
-        return self.metrics.render()
+        return self.metrics.render() + self.server.metrics_page()
 
     def observe(self, exchange: Exchange, protocol: str, code: str, seconds: float) -> None:
         """Count a request that is finished; with the names of things that exist, and no others."""

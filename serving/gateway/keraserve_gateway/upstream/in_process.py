@@ -27,6 +27,7 @@ from keraserve_protocol import services
 if TYPE_CHECKING:
     from keraserve_embedded.engine import Engine
     from keraserve_embedded.hosting import HostedEngine
+    from keraserve_embedded.metrics import Metrics
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 _CALLS = {call.path: call for call in services.CALLS}
@@ -43,6 +44,7 @@ class InProcessModelServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = _engine_settings(settings)
         self._hosted: HostedEngine | None = None
+        self._metrics: Metrics | None = None
         self._serves = False
         self._closed = False
 
@@ -50,6 +52,10 @@ class InProcessModelServer:
     def is_up(self) -> bool:
         """Whether the models have been loaded."""
         return self._serves
+
+    def metrics_page(self) -> bytes:
+        """See `ModelServer`; empty until TensorFlow is there."""
+        return self._metrics.page() if self._metrics else b""
 
     async def start(self) -> None:
         """Load TensorFlow and the models; until then, requests for them raise `ModelServerAway`.
@@ -131,8 +137,12 @@ class InProcessModelServer:
     def _start(self) -> None:
         # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
         from keraserve_embedded.hosting import HostedEngine
+        from keraserve_embedded.metrics import Metrics
 
-        self._hosted = HostedEngine(self._settings)
+        metrics = Metrics()
+        self._hosted = HostedEngine(self._settings, metrics)
+        metrics.watch(self._hosted.engine)
+        self._metrics = metrics
         if not self._closed:
             self._serves = self._hosted.start()
 

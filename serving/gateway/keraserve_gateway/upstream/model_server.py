@@ -32,6 +32,10 @@ class ModelServer(Protocol):
         """Whether it can be reached now; in process, whether the models are loaded."""
         ...
 
+    def metrics_page(self) -> bytes:
+        """Give its own metrics in Prometheus' text format, where it has no address to be asked for them."""
+        ...
+
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
     ) -> m.PredictResponse:
@@ -86,6 +90,10 @@ class GrpcModelServer:
     def is_up(self) -> bool:
         """See `ModelServer`."""
         return self._connection.is_up
+
+    def metrics_page(self) -> bytes:
+        """See `ModelServer`: nothing, its own port has them."""
+        return b""
 
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()

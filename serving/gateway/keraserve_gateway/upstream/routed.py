@@ -32,6 +32,10 @@ class Routed:
         """See `ModelServer`."""
         return self._server.is_up
 
+    def metrics_page(self) -> bytes:
+        """See `ModelServer`."""
+        return self._server.metrics_page()
+
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
     ) -> m.PredictResponse:
