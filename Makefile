@@ -26,11 +26,14 @@ compose_files_embedded := -f compose.yaml -f docker/compose.embedded.yaml
 compose_files_gpu := -f compose.yaml -f docker/compose.gpu.yaml
 COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(compose_files_$(ENGINE))
 
+BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
+BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
+
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-containers fuzz lint format typecheck check \
-  model docs bench bench-training up down proto constraints clean
+  model docs bench bench-quick bench-peers bench-training up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,8 +109,15 @@ docs: setup ## the client's API from its docstrings, as pages in build/docs
 	@$(BIN)/pdoc --docformat google --output-directory build/docs keraserve_client
 	@echo build/docs/keraserve_client.html
 
-bench: setup ## images a second and milliseconds of each way in
-	@PYTHONPATH=demo $(BIN)/python benchmarks/serving.py
+bench: setup ## serving, measured against what else one would take, into docs/performance.md   [PICTURES=folder]
+	@$(BENCH) measure $(BENCH_OPTIONS)
+	@$(BENCH) publish
+
+bench-quick: setup ## the same in three minutes, one short round; only shown
+	@$(BENCH) measure --quick $(BENCH_OPTIONS)
+
+bench-peers: setup ## install what `make bench` compares with, below build/
+	@$(BENCH) install
 
 bench-training: setup ## feature extraction and training against the usual way   [DATA=folder of class folders]
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))

@@ -1,0 +1,81 @@
+"""`make bench`: measure, and write the figures into `docs/performance.md`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import chart, machine, page, rounds, rows, setup
+from bench.place import ROOT, Place
+from bench.processes import BenchError
+from bench.results import Results
+from bench.rounds import Timing
+from bench.systems import systems
+
+FULL, QUICK = Timing(3, 1.0, 4.0), Timing(1, 0.5, 1.5)
+KEPT = ROOT / "build" / "bench-results.json"
+PAGE = ROOT / "docs" / "performance.md"
+CHART = Path("images") / "performance.svg"
+console = Console()
+program = typer.Typer(add_completion=False)
+
+
+@program.command()
+def measure(
+    pictures: Annotated[Path, typer.Option(help="a folder with pictures")] = Path("runs/demo"),
+    models: Annotated[Path | None, typer.Option(help="a model repository, in place of ours")] = None,
+    model: Annotated[str, typer.Option(help="the name of a model in it")] = "",
+    only: Annotated[str, typer.Option(help="systems and rows, separated by commas; none: all")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="one short round")] = False,
+) -> None:
+    """Measure, and keep the figures in build/bench-results.json."""
+    place = Place(ROOT / "build" / "bench", (models, model) if models else None)
+    setup.prepare(place, setup.pictures_in(pictures))
+    results = _measure(place, QUICK if quick else FULL, set(filter(None, only.split(","))))
+    results.about = machine.about(place)
+    results.write(KEPT)
+    console.print(page.render(results, CHART), markup=False, highlight=False, soft_wrap=True)
+
+
+@program.command()
+def publish() -> None:
+    """Put the figures of the last run into docs/performance.md."""
+    results = Results.read(KEPT)
+    chart.draw(results, PAGE.parent / CHART)
+    PAGE.write_text(page.insert(PAGE.read_text(), page.render(results, CHART)))
+
+
+@program.command()
+def install() -> None:
+    """Make the environments of the peers, in build/bench-peers."""
+    setup.install_peers()
+
+
+def _measure(place: Place, timing: Timing, only: set[str]) -> Results:
+    """Measure all rounds of all systems and rows; every second round goes through the systems backwards."""
+    results, began = Results(), time.monotonic()
+
+    def tell(line: str) -> None:
+        console.print(f"{time.monotonic() - began:5.0f} s  {line}", highlight=False)
+
+    there = rounds.installed(systems(place.model), place, results)
+    chosen = [system for system in there if not only or system.name in only]
+    wanted = {name for name in rows.NAMES if not only or name in only}
+    for number in range(timing.rounds):
+        tell(f"round {number + 1} of {timing.rounds}")
+        right = rounds.limit(place, timing, results)
+        for system in chosen[:: -1 if number % 2 else 1]:
+            rounds.measure(system, place, timing, results, right, tell)
+        rows.measure(there, place, timing, results, wanted, tell)
+    return results
+
+
+if __name__ == "__main__":
+    try:
+        program()
+    except BenchError as error:
+        console.print(error, style="red", markup=False)
+        sys.exit(1)

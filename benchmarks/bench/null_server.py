@@ -1,0 +1,55 @@
+"""A model server that answers at once, and always the same: what is left is the gateway's own cost.
+
+A program: `python -m bench.null_server PORT`.
+"""
+
+import asyncio
+import sys
+
+import grpc.aio
+import uvloop
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+_CLASSES = [m.Class(label=f"class-{number}", score=(10 - number) / 55) for number in range(10)]
+
+
+def _answers() -> dict[services.Call, m.Message]:
+    spec = m.model_spec("any", version=1)
+    status = m.ModelVersionStatus(version=1, state=m.ModelVersionStatus.AVAILABLE)
+    signatures = m.SignatureDefMap()
+    signatures.signature_def["serving_default"].inputs["images"].dtype = m.DataType.DT_UINT8
+    label = m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[b"class-0"])
+    label.tensor_shape.dim.add(size=1)
+    result = m.ClassificationResult(classifications=[m.Classifications(classes=_CLASSES)])
+    return {
+        services.GET_MODEL_STATUS: m.GetModelStatusResponse(model_version_status=[status]),
+        services.GET_MODEL_METADATA: m.GetModelMetadataResponse(
+            model_spec=spec, metadata={"signature_def": m.pack_signatures(signatures)}
+        ),
+        services.CLASSIFY: m.ClassificationResponse(model_spec=spec, result=result),
+        services.PREDICT: m.PredictResponse(model_spec=spec, outputs={"label": label}),
+    }
+
+
+def _answering(answer: m.Message):
+    async def answering(request: m.Message, context: object) -> m.Message:
+        del request, context
+        return answer
+
+    return answering
+
+
+async def serve(port: int) -> None:
+    """Serve until the process is ended."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 64 << 20)])
+    handlers = services.handlers({call: _answering(answer) for call, answer in _answers().items()})
+    server.add_generic_rpc_handlers(tuple(handlers))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

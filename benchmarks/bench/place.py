@@ -1,0 +1,63 @@
+"""Where a run keeps what it makes: below `build/bench`, which git ignores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PHOTOGRAPHS, CLOTHES = "photographs", "clothes"
+SIZES = (8, 32)
+"""Of batches, for the limit."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with models, pictures and logs.
+
+    Attributes:
+        folder: all of it.
+        given: a model repository of the user's own, and the name of the model in it; else ours is made.
+    """
+
+    folder: Path
+    given: tuple[Path, str] | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether the models are made here."""
+        return self.given is None
+
+    @property
+    def models(self) -> Path:
+        """The model repository."""
+        return self.given[0] if self.given else self.folder / "models"
+
+    @property
+    def model(self) -> str:
+        """The name of the model for photographs."""
+        return self.given[1] if self.given else PHOTOGRAPHS
+
+    @property
+    def saved_model(self) -> Path:
+        """Its newest version."""
+        versions = (self.models / self.model).iterdir()
+        return max((one for one in versions if one.name.isdigit()), key=lambda one: int(one.name))
+
+    @property
+    def keras_model(self) -> Path:
+        """The same network as Keras saves it, for those who serve that."""
+        return self.folder / "photographs.keras"
+
+    @property
+    def logs(self) -> Path:
+        """What the systems print."""
+        return self.folder / "logs"
+
+    def body(self, kind: str, number: int) -> Path:
+        """The file of one request's body."""
+        folder = self.folder / "bodies" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{number:03}"
+
+    def bodies(self, kind: str) -> list[str]:
+        """All request bodies of a kind, in the order of the pictures."""
+        return sorted(str(file) for file in (self.folder / "bodies" / kind).iterdir())

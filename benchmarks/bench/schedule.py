@@ -1,0 +1,13 @@
+"""When the requests of an open loop are due, whatever has become of those before them."""
+
+import random
+from collections.abc import Iterator
+
+
+def arrivals(rate: float, seconds: float, seed: int = 0) -> Iterator[float]:
+    """Give the moments of a Poisson process, in seconds from its start: `rate` a second on average."""
+    generator = random.Random(seed)  # the same moments for every system
+    moment = generator.expovariate(rate)
+    while moment < seconds:
+        yield moment
+        moment += generator.expovariate(rate)

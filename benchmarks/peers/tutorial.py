@@ -1,0 +1,30 @@
+"""FastAPI as most tutorials have it: pixels as JSON, `model.predict` in the route."""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+model = keras.models.load_model(os.environ["KERAS_MODEL"])
+classes = [line.strip() for line in open(os.environ["LABELS"])]  # noqa: PTH123, SIM115 (as they write it)
+height, width = model.input_shape[1:3]
+app = FastAPI()
+
+
+class Picture(BaseModel):
+    """What is sent."""
+
+    image: list[Any]
+
+
+@app.post("/predict")
+def predict(picture: Picture) -> dict[str, Any]:
+    """Classify a picture."""
+    pixels = np.array(picture.image, dtype="float32")
+    image = keras.ops.image.resize(pixels, (height, width), antialias=True)
+    scores = model.predict(np.expand_dims(image, axis=0))[0]
+    best = int(np.argmax(scores))
+    return {"label": classes[best], "probability": float(scores[best])}
