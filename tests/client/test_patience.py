@@ -261,6 +261,11 @@ class TestHttp:
         assert client.status("m").available == (3,)
         assert script.asked == 2
 
+    def test_a_bad_gateway_passes(self, client: Any, script: Script) -> None:
+        script.play(502, OK)  # gRPC has no status of its own for that
+        assert client.status("m").available == (3,)
+        assert script.asked == 2
+
     def test_an_answer_that_breaks_off(self, client: Any, script: Script) -> None:
         script.play(
             lambda handler: handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), OK

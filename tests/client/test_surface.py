@@ -1,9 +1,13 @@
 """What is public: names, the tree of errors, and settings that are refused."""
 
+import asyncio
 import pickle
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 import keraserve_client
@@ -55,6 +59,30 @@ def test_a_timeout_that_is_none(seconds: float) -> None:
 def test_wrong_settings_are_named_at_once(make: Any) -> None:
     with pytest.raises(errors.InvalidInput):
         make()
+
+
+@pytest.mark.parametrize("kind", ["Client", "GrpcClient", "AsyncClient", "AsyncGrpcClient"])
+def test_leaving_a_context_closes(kind: str) -> None:
+    make: Any = getattr(keraserve_client, kind)
+
+    async def asynchronous() -> None:
+        async with make() as client:
+            assert isinstance(client, keraserve_client.AsyncVerbs)
+            assert await client.ready(timeout=5) in (True, False)
+        with pytest.raises((RuntimeError, grpc.aio.UsageError)):
+            await client.ready()
+
+    if kind.startswith("Async"):
+        asyncio.run(asynchronous())
+        return
+    with make() as client:
+        assert isinstance(client, keraserve_client.Verbs)
+    with pytest.raises((RuntimeError, ValueError), match="closed"):
+        client.ready()
+
+
+def test_types_are_told() -> None:
+    assert (resources.files("keraserve_client") / "py.typed").is_file()
 
 
 def test_the_public_surface_is_all_and_sorted() -> None:

@@ -129,12 +129,13 @@ class Gateway:
     log: Path
     model_server: ModelServer
 
-    def has_logged(self, request_id: str | None) -> None:
-        """See that the log has a request; it is written after the answer."""
+    def logged(self, request_id: str | None) -> str:
+        """Give the log's line of a request; it is written after the answer."""
         wanted, end = f'"request_id": "{request_id}"', time.monotonic() + 10
         while wanted not in self.log.read_text():
             assert time.monotonic() < end, f"the log has no {wanted}"
             time.sleep(0.02)
+        return next(line for line in self.log.read_text().splitlines() if wanted in line)
 
 
 def free_port() -> int:
@@ -308,7 +309,7 @@ def test_every_refusal_is_typed_and_can_be_found_in_the_log(
         client.classify(model, red[:20] if isinstance(picture, str) else picture)
     assert caught.value.status_code is not None
     assert caught.value.request_id
-    gateway.has_logged(caught.value.request_id)
+    assert '"event": "request"' in gateway.logged(caught.value.request_id)
     assert caught.value.detail[0] not in "{<"
 
 
@@ -329,7 +330,7 @@ def test_refusals_over_grpc_are_the_same(
         grpc_client.classify(model, picture)
     assert caught.value.status_code is not None
     if kind is not TooLarge:  # gRPC itself refuses a long message, before there is a request
-        gateway.has_logged(caught.value.request_id)
+        assert '"event": "call"' in gateway.logged(caught.value.request_id)
 
 
 def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:

@@ -116,6 +116,17 @@ async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) ->
     assert {await ask(gateway, red) for _ in range(5)} == {3}
 
 
+async def test_the_file_of_the_shares_may_lie_elsewhere(
+    make, serve_faults, versions: TwoVersions, folder: Path, tmp_path: Path, red: bytes
+) -> None:
+    elsewhere = tmp_path / "shares.json"
+    elsewhere.write_text('{"colours": 1.0}')
+    address = await serve_faults({services.CLASSIFY: versions.classify})
+    config = folder / "models.config"
+    gateway = await make(address, models="", model_config_file=config, canary_file=elsewhere)
+    assert await ask(gateway, red) == 2
+
+
 async def test_who_names_a_version_gets_it(gateway, folder: Path, red: bytes) -> None:
     write_shares(folder, {"colours": 1.0})
     assert await ask(gateway, red, "/v1/models/colours/versions/1/images:classify") == 1

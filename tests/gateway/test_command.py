@@ -86,7 +86,22 @@ async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, 
         answer = await in_flight
     assert answer.status_code == 503
     assert "stopped" in answer.json()["error"]
-    await ended(process, log)
+    events = {one["event"] for one in await ended(process, log)}
+    assert {"draining", "drain_seconds are over", "cut off at the end of draining", "stopped"} <= events
+
+
+async def test_the_log_says_no_more_than_is_asked_for(start_gateway, free_port) -> None:
+    port = free_port()
+    process, log = start_gateway(f"--port={port}", "--grpc-port=0", "--log-level=warning", "--host=0.0.0.0")
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(60):
+        while True:
+            try:
+                assert (await client.get("/livez")).status_code == 200
+                break
+            except httpx2.TransportError:
+                await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert [one["level"] for one in await ended(process, log)] == ["warning"]
 
 
 async def test_sockets(start_gateway, free_port) -> None:

@@ -2,9 +2,12 @@
 
 import base64
 import json
+import threading
 
 import httpx2
 import pytest
+
+from keraserve_protocol import rest
 
 
 def b64(data: bytes) -> dict[str, str]:
@@ -52,6 +55,25 @@ async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> No
     assert [row["label"] for row in rows.json()["predictions"]] == ["red", "red"]
     assert columns.json()["outputs"]["label"] == ["red"]
     assert len(columns.json()["outputs"]["probabilities"][0]) == 3
+
+
+async def test_a_picture_as_a_list_is_not_read_in_the_event_loop(
+    gateway: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """224x224x3 numbers take their time, in which other requests are answered."""
+    read_in: list[int] = []
+
+    def parse(body: bytes) -> rest.Prediction:
+        read_in.append(threading.get_ident())
+        return real(body)
+
+    real = rest.parse_prediction
+    monkeypatch.setattr(rest, "parse_prediction", parse)
+    for size, in_the_loop in ((2, True), (224, False)):
+        body = json.dumps({"instances": [[[[0, 200, 0]] * size] * size]})
+        answer = await gateway.post("/v1/models/colours:predict", content=body)
+        assert answer.json()["predictions"][0]["label"] == "green"
+        assert (read_in.pop() == threading.get_ident()) is in_the_loop
 
 
 async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) -> None:
@@ -103,11 +125,12 @@ async def test_no_json(gateway: httpx2.AsyncClient, body: bytes) -> None:
     assert "JSON" in answer.json()["error"]
 
 
-async def test_undecodable_picture_is_an_error_of_its_caller(gateway: httpx2.AsyncClient) -> None:
-    body = {"signature_name": "image_bytes", "instances": [b64(b"no picture")]}
+async def test_undecodable_picture_is_an_error_of_its_caller(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    body = {"signature_name": "image_bytes", "instances": [b64(red), b64(b"no picture"), b64(red)]}
     answer = await gateway.post("/v1/models/colours:predict", content=json.dumps(body))
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"error"}
+    assert "image_bytes[1]" in answer.json()["error"]
 
 
 async def test_status_of_unknown_models(gateway: httpx2.AsyncClient) -> None:

@@ -72,6 +72,15 @@ async def test_statuses(make, serve_faults, red: bytes, code: grpc.StatusCode, s
         assert ("retry-after" in answer.headers) is retry
 
 
+async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) -> None:
+    """TensorFlow Serving says so with the status of a server that is away, and these words."""
+    full = "The batch scheduling queue to which this task was submitted is full"
+    address = await serve_faults({services.CLASSIFY: refuses(grpc.StatusCode.UNAVAILABLE, full)})
+    answer = await (await make(address)).post(IMAGES, content=red, headers={"content-type": "image/png"})
+    assert "queue is full" in _checked(answer, 429)
+    assert int(answer.headers["retry-after"]) > 0
+
+
 async def test_a_model_server_that_is_away(make, free_port, red: bytes) -> None:
     gateway = await make(f"127.0.0.1:{free_port()}")
     for answer in (
@@ -120,6 +129,23 @@ async def test_the_caller_may_ask_for_less_time(make, serve_faults, red: bytes) 
         assert "X-Request-Timeout" in _checked(answered, 400)
 
 
+async def test_the_model_server_gets_what_is_left_of_the_time(make, serve_faults, red: bytes) -> None:
+    seen: list[float] = []
+
+    async def answer(request: Any, context: Any) -> Any:
+        seen.append(context.time_remaining())
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "enough seen")
+
+    async def slow() -> Any:
+        yield red[:20]
+        await asyncio.sleep(0.5)
+        yield red[20:]
+
+    gateway = await make(await serve_faults({services.CLASSIFY: answer}), deadline_seconds=20)
+    await gateway.post(IMAGES, content=slow(), headers={"content-type": "image/png"})
+    assert 0 < seen[0] < 19.6
+
+
 async def test_a_body_that_never_ends_is_cut_off(make, embedded: str) -> None:
     gateway = await make(embedded, deadline_seconds=0.3)
 
@@ -138,8 +164,12 @@ async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
             return grpc.unary_unary_rpc_method_handler(lambda *_: b"\xff\xff\xffgarbage")
 
     gateway = await make(await serve_faults({}, raw=[Garbage()]))
-    _checked(await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}), 502)
-    _checked(await gateway.get("/v1/models/colours"), 502)
+    for answer in (
+        await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
+        await gateway.get("/v1/models/colours"),
+    ):
+        _checked(answer, 502)
+        assert int(answer.headers["retry-after"]) > 0
 
     def too_few(request: Any, context: Any) -> m.ClassificationResponse:
         return m.ClassificationResponse()
@@ -204,13 +234,37 @@ async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypat
         assert logged[0]["exc_info"]
 
 
-async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
+async def test_who_waits_for_a_place_is_counted_and_served(make, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def waits(request: Any, context: Any) -> Any:
         arrived.set()
         await go.wait()
         return m.GetModelStatusResponse()
+
+    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+    gateway = await make(address, max_in_flight=1, max_waiting=1, wait_seconds=30)
+    asked = [asyncio.create_task(gateway.get("/v1/models/colours"))]
+    await arrived.wait()
+    asked.append(asyncio.create_task(gateway.get("/v1/models/colours")))
+    async with asyncio.timeout(20):
+        while "keraserve_gateway_requests_waiting 1.0" not in (await gateway.get("/metrics")).text:
+            await asyncio.sleep(0.01)
+    _checked(await gateway.get("/v1/models/colours"), 429)
+    go.set()
+    assert [(await one).status_code for one in asked] == [200, 200]
+
+
+async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: Any, context: Any) -> Any:
+        if not arrived.is_set():
+            arrived.set()
+            await go.wait()
+        answer = m.GetModelStatusResponse()
+        answer.model_version_status.add(version=1, state=30)
+        return answer
 
     gateway = await make(
         await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1, max_waiting=0
@@ -223,7 +277,7 @@ async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     answer = await gateway.post(PREDICT, json={})
     assert set(answer.json()) == {"error"}
-    for path in ("/livez", "/metrics", "/"):
+    for path in ("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/ready", "/", "/docs"):
         assert (await gateway.get(path)).status_code == 200
     assert "keraserve_gateway_requests_in_flight 1.0" in (await gateway.get("/metrics")).text
     go.set()

@@ -82,7 +82,7 @@ def problem(answer: bytes, status: int) -> dict[str, Any]:
     return said
 
 
-async def test_a_head_has_a_bound(talk: Talk) -> None:
+async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
     for head in (
         GET + b"X: " + b"a" * 5000 + b"\r\n\r\n",
         GET + b"A: b\r\n" * 1000 + b"\r\n",
@@ -92,6 +92,8 @@ async def test_a_head_has_a_bound(talk: Talk) -> None:
     ):
         said = problem(await talk(head), 431)
         assert "4096 bytes" in said["detail"]
+        (line,) = [one for one in log.read_text().splitlines() if said["request_id"] in one]
+        assert '"event": "connection refused"' in line
     assert (await talk(GET + b"X: " + b"a" * 3000 + b"\r\n\r\n")).endswith(b"ok\n")
 
 

@@ -1,13 +1,17 @@
 """Pictures in, classes out, against a real model server."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 from encoded_pictures import png, undecodable_png
+from PIL import Image
 
 from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
 
 PATH = "/v1/models/colours/images:classify"
 PNG = {"content-type": "image/png"}
@@ -32,6 +36,37 @@ async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) 
 async def test_the_header_decides_the_type(gateway: httpx2.AsyncClient, red: bytes, kind: str) -> None:
     answer = await gateway.post(PATH, content=red, headers={"content-type": kind})
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp"])
+async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
+    for mode, colour, label in (("RGB", (200, 0, 0), "red"), ("L", 200, None)):
+        out = io.BytesIO()
+        Image.new(mode, (9, 7), colour).save(out, kind)
+        answer = await gateway.post(PATH, content=out.getvalue(), headers={"content-type": f"image/{kind}"})
+        assert answer.status_code == 200, answer.text
+        (prediction,) = answer.json()["predictions"]
+        best = prediction["classes"][0]
+        if label:
+            assert best["label"] == label
+        else:  # grey is as much red as green as blue
+            assert best["probability"] == pytest.approx(1 / 3, abs=0.1)
+
+
+async def test_five_classes_unless_more_or_less_are_asked_for(make, serve_faults, red: bytes) -> None:
+    def seven(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
+        one = response.result.classifications.add()
+        for n in range(7):
+            one.classes.add(label=str(n), score=n / 21)
+        return response
+
+    gateway = await make(await serve_faults({services.CLASSIFY: seven}))
+    for params, count in (({}, 5), ({"top_k": 1}, 1), ({"top_k": 1000}, 7)):
+        (prediction,) = (await gateway.post(PATH, params=params, content=red, headers=PNG)).json()[
+            "predictions"
+        ]
+        assert [one["label"] for one in prediction["classes"]] == list("6543210")[:count]
 
 
 async def test_several_pictures_in_order(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:

@@ -1,5 +1,6 @@
 """API keys: who may ask, for which models, how often; over HTTP and gRPC; while the file changes."""
 
+import hmac
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import grpc
 import grpc.aio
 import httpx2
 import pytest
+import structlog
 
 from keraserve_gateway import cli, keys, passthrough
 from keraserve_gateway.http.app import gateway_of
@@ -70,24 +72,53 @@ async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
 
     assert await listed(everything) == ["colours", "other"]
     assert await listed(colours) == ["colours"]
-    for path in ("/livez", "/readyz", "/metrics", "/", "/docs", "/openapi.json", "/v2/health/live"):
+    for path in ("/livez", "/readyz", "/healthz", "/metrics", "/", "/docs", "/openapi.json"):
+        assert (await gateway.get(path)).status_code == 200
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
         assert (await gateway.get(path)).status_code == 200
     refused = (await gateway.get("/metrics")).text
     for reason in ("no-key", "key-unknown", "model-forbidden"):
         assert f'keraserve_gateway_refused_total{{reason="{reason}"}}' in refused
 
 
+def test_every_comparison_is_one_of_hashes_in_constant_time(
+    monkeypatch: pytest.MonkeyPatch, file: Path
+) -> None:
+    key, entry = keys.make("a")
+    write(file, entry)
+    ring = keys.Keys(file, rate=1)
+    compared: list[tuple[str, str]] = []
+
+    real = hmac.compare_digest
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
+    assert ring.recognise(key)
+    for wrong in (key[:-1], "ks_00000000_x", "x"):  # its id known, and not: the same work
+        with pytest.raises(keys.KeyUnknown):
+            ring.recognise(wrong)
+    assert [(len(one), len(other)) for one, other in compared] == [(64, 64)] * 4
+    assert key not in str(compared)
+
+
 async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
     slow, for_slow = keys.make("slow", rate=0.01)
     other, for_other = keys.make("other")
     write(file, for_slow, for_other)
-    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: available}), keys_file=file)
+    address = await serve_faults({services.GET_MODEL_STATUS: available})
+    gateway = await make(address, keys_file=file)
     assert (await gateway.get(STATUS, headers=bearer(slow))).status_code == 200
     refused = await gateway.get(STATUS, headers=bearer(slow))
     assert refused.status_code == 429
     assert 90 <= int(refused.headers["retry-after"]) <= 100
     assert (await gateway.get(STATUS, headers=bearer(other))).status_code == 200
     assert (await gateway.get("/livez", headers=bearer(slow))).status_code == 200
+    strict = await make(address, keys_file=file, key_requests_per_second=0.02)  # for whose entry says none
+    statuses = [(await strict.get(STATUS, headers=bearer(other))).status_code for _ in range(2)]
+    assert statuses == [200, 429]
 
 
 def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
@@ -121,7 +152,10 @@ async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
     write(file, for_second)
     assert (await status(first), await status(second)) == (401, 200)
     write(file, "this is = { no")
-    assert (await status(first), await status(second)) == (401, 200)
+    with structlog.testing.capture_logs() as logged:
+        assert (await status(first), await status(second)) == (401, 200)
+    (warning,) = [one for one in logged if one["log_level"] == "warning"]  # once, not for each request
+    assert warning["event"] == "keys.toml can't be read"
     file.unlink()
     assert (await status(first), await status(second)) == (401, 200)
     write(file, "")  # nobody may do anything; that is not the same as no file

@@ -15,16 +15,23 @@ from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-Front = Callable[..., Awaitable[tuple[services.AsyncStub, Gateway]]]
+
+class Caller(services.AsyncStub):
+    """The calls, and a way to make them with bytes."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        super().__init__(channel)
+        self.raw = channel.unary_unary
+
+
+Front = Callable[..., Awaitable[tuple[Caller, Gateway]]]
 
 
 @pytest.fixture
 async def front(free_port) -> AsyncIterator[Front]:
     closing: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(
-        address: str, limit: int = 8, seconds: float = 5, **given: Any
-    ) -> tuple[services.AsyncStub, Gateway]:
+    async def start(address: str, limit: int = 8, seconds: float = 5, **given: Any) -> tuple[Caller, Gateway]:
         server, port = GrpcModelServer(address), free_port()
         settings = Settings(
             models="colours", max_in_flight=limit, max_waiting=0, deadline_seconds=seconds, **given
@@ -34,7 +41,7 @@ async def front(free_port) -> AsyncIterator[Front]:
         await listening.start()
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         closing.extend((channel.close, lambda: listening.stop(0), server.close))
-        return services.AsyncStub(channel), gateway
+        return Caller(channel), gateway
 
     yield start
     for close in closing:
@@ -136,10 +143,31 @@ async def test_large_messages(front: Front, serve_faults) -> None:
     def echo(request: m.PredictRequest, context: Any) -> m.PredictResponse:
         return m.PredictResponse(outputs=dict(request.inputs))
 
-    stub, _ = await front(await serve_faults({services.PREDICT: echo}))
+    stub, _ = await front(await serve_faults({services.PREDICT: echo}), max_body_bytes=5 << 20)
     # Over gRPC's default limit of 4 MiB on what a server takes; the echo's own limit is that default.
     request = m.PredictRequest(inputs={"x": m.TensorProto(tensor_content=b"x" * (3 << 20))})
     assert len((await stub.predict(request)).outputs["x"].tensor_content) == 3 << 20
+    request.inputs["x"].tensor_content = b"x" * (5 << 20)
+    with pytest.raises(grpc.aio.AioRpcError, match="larger than max") as refused:
+        await stub.predict(request)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
+    """Also fields that nobody here knows, and an answer that can't be read."""
+    seen: list[bytes] = []
+
+    class Bytes(grpc.GenericRpcHandler):
+        def service(self, _: grpc.HandlerCallDetails) -> Any:
+            return grpc.unary_unary_rpc_method_handler(lambda sent, _: seen.append(sent) or b"\xffno message")
+
+    stub, gateway = await front(await serve_faults({}, raw=[Bytes()]))
+    unknown = b"\xb8\x3e\x01"  # field 999
+    request = unknown + m.PredictRequest(model_spec=m.model_spec("colours", version=3)).SerializeToString()
+    for call in (services.PREDICT, services.CLASSIFY, services.REGRESS, services.GET_MODEL_METADATA):
+        assert await stub.raw(call.path)(request) == b"\xffno message"
+        assert seen.pop() == request
+    assert gateway.admission.in_flight == 0
 
 
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:

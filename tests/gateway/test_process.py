@@ -2,7 +2,9 @@
 
 import httpx2
 import pytest
+import structlog
 
+from keraserve_gateway import keys
 from keraserve_gateway.http.app import gateway_of
 from keraserve_protocol import messages, model_config
 
@@ -96,6 +98,35 @@ async def test_registries_are_apart(make, embedded: str) -> None:
     await one.get("/v1/models")
     assert "requests_total{" in (await one.get("/metrics")).text
     assert "requests_total{" not in (await other.get("/metrics")).text
+
+
+async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: bytes) -> None:
+    key, entry = keys.make("shop")
+    (tmp_path / "keys.toml").write_text(entry)
+    gateway = await make(embedded, keys_file=tmp_path / "keys.toml")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"x-api-key": key, "x-request-id": "mine", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    path = "/v1/models/colours/images:classify"
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        await gateway.post(path, content=red, headers=headers)
+        await gateway.post("/v1/models/nope/images:classify?x=secret", content=red, headers=headers)
+    found, absent = logged
+    assert found.pop("milliseconds") > 0
+    assert found == {
+        "event": "request",
+        "log_level": "info",
+        "method": "POST",
+        "path": path,
+        "status": 200,
+        "model": "colours",
+        "version": "1",
+        "key": "shop",
+        "request_id": "mine",
+        "trace_id": trace,
+    }
+    assert (absent["status"], absent["model"], absent["error"]) == (404, "nope", "not-found")
+    assert "secret" not in str(logged)
+    assert key not in str(logged)
 
 
 @pytest.mark.parametrize("given", ["abc", "a" * 128, "1-2.3:4_5"])

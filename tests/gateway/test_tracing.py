@@ -1,6 +1,7 @@
 """Traces: passed on as they come, or made and exported to a real OTLP receiver over HTTP."""
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -8,6 +9,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from keraserve_gateway import passthrough
@@ -120,3 +122,10 @@ def test_it_is_off_unless_asked_for() -> None:
     assert tracing.from_environment({}) is None
     asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}
     assert tracing.from_environment(asked) is None
+
+
+def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with structlog.testing.capture_logs() as logged:
+        assert tracing.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
+    assert "install keraserve-gateway[otel]" in logged[0]["event"]

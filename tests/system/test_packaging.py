@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
     names = sorted(wheel.name.split("-")[0] for wheel in wheels.glob("*.whl"))
     parts = ("client", "embedded", "gateway", "protocol", "training")
     assert names == [f"keraserve_{part}" for part in parts]
+    for wheel in wheels.glob("*.whl"):
+        package = wheel.name.split("-")[0]
+        assert f"{package}/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
 @pytest.mark.parametrize(

@@ -150,4 +150,6 @@ class ModelServerFailed(ModelServerError):
 
 
 class BadAnswer(ModelServerError):
-    """Its answer can't be read, or does not fit the request."""
+    """Its answer can't be read, or does not fit the request: another may stand there in a moment."""
+
+    retry_after = 2
