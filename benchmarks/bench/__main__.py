@@ -1,5 +1,6 @@
 """`make bench`: measure, and write the figures into `docs/performance.md`."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -74,6 +75,7 @@ def _measure(place: Place, timing: Timing, only: set[str]) -> Results:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
     try:
         program()
     except BenchError as error:

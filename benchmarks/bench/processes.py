@@ -18,7 +18,7 @@ from pathlib import Path
 
 _MARK = "KERASERVE_BENCH"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PATIENCE = 180.0
+_PATIENCE = 300.0
 _GRACE = 10.0
 
 
@@ -54,7 +54,7 @@ class Started:
         """Wait until `ready`; gives the seconds since the start.
 
         Raises:
-            BenchError: a process has ended, or nothing came in three minutes.
+            BenchError: a process has ended, or nothing came in five minutes.
         """
         while not ready():
             ended = [one.returncode for one in self.first if one.poll() is not None]

@@ -18,7 +18,7 @@ MAX_VERSION = (1 << 63) - 1
 
 
 class Call:
-    """One request; made by FastAPI for each."""
+    """One request."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -72,17 +72,18 @@ Version = Annotated[int, Path(description="version of the model", ge=0, le=MAX_V
 Label = Annotated[str, Path(description="label of a version", examples=["stable"])]
 
 
-def newest(request: Request, model: Model) -> Target:
+# Coroutines, as FastAPI calls plain functions, and classes, in a thread each.
+async def newest(request: Request, model: Model) -> Target:
     """The newest version."""
     return noted(request, Target(model))
 
 
-def by_version(request: Request, model: Model, version: Version) -> Target:
+async def by_version(request: Request, model: Model, version: Version) -> Target:
     """The version of that number."""
     return noted(request, Target(model, version=version))
 
 
-def by_label(request: Request, model: Model, label: Label) -> Target:
+async def by_label(request: Request, model: Model, label: Label) -> Target:
     """The version behind a label."""
     return noted(request, Target(model, label=label))
 
@@ -93,7 +94,12 @@ def noted(request: Request, target: Target) -> Target:
     return target
 
 
-ThisCall = Annotated[Call, Depends(Call)]
+async def this_call(request: Request) -> Call:
+    """Make it of FastAPI's."""
+    return Call(request)
+
+
+ThisCall = Annotated[Call, Depends(this_call)]
 
 MODEL = "/v1/models/{model:segment}"
 TARGETS = (

@@ -27,7 +27,7 @@ HeaderLength = Annotated[
 ]
 
 
-def by_version(request: Request, model: Model, version: Version) -> Target:
+async def by_version(request: Request, model: Model, version: Version) -> Target:
     """The version of that number, or behind that label: the protocol's versions are strings."""
     if not version.isdecimal():
         return noted(request, Target(model, label=version))
