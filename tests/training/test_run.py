@@ -1,18 +1,27 @@
 """Run folders: what they hold, who may work in them, and what happens when they don't fit."""
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keraserve_training import atomic, execution, experiment, options, profiles, progress, run, run_folder
-from keraserve_training.data import procedural
-from keraserve_training.errors import OriginalChangedError, RunBusyError, RunDamagedError, RunDiffersError
+from keraserve_training.data import class_folders, picture_files, procedural
+from keraserve_training.errors import (
+    DataUnavailableError,
+    OriginalChangedError,
+    RunBusyError,
+    RunDamagedError,
+    RunDiffersError,
+)
 from keraserve_training.learning import history
 from keraserve_training.learning.fit import Phase
 from keraserve_training.run_folder import FinishedRun
@@ -69,6 +78,31 @@ def test_a_finished_run_is_not_run_again(
     arguments: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": 42, "show": progress.Silent()}
     assert not execution.execute(reuse, finished.folder, **arguments)
     assert run_folder.read_json(finished.folder / "config.json")["run_id"] == before
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:40])])
+def test_a_picture_that_is_spoilt_while_it_runs_is_named(
+    tmp_path: Path,
+    reuse: experiment.Experiment,
+    spoil: Callable[[Path], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picture_files, "_decodable", {})  # as in a process of its own
+    for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), "red").save(tmp_path / "own" / f"{name}.jpg")
+
+    def look(_: run.Run, **__: Any) -> None:
+        pictures = class_folders.load(tmp_path / "own", profiles.FULL, lambda _: None).train.sized(8)
+        victim = pictures.files[-1]
+        spoil(victim)
+        with pytest.raises(tf.errors.OpError):
+            list(pictures.batches(np.arange(len(pictures)), 1))
+        list(pictures.batches(np.arange(len(pictures)), 1))
+
+    looking = dataclasses.replace(reuse, run=look)
+    with pytest.raises(DataUnavailableError, match=r"(cat|dog).[12]\.jpg has gone or has been damaged since"):
+        execution.execute(looking, tmp_path / "run", profile=profiles.FULL, seed=1, show=progress.Silent())
 
 
 def test_other_settings_are_reported(tmp_path: Path) -> None:

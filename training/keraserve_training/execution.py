@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, provenance, run_folder, runtime
-from keraserve_training.errors import RunBusyError, RunDiffersError
+from keraserve_training.data import picture_files
+from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import Profile
@@ -44,6 +45,7 @@ def execute(
 
     Raises:
         OptionError: the experiment does not take one of the options.
+        DataUnavailableError: the pictures are not here, or not any more.
     """
     options.check(experiment.name, experiment.takes)
     asked = Asked(experiment.name, profile, seed, settings or {}, options, experiment.weights)
@@ -54,9 +56,28 @@ def execute(
         import keras
 
         keras.utils.clear_session()  # a process that does many runs would keep every graph
-        with runtime.scope(options.strategy):  # everything: also a reused network has to be on all devices
+        # Everything in the scope: also a reused network has to be on all devices.
+        with runtime.scope(options.strategy), _spoilt_pictures_named(experiment.name):
             experiment.run(run, **asked.settings)
         return True
+
+
+@contextlib.contextmanager
+def _spoilt_pictures_named(experiment: str) -> Iterator[None]:
+    """Where TensorFlow fails since a picture is no longer what it was, say which one."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        files = picture_files.spoilt()
+        if not files:
+            raise
+        others = f" (and {len(files) - 1:,} more)" if files[1:] else ""
+        raise DataUnavailableError(
+            f"{files[0]}{others} has gone or has been damaged since {experiment} began: put it back and start"
+            " again, the run goes on where it was; or start anew without it, with --force."
+        ) from error
 
 
 @contextlib.contextmanager

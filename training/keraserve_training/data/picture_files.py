@@ -27,7 +27,7 @@ _READ_AT_ONCE = 64  # files that one of them takes at a time
 _Key = tuple[str, int, int]  # a file as it was when this process looked: path, bytes, time of its last change
 _digests: dict[_Key, bytes] = {}
 _NOT_THERE = ("", 0, 0)
-_decodable: dict[_Key, bool] = {_NOT_THERE: False}
+_decodable: dict[_Key, bool] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +131,18 @@ def decoded(content: Any) -> Any:
 def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Try whether the exported model would take each file; bool [N]. Tries a file once in a process."""
     keys = [_key(file) for file in files]
+    _decodable[_NOT_THERE] = False
     new = [index for index, key in enumerate(keys) if key not in _decodable]
     good = _tried([files[index] for index in new])
     _decodable.update((keys[index], bool(each)) for index, each in zip(new, good, strict=True))
     return np.array([_decodable[key] for key in keys], np.bool_)
+
+
+def spoilt() -> list[Path]:
+    """The files that this process found good, and that have gone or have been damaged since."""
+    were_good = {Path(name): (name, size, time) for (name, size, time), good in _decodable.items() if good}
+    changed = [file for file, key in were_good.items() if _key(file) != key]
+    return [file for file, good in zip(changed, decodable(changed), strict=True) if not good]
 
 
 def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
