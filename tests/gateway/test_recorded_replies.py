@@ -164,6 +164,8 @@ async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
         answer = await client.get(path)
         assert answer.status_code == 404, path  # and no redirect, which would lose a body
         assert answer.headers["content-type"] == "application/problem+json"
+    answer = await client.get(f"{TWO}/labels/a:b")
+    assert (answer.status_code, set(answer.json())) == (404, {"error"})
 
 
 async def test_methods(client: httpx2.AsyncClient) -> None:

@@ -13,7 +13,8 @@ from keraserve_gateway.exchange import of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 
-_VERSION = r"/v1/models/[^/:]+(/versions/[^/:]+|/labels/[^/:]+)?"
+# With a colon in its version or label a call is still theirs, though no route takes it.
+_VERSION = r"/v1/models/[^/:]+(/versions/[^/]+|/labels/[^/]+)?"
 _COMPATIBLE = {
     "GET": re.compile(rf"{_VERSION}(/metadata)?"),
     "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
@@ -54,7 +55,7 @@ def failure(scope: Scope, error: GatewayError) -> Response:
 
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Render what has no more to say than its status: an unknown path, a wrong method, a fault of ours."""
-    if (status >= 500 and is_compatible(scope)) or _INFERENCE.fullmatch(scope["path"]):
+    if is_compatible(scope):
         return Response(rest.error_answer(detail), status, headers, "application/json")
     return problem(scope, status, HTTPStatus(status).phrase, detail, headers=headers)
 
