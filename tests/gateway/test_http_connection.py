@@ -152,6 +152,58 @@ async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
         problem(await talk(nonsense), 400)
 
 
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    writer.write(GET + b"\r\n")
+    return await asyncio.wait_for(reader.readuntil(b"ok\n"), 20)
+
+
+async def test_connections_have_a_bound(start_gateway) -> None:
+    """Who holds connections and does nothing with them keeps nobody out."""
+    _, log = start_gateway("--port=0", "--grpc-port=0", "--max-connections=3")
+    port = await http_port(log)
+    first = await asyncio.open_connection("127.0.0.1", port)
+    assert await ask(*first)
+    quiet = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    for reader, writer in quiet:
+        assert await ask(reader, writer)
+    assert await ask(*first)  # so the second is the one that has been quiet for longest
+    newest = await asyncio.open_connection("127.0.0.1", port)
+    assert await ask(*newest)
+    assert await asyncio.wait_for(quiet[0][0].read(), 20) == b""
+    assert await ask(*first)
+    idlers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+    late = await asyncio.open_connection("127.0.0.1", port)
+    assert await ask(*late)
+    for reader, _ in idlers[:-2]:
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+    for _, writer in (first, *quiet, newest, *idlers, late):
+        writer.close()
+
+
+async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_faults) -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
+        arrived.set()
+        await go.wait()
+        return m.GetModelStatusResponse()
+
+    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+    _, log = start_gateway("--port=0", "--grpc-port=0", "--max-connections=1", f"--model-server={address}")
+    port = await http_port(log)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET.replace(b"livez", b"v1/models/x") + b"\r\n")
+    await asyncio.wait_for(arrived.wait(), 20)
+    refused_reader, refused_writer = await asyncio.open_connection("127.0.0.1", port)
+    refused = await asyncio.wait_for(refused_reader.read(), 20)
+    assert problem(refused, 503)["detail"] == "as many connections are open as are allowed"
+    assert b"retry-after: 1" in refused
+    go.set()
+    assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 200 ")
+    for one in (writer, refused_writer):
+        one.close()
+
+
 async def test_a_client_that_goes_away_ends_the_call(start_gateway, serve_faults, red: bytes) -> None:
     arrived, ended = asyncio.Event(), asyncio.Event()
 

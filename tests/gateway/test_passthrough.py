@@ -170,6 +170,26 @@ async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
     assert gateway.admission.in_flight == 0
 
 
+async def test_connections_have_a_bound(embedded: str, free_port) -> None:
+    server, port = GrpcModelServer(embedded), free_port()
+    gateway = Gateway.of(Settings(models="colours", max_connections=1), server)
+    listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
+    await listening.start()
+    own_connections = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=own_connections) for _ in range(2)]
+    first, second = (channel.unary_unary("/grpc.health.v1.Health/Check") for channel in channels)
+    assert await first(b"") == b"\x08\x01"
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await second(b"")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    await channels[0].close()
+    async with asyncio.timeout(60):
+        assert await second(b"", wait_for_ready=True) == b"\x08\x01"
+    await channels[1].close()
+    await listening.stop(0)
+    await server.close()
+
+
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
     for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         server, port = GrpcModelServer(address), free_port()

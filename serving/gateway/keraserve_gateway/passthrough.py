@@ -188,10 +188,13 @@ def make_server(address: str, gateway: Gateway) -> "grpc.aio.Server":
     Raises:
         RuntimeError: the address can't be listened on.
     """
-    longest = ("grpc.max_receive_message_length", gateway.settings.max_body_bytes)
+    bounds = [
+        ("grpc.max_receive_message_length", gateway.settings.max_body_bytes),
+        ("grpc.max_allowed_incoming_connections", gateway.settings.max_connections),
+    ]
     # A call counts from its first byte here, and as admitted once its message is whole: hence twice as many.
     front: Any = cast(Any, grpc.aio).server(
-        options=[*OPTIONS, longest], maximum_concurrent_rpcs=2 * gateway.admission.limit
+        options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=2 * gateway.admission.limit
     )
     front.add_generic_rpc_handlers((PassThrough(gateway),))
     front.add_insecure_port(address)

@@ -68,9 +68,15 @@ async def serve(settings: Settings) -> None:
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:
+    bounds = Bounds(
+        head_bytes=settings.max_header_bytes,
+        head_seconds=settings.header_seconds,
+        rest_seconds=settings.deadline_seconds,
+        connections=settings.max_connections,
+    )
     config = uvicorn.Config(
         app,
-        http=bounded(Bounds(settings.max_header_bytes, settings.header_seconds, settings.deadline_seconds)),
+        http=bounded(bounds),
         timeout_keep_alive=settings.idle_seconds,
         lifespan="off",
         ws="none",

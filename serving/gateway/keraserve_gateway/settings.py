@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     key_requests_per_second: Annotated[
         float, Field(gt=0, description="most requests a second with a key whose entry says nothing else")
     ] = 100.0
+    max_connections: Annotated[
+        Count,
+        Field(
+            description="most open connections, of HTTP and of gRPC each; over HTTP one more takes the place"
+            " of the one that has gone longest without a request in work"
+        ),
+    ] = 400
     max_header_bytes: Annotated[Count, Field(description="most bytes in a request's line and headers")] = (
         32 << 10
     )

@@ -1,7 +1,8 @@
 """One HTTP connection: uvicorn's, with bounds on what a client may send and how long it may take.
 
-uvicorn bounds neither the bytes of a request's head nor the time until it is whole. Bodies are bounded where
-they are read (`body`).
+uvicorn bounds neither the bytes of a request's head nor the time until it is whole, nor how many connections
+are open (its `limit_concurrency` refuses their requests, and keeps them). Bodies are bounded where they are
+read (`body`).
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -29,11 +30,14 @@ class Bounds:
         head_bytes: most bytes in a request's line and headers, or in its trailers.
         head_seconds: longest that a request's head may take, from its first byte or from the connection on.
         rest_seconds: longest that the rest of a body may take whose request is answered already.
+        connections: most that are open. One more takes the place of the one that has gone longest without a
+            request in work: so who holds connections and does nothing with them keeps nobody out.
     """
 
     head_bytes: int
     head_seconds: float
     rest_seconds: float
+    connections: int
 
 
 def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
@@ -55,12 +59,15 @@ class _Connection(HttpToolsProtocol):
         self._in_head = self._in_body = self._too_many = False
         self._head_bytes = 0  # of the request that is arriving
         self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
+        self._quiet_since = self.loop.time()  # when it was made, a request began, or was answered
 
     # The transport's calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer(self.bounds.head_seconds)
+        if len(self.connections) > self.bounds.connections:
+            self._take_a_place()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -90,7 +97,7 @@ class _Connection(HttpToolsProtocol):
     # The parser's calls
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._quiet_since = True, 0, self.loop.time()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -125,6 +132,10 @@ class _Connection(HttpToolsProtocol):
 
     # uvicorn's own
 
+    def on_response_complete(self) -> None:
+        self._quiet_since = self.loop.time()
+        super().on_response_complete()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
@@ -138,6 +149,18 @@ class _Connection(HttpToolsProtocol):
             self._refuse_head()
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1, or the request is malformed")
+
+    def _take_a_place(self) -> None:
+        """End the connection that has been quiet for longest; if all have requests in work, this one."""
+        everyone = cast("set[_Connection]", self.connections)  # a server's are all of one class
+        others = [one for one in everyone if one is not self and not one.transport.is_closing()]
+        if len(others) < self.bounds.connections:  # some are about to end
+            return
+        quiet = [one for one in others if not one._answering()]
+        if quiet:
+            min(quiet, key=lambda one: one._quiet_since).transport.close()
+        else:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many connections are open as are allowed", 1)
 
     def _answering(self) -> bool:
         return self._running is not None and not self.cycle.response_complete
@@ -172,7 +195,7 @@ class _Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
         """Answer in the form of `replies`, before there is a request, and close."""
         request_id = uuid.uuid4().hex
         log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
@@ -186,7 +209,8 @@ class _Connection(HttpToolsProtocol):
         body = json.dumps(problem).encode()
         head = (
             f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n"
+            + (f"retry-after: {retry_after}\r\n\r\n" if retry_after is not None else "\r\n")
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
