@@ -19,7 +19,7 @@ from bench.place import CLOTHES, PHOTOGRAPHS, Place
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import to_proto
 
-_LONGEST_SIDE, _QUALITY = 160, 78  # about 5 KB
+_LONGEST_SIDE, _QUALITY = 160, 92  # about 5 KB
 _LABELS = [f"class-{number}" for number in range(10)]
 _WEIGHTS = "mobilenet_2_5_224_tf_no_top.h5"
 
