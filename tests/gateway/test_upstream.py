@@ -1,6 +1,7 @@
 """Model servers that are killed, come back, or are several: real processes, real connections."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 
 from keraserve_gateway.settings import Settings
-from keraserve_gateway.upstream import connection
+from keraserve_gateway.upstream import connection, silence
 
 PROGRAM = Path(__file__).with_name("server_to_kill.py")
 PATH = "/v1/models/colours"
@@ -95,6 +96,52 @@ async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, 
         while (await gateway.get(PATH)).status_code != 200:
             await asyncio.sleep(0.05)
     assert "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text
+
+
+@pytest.mark.parametrize("given_up", ["by its deadline", "by its caller"])
+async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
+    make, start, free_port, monkeypatch, given_up: str
+) -> None:
+    monkeypatch.setattr(silence, "PROBE_SECONDS", 0.5)
+    port = free_port()
+    gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
+    process = start(port)
+    async with asyncio.timeout(60):
+        while (await gateway.get(PATH)).status_code != 200:
+            await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)  # connected, and mute
+    if given_up == "by its deadline":
+        assert (await gateway.get(PATH, headers={"x-request-timeout": "0.3"})).status_code == 504
+    else:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(gateway.get(PATH), 0.3)
+    async with asyncio.timeout(60):
+        while "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text:
+            await asyncio.sleep(0.02)
+        answers = [await gateway.get(PATH) for _ in range(100)]  # each would wait for 30 seconds
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    assert "does not answer" in answers[0].json()["error"]
+    assert (await gateway.get("/readyz")).json()["reasons"] == ["the model server does not answer"]
+    process.send_signal(signal.SIGCONT)
+    async with asyncio.timeout(60):
+        while (await gateway.get(PATH)).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, asked) -> None:
+    port = free_port()
+    gateway = await make(f"127.0.0.1:{port}", max_in_flight=8)
+    start(port)
+    async with asyncio.timeout(60):
+        while (await gateway.get(PATH)).status_code != 200:
+            await asyncio.sleep(0.05)
+    hurried = {"x-request-timeout": "0.05"}
+    for _ in range(20):
+        several = [gateway.get("/v1/models/slow", headers=hurried) for _ in range(8)]
+        assert {answer.status_code for answer in await asyncio.gather(*several)} == {504}
+    assert (await gateway.get(PATH)).status_code == 200
+    assert 1 <= asked.read_text().splitlines().count("") <= 20
 
 
 async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, free_port) -> None:

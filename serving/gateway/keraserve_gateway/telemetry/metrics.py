@@ -47,7 +47,7 @@ class Metrics:
         )
         self.model_server_up = Gauge(
             "keraserve_gateway_model_server_up",
-            "Whether there is a connection to the model server: 1 or 0.",
+            "Whether the model server is connected and answers: 1 or 0.",
             registry=self.registry,
         )
         self.images = Counter(

@@ -2,7 +2,8 @@
 
 gRPC keeps trying to connect, with a pause of at most two seconds: that is the circuit breaker's probe. What
 is added here is patience with an end: a call waits a moment for a server that is just restarting; once the
-server has been away for longer than that, calls fail at once, until gRPC has reached it again.
+server has been away for longer than that, calls fail at once, until gRPC has reached it again. So they do
+when it is connected and hangs: see `silence`.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ import grpc
 import grpc.aio
 
 from keraserve_gateway.errors import DeadlineExceeded, ModelServerAway
+from keraserve_gateway.upstream.silence import Silence
+from keraserve_protocol import services
 
 MAX_MESSAGE_BYTES = 64 << 20
 PATIENCE = 1.0
@@ -85,23 +88,30 @@ class Connection:
         self._up = asyncio.Event()
         self._away_since = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
+        self._silence = Silence(self._says_anything)
 
     @property
     def is_up(self) -> bool:
-        """Whether there is a connection to at least one server."""
+        """Whether there is a connection to at least one server, and one that answers."""
+        return self._is_connected and not self._silence.lasts
+
+    @property
+    def _is_connected(self) -> bool:
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def ready(self, timeout: float) -> None:
         """Wait for a connection, for as long as the server may still be counted as restarting.
 
         Raises:
-            ModelServerAway: the server has been away for longer.
+            ModelServerAway: the server has been away for longer, or is there and does not answer.
             DeadlineExceeded: `timeout` seconds were over before that.
         """
         if self._watching is None:
             self._away_since = time.monotonic()
             self._watching = asyncio.create_task(self._watch())
-        if self.is_up:
+        if self._is_connected:
+            if self._silence.lasts:
+                raise ModelServerAway("the model server does not answer")
             return
         if self._up.is_set():  # lost just now; the watcher has yet to see it
             self._lost()
@@ -114,8 +124,16 @@ class Connection:
                 raise DeadlineExceeded("the model server did not answer in time")
         raise ModelServerAway("the model server is not available")
 
+    def ended(self, began: float, code: grpc.StatusCode) -> None:
+        """Note how a call ended that began then, by the monotonic clock."""
+        if code in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}:
+            self._silence.unanswered(began)
+        else:
+            self._silence.answered()
+
     async def close(self) -> None:
         """Close the channel."""
+        self._silence.close()
         if self._watching is not None:
             self._watching.cancel()
         await self.channel.close(None)
@@ -129,6 +147,18 @@ class Connection:
             elif self._up.is_set():
                 self._lost()
             await self.channel.wait_for_state_change(state)
+
+    async def _says_anything(self, seconds: float) -> bool:
+        """Ask for the status of no model, which is refused at once."""
+        ask = self.channel.unary_unary(services.GET_MODEL_STATUS.path)
+        try:
+            async with asyncio.timeout(seconds):  # no deadline for gRPC: an answer of that name would be one
+                await ask(b"")
+        except TimeoutError:
+            return False
+        except grpc.aio.AioRpcError:
+            pass
+        return True
 
     def _lost(self) -> None:
         self._up.clear()

@@ -3,6 +3,8 @@
 `ModelServer` is what the rest of the gateway knows; its other form, `in_process`, has the same methods.
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, cast
 
@@ -134,12 +136,18 @@ class GrpcModelServer:
             if not deadline.left():
                 break
             await self._connection.ready(deadline.left())
+            began = time.monotonic()
             try:
                 answer = await invoke(request, timeout=deadline.left(), metadata=tuple(metadata))
+            except asyncio.CancelledError:
+                self._connection.ended(began, grpc.StatusCode.CANCELLED)
+                raise
             except grpc.aio.AioRpcError as error:
+                self._connection.ended(began, error.code())
                 if last_try or not never_sent(error):
                     raise translated(error.code(), error.details() or "") from error
             else:
+                self._connection.ended(began, grpc.StatusCode.OK)
                 return cast(bytes, answer)
         raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
 

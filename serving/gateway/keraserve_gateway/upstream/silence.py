@@ -1,0 +1,57 @@
+"""Whether a model server that is connected also answers.
+
+One that hangs keeps its connection, and each caller would learn it at his deadline. That a deadline passes,
+or a caller hangs up, says little: the model may be slow, or the caller in a hurry. So when a call ended like
+that and nothing else was answered meanwhile, the gateway asks something itself that no model is needed for.
+Only if that stays unanswered too, calls fail at once; the gateway goes on asking, and the first answer ends
+it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+PROBE_SECONDS = 5.0
+"""How long an answer may take that a server which works gives in milliseconds."""
+_PAUSE = 0.5
+
+Probe = Callable[[float], Awaitable[bool]]
+"""Asks the server; tells whether it said anything at all within so many seconds."""
+
+
+class Silence:
+    """Of one event loop."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._heard_at = time.monotonic()
+        self._asking: asyncio.Task[None] | None = None
+        self.lasts = False
+
+    def answered(self) -> None:
+        """Note that the server said something, be it a refusal."""
+        self._heard_at = time.monotonic()
+        self.lasts = False
+
+    def unanswered(self, since: float) -> None:
+        """Note that a call which began then, by the monotonic clock, was given up without an answer."""
+        if self._heard_at < since and self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self) -> None:
+        try:
+            while True:
+                began = time.monotonic()
+                if await self._probe(PROBE_SECONDS):
+                    self.answered()
+                if self._heard_at >= began:
+                    return
+                self.lasts = True
+                await asyncio.sleep(_PAUSE)
+        finally:
+            self._asking = None
