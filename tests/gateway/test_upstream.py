@@ -83,6 +83,27 @@ async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked
     assert asked.read_text().split() == ["slow", "colours"]
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_what_never_left_is_sent_once_more(
+    make, start, free_port, asked, monkeypatch, *, comes_back: bool
+) -> None:
+    """The connection is lost between the look at it and the call."""
+    port, real, looked = free_port(), connection.Connection.ready, list[float]()
+
+    async def ready(self: connection.Connection, timeout: float) -> None:
+        looked.append(timeout)
+        if len(looked) > 1 and comes_back:
+            start(port)
+            await real(self, timeout)
+
+    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    monkeypatch.setattr(connection.Connection, "ready", ready)
+    answer = await (await make(f"127.0.0.1:{port}")).get(PATH)
+    assert answer.status_code == (200 if comes_back else 503)
+    assert len(looked) == 2
+    assert asked.read_text().split() == ["colours"] * comes_back
+
+
 async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, start, free_port) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
