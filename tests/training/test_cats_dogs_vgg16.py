@@ -7,8 +7,9 @@ from typing import Any
 import drawn_folders
 import numpy as np
 import pytest
+import sample_runs
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments
 from keraserve_training.findings import Findings
 from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
@@ -19,17 +20,10 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cats-dogs-vgg16", 3
 
 
-def execute(runs: Path, options: Options) -> FinishedRun:
-    folder = run_folder.path(runs, NAME, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(NAME), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> FinishedRun:
     """As it is: VGG16, two classes."""
-    return execute(tmp_path_factory.mktemp("whole"), Options())
+    return sample_runs.execute(tmp_path_factory.mktemp("whole"), NAME, seed=SEED)
 
 
 def said(run: FinishedRun, **metrics: float) -> str:
@@ -95,7 +89,7 @@ def test_the_source_documents_estimate_is_corrected(whole: FinishedRun) -> None:
 def test_three_classes_of_a_user_with_another_network(tmp_path: Path) -> None:
     folder = drawn_folders.draw(tmp_path / "colours", train=8, test=4)
     options = Options(data=str(folder), backbone="mobilenet", alpha=0.25, weights="random", image_size=64)
-    run = execute(tmp_path / "runs", options)
+    run = sample_runs.execute(tmp_path / "runs", NAME, seed=SEED, options=options)
     network = run.networks["classifier"]
     assert (network["output"], network["input"]) == ("softmax", [64, 64, 3])
     assert network["labels"] == ["blue", "green", "red"]

@@ -7,9 +7,10 @@ import drawn_folders
 import lively_weights
 import numpy as np
 import pytest
+import sample_runs
 from PIL import Image
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments, profiles, progress, run_folder
 from keraserve_training.data import datasets
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiments.cats_dogs_xception import parts
@@ -24,17 +25,10 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cats-dogs-xception", 3
 
 
-def execute(runs: Path, options: Options) -> FinishedRun:
-    folder = run_folder.path(runs, NAME, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(NAME), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> FinishedRun:
     """As it is: Xception, two classes."""
-    return execute(tmp_path_factory.mktemp("whole"), Options())
+    return sample_runs.execute(tmp_path_factory.mktemp("whole"), NAME, seed=SEED)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> FinishedRun:
     options = Options(
         data=str(folder / "colours"), backbone="mobilenet", alpha=0.25, image_size=32, weights=str(weights)
     )
-    return execute(folder / "runs", options)
+    return sample_runs.execute(folder / "runs", NAME, seed=SEED, options=options)
 
 
 def backbone_of(run: FinishedRun, network: str) -> Any:

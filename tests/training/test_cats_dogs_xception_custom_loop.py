@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import sample_runs
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments, progress
 from keraserve_training.data import procedural
 from keraserve_training.experiments.cats_dogs_xception_custom_loop import by_hand
 from keraserve_training.findings import Findings
@@ -16,7 +17,6 @@ from keraserve_training.learning.fit import Loop, Phase, Plan, Trained, fit
 from keraserve_training.learning.outputs import Output, classifier
 from keraserve_training.options import Options
 from keraserve_training.profiles import FULL
-from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAMES = ("cats-dogs-xception", "cats-dogs-xception-custom-loop")
@@ -103,22 +103,17 @@ def test_a_killed_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert losses[0] == losses[1]
 
 
-def execute(runs: Path, name: str, options: Options) -> FinishedRun:
-    folder = run_folder.path(runs, name, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(name), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 def test_the_experiment_is_compared_with_the_one_that_fits(tmp_path: Path) -> None:
     fitting, ours = (experiments.find(name) for name in NAMES)
-    run = execute(tmp_path, ours.name, Options(**SMALL))
-    assert {figure.metric for figure in ours.figures} <= run.metrics["metrics"].keys()
+    options = Options(**SMALL)
+    run = sample_runs.execute(tmp_path, ours.name, seed=SEED, options=options)
+    metrics = run.metrics["metrics"]
+    assert {figure.metric for figure in ours.figures} <= metrics.keys()
     assert run.networks["frozen"]["phases"][0]["trainable_parameters"] == 257
     assert "Run cats-dogs-xception" in ours.learnt(Findings(run, tmp_path))[-1]
-    other = execute(tmp_path, fitting.name, Options(**SMALL)).metrics["metrics"]
-    assert run.metrics["metrics"]["test_loss"] == pytest.approx(other["test_loss_frozen"], rel=1e-4)
-    assert run.metrics["metrics"]["test_accuracy"] == other["test_accuracy_frozen"]
+    other = sample_runs.execute(tmp_path, fitting.name, seed=SEED, options=options).metrics["metrics"]
+    assert metrics["test_loss"] == pytest.approx(other["test_loss_frozen"], rel=1e-4)
+    assert metrics["test_accuracy"] == other["test_accuracy_frozen"]
     said = ours.learnt(Findings(run, tmp_path))[-1]
     assert "model.fit, from the same start on the same batches" in said
     assert "+0.00 points is within" in said

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import drawn_folders
 import numpy as np
 import pytest
+import sample_runs
 from PIL import Image
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments, profiles, progress, run_folder
 from keraserve_training.data import datasets
 from keraserve_training.data.examples import limited
 from keraserve_training.data.pictures import Dataset
@@ -35,14 +35,6 @@ SEED = 7
 SMALL = replace(profiles.SAMPLE, small=profiles.Share(0.002, 100), max_epochs=2)
 
 
-def execute(runs: Path, name: str, options: Options | None = None) -> FinishedRun:
-    options = options or Options()
-    folder = run_folder.path(runs, name, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": SMALL, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(name), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cifar100")
@@ -50,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(runs: Path, tensorflow: None) -> dict[str, FinishedRun]:
-    return {name: execute(runs, name) for name in NAMES}
+    return {name: sample_runs.execute(runs, name, seed=SEED, profile=SMALL) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +218,7 @@ def test_the_turning_point_of_the_test_loss_is_found() -> None:
 
 def test_ones_own_pictures(tmp_path: Path) -> None:
     options = Options(data=str(drawn_folders.draw(tmp_path / "colours")))
-    run = execute(tmp_path / "runs", "cifar100-cnn", options)
+    run = sample_runs.execute(tmp_path / "runs", "cifar100-cnn", seed=SEED, options=options, profile=SMALL)
     network = run.networks["cnn"]
     assert network["labels"] == ["blue", "green", "red"]
     assert network["input"] == [32, 32, 3]

@@ -15,8 +15,9 @@ import drawn_folders
 import keras
 import numpy as np
 import pytest
+import sample_runs
 
-from keraserve_training import execution, experiments, profiles, progress, run, run_folder
+from keraserve_training import experiments, profiles, progress, run
 from keraserve_training.data import datasets
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
@@ -36,16 +37,6 @@ SEED = 7
 SMALL = replace(profiles.SAMPLE, small=profiles.Share(0.002, 100), max_epochs=2)
 
 
-def execute(
-    runs: Path, name: str, options: Options | None = None, profile: profiles.Profile = profiles.SAMPLE
-) -> FinishedRun:
-    options = options or Options()
-    folder = run_folder.path(runs, name, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": profile, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(name), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cifar100-vgg16")
@@ -53,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(runs: Path, tensorflow: None) -> dict[str, FinishedRun]:
-    return {name: execute(runs, name, profile=SMALL) for name in NAMES}
+    return {name: sample_runs.execute(runs, name, seed=SEED, profile=SMALL) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +140,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 @pytest.fixture(scope="module")
 def done(runs: Path, own: Options, tensorflow: None) -> dict[str, FinishedRun]:
-    return {name: execute(runs, name, own) for name in NAMES}
+    return {name: sample_runs.execute(runs, name, seed=SEED, options=own) for name in NAMES}
 
 
 def test_ones_own_pictures_and_another_backbone(done: dict[str, FinishedRun], runs: Path) -> None:
@@ -205,7 +196,7 @@ def test_killed_in_the_last_block_it_ends_as_undisturbed(
             if "in-steps: epoch 4/6" in line:
                 process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    again = execute(tmp_path, FINETUNE, own)
+    again = sample_runs.execute(tmp_path, FINETUNE, seed=SEED, options=own)
     for name in ("in-steps", "classifier-in-steps"):
         ours, theirs = (fit.load(each.folder / name).model for each in (again, done[FINETUNE]))
         assert rules.digest(ours.weights) == rules.digest(theirs.weights)

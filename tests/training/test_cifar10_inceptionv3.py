@@ -8,8 +8,9 @@ import drawn_folders
 import lively_weights
 import numpy as np
 import pytest
+import sample_runs
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments, run_folder
 from keraserve_training.findings import Findings
 from keraserve_training.learning import fit, history, rules
 from keraserve_training.options import Options
@@ -20,17 +21,10 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cifar10-inceptionv3", 3
 
 
-def execute(runs: Path, options: Options) -> FinishedRun:
-    folder = run_folder.path(runs, NAME, "sample", SEED, options.slug())
-    given: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": SEED, "show": progress.Silent()}
-    assert execution.execute(experiments.find(NAME), folder, options=options, **given)
-    return run_folder.finished_in(folder)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> FinishedRun:
     """As it is: InceptionV3, ten classes, frozen."""
-    return execute(tmp_path_factory.mktemp("whole"), Options())
+    return sample_runs.execute(tmp_path_factory.mktemp("whole"), NAME, seed=SEED)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +45,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> FinishedRu
         weights=str(weights),
         fine_tune=True,
     )
-    return execute(folder / "runs", options)
+    return sample_runs.execute(folder / "runs", NAME, seed=SEED, options=options)
 
 
 def said(run: FinishedRun, **metrics: float) -> list[str]:
