@@ -104,6 +104,10 @@ async def test_top_k_is_checked(gateway: httpx2.AsyncClient, red: bytes, top_k: 
     answer = await gateway.post(PATH, params={"top_k": top_k}, content=red, headers=PNG)
     assert answer.status_code == 400
     assert "top_k" in answer.json()["detail"]
+    general = await gateway.post(
+        PATH.replace("/images", "/versions/1/images"), params={"top_k": top_k}, content=red, headers=PNG
+    )
+    assert (general.status_code, general.json()["detail"]) == (400, answer.json()["detail"])
 
 
 def is_problem(answer: httpx2.Response, status: int) -> dict[str, object]:

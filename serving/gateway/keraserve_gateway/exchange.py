@@ -107,7 +107,14 @@ class Exchange:
 
 def begin(scope: Scope, deadline_seconds: float) -> Exchange:
     """Make the exchange of an HTTP request and keep it in its scope."""
-    exchange = Exchange.of(HTTPConnection(scope).headers.get, deadline_seconds)
+    # Found once: Starlette looks through all headers for each. Of several with one name the first counts.
+    sent: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+
+    def header(name: str) -> str | None:
+        value = sent.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    exchange = Exchange.of(header, deadline_seconds)
     scope[_KEY] = exchange
     return exchange
 

@@ -1,6 +1,6 @@
 """TensorFlow Serving's REST API: status, metadata, predict, classify, regress."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -25,7 +25,7 @@ def router() -> APIRouter:
     return routes
 
 
-def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     @routes.get(
         path,
         operation_id=f"status{suffix}",
@@ -47,7 +47,7 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         return call.answer(await predict.metadata(call.server, target, call.trip))
 
 
-def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     @routes.post(
         f"{path}:predict",
         operation_id=f"predict{suffix}",

@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2, as `tritonclient` speaks it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -68,7 +68,7 @@ def _add_server(routes: APIRouter) -> None:
         return await readiness(call, response)
 
 
-def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     @routes.get(
         path,
         operation_id=f"inference_model{suffix}",
@@ -94,7 +94,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., T
         return inference_schemas.InferenceModelReady(name=target.name, ready=True)
 
 
-def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., Target]) -> None:
+def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     @routes.post(
         f"{path}/infer",
         operation_id=f"infer{suffix}",
