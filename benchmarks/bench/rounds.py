@@ -70,7 +70,7 @@ def watched(running: Started, plan: Plan) -> tuple[asking.Round, float]:
     before = running.processor_seconds()
     one = asking.load(plan)
     spent = running.processor_seconds() - before
-    return one, spent * plan.seconds / (plan.seconds + plan.warm_up)
+    return one, spent * one.seconds / (one.seconds + plan.warm_up)
 
 
 def installed(systems: list[System], place: Place, results: Results) -> list[System]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator
@@ -48,6 +49,7 @@ async def serve(settings: Settings) -> None:
     tracing = from_environment()
     app = create_app(settings, model_server, tracing)
     gateway = gateway_of(app)
+    _spare_from_collection()
     try:
         front = await _start_grpc(settings, gateway)
         server = _http(settings, app)
@@ -65,6 +67,16 @@ async def serve(settings: Settings) -> None:
         await model_server.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
+
+
+def _spare_from_collection() -> None:
+    """Take modules and routes, which are there for life, out of the garbage collector's rounds.
+
+    These took a tenth of each request. A round begins later too: what requests leave behind goes without one.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:

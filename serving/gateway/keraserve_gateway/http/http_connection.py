@@ -16,6 +16,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from keraserve_gateway.exchange import CLIENT_GONE
+from keraserve_gateway.http.one_write import OneWrite
 
 log = structlog.get_logger()
 
@@ -137,6 +138,8 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["method"] != "HEAD":  # whose head is all that is written
+            cycle.transport = cast(Any, OneWrite(cycle, cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
