@@ -105,6 +105,7 @@ def load(plan: Plan) -> Round:
     if done.returncode:
         raise BenchError(f"the load generator failed:\n{done.stderr[-2000:]}")
     found = Round(**json.loads(done.stdout))
+    found.statuses = {int(status): count for status, count in found.statuses.items()}  # JSON's keys are text
     if not found.milliseconds:
         raise BenchError(f"port {plan.port}{plan.path}: nothing was answered well, only {found.statuses}")
     return found
