@@ -69,7 +69,14 @@ def _measure(place: Place, timing: Timing, only: set[str]) -> Results:
         tell(f"round {number + 1} of {timing.rounds}")
         right = rounds.limit(place, timing, results)
         for system in chosen[:: -1 if number % 2 else 1]:
-            rounds.measure(system, place, timing, results, right, tell)
+            try:
+                rounds.measure(system, place, timing, results, right, tell)
+            except BenchError as error:
+                if system.ours:
+                    raise
+                results.leave_out(system, str(error).splitlines()[0])  # a peer's trouble is no end
+                tell(str(error))
+                chosen = [one for one in chosen if one is not system]
         rows.measure(there, place, timing, results, wanted, tell)
     return results
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.figures import percentile
 from bench.load import Round
+from bench.systems import System
 
 
 @dataclass
@@ -66,6 +67,12 @@ class Results:
             for name, loads in kept.pop("doors").items()
         }
         return cls(doors=doors, **kept)
+
+    def leave_out(self, system: System, why: str) -> None:
+        """Forget what was measured of a system, so that all have as many rounds."""
+        for door in system.doors:
+            self.doors.pop(door.name, None)
+            self.skipped[door.title] = why
 
     def load(self, door: str, clients: int) -> Load | None:
         """What was measured there, if anything was."""

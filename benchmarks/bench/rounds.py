@@ -78,9 +78,9 @@ def installed(systems: list[System], place: Place, results: Results) -> list[Sys
     kept: list[System] = []
     for system in systems:
         if not system.installed:
-            results.skipped[system.doors[0].title] = "not installed; `make bench-peers` installs it"
+            results.leave_out(system, "not installed; `make bench-peers` installs it")
         elif system.name == "tutorial" and not place.own:
-            results.skipped[system.doors[0].title] = "needs a `.keras` file, and a repository has none"
+            results.leave_out(system, "needs a `.keras` file, and a repository has none")
         else:
             kept.append(system)
     return kept

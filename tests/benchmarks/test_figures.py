@@ -10,6 +10,7 @@ from bench.figures import Spread, percentile, ratio
 from bench.goals import goals
 from bench.load import Round
 from bench.results import Load, Results
+from bench.systems import systems
 
 
 def test_a_spread_is_middle_lowest_and_highest() -> None:
@@ -96,6 +97,16 @@ def test_figures_replace_those_that_were_there() -> None:
     assert page.insert(after, "new") == after
     with pytest.raises(ValueError, match="figures"):
         page.insert("# Performance\n", "new")
+
+
+def test_a_peer_that_fails_in_a_later_round_is_left_out_of_all() -> None:
+    results = _results()
+    [litserve] = [system for system in systems("m") if system.name == "litserve"]
+    results.leave_out(litserve, "port 1 is taken")
+    text = page.render(results, Path("images/performance.svg"))
+    assert "| LitServe" not in text
+    assert "- Not measured: LitServe, batching: port 1 is taken." in text
+    assert {goal.value for goal in goals(results) if "LitServe" in goal.what} == {None}
 
 
 def test_a_run_is_kept_whole(tmp_path: Path) -> None:
