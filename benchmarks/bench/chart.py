@@ -57,6 +57,6 @@ def draw(results: Results, file: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("images a second")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.93, 0))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, transparent=True, metadata={"Date": None})

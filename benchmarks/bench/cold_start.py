@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 from bench import asking
+from bench.commands import WITHOUT_GPU
 from bench.place import Place
 from bench.processes import Command, free_port, started
 from bench.results import Results
-from bench.systems import LISTENING, Door
+from bench.systems import Door
 
 _BARE = "import sys, tensorflow as tf; tf.saved_model.load(sys.argv[1]); print('loaded', flush=True)"
 
@@ -17,7 +18,7 @@ _BARE = "import sys, tensorflow as tf; tf.saved_model.load(sys.argv[1]); print('
 def measure(place: Place, door: Door, results: Results) -> None:
     """Measure both, once."""
     began = time.monotonic()
-    command = Command([sys.executable, "-c", _BARE, place.saved_model.resolve()], LISTENING)
+    command = Command([sys.executable, "-c", _BARE, place.saved_model.resolve()], WITHOUT_GPU)
     with subprocess.Popen(
         [str(part) for part in command.arguments],
         stdout=subprocess.PIPE,
@@ -32,6 +33,6 @@ def measure(place: Place, door: Door, results: Results) -> None:
     flags.append(f"--model_base_path={(place.models / place.model).resolve()}")
     program = Path(sys.executable).with_name("keraserve-embedded")
     first = asking.body(place.bodies(door.bodies)[0])
-    with started("cold", [Command([program, *flags], LISTENING)], place.logs) as running:
+    with started("cold", [Command([program, *flags], WITHOUT_GPU)], place.logs) as running:
         seconds = running.wait(lambda: asking.answers(door, port, first))
     results.facts["cold start: first answer, s"].append(seconds)

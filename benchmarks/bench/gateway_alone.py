@@ -8,13 +8,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bench import asking
+from bench.commands import gateway
 from bench.figures import percentile
 from bench.load import Plan
 from bench.place import ROOT, Place
 from bench.processes import Command, free_port, started
 from bench.results import Results
 from bench.rounds import Timing, watched
-from bench.systems import JPEG, JSON, gateway, picture_path
+from bench.systems import JPEG, JSON, picture_path
 
 _CLIENTS, _IDLE_SECONDS = 32, 1.0
 

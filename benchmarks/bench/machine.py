@@ -8,9 +8,9 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.commands import PEERS
 from bench.place import ROOT, Place
 from bench.setup import PEER_NAMES
-from bench.systems import PEERS
 
 _OURS = ("tensorflow", "fastapi", "uvicorn", "grpcio")
 

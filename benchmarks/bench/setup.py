@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.commands import PEERS, peer_python
 from bench.place import ROOT, Place
 from bench.processes import BenchError
-from bench.systems import PEERS, peer_python
 
 PICTURES = 64
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
