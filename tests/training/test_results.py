@@ -7,8 +7,9 @@ from typing import Any
 import invented_runs
 import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, REAL, network, rows
+from PIL import Image
 
-from keraserve_training import atomic, measured
+from keraserve_training import atomic, measured, run_folder
 from keraserve_training.experiment import Experiment
 from keraserve_training.reporting import describing, gathering, marks, measuring, reading, results, wording
 
@@ -104,6 +105,21 @@ def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) 
     assert pictures == {"source-001.png", "cifar10-inceptionv3-curves.png"}
     assert all(f"(results/{name})" in text for name in pictures)
     assert "\n\n\n" not in text
+
+
+def test_pictures_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path, of: Experiment) -> None:
+    folder = _simple(tmp_path / "runs", of, 0.7)
+    metrics = run_folder.read_json(folder / run_folder.METRICS)
+    metrics["pictures"] = [
+        {"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")
+    ]
+    for picture in metrics["pictures"]:
+        Image.new("RGB", (9, 9)).save(folder / picture["file"])
+    atomic.write_json(folder / run_folder.METRICS, metrics)
+    text = results.write([of], tmp_path / "runs", tmp_path / "docs", "The data are lossy.").read_text()
+    assert "results/cifar10-inceptionv3-bars.png" in text
+    assert "samples.png" not in text
+    assert 0 < text.index("\n\nThe data are lossy.\n\n") < text.index("## 001")
 
 
 def test_real_weights_are_shown_before_random_ones(tmp_path: Path, of: Experiment) -> None:

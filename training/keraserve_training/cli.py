@@ -220,6 +220,7 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
 def results(
     runs: Runs = DEFAULT_RUNS,
     docs: Annotated[Path, typer.Option(help="Gets results.md and its pictures.")] = Path("docs"),
+    note: Annotated[str, typer.Option(help="What readers have to know besides, as of the data.")] = "",
 ) -> None:
     """Write what the full runs gave as a document, and the ranges that `list` shows from then on."""
     from importlib import resources
@@ -230,7 +231,7 @@ def results(
 
     with resources.as_file(resources.files("keraserve_training") / measured.FILE) as ranges:
         measuring.write(registry().values(), runs, ranges)
-    page = writing.write(registry().values(), runs, docs)
+    page = writing.write(registry().values(), runs, docs, note)
     out.print(f"Results: {page}", highlight=False, soft_wrap=True, markup=False)
 
 

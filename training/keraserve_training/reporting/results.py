@@ -22,12 +22,15 @@ from keraserve_training.spreading import study
 
 DOCUMENT, PICTURES = "results.md", "results"
 _FULL = "full"
+# They show the data sets' own pictures, which are not ours to publish; the report has them.
+_NOT_OURS = {"samples.png", "augmentations.png", "reconstructions.png"}
 
 
-def write(experiments: Iterable[Experiment], runs: Path, docs: Path) -> Path:
+def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str = "") -> Path:
     """Write `results.md` into `docs`, and its pictures into `docs/results/`, which has no others afterwards.
 
-    Runs with procedural pictures are left out: their figures mean nothing.
+    Runs with procedural pictures are left out: their figures mean nothing. `note` is what readers have to
+    know besides, as of the data.
     """
     pictures = docs / PICTURES
     pictures.mkdir(parents=True, exist_ok=True)
@@ -49,7 +52,7 @@ def write(experiments: Iterable[Experiment], runs: Path, docs: Path) -> Path:
     )
     environment.filters["cell"] = _cell
     text = environment.get_template("results.md.j2").render(
-        documents=documents, versions=_versions(shown), machines=_machines(shown)
+        note=note, documents=documents, versions=_versions(shown), machines=_machines(shown)
     )
     atomic.write_text(docs / DOCUMENT, re.sub(r"\n{3,}", "\n\n", text))
     used = {pictures / name for name in re.findall(rf"\({PICTURES}/([^)]+)\)", text)}
@@ -128,7 +131,11 @@ def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures
         content["shown"] = _what(run)
         content["learnt"] = _learnt(experiment, run, runs)
         drawn = [("Loss and accuracy", run_folder.CURVES)]
-        drawn += [(picture["title"], picture["file"]) for picture in run.metrics.get("pictures", [])]
+        drawn += [
+            (picture["title"], picture["file"])
+            for picture in run.metrics.get("pictures", [])
+            if picture["file"] not in _NOT_OURS
+        ]
         there = [
             (title, _kept(run.folder / file, pictures / f"{experiment.name}-{file}")) for title, file in drawn
         ]

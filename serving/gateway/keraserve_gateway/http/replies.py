@@ -13,8 +13,8 @@ from keraserve_gateway.exchange import of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 
-# With a colon in its version or label a call is still theirs, though no route takes it.
-_VERSION = r"/v1/models/[^/:]+(/versions/[^/]+|/labels/[^/]+)?"
+# With a colon in a name a call is still theirs, though no route takes it.
+_VERSION = r"/v1/models/[^/]+(/versions/[^/]+|/labels/[^/]+)?"
 _COMPATIBLE = {
     "GET": re.compile(rf"{_VERSION}(/metadata)?"),
     "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
