@@ -26,6 +26,7 @@ class Silence:
         self._probe = probe
         self._heard_at = time.monotonic()
         self._asking: asyncio.Task[None] | None = None
+        self._closed = False
         self.lasts = False
 
     def answered(self) -> None:
@@ -35,11 +36,12 @@ class Silence:
 
     def unanswered(self, since: float) -> None:
         """Note that a call which began then, by the monotonic clock, was given up without an answer."""
-        if self._heard_at < since and self._asking is None:
+        if self._heard_at < since and self._asking is None and not self._closed:
             self._asking = asyncio.create_task(self._ask())
 
     def close(self) -> None:
-        """Ask no more."""
+        """Ask no more, also where calls are given up at the very end."""
+        self._closed = True
         if self._asking is not None:
             self._asking.cancel()
 
