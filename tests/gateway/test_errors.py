@@ -55,6 +55,7 @@ def test_what_passes_is_answered_as_tensorflow_serving_answers_it() -> None:
         ("GET", "/v1/models/a/versions/x/metadata", True),
         ("GET", "/v1/models/a/labels/b", True),
         ("GET", "/v1/models/a:b", True),
+        ("GET", "/v1/models/a:predict", False),
         ("GET", "/v1/models/a/versions/1:2", True),
         ("POST", "/v1/models/a/labels/:b:predict", True),
         ("DELETE", "/v1/models/a", False),

@@ -16,7 +16,7 @@ from keraserve_protocol import rest
 # With a colon in a name a call is still theirs, though no route takes it.
 _VERSION = r"/v1/models/[^/]+(/versions/[^/]+|/labels/[^/]+)?"
 _COMPATIBLE = {
-    "GET": re.compile(rf"{_VERSION}(/metadata)?"),
+    "GET": re.compile(rf"(?!.*:(predict|classify|regress)$){_VERSION}(/metadata)?"),
     "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
 }
 _INFERENCE = re.compile(r"/v2(/.*)?", re.DOTALL)
