@@ -113,7 +113,7 @@ bench: setup ## serving, measured against what else one would take, into docs/pe
 	@$(BENCH) measure $(BENCH_OPTIONS)
 	@$(BENCH) publish
 
-bench-quick: setup ## the same in three minutes, one short round; only shown
+bench-quick: setup ## the same, one short round; only shown
 	@$(BENCH) measure --quick $(BENCH_OPTIONS)
 
 bench-peers: setup ## install what `make bench` compares with, below build/

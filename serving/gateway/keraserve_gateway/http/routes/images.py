@@ -57,8 +57,8 @@ def router() -> APIRouter:
 class _Direct(APIRoute):
     """Of the newest version: the arguments that are declared, read here.
 
-    FastAPI's general way from a request to a function's arguments and back is a third of the gateway's work
-    for a small picture.
+    FastAPI's general way from a request to a function's arguments and back is a third of the functions
+    that a small picture calls.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
