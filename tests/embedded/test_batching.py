@@ -26,6 +26,7 @@ from keraserve_embedded.errors import (
     QueueFullError,
 )
 from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.loop_turn import LoopTurn
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.signature import Signature
@@ -263,13 +264,58 @@ def wait_for(seconds: float) -> m.PredictRequest:
     return made
 
 
+class _Sums:
+    """Stands for a signature that two threads can be seen to run at the same time."""
+
+    batched = True
+
+    def __init__(self, like: Signature) -> None:
+        self.origin, self._both = like.origin, threading.Barrier(2)
+
+    def run_merged(self, arrays: Arrays) -> Arrays:
+        self._both.wait(10)
+        return {"total": arrays["a"]}
+
+
+async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(load: Load) -> None:
+    notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
+    batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
+    turn = LoopTurn(batcher)
+    works = [Work(sums, {"a": floats(n)}) for n in range(8)]  # type: ignore[arg-type]
+    totals = await asyncio.gather(*map(turn.run, works))
+    assert [one["total"].tolist() for one in totals] == [[n] for n in range(8)]
+    batcher.stop()
+    assert [one[4:] for one in notes.heard] == [(4, 4), (4, 4)]
+
+
+async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:
+    batches, sums = (
+        hold(max_batch_size=2, max_enqueued_batches=1),
+        load("numbers").signatures["serving_default"],
+    )
+    turn = LoopTurn(batches.batcher)
+    works = [Work(sums, {"a": floats(*rows), "b": floats(*rows)}) for rows in ([1, 2, 3], [1], [2], [3], [4])]
+    *asked, gone = [asyncio.create_task(turn.run(work)) for work in works]
+    await asyncio.sleep(0)
+    gone.cancel()  # before it is handed over
+    await asyncio.sleep(0.05)
+    asked[1].cancel()  # and after it
+    await asyncio.wait([gone, asked[1]])
+    assert sum(batches.batcher.waiting().values()) == 1
+    batches.release()
+    too_long, _, good, full = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(too_long, InvalidRequestError)
+    assert isinstance(full, QueueFullError)
+    assert good["total"].tolist() == [4]  # type: ignore[index,call-overload]
+
+
 async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
-    threads = threading.active_count()
-    slow = asyncio.create_task(engine.answer(wait_for(0.5)))
+    threads, turn = threading.active_count(), engine.loop_turn()
+    slow = asyncio.create_task(engine.answer(wait_for(0.5), turn))
     await asyncio.sleep(0.1)
-    sums = [asyncio.create_task(engine.answer(request(n))) for n in range(50)]
-    named = [asyncio.create_task(engine.answer(picture_request(one))) for one in (red, b"bad", green)]
-    gone = asyncio.create_task(engine.answer(request(7)))
+    sums = [asyncio.create_task(engine.answer(request(n), turn)) for n in range(50)]
+    named = [asyncio.create_task(engine.answer(picture_request(one), turn)) for one in (red, b"bad", green)]
+    gone = asyncio.create_task(engine.answer(request(7), turn))
     await asyncio.sleep(0.05)
     assert threading.active_count() == threads
     gone.cancel()

@@ -1,5 +1,6 @@
 """The requests that wait for one signature. No threads in here: the batcher holds its lock."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
@@ -71,13 +72,21 @@ class BatchQueue:
         alike = sum(task.rows for task in self._tasks if task.kind == first.kind)
         return first.arrived if alike >= self._options.rows else first.arrived + timeout
 
-    def cut(self) -> list[Task]:
-        """Take out the oldest task and those that fit into its batch."""
+    def cut(self, free: int = 1) -> list[Task]:
+        """Take out the oldest task and those that fit into its batch.
+
+        Args:
+            free: how many threads have nothing to do. Each is left its share, but for batches that were
+                waited for: those shall be as large as was asked for.
+        """
+        most = self._options.rows
+        if not self._options.batch_timeout_micros:
+            most = min(most, math.ceil(self.rows / free))
         first = self._tasks.popleft()
         taken, left, rows = [first], deque[Task](), first.rows
-        while self._tasks and rows < self._options.rows and first.kind is not None:
+        while self._tasks and rows < most and first.kind is not None:
             task = self._tasks.popleft()
-            if task.kind == first.kind and rows + task.rows <= self._options.rows:
+            if task.kind == first.kind and rows + task.rows <= most:
                 taken.append(task)
                 rows += task.rows
             else:

@@ -14,7 +14,7 @@ from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batch_queue import BatchQueue, Task
 from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.errors import ExecutionError, InvalidRequestError
+from keraserve_embedded.errors import EmbeddedError, ExecutionError, InvalidRequestError
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.signature import Origin, Signature
 from keraserve_embedded.work import Work, run_here
@@ -37,6 +37,7 @@ class Batcher:
         self._unmergeable: weakref.WeakSet[Signature] = weakref.WeakSet()
         self._change = threading.Condition()
         self._stopped = False
+        self._free = 0  # threads that wait for something to do
         self._threads = [
             threading.Thread(target=self._serve, name=f"batch {number}", daemon=True)
             for number in range(options.num_batch_threads)
@@ -51,17 +52,26 @@ class Batcher:
             InvalidRequestError: more rows than `max_batch_size`.
             QueueFullError: too many rows wait for this signature already.
         """
-        tasks = self._tasks(work)
         with self._change:
-            queue = self._queues.get(work.signature) or BatchQueue(self._options)
-            queue.add(tasks)
-            self._queues[work.signature] = queue
-            self._change.notify(len(tasks))
-        for task in tasks:
-            task.future.add_done_callback(
-                lambda future, task=task: self._forget(work.signature, task) if future.cancelled() else None
-            )
-        return tasks[0].future if len(tasks) == 1 else _joined([task.future for task in tasks])
+            tasks = self._enqueue(work)
+        return self._watched(work.signature, tasks)
+
+    def submit_together(self, works: Sequence[Work]) -> "list[Future[Arrays]]":
+        """Queue the work of several requests before a batch is made of any.
+
+        What `submit` would raise, the request's future does.
+        """
+        queued: list[tuple[Work, Sequence[Task] | EmbeddedError]] = []
+        with self._change:
+            for work in works:
+                try:
+                    queued.append((work, self._enqueue(work)))
+                except EmbeddedError as error:
+                    queued.append((work, error))
+        return [
+            _failed(tasks) if isinstance(tasks, EmbeddedError) else self._watched(work.signature, tasks)
+            for work, tasks in queued
+        ]
 
     def waiting(self) -> dict[Origin, int]:
         """How many rows wait, by signature; signatures for which none does are left out."""
@@ -79,6 +89,22 @@ class Batcher:
             task.future.cancel()
         for thread in self._threads:
             thread.join()
+
+    def _enqueue(self, work: Work) -> list[Task]:
+        tasks = self._tasks(work)
+        queue = self._queues.get(work.signature) or BatchQueue(self._options)
+        queue.add(tasks)
+        self._queues[work.signature] = queue
+        self._change.notify(len(tasks))
+        return tasks
+
+    def _watched(self, signature: Signature, tasks: Sequence[Task]) -> "Future[Arrays]":
+        """Give the future of the whole request; a task that is cancelled leaves its queue."""
+        for task in tasks:
+            task.future.add_done_callback(
+                lambda future, task=task: self._forget(signature, task) if future.cancelled() else None
+            )
+        return tasks[0].future if len(tasks) == 1 else _joined([task.future for task in tasks])
 
     def _tasks(self, work: Work) -> list[Task]:
         options, rows = self._options, batch.rows_of(work.arrays)
@@ -123,11 +149,13 @@ class Batcher:
                     if ripe <= now:
                         return signature, self._cut(signature, queue)
                     soonest = ripe if soonest is None else min(soonest, ripe)
+                self._free += 1
                 self._change.wait(None if soonest is None else soonest - now)
+                self._free -= 1
         return None
 
     def _cut(self, signature: Signature, queue: BatchQueue) -> list[Task]:
-        tasks = queue.cut()
+        tasks = queue.cut(self._free + 1)
         del self._queues[signature]
         if queue:
             self._queues[signature] = queue  # behind the others
@@ -183,6 +211,12 @@ def alone(work: Work, observer: Observer) -> Arrays:
 def tell(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
     """Say that a graph has run since `began`."""
     observer.ran(origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began)
+
+
+def _failed(error: EmbeddedError) -> "Future[Arrays]":
+    future: Future[Arrays] = Future()
+    future.set_exception(error)
+    return future
 
 
 def _joined(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":

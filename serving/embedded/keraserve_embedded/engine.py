@@ -27,6 +27,7 @@ from keraserve_embedded.errors import (
 )
 from keraserve_embedded.labels import Labels
 from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.loop_turn import LoopTurn
 from keraserve_embedded.model import Model, ModelReport, State, Version
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
@@ -191,15 +192,18 @@ class Engine:
         """Answer MultiInference; errors as `keraserve_embedded.classify.multi_inference`."""
         return self._answer(request, patience)
 
-    async def answer(self, request: Any) -> Any:
-        """Answer any of these four requests in an event loop, which it does not block; needs batching.
+    def loop_turn(self) -> LoopTurn:
+        """Give the running event loop its way to ask; needs batching."""
+        assert self._batcher is not None  # noqa: S101 - an engine that is asked so has one
+        return LoopTurn(self._batcher)
+
+    async def answer(self, request: Any, turn: LoopTurn) -> Any:
+        """Answer any of these four requests in the event loop of `turn`, which it does not block.
 
         Cancelling the task takes the request out of the queue.
         """
-        assert self._batcher is not None  # noqa: S101 - an engine that is asked so has one
-        batcher = self._batcher
         with self._calling(request) as call:
-            return await finish_async(call, lambda work: asyncio.wrap_future(batcher.submit(work)))
+            return await finish_async(call, turn.run)
 
     def waiting(self) -> Mapping[Origin, int]:
         """How many rows wait for a batch, by signature."""

@@ -152,19 +152,20 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
     """Give the shortest decimal that reads back as this float32 (or float16): 0.2, not 0.20000000298."""
-    code, enough = _DIGITS[dtype]
+    pack, enough = _DIGITS[dtype]
+    exact = pack(value)
     for digits in range(enough - 3, enough):
         decimal = float(f"{value:.{digits}g}")
         try:
-            if struct.unpack(code, struct.pack(code, decimal))[0] == value:
+            if pack(decimal) == exact:
                 return decimal
         except OverflowError:  # rounded up beyond the largest
             continue
     return float(f"{value:.{enough}g}")
 
 
-# For each type that is written shorter than Python's own floats: `struct`'s code, and the digits that do.
-_DIGITS = {DataType.DT_FLOAT: ("f", 9), DataType.DT_HALF: ("e", 5)}
+# For each type that is written shorter than Python's own floats: how it is packed, and the digits that do.
+_DIGITS = {DataType.DT_FLOAT: (struct.Struct("f").pack, 9), DataType.DT_HALF: (struct.Struct("e").pack, 5)}
 
 _MOST_DIMENSIONS = 32
 

@@ -8,10 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from keraserve_gateway.errors import BadRequest, GatewayError
+from keraserve_gateway.errors import GatewayError
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import openapi, replies
 from keraserve_gateway.http.middleware import Around
+from keraserve_gateway.http.picture_path import PicturePath
 from keraserve_gateway.http.routes import compatible, images, inference, pages, process
 from keraserve_gateway.http.routes.call import register_segment
 from keraserve_gateway.settings import Settings
@@ -41,7 +42,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(Around, gateway=gateway)],
+        middleware=[Middleware(Around, gateway=gateway), Middleware(PicturePath)],
         exception_handlers={
             GatewayError: _on_failure,
             RequestValidationError: _on_invalid,
@@ -66,9 +67,7 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """Answer 400 where FastAPI would answer 422."""
-    invalid = cast(RequestValidationError, error).errors()
-    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in invalid)
-    return replies.failure(request.scope, BadRequest(said))
+    return replies.failure(request.scope, replies.invalid(cast(RequestValidationError, error).errors()))
 
 
 async def _on_status(request: Request, error: Exception) -> Response:

@@ -69,10 +69,9 @@ class Around:
             scope = {**scope, "method": "GET"}
         exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
         sending = _Sending(send, exchange, bare=bare)
-        with (
-            structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id),
-            self._span(scope, exchange),
-        ):
+        # For this task's log lines; the server runs each request in a task of its own.
+        structlog.contextvars.bind_contextvars(request_id=exchange.trip.request_id)
+        with self._span(scope, exchange):
             try:
                 await self._guarded(scope, receive, sending)
             finally:

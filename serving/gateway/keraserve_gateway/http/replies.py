@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Scope
 
-from keraserve_gateway.errors import GatewayError, KeyUnknown, ModelForbidden, NoKey, SlowBody
+from keraserve_gateway.errors import BadRequest, GatewayError, KeyUnknown, ModelForbidden, NoKey, SlowBody
 from keraserve_gateway.exchange import of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
@@ -51,6 +52,11 @@ def failure(scope: Scope, error: GatewayError) -> Response:
         headers=headers,
         picture=picture,
     )
+
+
+def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:
+    """Say what pydantic found wrong with a request's arguments."""
+    return BadRequest("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found))
 
 
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -57,10 +57,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._series: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
+
     def observe(self, protocol: str, model: str, version: str, code: str, seconds: float) -> None:
         """Count a finished request."""
-        self.requests.labels(protocol, model, version, code).inc()
-        self.seconds.labels(protocol, model, version).observe(seconds)
+        found = self._series.get((protocol, model, version, code))
+        if found is None:  # to find them by their labels takes longer than to count
+            requests = self.requests.labels(protocol, model, version, code)
+            found = requests, self.seconds.labels(protocol, model, version)
+            self._series[protocol, model, version, code] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def render(self) -> bytes:
         """Write them in Prometheus' text format."""

@@ -27,6 +27,7 @@ from keraserve_protocol import services
 if TYPE_CHECKING:
     from keraserve_embedded.engine import Engine
     from keraserve_embedded.hosting import HostedEngine
+    from keraserve_embedded.loop_turn import LoopTurn
     from keraserve_embedded.metrics import Metrics
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
@@ -45,6 +46,7 @@ class InProcessModelServer:
         self._settings = _engine_settings(settings)
         self._hosted: HostedEngine | None = None
         self._metrics: Metrics | None = None
+        self._turn: LoopTurn | None = None
         self._serves = False
         self._closed = False
 
@@ -128,11 +130,25 @@ class InProcessModelServer:
             raise errors.ModelServerAway("the models are being loaded")
         try:
             async with asyncio.timeout(timeout):
-                return await _answer(self._hosted.engine, request, timeout)
+                return await self._answer(self._hosted.engine, request, timeout)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the model did not answer in time") from error
         except EmbeddedError as error:
             raise translated(_STATUS[error.code], client_message(error)) from error
+
+    async def _answer(self, engine: "Engine", request: m.Message, timeout: float) -> Any:
+        if isinstance(request, m.GetModelStatusRequest):
+            return engine.status(request)
+        if isinstance(request, m.GetModelMetadataRequest):
+            return engine.metadata(request)
+        if isinstance(request, m.PredictRequest) and request.ByteSize() > _LONG:
+            patience = Patience(timeout)
+            try:
+                return await asyncio.to_thread(engine.predict, request, patience)
+            finally:
+                patience.give_up()
+        self._turn = self._turn or engine.loop_turn()
+        return await engine.answer(request, self._turn)
 
     def _start(self) -> None:
         # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
@@ -145,20 +161,6 @@ class InProcessModelServer:
         self._metrics = metrics
         if not self._closed:
             self._serves = self._hosted.start()
-
-
-async def _answer(engine: "Engine", request: m.Message, timeout: float) -> Any:
-    if isinstance(request, m.GetModelStatusRequest):
-        return engine.status(request)
-    if isinstance(request, m.GetModelMetadataRequest):
-        return engine.metadata(request)
-    if isinstance(request, m.PredictRequest) and request.ByteSize() > _LONG:
-        patience = Patience(timeout)
-        try:
-            return await asyncio.to_thread(engine.predict, request, patience)
-        finally:
-            patience.give_up()
-    return await engine.answer(request)
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:

@@ -1,12 +1,10 @@
 """Pictures to classes, and the list of models."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, ValidationError
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls import predict
@@ -16,10 +14,10 @@ from keraserve_gateway.calls.predict import Answer, Target
 from keraserve_gateway.errors import UnsupportedMedia
 from keraserve_gateway.http import multipart, schemas
 from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall, newest
+from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     """The query."""
 
     top_k: int = Field(5, description="how many classes of each picture", ge=1, le=1000)
@@ -54,36 +52,15 @@ def router() -> APIRouter:
     return routes
 
 
-class _Direct(APIRoute):
-    """Of the newest version: the arguments that are declared, read here.
-
-    FastAPI's general way from a request to a function's arguments and back is a third of the functions
-    that a small picture calls.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Give what handles a request."""
-
-        async def handle(request: Request) -> Response:
-            try:
-                asked = _Asked.model_validate(dict(request.query_params))
-            except ValidationError as error:
-                raise RequestValidationError(error.errors()) from error
-            target = await newest(request, request.path_params["model"])
-            return await _classify(Call(request), target, asked)
-
-        return handle
-
-
 def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
-    async def classify(
-        call: ThisCall, target: Annotated[Target, Depends(named)], asked: Annotated[_Asked, Query()]
+    async def classify_images(
+        call: ThisCall, target: Annotated[Target, Depends(named)], asked: Annotated[Asked, Query()]
     ) -> Response:
-        return await _classify(call, target, asked)
+        return await classify(call, target, asked)
 
     routes.add_api_route(
         f"{path}/images:classify",
-        classify,
+        classify_images,
         methods=["POST"],
         tags=["Images"],
         operation_id=f"classify_images{suffix}",
@@ -91,11 +68,15 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         response_model=schemas.ImageClassification,
         responses=_ERRORS,
         openapi_extra=descriptions.picture_body(),
-        route_class_override=_Direct if named is newest else None,
     )
 
 
-async def _classify(call: Call, target: Target, asked: _Asked) -> Response:
+async def classify(call: Call, target: Target, asked: Asked) -> Response:
+    """Read the pictures of a request, and answer with their classes.
+
+    Raises:
+        GatewayError: as `Classifier.classify`, and UnsupportedMedia for a body of another type.
+    """
     sent = await _pictures(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
