@@ -81,7 +81,7 @@ class BatchQueue:
         """
         most = self._options.rows
         if not self._options.batch_timeout_micros:
-            most = min(most, math.ceil(self.rows / free))
+            most = min(most, self._options.padded(math.ceil(self.rows / free)))
         first = self._tasks.popleft()
         taken, left, rows = [first], deque[Task](), first.rows
         while self._tasks and rows < most and first.kind is not None:

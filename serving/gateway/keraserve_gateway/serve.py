@@ -6,6 +6,7 @@ import errno
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Generator
 
 import grpc.aio
@@ -22,6 +23,9 @@ from keraserve_gateway.telemetry.tracing import from_environment
 from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
 
 log = structlog.get_logger()
+
+# Seconds that a thread which works on a large body keeps Python's lock while the event loop waits for it.
+_TURN = 0.001
 
 
 class CannotListen(Exception):  # noqa: N818 (a sentence for the operator)
@@ -50,6 +54,7 @@ async def serve(settings: Settings) -> None:
     app = create_app(settings, model_server, tracing)
     gateway = gateway_of(app)
     _spare_from_collection()
+    sys.setswitchinterval(_TURN)
     try:
         front = await _start_grpc(settings, gateway)
         server = _http(settings, app)

@@ -19,7 +19,7 @@ from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 _NAME = rb'"signature_name"\s*:\s*"([^"\\]*)"\s*'
 _HEAD = re.compile(rb"\s*\{\s*(?:" + _NAME + rb',\s*)?"(instances|inputs)"\s*:\s*(?=\[[\s\[]*[-\d])')
 _TAIL = re.compile(rb"\s*(?:,\s*" + _NAME + rb")?\}\s*")
-_WORTH_IT = 16 << 10  # bytes
+_WORTH_IT = 1 << 10  # bytes
 _PIECE = 64 << 10
 _WITHOUT_STRUCTURE = b"0123456789+-.eE \t\r\n"
 _BLANK_BRACKETS = bytes.maketrans(b"[]", b"  ")

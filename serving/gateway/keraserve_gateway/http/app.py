@@ -11,8 +11,8 @@ from starlette.responses import Response
 from keraserve_gateway.errors import GatewayError
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import openapi, replies
+from keraserve_gateway.http.direct import Direct
 from keraserve_gateway.http.middleware import Around
-from keraserve_gateway.http.picture_path import PicturePath
 from keraserve_gateway.http.routes import compatible, images, inference, pages, process
 from keraserve_gateway.http.routes.call import register_segment
 from keraserve_gateway.settings import Settings
@@ -42,7 +42,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(Around, gateway=gateway), Middleware(PicturePath)],
+        middleware=[Middleware(Around, gateway=gateway), Middleware(Direct)],
         exception_handlers={
             GatewayError: _on_failure,
             RequestValidationError: _on_invalid,

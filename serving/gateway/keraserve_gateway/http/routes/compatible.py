@@ -10,7 +10,7 @@ from keraserve_gateway.calls import predict
 from keraserve_gateway.calls.predict import Target
 from keraserve_gateway.http import tensorflow_schemas
 from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MODEL, TARGETS, ThisCall
+from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall
 
 TAG = "TensorFlow Serving"
 _ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
@@ -23,6 +23,11 @@ def router() -> APIRouter:
         _add_state(routes, MODEL + path, suffix, named)
         _add_verbs(routes, MODEL + path, suffix, named)
     return routes
+
+
+async def run(call: Call, target: Target) -> Response:
+    """Answer `:predict`; errors as `calls.predict.predict`."""
+    return call.answer(await predict.predict(call.server, target, await call.body(), call.trip))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -59,8 +64,8 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         },
         openapi_extra=descriptions.json_body(tensorflow_schemas.PredictBody),
     )
-    async def run(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.predict(call.server, target, await call.body(), call.trip))
+    async def predict_tensors(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return await run(call, target)
 
     @routes.post(
         f"{path}:classify",

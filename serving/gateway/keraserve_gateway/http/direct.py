@@ -1,0 +1,49 @@
+"""The two requests that are many and small, on a direct way: before FastAPI looks at them.
+
+Pictures, and tensors for `:predict`, each for a model's newest version. Their routes are declared with the
+others in `routes`, where the API's description has them from; so are what is done and what is refused. What
+comes this way skips the choice among all routes, and FastAPI's general way from a request to a function's
+arguments and back: for a small picture half of the work.
+"""
+
+import re
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keraserve_gateway.calls.predict import Target
+from keraserve_gateway.http import replies
+from keraserve_gateway.http.routes import compatible, images
+from keraserve_gateway.http.routes.call import Call, noted
+
+_PATH = re.compile(r"/v1/models/([^/:]+)(/images:classify|:predict)")
+
+
+class Direct:
+    """ASGI middleware, to be put inside of what is around every request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one of these requests; pass on all others."""
+        posted = scope["type"] == "http" and scope["method"] == "POST"
+        matched = _PATH.fullmatch(scope["path"]) if posted else None
+        if matched is None:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        call, target = Call(request), noted(request, Target(matched[1]))
+        answer = _classify(call, target) if matched[2] == "/images:classify" else compatible.run(call, target)
+        response = await answer
+        await response(scope, receive, send)
+
+
+async def _classify(call: Call, target: Target) -> Response:
+    try:
+        asked = images.Asked.model_validate(dict(call.request.query_params))
+    except ValidationError as error:
+        raise replies.invalid(error.errors()) from error
+    return await images.classify(call, target, asked)
