@@ -9,7 +9,7 @@ import typer
 from PIL import Image
 
 from keraserve_training.data import datasets
-from keraserve_training.data.pictures import Dataset
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.profiles import PROFILES
 
 

@@ -91,7 +91,7 @@ def test_the_page_has_every_system_and_says_what_is_missing() -> None:
 
 
 def test_figures_replace_those_that_were_there() -> None:
-    before = f"# Performance\n\n{page.BEGIN}\n\nold\n\n{page.END}\n\nafter\n"
+    before = "# Performance\n\n<!-- figures -->\n\nold\n\n<!-- end of figures -->\n\nafter\n"
     after = page.insert(before, "new\n")
     assert after == before.replace("old", "new")
     assert page.insert(after, "new") == after

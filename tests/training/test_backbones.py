@@ -11,7 +11,7 @@ import pytest
 from keraserve_training.data import keras_download
 from keraserve_training.errors import OptionError, WeightsUnavailableError
 from keraserve_training.learning import rules
-from keraserve_training.pretrained import backbones
+from keraserve_training.pretrained import backbones, networks
 from keraserve_training.pretrained import loading as pretrained
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -56,7 +56,7 @@ def test_a_network_cut_in_two_is_the_same_network(name: str, tmp_path: Path) -> 
     for model in (whole, lambda pictures: tail(stem(pictures)), lambda pictures: second(first(pictures))):
         np.testing.assert_array_equal(model(PIXELS), features)
     assert built.model.name == name
-    assert built.model.count_params() == backbones.NETWORKS[name].parameters
+    assert built.model.count_params() == networks.NETWORKS[name].parameters
     assert built.model.output_shape[1:] == features.shape[1:]
     assert {id(weight) for weight in [*stem.weights, *tail.weights]} == {
         id(weight) for weight in built.model.weights
@@ -72,7 +72,7 @@ def test_a_cell_that_takes_two_outputs_can_be_cut() -> None:
     inner = keras.Model(inputs, keras.layers.Concatenate()([left, right]), name="nasnetmobile")
     pictures = keras.Input((4, 4, 3))
     built = backbones.Backbone(
-        backbones.NETWORKS["nasnetmobile"], keras.Model(pictures, inner(pictures)), 4, {}
+        networks.NETWORKS["nasnetmobile"], keras.Model(pictures, inner(pictures)), 4, {}
     )
     stem, tail = built.split("left+right")
     scaled = PIXELS[:, :4, :4] / 127.5 - 1
@@ -238,7 +238,7 @@ def test_what_is_fetched_is_checked_before_it_is_in_the_cache(
             with_classifier().save(folder / "made.h5")
             (folder / "made.h5").rename(folder / "mobilenet_2_5_160_tf_no_top.h5")
         else:
-            (folder / backbones.NETWORKS["vgg16"].file).write_text("half")
+            (folder / networks.NETWORKS["vgg16"].file).write_text("half")
         return True
 
     monkeypatch.setattr(keras_download, "weights", fetch)

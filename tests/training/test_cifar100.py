@@ -12,8 +12,8 @@ from PIL import Image
 
 from keraserve_training import experiments, profiles, progress, run_folder
 from keraserve_training.data import datasets
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import limited
-from keraserve_training.data.pictures import Dataset
 from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
 from keraserve_training.experiments.cifar100_cnn import (
     EPOCHS,

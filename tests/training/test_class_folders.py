@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from keraserve_training.data import datasets
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.picture_files import PictureFiles
-from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import FULL, QUICK, SAMPLE
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keraserve_training.data import picture_files
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.picture_files import PictureFiles
-from keraserve_training.data.pictures import Dataset, Pictures
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.exporting.decoding import Preparation, decode
 

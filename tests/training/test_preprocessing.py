@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from keraserve_training.pretrained import backbones
+from keraserve_training.pretrained import networks
 
 MODULES = {
     "inceptionv3": "inception_v3",
@@ -16,14 +16,14 @@ MODULES = {
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
-@pytest.mark.parametrize("name", backbones.NETWORKS)
+@pytest.mark.parametrize("name", networks.NETWORKS)
 def test_the_layers_do_what_keras_function_does(name: str) -> None:
     import keras
 
     from keraserve_training.pretrained.preprocessing import preprocess
 
     inputs = keras.Input((5, 4, 3))
-    model = keras.Model(inputs, preprocess(backbones.NETWORKS[name].mode, inputs))
+    model = keras.Model(inputs, preprocess(networks.NETWORKS[name].mode, inputs))
     pictures = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.float32)
     pictures[0], pictures[1] = 0, 255
     theirs = importlib.import_module(f"keras.applications.{MODULES.get(name, name)}").preprocess_input

@@ -18,7 +18,7 @@ class Options:
 
     Attributes:
         data: folder of class folders with the user's own pictures.
-        backbone: a pre-trained network, a key of `backbones.NETWORKS`.
+        backbone: a pre-trained network, a key of `networks.NETWORKS`.
         alpha: width of that network, where it comes in several (MobileNet).
         weights: `imagenet`, `random` or a file.
         image_size: pixels a side of what the network gets.

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from keraserve_training import atomic, provenance, run_folder
 from keraserve_training.data import datasets
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Examples, Shown
-from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import OriginalChangedError, RunDiffersError
 from keraserve_training.learning import borrowing, outputs
 from keraserve_training.learning.outputs import Output
@@ -109,16 +109,16 @@ class Run:
         """Build a pre-trained network, or the one that the user wants in its place.
 
         Args:
-            name: the source document's network, a key of `backbones.NETWORKS`.
+            name: the source document's network, a key of `networks.NETWORKS`.
             size: pixels a side in the source document.
 
         Raises:
             WeightsUnavailableError: its weights are not here and can't be fetched.
             RunDiffersError: the run was started with other weights.
         """
-        from keraserve_training.pretrained import backbones
+        from keraserve_training.pretrained import backbones, networks
 
-        chosen = backbones.NETWORKS[self.options.backbone or name]
+        chosen = networks.NETWORKS[self.options.backbone or name]
         weights = self.options.weights or ("random" if self.profile.random_weights else "imagenet")
         size = self.options.image_size or (chosen.least if self.profile.random_weights else size)
         built = backbones.build(

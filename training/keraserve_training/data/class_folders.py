@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keraserve_training.data import picture_files
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Tell, draw, limited, split
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.data.picture_search import (
@@ -22,7 +23,6 @@ from keraserve_training.data.picture_search import (
     refuse_loose_files,
     why_not_decoded,
 )
-from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import Profile
 

@@ -12,9 +12,10 @@ from keraserve_training.data import cats_dogs as cats_dogs_source
 from keraserve_training.data import cifar, procedural
 from keraserve_training.data import class_folders as class_folders_source
 from keraserve_training.data import fashion_mnist as fashion_mnist_source
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Tell, limited, split
 from keraserve_training.data.picture_search import Refused
-from keraserve_training.data.pictures import Dataset, Pictures
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.profiles import Profile
 
 Source = Callable[[Profile, Tell], Dataset]

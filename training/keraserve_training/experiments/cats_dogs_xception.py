@@ -19,8 +19,9 @@ from keraserve_training.spreading import intervals
 if TYPE_CHECKING:
     import keras
 
+    from keraserve_training.data.dataset import Dataset
     from keraserve_training.data.picture_files import PictureFiles
-    from keraserve_training.data.pictures import Dataset, Pictures
+    from keraserve_training.data.pictures import Pictures
     from keraserve_training.learning.fit import Loop, Trained
     from keraserve_training.run import Run
 

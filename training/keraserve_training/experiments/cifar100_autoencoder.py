@@ -17,7 +17,7 @@ from keraserve_training.spreading.intervals import chance
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.data.pictures import Dataset
+    from keraserve_training.data.dataset import Dataset
     from keraserve_training.learning.fit import Trained
     from keraserve_training.run import Run
 

@@ -13,8 +13,8 @@ from keraserve_training.reporting.wording import distance, duration, percent, po
 if TYPE_CHECKING:
     import keras
 
+    from keraserve_training.data.dataset import Dataset
     from keraserve_training.data.examples import Examples
-    from keraserve_training.data.pictures import Dataset
     from keraserve_training.learning.fit import Trained
     from keraserve_training.pretrained.backbones import Backbone
     from keraserve_training.pretrained.features import Features

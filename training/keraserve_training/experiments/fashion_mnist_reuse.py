@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
+from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.datasets import FASHION_MNIST_CLASSES
-from keraserve_training.data.pictures import Dataset
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Experiment, Figure, Servable, Study
 from keraserve_training.findings import Findings

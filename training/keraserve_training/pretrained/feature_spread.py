@@ -21,7 +21,7 @@ from keraserve_training.progress import Show, Silent
 from keraserve_training.spreading.spread import Done, Work, Workers
 
 if TYPE_CHECKING:
-    from keraserve_training.pretrained.features import Extraction
+    from keraserve_training.pretrained.extraction import Extraction
 
 _JOB = ".job"
 _MODEL, _REST = "model.keras", "rest.pickle"
@@ -70,7 +70,7 @@ def make_part(*, job: Path, shards: Sequence[int]) -> None:
     runtime.prepare()
     import keras
 
-    from keraserve_training.pretrained.features import Extraction
+    from keraserve_training.pretrained.extraction import Extraction
 
     digest, examples, store, batch = pickle.loads((job / _REST).read_bytes())  # noqa: S301 (written by `_job`)
     if store.layout.dtype == "bfloat16":

@@ -21,13 +21,11 @@ import numpy.typing as npt
 from keraserve_training.data import keras_download
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import WeightsUnavailableError
+from keraserve_training.pretrained.networks import Network
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.pretrained.backbones import Network
-
-ALPHAS = (0.25, 0.5, 0.75, 1.0)  # of MobileNet
 _SIZES = (128, 160, 192, 224)  # that MobileNet has files of its own for; for others Keras takes the last
 _SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; for one that can be done without
 _ELSE = "or name --weights FILE, --weights random or another --backbone"
@@ -61,7 +59,7 @@ def folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
 
 
-def find(network: "Network", size: int, weights: str, alpha: float, tell: Tell) -> Found:
+def find(network: Network, size: int, weights: str, alpha: float, tell: Tell) -> Found:
     """Find the weights that were asked for, and fetch them where they are not here.
 
     Raises:
@@ -189,19 +187,19 @@ def _names(group: Any, attribute: str) -> Iterator[str]:
             yield name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _file(network: "Network", trained: int, alpha: float) -> Path:
+def _file(network: Network, trained: int, alpha: float) -> Path:
     # Keras writes an alpha of 0.25 as 2_5 and one of 1 as 1_0.
     written = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, str(alpha))
     return folder() / network.file.format(alpha=written, size=trained)
 
 
-def _other_size(network: "Network", trained: int, size: int) -> str:
+def _other_size(network: Network, trained: int, size: int) -> str:
     if not network.alphas or trained == size:
         return ""
     return f"weights that were trained on pictures of {trained} pixels, used on {size}"
 
 
-def _fetched(network: "Network", file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:
+def _fetched(network: Network, file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:
     """Let Keras fetch the file into a folder of its own, and move it into the cache once it is checked."""
     tell(f"{network.title}: asking Keras to download its ImageNet weights ({file.name}, once)")
     with contextlib.suppress(OSError):  # a cache that can't be written is one that can't be fetched into
@@ -217,7 +215,7 @@ def _fetched(network: "Network", file: Path, trained: int, alpha: float, seconds
     return False
 
 
-def _check_sum(network: "Network", file: Path) -> None:
+def _check_sum(network: Network, file: Path) -> None:
     if network.md5 and _digest(file, "md5") != network.md5:
         raise WeightsUnavailableError(
             f"{file} is not the file that Keras publishes (its MD5 is not {network.md5}): remove it, so that"

@@ -1,7 +1,7 @@
 """What each pre-trained network was taught to expect of a pixel, as layers inside the model.
 
 A model that scales its own input can't be served with the wrong scaling. Every network in
-`backbones.NETWORKS` is of one of three modes, named as Keras names them.
+`networks.NETWORKS` is of one of three modes, named as Keras names them.
 """
 
 from typing import Any, Literal
