@@ -119,8 +119,9 @@ bench-quick: setup ## the same, one short round; only shown
 bench-peers: setup ## install what `make bench` compares with, below build/
 	@$(BENCH) install
 
-bench-training: setup ## feature extraction and training against the usual way   [DATA=folder of class folders]
+bench-training: setup ## extraction and training, the same way   [DATA=folder of class folders]
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
+	@$(BENCH) publish
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto
 	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \

@@ -1,4 +1,4 @@
-"""The figures, as Markdown between the two marks of `docs/performance.md`."""
+"""The figures, as Markdown between the marks of `docs/performance.md`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,20 +9,21 @@ from bench.results import Results
 from bench.rounds import CLIENTS
 from bench.systems import systems
 
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+SERVING, TRAINING = "figures", "training figures"
 _OURS = {"in-process", "two-processes", "grpc"}
 
 
-def insert(page: str, figures: str) -> str:
+def insert(page: str, figures: str, mark: str = SERVING) -> str:
     """Put figures between the marks of a page, in place of those that are there.
 
     Raises:
         ValueError: the page has no marks.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
+        raise ValueError(f"the page has no {first} and {last}")
     return f"{before}{begin}\n\n{figures.strip()}\n\n{end}{after}"
 
 
