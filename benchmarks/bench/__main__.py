@@ -33,12 +33,13 @@ def measure(
     only: Annotated[str, typer.Option(help="systems and rows, separated by commas; none: all")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="one short round")] = False,
 ) -> None:
-    """Measure, and keep the figures in build/bench-results.json."""
+    """Measure, and keep the figures of a whole run in build/bench-results.json."""
     place = Place(ROOT / "build" / "bench", (models, model) if models else None)
     setup.prepare(place, setup.pictures_in(pictures))
     results = _measure(place, QUICK if quick else FULL, set(filter(None, only.split(","))))
     results.about = machine.about(place)
-    results.write(KEPT)
+    if not (quick or only):
+        results.write(KEPT)
     console.print(page.render(results, CHART), markup=False, highlight=False, soft_wrap=True)
 
 
