@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 from keraserve_training.drawing import page as drawing
@@ -14,6 +15,8 @@ from keraserve_training.drawing.page import BLUE, GREEN, GREY, ORANGE
 from keraserve_training.experiment import Unit
 from keraserve_training.reporting import wording
 
+# Around numbers that the baseline's line may run through.
+_HALO = [withStroke(linewidth=4, foreground="white")]
 _SEED: dict[str, Any] = {"color": BLUE, "alpha": 0.6, "markersize": 4}
 
 
@@ -49,7 +52,8 @@ def bars(
             if start is not None and name != baseline:
                 text += f" ({_beside(value, start, unit)})"
             side = "right" if finite[name] < 0 else "left"
-            axis.text(finite[name], place, f"  {text}  ", ha=side, va="center", fontsize=9)
+            label = axis.text(finite[name], place, f"  {text}  ", ha=side, va="center", fontsize=9)
+            label.set_path_effects(_HALO)
         names = [f"{name} (baseline)" if name == baseline else name for name in values]
         axis.set_yticks(range(len(values)), [drawing.fill(name, 2.4) for name in names])
         axis.set_ylim(len(values) - 0.4, -0.6)
