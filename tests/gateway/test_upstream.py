@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import structlog
 
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream import connection, silence
@@ -76,8 +77,11 @@ async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked
     process = start(port)
     in_flight = asyncio.create_task(gateway.get("/v1/models/slow"))
     await until_asked(asked, 1)
-    process.kill()
-    assert (await in_flight).status_code == 503
+    with structlog.testing.capture_logs() as logged:
+        process.kill()
+        assert (await in_flight).status_code == 503
+    (lost,) = [line for line in logged if line["event"] == "model server lost"]
+    assert (lost["code"], bool(lost["detail"])) == ("UNAVAILABLE", True)
     start(port)
     assert (await gateway.get(PATH)).status_code == 200
     assert asked.read_text().split() == ["slow", "colours"]

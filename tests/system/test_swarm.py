@@ -133,7 +133,7 @@ def test_model_servers_are_replaced_without_a_lost_request(client: Client, red: 
         wait_for(lambda: len(containers(MODEL_SERVER)) == 3, "there are not three again")
         wait_for(lambda: connected() == 3, "the gateway does not find the new ones")
     assert not containers(MODEL_SERVER) & before
-    assert not seen.errors
+    assert not seen.errors, docker("service", "logs", "--raw", GATEWAY)[-5000:]
     assert set(seen.versions) == {1}
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import grpc
 
@@ -44,7 +45,12 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
 
 def kind(error: errors.GatewayError) -> str:
     """Name the kind of an error, for answers and metrics: `too-large` for TooLarge."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return _in_words(type(error).__name__)
+
+
+@cache
+def _in_words(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def grpc_status(error: errors.GatewayError) -> grpc.StatusCode:

@@ -42,6 +42,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is around every request
         middleware=[Middleware(Around, gateway=gateway), Middleware(Direct)],
         exception_handlers={
             GatewayError: _on_failure,

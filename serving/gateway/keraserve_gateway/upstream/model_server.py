@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
@@ -17,6 +18,8 @@ from keraserve_gateway.deadline import Deadline
 from keraserve_gateway.upstream.connection import Connection, never_sent
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
+
+log = structlog.get_logger()
 
 Metadata = Sequence[tuple[str, str]]
 Response = TypeVar("Response", bound=m.Message)
@@ -144,6 +147,8 @@ class GrpcModelServer:
                 raise
             except grpc.aio.AioRpcError as error:
                 self._connection.ended(began, error.code())
+                if error.code() in _AWAY:
+                    log.info("model server lost", code=error.code().name, detail=error.details())
                 if last_try or not never_sent(error):
                     raise translated(error.code(), error.details() or "") from error
             else:
