@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _MESSAGE_BYTES = 64 << 20  # a batch of large pictures; the operator's channel arguments win
 _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
 _DRAIN_LOOK_SECONDS = 0.05
+_QUIET_LOOKS = 10  # gRPC may hold a request, or an answer, that no thread of ours knows of
 
 
 def serve(settings: Settings) -> None:
@@ -136,7 +137,7 @@ class Server:
         # Watchers of the health would keep the server for the whole time: they are not waited for.
         quiet = 0
         until = began + self._settings.drain_seconds
-        while quiet < 2 and time.monotonic() < until and not (ended.is_set() and self._rest_face.idle):
+        while quiet < _QUIET_LOOKS and time.monotonic() < until and not (ended.is_set() and self._rest_face.idle):
             time.sleep(_DRAIN_LOOK_SECONDS)
             quiet = quiet + 1 if self._idle else 0
         if self._idle:
