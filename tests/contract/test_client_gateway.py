@@ -130,12 +130,14 @@ class Gateway:
     model_server: ModelServer
 
     def logged(self, request_id: str | None) -> str:
-        """Give the log's line of a request; it is written after the answer."""
+        """Give the log's line of a request, the last with its id; it is written after the answer."""
         wanted, end = f'"request_id": "{request_id}"', time.monotonic() + 10
-        while wanted not in self.log.read_text():
+        while True:
+            lines = [line for line in self.log.read_text().splitlines() if wanted in line]
+            if lines and '"status"' in lines[-1]:
+                return lines[-1]
             assert time.monotonic() < end, f"the log has no {wanted}"
             time.sleep(0.02)
-        return next(line for line in self.log.read_text().splitlines() if wanted in line)
 
 
 def free_port() -> int:

@@ -80,7 +80,7 @@ async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked
     with structlog.testing.capture_logs() as logged:
         process.kill()
         assert (await in_flight).status_code == 503
-    (lost,) = [line for line in logged if line["event"] == "model server lost"]
+    (lost,) = [line for line in logged if line["event"] == "model server unavailable"]
     assert (lost["code"], bool(lost["detail"])) == ("UNAVAILABLE", True)
     start(port)
     assert (await gateway.get(PATH)).status_code == 200

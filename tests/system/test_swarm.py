@@ -96,7 +96,8 @@ def connected() -> int:
 def lost() -> str:
     """What the gateway's log says of calls that found no answer."""
     log = subprocess.run(["docker", "service", "logs", "--raw", GATEWAY], capture_output=True, text=True)
-    return "\n".join(line for line in (log.stdout + log.stderr).splitlines() if "model server lost" in line)
+    lines = (log.stdout + log.stderr).splitlines()
+    return "\n".join(line for line in lines if "model server unavailable" in line)
 
 
 @dataclass

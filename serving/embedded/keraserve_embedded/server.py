@@ -137,7 +137,9 @@ class Server:
         # Watchers of the health would keep the server for the whole time: they are not waited for.
         quiet = 0
         until = began + self._settings.drain_seconds
-        while quiet < _QUIET_LOOKS and time.monotonic() < until and not (ended.is_set() and self._rest_face.idle):
+        while quiet < _QUIET_LOOKS and time.monotonic() < until:
+            if ended.is_set() and self._rest_face.idle:
+                break
             time.sleep(_DRAIN_LOOK_SECONDS)
             quiet = quiet + 1 if self._idle else 0
         if self._idle:

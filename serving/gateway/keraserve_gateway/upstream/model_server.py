@@ -148,7 +148,7 @@ class GrpcModelServer:
             except grpc.aio.AioRpcError as error:
                 self._connection.ended(began, error.code())
                 if error.code() in _AWAY:
-                    log.info("model server lost", code=error.code().name, detail=error.details())
+                    log.info("model server unavailable", code=error.code().name, detail=error.details())
                 if last_try or not never_sent(error):
                     raise translated(error.code(), error.details() or "") from error
             else:
