@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import PercentFormatter
 
 from keraserve_training.drawing import page as drawing
@@ -16,7 +16,7 @@ from keraserve_training.experiment import Unit
 from keraserve_training.reporting import wording
 
 # Around numbers that the baseline's line may run through.
-_HALO = [withStroke(linewidth=4, foreground="white")]
+_HALO: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="white")]
 _SEED: dict[str, Any] = {"color": BLUE, "alpha": 0.6, "markersize": 4}
 
 
