@@ -94,10 +94,10 @@ def learnt(findings: Findings) -> list[str]:
     return [
         *findings.caveats,
         own,
+        # How long it took is another run's time, of whatever else the machine did then.
         f"model.fit, from the same start on the same batches, gets {wording.percent(theirs)} right after that"
-        f" stage, and an epoch takes it {wording.duration(other.metrics['epoch_seconds_frozen'])}. The"
-        f" difference of {wording.points(ours - theirs)} is {'within' if within else 'outside'} the"
-        f" {100 * by_chance:.2f} points that chance makes with so many test pictures.",
+        f" stage. The difference of {wording.points(ours - theirs)} is {'within' if within else 'outside'}"
+        f" the {100 * by_chance:.2f} points that chance makes with so many test pictures.",
     ]
 
 
