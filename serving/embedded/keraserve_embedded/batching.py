@@ -14,7 +14,7 @@ from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batch_queue import BatchQueue, Task
 from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.errors import EmbeddedError, ExecutionError, InvalidRequestError
+from keraserve_embedded.errors import ExecutionError, InvalidRequestError
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.signature import Origin, Signature
 from keraserve_embedded.work import Work, run_here
@@ -59,17 +59,17 @@ class Batcher:
     def submit_together(self, works: Sequence[Work]) -> "list[Future[Arrays]]":
         """Queue the work of several requests before a batch is made of any.
 
-        What `submit` would raise, the request's future does.
+        What `submit` would raise, the request's future does: one that can't be queued is no other's trouble.
         """
-        queued: list[tuple[Work, Sequence[Task] | EmbeddedError]] = []
+        queued: list[tuple[Work, Sequence[Task] | Exception]] = []
         with self._change:
             for work in works:
                 try:
                     queued.append((work, self._enqueue(work)))
-                except EmbeddedError as error:
+                except Exception as error:
                     queued.append((work, error))
         return [
-            _failed(tasks) if isinstance(tasks, EmbeddedError) else self._watched(work.signature, tasks)
+            _failed(tasks) if isinstance(tasks, Exception) else self._watched(work.signature, tasks)
             for work, tasks in queued
         ]
 
@@ -213,7 +213,7 @@ def tell(observer: Observer, origin: Origin, requests: int, rows: int, began: fl
     observer.ran(origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began)
 
 
-def _failed(error: EmbeddedError) -> "Future[Arrays]":
+def _failed(error: Exception) -> "Future[Arrays]":
     future: Future[Arrays] = Future()
     future.set_exception(error)
     return future
