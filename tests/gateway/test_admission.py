@@ -36,6 +36,46 @@ async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
     await visit(4)
 
 
+async def test_places_that_become_free_together_are_taken_together() -> None:
+    admission, go, leave = Admission(4, waiting=4, seconds=30), asyncio.Event(), asyncio.Event()
+    turns, entered = 0, list[int]()
+
+    async def visit(until: asyncio.Event) -> None:
+        async with admission.enter(30):
+            entered.append(turns)
+            await until.wait()
+
+    visits = [asyncio.create_task(visit(go if number < 4 else leave)) for number in range(8)]
+    await until(lambda: admission.waiting == 4)
+    assert admission.room == 0
+    go.set()
+    while len(entered) < 8:
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(set(entered[4:])) == 1
+    assert (admission.in_flight, admission.waiting, admission.room) == (4, 0, 4)
+    leave.set()
+    await asyncio.gather(*visits)
+    assert admission.in_flight == 0
+
+
+async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
+    admission, entered = Admission(1, waiting=2, seconds=30), asyncio.Event()
+
+    async def visit() -> None:
+        async with admission.enter(30):
+            entered.set()
+
+    async with admission.enter(30):
+        leaving, staying = [asyncio.create_task(visit()) for _ in range(2)]
+        await until(lambda: admission.waiting == 2)
+    leaving.cancel()  # it has its place, and has not run yet
+    await asyncio.wait([leaving, staying])
+    assert leaving.cancelled()
+    assert entered.is_set()
+    assert (admission.in_flight, admission.waiting) == (0, 0)
+
+
 async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
     for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
         admission = Admission(1, waiting=1, seconds=seconds)

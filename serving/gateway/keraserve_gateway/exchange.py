@@ -1,7 +1,7 @@
 """What the gateway knows of one request, HTTP or gRPC."""
 
+import os
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +15,7 @@ from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
 
 REQUEST_ID = "x-request-id"
+_REQUEST_ID = REQUEST_ID.encode()
 TIMEOUT = "x-request-timeout"
 LABEL = "x-model-label"
 STICKY = "x-sticky-key"
@@ -61,7 +62,7 @@ class Exchange:
     @classmethod
     def of(cls, header: Header, seconds: float) -> "Exchange":
         """Make it of a request's headers, with a deadline `seconds` from now."""
-        request_id = valid_id(header(REQUEST_ID) or "") or uuid.uuid4().hex
+        request_id = valid_id(header(REQUEST_ID) or "") or new_id()
         trace = ()
         if _VALID_TRACE.fullmatch(header(TRACE[0]) or ""):
             trace = tuple((name, value) for name in TRACE if (value := header(name)) is not None)
@@ -119,9 +120,20 @@ def begin(scope: Scope, deadline_seconds: float) -> Exchange:
     return exchange
 
 
+def request_id(scope: Scope) -> str:
+    """Give the id of an HTTP request that has no exchange: its own, or a new one."""
+    given = next((value for name, value in scope["headers"] if name == _REQUEST_ID), b"")
+    return valid_id(given.decode("latin-1")) or new_id()
+
+
 def of(scope: Scope) -> Exchange:
     """Give the exchange of an HTTP request."""
     return cast(Exchange, scope[_KEY])
+
+
+def new_id() -> str:
+    """Make a request id."""
+    return os.urandom(16).hex()
 
 
 def valid_id(given: str) -> str:

@@ -70,7 +70,7 @@ class Gateway:
         """Count a request that is finished; with the names of things that exist, and no others."""
         exchange.status = code
         # A version is known only from labels and answers, so a model with one exists even if not configured.
-        exists = bool(exchange.version) or exchange.model in self.configured
+        exists = bool(exchange.version or (exchange.model and exchange.model in self.configured))
         model = exchange.model if exists else ""
         version = str(exchange.version or "")
         self.metrics.observe(protocol, model, version, code, seconds)

@@ -18,6 +18,7 @@ from keraserve_gateway import passthrough
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http.app import create_app, gateway_of
 from keraserve_gateway.http.http_connection import Bounds, bounded
+from keraserve_gateway.http.shedding import Shedding
 from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_gateway.telemetry.tracing import from_environment
 from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
@@ -93,7 +94,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
     )
     config = uvicorn.Config(
         app,
-        http=bounded(bounds),
+        http=bounded(bounds, Shedding(gateway_of(app)).refusal),
         timeout_keep_alive=settings.idle_seconds,
         lifespan="off",
         ws="none",

@@ -7,15 +7,16 @@ read (`body`).
 
 import asyncio
 import json
-import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from keraserve_gateway.exchange import CLIENT_GONE
+from keraserve_gateway.exchange import CLIENT_GONE, new_id
 from keraserve_gateway.http.one_write import OneWrite
 
 log = structlog.get_logger()
@@ -41,9 +42,14 @@ class Bounds:
     connections: int
 
 
-def bounded(bounds: Bounds) -> type[asyncio.Protocol]:
+Headers = Iterable[tuple[bytes, bytes]]
+Refusal = Callable[[Scope, Headers], bytes | None]
+"""Gives the whole answer, with these headers, to a request that the application shall not have."""
+
+
+def bounded(bounds: Bounds, refusal: Refusal) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
-    return type("BoundedConnection", (_Connection,), {"bounds": bounds})
+    return type("BoundedConnection", (_Connection,), {"bounds": bounds, "refusal": staticmethod(refusal)})
 
 
 class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
@@ -52,6 +58,7 @@ class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nob
 
 class _Connection(HttpToolsProtocol):
     bounds: Bounds
+    refusal: Refusal
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -138,6 +145,14 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # What ends its connection, and HEAD, is the application's to answer.
+        lasting = cycle.keep_alive and cycle.scope["method"] != "HEAD"
+        refusal = self.refusal(cycle.scope, cycle.default_headers) if lasting else None
+        if refusal is not None:
+            self.transport.write(refusal)
+            cycle.response_started = cycle.response_complete = True  # what is left of the body is skipped
+            self.on_response_complete()
+            return
         if cycle.scope["method"] != "HEAD":  # whose head is all that is written
             cycle.transport = cast(Any, OneWrite(cycle, cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
@@ -200,7 +215,7 @@ class _Connection(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
         """Answer in the form of `replies`, before there is a request, and close."""
-        request_id = uuid.uuid4().hex
+        request_id = new_id()
         log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
         problem = {
             "type": "about:blank",

@@ -27,6 +27,21 @@ def is_guarded(path: str) -> bool:
     return path.startswith(("/v1/", "/v2/")) and not path.startswith("/v2/health/")
 
 
+def put_common_headers(headers: MutableHeaders, exchange: Exchange) -> None:
+    """Set what every answer has."""
+    headers["X-Request-ID"] = exchange.trip.request_id
+    if exchange.version:
+        headers["X-Model-Version"] = str(exchange.version)
+    for name, value in exchange.trip.trace[:1]:
+        headers[name] = value
+    headers["X-Content-Type-Options"] = "nosniff"
+
+
+def log_request(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
+    """Write the log line that every request has."""
+    log.info("request", method=scope["method"], path=scope["path"], status=status, **exchange.words(seconds))
+
+
 class _Sending:
     """Passes on what the application sends, puts the common headers in, and remembers the status."""
 
@@ -39,13 +54,7 @@ class _Sending:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._exchange.trip.request_id
-            if self._exchange.version:
-                headers["X-Model-Version"] = str(self._exchange.version)
-            for name, value in self._exchange.trip.trace[:1]:
-                headers[name] = value
-            headers["X-Content-Type-Options"] = "nosniff"
+            put_common_headers(MutableHeaders(scope=message), self._exchange)
         elif self._bare:
             message["body"] = b""
         await self._send(message)
@@ -123,6 +132,4 @@ class Around:
         seconds = time.perf_counter() - started
         if is_guarded(scope["path"]):
             self._gateway.observe(exchange, "http", str(status), seconds)
-        log.info(
-            "request", method=scope["method"], path=scope["path"], status=status, **exchange.words(seconds)
-        )
+        log_request(scope, exchange, status, seconds)

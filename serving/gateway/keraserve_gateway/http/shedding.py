@@ -1,0 +1,93 @@
+"""Overload: what has no place is refused before it becomes an ASGI request.
+
+To refuse it in the application costs a third of an answer. At four times what can be served that is more than
+all the answers, which would wait behind it.
+"""
+
+import asyncio
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import Scope
+
+from keraserve_gateway import exchange as exchanges
+from keraserve_gateway.exchange import Exchange
+from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.http import replies
+from keraserve_gateway.http.http_connection import Headers
+from keraserve_gateway.http.middleware import is_guarded, log_request, put_common_headers
+
+log = structlog.get_logger()
+
+_LOG_SECONDS = 1.0
+_ANY_ID = "any-id"  # in place of a request's, in an answer that is kept
+
+
+class Shedding:
+    """Refuses with the application's own answers, and one log line a second for all but the first."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._coming = 0  # let in during this turn of the event loop: they have no place before the next
+        self._answers: dict[bool, tuple[Exchange, bytes, bytes]] = {}  # by the form of errors
+        self._unlogged: int | None = None  # since the last line; none: the next one is the first
+
+    def refusal(self, scope: Scope, headers: Headers) -> bytes | None:
+        """Give the answer to a request that is not let in; none where the application shall have it.
+
+        Traced requests are the application's, as a span is around each.
+        """
+        gateway = self._gateway
+        if gateway.tracing is not None or gateway.admission.draining or not is_guarded(scope["path"]):
+            return None
+        if gateway.admission.room > self._coming:
+            self._let_in()
+            return None
+        form = replies.is_compatible(scope)
+        if form not in self._answers:
+            self._answers[form] = self._answer(scope)
+        exchange, head, body = self._answers[form]
+        request_id = exchanges.request_id(scope)
+        gateway.observe(exchange, "http", "429", 0.0)
+        self._log(scope, exchange, request_id)
+        head, body = (part.replace(_ANY_ID.encode(), request_id.encode()) for part in (head, body))
+        also = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, also, len(body), body)
+
+    def _answer(self, scope: Scope) -> tuple[Exchange, bytes, bytes]:
+        """Have the application's answer rendered once."""
+        any_one = {**scope, "headers": [(exchanges.REQUEST_ID.encode(), _ANY_ID.encode())]}
+        exchange = exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
+        answer = replies.failure(any_one, self._gateway.admission.busy())
+        headers = MutableHeaders(raw=answer.raw_headers)
+        put_common_headers(headers, exchange)
+        del headers["content-length"]
+        lines = [b"HTTP/1.1 429 Too Many Requests", *(b"%b: %b" % header for header in headers.raw), b""]
+        return exchange, b"\r\n".join(lines), bytes(answer.body)
+
+    def _let_in(self) -> None:
+        if not self._coming:
+            asyncio.get_running_loop().call_soon(self._turn_is_over)
+        self._coming += 1
+
+    def _turn_is_over(self) -> None:
+        self._coming = 0
+
+    def _log(self, scope: Scope, exchange: Exchange, request_id: str) -> None:
+        if self._unlogged is not None:
+            self._unlogged += 1
+            return
+        self._begin_to_count()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            log_request(scope, exchange, 429, 0.0)
+
+    def _begin_to_count(self) -> None:
+        self._unlogged = 0
+        asyncio.get_running_loop().call_later(_LOG_SECONDS, self._log_count)
+
+    def _log_count(self) -> None:
+        if self._unlogged:
+            log.info("more requests refused", status=429, error="busy", count=self._unlogged)
+            self._begin_to_count()
+        else:
+            self._unlogged = None

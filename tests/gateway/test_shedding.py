@@ -1,0 +1,119 @@
+"""What has no place, over real connections: refused as the application would, and cheaply."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+IMAGES, PREDICT = "/v1/models/colours/images:classify", "/v1/models/colours:predict"
+PNG = {"content-type": "image/png"}
+
+
+async def listening(log: Path) -> str:
+    async with asyncio.timeout(30):
+        while '"listening"' not in log.read_text():
+            await asyncio.sleep(0.05)
+    (line,) = [line for line in log.read_text().splitlines() if '"listening"' in line]
+    return f"http://{json.loads(line)['http']}"
+
+
+@pytest.fixture
+async def full(serve_faults, start_gateway, make, red: bytes):
+    """A gateway process, and one in this process without connections, with their only place taken."""
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def waits(request: Any, context: Any) -> Any:
+        arrived.release()
+        await go.wait()
+        answer = m.GetModelStatusResponse()
+        answer.model_version_status.add(version=1, state=30)
+        return answer
+
+    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+    flags = ("--max-in-flight=1", "--max-waiting=0", "--models=colours", "--port=0", "--grpc-port=0")
+    _, log = start_gateway(*flags, f"--model-server={address}")
+    application = await make(address, max_in_flight=1, max_waiting=0)
+    async with httpx2.AsyncClient(base_url=await listening(log), timeout=30) as gateway:
+        first = [asyncio.create_task(one.get("/v1/models")) for one in (gateway, application)]
+        for _ in first:
+            await arrived.acquire()
+        yield gateway, application, log
+        go.set()
+        assert [(await one).status_code for one in first] == [200, 200]
+        assert (await gateway.get("/v1/models")).status_code == 200
+
+
+async def test_the_answer_is_the_applications(full, red: bytes) -> None:
+    gateway, application, _ = full
+    for path in (IMAGES, PREDICT, "/v2/models/colours/infer", "/v1/models/colours/versions/1:predict"):
+        for headers in ({**PNG, "x-request-id": "mine"}, PNG):
+            ours, its = [await one.post(path, content=red, headers=headers) for one in (gateway, application)]
+            assert (
+                (ours.status_code, ours.reason_phrase)
+                == (429, "Too Many Requests")
+                == (its.status_code, its.reason_phrase)
+            )
+            assert set(ours.headers) == set(its.headers) | {"date"}
+            for name in ("retry-after", "content-type", "x-content-type-options"):
+                assert ours.headers[name] == its.headers[name]
+            for answer in (ours, its):
+                answer.said = answer.json()
+                assert (
+                    answer.said.pop("request_id", answer.headers["x-request-id"])
+                    == answer.headers["x-request-id"]
+                )
+            assert ours.said == its.said
+            assert (ours.headers["x-request-id"] == "mine") == ("x-request-id" in headers)
+
+
+async def test_health_and_metrics_are_let_in(full) -> None:
+    gateway, _, _ = full
+    for path in ("/livez", "/metrics", "/v2/health/live", "/", "/docs"):
+        assert (await gateway.get(path)).status_code == 200
+    assert (await gateway.head("/v1/models")).status_code == 429
+
+
+async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
+    gateway, _, _ = full
+    reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
+    head = f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n".encode()
+    for _ in range(3):
+        writer.write(head)
+        answer = await reader.readuntil(b"\r\n\r\n")  # before there is a body
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.write(bytes(1_000_000))
+    writer.write(
+        head.replace(b"1000000", b"2")
+        + b"{}"
+        + b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    last = await reader.read()
+    assert [last.count(b"HTTP/1.1 429 "), last.count(b"HTTP/1.1 200 "), last[-3:]] == [1, 1, b"ok\n"]
+    writer.close()
+
+
+async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:
+    gateway, _, log = full
+    answers = [await gateway.post(IMAGES, content=red, headers=PNG) for _ in range(20)]
+    metrics = (await gateway.get("/metrics")).text
+    labels = '{code="429",model="",protocol="http",version=""}'
+    assert f"keraserve_gateway_requests_total{labels} 20.0" in metrics
+    assert 'keraserve_gateway_refused_total{reason="busy"} 20.0' in metrics
+    async with asyncio.timeout(30):
+        while (text := log.read_text()).count("refused") < 1 or sum(counts(text)) < 20:
+            await asyncio.sleep(0.1)
+    assert sum(counts(text)) == 20
+    assert answers[0].headers["x-request-id"] in text
+    assert answers[1].headers["x-request-id"] not in text
+
+
+def counts(log: str) -> list[int]:
+    lines = [json.loads(line) for line in log.splitlines()]
+    return [line.get("count", 1) for line in lines if line.get("error") == "busy"]
