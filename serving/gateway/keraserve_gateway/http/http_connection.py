@@ -147,7 +147,7 @@ class _Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # What ends its connection, and HEAD, is the application's to answer.
         lasting = cycle.keep_alive and cycle.scope["method"] != "HEAD"
-        refusal = self.refusal(cycle.scope, cycle.default_headers) if lasting else None
+        refusal = self.refusal(cast(Scope, cycle.scope), cycle.default_headers) if lasting else None
         if refusal is not None:
             self.transport.write(refusal)
             cycle.response_started = cycle.response_complete = True  # what is left of the body is skipped
