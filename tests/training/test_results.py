@@ -44,20 +44,22 @@ def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment
 
 def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Path, of: Experiment) -> None:
     alone = _simple(tmp_path, of, 0.78, seed=1)
-    study = tmp_path / of.name / "study" / "full"
-    study.mkdir(parents=True)
+    study = tmp_path / of.name / "study"
     for name, seed, pair, accuracy in (
-        ("5-6-seed1", 1, [5, 6], 0.78),
-        ("5-6-seed2", 2, [5, 6], 0.9),
-        ("2-4-seed2", 2, [2, 4], 0.1),
+        ("full/5-6-seed1", 1, [5, 6], 0.78),
+        ("full/5-6-seed2", 2, [5, 6], 0.9),
+        ("full/2-4-seed2", 2, [2, 4], 0.1),
+        ("full+mobilenet/5-6-seed3", 3, [5, 6], 0.5),
+        ("quick/5-6-seed3", 3, [5, 6], 0.2),
     ):
-        (study / name).mkdir()
+        (study / name).mkdir(parents=True)
         config = json.loads((alone / "config.json").read_text())
         metrics = json.loads((alone / "metrics.json").read_text()) | {"metrics": {"test_accuracy": accuracy}}
         atomic.write_json(study / name / "config.json", config | {"seed": seed, "settings": {"pair": pair}})
         atomic.write_json(study / name / "metrics.json", metrics)
     assert measuring.measure([of], tmp_path) == {
-        of.name: {"test_accuracy": {"low": 0.78, "high": 0.9, "runs": 2}}
+        of.name: {"test_accuracy": {"low": 0.78, "high": 0.9, "runs": 2}},
+        f"{of.name}+mobilenet": {"test_accuracy": {"low": 0.5, "high": 0.5, "runs": 1}},
     }
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keraserve_training import experiment, profiles, run_folder
 from keraserve_training.errors import OptionError, StudyError
-from keraserve_training.options import Options
+from keraserve_training.options import NONE, Options
 from keraserve_training.reporting import report
 from keraserve_training.spreading import intervals, pieces, seeds, study
 from keraserve_training.spreading.spread import Done, Processes, Work
@@ -62,7 +62,7 @@ def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment
         for variant, seed, gain in pieces
     ]
     meanings = {"5-6": "sandal or shirt", "2-4": "pullover or coat"}
-    summary = study._summarise(tmp_path, reuse.study, "full", meanings, rows)
+    summary = study._summarise(tmp_path, reuse.study, "full", meanings, rows, NONE)
     assert summary["gain"]["5-6"]["mean"] == pytest.approx(0.03)
     # t(0.975, 1) = 12.706, s / sqrt(2) = 0.01
     assert summary["gain"]["5-6"]["high"] == pytest.approx(0.03 + 12.706 * 0.01, abs=1e-4)
@@ -73,6 +73,20 @@ def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment
         assert [row["gain"] for row in csv.DictReader(file)] == ["0.02", "0.04", "-0.02", "0.0"]
     with Image.open(tmp_path / study.PICTURE) as picture:
         assert picture.width > 600
+
+
+def test_the_best_study_is_found_whatever_its_options(tmp_path: Path) -> None:
+    assert study.read(tmp_path, "one") is None
+    for profile, options in (("sample", ""), ("full", "vgg19"), ("full", "mobilenet"), ("full", "")):
+        there = study.folder(tmp_path, "one", profile, options)
+        there.mkdir(parents=True)
+        (there / study.SUMMARY).write_text(json.dumps({"title": options}))
+        assert study.read(tmp_path, "one") == (there, {"title": options})
+    assert [one.name for one in study.folders(tmp_path, "one", "full")] == [
+        "full",
+        "full+mobilenet",
+        "full+vgg19",
+    ]
 
 
 def test_an_experiment_without_a_study_says_so(reuse: experiment.Experiment, tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ def described(config: Mapping[str, Any]) -> str:
     return ", ".join(word for word in words if word) or "as the source document says"
 
 
-def as_the_source(experiment: Experiment, config: Mapping[str, Any]) -> bool:
-    """Whether a run's settings and options are those of its experiment, as far as they were given at all."""
+def own_settings(experiment: Experiment, config: Mapping[str, Any]) -> bool:
+    """Whether a run's settings are those of its experiment, as far as they were given at all."""
     own = inspect.signature(experiment.run).parameters
     defaults = {name: json.loads(json.dumps(own[name].default)) for name in config["settings"] if name in own}
-    return not options(config) and defaults == config["settings"]
+    return defaults == config["settings"]
 
 
 def command(experiment: str, run: FinishedRun, *, paths: bool = True) -> str:

@@ -17,7 +17,7 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
     """The range of every figure over the finished full runs with real pictures.
 
     Runs with options have their own (`measured.key`). The pieces of a study whose settings are those
-    of the experiment count as its runs.
+    of the experiment count as its runs with the same options.
 
     Raises:
         RunDamagedError: a piece of a study can't be read.
@@ -28,11 +28,12 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
         for group in gathering.gather(runs, experiment.name).groups:
             key = measured.key(experiment.name, gathering.slug(group.latest))
             found.setdefault(key, []).extend(run for run in group.runs if _counts(run))
-        pieces = study.folder(runs, experiment.name, _FULL).glob(f"*/{run_folder.METRICS}")
-        for file in sorted(pieces):
-            piece = run_folder.finished_in(file.parent)
-            if _counts(piece) and describing.as_the_source(experiment, piece.config):
-                found.setdefault(experiment.name, []).append(piece)
+        for there in study.folders(runs, experiment.name, _FULL):
+            key = measured.key(experiment.name, there.name.partition("+")[2])
+            for file in sorted(there.glob(f"*/{run_folder.METRICS}")):
+                piece = run_folder.finished_in(file.parent)
+                if _counts(piece) and describing.own_settings(experiment, piece.config):
+                    found.setdefault(key, []).append(piece)
         content |= {key: _ranges(experiment, made) for key, made in sorted(found.items()) if made}
     return content
 

@@ -16,7 +16,7 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
         return None
     there, summary = found
     return {
-        "title": summary["title"],
+        "title": f"{summary['title']} ({summary['what']})",
         "compared": _compared(experiment),
         "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
         f" {wording.duration(summary['seconds'])} of training in all." + _overall(summary),

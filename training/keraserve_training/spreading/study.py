@@ -19,7 +19,7 @@ from keraserve_training.experiments import find
 from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import PROFILES
 from keraserve_training.progress import Silent
-from keraserve_training.reporting import wording
+from keraserve_training.reporting import describing, wording
 from keraserve_training.spreading import intervals, pieces
 from keraserve_training.spreading.seeds import Tell, counting, gathered
 from keraserve_training.spreading.spread import Work, Workers
@@ -52,6 +52,12 @@ class Piece:
 def folder(runs: Path, experiment: str, profile: str, options: str = "") -> Path:
     """Where a study keeps its files; `options` is their slug."""
     return runs / experiment / "study" / (f"{profile}+{options}" if options else profile)
+
+
+def folders(runs: Path, experiment: str, profile: str) -> list[Path]:
+    """All that are there of a profile: without options first."""
+    plain = folder(runs, experiment, profile)
+    return [one for one in (plain, *sorted(plain.parent.glob(f"{profile}+*"))) if one.is_dir()]
 
 
 def do_piece(
@@ -137,7 +143,7 @@ def do(
     ]
     rows = gathered(workers.do(work, counting(len(work), tell)))
     rows.sort(key=lambda row: (list(meanings).index(row["variant"]), row["seed"]))
-    return _summarise(place, study, profile, meanings, rows)
+    return _summarise(place, study, profile, meanings, rows, options)
 
 
 def study_of(experiment: Experiment) -> Study:
@@ -157,11 +163,11 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
-    """The folder and summary of the best study there is: of the profile `full` before the others."""
+    """The folder and summary of the best study there is: `full` first, and without options."""
     for profile in PROFILES:
-        there = folder(runs, experiment, profile)
-        if summary := read_summary(there):
-            return there, summary
+        for there in folders(runs, experiment, profile):
+            if summary := read_summary(there):
+                return there, summary
     return None
 
 
@@ -204,7 +210,12 @@ def _verdict(gain: dict[str, Any], subject: str) -> str:
 
 
 def _summarise(
-    there: Path, study: Study, profile: str, meanings: dict[str, str], rows: list[dict[str, Any]]
+    there: Path,
+    study: Study,
+    profile: str,
+    meanings: dict[str, str],
+    rows: list[dict[str, Any]],
+    options: Options,
 ) -> dict[str, Any]:
     from keraserve_training.drawing import comparisons
 
@@ -215,6 +226,7 @@ def _summarise(
     summary = {
         "title": study.title,
         "explanation": study.explanation,
+        "what": describing.described({"options": options.given()}),
         "profile": asdict(PROFILES[profile]),
         "variants": meanings,
         "seeds": len(by_seed),
