@@ -243,8 +243,9 @@ def _summarise(
     _write_table(there / TABLE, rows)
     names = {name: f"{meaning} ({name})" for name, meaning in meanings.items()} | {OVERALL: OVERALL}
     title = study.title + (" (procedural pictures: means nothing)" if summary["procedural"] else "")
-    ends = {names[name]: (each.mean, each.low, each.high) for name, each in measured.items()}
-    groups = {names[name]: values for name, values in everything.items()}
+    drawn = everything if len(meanings) > 1 else gains
+    ends = {names[name]: (measured[name].mean, measured[name].low, measured[name].high) for name in drawn}
+    groups = {names[name]: values for name, values in drawn.items()}
     comparisons.gains(there / PICTURE, title, groups, ends, of=study.subject)
     atomic.write_json(there / SUMMARY, summary)
     return summary
