@@ -11,8 +11,8 @@ from keraserve_gateway.errors import Busy, Draining
 class Admission:
     """Counts the requests in flight, HTTP and gRPC together. Of one event loop; not for threads.
 
-    Who leaves gives its place to who has waited longest. (asyncio's semaphore wakes one waiter a turn of the
-    loop when many leave in one, as a batch's requests do.)
+    Who leaves gives its place to who has waited longest. (asyncio's semaphore lets nobody else in before the
+    last waiter that was woken has run, however many places are free: a batch's requests leave in one turn.)
 
     Args:
         limit: how many may be worked on at a time.

@@ -15,7 +15,6 @@ from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
 
 REQUEST_ID = "x-request-id"
-_REQUEST_ID = REQUEST_ID.encode()
 TIMEOUT = "x-request-timeout"
 LABEL = "x-model-label"
 STICKY = "x-sticky-key"
@@ -118,12 +117,6 @@ def begin(scope: Scope, deadline_seconds: float) -> Exchange:
     exchange = Exchange.of(header, deadline_seconds)
     scope[_KEY] = exchange
     return exchange
-
-
-def request_id(scope: Scope) -> str:
-    """Give the id of an HTTP request that has no exchange: its own, or a new one."""
-    given = next((value for name, value in scope["headers"] if name == _REQUEST_ID), b"")
-    return valid_id(given.decode("latin-1")) or new_id()
 
 
 def of(scope: Scope) -> Exchange:

@@ -52,6 +52,12 @@ def bounded(bounds: Bounds, refusal: Refusal) -> type[asyncio.Protocol]:
     return type("BoundedConnection", (_Connection,), {"bounds": bounds, "refusal": staticmethod(refusal)})
 
 
+def written(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
+    """Write a whole answer."""
+    lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
+    return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
+
+
 class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
     pass
 
@@ -224,11 +230,11 @@ class _Connection(HttpToolsProtocol):
             "detail": detail,
             "request_id": request_id,
         }
-        body = json.dumps(problem).encode()
-        head = (
-            f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
-            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n"
-            + (f"retry-after: {retry_after}\r\n\r\n" if retry_after is not None else "\r\n")
-        )
-        self.transport.write(head.encode() + body)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+            *([(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []),
+        ]
+        self.transport.write(written(status, headers, json.dumps(problem).encode()))
         self.transport.close()

@@ -5,22 +5,26 @@ all the answers, which would wait behind it.
 """
 
 import asyncio
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
 from keraserve_gateway import exchange as exchanges
+from keraserve_gateway.errors import Busy
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import replies
-from keraserve_gateway.http.http_connection import Headers
+from keraserve_gateway.http.http_connection import Headers, written
 from keraserve_gateway.http.middleware import is_guarded, log_request, put_common_headers
+from keraserve_gateway.statuses import STATUSES
 
 log = structlog.get_logger()
 
 _LOG_SECONDS = 1.0
-_ANY_ID = "any-id"  # in place of a request's, in an answer that is kept
+_STATUS = HTTPStatus(STATUSES[Busy].http)
+_ANY_ID = exchanges.new_id().encode()  # in place of a request's, in an answer that is kept
 
 
 class Shedding:
@@ -29,7 +33,7 @@ class Shedding:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._coming = 0  # let in during this turn of the event loop: they have no place before the next
-        self._answers: dict[bool, tuple[Exchange, bytes, bytes]] = {}  # by the form of errors
+        self._answers: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors
         self._unlogged: int | None = None  # since the last line; none: the next one is the first
 
     def refusal(self, scope: Scope, headers: Headers) -> bytes | None:
@@ -43,27 +47,25 @@ class Shedding:
         if gateway.admission.room > self._coming:
             self._let_in()
             return None
+        exchange = exchanges.begin(scope, gateway.settings.deadline_seconds)
+        exchange.error = gateway.admission.busy()
+        kept, body = self._answer(scope, exchange.error)
+        gateway.observe(exchange, "http", str(int(_STATUS)), 0.0)
+        self._log(scope, exchange)
+        answer = MutableHeaders(raw=[*headers, *kept])
+        put_common_headers(answer, exchange)
+        return written(_STATUS, answer.raw, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
+
+    def _answer(self, scope: Scope, error: Busy) -> tuple[Headers, bytes]:
+        """Have the application render its answer, once for each form: headers and body."""
         form = replies.is_compatible(scope)
         if form not in self._answers:
-            self._answers[form] = self._answer(scope)
-        exchange, head, body = self._answers[form]
-        request_id = exchanges.request_id(scope)
-        gateway.observe(exchange, "http", "429", 0.0)
-        self._log(scope, exchange, request_id)
-        head, body = (part.replace(_ANY_ID.encode(), request_id.encode()) for part in (head, body))
-        also = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, also, len(body), body)
-
-    def _answer(self, scope: Scope) -> tuple[Exchange, bytes, bytes]:
-        """Have the application's answer rendered once."""
-        any_one = {**scope, "headers": [(exchanges.REQUEST_ID.encode(), _ANY_ID.encode())]}
-        exchange = exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
-        answer = replies.failure(any_one, self._gateway.admission.busy())
-        headers = MutableHeaders(raw=answer.raw_headers)
-        put_common_headers(headers, exchange)
-        del headers["content-length"]
-        lines = [b"HTTP/1.1 429 Too Many Requests", *(b"%b: %b" % header for header in headers.raw), b""]
-        return exchange, b"\r\n".join(lines), bytes(answer.body)
+            any_one = {**scope, "headers": [(exchanges.REQUEST_ID.encode(), _ANY_ID)]}
+            exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
+            answer = replies.failure(any_one, error)
+            kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
+            self._answers[form] = kept, bytes(answer.body)
+        return self._answers[form]
 
     def _let_in(self) -> None:
         if not self._coming:
@@ -73,13 +75,13 @@ class Shedding:
     def _turn_is_over(self) -> None:
         self._coming = 0
 
-    def _log(self, scope: Scope, exchange: Exchange, request_id: str) -> None:
+    def _log(self, scope: Scope, exchange: Exchange) -> None:
         if self._unlogged is not None:
             self._unlogged += 1
             return
         self._begin_to_count()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            log_request(scope, exchange, 429, 0.0)
+        with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
+            log_request(scope, exchange, _STATUS, 0.0)
 
     def _begin_to_count(self) -> None:
         self._unlogged = 0
@@ -87,7 +89,7 @@ class Shedding:
 
     def _log_count(self) -> None:
         if self._unlogged:
-            log.info("more requests refused", status=429, error="busy", count=self._unlogged)
+            log.info("more requests refused", status=int(_STATUS), error="busy", count=self._unlogged)
             self._begin_to_count()
         else:
             self._unlogged = None
