@@ -16,7 +16,7 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
         return None
     there, summary = found
     return {
-        "title": f"{summary['title']} ({summary['what']})",
+        "title": study.heading(summary),
         "compared": _compared(experiment),
         "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
         f" {wording.duration(summary['seconds'])} of training in all." + _overall(summary),

@@ -125,7 +125,7 @@ def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures
         there, summary = found
         if not summary["procedural"]:
             name = f"{experiment.name}-{study.PICTURE}"
-            content["study"] = [f"{summary['title']} ({summary['what']})", *study.words(summary)]
+            content["study"] = [study.heading(summary), *study.words(summary)]
             content["pictures"] = [(summary["title"], _kept(there / study.PICTURE, pictures / name))]
     if run := gathered.shown:
         content["shown"] = _what(run)

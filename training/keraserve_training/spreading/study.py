@@ -171,6 +171,11 @@ def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
+def heading(summary: dict[str, Any]) -> str:
+    """Say what a study asks, and of which pictures and network."""
+    return f"{summary['title']} ({summary['what']})" if "what" in summary else summary["title"]
+
+
 def words(summary: dict[str, Any]) -> list[str]:
     """Say what a study shows: for all together, then for each variant where there are several."""
     subject = summary.get("subject", "reuse")
