@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from keraserve_embedded.memory import nothing_collected
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -26,7 +28,7 @@ def _stderr_closed() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _stderr_closed(), warnings.catch_warnings():
+with _stderr_closed(), nothing_collected(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore

@@ -1,11 +1,14 @@
 """Warm-up: the requests that an exporter put beside the model, replayed before the version serves."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from keraserve_embedded.batch import merge, rows_of
+from keraserve_embedded.batching_options import cores
 from keraserve_embedded.classify import classify
 from keraserve_embedded.errors import Code, EmbeddedError, LoadError
 from keraserve_embedded.loaded_version import LoadedVersion
@@ -38,14 +41,17 @@ def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> 
         return 0
     replayed = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)):
-            if replayed >= _MOST_RECORDS:
-                raise LoadError(
-                    f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {path}",
-                    Code.INVALID_ARGUMENT,
-                )
-            _replay(version, PredictionLog.FromString(bytes(record.numpy())), sizes)
-            replayed += 1
+        records = iter(tf.data.TFRecordDataset(str(path)))
+        # A signature's first run, in which TensorFlow works on its graph, is one core's: as many at a time.
+        with ThreadPoolExecutor(cores()) as pool:
+            while some := list(islice(records, cores())):
+                if replayed + len(some) > _MOST_RECORDS:
+                    raise LoadError(
+                        f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {path}",
+                        Code.INVALID_ARGUMENT,
+                    )
+                for _ in pool.map(lambda record: _replay(version, bytes(record.numpy()), sizes), some):
+                    replayed += 1
     except LoadError:
         raise
     except EmbeddedError as error:
@@ -60,7 +66,7 @@ def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> 
     return replayed
 
 
-def _replay(version: LoadedVersion, entry: PredictionLog, sizes: Sequence[int]) -> None:
+def _replay(version: LoadedVersion, record: bytes, sizes: Sequence[int]) -> None:
     def run(work: Work) -> Results:
         rows = rows_of(work.arrays)
         if rows and work.signature.batched:
@@ -69,6 +75,7 @@ def _replay(version: LoadedVersion, entry: PredictionLog, sizes: Sequence[int]) 
                     work.signature.run(merge([work.arrays], size))
         return run_here(work)
 
+    entry = PredictionLog.FromString(record)
     match entry.WhichOneof("log_type"):
         case "predict_log":
             finish(predict(version, entry.predict_log.request), run)

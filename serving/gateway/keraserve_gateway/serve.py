@@ -80,9 +80,9 @@ def _spare_from_collection() -> None:
 
     These took a tenth of each request. A round begins later too: what requests leave behind goes without one.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000)
+    gc.enable()  # the command line has it off until here
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:
