@@ -2,10 +2,12 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,7 +19,7 @@ from keraserve_training import experiment
 from keraserve_training.data import procedural
 from keraserve_training.errors import RunMissingError
 from keraserve_training.exporting import decoding, export, repository
-from keraserve_training.learning import fit, outputs
+from keraserve_training.learning import fit, outputs, rules
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -70,6 +72,32 @@ def test_three_signatures_with_exactly_these_inputs_and_outputs(served: dict[str
             assert given.structured_outputs[scores].shape.as_list() == [None, classes]
             assert given.structured_outputs[scores].dtype == tf.float32
             assert given.structured_outputs[labels].dtype == tf.string
+
+
+def test_normalizations_become_part_of_the_convolutions_before_them(
+    tmp_path: Path, runs: Path, reuse: experiment.Experiment, finished: FinishedRun
+) -> None:
+    copied = tmp_path / "runs"
+    shutil.copytree(runs, copied)
+    folder = copied / finished.folder.relative_to(runs) / NETWORK[A]
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1))
+    values = layers.Conv2D(4, 3, use_bias=False)(layers.Rescaling(1 / 255)(inputs))
+    normalized = layers.BatchNormalization()
+    scores = layers.Dense(8, "softmax")(layers.Flatten()(normalized(values)))
+    generator = np.random.default_rng(0)
+    normalized.set_weights([generator.uniform(0.5, 1.5, 4) for _ in normalized.get_weights()])
+    model = keras.Model(inputs, scores)
+    model.save(folder / fit.MODEL)
+    result = json.loads((folder / fit.RESULT).read_text())
+    (folder / fit.RESULT).write_text(json.dumps({**result, "digest": rules.digest(model.weights)}))
+    export.export([reuse], runs=copied, models=tmp_path / "models", profile="sample")
+    loaded = tf.saved_model.load(str(tmp_path / "models" / A / "1"))
+    assert len(loaded.state) == 4  # kernel and bias of two layers
+    images = gray(3)
+    wanted = outputs.probabilities(fit.load(folder).output, model(images.astype(np.float32)))
+    found = loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_method_names_are_what_tensorflow_serving_asks_for(models: Path) -> None:
