@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from keraserve_embedded.batching_options import BatchingOptions, read
 from keraserve_embedded.errors import ConfigError, EmbeddedError
-from keraserve_embedded.memory import nothing_collected
+from keraserve_embedded.memory import imports_for_life
 from keraserve_embedded.port import check_port
 from keraserve_embedded.settings import Settings
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         for port in (settings.port, settings.rest_api_port):
             check_port(settings.host, port or 0)
-        with nothing_collected():
+        with imports_for_life():
             from keraserve_embedded import server
 
         server.serve(settings)

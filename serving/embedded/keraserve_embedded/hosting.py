@@ -23,7 +23,7 @@ class HostedEngine:
         if intra_op is None:
             intra_op = threads_of_an_op(settings.batching)
         set_threads(intra_op, settings.inter_op_threads)
-        memory.spare_from_collection()
+        memory.collect_rarely()
         self.engine = Engine(
             EngineOptions(
                 poll_seconds=settings.file_system_poll_wait_seconds,

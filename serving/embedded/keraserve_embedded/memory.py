@@ -7,28 +7,24 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def nothing_collected() -> Iterator[None]:
-    """Keep the garbage collector still while modules are imported, which stay.
+def imports_for_life() -> Iterator[None]:
+    """Keep the garbage collector from what is imported meanwhile, which stays as long as the process.
 
-    TensorFlow's are half a million objects: to look through them again and again takes a fifth of the import.
+    TensorFlow's are half a million objects. To look through them again and again takes a fifth of the import,
+    and later a tenth of the time of requests, which a collection stops.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()
 
 
-def spare_from_collection() -> None:
-    """Take what the process holds for life (TensorFlow's modules) out of the garbage collector's rounds.
-
-    Before the first model is loaded: a collection that stops every request takes a tenth of the time then.
-    A round begins later too: what requests leave behind goes without one. Nothing is collected before: of
-    half a million objects that would find four thousand, and take as long as a small model to load.
-    """
-    gc.freeze()
+def collect_rarely() -> None:
+    """Let a round of the garbage collector begin later: what requests leave behind goes without one."""
     gc.set_threshold(10_000)
 
 

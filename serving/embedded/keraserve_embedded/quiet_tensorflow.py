@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keraserve_embedded.memory import nothing_collected
+from keraserve_embedded.memory import imports_for_life
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,7 +28,7 @@ def _stderr_closed() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _stderr_closed(), nothing_collected(), warnings.catch_warnings():
+with _stderr_closed(), imports_for_life(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore

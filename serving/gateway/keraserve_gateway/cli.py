@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -37,8 +36,6 @@ def _serve(arguments: Sequence[str]) -> int:
         return _fail("; ".join(_sentence(one) for one in error.errors()), 2)
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
-    # What is imported stays: rounds of the garbage collector would find nothing, in an eighth of the start.
-    gc.disable()
     # Imported late: --help answers at once.
     from keraserve_gateway.serve import CannotListen, serve
     from keraserve_gateway.telemetry import logs

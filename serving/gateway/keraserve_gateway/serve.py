@@ -82,7 +82,6 @@ def _spare_from_collection() -> None:
     """
     gc.freeze()
     gc.set_threshold(10_000)
-    gc.enable()  # the command line has it off until here
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:
