@@ -275,6 +275,10 @@ class _Sums:
         self._both.wait(10)
         return {"total": arrays["a"]}
 
+    def run(self, arrays: Arrays, *, first: int) -> Arrays:
+        assert arrays["a"][0] == first
+        return self.run_merged(arrays)
+
 
 async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(load: Load) -> None:
     notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
@@ -285,6 +289,15 @@ async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(lo
     assert [one["total"].tolist() for one in totals] == [[n] for n in range(8)]
     batcher.stop()
     assert [one[4:] for one in notes.heard] == [(4, 4), (4, 4)]
+
+
+def test_a_request_that_may_be_split_is_shared_by_the_threads(load: Load) -> None:
+    notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
+    batcher = Batcher(BatchingOptions(num_batch_threads=2, max_execution_batch_size=100), notes)
+    work = Work(sums, {"a": floats(*range(7))})  # type: ignore[arg-type]
+    assert batcher.submit(work).result(10)["total"].tolist() == [*range(7)]
+    batcher.stop()
+    assert sorted(one[4:] for one in notes.heard) == [(1, 3), (1, 4)]
 
 
 async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:

@@ -62,7 +62,10 @@ def take_apart(results: Arrays, sizes: Sequence[int], rows: int) -> list[Arrays]
 def _merged(arrays: Sequence[Array]) -> Array:
     if len(arrays) == 1:
         return arrays[0]
-    inner = np.max([array.shape[1:] for array in arrays], axis=0)
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) == 1:
+        return np.concatenate(arrays)
+    inner = np.max(list(shapes), axis=0)
     return np.concatenate([_widened(array, inner) for array in arrays])
 
 

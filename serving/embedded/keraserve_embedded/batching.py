@@ -115,11 +115,9 @@ class Batcher:
                 f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
             )
         kind = batch.kind_of(work.arrays, pad=options.pad_variable_length_inputs)
-        pieces = [work.arrays] if rows <= options.rows else batch.split(work.arrays, options.rows)
-        return [
-            Task(piece, batch.rows_of(piece), kind, number * options.rows)
-            for number, piece in enumerate(pieces)
-        ]
+        most = options.piece(rows)
+        pieces = [work.arrays] if rows <= most else batch.split(work.arrays, most)
+        return [Task(piece, batch.rows_of(piece), kind, number * most) for number, piece in enumerate(pieces)]
 
     def _forget(self, signature: Signature, task: Task) -> None:
         with self._change:

@@ -1,5 +1,6 @@
 """How requests are merged into batches: TensorFlow Serving's parameters, and what they may be."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -72,6 +73,12 @@ class BatchingOptions:
     def capacity(self) -> int:
         """Most rows that may wait for one signature."""
         return self.rows * self.max_enqueued_batches
+
+    def piece(self, rows: int) -> int:
+        """How many rows of such a request stay together: if it may be split, all threads have a share."""
+        if self.max_execution_batch_size is None:
+            return self.rows
+        return min(self.rows, math.ceil(rows / self.num_batch_threads))
 
     def padded(self, rows: int) -> int:
         """The size that a batch of so many rows runs with."""

@@ -153,7 +153,7 @@ def _check_form(signature: Signature, kind: str, outputs: tuple[str, ...], *, mo
 
 def _examples(given: Input) -> Array:
     """Give the serialized tf.Examples, string [N]; a context's features stand before each example's."""
-    examples: Sequence[bytes] = given.example_list.examples
+    examples: Sequence[bytes] = list(given.example_list.examples)
     if given.WhichOneof("kind") == "example_list_with_context":
         nested = given.example_list_with_context
         # Two serialized messages, one after the other, parse as their union.

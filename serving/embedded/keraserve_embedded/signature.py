@@ -110,9 +110,7 @@ class Signature:
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Run it once as `run` does, without looking for the element that is to blame."""
         try:
-            # Identity is TensorFlow's cheapest way to take an array: in place where it is aligned, else one
-            # copy (tf.constant makes two).
-            arguments = [tf.raw_ops.Identity(input=arrays[name]) for name in self.inputs]
+            arguments = [_taken(arrays[name]) for name in self.inputs]
             # The function without the layers of Python above it, as decision 3 measures them.
             results = self._function.call_flat(*arguments, *self._captures)
             return {name: np.asarray(result) for name, result in zip(self.outputs, results, strict=True)}
@@ -153,6 +151,15 @@ def clean(message: str) -> str:
     text = _FIRST_OF_SEVERAL.sub(r"\1", text)
     lines = (line.strip() for line in _NODES.sub("", text).splitlines())
     return "\n".join(line for line in lines if line)
+
+
+def _taken(array: Array) -> Any:
+    """Give an array to TensorFlow the cheapest way.
+
+    Numbers by Identity: in place where they are aligned, else one copy, where tf.constant makes two. Strings
+    are copied once by either, but for Identity, an op, Python's lock is let go and has to be had again.
+    """
+    return tf.constant(array) if array.dtype == np.object_ else tf.raw_ops.Identity(input=array)
 
 
 def _spec(info: TensorInfo, name: str) -> Any:
