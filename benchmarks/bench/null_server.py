@@ -22,13 +22,11 @@ def _answers() -> dict[services.Call, m.Message]:
     signatures.signature_def["serving_default"].inputs["images"].dtype = m.DataType.DT_UINT8
     label = m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[b"class-0"])
     label.tensor_shape.dim.add(size=1)
-    result = m.ClassificationResult(classifications=[m.Classifications(classes=_CLASSES)])
     return {
         services.GET_MODEL_STATUS: m.GetModelStatusResponse(model_version_status=[status]),
         services.GET_MODEL_METADATA: m.GetModelMetadataResponse(
             model_spec=spec, metadata={"signature_def": m.pack_signatures(signatures)}
         ),
-        services.CLASSIFY: m.ClassificationResponse(model_spec=spec, result=result),
         services.PREDICT: m.PredictResponse(model_spec=spec, outputs={"label": label}),
     }
 
@@ -41,10 +39,19 @@ def _answering(answer: m.Message):
     return answering
 
 
+async def _classify(request: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
+    del context
+    answer = m.ClassificationResponse(model_spec=m.model_spec("any", version=1))
+    for _ in request.input.example_list.examples:
+        answer.result.classifications.add(classes=_CLASSES)
+    return answer
+
+
 async def serve(port: int) -> None:
     """Serve until the process is ended."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 64 << 20)])
-    handlers = services.handlers({call: _answering(answer) for call, answer in _answers().items()})
+    answering = {call: _answering(answer) for call, answer in _answers().items()}
+    handlers = services.handlers({**answering, services.CLASSIFY: _classify})
     server.add_generic_rpc_handlers(tuple(handlers))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

@@ -131,7 +131,7 @@ class Gateway:
 
     def logged(self, request_id: str | None) -> str:
         """Give the log's line of a request, the last with its id; it is written after the answer."""
-        wanted, end = f'"request_id": "{request_id}"', time.monotonic() + 10
+        wanted, end = f'"request_id":"{request_id}"', time.monotonic() + 10
         while True:
             lines = [line for line in self.log.read_text().splitlines() if wanted in line]
             if lines and '"status"' in lines[-1]:
@@ -311,7 +311,7 @@ def test_every_refusal_is_typed_and_can_be_found_in_the_log(
         client.classify(model, red[:20] if isinstance(picture, str) else picture)
     assert caught.value.status_code is not None
     assert caught.value.request_id
-    assert '"event": "request"' in gateway.logged(caught.value.request_id)
+    assert '"event":"request"' in gateway.logged(caught.value.request_id)
     assert caught.value.detail[0] not in "{<"
 
 
@@ -332,7 +332,7 @@ def test_refusals_over_grpc_are_the_same(
         grpc_client.classify(model, picture)
     assert caught.value.status_code is not None
     if kind is not TooLarge:  # gRPC itself refuses a long message, before there is a request
-        assert '"event": "call"' in gateway.logged(caught.value.request_id)
+        assert '"event":"call"' in gateway.logged(caught.value.request_id)
 
 
 def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:

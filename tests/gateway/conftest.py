@@ -129,11 +129,10 @@ async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         async def make_one(address: str, tracing: Any = None, **given: Any) -> httpx2.AsyncClient:
-            server = GrpcModelServer(address)
+            settings = Settings(model_server=address, **{"models": "colours", **given})
+            server = GrpcModelServer(address, settings.max_merged)
             stack.push_async_callback(server.close)
-            app = create_app(
-                Settings(model_server=address, **{"models": "colours", **given}), server, tracing
-            )
+            app = create_app(settings, server, tracing)
             transport = httpx2.ASGITransport(app, raise_app_exceptions=True)
             client = httpx2.AsyncClient(transport=transport, base_url="http://gateway")
             client.app = app  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ async def front(free_port) -> AsyncIterator[Front]:
     closing: list[Callable[[], Awaitable[None]]] = []
 
     async def start(address: str, limit: int = 8, seconds: float = 5, **given: Any) -> tuple[Caller, Gateway]:
-        server, port = GrpcModelServer(address), free_port()
+        server, port = GrpcModelServer(address, max_merged=1), free_port()
         settings = Settings(
             models="colours", max_in_flight=limit, max_waiting=0, deadline_seconds=seconds, **given
         )
@@ -171,7 +171,7 @@ async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
 
 
 async def test_connections_have_a_bound(embedded: str, free_port) -> None:
-    server, port = GrpcModelServer(embedded), free_port()
+    server, port = GrpcModelServer(embedded, max_merged=1), free_port()
     gateway = Gateway.of(Settings(models="colours", max_connections=1), server)
     listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
     await listening.start()
@@ -192,7 +192,7 @@ async def test_connections_have_a_bound(embedded: str, free_port) -> None:
 
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
     for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
-        server, port = GrpcModelServer(address), free_port()
+        server, port = GrpcModelServer(address, max_merged=1), free_port()
         gateway = Gateway.of(Settings(models="colours"), server)
         listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
         await listening.start()

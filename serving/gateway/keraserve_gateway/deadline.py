@@ -1,7 +1,13 @@
 """What a request carries along: until when, and who it is."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+Metadata = Sequence[tuple[str, str]]
+"""What the model server is told of a request, in a call's metadata."""
+
+REQUEST_ID = "x-request-id"
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,9 @@ class Trip:
         return self.deadline.left()
 
     @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
+    def metadata(self) -> Metadata:
         """What the model server is told of it."""
-        return ((("x-request-id", self.request_id),) if self.request_id else ()) + self.trace
+        return (*(((REQUEST_ID, self.request_id),) if self.request_id else ()), *self.trace)
 
     def at_most(self, seconds: float) -> "Trip":
         """Give the same trip with a deadline not later than `seconds` from now."""

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.deadline import REQUEST_ID, Deadline, Trip
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
 
-REQUEST_ID = "x-request-id"
 TIMEOUT = "x-request-timeout"
 LABEL = "x-model-label"
 STICKY = "x-sticky-key"
@@ -23,6 +21,7 @@ TRACE = ("traceparent", "tracestate")
 _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _KEY = "keraserve.exchange"
 CLIENT_GONE = "keraserve.client_gone"  # in the scope's state, if its client closed the connection
 
@@ -37,6 +36,7 @@ class Exchange:
     Attributes:
         trip: until when, and what the model server is told of it.
         given_key: the API key that came with it.
+        given_timeout: the seconds that its caller gives it, as sent.
         label: of the version that it asks for by a header, in place of the path.
         sticky: what it has in common with those that the same version shall answer.
         key: the entry of its API key, once it is known.
@@ -49,6 +49,7 @@ class Exchange:
 
     trip: Trip
     given_key: str | None = None
+    given_timeout: str | None = None
     label: str | None = None
     sticky: str | None = None
     key: Key | None = None
@@ -69,9 +70,23 @@ class Exchange:
         return cls(
             Trip(Deadline.after(seconds), request_id, trace),
             given_key=bearer[1] if bearer else header("x-api-key"),
+            given_timeout=header(TIMEOUT),
             label=header(LABEL) or None,
             sticky=header(STICKY),
         )
+
+    def shorten(self) -> None:
+        """Take the caller's own deadline, `X-Request-Timeout: <seconds>`, where it is the earlier one.
+
+        Raises:
+            BadRequest: the header is no positive number.
+        """
+        given = self.given_timeout
+        if given is None:
+            return
+        if not _SECONDS.fullmatch(given) or float(given) <= 0:
+            raise BadRequest("X-Request-Timeout has to be a positive number of seconds")
+        self.trip = self.trip.at_most(float(given))
 
     def words(self, seconds: float) -> dict[str, Any]:
         """Say what its log line says of it, beside its status."""
@@ -132,17 +147,3 @@ def new_id() -> str:
 def valid_id(given: str) -> str:
     """Give back a request id that may go into logs and headers, else nothing."""
     return given if _VALID_ID.fullmatch(given) else ""
-
-
-def shorten(scope: Scope, exchange: Exchange) -> None:
-    """Take the caller's own deadline, `X-Request-Timeout: <seconds>`, where it is the earlier one.
-
-    Raises:
-        BadRequest: the header is no positive number.
-    """
-    given = HTTPConnection(scope).headers.get(TIMEOUT)
-    if given is None:
-        return
-    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", given) or float(given) <= 0:
-        raise BadRequest("X-Request-Timeout has to be a positive number of seconds")
-    exchange.trip = exchange.trip.at_most(float(given))

@@ -14,8 +14,9 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway.calls.predict import unready
+from keraserve_gateway.deadline import REQUEST_ID
 from keraserve_gateway.errors import BadRequest, Forbidden, GatewayError
-from keraserve_gateway.exchange import REQUEST_ID, Exchange
+from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.statuses import grpc_status
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES

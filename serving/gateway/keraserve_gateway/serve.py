@@ -100,6 +100,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks for the client's address
         timeout_graceful_shutdown=1,  # after the drain, which has waited long enough
     )
     return _Server(config)
@@ -108,7 +109,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
 def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitable[None]]]:
     """Make the upstream, and what has to be awaited until it serves."""
     if settings.model_server != IN_PROCESS:
-        return GrpcModelServer(settings.model_server), _nothing
+        return GrpcModelServer(settings.model_server, settings.max_merged), _nothing
     try:
         from keraserve_gateway.upstream.in_process import InProcessModelServer
     except ModuleNotFoundError as error:

@@ -78,6 +78,15 @@ class Settings(BaseSettings):
     max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
         50_000_000
     )
+    max_merged: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=32,  # their ids have to fit into a call's metadata
+            description="most pictures of several requests in one call of the model server; 1: each request"
+            " has its own",
+        ),
+    ] = 8
     max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
     max_waiting: Annotated[
         int, Field(ge=0, description="most requests that wait for a place when that many are at work")

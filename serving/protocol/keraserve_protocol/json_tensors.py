@@ -152,20 +152,24 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
     """Give the shortest decimal that reads back as this float32 (or float16): 0.2, not 0.20000000298."""
-    pack, enough = _DIGITS[dtype]
+    pack, shorter, enough = _DIGITS[dtype]
     exact = pack(value)
-    for digits in range(enough - 3, enough):
-        decimal = float(f"{value:.{digits}g}")
+    for form in shorter:
+        decimal = float(form % value)
         try:
             if pack(decimal) == exact:
                 return decimal
         except OverflowError:  # rounded up beyond the largest
             continue
-    return float(f"{value:.{enough}g}")
+    return float(enough % value)
 
 
-# For each type that is written shorter than Python's own floats: how it is packed, and the digits that do.
-_DIGITS = {DataType.DT_FLOAT: (struct.Struct("f").pack, 9), DataType.DT_HALF: (struct.Struct("e").pack, 5)}
+# For each type that is written shorter than Python's own floats: how it is packed, the forms that may do, and
+# the one that always does.
+_DIGITS = {
+    DataType.DT_FLOAT: (struct.Struct("f").pack, ("%.6g", "%.7g", "%.8g"), "%.9g"),
+    DataType.DT_HALF: (struct.Struct("e").pack, ("%.2g", "%.3g", "%.4g"), "%.5g"),
+}
 
 _MOST_DIMENSIONS = 32
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import picture_check
@@ -17,11 +18,19 @@ FEATURE = "image/encoded"
 
 
 @dataclass(frozen=True)
+class ClassProbability:
+    """A class, and how probable it is: 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class PictureClasses:
-    """What a picture shows: labels with probabilities, best first."""
+    """What a picture shows, best class first."""
 
     filename: str | None
-    classes: tuple[tuple[str, float], ...]
+    classes: tuple[ClassProbability, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Classification:
 
     model: str
     version: int
-    pictures: tuple[PictureClasses | RefusedPicture, ...]
+    predictions: tuple[PictureClasses | RefusedPicture, ...]
 
 
 class Classifier:
@@ -131,8 +140,9 @@ class Classifier:
     async def _ask(
         self, spec: m.ModelSpec, pictures: Sequence[Picture], trip: Trip
     ) -> m.ClassificationResponse:
-        examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
-        request = m.ClassificationRequest(model_spec=spec, input=m.Input(example_list=examples))
+        # Messages are filled in place: one that is given to another's constructor is copied, picture and all.
+        request = m.ClassificationRequest(model_spec=spec)
+        request.input.example_list.examples.extend(_example(picture.data) for picture in pictures)
         response = await self._server.classify(request, trip.timeout, trip.metadata)
         answers = len(response.result.classifications)
         if answers != len(pictures):
@@ -161,10 +171,11 @@ def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict
 
 
 def _example(data: bytes) -> bytes:
-    feature = m.Feature(bytes_list=m.BytesList(value=[data]))
-    return m.Example(features=m.Features(feature={FEATURE: feature})).SerializeToString()
+    example = m.Example()
+    example.features.feature[FEATURE].bytes_list.value.append(data)
+    return example.SerializeToString()
 
 
-def _best(one: m.Classifications, top_k: int) -> tuple[tuple[str, float], ...]:
-    ranked = sorted(one.classes, key=lambda item: item.score, reverse=True)[:top_k]
-    return tuple((item.label, rest.shortest(item.score)) for item in ranked)
+def _best(one: m.Classifications, top_k: int) -> tuple[ClassProbability, ...]:
+    ranked = sorted(one.classes, key=attrgetter("score"), reverse=True)[:top_k]
+    return tuple(ClassProbability(item.label, rest.shortest(item.score)) for item in ranked)

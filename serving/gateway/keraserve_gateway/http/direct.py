@@ -42,8 +42,9 @@ class Direct:
 
 
 async def _classify(call: Call, target: Target) -> Response:
+    query: dict[str, str] = dict(call.request.query_params) if call.request.scope["query_string"] else {}
     try:
-        asked = images.Asked.model_validate(dict(call.request.query_params))
+        asked = images.Asked.model_validate(query)
     except ValidationError as error:
         raise replies.invalid(error.errors()) from error
     return await images.classify(call, target, asked)

@@ -28,13 +28,13 @@ def is_guarded(path: str) -> bool:
 
 
 def put_common_headers(headers: MutableHeaders, exchange: Exchange) -> None:
-    """Set what every answer has."""
-    headers["X-Request-ID"] = exchange.trip.request_id
+    """Add what every answer has, and no route sets."""
+    headers.append("X-Request-ID", exchange.trip.request_id)
     if exchange.version:
-        headers["X-Model-Version"] = str(exchange.version)
+        headers.append("X-Model-Version", str(exchange.version))
     for name, value in exchange.trip.trace[:1]:
-        headers[name] = value
-    headers["X-Content-Type-Options"] = "nosniff"
+        headers.append(name, value)
+    headers.append("X-Content-Type-Options", "nosniff")
 
 
 def log_request(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
@@ -118,7 +118,7 @@ class Around:
 
     async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         exchange, path = exchanges.of(scope), scope["path"]
-        exchanges.shorten(scope, exchange)
+        exchange.shorten()
         if not is_guarded(path):
             await self._app(scope, receive, sending)
             return

@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
 from keraserve_gateway import exchange as exchanges
+from keraserve_gateway.deadline import REQUEST_ID
 from keraserve_gateway.errors import Busy
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
@@ -60,7 +61,7 @@ class Shedding:
         """Have the application render its answer, once for each form: headers and body."""
         form = replies.is_compatible(scope)
         if form not in self._answers:
-            any_one = {**scope, "headers": [(exchanges.REQUEST_ID.encode(), _ANY_ID)]}
+            any_one = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
             exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
             answer = replies.failure(any_one, error)
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]

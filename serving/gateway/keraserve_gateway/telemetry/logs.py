@@ -1,10 +1,14 @@
 """JSON log lines on standard error, the libraries' own among them."""
 
+import json
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
+import orjson
 import structlog
+
+from keraserve_gateway.telemetry.lines import Lines
 
 
 def configure(level: str) -> None:
@@ -15,21 +19,29 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+    lines = cast(TextIO, Lines(sys.stderr))
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[*shared, structlog.processors.JSONRenderer(_written)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                structlog.processors.JSONRenderer(_written),
             ],
         )
     )
     # The libraries speak of every start, stop and connection; only what is wrong matters here.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _written(line: Any, **how: Any) -> str:
+    try:
+        return orjson.dumps(line, **how).decode()
+    except TypeError:  # a file's name that is no Unicode, a number of more than 64 bits
+        return json.dumps(line, **how)

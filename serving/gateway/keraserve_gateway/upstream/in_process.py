@@ -19,8 +19,9 @@ from keraserve_embedded.errors import EmbeddedError, client_message
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.settings import Settings as EngineSettings
 from keraserve_gateway import errors
+from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.settings import Settings
-from keraserve_gateway.upstream.model_server import CannotServe, Metadata, translated
+from keraserve_gateway.upstream.model_server import CannotServe, translated
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

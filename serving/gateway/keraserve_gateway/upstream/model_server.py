@@ -5,7 +5,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import grpc
@@ -14,14 +13,14 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
-from keraserve_gateway.deadline import Deadline
+from keraserve_gateway.deadline import Deadline, Metadata
 from keraserve_gateway.upstream.connection import Connection, never_sent
+from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 log = structlog.get_logger()
 
-Metadata = Sequence[tuple[str, str]]
 Response = TypeVar("Response", bound=m.Message)
 
 
@@ -86,10 +85,12 @@ class GrpcModelServer:
     Args:
         addresses: `host:port`, a name with several servers behind it, or several addresses (see
             `connection.target`). None need answer yet: calls raise `ModelServerAway` until one does.
+        max_merged: most examples of several requests in one call.
     """
 
-    def __init__(self, addresses: str) -> None:
+    def __init__(self, addresses: str, max_merged: int) -> None:
         self._connection = Connection(addresses)
+        self._together = Together(self._classify, max_merged)
 
     @property
     def is_up(self) -> bool:
@@ -110,7 +111,7 @@ class GrpcModelServer:
         self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
     ) -> m.ClassificationResponse:
         """See `ModelServer`."""
-        return await self._ask(services.CLASSIFY, request, timeout, metadata)
+        return await self._together.classify(request, timeout, metadata)
 
     async def regress(
         self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
@@ -159,6 +160,11 @@ class GrpcModelServer:
     async def close(self) -> None:
         """See `ModelServer`."""
         await self._connection.close()
+
+    async def _classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata
+    ) -> m.ClassificationResponse:
+        return await self._ask(services.CLASSIFY, request, timeout, metadata)
 
     async def _ask(
         self, call: services.Call[Any, Response], request: m.Message, timeout: float, metadata: Metadata

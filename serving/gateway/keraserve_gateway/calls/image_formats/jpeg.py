@@ -17,6 +17,7 @@ _OTHERS = {_DAC, _DNL, _DRI, _COM, *range(0xE0, 0xF0)}
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 # Where there are restart markers, decoders find their way past reserved ones.
 _MARKER_AMID_RESTARTS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+_LENGTH = struct.Struct(">H")
 # Real pictures have dozens of markers and at most some twenty scans, each of them work on the whole picture.
 _MOST_MARKERS, _MOST_SCANS = 1000, 100
 
@@ -65,13 +66,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         found = pattern.search(data, place)
         if found is None:
             raise BadImage("the jpeg is cut off: it has no end marker")
-        marker, place = data[found.end() - 1], found.end()
+        place = found.end()
+        marker = data[place - 1]
         if marker == _EOI:
             yield marker, place, place
             return
         if marker == _SOI:
             raise BadImage("the jpeg begins a second time within itself")
-        (length,) = struct.unpack_from(">H", data, place)
+        (length,) = _LENGTH.unpack_from(data, place)
         if length < 2:
             raise BadImage("the jpeg has a segment of impossible length")
         yield marker, place + 2, place + length

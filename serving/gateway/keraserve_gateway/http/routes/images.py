@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls import predict
 from keraserve_gateway.calls.picture_check import Limits, Picture
-from keraserve_gateway.calls.pictures import Classification, Classifier, PictureClasses, RefusedPicture
+from keraserve_gateway.calls.pictures import Classifier, PictureClasses
 from keraserve_gateway.calls.predict import Answer, Target
 from keraserve_gateway.errors import UnsupportedMedia
 from keraserve_gateway.http import multipart, schemas
@@ -82,8 +83,8 @@ async def classify(call: Call, target: Target, asked: Asked) -> Response:
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.server, limits, call.gateway.repeating)
     found = await classifier.classify(target, sent, top_k=asked.top_k, strict=asked.strict, trip=call.trip)
-    call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.pictures)
-    return call.answer(Answer(_rendered(found), found.version))
+    call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
+    return call.answer(Answer(orjson.dumps(found), found.version))
 
 
 async def _pictures(call: Call) -> list[Picture]:
@@ -95,17 +96,3 @@ async def _pictures(call: Call) -> list[Picture]:
         return [Picture(await call.body())]
     known = ", ".join((*descriptions.PICTURE_TYPES, _FORM))
     raise UnsupportedMedia(f"a body of type {kind[:100]!r}; send one of {known}")
-
-
-def _rendered(found: Classification) -> bytes:
-    answer = schemas.ImageClassification(
-        model=found.model, version=found.version, predictions=[_entry(one) for one in found.pictures]
-    )
-    return answer.model_dump_json().encode()
-
-
-def _entry(one: PictureClasses | RefusedPicture) -> schemas.PictureEntry | schemas.RefusedPictureEntry:
-    if isinstance(one, RefusedPicture):
-        return schemas.RefusedPictureEntry(filename=one.filename, error=one.error)
-    classes = [schemas.ClassEntry(label=label, probability=probability) for label, probability in one.classes]
-    return schemas.PictureEntry(filename=one.filename, classes=classes)

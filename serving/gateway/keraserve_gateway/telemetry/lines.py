@@ -1,0 +1,46 @@
+"""Log lines, written together: those of one turn of the event loop in one system call."""
+
+import asyncio
+import atexit
+from collections import deque
+from typing import TextIO
+
+
+class Lines:
+    """What logs are written to, in place of a file.
+
+    A write lets go of Python's lock, and while threads compute it may take a millisecond to have it again.
+    What is logged outside of an event loop is written at once, and what is held when the process ends then.
+    Only one that is killed loses the lines of its last turn.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._held: deque[str] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None  # that is going to write
+        atexit.register(self._write)
+
+    def write(self, text: str) -> int:
+        """Hold text until it is flushed; gives its length."""
+        self._held.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Have it written at the end of this turn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+            return
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._loop = None
+        held: list[str] = []
+        while self._held:
+            held.append(self._held.popleft())
+        if held:
+            self._file.write("".join(held))
+            self._file.flush()

@@ -1,0 +1,165 @@
+"""Requests that come in together are sent together: one call of the model server in place of many.
+
+A call costs both of its ends more than a small picture does. So what comes up in one turn of the event loop
+for the same model leaves as one call. Nothing waits for company; the busier the gateway, the more comes up in
+a turn.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from keraserve_gateway.deadline import REQUEST_ID, Deadline, Metadata
+from keraserve_gateway.errors import BadRequest, DeadlineExceeded, TooLarge
+from keraserve_protocol import messages as m
+
+Classify = Callable[[m.ClassificationRequest, float, Metadata], Awaitable[m.ClassificationResponse]]
+
+_MOST_BYTES = 1 << 20  # to carry so much costs more than a call
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request; its future gives the answer, or None where it shall be asked alone."""
+
+    request: m.ClassificationRequest
+    deadline: Deadline
+    metadata: Metadata
+    answer: "asyncio.Future[m.ClassificationResponse | None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def examples(self) -> int:
+        return len(self.request.input.example_list.examples)
+
+    @property
+    def length(self) -> int:
+        return self.request.ByteSize()
+
+    @property
+    def likeness(self) -> tuple[bytes, Metadata]:
+        """What those that may leave together have in common. A trace has one caller, so it goes alone."""
+        traces = [pair for pair in self.metadata if pair[0] != REQUEST_ID]
+        return self.request.model_spec.SerializeToString(deterministic=True), tuple(traces)
+
+
+@dataclass
+class _Group:
+    """Requests that leave together."""
+
+    requests: list[_Waiting] = field(default_factory=list["_Waiting"])
+    examples: int = 0
+    length: int = 0  # in bytes
+
+    def takes(self, one: _Waiting, most_examples: int) -> bool:
+        return self.examples + one.examples <= most_examples and self.length + one.length <= _MOST_BYTES
+
+    def add(self, one: _Waiting) -> None:
+        self.requests.append(one)
+        self.examples += one.examples
+        self.length += one.length
+
+
+class Together:
+    """Merges classifications. Of one event loop.
+
+    Args:
+        classify: the call; seconds, then metadata.
+        most: how many examples of several requests may be in a call.
+    """
+
+    def __init__(self, classify: Classify, most: int) -> None:
+        self._classify = classify
+        self._most = most
+        self._waiting: list[_Waiting] = []
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
+    ) -> m.ClassificationResponse:
+        """Classify examples, maybe with those of others; nobody's fault is another's.
+
+        Raises:
+            DeadlineExceeded: `timeout` seconds were over.
+            GatewayError: as the call.
+        """
+        one = _Waiting(request, Deadline.after(timeout), metadata)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.append(one)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await one.answer
+        except TimeoutError as error:
+            raise DeadlineExceeded("the model server did not answer in time") from error
+        if answer is None:
+            return await self._classify(request, one.deadline.left(), metadata)
+        return answer
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        groups: list[_Group] = []
+        open_ones: dict[tuple[bytes, Metadata], _Group] = {}
+        for one in waiting:
+            if one.answer.done():
+                continue
+            likeness = one.likeness
+            group = open_ones.get(likeness)
+            if group is None or not group.takes(one, self._most):
+                group = open_ones[likeness] = _Group()
+                groups.append(group)
+            group.add(one)
+        for group in groups:
+            if len(group.requests) == 1:
+                group.requests[0].answer.set_result(None)
+            else:
+                self._begin(group.requests)
+
+    def _begin(self, group: Sequence[_Waiting]) -> None:
+        call = asyncio.create_task(self._call(group))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+        def left(answer: "asyncio.Future[m.ClassificationResponse | None]") -> None:
+            if answer.cancelled() and all(one.answer.done() for one in group):
+                call.cancel()  # nobody waits for it any more
+
+        for one in group:
+            one.answer.add_done_callback(left)
+
+    async def _call(self, group: Sequence[_Waiting]) -> None:
+        merged = m.ClassificationRequest(model_spec=group[0].request.model_spec)
+        for one in group:
+            merged.input.example_list.examples.extend(one.request.input.example_list.examples)
+        metadata = [pair for one in group for pair in one.metadata if pair[0] == REQUEST_ID]
+        try:
+            response = await self._classify(merged, max(one.deadline.left() for one in group), metadata)
+            answers = _taken_apart(response, [one.examples for one in group])
+        except (BadRequest, TooLarge):
+            answers = [None for _ in group]
+        except Exception as error:
+            for one in group:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            return
+        for one, answer in zip(group, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+
+def _taken_apart(
+    response: m.ClassificationResponse, sizes: Sequence[int]
+) -> "Sequence[m.ClassificationResponse | None]":
+    """Give each request its part; None for each where there are not as many answers as examples."""
+    found = response.result.classifications
+    if len(found) != sum(sizes):
+        return [None for _ in sizes]
+    parts: list[m.ClassificationResponse | None] = []
+    place = 0
+    for size in sizes:
+        part = m.ClassificationResponse(model_spec=response.model_spec)
+        part.result.classifications.extend(found[place : place + size])
+        parts.append(part)
+        place += size
+    return parts

@@ -1,0 +1,115 @@
+"""Log lines are held for a turn of the event loop at most; a process that ends writes those it holds."""
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from keraserve_gateway.telemetry.lines import Lines
+
+
+class File(io.StringIO):
+    """Counts how often it is written to."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.fixture
+def file() -> File:
+    return File()
+
+
+@pytest.fixture
+def lines(file: File) -> Lines:
+    return Lines(file)
+
+
+def log(lines: Lines, *texts: str) -> None:
+    for text in texts:
+        lines.write(text)
+        lines.flush()
+
+
+def test_outside_of_an_event_loop_a_line_is_written_at_once(file: File, lines: Lines) -> None:
+    for number in "12":
+        log(lines, number)
+        assert file.getvalue().endswith(number)
+
+
+async def test_those_of_a_turn_are_written_together(file: File, lines: Lines) -> None:
+    for turn in range(1, 3):
+        log(lines, "a", "b", "c")
+        assert file.writes == turn - 1
+        await asyncio.sleep(0)
+        assert (file.writes, file.getvalue()) == (turn, "abc" * turn)
+
+
+async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Lines) -> None:
+    log(lines, "a")
+    thread = threading.Thread(target=log, args=(lines, "b"))
+    thread.start()
+    thread.join()
+    assert file.getvalue() == "ab"
+    log(lines, "c")
+    await asyncio.sleep(0)
+    assert file.getvalue() == "abc"
+
+
+def test_a_loop_that_ended_early_holds_nothing_back(file: File, lines: Lines) -> None:
+    ended = asyncio.new_event_loop()
+    ended.call_soon(lambda: (log(lines, "a"), ended.stop()))
+    ended.run_forever()
+    ended.close()
+
+    async def another() -> None:
+        log(lines, "b")
+        await asyncio.sleep(0)
+
+    asyncio.run(another())
+    assert file.getvalue() == "ab"
+
+
+def logged_by(program: str) -> str:
+    """Run a program to its end, and give what it wrote on standard error."""
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    return ended.stderr
+
+
+def test_the_end_of_the_process_writes_what_is_held() -> None:
+    program = """
+        import asyncio, sys
+        from keraserve_gateway.telemetry.lines import Lines
+
+        lines = Lines(sys.stderr)
+
+        async def main():
+            lines.write("last")
+            lines.flush()
+            sys.exit()
+
+        asyncio.run(main())
+    """
+    assert logged_by(program) == "last"
+
+
+def test_what_is_no_unicode_is_logged_all_the_same() -> None:
+    program = r"""
+        import structlog
+        from keraserve_gateway.telemetry import logs
+
+        logs.configure("info")
+        structlog.get_logger().info("read", name="a\udcff.jpg", path=b"/x", size=1 << 70, word="größer")
+    """
+    line = json.loads(logged_by(program))
+    assert (line["name"], line["size"], line["word"]) == ("a\udcff.jpg", 1 << 70, "größer")

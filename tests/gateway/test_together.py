@@ -1,0 +1,216 @@
+"""Requests of one turn of the event loop leave as one call, and none of them notices."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+from encoded_pictures import undecodable_png
+
+from keraserve_gateway.deadline import Metadata
+from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerAway
+from keraserve_gateway.upstream.model_server import GrpcModelServer
+from keraserve_gateway.upstream.together import Together
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+PATH = "/v1/models/colours/images:classify"
+BAD = b"bad"
+
+
+class Server:
+    """Answers each example with itself as the label; refuses all of a call for one that is bad."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[bytes], float, Metadata]] = []
+        self.cancelled = 0
+        self.fails: Exception | None = None
+        self.forgets = 0  # answers that it leaves out of a call for several
+        self.seconds = 0.0
+
+    async def classify(
+        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata
+    ) -> m.ClassificationResponse:
+        examples = list(request.input.example_list.examples)
+        self.calls.append((examples, timeout, tuple(metadata)))
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.fails:
+            raise self.fails
+        if BAD in examples:
+            raise BadRequest("one is bad", origin=grpc.StatusCode.INVALID_ARGUMENT)
+        response = m.ClassificationResponse(model_spec=m.model_spec(request.model_spec.name, version=3))
+        for example in examples[: len(examples) - (self.forgets if len(examples) > 1 else 0)]:
+            response.result.classifications.add().classes.add(label=example.decode(), score=1)
+        return response
+
+    @property
+    def asked(self) -> list[list[bytes]]:
+        return [examples for examples, _, _ in self.calls]
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def together(server: Server) -> Together:
+    return Together(server.classify, most=6)
+
+
+def request(*examples: bytes, model: str = "a", **spec: int) -> m.ClassificationRequest:
+    made = m.ClassificationRequest(model_spec=m.model_spec(model, **spec))
+    made.input.example_list.examples.extend(examples)
+    return made
+
+
+def labels(response: m.ClassificationResponse) -> list[str]:
+    return [one.classes[0].label for one in response.result.classifications]
+
+
+async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
+    server: Server, together: Together
+) -> None:
+    answers = await asyncio.gather(
+        together.classify(request(b"1"), 5, [("x-request-id", "one")]),
+        together.classify(request(b"2", b"3"), 50, [("x-request-id", "two")]),
+        together.classify(request(b"4"), 5),
+    )
+    assert [labels(one) for one in answers] == [["1"], ["2", "3"], ["4"]]
+    assert {one.model_spec.version.value for one in answers} == {3}
+    [(examples, timeout, metadata)] = server.calls
+    assert examples == [b"1", b"2", b"3", b"4"]
+    assert 49 < timeout <= 50
+    assert metadata == (("x-request-id", "one"), ("x-request-id", "two"))
+
+
+async def test_who_is_alone_in_its_turn_is_asked_as_it_came(server: Server, together: Together) -> None:
+    told = (("x-request-id", "one"), ("traceparent", "t"))
+    for _ in range(2):
+        assert labels(await together.classify(request(b"1"), 5, told)) == ["1"]
+    assert [(examples, metadata) for examples, _, metadata in server.calls] == [([b"1"], told)] * 2
+
+
+async def test_other_models_versions_and_traces_go_apart(server: Server, together: Together) -> None:
+    await asyncio.gather(
+        together.classify(request(b"1"), 5),
+        together.classify(request(b"2", model="b"), 5),
+        together.classify(request(b"3", version=1), 5),
+        together.classify(request(b"4"), 5, [("traceparent", "t")]),
+        together.classify(request(b"5"), 5),
+    )
+    assert sorted(server.asked) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "calls"),
+    [
+        ([1] * 7, [6, 1]),
+        ([4, 4, 1], [4, 5]),
+        ([7, 1, 1], [2, 7]),  # a single request may have more
+    ],
+)
+async def test_so_many_examples_are_merged_and_no_more(
+    server: Server, together: Together, sizes: Sequence[int], calls: Sequence[int]
+) -> None:
+    answers = await asyncio.gather(*(together.classify(request(*[b"x"] * size), 5) for size in sizes))
+    assert [len(labels(one)) for one in answers] == list(sizes)
+    assert sorted(map(len, server.asked)) == sorted(calls)
+
+
+async def test_nor_more_bytes_than_a_call_is_worth(server: Server, together: Together) -> None:
+    await asyncio.gather(*(together.classify(request(b"x" * 400_000), 5) for _ in range(4)))
+    assert list(map(len, server.asked)) == [2, 2]
+
+
+async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
+    together = Together(server.classify, most=1)
+    await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    assert sorted(server.asked) == [[b"1"], [b"2"]]
+
+
+async def test_a_bad_one_is_nobody_elses_fault(server: Server, together: Together) -> None:
+    good, bad, other = await asyncio.gather(
+        *(together.classify(request(one), 5) for one in (b"1", BAD, b"2")), return_exceptions=True
+    )
+    assert (labels(good), labels(other)) == (["1"], ["2"])  # type: ignore[arg-type]
+    assert isinstance(bad, BadRequest)
+    assert sorted(server.asked) == [[b"1"], [b"1", BAD, b"2"], [b"2"], [BAD]]
+
+
+async def test_a_server_that_forgets_an_answer_is_asked_for_each(server: Server, together: Together) -> None:
+    server.forgets = 1
+    answers = await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    assert [labels(one) for one in answers] == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize("error", [ModelServerAway("it is away"), ValueError("a fault of ours")])
+async def test_other_errors_are_everybodys(server: Server, together: Together, error: Exception) -> None:
+    server.fails = error
+    both = await asyncio.gather(
+        *(together.classify(request(one), 5) for one in (b"1", b"2")), return_exceptions=True
+    )
+    assert both == [error, error]
+    assert len(server.calls) == 1
+
+
+async def test_time_is_each_ones_own(server: Server, together: Together) -> None:
+    server.seconds = 0.2
+    short, long = await asyncio.gather(
+        together.classify(request(b"1"), 0.05), together.classify(request(b"2"), 5), return_exceptions=True
+    )
+    assert isinstance(short, DeadlineExceeded)
+    assert labels(long) == ["2"]  # type: ignore[arg-type]
+    assert len(server.calls) == 1
+
+
+async def test_the_call_ends_when_nobody_waits_for_it(server: Server, together: Together) -> None:
+    server.seconds = 60
+    both = [asyncio.create_task(together.classify(request(one), 5)) for one in (b"1", b"2")]
+    while not server.calls:
+        await asyncio.sleep(0)
+    both[0].cancel()
+    await asyncio.sleep(0.01)
+    assert not server.cancelled
+    both[1].cancel()
+    await asyncio.gather(*both, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert server.cancelled == 1
+
+
+async def test_who_leaves_before_the_call_is_not_asked_for(server: Server, together: Together) -> None:
+    gone, stays = (asyncio.create_task(together.classify(request(one), 5)) for one in (b"1", b"2"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert labels(await stays) == ["2"]
+    assert server.asked == [[b"2"]]
+
+
+async def test_through_a_real_model_server(
+    gateway: httpx2.AsyncClient, red: bytes, green: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    call = GrpcModelServer.call
+
+    def counted(self: GrpcModelServer, path: str, request: bytes, *given: Any) -> Any:
+        if path == services.CLASSIFY.path:
+            sizes.append(len(m.ClassificationRequest.FromString(request).input.example_list.examples))
+        return call(self, path, request, *given)
+
+    monkeypatch.setattr(GrpcModelServer, "call", counted)
+    sent = [red, green, undecodable_png(), red, green]
+    answers = await asyncio.gather(
+        *(gateway.post(PATH, content=one, headers={"content-type": "image/png"}) for one in sent)
+    )
+    assert [one.status_code for one in answers] == [200, 200, 400, 200, 200]
+    best = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers if one.is_success]
+    assert best == ["red", "green", "red", "green"]
+    assert all(one.headers["x-model-version"] == "1" for one in answers if one.is_success)
+    # Together, refused for one of them, and each alone; the refused one once more.
+    assert sizes == [5, 1, 1, 1, 1, 1, 1]
