@@ -27,6 +27,7 @@ def finish(plan: Any, *answers: Any) -> tuple[list[Any], Any]:
     ("code", "details", "kind", "status"),
     [
         ("UNAVAILABLE", "failed to connect to all addresses; …", errors.ConnectionFailed, None),
+        ("CANCELLED", "CANCELLED", errors.ConnectionFailed, None),
         ("UNAVAILABLE", "the model is loading", errors.Unavailable, 503),
         ("RESOURCE_EXHAUSTED", "SERVER: Received message larger than max (5 vs. 4)", errors.TooLarge, 413),
         ("RESOURCE_EXHAUSTED", "slow down", errors.TooManyRequests, 429),

@@ -72,6 +72,24 @@ async def test_statuses(make, serve_faults, red: bytes, code: grpc.StatusCode, s
         assert ("retry-after" in answer.headers) is retry
 
 
+@pytest.mark.parametrize(("closed", "status"), [(1, 200), (2, 503)])
+async def test_what_a_stopping_server_closed_is_sent_once_more(make, serve_faults, closed: int, status: int):
+    """What gRPC's servers say of calls that no handler has taken up yet."""
+    asked: list[str] = []
+
+    async def answers(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
+        asked.append(request.model_spec.name)
+        if len(asked) <= closed:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        answer = m.GetModelStatusResponse()
+        answer.model_version_status.add(version=1, state=30)
+        return answer
+
+    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: answers}))
+    _checked(await gateway.get("/v1/models/colours"), status)
+    assert asked == ["colours"] * 2  # and no question whether it hangs
+
+
 async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) -> None:
     """TensorFlow Serving says so with the status of a server that is away, and these words."""
     full = "The batch scheduling queue to which this task was submitted is full"

@@ -49,11 +49,17 @@ _NEVER_SENT = (
     "DNS resolution failed",
     "empty address list",
 )
+# How it says that the server closed the call without a status of its own: what its handlers had not taken up
+# when it stopped ends so (https://github.com/grpc/grpc/issues/41785), as does what they did not end in time.
+_CLOSED = "CANCELLED"
 
 
-def never_sent(error: grpc.aio.AioRpcError) -> bool:
-    """Tell whether the call that ended so can't have reached a server."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith(_NEVER_SENT)
+def to_be_repeated(error: grpc.aio.AioRpcError) -> bool:
+    """Tell whether the call found no server, or one that was stopping: nothing that itself may have done."""
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return details == _CLOSED
+    return error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NEVER_SENT)
 
 
 def target(addresses: str) -> str:
@@ -124,12 +130,12 @@ class Connection:
                 raise DeadlineExceeded("the model server did not answer in time")
         raise ModelServerAway("the model server is not available")
 
-    def ended(self, began: float, code: grpc.StatusCode) -> None:
-        """Note how a call ended that began then, by the monotonic clock."""
-        if code in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}:
-            self._silence.unanswered(began)
-        else:
+    def ended(self, began: float, *, answered: bool) -> None:
+        """Note how a call ended that began then, by the monotonic clock: given up, or with any status."""
+        if answered:
             self._silence.answered()
+        else:
+            self._silence.unanswered(began)
 
     async def close(self) -> None:
         """Close the channel."""

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Deadline, Metadata
-from keraserve_gateway.upstream.connection import Connection, never_sent
+from keraserve_gateway.upstream.connection import Connection, to_be_repeated
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -132,7 +132,7 @@ class GrpcModelServer:
         return await self._ask(services.GET_MODEL_STATUS, request, timeout, metadata)
 
     async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
-        """See `ModelServer`. What never left the gateway is sent once more; what may have run is not."""
+        """See `ModelServer`. What no server took up is sent once more; what may have broken one is not."""
         deadline = Deadline.after(timeout)
         # Without (de)serializers the call carries bytes.
         invoke = self._connection.channel.unary_unary(path)
@@ -144,16 +144,16 @@ class GrpcModelServer:
             try:
                 answer = await invoke(request, timeout=deadline.left(), metadata=tuple(metadata))
             except asyncio.CancelledError:
-                self._connection.ended(began, grpc.StatusCode.CANCELLED)
+                self._connection.ended(began, answered=False)
                 raise
             except grpc.aio.AioRpcError as error:
-                self._connection.ended(began, error.code())
+                self._connection.ended(began, answered=error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED)
                 if error.code() in _AWAY:
                     log.info("model server unavailable", code=error.code().name, detail=error.details())
-                if last_try or not never_sent(error):
+                if last_try or not to_be_repeated(error):
                     raise translated(error.code(), error.details() or "") from error
             else:
-                self._connection.ended(began, grpc.StatusCode.OK)
+                self._connection.ended(began, answered=True)
                 return cast(bytes, answer)
         raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
 
