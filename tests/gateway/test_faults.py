@@ -90,6 +90,51 @@ async def test_what_a_stopping_server_closed_is_sent_once_more(make, serve_fault
     assert asked == ["colours"] * 2  # and no question whether it hangs
 
 
+class Changing:
+    """A model whose one input is of a dtype that changes; notes what it is asked."""
+
+    dtype = m.DataType.DT_FLOAT
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def metadata(self, *_: object) -> m.GetModelMetadataResponse:
+        self.asked.append("metadata")
+        signatures = m.SignatureDefMap()
+        signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
+        return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
+
+    async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
+        self.asked.append("predict")
+        if request.inputs["x"].dtype != self.dtype:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "another dtype")
+        return m.PredictResponse(outputs={"x": request.inputs["x"]})
+
+
+async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_faults) -> None:
+    model = Changing()
+    address = await serve_faults(
+        {services.PREDICT: model.predict, services.GET_MODEL_METADATA: model.metadata}
+    )
+    gateway = await make(address)
+
+    async def predict(value: Any, signature: str = "serving_default") -> tuple[int, Any, list[str]]:
+        model.asked.clear()
+        given = {"instances": [value], "signature_name": signature}
+        answer = await gateway.post(PREDICT, json=given)
+        return answer.status_code, answer.json().get("predictions"), model.asked
+
+    assert await predict(1.5) == (200, [1.5], ["metadata", "predict"])
+    assert await predict(2.5) == (200, [2.5], ["predict"])
+    model.dtype = m.DataType.DT_INT32
+    assert await predict(3) == (200, [3], ["predict", "metadata", "predict"])
+    assert await predict(4) == (200, [4], ["predict"])
+    assert await predict("four") == (400, None, ["metadata"])
+    assert await predict(4, "another") == (400, None, ["metadata"])
+    model.dtype = m.DataType.DT_STRING
+    assert await predict("five") == (200, ["five"], ["metadata", "predict"])
+
+
 async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) -> None:
     """TensorFlow Serving says so with the status of a server that is away, and these words."""
     full = "The batch scheduling queue to which this task was submitted is full"

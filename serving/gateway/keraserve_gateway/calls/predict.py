@@ -1,7 +1,7 @@
 """What the gateway's calls do. No HTTP in here: bytes and values in, bytes and values out."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -116,19 +116,61 @@ async def _aside(large: bool, function: Callable[P, T], *given: P.args, **named:
     return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)
 
 
-async def predict(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
-    """Run `:predict` on a JSON body; the model's metadata says of which dtypes its inputs are."""
+Signatures = Mapping[str, m.SignatureDef]
+
+
+async def predict(
+    server: ModelServer, target: Target, body: bytes, trip: Trip, remembered: dict[Target, Signatures]
+) -> Answer:
+    """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
+
+    Args:
+        server: the model server.
+        target: the model.
+        body: the JSON.
+        trip: deadline and request id.
+        remembered: signatures as earlier requests found them. Another version may have others: what is
+            refused with these is tried with those of now.
+
+    Raises:
+        GatewayError: BadRequest for a body that does not fit; or what the model server answered.
+    """
     try:
         large = len(body) > _LARGE
         prediction = await _aside(large, rest.parse_prediction, body)
-        inputs = await _inputs(server, target, prediction.signature, trip)
-        request = await _aside(large, rest.predict_request, prediction, inputs, target.spec())
-        response = await server.predict(request, trip.timeout, trip.metadata)
-        large = response.ByteSize() > _LARGE
-        answer = await _aside(large, rest.predict_answer, response, prediction.layout)
-        return Answer(answer, response.model_spec.version.value)
+        known, refusal = remembered.get(target), None
+        if known is not None:
+            try:
+                return await _predict(server, target, prediction, known, trip, large=large)
+            except (rest.JsonError, errors.BadRequest) as error:
+                refusal = error
+        found = await signatures(server, target, trip)
+        if refusal is not None and found == known:
+            raise refusal
+        remembered[target] = found
+        return await _predict(server, target, prediction, found, trip, large=large)
     except rest.JsonError as error:
         raise errors.BadRequest(str(error)) from error
+
+
+async def _predict(
+    server: ModelServer,
+    target: Target,
+    prediction: rest.Prediction,
+    known: Signatures,
+    trip: Trip,
+    *,
+    large: bool,
+) -> Answer:
+    if prediction.signature not in known:
+        names = ", ".join(sorted(known))
+        raise errors.BadRequest(f"the model has no signature {prediction.signature!r}; it has {names}")
+    inputs = dict(known[prediction.signature].inputs)
+    request = await _aside(large, rest.predict_request, prediction, inputs, target.spec())
+    response = await server.predict(request, trip.timeout, trip.metadata)
+    large = response.ByteSize() > _LARGE
+    answer = await _aside(large, rest.predict_answer, response, prediction.layout)
+    return Answer(answer, response.model_spec.version.value)
 
 
 async def classify(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
@@ -176,14 +218,6 @@ async def _state(server: ModelServer, model: ConfiguredModel, trip: Trip) -> Mod
     ]
     versions.sort(key=lambda one: one.version, reverse=True)
     return ModelState(model.name, tuple(versions), model.labels)
-
-
-async def _inputs(server: ModelServer, target: Target, signature: str, trip: Trip) -> dict[str, m.TensorInfo]:
-    known = await signatures(server, target, trip)
-    if signature not in known:
-        names = ", ".join(sorted(known))
-        raise errors.BadRequest(f"the model has no signature {signature!r}; it has {names}")
-    return dict(known[signature].inputs)
 
 
 async def _metadata(server: ModelServer, target: Target, trip: Trip) -> m.GetModelMetadataResponse:

@@ -27,7 +27,8 @@ def router() -> APIRouter:
 
 async def run(call: Call, target: Target) -> Response:
     """Answer `:predict`; errors as `calls.predict.predict`."""
-    return call.answer(await predict.predict(call.server, target, await call.body(), call.trip))
+    body = await call.body()
+    return call.answer(await predict.predict(call.server, target, body, call.trip, call.gateway.signatures))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
