@@ -7,6 +7,7 @@ read (`body`).
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -73,7 +74,7 @@ class _Connection(HttpToolsProtocol):
         self._in_head = self._in_body = self._too_many = False
         self._head_bytes = 0  # of the request that is arriving
         self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
-        self._quiet_since = self.loop.time()  # when it was made, a request began, or was answered
+        self._quiet_since = time.monotonic()  # when it was made, a request began, or was answered
 
     # The transport's calls
 
@@ -111,7 +112,7 @@ class _Connection(HttpToolsProtocol):
     # The parser's calls
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes, self._quiet_since = True, 0, self.loop.time()
+        self._in_head, self._head_bytes, self._quiet_since = True, 0, time.monotonic()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -147,7 +148,7 @@ class _Connection(HttpToolsProtocol):
     # uvicorn's own
 
     def on_response_complete(self) -> None:
-        self._quiet_since = self.loop.time()
+        self._quiet_since = time.monotonic()
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
