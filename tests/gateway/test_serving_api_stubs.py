@@ -137,8 +137,9 @@ def test_metadata_deadline_and_compression(stack: Any, front: Stubs) -> None:
     request = predicting(TWO)
     _, call = front[0].Predict.with_call(request, metadata=(("x-request-id", "mine"),))
     assert ("x-request-id", "mine") in [(one.key, one.value) for one in call.initial_metadata()]
+    long = predicting(TWO, value=tf.fill([1_000_000, 1], 2.0).numpy())  # gRPC's deadlines have milliseconds
     with pytest.raises(grpc.RpcError) as late:
-        front[0].Predict(request, timeout=1e-6)
+        front[0].Predict(long, timeout=0.001)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
     with grpc.insecure_channel(stack.grpc, compression=grpc.Compression.Gzip) as channel:
         answer = stubs(channel)[0].Predict(predicting(TWO, value=[[2.0]] * 5000))
