@@ -94,6 +94,7 @@ class Changing:
     """A model whose one input is of a dtype that changes; notes what it is asked."""
 
     dtype = m.DataType.DT_FLOAT
+    refuses = False
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -106,8 +107,8 @@ class Changing:
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
         self.asked.append("predict")
-        if request.inputs["x"].dtype != self.dtype:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "another dtype")
+        if self.refuses or request.inputs["x"].dtype != self.dtype:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "it does not fit")
         return m.PredictResponse(outputs={"x": request.inputs["x"]})
 
 
@@ -131,6 +132,9 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
     assert await predict(4) == (200, [4], ["predict"])
     assert await predict("four") == (400, None, ["metadata"])
     assert await predict(4, "another") == (400, None, ["metadata"])
+    model.refuses = True
+    assert await predict(5) == (400, None, ["predict", "metadata"])  # as ever, so not tried again
+    model.refuses = False
     model.dtype = m.DataType.DT_STRING
     assert await predict("five") == (200, ["five"], ["metadata", "predict"])
 

@@ -160,7 +160,7 @@ def error_of(
     """
     if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
         return ConnectionFailed(f"no server answers at {address}: {_cause(details)}")
-    if code is grpc.StatusCode.CANCELLED and details == _CLOSED:
+    if services.closed_by_server(code, details):
         return ConnectionFailed(f"the server at {address} stopped before it answered")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         return TooLarge(details, status_code=413)  # asking again would not make it smaller
@@ -186,8 +186,6 @@ _NO_SERVER = re.compile(
     "|broken pipe|goaway|stream removed|transport|connection",
     re.IGNORECASE,
 )
-# What a server that stops had not taken up ends with this (https://github.com/grpc/grpc/issues/41785).
-_CLOSED = "CANCELLED"
 _CAUSE = re.compile("connection refused|domain name not found|connection reset|socket closed", re.IGNORECASE)
 
 

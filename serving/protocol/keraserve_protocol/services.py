@@ -53,6 +53,15 @@ class Call(Generic[Request, Response]):
         )
 
 
+def closed_by_server(code: grpc.StatusCode, details: str) -> bool:
+    """Tell whether a server closed a call without a status of its own, as one does that stops.
+
+    So end calls that no handler has taken up (https://github.com/grpc/grpc/issues/41785), and those that run
+    longer than the server waits for them.
+    """
+    return code is grpc.StatusCode.CANCELLED and details == "CANCELLED"
+
+
 PREDICT = Call(PREDICTION_SERVICE, "Predict", m.PredictRequest, m.PredictResponse)
 CLASSIFY = Call(PREDICTION_SERVICE, "Classify", m.ClassificationRequest, m.ClassificationResponse)
 REGRESS = Call(PREDICTION_SERVICE, "Regress", m.RegressionRequest, m.RegressionResponse)

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.predict import Answer, Target, signatures
+from keraserve_gateway.calls.predict import Answer, Target, existing, signatures
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
@@ -65,7 +65,7 @@ async def describe(server: ModelServer, target: Target, signature: str, trip: Tr
         signatures(server, target, trip),
     )
     known = _usable(known)
-    name = _existing(known, signature or DEFAULT_SIGNATURE)
+    name = existing(known, signature or DEFAULT_SIGNATURE)
     serving = sorted(one.version for one in states.model_version_status if one.state == one.AVAILABLE)
     return Answer(open_inference_answers.model_metadata(target.name, serving, known[name]))
 
@@ -86,7 +86,7 @@ def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:
 
 def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
     if inference.signature is not None:
-        return _existing(known, inference.signature)
+        return existing(known, inference.signature)
     given = inference.inputs.keys()
     fitting = [name for name in sorted(known) if known[name].inputs.keys() == given]
     if DEFAULT_SIGNATURE in fitting:
@@ -98,12 +98,6 @@ def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
         raise errors.BadRequest(f"{', '.join(fitting)} have these inputs; the parameter {said}")
     takes = "; ".join(f"{name} takes {', '.join(sorted(known[name].inputs))}" for name in sorted(known))
     raise errors.BadRequest(f"no signature has exactly the inputs {', '.join(sorted(given))}: {takes}")
-
-
-def _existing(known: dict[str, m.SignatureDef], name: str) -> str:
-    if name not in known:
-        raise errors.BadRequest(f"the model has no signature {name!r}; it has {', '.join(sorted(known))}")
-    return name
 
 
 def _check(signature: m.SignatureDef, name: str, inference: Inference) -> None:

@@ -162,10 +162,7 @@ async def _predict(
     *,
     large: bool,
 ) -> Answer:
-    if prediction.signature not in known:
-        names = ", ".join(sorted(known))
-        raise errors.BadRequest(f"the model has no signature {prediction.signature!r}; it has {names}")
-    inputs = dict(known[prediction.signature].inputs)
+    inputs = dict(known[existing(known, prediction.signature)].inputs)
     request = await _aside(large, rest.predict_request, prediction, inputs, target.spec())
     response = await server.predict(request, trip.timeout, trip.metadata)
     large = response.ByteSize() > _LARGE
@@ -199,6 +196,17 @@ async def signatures(server: ModelServer, target: Target, trip: Trip) -> dict[st
         return dict(m.unpack_signatures(await _metadata(server, target, trip)).signature_def)
     except ValueError as error:
         raise errors.BadAnswer("the model server's metadata has no signatures") from error
+
+
+def existing(known: Signatures, name: str) -> str:
+    """Give the name of a signature back.
+
+    Raises:
+        BadRequest: there is none of that name; the message says which there are.
+    """
+    if name not in known:
+        raise errors.BadRequest(f"the model has no signature {name!r}; it has {', '.join(sorted(known))}")
+    return name
 
 
 async def has_signature(server: ModelServer, target: Target, signature: str, trip: Trip) -> bool:

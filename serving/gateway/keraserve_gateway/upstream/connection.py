@@ -49,17 +49,14 @@ _NEVER_SENT = (
     "DNS resolution failed",
     "empty address list",
 )
-# How it says that the server closed the call without a status of its own: what its handlers had not taken up
-# when it stopped ends so (https://github.com/grpc/grpc/issues/41785), as does what they did not end in time.
-_CLOSED = "CANCELLED"
 
 
 def to_be_repeated(error: grpc.aio.AioRpcError) -> bool:
-    """Tell whether the call found no server, or one that was stopping: nothing that itself may have done."""
-    details = error.details() or ""
-    if error.code() is grpc.StatusCode.CANCELLED:
-        return details == _CLOSED
-    return error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NEVER_SENT)
+    """Tell whether the call found no server, or one that was stopping: not one that it may have broken."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return details.startswith(_NEVER_SENT)
+    return services.closed_by_server(code, details)
 
 
 def target(addresses: str) -> str:
