@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.batching_options import BatchingOptions, cores
 from keraserve_embedded.cli import parse
+from keraserve_embedded.hosting import threads
 
 ONE = ["--model_name=colours", "--model_base_path=/models/colours"]
 
@@ -40,6 +41,12 @@ def test_tensorflows_threads_are_set() -> None:
     command = [sys.executable, "-c", program, *ONE, *flags]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert said == "3 2\n"
+
+
+def test_with_batching_a_batch_is_run_by_one_thread() -> None:
+    batching = BatchingOptions(num_batch_threads=cores())
+    assert threads(batching) == (1, -1)
+    assert threads(None) == (0, 0)  # TensorFlow's own choice
 
 
 @pytest.mark.parametrize(

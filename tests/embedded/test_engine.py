@@ -312,7 +312,7 @@ def test_memory_of_unloaded_versions_is_given_back(tmp_path: Path, engines: Engi
     for version in range(2, 9):
         engine.predict(made)
         with engine._version(model_spec("heavy")) as loaded:
-            alive += [weakref.ref(loaded), weakref.ref(loaded._saved_model)]
+            alive += [weakref.ref(loaded), weakref.ref(loaded._session)]
         del loaded
         (base / str(version - 1)).rename(base / str(version))
         until(

@@ -1,6 +1,7 @@
 """What uvicorn writes of an answer leaves in one piece, and nothing of it is kept back."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -108,3 +109,19 @@ async def test_an_application_that_breaks_off_leaves_its_head_and_the_end() -> N
     wire = await talk(app, POST + b"\r\n{}")
     assert b"".join(wire.pieces).startswith(b"HTTP/1.1 200 OK\r\n")
     assert wire.closed
+
+
+async def test_requests_leave_nothing_to_the_garbage_collector() -> None:
+    app = answering(b"ab", length=2)
+
+    async def left_by(requests: int) -> int:
+        gc.collect()
+        gc.disable()
+        try:
+            await talk(app, *[POST + b"\r\n{}"] * requests)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    await left_by(1)  # what is made once
+    assert await left_by(31) < await left_by(1) + 30

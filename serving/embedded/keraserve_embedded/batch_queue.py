@@ -11,10 +11,14 @@ from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.errors import QueueFullError
 
+_LEAST_HALVED = 8  # rows: with fewer a batch costs a small network noticeably more for each
+
 
 @dataclass(eq=False)
-class Task:
-    """A request, or a piece of one.
+class Task(Future[Arrays]):
+    """A request, or a piece of one: the future of its results.
+
+    It is the future itself: two objects that know each other would be left to the garbage collector.
 
     Attributes:
         arrays: the inputs by name.
@@ -28,8 +32,11 @@ class Task:
     rows: int
     kind: Hashable | None
     first: int = 0
-    future: "Future[Arrays]" = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Begin as a future that waits."""
+        super().__init__()
 
 
 class BatchQueue:
@@ -76,12 +83,9 @@ class BatchQueue:
         """Take out the oldest task and those that fit into its batch.
 
         Args:
-            free: how many threads have nothing to do. Each is left its share, but for batches that were
-                waited for: those shall be as large as was asked for.
+            free: how many threads have nothing to do; this one is among them.
         """
-        most = self._options.rows
-        if not self._options.batch_timeout_micros:
-            most = min(most, self._options.padded(math.ceil(self.rows / free)))
+        most = min(self._options.rows, self._options.padded(self._share(free)))
         first = self._tasks.popleft()
         taken, left, rows = [first], deque[Task](), first.rows
         while self._tasks and rows < most and first.kind is not None:
@@ -94,6 +98,19 @@ class BatchQueue:
         self._tasks.extendleft(reversed(left))
         self.rows -= rows
         return taken
+
+    def _share(self, free: int) -> int:
+        """How many rows a batch may have, so that threads of which each runs a batch end at different times.
+
+        Each free thread has the same. Where none other is free, half is left for the one that ends next: else
+        both end together soon, and wait together for what their answers bring. Batches that were waited for
+        shall be as large as was asked for.
+        """
+        if self._options.batch_timeout_micros or self._options.num_batch_threads == 1:
+            return self.rows
+        if free > 1:
+            return math.ceil(self.rows / free)
+        return max(_LEAST_HALVED, math.ceil(self.rows / 2))
 
     def clear(self) -> list[Task]:
         """Take out all."""

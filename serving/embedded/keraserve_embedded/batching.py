@@ -4,11 +4,15 @@ It does not wait for more requests unless it is told to: a slot that is free tak
 """
 
 import logging
+import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
+from typing import cast
 
 from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
@@ -20,6 +24,10 @@ from keraserve_embedded.signature import Origin, Signature
 from keraserve_embedded.work import Work, run_here
 
 log = logging.getLogger(__name__)
+
+# Added to the niceness of the threads that run graphs: what reads requests and writes answers goes first, and
+# is short. Else it waits for a core behind a batch, and with it the other threads for their next batch.
+_LESS_URGENT = 10
 
 
 class Batcher:
@@ -86,7 +94,7 @@ class Batcher:
             self._queues.clear()
             self._change.notify_all()
         for task in waiting:
-            task.future.cancel()
+            task.cancel()
         for thread in self._threads:
             thread.join()
 
@@ -101,10 +109,8 @@ class Batcher:
     def _watched(self, signature: Signature, tasks: Sequence[Task]) -> "Future[Arrays]":
         """Give the future of the whole request; a task that is cancelled leaves its queue."""
         for task in tasks:
-            task.future.add_done_callback(
-                lambda future, task=task: self._forget(signature, task) if future.cancelled() else None
-            )
-        return tasks[0].future if len(tasks) == 1 else _joined([task.future for task in tasks])
+            task.add_done_callback(partial(self._forget, signature))
+        return tasks[0] if len(tasks) == 1 else _joined(tasks)
 
     def _tasks(self, work: Work) -> list[Task]:
         options, rows = self._options, batch.rows_of(work.arrays)
@@ -119,20 +125,24 @@ class Batcher:
         pieces = [work.arrays] if rows <= most else batch.split(work.arrays, most)
         return [Task(piece, batch.rows_of(piece), kind, number * most) for number, piece in enumerate(pieces)]
 
-    def _forget(self, signature: Signature, task: Task) -> None:
+    def _forget(self, signature: Signature, task: "Future[Arrays]") -> None:
+        if not task.cancelled():
+            return
         with self._change:
             queue = self._queues.get(signature)
             if queue:
-                queue.remove(task)
+                queue.remove(cast(Task, task))
                 if not queue:
                     del self._queues[signature]
 
     # The batcher's threads.
 
     def _serve(self) -> None:
+        if sys.platform == "linux":  # where this is the thread's own
+            os.nice(_LESS_URGENT)
         while taken := self._take():
             signature, tasks = taken
-            tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+            tasks = [task for task in tasks if task.set_running_or_notify_cancel()]
             if tasks:
                 self._run(signature, tasks)
             del taken, signature, tasks  # else this thread would hold a version that is unloaded
@@ -171,11 +181,11 @@ class Batcher:
             try:
                 results = signature.run(task.arrays, first=task.first)
             except Exception as error:
-                task.future.set_exception(error)
+                task.set_exception(error)
             else:
                 rows = task.rows if task.kind is not None else 0
                 self._ran(signature, 1, rows, began)
-                task.future.set_result(results)
+                task.set_result(results)
 
     def _run_merged(self, signature: Signature, tasks: Sequence[Task], rows: int) -> bool:
         began = time.monotonic()
@@ -190,7 +200,7 @@ class Batcher:
             return False
         self._ran(signature, len(tasks), rows, began)
         for task, part in zip(tasks, parts, strict=True):
-            task.future.set_result(part)
+            task.set_result(part)
         return True
 
     def _ran(self, signature: Signature, requests: int, rows: int, began: float) -> None:

@@ -146,7 +146,10 @@ def _add_ports(parser: argparse.ArgumentParser) -> None:
         "divided among the batches that run at once)",
     )
     ports.add_argument(
-        "--tensorflow_inter_op_parallelism", type=_count, default=0, help="ops that run at once"
+        "--tensorflow_inter_op_parallelism",
+        type=_count,
+        help="ops that run at once; 0 leaves it to TensorFlow (default: 0; with batching, each batch's ops "
+        "one after another)",
     )
 
 

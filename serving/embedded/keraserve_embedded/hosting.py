@@ -19,10 +19,11 @@ class HostedEngine:
 
     def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
         self._settings = settings
-        intra_op = settings.intra_op_threads
-        if intra_op is None:
-            intra_op = threads_of_an_op(settings.batching)
-        set_threads(intra_op, settings.inter_op_threads)
+        suiting = threads(settings.batching)
+        given = (settings.intra_op_threads, settings.inter_op_threads)
+        set_threads(
+            *(ours if theirs is None else theirs for theirs, ours in zip(given, suiting, strict=True))
+        )
         memory.collect_rarely()
         self.engine = Engine(
             EngineOptions(
@@ -65,9 +66,11 @@ class HostedEngine:
         self.engine.stop()
 
 
-def threads_of_an_op(batching: BatchingOptions | None) -> int:
-    """Share the cores among the batches that run at once; 0, TensorFlow's own choice, without batching.
+def threads(batching: BatchingOptions | None) -> tuple[int, int]:
+    """How many threads share one op, and how many run ops, as `set_threads` takes them.
 
-    Many ops of one thread each get more done than one op of many threads: nobody waits for the slowest.
+    With batching the cores are shared among the batches that run at once, and each is run by its own thread:
+    many ops of one thread each get more done than one op of many threads, as nobody waits for the slowest.
+    Without, both are TensorFlow's own choice.
     """
-    return max(1, cores() // batching.num_batch_threads) if batching else 0
+    return (max(1, cores() // batching.num_batch_threads), -1) if batching else (0, 0)

@@ -8,13 +8,15 @@ from typing import Any
 from google.protobuf import text_format
 
 from keraserve_embedded.errors import Code, LoadError
-from keraserve_embedded.quiet_tensorflow import SavedModel, tf
+from keraserve_embedded.quiet_tensorflow import SavedModel, session, tf
 from keraserve_embedded.signature import Origin, Signature, clean
 from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
 
 log = logging.getLogger(__name__)
 
 _SERVE = "serve"  # the tag of the graph that is meant for serving
+
+_NOT_CALLED = ("__saved_model_init_op", "__saved_model_train_op")  # signatures that are marks in the graph
 
 
 class LoadedVersion:
@@ -37,8 +39,10 @@ class LoadedVersion:
         self.number = number
         try:
             meta_graph = _meta_graph(folder)
-            # The loaded object holds the variables; the functions only refer to them.
-            self._saved_model: Any = tf.saved_model.load(str(folder), tags=[_SERVE])
+            # As TensorFlow Serving does: the graph in a session, which holds the variables.
+            self._session = session(tf.Graph())
+            with self._session.graph.as_default():
+                tf.compat.v1.saved_model.load(self._session, [_SERVE], str(folder))
         except LoadError:
             raise
         except tf.errors.OpError as error:
@@ -53,12 +57,13 @@ class LoadedVersion:
 
     def _prepare(self, meta_graph: Any) -> dict[str, Signature]:
         prepared: dict[str, Signature] = {}
-        for name, function in self._saved_model.signatures.items():
-            definition = self.definitions.signature_def[name]
+        for name, definition in self.definitions.signature_def.items():
+            if name in _NOT_CALLED:
+                continue
             try:
                 defaults = _defaults(meta_graph.signature_def[name], definition)
                 origin = Origin(self.model, self.number, name)
-                prepared[name] = Signature.prepare(origin, function, definition, defaults)
+                prepared[name] = Signature.prepare(origin, self._session, definition, defaults)
             except Exception as error:
                 # A signature that we can't run must not cost the model its others.
                 reason = _one_line(f"{type(error).__name__}: {error}")

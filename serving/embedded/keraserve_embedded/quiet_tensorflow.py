@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from keraserve_embedded.memory import imports_for_life
 
@@ -32,6 +33,7 @@ with _stderr_closed(), imports_for_life(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore
+    from tensorflow.core.protobuf.config_pb2 import CallableOptions  # pyright: ignore
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # pyright: ignore
 
 tf.get_logger().setLevel(logging.ERROR)
@@ -40,10 +42,23 @@ tf.get_logger().setLevel(logging.ERROR)
 def set_threads(intra_op: int, inter_op: int) -> None:
     """Set how many threads share one op, and how many ops run at once; 0 leaves it to TensorFlow.
 
-    Only before the first model is loaded.
+    With an `inter_op` of -1 whoever asks for a run of a graph runs all of its ops. Only before the first
+    model is loaded.
     """
     tf.config.threading.set_intra_op_parallelism_threads(intra_op)
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 
-__all__ = ["SavedModel", "TensorFlowProto", "set_threads", "tf"]
+def session(graph: Any) -> Any:
+    """Make a session for a graph, with the threads that were set."""
+    threads = tf.config.threading
+    return tf.compat.v1.Session(
+        graph=graph,
+        config=tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads.get_intra_op_parallelism_threads(),
+            inter_op_parallelism_threads=threads.get_inter_op_parallelism_threads(),
+        ),
+    )
+
+
+__all__ = ["CallableOptions", "SavedModel", "TensorFlowProto", "session", "set_threads", "tf"]

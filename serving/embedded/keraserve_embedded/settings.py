@@ -18,7 +18,7 @@ class Settings:
         drain_seconds: how long running requests may take after SIGTERM.
         batching: how requests are merged; None: each runs alone.
         intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
-        inter_op_threads: ops that run at once; 0 leaves it to TensorFlow.
+        inter_op_threads: ops that run at once; 0 leaves it to TensorFlow; None: what suits `batching`.
     """
 
     host: str
@@ -41,4 +41,4 @@ class Settings:
     drain_seconds: float = 30.0
     batching: BatchingOptions | None = None
     intra_op_threads: int | None = None
-    inter_op_threads: int = 0
+    inter_op_threads: int | None = None

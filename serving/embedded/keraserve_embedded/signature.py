@@ -9,7 +9,7 @@ import numpy as np
 
 from keraserve_embedded import tensors
 from keraserve_embedded.errors import Code, ExecutionError, InvalidRequestError
-from keraserve_embedded.quiet_tensorflow import tf
+from keraserve_embedded.quiet_tensorflow import CallableOptions, tf
 from keraserve_protocol.messages import DataType, SignatureDef, TensorInfo, TensorProto
 from keraserve_protocol.tensors import Array
 
@@ -44,28 +44,27 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: Mapping[str, TensorProto]
     batched: bool
-    _function: Any
-    _captures: Sequence[Any]
+    _callable: Any
 
     @classmethod
     def prepare(
-        cls, origin: Origin, function: Any, definition: SignatureDef, defaults: Mapping[str, TensorProto]
+        cls, origin: Origin, session: Any, definition: SignatureDef, defaults: Mapping[str, TensorProto]
     ) -> "Signature":
-        """Make a loaded signature's function ready to be called thousands of times a second.
+        """Make a signature of a session's graph ready to be called thousands of times a second.
 
-        Wrapped, so that arguments and results have an order of ours and TensorFlow 1's and 2's are alike.
+        Raises:
+            tf.errors.OpError: the graph can't be run from these inputs to these outputs.
+            ValueError: an input or output is not a dense tensor.
         """
         inputs, outputs = tuple(sorted(definition.inputs)), tuple(sorted(definition.outputs))
-
-        def in_order(*arguments: Any) -> list[Any]:
-            results = function(**dict(zip(inputs, arguments, strict=True)))
-            return [results[name] for name in outputs]
-
-        specs = [_spec(definition.inputs[name], name) for name in inputs]
-        concrete = tf.function(in_order, input_signature=specs, autograph=False).get_concrete_function()
-        captures = list(concrete.captured_inputs)
+        options = CallableOptions(
+            feed=[_dense(definition.inputs[name], name) for name in inputs],
+            fetch=[_dense(definition.outputs[name], name) for name in outputs],
+        )
         batched = all(map(_any_rows, (*definition.inputs.values(), *definition.outputs.values())))
-        return cls(origin, definition, inputs, outputs, defaults, batched, concrete.inference_fn, captures)
+        # What Session.run does before each call is done here once, as decision 3 measures it.
+        made = session._make_callable_from_options(options)
+        return cls(origin, definition, inputs, outputs, defaults, batched, made)
 
     def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.
@@ -110,10 +109,8 @@ class Signature:
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Run it once as `run` does, without looking for the element that is to blame."""
         try:
-            arguments = [_taken(arrays[name]) for name in self.inputs]
-            # The function without the layers of Python above it, as decision 3 measures them.
-            results = self._function.call_flat(*arguments, *self._captures)
-            return {name: np.asarray(result) for name, result in zip(self.outputs, results, strict=True)}
+            results = self._callable(*(arrays[name] for name in self.inputs))
+            return {name: _array(result) for name, result in zip(self.outputs, results, strict=True)}
         except tf.errors.OpError as error:
             raise ExecutionError(clean(error.message), Code(error.error_code)) from None
 
@@ -153,23 +150,16 @@ def clean(message: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _taken(array: Array) -> Any:
-    """Give an array to TensorFlow the cheapest way.
-
-    Numbers by Identity: in place where they are aligned, else one copy, where tf.constant makes two. Strings
-    are copied once by either, but for Identity, an op, Python's lock is let go and has to be had again.
-    """
-    return tf.constant(array) if array.dtype == np.object_ else tf.raw_ops.Identity(input=array)
+def _array(result: Any) -> Array:
+    """A scalar comes as a number of numpy's, or as bytes."""
+    return np.array(result, np.object_) if isinstance(result, bytes) else np.asarray(result)
 
 
-def _spec(info: TensorInfo, name: str) -> Any:
-    if not info.name:  # sparse and composite tensors have no single name
-        raise ValueError(f'input "{name}" is not a dense tensor')
-    # TensorFlow's own types for shapes leave out None, an unknown rank.
-    shape: Any = None
-    if not info.tensor_shape.unknown_rank and not _is_column(info):
-        shape = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
-    return tf.TensorSpec(shape, tf.dtypes.as_dtype(int(info.dtype)))
+def _dense(info: TensorInfo, name: str) -> str:
+    """Give the name in the graph; sparse and composite tensors have no single one."""
+    if not info.name:
+        raise ValueError(f'"{name}" is not a dense tensor')
+    return info.name
 
 
 def _any_rows(info: TensorInfo) -> bool:

@@ -161,7 +161,7 @@ class _Connection(HttpToolsProtocol):
             self.on_response_complete()
             return
         if cycle.scope["method"] != "HEAD":  # whose head is all that is written
-            cycle.transport = cast(Any, OneWrite(cycle, cycle.transport))
+            cycle.transport = cast(Any, OneWrite(cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

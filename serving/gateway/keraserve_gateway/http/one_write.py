@@ -5,20 +5,22 @@ uvicorn writes them one after the other: that is a system call more, and whoever
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+_CONTINUE = b"HTTP/1.1 100 "
 
 
 class OneWrite:
-    """What a cycle writes to, in place of its transport."""
+    """What a cycle writes to, in place of its transport.
 
-    def __init__(self, cycle: RequestResponseCycle, transport: asyncio.Transport) -> None:
-        self._cycle = cycle
+    It does not know the cycle: two objects that know each other would be left to the garbage collector.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head: bytes | None = None  # empty once it has left
 
     def write(self, data: bytes) -> None:
         """Keep the head until something follows; pass on all else."""
-        if self._head is None and self._cycle.response_started:  # before: "100 Continue"
+        if self._head is None and not data.startswith(_CONTINUE):
             self._head = data
         elif self._head:
             self._transport.write(self._head + data)
