@@ -1,10 +1,7 @@
 """Requests that wait together run together, and nobody notices but by the speed."""
 
 import asyncio
-import gc
-import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -48,7 +45,7 @@ class Batches:
         self.batcher = Batcher(BatchingOptions(**{"num_batch_threads": 1, **options}), self.notes)
         self._free = threading.Event()
         self._busy = threading.Event()
-        holder: Any = _Holding(load("numbers").signatures["serving_default"], self._busy, self._free)
+        holder: Any = Holding(load("numbers").signatures["serving_default"], self._busy, self._free)
         self.batcher.submit(Work(holder, {}))
         assert self._busy.wait(10)
 
@@ -63,7 +60,7 @@ class Batches:
         return [(one[4], one[5]) for one in self.notes.heard if one[0] == "ran"][1:]  # type: ignore[misc]
 
 
-class _Holding:
+class Holding:
     """Stands for a signature whose graph takes as long as it is told."""
 
     batched = False
@@ -264,94 +261,6 @@ def wait_for(seconds: float) -> m.PredictRequest:
     made = m.PredictRequest(model_spec=m.model_spec("waiting"))
     made.inputs["seconds"].CopyFrom(to_proto(floats(seconds)))
     return made
-
-
-class _Sums:
-    """Stands for a signature that two threads can be seen to run at the same time."""
-
-    batched = True
-
-    def __init__(self, like: Signature) -> None:
-        self.origin, self._both = like.origin, threading.Barrier(2)
-
-    def run_merged(self, arrays: Arrays) -> Arrays:
-        self._both.wait(10)
-        return {"total": arrays["a"]}
-
-    def run(self, arrays: Arrays, *, first: int) -> Arrays:
-        assert arrays["a"][0] == first
-        return self.run_merged(arrays)
-
-
-class _Niceness(_Sums):
-    """Stands for a signature that gives the niceness of the thread it runs on."""
-
-    def run(self, arrays: Arrays, *, first: int) -> Arrays:
-        return {"total": arrays["a"] * 0 + first + os.nice(0)}
-
-
-async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(load: Load) -> None:
-    notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
-    batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
-    turn = LoopTurn(batcher)
-    works = [Work(sums, {"a": floats(n)}) for n in range(8)]  # type: ignore[arg-type]
-    totals = await asyncio.gather(*map(turn.run, works))
-    assert [one["total"].tolist() for one in totals] == [[n] for n in range(8)]
-    batcher.stop()
-    assert [one[4:] for one in notes.heard] == [(4, 4), (4, 4)]
-
-
-def test_a_thread_leaves_half_of_what_waits_to_the_one_that_ends_next(load: Load) -> None:
-    notes, sums = Notes(), load("numbers").signatures["serving_default"]
-    batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
-    busy, free = [threading.Event(), threading.Event()], threading.Event()
-    later = threading.Event()
-    holders: list[Any] = [_Holding(sums, busy[0], free), _Holding(sums, busy[1], later)]
-    for holder, begun in zip(holders, busy, strict=True):
-        batcher.submit(Work(holder, {}))
-        assert begun.wait(10)
-    works = [Work(sums, {"a": floats(n), "b": floats(n)}) for n in range(36)]
-    asked = batcher.submit_together(works)
-    free.set()  # one thread has all of it, half by half, and the last eight at once
-    assert [one.result(10)["total"].tolist() for one in asked] == [[2 * n] for n in range(36)]
-    later.set()
-    batcher.stop()
-    assert [one[4] for one in notes.heard if one[4:] != (1, 0)] == [18, 9, 8, 1]
-
-
-def test_requests_leave_nothing_to_the_garbage_collector(load: Load) -> None:
-    batcher, sums = Batcher(BatchingOptions(), Notes()), load("numbers").signatures["serving_default"]
-    work = Work(sums, {"a": floats(1), "b": floats(1)})
-    batcher.submit(work).result(10)
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(50):
-            batcher.submit(work).result(10)
-        assert gc.collect() < 50
-    finally:
-        gc.enable()
-        batcher.stop()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
-def test_graphs_are_less_urgent_than_what_asks_for_them(load: Load) -> None:
-    batcher, sums = (
-        Batcher(BatchingOptions(), Notes()),
-        _Niceness(load("numbers").signatures["serving_default"]),
-    )
-    asked = batcher.submit(Work(sums, {"a": floats(1)}))  # type: ignore[arg-type]
-    assert asked.result(10)["total"].item() > os.nice(0)
-    batcher.stop()
-
-
-def test_a_request_that_may_be_split_is_shared_by_the_threads(load: Load) -> None:
-    notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
-    batcher = Batcher(BatchingOptions(num_batch_threads=2, max_execution_batch_size=100), notes)
-    work = Work(sums, {"a": floats(*range(7))})  # type: ignore[arg-type]
-    assert batcher.submit(work).result(10)["total"].tolist() == [*range(7)]
-    batcher.stop()
-    assert sorted(one[4:] for one in notes.heard) == [(1, 3), (1, 4)]
 
 
 async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:

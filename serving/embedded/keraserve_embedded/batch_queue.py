@@ -11,7 +11,9 @@ from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.errors import QueueFullError
 
-_LEAST_HALVED = 8  # rows: with fewer a batch costs a small network noticeably more for each
+_LEAST_HALVED = (
+    8  # rows: each costs a small network hardly more than one of 16; one alone, half as much again
+)
 
 
 @dataclass(eq=False)
@@ -100,11 +102,11 @@ class BatchQueue:
         return taken
 
     def _share(self, free: int) -> int:
-        """How many rows a batch may have, so that threads of which each runs a batch end at different times.
+        """How many rows a batch may have, so that others have some too.
 
-        Each free thread has the same. Where none other is free, half is left for the one that ends next: else
-        both end together soon, and wait together for what their answers bring. Batches that were waited for
-        shall be as large as was asked for.
+        Free threads have equal shares. Where this one alone is free, half is left for the one that ends next:
+        else they come to end together, and wait together for what their answers bring. Batches that were
+        waited for shall be as large as was asked for.
         """
         if self._options.batch_timeout_micros or self._options.num_batch_threads == 1:
             return self.rows

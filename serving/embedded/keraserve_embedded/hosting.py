@@ -19,10 +19,10 @@ class HostedEngine:
 
     def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
         self._settings = settings
-        suiting = threads(settings.batching)
-        given = (settings.intra_op_threads, settings.inter_op_threads)
+        intra_op, inter_op = threads(settings.batching)
         set_threads(
-            *(ours if theirs is None else theirs for theirs, ours in zip(given, suiting, strict=True))
+            intra_op if settings.intra_op_threads is None else settings.intra_op_threads,
+            inter_op if settings.inter_op_threads is None else settings.inter_op_threads,
         )
         memory.collect_rarely()
         self.engine = Engine(
