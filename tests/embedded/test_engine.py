@@ -320,4 +320,5 @@ def test_memory_of_unloaded_versions_is_given_back(tmp_path: Path, engines: Engi
         )  # type: ignore[misc]
         after_first = after_first or resident()
     until(lambda: not any(reference() for reference in alive), 5)
-    assert resident() - after_first < 90  # six reloads, each of 30 MB when the constant stays
+    # Six reloads, each of 30 MB when the constant stays; two versions side by side make 100 MB vary.
+    assert resident() - after_first < 140
