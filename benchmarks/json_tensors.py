@@ -13,6 +13,7 @@ import numpy as np
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
+from keraserve_protocol.number_text import finish
 
 SHAPE = (1, 224, 224, 3)
 
@@ -31,7 +32,8 @@ def bodies() -> dict[str, tuple[bytes, m.DataType]]:
 def ours(body: bytes, dtype: m.DataType) -> bytes:
     """Read the body as the gateway does."""
     inputs = {"images": m.TensorInfo(dtype=dtype)}
-    request = rest.predict_request(rest.parse_prediction(body), inputs, m.model_spec("a"))
+    prediction = finish(rest.pack(rest.parse_prediction(body), inputs))
+    request = rest.predict_request(prediction, inputs, m.model_spec("a"))
     return request.inputs["images"].tensor_content
 
 

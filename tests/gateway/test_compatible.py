@@ -57,10 +57,10 @@ async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> No
     assert len(columns.json()["outputs"]["probabilities"][0]) == 3
 
 
-async def test_a_picture_as_a_list_is_not_read_in_the_event_loop(
+async def test_what_can_not_be_read_in_pieces_is_not_read_in_the_event_loop(
     gateway: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """224x224x3 numbers take their time, in which other requests are answered."""
+    """224x224x3 numbers, by their input's name, take their time, in which other requests are answered."""
     read_in: list[int] = []
 
     def parse(body: bytes) -> rest.Prediction:
@@ -70,7 +70,7 @@ async def test_a_picture_as_a_list_is_not_read_in_the_event_loop(
     real = rest.parse_prediction
     monkeypatch.setattr(rest, "parse_prediction", parse)
     for size, in_the_loop in ((2, True), (224, False)):
-        body = json.dumps({"instances": [[[[0, 200, 0]] * size] * size]})
+        body = json.dumps({"instances": [{"images": [[[0, 200, 0]] * size] * size}]})
         answer = await gateway.post("/v1/models/colours:predict", content=body)
         assert answer.json()["predictions"][0]["label"] == "green"
         assert (read_in.pop() == threading.get_ident()) is in_the_loop

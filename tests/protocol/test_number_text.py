@@ -33,7 +33,15 @@ def nested(shape: list[int], number: Any) -> Any:
 
 
 def fast(text: str, dtype: DataType) -> m.TensorProto | None:
-    return number_text.to_tensor(NumberText(text.encode()), dtype, 2**24 - 1 if dtype in FLOATS else None)
+    exact = 2**24 - 1 if dtype in FLOATS else None
+    packed = number_text.finish(
+        number_text.pack_numbers(NumberText(text.encode(), 0, len(text)), dtype, exact)
+    )
+    if packed is None:
+        return None
+    proto = m.TensorProto()
+    packed.fill(proto)
+    return proto
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=DataType.Name)
@@ -112,7 +120,8 @@ def test_numbers_that_do_not_fit(text: str, dtype: DataType) -> None:
 
 def prediction(body: str, dtype: DataType = DataType.DT_FLOAT) -> m.PredictRequest:
     inputs = {"x": m.TensorInfo(dtype=dtype)}
-    return rest.predict_request(rest.parse_prediction(body.encode()), inputs, m.model_spec("a"))
+    packed = number_text.finish(rest.pack(rest.parse_prediction(body.encode()), inputs))
+    return rest.predict_request(packed, inputs, m.model_spec("a"))
 
 
 LARGE = json.dumps([[n / 8, n] for n in range(5000)])

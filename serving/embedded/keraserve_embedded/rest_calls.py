@@ -10,6 +10,7 @@ from keraserve_embedded.errors import InvalidRequestError
 from keraserve_embedded.patience import Patience
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
+from keraserve_protocol.number_text import finish
 
 # As TensorFlow Serving reads them: in any case, names and labels without slash and colon.
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -74,6 +75,7 @@ def answer(engine: Engine, asked: RestCall, body: bytes, patience: Patience) -> 
 def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
     prediction = rest.parse_prediction(body)
     inputs = engine.inputs(spec, prediction.signature)
+    prediction = finish(rest.pack(prediction, inputs))
     response = engine.predict(rest.predict_request(prediction, inputs, spec), patience)
     return rest.predict_answer(response, prediction.layout)
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from keraserve_gateway.admission import Admission
-from keraserve_gateway.calls.predict import Signatures, Target
+from keraserve_gateway.calls.predictor import Predictor
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.keys import Keys
 from keraserve_gateway.settings import Settings
@@ -32,8 +32,7 @@ class Gateway:
     tracing: Tracing | None = None
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
-    signatures: dict[Target, Signatures] = field(default_factory=dict["Target", "Signatures"])
-    """As they were when somebody asked for them last: see `predict`."""
+    predictor: Predictor = field(default_factory=Predictor)
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":

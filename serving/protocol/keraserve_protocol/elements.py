@@ -83,11 +83,11 @@ def shape_of(proto: TensorProto) -> tuple[int, ...]:
     """
     if proto.tensor_shape.unknown_rank:
         raise TensorError("a tensor needs a known shape")
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if any(size < 0 for size in shape):
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    if min(shape, default=0) < 0:
         raise TensorError(f"a tensor can't have the shape {list(shape)}")
     # Without the dimensions of 0: numpy multiplies the others too, and fails beyond 2^63.
-    if math.prod(size for size in shape if size) > _MOST_ELEMENTS or len(shape) > _MOST_DIMENSIONS:
+    if math.prod(filter(None, shape)) > _MOST_ELEMENTS or len(shape) > _MOST_DIMENSIONS:
         raise TensorError(f"a tensor of shape {list(shape)} is too large")
     return shape
 

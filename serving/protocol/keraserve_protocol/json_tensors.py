@@ -25,7 +25,7 @@ from keraserve_protocol.elements import (
     unpack,
 )
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
-from keraserve_protocol.number_text import NumberText
+from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -94,15 +94,11 @@ def decode_binary(value: Json, where: str) -> bytes:
         raise JsonError(f"{where}: not base64: {error}") from error
 
 
-def numbers_to_tensor(numbers: NumberText, dtype: DataType, where: str) -> TensorProto:
-    """Encode the text of a nested list as a tensor of `dtype`, the fast way if it is regular.
-
-    Raises:
-        JsonError: as `to_tensor`.
-    """
+def pack_numbers(numbers: NumberText, dtype: DataType) -> Steps[PackedNumbers | None]:
+    """Pack the text of a nested list for a tensor of `dtype`, if it is regular; else nothing comes of it."""
     element = ELEMENTS.get(dtype)
     exact = _EXACT.get(element.name) if element else None
-    return number_text.to_tensor(numbers, dtype, exact) or to_tensor(load_numbers(numbers), dtype, where)
+    return number_text.pack_numbers(numbers, dtype, exact)
 
 
 def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
@@ -139,8 +135,8 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
             malformed tensor.
     """
     try:
-        elements = cast("Sequence[Json]", unpack(proto))
         shape = shape_of(proto)
+        elements = cast("Sequence[Json]", unpack(proto))
     except TensorError as error:
         raise JsonError(f"no JSON form: {error}") from error
     if proto.dtype == DataType.DT_STRING:
@@ -171,8 +167,6 @@ _DIGITS = {
     DataType.DT_HALF: (struct.Struct("e").pack, ("%.2g", "%.3g", "%.4g"), "%.5g"),
 }
 
-_MOST_DIMENSIONS = 32
-
 
 def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
     """Unnest level by level, in C: a picture as a list has 150,000 elements."""
@@ -186,8 +180,8 @@ def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
         if len(sizes) > 1:
             raise JsonError(f"{where}: lists at depth {len(shape)} differ in length: {sorted(sizes)[:3]}")
         shape.append(sizes.pop())
-        if len(shape) > _MOST_DIMENSIONS:
-            raise JsonError(f"{where}: lists nested deeper than {_MOST_DIMENSIONS}")
+        if len(shape) > number_text.MOST_DIMENSIONS:
+            raise JsonError(f"{where}: lists nested deeper than {number_text.MOST_DIMENSIONS}")
         flat = list(chain.from_iterable(lists))
     return shape, flat
 

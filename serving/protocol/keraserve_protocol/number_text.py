@@ -2,34 +2,55 @@
 
 A picture as a list (224 x 224 x 3) is 150,000 numbers in 50,000 lists. Parsed as a whole, these are as many
 objects, looked at several times, and nothing else can run meanwhile. Here the brackets tell the shape, and
-the numbers are parsed and packed some thousands at a time, so that other threads get their turn. Only what is
+the numbers are parsed and packed some thousands at a time, so that others get their turn. Only what is
 regular is done here: for everything else there is `json_tensors`, which says what is wrong with it.
 """
 
 import math
 import re
 import struct
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import orjson
 
 from keraserve_protocol.elements import TensorError, element_of, pack
-from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
+from keraserve_protocol.messages import DataType, TensorProto
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work that pauses now and then, so that whoever drives it may let others run."""
 
 _NAME = rb'"signature_name"\s*:\s*"([^"\\]*)"\s*'
 _HEAD = re.compile(rb"\s*\{\s*(?:" + _NAME + rb',\s*)?"(instances|inputs)"\s*:\s*(?=\[[\s\[]*[-\d])')
 _TAIL = re.compile(rb"\s*(?:,\s*" + _NAME + rb")?\}\s*")
 _WORTH_IT = 1 << 10  # bytes
-_PIECE = 64 << 10
+_PIECE = 4 << 10  # bytes, packed in some hundredths of a millisecond; the last piece may be twice as long
+MOST_DIMENSIONS = 32
 _WITHOUT_STRUCTURE = b"0123456789+-.eE \t\r\n"
+_ALL_DIGITS_0 = bytes.maketrans(b"123456789", b"000000000")
 _BLANK_BRACKETS = bytes.maketrans(b"[]", b"  ")
 
 
 @dataclass(frozen=True)
 class NumberText:
-    """The text of a nested list that may well hold numbers only."""
+    """A nested list, within a longer text, that may well hold numbers only.
 
-    text: bytes
+    Attributes:
+        body: the text.
+        start: where the list begins.
+        end: where it has ended.
+    """
+
+    body: bytes
+    start: int
+    end: int
+
+    @property
+    def text(self) -> bytes:
+        """The list's own text, as a copy."""
+        return self.body[self.start : self.end]
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,22 @@ class Found:
     signature: str
     layout: str
     numbers: NumberText
+
+
+@dataclass(frozen=True)
+class PackedNumbers:
+    """A tensor's type, shape, and content as `TensorProto` has it."""
+
+    dtype: DataType
+    shape: list[int]
+    content: bytes
+
+    def fill(self, proto: TensorProto) -> None:
+        """Put it into an empty message: one that is given another message copies it, numbers and all."""
+        proto.dtype = self.dtype
+        proto.tensor_content = self.content
+        for size in self.shape:
+            proto.tensor_shape.dim.add(size=size)
 
 
 def find(body: bytes) -> Found | None:
@@ -52,10 +89,10 @@ def find(body: bytes) -> Found | None:
         signature = (head[1] or tail[1] or b"").decode("ascii")
     except UnicodeDecodeError:
         return None
-    return Found(signature, head[2].decode(), NumberText(body[head.end() : end]))
+    return Found(signature, head[2].decode(), NumberText(body, head.end(), end))
 
 
-def to_tensor(numbers: NumberText, dtype: DataType, exact: int | None) -> TensorProto | None:
+def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Steps[PackedNumbers | None]:
     """Pack the numbers, or give nothing where they are not regular, not all numbers, or not all of `dtype`.
 
     Args:
@@ -63,18 +100,37 @@ def to_tensor(numbers: NumberText, dtype: DataType, exact: int | None) -> Tensor
         dtype: of the tensor.
         exact: the largest integer that `dtype` holds exactly, if it is a float.
     """
-    shape = _shape(numbers.text.translate(None, _WITHOUT_STRUCTURE))
-    if shape is None or dtype in (DataType.DT_STRING, DataType.DT_BOOL):
+    if dtype in (DataType.DT_STRING, DataType.DT_BOOL):
         return None
+    structure: list[bytes] = []
+    packed: list[bytes] = []
     try:
-        content = _packed(numbers.text.translate(_BLANK_BRACKETS), dtype, exact)
+        for piece in _pieces(numbers):
+            if packed:
+                yield
+            structure.append(piece.translate(None, _WITHOUT_STRUCTURE))
+            packed.append(_packed(piece, dtype, exact))
         size = struct.calcsize(element_of(dtype).code)
-    except (ValueError, TensorError):  # orjson's errors are ValueErrors
+    except (ValueError, TypeError, TensorError):  # orjson's are ValueErrors; TypeError: text among numbers
         return None
-    if len(content) != math.prod(shape) * size:
+    shape = _shape(b",".join(structure))
+    if len(packed) > 1:
+        yield
+    content = b"".join(packed)
+    if len(packed) > 1:
+        yield
+    if shape is None or len(content) != math.prod(shape) * size:
         return None
-    dims = [TensorShapeProto.Dim(size=size) for size in shape]
-    return TensorProto(dtype=dtype, tensor_shape=TensorShapeProto(dim=dims), tensor_content=content)
+    return PackedNumbers(dtype, shape, content)
+
+
+def finish(steps: Steps[T]) -> T:
+    """Drive work to its end at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _shape(structure: bytes) -> list[int] | None:
@@ -83,40 +139,65 @@ def _shape(structure: bytes) -> list[int] | None:
     An empty list looks like one of one number; the numbers' count tells them apart.
     """
     depth = len(structure) - len(structure.lstrip(b"["))
-    if not depth:
+    if not 0 < depth <= MOST_DIMENSIONS:
         return None
     start, end = depth - 1, structure.find(b"]") + 1
     if structure[start + 1 : end - 1].strip(b","):
         return None
     shape = [end - start - 1]
-    for closing in range(2, depth + 1):
-        unit = structure[start:end] + b","
-        start -= 1
-        close = structure.find(b"]" * closing, end - closing + 1)
-        end = close + closing
-        count, rest = divmod(end - start - 1, len(unit))
-        if close < 0 or rest or structure[start + 1 : end] != (unit * count)[:-1] + b"]":
+    for _ in range(depth - 1):
+        unit = b"," + structure[start:end]
+        more = _repeats(structure, end, unit)
+        start, end = start - 1, end + more * len(unit) + 1
+        if structure[end - 1 : end] != b"]":
             return None
-        shape.append(count)
+        shape.append(1 + more)
     return shape[::-1] if end == len(structure) else None
 
 
+def _repeats(text: bytes, start: int, unit: bytes) -> int:
+    """Count how often `unit` follows itself from `start` on: ever longer blocks of it, then shorter ones."""
+    count, times, block = 0, 1, unit
+    while text.startswith(block, start):
+        start, count = start + len(block), count + times
+        times, block = times * 2, block + block
+    while times > 1:
+        times //= 2
+        block = block[: times * len(unit)]
+        if text.startswith(block, start):
+            start, count = start + len(block), count + times
+    return count
+
+
+def _pieces(numbers: NumberText) -> Iterator[bytes]:
+    """Cut the text at commas.
+
+    Raises:
+        ValueError: a number is longer than a piece.
+    """
+    start = numbers.start
+    while numbers.end - start > 2 * _PIECE:
+        comma = numbers.body.rfind(b",", start, start + _PIECE)
+        if comma < 0:
+            raise ValueError("one number is longer than a piece")
+        yield numbers.body[start:comma]
+        start = comma + 1
+    yield numbers.body[start : numbers.end]
+
+
 def _packed(text: bytes, dtype: DataType, exact: int | None) -> bytes:
-    """Pack numbers separated by commas, piece by piece.
+    """Pack numbers separated by commas, whatever brackets are around them.
 
     Raises:
         ValueError: not JSON, or an integer that `dtype` would round.
         TensorError: a number out of range, or with a point where there may be none.
     """
-    packed: list[bytes] = []
-    start = 0
-    while start <= len(text):
-        end = len(text) if len(text) - start <= _PIECE else text.rfind(b",", start, start + _PIECE)
-        if end < start:
-            raise ValueError("one number is longer than a piece")
-        piece: list[float] = orjson.loads(b"[%b]" % text[start:end])
-        if exact is not None and piece and (max(piece) > exact or min(piece) < -exact):
-            raise ValueError("perhaps an integer that loses digits")
-        packed.append(pack(piece, dtype))
-        start = end + 1
-    return b"".join(packed)
+    numbers: list[float] = orjson.loads(b"[%b]" % text.translate(_BLANK_BRACKETS))
+    if exact is not None and b"0" * len(str(exact)) in text.translate(_ALL_DIGITS_0):  # else all are smaller
+        _check(numbers, exact)
+    return pack(numbers, dtype)
+
+
+def _check(numbers: list[float], exact: int) -> None:
+    if max(numbers) > exact or min(numbers) < -exact:
+        raise ValueError("perhaps an integer that loses digits")

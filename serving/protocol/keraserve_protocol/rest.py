@@ -8,7 +8,7 @@ metadata answers present, 64-bit integers as strings in those two.
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, cast
 
@@ -25,11 +25,11 @@ from keraserve_protocol.json_tensors import (
     is_binary,
     load,
     load_numbers,
-    numbers_to_tensor,
+    pack_numbers,
     shortest,
     to_tensor,
 )
-from keraserve_protocol.number_text import NumberText
+from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 
 __all__ = [
     "HTTP_STATUS",
@@ -39,7 +39,9 @@ __all__ = [
     "classification_answer",
     "classification_request",
     "error_answer",
+    "find_numbers",
     "metadata_answer",
+    "pack",
     "parse_prediction",
     "predict_answer",
     "predict_request",
@@ -89,7 +91,7 @@ class Prediction:
 
     signature: str
     layout: Layout
-    value: Json | NumberText
+    value: Json | NumberText | PackedNumbers
 
 
 def parse_prediction(body: bytes) -> Prediction:
@@ -98,9 +100,9 @@ def parse_prediction(body: bytes) -> Prediction:
     Raises:
         JsonError: no JSON object, both or neither of `instances` and `inputs`, or no instance.
     """
-    found = number_text.find(body)
+    found = find_numbers(body)
     if found is not None:
-        return Prediction(found.signature or DEFAULT_SIGNATURE, Layout(found.layout), found.numbers)
+        return found
     document = load(body)
     given = [layout for layout in Layout if layout.value in document]
     if len(given) != 1:
@@ -111,13 +113,35 @@ def parse_prediction(body: bytes) -> Prediction:
     return Prediction(_signature(document) or DEFAULT_SIGNATURE, given[0], value)
 
 
+def find_numbers(body: bytes) -> Prediction | None:
+    """Parse the body of `:predict` if it is no more than one large list of numbers; they are not read yet."""
+    found = number_text.find(body)
+    if found is None:
+        return None
+    return Prediction(found.signature or DEFAULT_SIGNATURE, Layout(found.layout), found.numbers)
+
+
+def pack(prediction: Prediction, inputs: Mapping[str, m.TensorInfo]) -> Steps[Prediction]:
+    """Put a tensor's content in place of the text of a large list, where that is regular.
+
+    Args:
+        prediction: the parsed body.
+        inputs: the signature's inputs: if it is one, it decides the dtype.
+    """
+    if not isinstance(prediction.value, NumberText) or len(inputs) != 1:
+        return prediction
+    [info] = inputs.values()
+    packed = yield from pack_numbers(prediction.value, info.dtype)
+    return replace(prediction, value=packed) if packed else prediction
+
+
 def predict_request(
     prediction: Prediction, inputs: Mapping[str, m.TensorInfo], spec: m.ModelSpec
 ) -> m.PredictRequest:
     """Build the message of a `:predict`.
 
     Args:
-        prediction: the parsed body.
+        prediction: the parsed body; `pack` makes large lists a matter of milliseconds.
         inputs: the signature's inputs; they decide the dtypes.
         spec: model and version; the signature's name is set from the body.
 
@@ -130,8 +154,10 @@ def predict_request(
         raise JsonError(f"signature {prediction.signature!r} has no inputs")
     for name, value in _named(prediction, sorted(inputs)).items():
         where = f"{prediction.layout.value}: {name}"
-        encode = numbers_to_tensor if isinstance(value, NumberText) else to_tensor
-        request.inputs[name].CopyFrom(encode(value, inputs[name].dtype, where))  # pyright: ignore[reportArgumentType]
+        if isinstance(value, PackedNumbers):
+            value.fill(request.inputs[name])
+        else:
+            request.inputs[name].CopyFrom(to_tensor(value, inputs[name].dtype, where))
     return request
 
 
@@ -245,12 +271,12 @@ def _signature(document: dict[str, Json]) -> str:
     return signature
 
 
-def _named(prediction: Prediction, names: list[str]) -> Mapping[str, Json | NumberText]:
+def _named(prediction: Prediction, names: list[str]) -> Mapping[str, Json | PackedNumbers]:
     """Give every input its value: from one list where there is one input, else by name."""
     value = prediction.value
+    if isinstance(value, PackedNumbers):
+        return {names[0]: value}
     if isinstance(value, NumberText):
-        if len(names) == 1:
-            return {names[0]: value}
         value = load_numbers(value)
     rows = cast("list[Json]", value) if prediction.layout is Layout.ROWS else [value]
     by_name = [isinstance(row, dict) and not is_binary(row) for row in rows]
@@ -326,5 +352,8 @@ def _message(message: m.Message) -> dict[str, Any]:
     )
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _dump(value: Json | dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _encoder.encode(value).encode(errors="replace")

@@ -1,11 +1,8 @@
 """What the gateway's calls do. No HTTP in here: bytes and values in, bytes and values out."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ParamSpec, TypeVar
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
@@ -102,74 +99,6 @@ async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:
         raise errors.BadAnswer(str(error)) from error
 
 
-_LARGE = 1 << 16  # bytes; more is not worked on in the event loop
-_one_at_a_time = ThreadPoolExecutor(1, "json")  # two would only take turns, and the event loop's too
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-async def _aside(large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Call a function that computes, in a thread if it has much to do."""
-    if not large:
-        return function(*given, **named)
-    call = partial(function, *given, **named)
-    return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)
-
-
-Signatures = Mapping[str, m.SignatureDef]
-
-
-async def predict(
-    server: ModelServer, target: Target, body: bytes, trip: Trip, remembered: dict[Target, Signatures]
-) -> Answer:
-    """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
-
-    Args:
-        server: the model server.
-        target: the model.
-        body: the JSON.
-        trip: deadline and request id.
-        remembered: signatures as earlier requests found them. Another version may have others: what is
-            refused with these is tried with those of now.
-
-    Raises:
-        GatewayError: BadRequest for a body that does not fit; or what the model server answered.
-    """
-    try:
-        large = len(body) > _LARGE
-        prediction = await _aside(large, rest.parse_prediction, body)
-        known, refusal = remembered.get(target), None
-        if known is not None:
-            try:
-                return await _predict(server, target, prediction, known, trip, large=large)
-            except (rest.JsonError, errors.BadRequest) as error:
-                refusal = error
-        found = await signatures(server, target, trip)
-        if refusal is not None and found == known:
-            raise refusal
-        remembered[target] = found
-        return await _predict(server, target, prediction, found, trip, large=large)
-    except rest.JsonError as error:
-        raise errors.BadRequest(str(error)) from error
-
-
-async def _predict(
-    server: ModelServer,
-    target: Target,
-    prediction: rest.Prediction,
-    known: Signatures,
-    trip: Trip,
-    *,
-    large: bool,
-) -> Answer:
-    inputs = dict(known[existing(known, prediction.signature)].inputs)
-    request = await _aside(large, rest.predict_request, prediction, inputs, target.spec())
-    response = await server.predict(request, trip.timeout, trip.metadata)
-    large = response.ByteSize() > _LARGE
-    answer = await _aside(large, rest.predict_answer, response, prediction.layout)
-    return Answer(answer, response.model_spec.version.value)
-
-
 async def classify(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
     """Run `:classify` on a JSON body of examples."""
     try:
@@ -188,6 +117,9 @@ async def regress(server: ModelServer, target: Target, body: bytes, trip: Trip) 
         raise errors.BadRequest(str(error)) from error
     response = await server.regress(request, trip.timeout, trip.metadata)
     return Answer(rest.regression_answer(response), response.model_spec.version.value)
+
+
+Signatures = Mapping[str, m.SignatureDef]
 
 
 async def signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:

@@ -26,9 +26,9 @@ def router() -> APIRouter:
 
 
 async def run(call: Call, target: Target) -> Response:
-    """Answer `:predict`; errors as `calls.predict.predict`."""
+    """Answer `:predict`; errors as `Predictor.predict`."""
     body = await call.body()
-    return call.answer(await predict.predict(call.server, target, body, call.trip, call.gateway.signatures))
+    return call.answer(await call.gateway.predictor.predict(call.server, target, body, call.trip))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:

@@ -1,0 +1,112 @@
+"""`:predict`: JSON in, tensors to the model server, JSON out. No HTTP in here."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from keraserve_gateway import errors
+from keraserve_gateway.calls.predict import Answer, Signatures, Target, existing, signatures
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_protocol import rest
+from keraserve_protocol.number_text import PackedNumbers, Steps, finish
+from keraserve_protocol.rest import Prediction
+
+_LARGE = 1 << 16  # bytes; more is not worked on in one turn of the event loop
+_one_at_a_time = ThreadPoolExecutor(1, "json")  # two would only take turns, and the event loop's too
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Predictor:
+    """Runs `:predict`. One for a gateway: it remembers signatures, and packs one large list at a time.
+
+    A large list is packed piece by piece in the event loop, where all others have their turn between two
+    pieces: a thread would keep Python's lock for a millisecond at a time. What can't be done in pieces is
+    done in a thread all the same.
+    """
+
+    def __init__(self) -> None:
+        self._remembered: dict[Target, Signatures] = {}
+        self._packing = asyncio.Lock()
+
+    async def predict(self, server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
+        """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
+
+        They are those that an earlier request found. Another version may have others: what is refused with
+        these is tried with those of now.
+
+        Args:
+            server: the model server.
+            target: the model.
+            body: the JSON.
+            trip: deadline and request id.
+
+        Raises:
+            GatewayError: BadRequest for a body that does not fit; or what the model server answered.
+        """
+        try:
+            large = len(body) > _LARGE
+            prediction = rest.find_numbers(body) or await _aside(large, rest.parse_prediction, body)
+            known, refusal = self._remembered.get(target), None
+            if known is not None:
+                try:
+                    return await self._predict(server, target, prediction, known, trip, large=large)
+                except (rest.JsonError, errors.BadRequest) as error:
+                    refusal = error
+            found = await signatures(server, target, trip)
+            if refusal is not None and found == known:
+                raise refusal
+            self._remembered[target] = found
+            return await self._predict(server, target, prediction, found, trip, large=large)
+        except rest.JsonError as error:
+            raise errors.BadRequest(str(error)) from error
+
+    async def _predict(
+        self,
+        server: ModelServer,
+        target: Target,
+        prediction: Prediction,
+        known: Signatures,
+        trip: Trip,
+        *,
+        large: bool,
+    ) -> Answer:
+        inputs = dict(known[existing(known, prediction.signature)].inputs)
+        packing = rest.pack(prediction, inputs)
+        prediction = await self._alone(packing, trip) if large else finish(packing)
+        numbers = isinstance(prediction.value, PackedNumbers)
+        request = await _aside(large and not numbers, rest.predict_request, prediction, inputs, target.spec())
+        if large:
+            await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
+        response = await server.predict(request, trip.timeout, trip.metadata)
+        large = response.ByteSize() > _LARGE
+        answer = await _aside(large, rest.predict_answer, response, prediction.layout)
+        return Answer(answer, response.model_spec.version.value)
+
+    async def _alone(self, packing: Steps[Prediction], trip: Trip) -> Prediction:
+        try:
+            async with asyncio.timeout(trip.timeout), self._packing:
+                return await _in_turns(packing)
+        except TimeoutError as error:
+            raise errors.DeadlineExceeded("the deadline passed before all numbers were read") from error
+
+
+async def _in_turns(steps: Steps[T]) -> T:
+    """Drive work to its end; others have their turn whenever it pauses."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        await asyncio.sleep(0)
+
+
+async def _aside(large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Call a function that computes, in a thread if it has much to do."""
+    if not large:
+        return function(*given, **named)
+    call = partial(function, *given, **named)
+    return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)

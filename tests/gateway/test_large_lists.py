@@ -1,0 +1,115 @@
+"""Large lists of numbers for `:predict`, packed in the event loop: others have their turn meanwhile."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from keraserve_gateway.calls.predict import Target
+from keraserve_gateway.calls.predictor import Predictor
+from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.errors import BadRequest, DeadlineExceeded
+from keraserve_protocol import messages as m
+
+MODEL = Target("a")
+NUMBERS = [[n / 8, -n] for n in range(20_000)]
+LARGE = json.dumps({"instances": NUMBERS}).encode()
+
+
+class Sizes:
+    """A model server that says how many bytes of numbers came."""
+
+    def __init__(self, dtype: m.DataType = m.DataType.DT_FLOAT) -> None:
+        self.dtype = dtype
+        self.requests: list[m.PredictRequest] = []
+
+    async def metadata(self, *_: object) -> m.GetModelMetadataResponse:
+        signatures = m.SignatureDefMap()
+        signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
+        return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
+
+    async def predict(self, request: m.PredictRequest, *_: object) -> m.PredictResponse:
+        self.requests.append(request)
+        size = len(request.inputs["x"].tensor_content)
+        return m.PredictResponse(outputs={"size": m.TensorProto(dtype=m.DataType.DT_INT32, int_val=[size])})
+
+
+def trip(seconds: float = 30.0) -> Trip:
+    return Trip(Deadline.after(seconds), "")
+
+
+async def predict(predictor: Predictor, server: Any, body: bytes, seconds: float = 30.0) -> Any:
+    answer = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), trip(seconds))
+    return json.loads(answer.body)["outputs"]
+
+
+async def turns_until(work: asyncio.Task[Any]) -> int:
+    turns = 0
+    while not work.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
+async def test_others_have_their_turn_while_a_list_is_packed() -> None:
+    predictor, server = Predictor(), Sizes()
+    work = asyncio.create_task(predict(predictor, server, LARGE))
+    assert await turns_until(work) > len(LARGE) / 10_000
+    assert work.result() == 8 * len(NUMBERS)
+    assert list(server.requests[0].inputs["x"].tensor_shape.dim) == [
+        m.TensorShapeProto.Dim(size=20_000),
+        m.TensorShapeProto.Dim(size=2),
+    ]
+
+
+async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -> None:
+    predictor, server, ended = Predictor(), Sizes(), list[str]()
+
+    async def one(name: str, body: bytes) -> None:
+        await predict(predictor, server, body)
+        ended.append(name)
+
+    await predict(predictor, server, b'{"inputs": [1.5]}')
+    bodies = {"first": LARGE, "second": LARGE, "small": b'{"inputs": [1.5]}'}
+    await asyncio.gather(*(one(name, body) for name, body in bodies.items()))
+    assert ended == ["small", "first", "second"]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["packing", "waiting"])
+async def test_a_list_whose_time_is_over_or_whose_caller_left_is_left_alone(*, waits: bool) -> None:
+    predictor, server = Predictor(), Sizes()
+    before: Sequence[asyncio.Task[Any]] = []
+    if waits:
+        before = [asyncio.create_task(predict(predictor, server, LARGE))]
+    with pytest.raises(DeadlineExceeded, match="before all numbers were read"):
+        await predict(predictor, server, LARGE, 0.0)
+    left = asyncio.create_task(predict(predictor, server, LARGE))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, *before, return_exceptions=True)
+    assert left.cancelled()
+    assert await predict(predictor, server, LARGE) == 8 * len(NUMBERS)
+    assert len(server.requests) == 1 + waits
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (LARGE.replace(b"-7]", b"-7, 1]"), "lists at depth 1 differ in length"),
+        (LARGE.replace(b"-7]", b'"seven"]'), "a string where float32"),
+        (LARGE[:-2], "not JSON"),
+        (b'{"instances": %b1%b}' % (b"[" * 40_000, b"]" * 40_000), "nested too deeply"),
+    ],
+)
+async def test_what_is_wrong_is_said(body: bytes, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        await predict(Predictor(), Sizes(), body)
+
+
+async def test_numbers_that_another_type_holds_are_found_when_the_signature_changes() -> None:
+    predictor, server = Predictor(), Sizes(m.DataType.DT_INT32)
+    assert await predict(predictor, server, b'{"inputs": [1, 2]}') == 8
+    server.dtype = m.DataType.DT_DOUBLE
+    assert await predict(predictor, server, LARGE) == 16 * len(NUMBERS)
