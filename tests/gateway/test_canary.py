@@ -1,5 +1,6 @@
 """Which version answers what names none; over HTTP, Open Inference and gRPC. The whole: tests/system."""
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -152,7 +153,7 @@ async def test_a_version_that_is_away_costs_nobody_an_answer(gateway, folder, ve
     assert 'requests_total{code="200",model="colours",protocol="http",version="1"} 1.0' in text
 
 
-async def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder: Path) -> None:
+def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder: Path) -> None:
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     keys, before = [f"customer-{number}" for number in range(500)], set[str]()
     for share in (0.0, 0.1, 0.5, 1.0):
@@ -162,6 +163,16 @@ async def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(f
         assert before <= new
         assert abs(len(new) / len(keys) - share) < 0.09
         before = new
+
+
+async def test_a_turn_of_the_event_loop_has_one_share(folder: Path) -> None:
+    canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
+    for share in (0.0, 1.0):
+        before = canary.shares
+        write_shares(folder, {"colours": share})
+        assert canary.shares == before
+        await asyncio.sleep(0)
+        assert canary.shares == {"colours": share}
 
 
 async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None:

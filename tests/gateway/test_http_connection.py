@@ -18,13 +18,18 @@ Talk = Callable[..., Awaitable[bytes]]
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 
 
-async def http_port(log: Path) -> int:
+async def logged(log: Path, words: str) -> list[str]:
+    """Wait for a line with these words; gives all such lines."""
     for _ in range(600):
-        for line in log.read_text().splitlines():
-            if '"listening"' in line:
-                return int(json.loads(line)["http"].rpartition(":")[2])
+        if lines := [line for line in log.read_text().splitlines() if words in line]:
+            return lines
         await asyncio.sleep(0.05)
     raise AssertionError(log.read_text())
+
+
+async def http_port(log: Path) -> int:
+    (line,) = await logged(log, '"listening"')
+    return int(json.loads(line)["http"].rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
     ):
         said = problem(await talk(head), 431)
         assert "4096 bytes" in said["detail"]
-        (line,) = [one for one in log.read_text().splitlines() if said["request_id"] in one]
+        (line,) = await logged(log, said["request_id"])
         assert '"event":"connection refused"' in line
     assert (await talk(GET + b"X: " + b"a" * 3000 + b"\r\n\r\n")).endswith(b"ok\n")
 
@@ -230,5 +235,5 @@ async def test_a_client_that_goes_away_ends_the_call(start_gateway, serve_faults
     writer.close()
     assert b"requests_in_flight 0.0" in metrics
     assert b'code="499"' in metrics
-    assert "client went away" in log.read_text()
+    assert await logged(log, "client went away")
     assert "Traceback" not in log.read_text()

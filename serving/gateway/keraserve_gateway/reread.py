@@ -1,6 +1,8 @@
 """Files that are read again whenever they change, as operators expect of a running server."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -11,6 +13,8 @@ Content = TypeVar("Content")
 
 class Reread(Generic[Content]):
     """What a file says now, or said when it could last be read: one that breaks changes nothing.
+
+    Within a turn of the event loop it is looked at once: all requests of a turn find the same.
 
     Args:
         path: of the file, which has to be replaced as a whole; None for no file.
@@ -30,13 +34,15 @@ class Reread(Generic[Content]):
         self._path, self._parse, self._empty, self._optional = path, parse, content, optional
         self._content = content
         self._seen: tuple[int, int, int] | None = None
+        self._looked = False  # in this turn of the event loop
         self.problem: Exception | None = None
         """Why it can't be read now, if it can't."""
 
     @property
     def content(self) -> Content:
-        """What the file says; looks at the file each time, and reads it if it has changed."""
-        if self._path is not None:
+        """What the file says; reads it if it has changed."""
+        if self._path is not None and not self._looked:
+            self._look_no_more_in_this_turn()
             try:
                 self._refresh(self._path)
             except (OSError, ValueError) as error:
@@ -44,6 +50,14 @@ class Reread(Generic[Content]):
                     structlog.get_logger().warning(f"{self._path.name} can't be read", reason=str(error))
                 self.problem = error
         return self._content
+
+    def _look_no_more_in_this_turn(self) -> None:
+        with suppress(RuntimeError):  # no event loop
+            asyncio.get_running_loop().call_soon(self._turn_is_over)
+            self._looked = True
+
+    def _turn_is_over(self) -> None:
+        self._looked = False
 
     def _refresh(self, path: Path) -> None:
         try:

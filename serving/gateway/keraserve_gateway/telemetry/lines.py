@@ -1,9 +1,11 @@
-"""Log lines, written together: those of one turn of the event loop in one system call."""
+"""Log lines, written together: those of a fiftieth of a second in one system call."""
 
 import asyncio
 import atexit
 from collections import deque
 from typing import TextIO
+
+_HELD_SECONDS = 0.02
 
 
 class Lines:
@@ -11,7 +13,7 @@ class Lines:
 
     A write lets go of Python's lock, and while threads compute it may take a millisecond to have it again.
     What is logged outside of an event loop is written at once, and what is held when the process ends then.
-    Only one that is killed loses the lines of its last turn.
+    Only one that is killed loses the lines of its last fiftieth of a second.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -26,7 +28,7 @@ class Lines:
         return len(text)
 
     def flush(self) -> None:
-        """Have it written at the end of this turn."""
+        """Have it written soon."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -34,7 +36,7 @@ class Lines:
             return
         if self._loop is not loop:
             self._loop = loop
-            loop.call_soon(self._write)
+            loop.call_later(_HELD_SECONDS, self._write)
 
     def _write(self) -> None:
         self._loop = None
