@@ -5,6 +5,7 @@ httptools, well under a tenth of a millisecond a request.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: Any = None
-        self._waiting: asyncio.Future[Answer] | None = None
-        self._begin()
+        self._then: Callable[[Answer], None] | None = None
+        self._body: list[bytes] = []
+        self._parser = httptools.HttpResponseParser(self)
 
     @classmethod
     async def open(cls, host: str, port: int) -> "Connection":
@@ -48,12 +50,17 @@ class Connection(asyncio.Protocol):
 
     def ask(self, data: bytes) -> "asyncio.Future[Answer]":
         """Send a request; the future has its answer."""
-        self._waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.send(data, lambda answer: None if waiting.done() else waiting.set_result(answer))
+        return waiting
+
+    def send(self, data: bytes, then: Callable[[Answer], None]) -> None:
+        """Send a request; `then` is called with its answer, and may send the next one."""
+        self._then = then
         if self.closed:
-            self._waiting.set_result(Answer(0))
+            self._finish(Answer(0))
         else:
             self._transport.write(data)
-        return self._waiting
 
     def close(self) -> None:
         """Hang up."""
@@ -83,17 +90,14 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """Tell who waits, and begin anew."""
+        """Tell who waits."""
         answer = Answer(self._parser.get_status_code(), b"".join(self._body))
+        self._body.clear()
         if not self._parser.should_keep_alive():
             self.close()
-        self._begin()
         self._finish(answer)
 
-    def _begin(self) -> None:
-        self._body: list[bytes] = []
-        self._parser = httptools.HttpResponseParser(self)
-
     def _finish(self, answer: Answer) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(answer)
+        then, self._then = self._then, None
+        if then is not None:
+            then(answer)

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
     max_waiting: Annotated[
         int, Field(ge=0, description="most requests that wait for a place when that many are at work")
-    ] = 16
+    ] = 8
     wait_seconds: Annotated[Seconds, Field(description="longest that one may wait for a place")] = 1.0
     keys_file: Annotated[
         Path | None,

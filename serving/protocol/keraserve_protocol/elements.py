@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from keraserve_protocol.messages import DataType, TensorProto
 
+Shape = tuple[int, ...]
+STRING = DataType.DT_STRING  # looked up once: an enum's name costs as much as a call each time
+
 
 class TensorError(ValueError):
     """An array that has no TensorProto, or a TensorProto that is not a whole tensor."""
@@ -75,15 +78,16 @@ def type_name(dtype: DataType) -> str:
     return DataType.Name(dtype) if dtype in DataType.values() else f"DataType {dtype}"
 
 
-def shape_of(proto: TensorProto) -> tuple[int, ...]:
+def shape_of(proto: TensorProto) -> Shape:
     """Read the shape.
 
     Raises:
         TensorError: unknown rank, a negative dimension, or more elements or dimensions than anyone means.
     """
-    if proto.tensor_shape.unknown_rank:
+    sizes = proto.tensor_shape
+    if sizes.unknown_rank:
         raise TensorError("a tensor needs a known shape")
-    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    shape = tuple([dim.size for dim in sizes.dim])
     if min(shape, default=0) < 0:
         raise TensorError(f"a tensor can't have the shape {list(shape)}")
     # Without the dimensions of 0: numpy multiplies the others too, and fails beyond 2^63.
@@ -105,13 +109,13 @@ def check_content(proto: TensorProto, count: int, size: int) -> None:
         )
 
 
-def missing(given: int, proto: TensorProto) -> int:
-    """How often the last of `given` values has to be repeated to fill the shape.
+def missing(given: int, proto: TensorProto, shape: Shape | None = None) -> int:
+    """How often the last of `given` values has to be repeated to fill the shape, which may be known already.
 
     Raises:
         TensorError: there are too many values, none for a shape that has elements, or far too few.
     """
-    shape = shape_of(proto)
+    shape = shape_of(proto) if shape is None else shape
     count = math.prod(shape)
     if given > count or (given == 0 and count > 0):
         raise TensorError(
@@ -135,25 +139,30 @@ def pack(numbers: Sequence[float], dtype: DataType) -> bytes:
         raise TensorError(f"a number is out of {element.name}'s range") from error
 
 
-def unpack(proto: TensorProto) -> Sequence[float] | Sequence[bytes]:
+def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | Sequence[bytes]:
     """Read all elements, in row-major order: numbers or booleans, or the bytes of DT_STRING.
+
+    Args:
+        proto: the tensor.
+        shape: what `shape_of` says, if that has been asked.
 
     Raises:
         TensorError: complex numbers or another type that has no Python number here, or elements that do not
             fill the shape.
     """
-    if proto.dtype == DataType.DT_STRING:
+    dtype = proto.dtype
+    if dtype == STRING:
         strings = list(proto.string_val)
-        return strings + strings[-1:] * missing(len(strings), proto)
-    element = element_of(proto.dtype)
+        return strings + strings[-1:] * missing(len(strings), proto, shape)
+    element = element_of(dtype)
     if not element.code:
         raise TensorError(f"{element.name} has no form as one number")
     if proto.tensor_content:
-        count = math.prod(shape_of(proto))
+        count = math.prod(shape_of(proto) if shape is None else shape)
         check_content(proto, count, struct.calcsize(f"<{element.code}"))
         return struct.unpack(f"<{count}{element.code}", proto.tensor_content)
     values = _from_typed_field(list(getattr(proto, element.field)), element)
-    return values + values[-1:] * missing(len(values), proto)
+    return values + values[-1:] * missing(len(values), proto, shape)
 
 
 def _from_typed_field(stored: list[float], element: Element) -> list[float]:

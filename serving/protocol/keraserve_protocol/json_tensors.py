@@ -17,6 +17,7 @@ from typing import cast
 from keraserve_protocol import number_text
 from keraserve_protocol.elements import (
     ELEMENTS,
+    STRING,
     Element,
     TensorError,
     element_of,
@@ -110,7 +111,7 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
     """
     sizes, flat = _flatten(value, where)
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in sizes])
-    if dtype == DataType.DT_STRING:
+    if dtype == STRING:
         strings = [_bytes(element, where) for element in flat]
         return TensorProto(dtype=dtype, tensor_shape=shape, string_val=strings)
     try:
@@ -136,35 +137,37 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     """
     try:
         shape = shape_of(proto)
-        elements = cast("Sequence[Json]", unpack(proto))
+        elements = cast("Sequence[Json]", unpack(proto, shape))
     except TensorError as error:
         raise JsonError(f"no JSON form: {error}") from error
-    if proto.dtype == DataType.DT_STRING:
+    dtype = proto.dtype
+    if dtype == STRING:
         elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
-    elif proto.dtype in _DIGITS:
-        elements = [shortest(cast(float, element), proto.dtype) for element in elements]
+    elif dtype in _DIGITS:
+        elements = [shortest(cast(float, element), dtype) for element in elements]
     return _nested(elements, shape)
 
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
     """Give the shortest decimal that reads back as this float32 (or float16): 0.2, not 0.20000000298."""
-    pack, shorter, enough = _DIGITS[dtype]
-    exact = pack(value)
-    for form in shorter:
+    pack, forms, enough = _DIGITS[dtype]
+    exact, found = pack(value), None
+    for form in forms:
         decimal = float(form % value)
         try:
-            if pack(decimal) == exact:
-                return decimal
+            if pack(decimal) != exact:
+                break
         except OverflowError:  # rounded up beyond the largest
-            continue
-    return float(enough % value)
+            break
+        found = decimal
+    return float(enough % value) if found is None else found
 
 
-# For each type that is written shorter than Python's own floats: how it is packed, the forms that may do, and
-# the one that always does.
+# For each type that is written shorter than Python's own floats: how it is packed, ever shorter forms that
+# may do, and the one that always does.
 _DIGITS = {
-    DataType.DT_FLOAT: (struct.Struct("f").pack, ("%.6g", "%.7g", "%.8g"), "%.9g"),
-    DataType.DT_HALF: (struct.Struct("e").pack, ("%.2g", "%.3g", "%.4g"), "%.5g"),
+    DataType.DT_FLOAT: (struct.Struct("f").pack, ("%.8g", "%.7g", "%.6g"), "%.9g"),
+    DataType.DT_HALF: (struct.Struct("e").pack, ("%.4g", "%.3g", "%.2g"), "%.5g"),
 }
 
 

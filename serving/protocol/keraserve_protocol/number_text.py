@@ -25,6 +25,7 @@ Steps = Generator[None, None, T]
 _NAME = rb'"signature_name"\s*:\s*"([^"\\]*)"\s*'
 _HEAD = re.compile(rb"\s*\{\s*(?:" + _NAME + rb',\s*)?"(instances|inputs)"\s*:\s*(?=\[[\s\[]*[-\d])')
 _TAIL = re.compile(rb"\s*(?:,\s*" + _NAME + rb")?\}\s*")
+_NO_NUMBERS = {DataType.DT_STRING, DataType.DT_BOOL}
 _WORTH_IT = 1 << 10  # bytes
 _PIECE = 4 << 10  # bytes, packed in some hundredths of a millisecond; the last piece may be twice as long
 MOST_DIMENSIONS = 32
@@ -100,7 +101,7 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
         dtype: of the tensor.
         exact: the largest integer that `dtype` holds exactly, if it is a float.
     """
-    if dtype in (DataType.DT_STRING, DataType.DT_BOOL):
+    if dtype in _NO_NUMBERS:
         return None
     structure: list[bytes] = []
     packed: list[bytes] = []

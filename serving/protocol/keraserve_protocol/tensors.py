@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from keraserve_protocol.elements import (
     ELEMENTS,
+    STRING,
     Element,
     TensorError,
     check_content,
@@ -17,7 +18,7 @@ from keraserve_protocol.elements import (
     shape_of,
     type_name,
 )
-from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
+from keraserve_protocol.messages import DataType, TensorProto
 
 __all__ = ["Array", "TensorError", "from_proto", "numpy_dtype", "to_proto"]
 
@@ -32,7 +33,7 @@ def numpy_dtype(dtype: DataType) -> np.dtype[Any]:
     Raises:
         TensorError: numpy has no such type (bfloat16, quantized types, resources).
     """
-    return np.dtype(object) if dtype == DataType.DT_STRING else np.dtype(element_of(dtype).name)
+    return np.dtype(object) if dtype == STRING else np.dtype(element_of(dtype).name)
 
 
 def to_proto(array: npt.ArrayLike, *, typed_fields: bool = False) -> TensorProto:
@@ -47,14 +48,17 @@ def to_proto(array: npt.ArrayLike, *, typed_fields: bool = False) -> TensorProto
         TensorError: a dtype that TensorFlow's tensors do not have, or an `object` that is no text or bytes.
     """
     values = _as_array(array)
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in values.shape])
+    proto = TensorProto()
+    for size in values.shape:
+        proto.tensor_shape.dim.add(size=size)
     if values.dtype.kind in "OSU":
-        strings = [_to_bytes(value) for value in values.ravel().tolist()]
-        return TensorProto(dtype=DataType.DT_STRING, tensor_shape=shape, string_val=strings)
+        proto.dtype = STRING
+        proto.string_val.extend([_to_bytes(value) for value in values.ravel().tolist()])
+        return proto
     kind = _TYPES.get(values.dtype.newbyteorder("="))
     if kind is None:
         raise TensorError(f"numpy's {values.dtype} has no TensorFlow type")
-    proto = TensorProto(dtype=kind, tensor_shape=shape)
+    proto.dtype = kind
     element = ELEMENTS[kind]
     if typed_fields:
         flat = np.ascontiguousarray(values, dtype=element.name).reshape(-1)
@@ -74,7 +78,7 @@ def from_proto(proto: TensorProto) -> Array:
         TensorError: unknown dtype, a negative or unknown dimension, or elements that do not fill the shape.
     """
     shape = shape_of(proto)
-    if proto.dtype == DataType.DT_STRING:
+    if proto.dtype == STRING:
         return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], proto).reshape(shape)
     element = element_of(proto.dtype)
     if proto.tensor_content:
