@@ -161,7 +161,7 @@ def test_floats_are_the_shortest_that_read_back() -> None:
     values = np.array([0.2, 1e-7, 3e38, 16777215.0, -0.0, 1 / 3], np.float32)
     response = m.PredictResponse(outputs={"y": tensors.to_proto(values)})
     text = rest.predict_answer(response, rest.Layout.ROWS)
-    assert text.startswith(b'{"predictions":[0.2,1e-07,3e+38,16777215.0,-0.0,0.3333333')
+    assert text.startswith(b'{"predictions":[0.2,1e-7,3e+38,16777215.0,-0.0,0.3333333')
     generator = np.random.default_rng(5)
     bits = generator.integers(0, 2**32, 5000, dtype=np.uint32).view(np.float32)
     finite = bits[np.isfinite(bits)]

@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import orjson
@@ -68,7 +69,7 @@ class PackedNumbers:
     """A tensor's type, shape, and content as `TensorProto` has it."""
 
     dtype: DataType
-    shape: list[int]
+    shape: tuple[int, ...]
     content: bytes
 
     def fill(self, proto: TensorProto) -> None:
@@ -114,7 +115,8 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
         size = struct.calcsize(element_of(dtype).code)
     except (ValueError, TypeError, TensorError):  # orjson's are ValueErrors; TypeError: text among numbers
         return None
-    shape = _shape(b",".join(structure))
+    whole = b",".join(structure)
+    shape = _shape(whole) if len(packed) > 1 else _remembered_shape(whole)
     if len(packed) > 1:
         yield
     content = b"".join(packed)
@@ -134,7 +136,7 @@ def finish(steps: Steps[T]) -> T:
             return end.value
 
 
-def _shape(structure: bytes) -> list[int] | None:
+def _shape(structure: bytes) -> tuple[int, ...] | None:
     """Read the shape off brackets and commas: each list has to repeat the first one of its depth.
 
     An empty list looks like one of one number; the numbers' count tells them apart.
@@ -153,7 +155,10 @@ def _shape(structure: bytes) -> list[int] | None:
         if structure[end - 1 : end] != b"]":
             return None
         shape.append(1 + more)
-    return shape[::-1] if end == len(structure) else None
+    return tuple(reversed(shape)) if end == len(structure) else None
+
+
+_remembered_shape = lru_cache(64)(_shape)  # of short texts; most that come have the same
 
 
 def _repeats(text: bytes, start: int, unit: bytes) -> int:

@@ -8,11 +8,12 @@ metadata answers present, 64-bit integers as strings in those two.
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
 import grpc
+import orjson
 from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
@@ -132,7 +133,7 @@ def pack(prediction: Prediction, inputs: Mapping[str, m.TensorInfo]) -> Steps[Pr
         return prediction
     [info] = inputs.values()
     packed = yield from pack_numbers(prediction.value, info.dtype)
-    return replace(prediction, value=packed) if packed else prediction
+    return Prediction(prediction.signature, prediction.layout, packed) if packed else prediction
 
 
 def predict_request(
@@ -356,4 +357,10 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _dump(value: Json | dict[str, Any]) -> bytes:
-    return _encoder.encode(value).encode(errors="replace")
+    try:
+        written = orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        written = None
+    if written is None or b"null" in written:  # which stands for NaN and Infinity, too
+        return _encoder.encode(value).encode(errors="replace")
+    return written
