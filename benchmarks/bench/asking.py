@@ -21,8 +21,8 @@ from bench.processes import BenchError
 from bench.systems import GRPC, Door
 
 _AGREEING, _OF_PROBABILITY = 0.9, 0.02
-"""Of the labels; between probabilities. Other decoders and sizes of a batch round in other ways, and where two
-classes are as good as each other, another one is the best."""
+"""Of the labels; between probabilities. Other decoders and sizes of a batch round in other ways, and where
+two classes are as good as each other, another one is the best."""
 
 
 @cache

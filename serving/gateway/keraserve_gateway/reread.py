@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -34,15 +33,14 @@ class Reread(Generic[Content]):
         self._path, self._parse, self._empty, self._optional = path, parse, content, optional
         self._content = content
         self._seen: tuple[int, int, int] | None = None
-        self._looked = False  # in this turn of the event loop
+        self._looked: asyncio.AbstractEventLoop | None = None  # whose turn this still is
         self.problem: Exception | None = None
         """Why it can't be read now, if it can't."""
 
     @property
     def content(self) -> Content:
         """What the file says; reads it if it has changed."""
-        if self._path is not None and not self._looked:
-            self._look_no_more_in_this_turn()
+        if self._path is not None and not self._looked_in_this_turn():
             try:
                 self._refresh(self._path)
             except (OSError, ValueError) as error:
@@ -51,13 +49,20 @@ class Reread(Generic[Content]):
                 self.problem = error
         return self._content
 
-    def _look_no_more_in_this_turn(self) -> None:
-        with suppress(RuntimeError):  # no event loop
-            asyncio.get_running_loop().call_soon(self._turn_is_over)
-            self._looked = True
+    def _looked_in_this_turn(self) -> bool:
+        """Tell whether somebody has looked; if not, who asks is going to."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if self._looked is loop:
+            return True
+        self._looked = loop
+        loop.call_soon(self._turn_is_over)
+        return False
 
     def _turn_is_over(self) -> None:
-        self._looked = False
+        self._looked = None
 
     def _refresh(self, path: Path) -> None:
         try:
