@@ -158,9 +158,11 @@ class _OpenLoop:
 
     async def run(self) -> Round:
         """Carry out the plan; what was sent is waited for."""
-        self._began = time.perf_counter()
         self._arrive()
         await self._ended.wait()
+        await asyncio.gather(*self._opening)
+        for one in self._free:  # all are free now, those among them that were opened on the way
+            one.close()
         self._result.statuses = dict(self._statuses)
         return self._result
 
