@@ -109,13 +109,12 @@ def check_content(proto: TensorProto, count: int, size: int) -> None:
         )
 
 
-def missing(given: int, proto: TensorProto, shape: Shape | None = None) -> int:
-    """How often the last of `given` values has to be repeated to fill the shape, which may be known already.
+def missing(given: int, proto: TensorProto, shape: Shape) -> int:
+    """How often the last of `given` values has to be repeated to fill the tensor's shape.
 
     Raises:
         TensorError: there are too many values, none for a shape that has elements, or far too few.
     """
-    shape = shape_of(proto) if shape is None else shape
     count = math.prod(shape)
     if given > count or (given == 0 and count > 0):
         raise TensorError(
@@ -151,6 +150,7 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
             fill the shape.
     """
     dtype = proto.dtype
+    shape = shape_of(proto) if shape is None else shape
     if dtype == STRING:
         strings = list(proto.string_val)
         return strings + strings[-1:] * missing(len(strings), proto, shape)
@@ -158,7 +158,7 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
     if not element.code:
         raise TensorError(f"{element.name} has no form as one number")
     if proto.tensor_content:
-        count = math.prod(shape_of(proto) if shape is None else shape)
+        count = math.prod(shape)
         check_content(proto, count, struct.calcsize(f"<{element.code}"))
         return struct.unpack(f"<{count}{element.code}", proto.tensor_content)
     values = _from_typed_field(list(getattr(proto, element.field)), element)

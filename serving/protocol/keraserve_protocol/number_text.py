@@ -108,20 +108,17 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
     packed: list[bytes] = []
     try:
         for piece in _pieces(numbers):
-            if packed:
-                yield
             structure.append(piece.translate(None, _WITHOUT_STRUCTURE))
             packed.append(_packed(piece, dtype, exact))
+            yield
         size = struct.calcsize(element_of(dtype).code)
     except (ValueError, TypeError, TensorError):  # orjson's are ValueErrors; TypeError: text among numbers
         return None
     whole = b",".join(structure)
     shape = _shape(whole) if len(packed) > 1 else _remembered_shape(whole)
-    if len(packed) > 1:
-        yield
+    yield
     content = b"".join(packed)
-    if len(packed) > 1:
-        yield
+    yield
     if shape is None or len(content) != math.prod(shape) * size:
         return None
     return PackedNumbers(dtype, shape, content)

@@ -134,7 +134,7 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
             return tensor.tensor_content
         if tensor.dtype == DataType.DT_BFLOAT16:  # its field holds the bits
             bits = list(tensor.half_val)
-            bits += bits[-1:] * missing(len(bits), tensor)
+            bits += bits[-1:] * missing(len(bits), tensor, shape_of(tensor))
             return struct.pack(f"<{len(bits)}H", *bits)
         numbers = unpack(tensor)
         return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)

@@ -11,6 +11,7 @@ from keraserve_protocol.elements import (
     ELEMENTS,
     STRING,
     Element,
+    Shape,
     TensorError,
     check_content,
     element_of,
@@ -79,14 +80,14 @@ def from_proto(proto: TensorProto) -> Array:
     """
     shape = shape_of(proto)
     if proto.dtype == STRING:
-        return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], proto).reshape(shape)
+        return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], proto, shape).reshape(shape)
     element = element_of(proto.dtype)
     if proto.tensor_content:
         dtype = np.dtype(element.name)
         check_content(proto, math.prod(shape), dtype.itemsize)
         wire = np.frombuffer(proto.tensor_content, dtype=dtype.newbyteorder("<"))
         return wire.astype(dtype, copy=False).reshape(shape)
-    return _from_typed_field(proto, element).reshape(shape)
+    return _from_typed_field(proto, element, shape).reshape(shape)
 
 
 def _as_array(array: npt.ArrayLike) -> Array:
@@ -100,18 +101,18 @@ def _as_array(array: npt.ArrayLike) -> Array:
     return np.asarray(array, dtype=object) if values.dtype.kind in "SU" else values
 
 
-def _from_typed_field(proto: TensorProto, element: Element) -> Array:
+def _from_typed_field(proto: TensorProto, element: Element, shape: Shape) -> Array:
     stored: Array = np.array(getattr(proto, element.field))
     values = stored.astype(element.stored or element.name)
     if stored.dtype.kind in "iu" and not np.array_equal(values, stored):
         raise TensorError(f"{element.field} holds a number that is no {type_name(proto.dtype)}")
     if values.nbytes % np.dtype(element.name).itemsize:
         raise TensorError(f"{element.field} holds half a number")
-    return _filled(values.view(element.name), proto)
+    return _filled(values.view(element.name), proto, shape)
 
 
-def _filled(values: Array, proto: TensorProto) -> Array:
-    more = missing(len(values), proto)
+def _filled(values: Array, proto: TensorProto, shape: Shape) -> Array:
+    more = missing(len(values), proto, shape)
     return np.concatenate([values, np.repeat(values[-1:], more)]) if more else values
 
 
