@@ -175,6 +175,16 @@ async def test_a_turn_of_the_event_loop_has_one_share(folder: Path) -> None:
         assert canary.shares == {"colours": share}
 
 
+def test_a_turn_that_never_ended_hides_nothing(folder: Path) -> None:
+    canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
+    ended = asyncio.new_event_loop()
+    ended.call_soon(lambda: (canary.shares, ended.stop()))
+    ended.run_forever()
+    ended.close()
+    write_shares(folder, {"colours": 0.5})
+    assert canary.shares == {"colours": 0.5}
+
+
 async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None:
     address = f"127.0.0.1:{free_port()}"
     server = passthrough.make_server(address, gateway_of(gateway.app))

@@ -72,7 +72,10 @@ async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -
         ended.append(name)
 
     await predict(predictor, server, b'{"inputs": [1.5]}')
-    bodies = {"first": LARGE, "second": LARGE, "small": b'{"inputs": [1.5]}'}
+    shorter = json.dumps(
+        {"instances": NUMBERS[:6000]}
+    ).encode()  # in turns with the first it would be ready first
+    bodies = {"first": LARGE, "second": shorter, "small": b'{"inputs": [1.5]}'}
     await asyncio.gather(*(one(name, body) for name, body in bodies.items()))
     assert ended == ["small", "first", "second"]
 

@@ -49,18 +49,19 @@ class Predictor:
         """
         try:
             large = len(body) > _LARGE
-            prediction = rest.find_numbers(body) or await _aside(large, rest.parse_prediction, body)
+            found = rest.find_numbers(body) if large else None
+            prediction = found or await _aside(large, rest.parse_prediction, body)
             known, refusal = self._remembered.get(target), None
             if known is not None:
                 try:
                     return await self._predict(server, target, prediction, known, trip, large=large)
                 except (rest.JsonError, errors.BadRequest) as error:
                     refusal = error
-            found = await signatures(server, target, trip)
-            if refusal is not None and found == known:
+            of_now = await signatures(server, target, trip)
+            if refusal is not None and of_now == known:
                 raise refusal
-            self._remembered[target] = found
-            return await self._predict(server, target, prediction, found, trip, large=large)
+            self._remembered[target] = of_now
+            return await self._predict(server, target, prediction, of_now, trip, large=large)
         except rest.JsonError as error:
             raise errors.BadRequest(str(error)) from error
 
