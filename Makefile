@@ -27,13 +27,14 @@ compose_files_gpu := -f compose.yaml -f docker/compose.gpu.yaml
 COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(compose_files_$(ENGINE))
 
 BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
+STEPS = build/bench-accelerator/steps.json
 BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
 
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-containers fuzz lint format typecheck check \
-  model docs bench bench-quick bench-peers bench-training up down proto constraints clean
+  model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +122,16 @@ bench-peers: setup ## install what `make bench` compares with, below build/
 
 bench-training: setup ## extraction and training, the same way   [DATA=folder of class folders]
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
+	@$(BENCH) publish
+
+bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has the three
+	@test -n "$(WITH)" || { echo "make: say which Python has Keras, Typer, JAX and PyTorch:" \
+	  "make bench-accelerator WITH=python3" >&2; exit 1; }
+	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator record $(STEPS)
+	@PYTHONPATH=benchmarks $(WITH) -m accelerator count $(STEPS) runs/bench/accelerator
+	@for backend in jax jax_by_operation torch; do PYTHONPATH=benchmarks \
+	  $(WITH) -m accelerator measure $(STEPS) runs/bench/accelerator --backend $$backend || exit 1; done
+	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator table runs/bench/accelerator runs/bench/accelerator.md
 	@$(BENCH) publish
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto

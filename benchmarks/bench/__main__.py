@@ -19,6 +19,7 @@ from bench.systems import systems
 FULL, QUICK = Timing(3, 1.0, 4.0), Timing(1, 0.5, 1.5)
 KEPT = ROOT / "build" / "bench-results.json"
 TRAINING = ROOT / "runs" / "bench" / "training.md"  # by `make bench-training`
+ACCELERATOR = ROOT / "runs" / "bench" / "accelerator.md"  # by `make bench-accelerator`
 PAGE = ROOT / "docs" / "performance.md"
 CHART = Path("images") / "performance.svg"
 console = Console()
@@ -45,14 +46,15 @@ def measure(
 
 @program.command()
 def publish() -> None:
-    """Put the figures of the last runs, of serving and of training, into docs/performance.md."""
+    """Put the figures of the last runs into docs/performance.md."""
     text = PAGE.read_text()
     if KEPT.is_file():
         results = Results.read(KEPT)
         chart.draw(results, PAGE.parent / CHART)
         text = page.insert(text, page.render(results, CHART))
-    if TRAINING.is_file():
-        text = page.insert(text, TRAINING.read_text(), page.TRAINING)
+    for file, mark in ((TRAINING, page.TRAINING), (ACCELERATOR, page.ACCELERATOR)):
+        if file.is_file():
+            text = page.insert(text, file.read_text(), mark)
     PAGE.write_text(text)
 
 

@@ -9,7 +9,7 @@ from bench.results import Results
 from bench.rounds import CLIENTS
 from bench.systems import systems
 
-SERVING, TRAINING = "figures", "training figures"
+SERVING, TRAINING, ACCELERATOR = "figures", "training figures", "accelerator figures"
 _OURS = {"in-process", "two-processes", "grpc"}
 
 

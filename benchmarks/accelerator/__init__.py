@@ -1,0 +1,1 @@
+"""The experiments' steps by Keras on JAX and on PyTorch; see `__main__`."""

@@ -1,0 +1,81 @@
+"""A step by Keras on PyTorch: one operation after the other.
+
+`torch.compile` gains nothing here: it can't follow the code of a functional model of Keras. (Keras 3.15,
+PyTorch 2.13, a processor: of InceptionV3 it compiles nine pieces, 65 operations in all; a step is as slow.)
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+_DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+torch.backends.cudnn.benchmark = True
+
+
+def device() -> str:
+    """Its name."""
+    return torch.cuda.get_device_name() if _DEVICE == "cuda" else "cpu"
+
+
+def version() -> str:
+    """PyTorch's."""
+    return f"PyTorch {torch.__version__}"
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """How many bits of float32 count in a product."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
+    yield
+
+
+class Task:
+    """A step, as `measuring.Task` has it; see there."""
+
+    def __init__(self, model: Any, loss: Any, optimizer: Any, inputs: Any, targets: Any, shown: int) -> None:
+        self._model, self._loss, self._optimizer = model, loss, optimizer
+        self._inputs, self._targets = (torch.as_tensor(each, device=_DEVICE) for each in (inputs, targets))
+        self._shown = shown
+        if loss:
+            optimizer.build(model.trainable_variables)
+
+    def shown(self) -> Any:
+        """In inference."""
+        with torch.no_grad():
+            return self._model(self._inputs[: self._shown], training=False).float().cpu().numpy()
+
+    def repeat(self, count: int) -> None:
+        """The next step begins with the state that the last one left."""
+        for _ in range(count):
+            if self._loss:
+                self._learn()
+            else:
+                with torch.no_grad():
+                    self._model(self._inputs, training=False)
+        _wait()
+
+    def _learn(self) -> None:
+        self._model.zero_grad()
+        self._loss(self._targets, self._model(self._inputs, training=True)).backward()
+        learning = self._model.trainable_variables
+        with torch.no_grad():
+            self._optimizer.apply([variable.value.grad for variable in learning], learning)
+
+
+def product(side: int, dtype: str) -> Callable[[int], None]:
+    """Products of two square matrices."""
+    one, other = (torch.randn(side, side, dtype=getattr(torch, dtype), device=_DEVICE) for _ in range(2))
+
+    def repeat(count: int) -> None:
+        for _ in range(count):
+            torch.matmul(one, other)
+        _wait()
+
+    return repeat
+
+
+def _wait() -> None:
+    if _DEVICE == "cuda":
+        torch.cuda.synchronize()

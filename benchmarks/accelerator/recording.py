@@ -1,0 +1,97 @@
+"""Write down by which steps the experiments learn, by running them.
+
+Every experiment runs as it is, at its document's sizes, on a few procedural pictures and with random weights;
+in place of each epoch, the network is written down as it is then: compiled, with what is frozen frozen.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelerator.steps import Step
+from keraserve_training import execution, runtime
+from keraserve_training.data.examples import Examples
+from keraserve_training.experiment import Experiment
+from keraserve_training.options import Options
+from keraserve_training.profiles import Profile, Share
+from keraserve_training.progress import Silent
+from keraserve_training.run import Asked, Run
+
+_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
+_PROFILE = Profile("steps", True, Share(0.0, 200), Share(0.0, 24), 1, False, "Nothing is learnt.")
+
+
+def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
+    """The steps of some experiments; one that differs from an earlier one by names only is left out."""
+    runtime.prepare()
+    import keras
+
+    known: set[str] = set()
+    for experiment in experiments:
+        keras.utils.clear_session()
+        options = Options(weights="random") if "weights" in experiment.takes else Options()
+        asked = Asked(experiment.name, _PROFILE, 0, {}, options, experiment.weights)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "run"
+            with execution.opened(folder, asked, Silent()):
+                run = _Recording(folder, asked)
+                experiment.run(run)
+        for step in run.steps:
+            shape = json.dumps(_unnamed([json.loads(step.network), step.batch, step.loss, step.optimizer]))
+            if shape not in known:
+                known.add(shape)
+                yield step
+
+
+class _Recording(Run):
+    """Does all that a run does, but learn."""
+
+    def __init__(self, folder: Path, asked: Asked) -> None:
+        super().__init__(folder, asked, Silent())
+        self.steps: list[Step] = []
+
+    def features(self, name: str, model: Any, examples: Examples) -> Any:
+        """Write down the network as it is when it makes features, and make them."""
+        from keraserve_training.learning.feed import evaluation_batch
+        from keraserve_training.pretrained import folding
+
+        batch = evaluation_batch(model.input_shape[1:])
+        network = folding.folded(model).to_json()
+        self.steps.append(Step(self._asked.experiment, model.name, batch, network, None, None, 0))
+        return super().features(name, model, examples)
+
+    def fit(self, name: str, *, phases: Sequence[Any], batch: int = 32, **plan: Any) -> Any:
+        """Write down the network in each phase, as often as there are epochs: one."""
+        left = iter(phases)
+
+        def loop(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:  # noqa: ARG001
+            self.steps.append(self._learning(f"{name}, {next(left).name}", batch, model))
+            return {"loss": 0.0, "accuracy": 0.0}
+
+        plan |= {"loop": loop, "also_in": None}
+        return super().fit(name, phases=phases, batch=batch, **plan)
+
+    def _learning(self, name: str, batch: int, model: Any) -> Step:
+        import keras
+
+        serialized: Any = keras.saving.serialize_keras_object
+        return Step(
+            self._asked.experiment,
+            name,
+            batch,
+            model.to_json(),
+            serialized(model.loss),
+            serialized(model.optimizer),
+            sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        )
+
+
+def _unnamed(config: Any) -> Any:
+    """JSON of Keras without the names of layers and such, which say nothing of what is computed."""
+    if isinstance(config, dict):
+        return {key: _unnamed(value) for key, value in config.items() if key not in _NAMES}
+    return [_unnamed(value) for value in config] if isinstance(config, list) else config

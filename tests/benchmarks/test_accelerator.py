@@ -1,0 +1,95 @@
+"""The steps that are written down for other backends are the experiments' own. Here TensorFlow does them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from accelerator import networks, recording, results, steps
+from accelerator.steps import Step
+
+from keraserve_training import experiments
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Step]:
+    """Of two experiments, of which one runs twice."""
+    names = ("fashion-mnist-reuse", "fashion-mnist-reuse", "cifar100-autoencoder")
+    return list(recording.recorded([experiments.find(name) for name in names]))
+
+
+def test_every_phase_of_an_experiment_is_a_step_and_the_same_step_is_written_down_once(
+    recorded: list[Step],
+) -> None:
+    """The second time that the experiment ran it had nothing new."""
+    reuse = [step for step in recorded if step.experiment == "fashion-mnist-reuse"]
+    assert [(step.name, step.batch, step.learning) for step in reuse] == [
+        ("model-a, trained", 32, 276158),
+        ("model-b-on-a, frozen", 32, 51),
+        ("model-b-on-a, unfrozen", 32, 275801),
+        ("model-b-alone, trained", 32, 275801),
+    ]
+    losses = {step.name: step.loss and step.loss["class_name"] for step in recorded}
+    assert losses["model-b-alone, trained"] == "BinaryCrossentropy"
+    assert losses["autoencoder-1, trained"] == "MeanSquaredError"
+
+
+def test_a_step_that_was_written_learns_what_it_learnt(recorded: list[Step], tmp_path: Path) -> None:
+    """Built again from the file, each takes its batch, and its loss falls; what is frozen stays."""
+    import keras
+
+    restored: Any = keras.saving.deserialize_keras_object
+    steps.write(tmp_path / "steps.json", recorded)
+    for step in steps.read(tmp_path / "steps.json"):
+        model = networks.build(step, "float32")
+        inputs, targets = networks.examples(step, model, step.batch)
+        assert inputs.shape == (step.batch, *model.input_shape[1:])
+        frozen = [np.array(weight) for weight in model.non_trainable_variables]
+        model.compile(restored(step.optimizer), restored(step.loss))
+        before = model.test_on_batch(inputs, targets)
+        for _ in range(8):
+            model.train_on_batch(inputs, targets)
+        assert model.test_on_batch(inputs, targets) < before, step.label
+        for was, variable in zip(frozen, model.non_trainable_variables, strict=True):
+            if "seed" not in variable.path:
+                np.testing.assert_array_equal(was, variable)
+
+
+def test_in_bfloat16_a_network_rounds_and_gives_nearly_the_same(recorded: list[Step]) -> None:
+    for step in recorded:
+        exact, rounded = networks.build(step, "float32"), networks.build(step, "bfloat16")
+        inputs, _ = networks.examples(step, exact, 8)
+        one, other = (np.asarray(model(inputs, training=False)) for model in (exact, rounded))
+        assert other.dtype == np.float32
+        distance = np.linalg.norm(one - other) / np.linalg.norm(one)
+        assert 0 < distance < 0.05, step.label
+
+
+def test_a_network_in_which_other_numbers_learn_is_refused(recorded: list[Step]) -> None:
+    with pytest.raises(ValueError, match="276158 numbers learn, not 7"):
+        networks.build(replace(recorded[0], learning=7), "float32")
+
+
+def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="run `measure` first"):
+        results.render(tmp_path)
+    timed = {"step": "one: step", "batch": 32, "documented": True, "preparing": 1.0}
+    found = {
+        "device": "a device",
+        "versions": "some",
+        "reachable": {"float32": 1e12, "bfloat16": 4e12},
+        "timed": [
+            timed | {"precision": "float32", "seconds": [0.1, 0.2, 0.4], "values": [3.0, 4.0]},
+            timed | {"precision": "bfloat16", "seconds": [0.1, 0.1, 0.1], "values": [3.0, 4.5]},
+        ],
+        "failed": {"another: step": "it is too large", "third: step": "it is too large"},
+    }
+    (tmp_path / "jax.json").write_text(json.dumps(found))
+    (tmp_path / "flop.json").write_text(json.dumps({"one: step, 32": 1e11}))
+    page = results.render(tmp_path)
+    assert "| one: step | 32 | float32 | JAX | 160 | 80 to 320 | 0.5 | 50.0% |" in page
+    assert "| one: step | 32 | bfloat16 | JAX | 320 | 320 to 320 | 1 | 25.0% |" in page
+    assert "JAX, bfloat16: what a network gives for the same examples is at most 0.1 of its length" in page
+    assert "Not measured with JAX (it is too large): another: step; third: step." in page
