@@ -8,13 +8,12 @@ read (`body`).
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
-from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from keraserve_gateway.exchange import CLIENT_GONE, new_id
@@ -43,9 +42,27 @@ class Bounds:
     connections: int
 
 
-Headers = Iterable[tuple[bytes, bytes]]
-Refusal = Callable[[Scope, Headers], bytes | None]
-"""Gives the whole answer, with these headers, to a request that the application shall not have."""
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Head(NamedTuple):
+    """A request of which nothing is made yet.
+
+    Attributes:
+        method: in capital letters.
+        url: as it came: the path, undecoded, and the query.
+        headers: their names in small letters.
+        standard: the headers of every answer of this server's.
+    """
+
+    method: bytes
+    url: bytes
+    headers: Headers
+    standard: Headers
+
+
+Refusal = Callable[[Head], bytes | None]
+"""Gives the whole answer to a request that the application shall not have."""
 
 
 def bounded(bounds: Bounds, refusal: Refusal) -> type[asyncio.Protocol]:
@@ -71,7 +88,7 @@ class _Connection(HttpToolsProtocol):
         super().__init__(*given, **named)
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
-        self._in_head = self._in_body = self._too_many = False
+        self._in_head = self._in_body = self._too_many = self._refused = False
         self._head_bytes = 0  # of the request that is arriving
         self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
         self._quiet_since = time.monotonic()  # when it was made, a request began, or was answered
@@ -104,9 +121,9 @@ class _Connection(HttpToolsProtocol):
         if self._idle_bytes > self.bounds.head_bytes:
             self._refuse_head()
         elif self._in_body:
-            if self.cycle.response_complete:
+            if self._refused or self.cycle.response_complete:
                 self._start_timer(self.bounds.rest_seconds)
-        elif self._in_head or not self._answering():
+        elif self._in_head or not (self._answering() or self.timeout_keep_alive_task):
             self._start_timer(self.bounds.head_seconds)
 
     # The parser's calls
@@ -131,18 +148,24 @@ class _Connection(HttpToolsProtocol):
         self._too_many = self._too_many or len(self.pipeline) >= _MOST_PIPELINED
         if self._too_many:
             self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
-        else:
+            return
+        refusal = self._refusal()
+        self._refused = refusal is not None
+        if refusal is None:
             super().on_headers_complete()
+        else:  # without what uvicorn makes of a request; what is left of its body is skipped
+            self.transport.write(refusal)
+            self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._idle_bytes = 0
-        if not self._too_many:
+        if not (self._too_many or self._refused):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._stop_timer()
         self._in_body, self._idle_bytes = False, 0
-        if not self._too_many:
+        if not (self._too_many or self._refused):
             super().on_message_complete()
 
     # uvicorn's own
@@ -152,20 +175,25 @@ class _Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # What ends its connection, and HEAD, is the application's to answer.
-        lasting = cycle.keep_alive and cycle.scope["method"] != "HEAD"
-        refusal = self.refusal(cast(Scope, cycle.scope), cycle.default_headers) if lasting else None
-        if refusal is not None:
-            self.transport.write(refusal)
-            cycle.response_started = cycle.response_complete = True  # what is left of the body is skipped
-            self.on_response_complete()
-            return
         if cycle.scope["method"] != "HEAD":  # whose head is all that is written
             cycle.transport = cast(Any, OneWrite(cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._running = cycle, task
+
+    def _refusal(self) -> bytes | None:
+        """The answer, where the application shall not have the request whose head is here.
+
+        What ends its connection, waits for an earlier answer on it or is no plain request, and HEAD, is the
+        application's in any case.
+        """
+        parser: Any = self.parser
+        method: bytes = parser.get_method()
+        lasting = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        if method == b"HEAD" or not lasting or parser.should_upgrade() or self._answering():
+            return None
+        return self.refusal(Head(method, self.url, self.headers, self.server_state.default_headers))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not take, in our form."""

@@ -5,6 +5,7 @@ all the answers, which would wait behind it.
 """
 
 import asyncio
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
@@ -17,15 +18,17 @@ from keraserve_gateway.errors import Busy
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import replies
-from keraserve_gateway.http.http_connection import Headers, written
+from keraserve_gateway.http.http_connection import Head, Headers, written
 from keraserve_gateway.http.middleware import is_guarded, log_request, put_common_headers
-from keraserve_gateway.statuses import STATUSES
+from keraserve_gateway.statuses import STATUSES, kind
 
 log = structlog.get_logger()
 
 _LOG_SECONDS = 1.0
 _STATUS = HTTPStatus(STATUSES[Busy].http)
+_CODE = str(int(_STATUS))
 _ANY_ID = exchanges.new_id().encode()  # in place of a request's, in an answer that is kept
+_ECHOED = {REQUEST_ID.encode(), exchanges.TRACE[0].encode()}  # headers with which an answer differs
 
 
 class Shedding:
@@ -33,40 +36,56 @@ class Shedding:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._refused = gateway.metrics.refused.labels(kind(gateway.admission.busy()))
         self._coming = 0  # let in during this turn of the event loop: they have no place before the next
-        self._answers: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors
+        self._answers: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors: headers, body
+        self._whole: dict[bool, tuple[Headers, bytes]] = {}  # likewise: the server's headers, and all of it
         self._unlogged: int | None = None  # since the last line; none: the next one is the first
 
-    def refusal(self, scope: Scope, headers: Headers) -> bytes | None:
+    def refusal(self, head: Head) -> bytes | None:
         """Give the answer to a request that is not let in; none where the application shall have it.
 
         Traced requests are the application's, as a span is around each.
         """
         gateway = self._gateway
-        if gateway.tracing is not None or gateway.admission.draining or not is_guarded(scope["path"]):
+        if gateway.tracing is not None or gateway.admission.draining or not _is_guarded(head.url):
             return None
         if gateway.admission.room > self._coming:
             self._let_in()
             return None
-        exchange = exchanges.begin(scope, gateway.settings.deadline_seconds)
-        exchange.error = gateway.admission.busy()
-        kept, body = self._answer(scope, exchange.error)
-        gateway.observe(exchange, "http", str(int(_STATUS)), 0.0)
-        self._log(scope, exchange)
-        answer = MutableHeaders(raw=[*headers, *kept])
-        put_common_headers(answer, exchange)
-        return written(_STATUS, answer.raw, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
+        self._refused.inc()
+        gateway.metrics.observe("http", "", "", _CODE, 0.0)
+        form = _form(head.method, head.url)
+        if self._unlogged is None or not _ECHOED.isdisjoint(name for name, _ in head.headers):
+            return self._told(form, head)
+        self._unlogged += 1
+        whole = self._whole.get(form)
+        if whole is None or whole[0] is not head.standard:  # the server's list is another one each second
+            unknown = Head(head.method, head.url, [(REQUEST_ID.encode(), _ANY_ID)], head.standard)
+            whole = self._whole[form] = head.standard, self._answer(form, _scope(unknown), head.standard)
+        return whole[1].replace(_ANY_ID, exchanges.new_id().encode())
 
-    def _answer(self, scope: Scope, error: Busy) -> tuple[Headers, bytes]:
-        """Have the application render its answer, once for each form: headers and body."""
-        form = replies.is_compatible(scope)
+    def _told(self, form: bool, head: Head) -> bytes:
+        """Log a request, or count it for the next line, and answer with what it brought."""
+        scope = _scope(head)
+        answer = self._answer(form, scope, head.standard)
+        self._log(scope, exchanges.of(scope))
+        return answer
+
+    def _answer(self, form: bool, scope: Scope, standard: Headers) -> bytes:
+        """Write the answer that the application would give, which renders it once for each form."""
+        exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
+        exchange.error = self._gateway.admission.busy()
         if form not in self._answers:
             any_one = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
             exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
-            answer = replies.failure(any_one, error)
+            answer = replies.failure(any_one, exchange.error)
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
             self._answers[form] = kept, bytes(answer.body)
-        return self._answers[form]
+        kept, body = self._answers[form]
+        headers = MutableHeaders(raw=[*standard, *kept])
+        put_common_headers(headers, exchange)
+        return written(_STATUS, headers.raw, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
 
     def _let_in(self) -> None:
         if not self._coming:
@@ -94,3 +113,20 @@ class Shedding:
             self._begin_to_count()
         else:
             self._unlogged = None
+
+
+def _is_guarded(url: bytes) -> bool:
+    """Tell whether a URL's path is surely one that keys and limits are for; as `is_guarded`, undecoded."""
+    return b"%" not in url and is_guarded(url.decode("latin-1"))
+
+
+def _scope(head: Head) -> Scope:
+    """What the application's parts look at."""
+    path, _, _ = head.url.decode("latin-1").partition("?")
+    return {"method": head.method.decode("latin-1"), "path": path, "headers": head.headers}
+
+
+@lru_cache(maxsize=1024)
+def _form(method: bytes, url: bytes) -> bool:
+    """Tell whether the request has TensorFlow Serving's form of errors."""
+    return replies.is_compatible(_scope(Head(method, url, [], [])))
