@@ -2,8 +2,8 @@
 
 Comparisons in one run, each checked to give the same results before it is timed: extraction from picture
 files against the source documents' way and against the network alone; an epoch on stored features against one
-with the frozen network run again; float32 against bfloat16, with what that costs in accuracy. And what each
-network of the source documents costs at its document's size.
+on the same in memory and one with the frozen network run again, for VGG16 too; float32 against bfloat16, with
+what that costs in accuracy. And what each network of the source documents costs at its document's size.
 """
 
 import importlib
@@ -28,6 +28,7 @@ from rich.console import Console
 from keraserve_training import profiles, runtime
 from keraserve_training.data import datasets, examples, procedural
 from keraserve_training.data.picture_files import PictureFiles
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
 from keraserve_training.pretrained import backbones, bfloat16, folding
 from keraserve_training.pretrained.backbones import Backbone
@@ -119,20 +120,28 @@ def from_files(bench: Bench) -> Comparison:
     return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
 
 
-def epochs(bench: Bench) -> Comparison:
-    """Compare an epoch on stored features with one in which the frozen network runs again."""
+def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
+    """Compare an epoch on stored features with one on the same in memory, and one that runs the network.
+
+    Args:
+        bench: what is measured on.
+        other: a large network with random weights, which gets a twentieth of the pictures.
+    """
     import keras
 
     from keraserve_training.learning.compose import join
     from keraserve_training.learning.feed import Feed
 
-    features = bench.extract(bench.train)
+    backbone = other or bench.backbone
+    train = bench.train.sized(backbone.size)
+    if other:
+        train = train.first(max(64, len(train) // 20))
+    features = bench.extract(train, backbone=backbone)
+    in_memory = Pictures(_values(features), features.labels)
     head = _head(features.shape, bench.classes, seed=1)
-    whole = join(bench.backbone.model, head)
+    whole = join(backbone.model, head)
     whole.layers[-2].trainable = False
-    (rows, _), (pictures, _) = (
-        next(iter(inputs.batches(np.arange(32), 32))) for inputs in (features, bench.train)
-    )
+    (rows, _), (pictures, _) = (next(iter(inputs.batches(np.arange(32), 32))) for inputs in (features, train))
     difference = float(np.abs(head(rows) - whole(pictures)).max())
     if difference > 1e-4:
         raise TrainingError(f"Stored features and the network run again differ by {difference:.2g}.")
@@ -145,11 +154,16 @@ def epochs(bench: Bench) -> Comparison:
 
     ways = {
         "on stored features": epoch(head, features),
-        "with the frozen network run again": epoch(whole, bench.train),
+        "on the same in memory": epoch(head, in_memory),
+        "with the frozen network run again": epoch(whole, train),
     }
-    notes = [f"Both give the same probabilities (at most {difference:.1g} apart)."]
-    title = f"An epoch of the head, {len(bench.train):,} pictures"
-    return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
+    notes = [f"Both networks give the same probabilities (at most {difference:.1g} apart)."]
+    random = " with random weights" if other else ""
+    title = (
+        f"An epoch of the head, {len(train):,} pictures at {backbone.size} px,"
+        f" {backbone.network.title}{random}"
+    )
+    return measuring_ways.compare(title, "pictures", len(train), ways, bench.rounds, notes)
 
 
 def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
@@ -285,7 +299,8 @@ def main(
             train = examples.limited(found.train, pictures)
             test = examples.limited(found.test, pictures)
             bench = Bench(built, train, test, len(found.classes), rounds, Path(scratch))
-            comparisons = [from_files(bench), epochs(bench)]
+            vgg16 = backbones.build("vgg16", size=224, weights="random")
+            comparisons = [from_files(bench), epochs(bench), epochs(bench, vgg16)]
             try:
                 bfloat16.check()
             except OptionError as error:
