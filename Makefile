@@ -124,8 +124,8 @@ bench-training: setup ## extraction and training, the same way   [DATA=folder of
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
 	@$(BENCH) publish
 
-bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has the three
-	@test -n "$(WITH)" || { echo "make: say which Python has Keras, Typer, JAX and PyTorch:" \
+bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has them
+	@test -n "$(WITH)" || { echo "make: say which Python has Keras, Typer, and JAX or PyTorch:" \
 	  "make bench-accelerator WITH=python3" >&2; exit 1; }
 	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator record $(STEPS)
 	@PYTHONPATH=benchmarks $(WITH) -m accelerator count $(STEPS) runs/bench/accelerator

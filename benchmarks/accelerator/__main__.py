@@ -8,11 +8,13 @@ network makes features, the forward pass. Weights and pictures are random: all t
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import time
 from dataclasses import asdict
 from fnmatch import fnmatch
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,9 +52,11 @@ def count(
     from accelerator import measuring
 
     backend = _backend("jax")
+    if backend is None:
+        return
     found = {}
     for step in _chosen(steps, only):
-        for batch in sorted({step.batch, *_sizes(batches)}):
+        for batch in _sizes(step, batches):
             found[f"{step.label}, {batch}"] = measuring.task(backend, step, batch, "float32").flop()
         print(
             f"{step.label}: {found[f'{step.label}, {step.batch}'] / step.batch / 1e9:.3f} GFLOP an example",
@@ -71,39 +75,42 @@ def measure(
     precisions: Annotated[str, typer.Option(help="of float32, tf32, bfloat16")] = "float32,tf32,bfloat16",
     seconds: Annotated[float, typer.Option(help="for each figure")] = 1.0,
     side: Annotated[int, typer.Option(help="of the matrices that the device is measured by")] = 8192,
-    limit: Annotated[float, typer.Option(help="seconds after which no step is begun")] = 3600.0,
+    limit: Annotated[float, typer.Option(help="seconds after which nothing is begun")] = 3600.0,
 ) -> None:
-    """Time the steps, those that cost least first; results are written after every figure."""
+    """Time the steps, those of networks with few layers first; results are written after every figure."""
     os.environ["KERAS_BACKEND"] = backend.partition("_")[0]
     from accelerator import measuring
 
     began = time.monotonic()
     module = _backend(backend)
+    if module is None:
+        return
     result: dict[str, Any] = {
         "device": module.device(),
         "versions": f"Keras {importlib.import_module('keras').__version__}, {module.version()}",
-        "reachable": measuring.reachable(module, side),
+        "reachable": measuring.reachable(module, min(side, 1024) if module.device() == "cpu" else side),
         "timed": [],
         "failed": {},
     }
     file = output / f"{backend}.json"
     for step in sorted(_chosen(steps, only), key=lambda step: len(step.network)):
-        if time.monotonic() - began > limit:
-            result["failed"][step.label] = "no time was left"
-            continue
-        try:
-            for timed in measuring.measure(module, step, _sizes(batches), precisions.split(","), seconds):
+        for precision, batch in product(precisions.split(","), _sizes(step, batches)):
+            label = f"{step.label}, {batch} in {precision}"
+            try:
+                if time.monotonic() - began > limit:
+                    raise TimeoutError("no time was left")
+                timed = measuring.measure(module, step, batch, precision, seconds)
+            except Exception as error:  # a backend raises whatever its parts raise; the others go on
+                result["failed"][label] = str(error).partition("\n")[0] or type(error).__name__
+                print(f"{label}: {result['failed'][label]}", flush=True)
+            else:
                 result["timed"].append(asdict(timed))
-                _write(file, result)
                 print(
-                    f"{time.monotonic() - began:5.0f} s  {backend}, {step.label}: {timed.batch} in"
-                    f" {timed.precision}: {timed.rate:,.0f}/s, prepared in {timed.preparing:.0f} s",
+                    f"{time.monotonic() - began:5.0f} s  {backend}, {label}: {timed.rate:,.0f}/s,"
+                    f" prepared in {timed.preparing:.0f} s",
                     flush=True,
                 )
-        except Exception as error:  # a backend raises whatever its parts raise; the other steps go on
-            result["failed"][step.label] = f"{type(error).__name__}: {error}"
-            print(f"{step.label}: {result['failed'][step.label]}", flush=True)
-    _write(file, result)
+            _write(file, result)
 
 
 @program.command()
@@ -125,11 +132,16 @@ def _chosen(steps: Path, only: str) -> list[step_files.Step]:
     ]
 
 
-def _sizes(batches: str) -> list[int]:
-    return [int(size) for size in batches.split(",") if size]
+def _sizes(step: step_files.Step, batches: str) -> list[int]:
+    return sorted({step.batch, *(int(size) for size in batches.split(",") if size)})
 
 
 def _backend(name: str) -> Any:
+    """Its module; None where its library is not installed."""
+    library = name.partition("_")[0]
+    if importlib.util.find_spec(library) is None:
+        print(f"{library} is not installed here: left out", flush=True)
+        return None
     return importlib.import_module(f"accelerator.on_{name}")
 
 

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
@@ -86,15 +86,13 @@ class Timed:
         return self.batch / median(self.seconds)
 
 
-def measure(
-    backend: Backend, step: Step, batches: Sequence[int], precisions: Sequence[str], seconds: float
-) -> Iterator[Timed]:
-    """Time a step in all sizes and precisions, one after the other, for about `seconds` each."""
-    for name in precisions:
-        for batch in sorted({step.batch, *batches}):
-            with backend.precision(name):
-                yield _timed(backend, step, batch, name, seconds)
-            gc.collect()  # or the next one finds the device's memory taken
+def measure(backend: Backend, step: Step, batch: int, precision: str, seconds: float) -> Timed:
+    """Time a step for about so many seconds."""
+    try:
+        with backend.precision(precision):
+            return _timed(backend, step, batch, precision, seconds)
+    finally:
+        gc.collect()  # or the next one finds the device's memory taken
 
 
 def task(backend: Backend, step: Step, batch: int, precision: str) -> Any:

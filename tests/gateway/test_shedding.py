@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ async def full(serve_faults, start_gateway, make, red: bytes):
 
     address = await serve_faults({services.GET_MODEL_STATUS: waits})
     flags = ("--max-in-flight=1", "--max-waiting=0", "--models=colours", "--port=0", "--grpc-port=0")
+    flags += ("--header-seconds=1", "--idle-seconds=4")
     _, log = start_gateway(*flags, f"--model-server={address}")
     application = await make(address, max_in_flight=1, max_waiting=0)
     async with httpx2.AsyncClient(base_url=await listening(log), timeout=30) as gateway:
@@ -98,6 +100,57 @@ async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
     last = await reader.read()
     assert [last.count(b"HTTP/1.1 429 "), last.count(b"HTTP/1.1 200 "), last[-3:]] == [1, 1, b"ok\n"]
     writer.close()
+
+
+async def test_refused_and_answered_requests_share_a_segment(full) -> None:
+    """Bodies are skipped however they come; what the application answers is answered in its turn."""
+    gateway, _, _ = full
+    reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
+    post, chunked = f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\n", "transfer-encoding: chunked\r\n\r\n"
+    live = "GET /livez HTTP/1.1\r\nhost: x\r\n"
+    writer.write(
+        (
+            f"{post}content-length: 3\r\n\r\nabc{live}\r\n"
+            f"{post}{chunked}3\r\nabc\r\n0\r\ntrailer: 1\r\n\r\n"
+            f"GET /v1/models?named=%20#part HTTP/1.1\r\nhost: x\r\n\r\n{live}connection: close\r\n\r\n"
+        ).encode()
+    )
+    answers = (await reader.read()).decode()
+    assert re.findall("HTTP/1.1 ([0-9]+) ", answers) == ["429", "200", "429", "429", "200"]
+    writer.close()
+
+
+async def test_after_a_refusal_a_connection_is_as_idle_as_after_an_answer(full) -> None:
+    """Longer than a head may take, even if the body came later; not for ever."""
+    gateway, _, _ = full
+    reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
+    for _ in range(2):
+        writer.write(f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.write(b"abc")
+        await asyncio.sleep(2)
+    async with asyncio.timeout(30):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
+    """What is pipelined is not read either, once the answers to what came before wait to be."""
+    gateway, _, _ = full
+    _, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
+    request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+
+    async def pour() -> None:  # 40 MB, answered by ten times as much
+        for _ in range(1000):
+            writer.write(1000 * request)
+            await writer.drain()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(pour(), 10)
+    writer.transport.abort()
+    assert (await gateway.get("/livez")).status_code == 200
 
 
 async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:

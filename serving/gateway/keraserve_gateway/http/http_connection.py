@@ -149,6 +149,7 @@ class _Connection(HttpToolsProtocol):
         if self._too_many:
             self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
             return
+        self._unset_keepalive_if_required()  # an earlier answer's, that this request came together with
         refusal = self._refusal()
         self._refused = refusal is not None
         if refusal is None:
@@ -167,6 +168,11 @@ class _Connection(HttpToolsProtocol):
         self._in_body, self._idle_bytes = False, 0
         if not (self._too_many or self._refused):
             super().on_message_complete()
+        if self.timeout_keep_alive_task is None and not (self._answering() or self.transport.is_closing()):
+            # The answer came before the body: from here on the connection is idle.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     # uvicorn's own
 
@@ -186,12 +192,14 @@ class _Connection(HttpToolsProtocol):
         """The answer, where the application shall not have the request whose head is here.
 
         What ends its connection, waits for an earlier answer on it or is no plain request, and HEAD, is the
-        application's in any case.
+        application's in any case; and so is what comes from who does not read the answers, which waits there.
         """
+        if self.flow.write_paused or self._answering():
+            return None
         parser: Any = self.parser
         method: bytes = parser.get_method()
         lasting = parser.should_keep_alive() and parser.get_http_version() != "1.0"
-        if method == b"HEAD" or not lasting or parser.should_upgrade() or self._answering():
+        if method == b"HEAD" or not lasting or parser.should_upgrade():
             return None
         return self.refusal(Head(method, self.url, self.headers, self.server_state.default_headers))
 

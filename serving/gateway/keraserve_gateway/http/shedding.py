@@ -25,6 +25,7 @@ from keraserve_gateway.statuses import STATUSES, kind
 log = structlog.get_logger()
 
 _LOG_SECONDS = 1.0
+_LONGEST_PATH = 512  # characters
 _STATUS = HTTPStatus(STATUSES[Busy].http)
 _CODE = str(int(_STATUS))
 _ANY_ID = exchanges.new_id().encode()  # in place of a request's, in an answer that is kept
@@ -47,15 +48,15 @@ class Shedding:
 
         Traced requests are the application's, as a span is around each.
         """
-        gateway = self._gateway
-        if gateway.tracing is not None or gateway.admission.draining or not _is_guarded(head.url):
+        gateway, path = self._gateway, _path(head)
+        if gateway.tracing is not None or gateway.admission.draining or not _is_guarded(path):
             return None
         if gateway.admission.room > self._coming:
             self._let_in()
             return None
         self._refused.inc()
         gateway.metrics.observe("http", "", "", _CODE, 0.0)
-        form = _form(head.method, head.url)
+        form = _form(head.method, path)
         if self._unlogged is None or not _ECHOED.isdisjoint(name for name, _ in head.headers):
             return self._told(form, head)
         self._unlogged += 1
@@ -115,18 +116,22 @@ class Shedding:
             self._unlogged = None
 
 
-def _is_guarded(url: bytes) -> bool:
-    """Tell whether a URL's path is surely one that keys and limits are for; as `is_guarded`, undecoded."""
-    return b"%" not in url and is_guarded(url.decode("latin-1"))
+def _path(head: Head) -> str:
+    """The path of a request's URL, undecoded."""
+    return head.url.partition(b"?")[0].partition(b"#")[0].decode("latin-1")
+
+
+def _is_guarded(path: str) -> bool:
+    """Tell whether keys and limits are surely for a path, though it is not decoded; the others are rare."""
+    return len(path) <= _LONGEST_PATH and "%" not in path and is_guarded(path)
 
 
 def _scope(head: Head) -> Scope:
     """What the application's parts look at."""
-    path, _, _ = head.url.decode("latin-1").partition("?")
-    return {"method": head.method.decode("latin-1"), "path": path, "headers": head.headers}
+    return {"method": head.method.decode("latin-1"), "path": _path(head), "headers": head.headers}
 
 
 @lru_cache(maxsize=1024)
-def _form(method: bytes, url: bytes) -> bool:
+def _form(method: bytes, path: str) -> bool:
     """Tell whether the request has TensorFlow Serving's form of errors."""
-    return replies.is_compatible(_scope(Head(method, url, [], [])))
+    return replies.is_compatible({"method": method.decode("latin-1"), "path": path})
