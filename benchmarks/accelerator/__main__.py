@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from accelerator import measuring, results
 from accelerator import steps as step_files
 
 program = typer.Typer(add_completion=False)
@@ -49,8 +50,6 @@ def count(
 ) -> None:
     """Count the floating-point operations of the steps; needs JAX, and no other device than the processor."""
     os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    from accelerator import measuring
-
     backend = _backend("jax")
     if backend is None:
         return
@@ -72,15 +71,13 @@ def measure(
     backend: Annotated[str, typer.Option(help="jax, jax_by_operation or torch")] = "jax",
     only: _Only = "*",
     batches: _Batches = "256",
-    precisions: Annotated[str, typer.Option(help="of float32, tf32, bfloat16")] = "float32,tf32,bfloat16",
+    precisions: Annotated[str, typer.Option(help="separated by commas")] = ",".join(measuring.PRECISIONS),
     seconds: Annotated[float, typer.Option(help="for each figure")] = 1.0,
     side: Annotated[int, typer.Option(help="of the matrices that the device is measured by")] = 8192,
     limit: Annotated[float, typer.Option(help="seconds after which nothing is begun")] = 3600.0,
 ) -> None:
     """Time the steps, those of networks with few layers first; results are written after every figure."""
     os.environ["KERAS_BACKEND"] = backend.partition("_")[0]
-    from accelerator import measuring
-
     began = time.monotonic()
     module = _backend(backend)
     if module is None:
@@ -119,8 +116,6 @@ def table(
     page: Annotated[Path, typer.Argument(help="Markdown file that is written")],
 ) -> None:
     """Write what was found as Markdown."""
-    from accelerator import results
-
     page.write_text(results.render(output))
     print(f"{page}")
 

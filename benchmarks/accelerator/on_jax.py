@@ -67,11 +67,11 @@ class Task:
         """Floating-point operations of a step as it is written, before XLA changes it.
 
         Raises:
-            NotImplementedError: JAX (0.11) counts them for a processor only.
+            RuntimeError: JAX (0.11) counts them for a processor only.
         """
         counted = self._step.lower(self._state, *self._batch).cost_analysis()
         if not counted:
-            raise NotImplementedError("JAX counts on a processor: set JAX_PLATFORMS=cpu")
+            raise RuntimeError("JAX counts operations for a processor only: set JAX_PLATFORMS=cpu")
         return float(counted["flops"])
 
     def repeat(self, count: int) -> None:

@@ -57,10 +57,10 @@ def _row(name: str, timed: dict[str, Any], flop: dict[str, float], reachable: di
 
 def _missing(found: dict[str, Any]) -> list[str]:
     """What was not measured, by backend and reason."""
-    reasons = {(name, why): [] for name, one in found.items() for why in one["failed"].values()}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for name, one in found.items():
         for step, why in one["failed"].items():
-            reasons[name, why].append(step)
+            reasons.setdefault((name, why), []).append(step)
     return [
         f"- Not measured with {_BACKENDS[name]} ({why}): {'; '.join(steps)}."
         for (name, why), steps in reasons.items()
