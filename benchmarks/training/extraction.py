@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +40,7 @@ _MODULES = {
     "densenet121": "densenet",
     "nasnetmobile": "nasnet",
 }
+_FEW = 4000  # training pictures, for all comparisons but one
 _READY = 512  # pictures that are held ready for the network alone
 _HEAD_BATCH, _HEAD_EPOCHS, _HEAD_SEEDS = 50, 15, 5
 
@@ -251,17 +252,17 @@ def _alike(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def _pictures(data: Path | None, scratch: Path, tell: Callable[[str], None]) -> Any:
+def _pictures(data: Path | None, most: int, scratch: Path, tell: Callable[[str], None]) -> Any:
     """The user's pictures; or CIFAR-10's, or where those are not here procedural ones, as JPEG files."""
     if data is not None:
         return datasets.class_folders(data, profiles.FULL, tell)
     try:
-        source = datasets.cifar10(profiles.QUICK, tell)
-        parts: list[Any] = [source.train, source.test]
+        source = datasets.cifar10(profiles.FULL, tell)
+        parts: list[Any] = [examples.limited(part, most) for part in (source.train, source.test)]
     except DataUnavailableError as error:
         tell(f"{error} Procedural pictures are taken: their accuracies mean nothing.")
         parts = [
-            procedural.pictures(5000, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)
+            procedural.pictures(most, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)
         ]
     for part, pictures in zip(("train", "test"), parts, strict=True):
         shown = pictures.show(np.arange(len(pictures)))
@@ -278,7 +279,7 @@ def main(
     alpha: Annotated[float | None, typer.Option(help="its width, of MobileNet")] = 0.25,
     image_size: Annotated[int, typer.Option(help="pixels a side")] = 160,
     weights: Annotated[str, typer.Option(help="imagenet, random or a file")] = "imagenet",
-    pictures: Annotated[int, typer.Option(help="training pictures that are used")] = 4000,
+    pictures: Annotated[int, typer.Option(help="training pictures at most")] = 10_000,
     rounds: Annotated[int, typer.Option(help="rounds of each way, interleaved")] = 5,
     also: Annotated[str, typer.Option(help="a large network whose precisions are timed too")] = "inceptionv3",
     output: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/bench"),
@@ -299,22 +300,23 @@ def main(
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=output) as scratch:
         try:
             built = backbones.build(backbone, size=image_size, weights=weights, alpha=alpha, tell=tell)
-            found = _pictures(data, Path(scratch), tell).sized(image_size)
-            train = examples.limited(found.train, pictures)
-            test = examples.limited(found.test, pictures)
-            bench = Bench(built, train, test, len(found.classes), rounds, Path(scratch))
+            found = _pictures(data, pictures, Path(scratch), tell).sized(image_size)
+            train, test = examples.limited(found.train, pictures), examples.limited(found.test, _FEW)
+            many = Bench(built, train, test, len(found.classes), rounds, Path(scratch))
+            bench = replace(many, train=examples.limited(train, _FEW))
             vgg16 = backbones.build("vgg16", size=224, weights="random")
-            comparisons = [from_files(bench), epochs(bench), epochs(bench, vgg16)]
+            comparisons = [from_files(each) for each in ([many] if len(train) <= _FEW else [bench, many])]
+            comparisons += [epochs(bench), epochs(bench, vgg16)]
             try:
                 bfloat16.check()
             except OptionError as error:
                 tell(str(error))
             else:
-                large = backbones.find(also)
                 comparisons.append(precisions(bench))
-                other = backbones.build(also, size=max(139, large.least), weights="random")
+                size = max(139, backbones.find(also).least)
+                other = backbones.build(also, size=size, weights="random")
                 comparisons.append(precisions(bench, other))
-            comparisons.append(network_times.compare(max(64, pictures // 20), rounds))
+            comparisons.append(network_times.compare(max(64, len(bench.train) // 20), rounds))
         except TrainingError as error:
             console.print(f"[red]{error}[/red]")
             sys.exit(1)

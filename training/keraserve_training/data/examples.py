@@ -1,6 +1,5 @@
 """What a network learns from or is tried on: pictures in memory or in files, or stored features."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
@@ -135,6 +134,14 @@ def ahead(shape: tuple[int, ...], batch: int) -> int:
     return max(1, min(_AHEAD, _AHEAD_BYTES // max(1, 4 * batch * int(np.prod(shape)))))
 
 
-def workers() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def prefetched(batches: Any, shape: tuple[int, ...], batch: int) -> Any:
+    """The same `tf.data.Dataset` of `batch` inputs of `shape` at once, prepared while the network works.
+
+    Without `tf.data`'s tuning: it has nothing to choose here, and to drop an iterator is to wait until its
+    thread has thought to an end, often for a second.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(ahead(shape, batch)).with_options(options)

@@ -15,7 +15,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training.data.examples import Indices, Shown, Tell, ahead, workers
+from keraserve_training import runtime
+from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError
 
@@ -100,8 +101,8 @@ class PictureFiles(Shown):
             return tf.ensure_shape(prepare(decoded(tf.io.read_file(name))), shape), label
 
         pictures = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
-        pictures = pictures.map(read, num_parallel_calls=workers(), deterministic=True)
-        return pictures.batch(batch).prefetch(ahead(shape, batch))
+        pictures = pictures.map(read, num_parallel_calls=runtime.processors(), deterministic=True)
+        return prefetched(pictures.batch(batch), shape, batch)
 
     def loaded(self, tell: Tell) -> "Pictures | PictureFiles":
         """The same in memory, at the size that is wanted; `self` where they would need more than 2 GiB."""
@@ -161,7 +162,7 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
 
     names = tf.constant([os.fsencode(file) for file in files], tf.string)
     indices = tf.data.Dataset.from_tensor_slices((np.arange(len(files)), names))
-    whole = indices.map(tried, num_parallel_calls=workers()).ignore_errors().batch(1024)
+    whole = indices.map(tried, num_parallel_calls=runtime.processors()).ignore_errors().batch(1024)
     good = np.zeros(len(files), np.bool_)
     for batch, known, _ in whole:
         good[batch.numpy()] = known.numpy()

@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training.data.examples import Indices, Shown, ahead, workers
+from keraserve_training import runtime
+from keraserve_training.data.examples import Indices, Shown, prefetched
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Pictures(Shown):
             return tf.cast(tf.gather(images, indices), tf.float32), tf.gather(labels, indices)
 
         if self.size is None:  # no work for a second thread
-            return order_of_batches.map(gather).prefetch(ahead(self.shape, batch))
+            return prefetched(order_of_batches.map(gather), self.shape, batch)
 
         from keraserve_training.exporting.decoding import Preparation
 
@@ -79,8 +80,8 @@ class Pictures(Shown):
             pictures = tf.ensure_shape(prepare(tf.gather(images, indices)), (None, *self.shape))
             return pictures, tf.gather(labels, indices)
 
-        resized = order_of_batches.map(resize, num_parallel_calls=workers(), deterministic=True)
-        return resized.prefetch(ahead(self.shape, batch))
+        resized = order_of_batches.map(resize, num_parallel_calls=runtime.processors(), deterministic=True)
+        return prefetched(resized, self.shape, batch)
 
     @cached_property
     def _tensors(self) -> tuple[Any, Any]:

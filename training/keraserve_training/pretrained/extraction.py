@@ -1,21 +1,23 @@
 """Features that are to be made: the work itself, whoever does it."""
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+import numpy.typing as npt
 
-from keraserve_training.data.examples import Examples, ahead
-from keraserve_training.pretrained import bfloat16, folding
+from keraserve_training.data.examples import Examples
+from keraserve_training.pretrained import inference
 from keraserve_training.pretrained.feature_store import Store
+from keraserve_training.pretrained.inference import Inference
 from keraserve_training.progress import Show
 
-T = TypeVar("T")
+_WAITING_BYTES = 16 * 2**20  # of features that are made while a shard is synced to the disk
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,11 @@ class Extraction:
         layout = self.store.layout
         rows = [np.arange(layout.count)[layout.rows(shard)] for shard in shards]
         batches = iter(self.examples.batches(np.concatenate(rows), self.batch))
-        network = _computing(self.model, layout.dtype)
-        look = tf.function(lambda pictures: network(pictures, training=False))
+        network = inference.prepared(self.model, layout.dtype)
         steps = [-(-len(part) // self.batch) for part in rows]
         show.start(name, layout.shards, layout.shards - len(shards), "shard")
-        made = _in_advance(
-            lambda: np.asarray(look(next(batches)[0])), sum(steps), ahead(layout.shape, self.batch)
-        )
+        most = _WAITING_BYTES * steps[0] // layout.bytes(shards[:1])
+        made = _seen(network, batches, sum(steps), max(most, network.at_once))
         for done, shard in enumerate(shards):
             with self.store.writing(shard) as writer:
                 for step in range(steps[done]):
@@ -65,25 +65,32 @@ class Extraction:
         show.stop()
 
 
-def _computing(model: keras.Model, dtype: str) -> keras.Model:
-    """The same model as it computes fastest."""
-    model = folding.folded(model)
-    return bfloat16.converted(model) if dtype == "bfloat16" else model
-
-
-def _in_advance(make: Callable[[], T], count: int, most: int) -> Iterator[T]:
-    """Call `make` `count` times in a thread of its own, at most `most` calls ahead of who takes the results.
+def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> Iterator[npt.NDArray[Any]]:
+    """What a network makes of `count` batches, in order, at most `most` of them before they are asked for.
 
     So the network goes on while a shard is synced to the disk.
     """
-    waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(1) as thread:
+    waiting: deque[Future[npt.NDArray[Any]]] = deque()
+    room = threading.Semaphore(2 * network.at_once)  # for batches that are read and not yet seen
+
+    def read() -> Any:
+        room.acquire()
+        return next(batches)[0]
+
+    def look(pictures: Future[Any]) -> npt.NDArray[Any]:
+        try:
+            return network.look(pictures.result())
+        finally:
+            room.release()
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(network.at_once) as lookers:
         try:
             for _ in range(count):
-                waiting.append(thread.submit(make))
+                waiting.append(lookers.submit(look, reader.submit(read)))
                 if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            thread.shutdown(cancel_futures=True)
+            reader.shutdown(cancel_futures=True)  # first: what it waits for, the others still do
+            lookers.shutdown(cancel_futures=True)

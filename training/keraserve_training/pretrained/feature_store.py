@@ -27,8 +27,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic
-from keraserve_training.data.examples import Tell, workers
+from keraserve_training import atomic, runtime
+from keraserve_training.data.examples import Tell
 from keraserve_training.errors import FeaturesError
 
 KEY, LOCK = "key.json", ".lock"
@@ -141,7 +141,7 @@ class Store:
                 part.unlink()
             self._check_key(tell)
             files = [path for path in sorted(self.folder.iterdir()) if _SEALED.fullmatch(path.name)]
-            with ThreadPoolExecutor(workers()) as threads:
+            with ThreadPoolExecutor(runtime.processors()) as threads:
                 for path, whole in zip(files, threads.map(_is_whole, files), strict=True):
                     if not whole:
                         what = path.name.rpartition("-")[0]

@@ -14,10 +14,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from keraserve_training import provenance
-from keraserve_training.data.examples import Examples, Indices, ahead
+from keraserve_training.data.examples import Examples, Indices, prefetched
 from keraserve_training.learning import rules
-from keraserve_training.learning.feed import evaluation_batch
-from keraserve_training.pretrained import bfloat16, feature_spread, feature_store
+from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, inference
 from keraserve_training.pretrained.extraction import Extraction
 from keraserve_training.pretrained.feature_store import STORED, Layout
 from keraserve_training.progress import Show, Silent
@@ -101,7 +100,7 @@ class Features(Examples):
             return rows, tf.gather(labels, indices)
 
         indices = tf.data.Dataset.from_tensor_slices(order).batch(batch)
-        return indices.map(gather).prefetch(ahead(self.shape, batch))
+        return prefetched(indices.map(gather), self.shape, batch)
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,7 @@ def _prepare(
 ) -> Extraction:
     shape = tuple(model.output_shape[1:])
     dtype = "bfloat16" if mixed_precision else "float32"
-    batch = batch or evaluation_batch(examples.shape)
+    batch = batch or inference.batch(examples.shape)
     one = int(np.prod(shape)) * np.dtype(STORED[dtype]).itemsize
     in_shard = batch * max(1, _SHARD_BYTES // (one * batch))
     layout = Layout(len(examples), in_shard, shape, dtype)
