@@ -56,10 +56,9 @@ class _Recording(Run):
 
     def features(self, name: str, model: Any, examples: Examples) -> Any:
         """Write down the network as it is when it makes features, and make them."""
-        from keraserve_training.learning.feed import evaluation_batch
-        from keraserve_training.pretrained import folding
+        from keraserve_training.pretrained import folding, inference
 
-        batch = evaluation_batch(model.input_shape[1:])
+        batch = inference.batch(model.input_shape[1:])  # as a GPU takes it
         network = folding.folded(model).to_json()
         self.steps.append(Step(self._asked.experiment, model.name, batch, network, None, None, 0))
         return super().features(name, model, examples)

@@ -258,7 +258,7 @@ def _pictures(data: Path | None, most: int, scratch: Path, tell: Callable[[str],
         return datasets.class_folders(data, profiles.FULL, tell)
     try:
         source = datasets.cifar10(profiles.FULL, tell)
-        parts: list[Any] = [examples.limited(part, most) for part in (source.train, source.test)]
+        parts: list[Any] = [examples.limited(source.train, most), examples.limited(source.test, _FEW)]
     except DataUnavailableError as error:
         tell(f"{error} Procedural pictures are taken: their accuracies mean nothing.")
         parts = [

@@ -60,7 +60,7 @@ def test_other_processes_fill_the_same_store(model: keras.Model, tmp_path: Path)
     there = extract(model, tmp_path / "there", workers=Processes(2), show=told)
     assert told.parts[0] == 2
     assert told.parts[-1] == there.features.layout.shards == 11
-    np.testing.assert_allclose(rows(there), rows(here), atol=1e-6)
+    np.testing.assert_array_equal(rows(there), rows(here))  # though each process there has one thread
     np.testing.assert_array_equal(there.features.labels, PICTURES.labels)
     assert not (begun / ".job").exists()
     assert extract(model, tmp_path / "there").from_cache

@@ -96,6 +96,7 @@ def test_a_second_run_reads_them_and_says_so(
 
 def test_any_order_any_part(extract: Callable[..., Any]) -> None:
     features, order = extract().features, np.random.default_rng(0).permutation(30)
+    assert features.batches(order, 4).options().autotune.enabled is False
     rows, labels = seen(features)
     shuffled, shuffled_labels = seen(features, order, batch=4)
     np.testing.assert_array_equal(shuffled, rows[order])

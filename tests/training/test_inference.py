@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,25 +12,26 @@ from training import extractor_to_kill
 from keraserve_training import runtime
 from keraserve_training.data import procedural
 
+_PATIENCE = 20.0  # seconds
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 class Network:
-    """Gives back what it gets, the first of two later than the second; knows how many it had at a time."""
+    """Gives back what it gets: the first when all `at_once` are there, and the second has been seen."""
 
     def __init__(self, at_once: int) -> None:
-        self.at_once, self.now, self.most = at_once, 0, 0
+        self.at_once = at_once
         self.seen: list[int] = []
-        self._lock = threading.Lock()
+        self._all, self._second = threading.Barrier(at_once), threading.Event()
 
     def look(self, number: int) -> int:
-        with self._lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        time.sleep(0.02 if number % 2 == 0 else 0.001)
-        with self._lock:
-            self.now -= 1
-            self.seen.append(number)
+        if number < self.at_once:
+            self._all.wait(_PATIENCE)
+        if number == 0:
+            assert self._second.wait(_PATIENCE)
+        self.seen.append(number)
+        if number == 1:
+            self._second.set()
         return number
 
 
@@ -48,6 +49,14 @@ class Batches:
             yield number, None
 
 
+def until(reached: Callable[[], bool]) -> None:
+    """Wait for it; fail where it does not come."""
+    end = time.monotonic() + _PATIENCE
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def seen(network: Network, batches: Batches, count: int, most: int) -> Any:
     from keraserve_training.pretrained.extraction import _seen
 
@@ -57,20 +66,35 @@ def seen(network: Network, batches: Batches, count: int, most: int) -> Any:
 def test_what_several_threads_make_comes_in_order() -> None:
     network = Network(at_once=3)
     assert list(seen(network, Batches(20), 20, most=5)) == list(range(20))
-    assert network.most == 3
-    assert network.seen != sorted(network.seen)
+    assert network.seen.index(1) < network.seen.index(0)
 
 
 def test_few_are_read_and_made_before_they_are_asked_for() -> None:
     network, batches = Network(at_once=2), Batches(50)
     made = seen(network, batches, 50, most=6)
     assert next(made) == 0
-    time.sleep(0.3)
-    assert len(network.seen) == 7  # the one that was taken, and six that wait
+    until(lambda: len(network.seen) == 7)  # the one that was taken, and six that wait
     assert batches.read == 7
     made.close()
-    assert batches.read == 7
-    assert network.now == 0
+    assert len(network.seen) == batches.read == 7
+
+
+def test_closed_in_the_midst_it_ends_what_it_is_at_and_no_more() -> None:
+    class Slow(Network):
+        def look(self, number: int) -> int:
+            assert number < 2 or going_on.wait(_PATIENCE)
+            return super().look(number)
+
+    going_on, network, batches = threading.Event(), Slow(at_once=2), Batches(50)
+    made = seen(network, batches, 50, most=6)
+    assert next(made) == 0
+    until(lambda: batches.read >= 6)  # two are looked at, two wait for that, and there is no room for more
+    closing = threading.Thread(target=made.close, daemon=True)
+    closing.start()
+    going_on.set()
+    closing.join(_PATIENCE)
+    assert not closing.is_alive()
+    assert batches.read <= 7
 
 
 def test_pictures_wait_only_for_a_network_that_is_about_to_look() -> None:
@@ -86,18 +110,43 @@ def test_an_error_comes_after_what_was_before_it() -> None:
         next(made)
 
 
-def test_on_a_gpu_one_large_batch_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_one_call_of_a_gpu_and_three_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     from keraserve_training.pretrained import inference
 
-    pictures = extractor_to_kill.pictures().images.astype(np.float32)
-    model, size = extractor_to_kill.model(), (160, 160, 3)
-    on_processors, batch = inference.prepared(model, "float32"), inference.batch(size)
-    monkeypatch.setattr(inference, "_on_gpu", lambda: True)
-    on_gpu = inference.prepared(model, "float32")
-    assert (on_processors.at_once, on_gpu.at_once) == (runtime.processors(), 1)
-    assert (batch, inference.batch(size)) == (8, 26)
-    np.testing.assert_allclose(on_processors.look(pictures), on_gpu.look(pictures), atol=1e-6)
-    np.testing.assert_allclose(on_gpu.look(pictures), model(pictures), atol=1e-6)
+    pictures, model = extractor_to_kill.pictures().images.astype(np.float32), extractor_to_kill.model()
+    batch = inference.batch((160, 160, 3))
+    for gpu, expected in ((False, (8, runtime.processors())), (True, (24, 1))):
+        monkeypatch.setattr(inference, "_on_gpu", lambda gpu=gpu: gpu)
+        network = inference.prepared(model, "float32", batch)
+        assert (network.batch, network.at_once) == expected
+        np.testing.assert_allclose(network.look(pictures), model(pictures), atol=1e-6)
+
+
+def test_a_batch_that_can_not_be_divided_is_one_call() -> None:
+    from keraserve_training.pretrained import inference
+
+    assert inference.prepared(extractor_to_kill.model(), "float32", 4).batch == 4
+
+
+def test_a_network_with_a_function_inside_is_called_as_it_is() -> None:
+    import keras
+    import tensorflow as tf
+
+    from keraserve_training.pretrained import inference
+
+    class Inside(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=shape[-1:], name="kernel")
+            self._multiplied = tf.function(lambda values: values * self.kernel.value)
+
+        def call(self, values: Any) -> Any:
+            return self._multiplied(values)
+
+    inputs = keras.Input((4, 4, 3))
+    model, pictures = keras.Model(inputs, Inside()(inputs)), np.ones((2, 4, 4, 3), np.float32)
+    network = inference.prepared(model, "float32", 3)
+    assert network.at_once == 1
+    np.testing.assert_allclose(network.look(tf.constant(pictures)), model(pictures), atol=1e-6)
 
 
 def test_a_worker_uses_as_many_processors_as_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_the_order_is_that_which_was_asked_for(files: PictureFiles) -> None:
     order = np.random.default_rng(0).permutation(len(files)).repeat(5)
     labels = [int(label) for _, batch in files.sized(8).batches(order, 3) for label in batch]
     assert labels == order.tolist()
+    assert files.sized(8).batches(order, 3).options().autotune.enabled is False
 
 
 def test_without_a_size_there_are_no_batches(files: PictureFiles) -> None:

@@ -1,8 +1,9 @@
 """Features that are to be made: the work itself, whoever does it."""
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +29,8 @@ class Extraction:
         model: pictures to features.
         examples: the pictures.
         store: the folder.
-        batch: pictures that the network sees at once. It divides every shard but the last, so a shard's
-            features are the same, to the last bit, whichever others are made with it.
+        batch: pictures that a network sees at once, or in a whole number of calls. It divides every shard but
+            the last, so a shard's features are the same, to the last bit, whichever others are made with it.
     """
 
     model: keras.Model
@@ -50,23 +51,23 @@ class Extraction:
         """
         layout = self.store.layout
         rows = [np.arange(layout.count)[layout.rows(shard)] for shard in shards]
-        batches = iter(self.examples.batches(np.concatenate(rows), self.batch))
-        network = inference.prepared(self.model, layout.dtype)
-        steps = [-(-len(part) // self.batch) for part in rows]
+        network = inference.prepared(self.model, layout.dtype, self.batch)
+        batches = iter(self.examples.batches(np.concatenate(rows), network.batch))
+        steps = [-(-len(part) // network.batch) for part in rows]
         show.start(name, layout.shards, layout.shards - len(shards), "shard")
-        most = _WAITING_BYTES * steps[0] // layout.bytes(shards[:1])
-        made = _seen(network, batches, sum(steps), max(most, network.at_once))
-        for done, shard in enumerate(shards):
-            with self.store.writing(shard) as writer:
-                for step in range(steps[done]):
-                    writer.write(next(made))
-                    show.batch((step + 1) / steps[done])
-            show.part(layout.shards - len(shards) + done + 1)
+        one = network.batch * layout.bytes(shards[:1]) // len(rows[0])
+        with contextlib.closing(_seen(network, batches, sum(steps), _WAITING_BYTES // one)) as made:
+            for done, shard in enumerate(shards):
+                with self.store.writing(shard) as writer:
+                    for step in range(steps[done]):
+                        writer.write(next(made))
+                        show.batch((step + 1) / steps[done])
+                show.part(layout.shards - len(shards) + done + 1)
         show.stop()
 
 
-def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> Iterator[npt.NDArray[Any]]:
-    """What a network makes of `count` batches, in order, at most `most` of them before they are asked for.
+def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> Generator[npt.NDArray[Any]]:
+    """What a network makes of `count` batches, in order, some `most` of them before they are asked for.
 
     So the network goes on while a shard is synced to the disk.
     """
@@ -87,7 +88,7 @@ def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> 
         try:
             for _ in range(count):
                 waiting.append(lookers.submit(look, reader.submit(read)))
-                if len(waiting) > most:
+                if len(waiting) > max(most, network.at_once):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
