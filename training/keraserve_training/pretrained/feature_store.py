@@ -202,7 +202,7 @@ class Store:
         with self._writing("labels", labels.shape, "<i4") as writer:
             writer.write(labels.astype("<i4"))
         files = [path.name for path in [*self.shards().values(), *self.folder.glob("labels-*.npy")]]
-        content = _json({"seconds": round(seconds, 1), "files": files})
+        content = _json({"seconds": round(seconds, 3), "files": files})
         with _explained(self.folder):
             index = f"index-{hashlib.sha256(content).hexdigest()}.json"
             atomic.write_bytes(self.folder / index, content)
