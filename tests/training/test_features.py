@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,18 @@ def test_without_bfloat16_one_sentence_says_so(
     monkeypatch.setattr(bfloat16, "_here", lambda: False)
     with pytest.raises(OptionError, match="--mixed-precision"):
         extract(mixed_precision=True)
+
+
+def test_when_writing_fails_nothing_goes_on_behind_it(extract: Callable[..., Any]) -> None:
+    class Failing(Told):
+        def batch(self, share: float) -> None:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        extract(show=Failing())
+    assert threading.active_count() <= before
+    assert caught.tb  # it would hold what was not closed
 
 
 def test_an_error_of_the_network_is_not_swallowed(extract: Callable[..., Any]) -> None:

@@ -1,5 +1,7 @@
 """How batches go through a frozen network: in order, several at a time, few before they are needed."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +149,28 @@ def test_a_network_with_a_function_inside_is_called_as_it_is() -> None:
     network = inference.prepared(model, "float32", 3)
     assert network.at_once == 1
     np.testing.assert_allclose(network.look(tf.constant(pictures)), model(pictures), atol=1e-6)
+
+
+def test_each_operation_has_one_thread() -> None:
+    """Beside a TensorFlow that has all cores. With a core alone to compare with, this says nothing."""
+    program = """
+import time
+from keraserve_training import runtime
+runtime.prepare()
+import keras, tensorflow as tf
+from keraserve_training.pretrained import inference
+inputs = keras.Input((96, 96, 32))
+model = keras.Model(inputs, keras.layers.Conv2D(64, 3)(keras.layers.Conv2D(64, 3)(inputs)))
+pictures = tf.ones((16, 96, 96, 32))
+look = inference.prepared(model, "float32", 16).look
+look(pictures)
+began, spent = time.perf_counter(), time.process_time()
+for _ in range(20):
+    look(pictures)
+print((time.process_time() - spent) / (time.perf_counter() - began))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.3
 
 
 def test_a_worker_uses_as_many_processors_as_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,8 @@ def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
         model = bfloat16.converted(model)
     function = tf.function(lambda pictures: model(pictures, training=False), autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
-    given = _captured(concrete.graph)
-    if given is None or _on_gpu():
+    given = None if _on_gpu() else _captured(concrete.graph)
+    if given is None:
         return Inference(lambda pictures: function(pictures).numpy(), batch, 1)
     part = batch if batch % _PARTS else batch // _PARTS
     return Inference(_single_threaded(concrete, given), part, runtime.processors())
@@ -64,7 +64,7 @@ def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
 def _single_threaded(function: Any, given: dict[str, npt.NDArray[Any]]) -> Callable[[Any], npt.NDArray[Any]]:
     """The same in a session, where each operation has one thread (see `runtime.prepare`): the caller's.
 
-    Weights are given with each call, which copies nothing; as constants they would be copied twenty times.
+    Weights are given with each call, which copies nothing. As constants they took twenty times their memory.
     """
     graph = tf.Graph()
     with graph.as_default():
