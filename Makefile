@@ -124,14 +124,16 @@ bench-training: setup ## extraction and training, the same way   [DATA=folder of
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
 	@$(BENCH) publish
 
-bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has them
+bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has them [WORKERS=n]
 	@test -n "$(WITH)" || { echo "make: say which Python has Keras, Typer, and JAX or PyTorch:" \
 	  "make bench-accelerator WITH=python3" >&2; exit 1; }
 	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator record $(STEPS)
 	@PYTHONPATH=benchmarks $(WITH) -m accelerator count $(STEPS) runs/bench/accelerator
 	@for backend in jax jax_by_operation torch; do PYTHONPATH=benchmarks \
-	  $(WITH) -m accelerator measure $(STEPS) runs/bench/accelerator --backend $$backend || exit 1; done
-	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator table runs/bench/accelerator runs/bench/accelerator.md
+	  $(WITH) -m accelerator measure $(STEPS) runs/bench/accelerator --backend $$backend \
+	  $(if $(WORKERS),--workers $(WORKERS)) || exit 1; done
+	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator table runs/bench/accelerator runs/bench/accelerator.md \
+	  docs/images/accelerator.svg
 	@$(BENCH) publish
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto

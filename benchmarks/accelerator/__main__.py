@@ -7,11 +7,13 @@ A step is what a batch costs that is on the device already: forward pass, gradie
 network makes features, the forward pass. Weights and pictures are random: all this is about time.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import json
 import os
 import time
+from contextlib import closing
 from dataclasses import asdict
 from fnmatch import fnmatch
 from itertools import product
@@ -20,8 +22,9 @@ from typing import Annotated, Any
 
 import typer
 
-from accelerator import measuring, results
+from accelerator import chart, measuring, results
 from accelerator import steps as step_files
+from accelerator.workers import Asked, Failed, Team
 
 program = typer.Typer(add_completion=False)
 _Only = Annotated[str, typer.Option(help="patterns of steps, separated by |")]
@@ -49,10 +52,10 @@ def count(
     batches: _Batches = "256",
 ) -> None:
     """Count the floating-point operations of the steps; needs JAX, and no other device than the processor."""
-    os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    backend = _backend("jax")
-    if backend is None:
+    if not _is_installed("jax"):
         return
+    os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    backend: Any = importlib.import_module("accelerator.on_jax")
     found = {}
     for step in _chosen(steps, only):
         for batch in _sizes(step, batches):
@@ -74,39 +77,36 @@ def measure(
     precisions: Annotated[str, typer.Option(help="separated by commas")] = ",".join(measuring.PRECISIONS),
     seconds: Annotated[float, typer.Option(help="for each figure")] = 1.0,
     side: Annotated[int, typer.Option(help="of the matrices that the device is measured by")] = 8192,
-    limit: Annotated[float, typer.Option(help="seconds after which nothing is begun")] = 3600.0,
+    workers: Annotated[int, typer.Option(help="processes that build and compile side by side")] = 1,
+    limit: Annotated[float, typer.Option(help="seconds after which nothing more is made ready")] = 3600.0,
 ) -> None:
-    """Time the steps, those of networks with few layers first; results are written after every figure."""
-    os.environ["KERAS_BACKEND"] = backend.partition("_")[0]
-    began = time.monotonic()
-    module = _backend(backend)
-    if module is None:
+    """Time the steps, those of networks with few layers first; results are written after every figure.
+
+    What the file of the results has already, of the same steps on the same device, is not measured again.
+    """
+    if not _is_installed(backend):
         return
-    result: dict[str, Any] = {
-        "device": module.device(),
-        "versions": f"Keras {importlib.import_module('keras').__version__}, {module.version()}",
-        "reachable": measuring.reachable(module, min(side, 1024) if module.device() == "cpu" else side),
-        "timed": [],
-        "failed": {},
-    }
-    file = output / f"{backend}.json"
-    for step in sorted(_chosen(steps, only), key=lambda step: len(step.network)):
-        for precision, batch in product(precisions.split(","), _sizes(step, batches)):
-            label = f"{step.label}, {batch} in {precision}"
-            try:
-                if time.monotonic() - began > limit:
-                    raise TimeoutError("no time was left")
-                timed = measuring.measure(module, step, batch, precision, seconds)
-            except Exception as error:  # a backend raises whatever its parts raise; the others go on
-                result["failed"][label] = str(error).partition("\n")[0] or type(error).__name__
-                print(f"{label}: {result['failed'][label]}", flush=True)
+    os.environ |= {"KERAS_BACKEND": _library(backend), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    began, file = time.monotonic(), output / f"{backend}.json"
+    with closing(Team(f"accelerator.on_{backend}", workers, limit)) as team:
+        result: dict[str, Any] = team.device(side)
+        result["steps"] = hashlib.sha256(steps.read_bytes()).hexdigest()
+        result |= {"timed": timed_before(file, result), "failed": {}}
+        known = {(each["step"], each["batch"], each["precision"]) for each in result["timed"]}
+        asked = [
+            Asked(step, batch, precision)
+            for step in sorted(_chosen(steps, only), key=lambda step: len(step.network))
+            for batch, precision in product(_sizes(step, batches), precisions.split(","))
+            if (step.label, batch, precision) not in known
+        ]
+        if known:
+            print(f"{len(known)} figures are in {file} already, {len(asked)} are left", flush=True)
+        for figure in team.figures(asked, seconds):
+            if isinstance(figure, Failed):
+                result["failed"][str(figure.asked)] = figure.why
             else:
-                result["timed"].append(asdict(timed))
-                print(
-                    f"{time.monotonic() - began:5.0f} s  {backend}, {label}: {timed.rate:,.0f}/s,"
-                    f" prepared in {timed.preparing:.0f} s",
-                    flush=True,
-                )
+                result["timed"].append(asdict(figure))
+            print(f"{time.monotonic() - began:5.0f} s  {backend}, {figure}", flush=True)
             _write(file, result)
 
 
@@ -114,10 +114,19 @@ def measure(
 def table(
     output: Annotated[Path, typer.Argument(help="folder of the results")],
     page: Annotated[Path, typer.Argument(help="Markdown file that is written")],
+    picture: Annotated[Path, typer.Argument(help="SVG file that is written; docs/ has the page")],
 ) -> None:
-    """Write what was found as Markdown."""
-    page.write_text(results.render(output))
-    print(f"{page}")
+    """Write what was found as Markdown, and a picture of it; needs Matplotlib, and no backend."""
+    page.write_text(results.render(output, str(picture.relative_to("docs"))))
+    chart.draw(results.rows(output), picture)
+    print(f"{page}, {picture}")
+
+
+def timed_before(file: Path, now: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a file has, if it is of the same steps, device and versions."""
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    same = all(before.get(name) == now[name] for name in ("steps", "device", "versions"))
+    return before["timed"] if same else []
 
 
 def _chosen(steps: Path, only: str) -> list[step_files.Step]:
@@ -131,13 +140,15 @@ def _sizes(step: step_files.Step, batches: str) -> list[int]:
     return sorted({step.batch, *(int(size) for size in batches.split(",") if size)})
 
 
-def _backend(name: str) -> Any:
-    """Its module; None where its library is not installed."""
-    library = name.partition("_")[0]
-    if importlib.util.find_spec(library) is None:
-        print(f"{library} is not installed here: left out", flush=True)
-        return None
-    return importlib.import_module(f"accelerator.on_{name}")
+def _is_installed(backend: str) -> bool:
+    if importlib.util.find_spec(_library(backend)):
+        return True
+    print(f"{_library(backend)} is not installed here: left out", flush=True)
+    return False
+
+
+def _library(backend: str) -> str:
+    return backend.partition("_")[0]
 
 
 def _write(file: Path, content: Any) -> None:

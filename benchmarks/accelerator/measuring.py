@@ -1,6 +1,5 @@
 """Time steps on a device. Needs Keras and one backend, nothing of this repository's packages."""
 
-import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +21,10 @@ _WARM = 3  # steps before any is timed: the first ones choose algorithms and res
 
 class Task(Protocol):
     """One step of one network on one batch that is on the device."""
+
+    def compile(self) -> None:
+        """Compile what is compiled as a whole."""
+        ...
 
     def shown(self) -> Any:
         """What the network gives for the first few examples, float32; before it has learnt."""
@@ -57,6 +60,10 @@ class Backend(Protocol):
         """Multiplies two square matrices as often as it is told."""
         ...
 
+    def held(self) -> int:
+        """Bytes of the device's memory that stay with this process."""
+        ...
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -69,7 +76,8 @@ class Timed:
         precision: one of `PRECISIONS`.
         preparing: seconds to build and compile it, and for the first steps.
         seconds: of one step, in each round.
-        values: the first of what it gives for a few examples.
+        values: the first of what it gives for a few examples; nothing with another size of batch than the
+            experiment's, as that gives the same.
     """
 
     step: str
@@ -80,19 +88,10 @@ class Timed:
     seconds: list[float]
     values: list[float]
 
-    @property
-    def rate(self) -> float:
-        """Examples a second, the middle of the rounds."""
-        return self.batch / median(self.seconds)
-
-
-def measure(backend: Backend, step: Step, batch: int, precision: str, seconds: float) -> Timed:
-    """Time a step for about so many seconds."""
-    try:
-        with backend.precision(precision):
-            return _timed(backend, step, batch, precision, seconds)
-    finally:
-        gc.collect()  # or the next one finds the device's memory taken
+    def __str__(self) -> str:
+        rate = self.batch / median(self.seconds)
+        asked = f"{self.step}, {self.batch} in {self.precision}"
+        return f"{asked}: {rate:,.0f}/s, prepared in {self.preparing:.0f} s"
 
 
 def task(backend: Backend, step: Step, batch: int, precision: str) -> Any:
@@ -105,15 +104,29 @@ def task(backend: Backend, step: Step, batch: int, precision: str) -> Any:
     return backend.Task(model, restored(step.loss), restored(step.optimizer), inputs, targets, _SHOWN)
 
 
-def _timed(backend: Backend, step: Step, batch: int, precision: str, seconds: float) -> Timed:
-    began = time.monotonic()
-    one = task(backend, step, batch, precision)
-    values = [float(value) for value in np.ravel(one.shown())[:_KEPT]]
-    one.repeat(_WARM)
-    preparing = time.monotonic() - began
-    count = max(_WARM, round(seconds / _ROUNDS / _seconds(one.repeat, _WARM)))
-    rounds = [_seconds(one.repeat, count) for _ in range(_ROUNDS)]
-    return Timed(step.label, batch, batch == step.batch, precision, preparing, rounds, values)
+class Figure:
+    """A step with one size of batch in one precision: made ready, then timed."""
+
+    def __init__(self, backend: Backend, step: Step, batch: int, precision: str) -> None:
+        """Build and compile; nothing is done yet that would disturb another's timing for long."""
+        began = time.monotonic()
+        self._backend, self._step, self._batch, self._precision = backend, step, batch, precision
+        with backend.precision(precision):
+            self._task: Task = task(backend, step, batch, precision)
+            self._task.compile()
+        self._preparing = time.monotonic() - began
+
+    def timed(self, seconds: float) -> Timed:
+        """Do it for about so many seconds."""
+        began = time.monotonic()
+        documented = self._batch == self._step.batch
+        with self._backend.precision(self._precision):
+            values = [float(value) for value in np.ravel(self._task.shown())[:_KEPT]] if documented else []
+            self._task.repeat(_WARM)
+            preparing = self._preparing + time.monotonic() - began
+            count = max(_WARM, round(seconds / _ROUNDS / _seconds(self._task.repeat, _WARM)))
+            rounds = [_seconds(self._task.repeat, count) for _ in range(_ROUNDS)]
+        return Timed(self._step.label, self._batch, documented, self._precision, preparing, rounds, values)
 
 
 def reachable(backend: Backend, side: int) -> dict[str, float]:

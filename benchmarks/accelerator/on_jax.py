@@ -20,6 +20,12 @@ def version() -> str:
     return f"JAX {jax.__version__}"
 
 
+def held() -> int:
+    """Bytes of the device's memory that JAX has taken and keeps; of a processor's it keeps none."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get("pool_bytes") or stats.get("peak_bytes_in_use") or 0
+
+
 def precision(name: str) -> AbstractContextManager[None]:
     """How many bits of float32 count in a product; it is compiled in."""
     return jax.default_matmul_precision(_PRECISIONS[name])
@@ -58,6 +64,12 @@ class Task:
         self._look: Any = jax.jit(look)
         if self.whole:
             self._step = jax.jit(self._step, donate_argnums=0)
+
+    def compile(self) -> None:
+        """All that is compiled, before anything is done."""
+        self._look = self._look.lower(*self._state[:2], self._few).compile()
+        if self.whole:
+            self._step = self._step.lower(self._state, *self._batch).compile()
 
     def shown(self) -> Any:
         """In inference."""

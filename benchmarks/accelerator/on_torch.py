@@ -24,6 +24,14 @@ def version() -> str:
     return f"PyTorch {torch.__version__}"
 
 
+def held() -> int:
+    """Bytes of the device's memory that PyTorch does not give back."""
+    if _DEVICE == "cpu":
+        return 0
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved()
+
+
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
     """How many bits of float32 count in a product."""
@@ -40,6 +48,9 @@ class Task:
         self._shown = shown
         if loss:
             optimizer.build(model.trainable_variables)
+
+    def compile(self) -> None:
+        """Nothing: see above."""
 
     def shown(self) -> Any:
         """In inference."""

@@ -1,21 +1,95 @@
 """What was found, as Markdown."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from accelerator.measuring import PRECISIONS
+
 _BACKENDS = {"jax": "JAX", "jax_by_operation": "JAX, by operation", "torch": "PyTorch"}
 
 
-def render(folder: Path) -> str:
-    """Write every backend's figures that are in a folder.
+@dataclass(frozen=True)
+class Row:
+    """A step with one size of batch and one backend.
+
+    Attributes:
+        step: its label.
+        batch: examples in it.
+        documented: whether the experiment has this size of batch.
+        backend: for people.
+        timed: what was found, by precision; as `measuring.Timed`.
+        shares: of what a matrix product reaches in that precision; none where operations are not counted.
+    """
+
+    step: str
+    batch: int
+    documented: bool
+    backend: str
+    timed: Mapping[str, Mapping[str, Any]]
+    shares: Mapping[str, float]
+
+    def rate(self, precision: str) -> float:
+        """Examples a second, the middle of the rounds."""
+        return self.batch / median(self.timed[precision]["seconds"])
+
+
+def rows(folder: Path) -> list[Row]:
+    """All that is in a folder, the steps with the least arithmetic for an example first.
+
+    Args:
+        folder: of the results; its `flop.json` has the operations of a step by label and size of batch.
 
     Raises:
         FileNotFoundError: nothing was measured.
     """
+    flop = _flop(folder)
+    found = []
+    for backend, one in _measured(folder).items():
+        by_row: dict[tuple[str, int], dict[str, Any]] = {}
+        for each in one["timed"]:
+            by_row.setdefault((each["step"], each["batch"]), {})[each["precision"]] = each
+        for (step, batch), timed in by_row.items():
+            shares = {
+                precision: flop[f"{step}, {batch}"] / median(each["seconds"]) / one["reachable"][precision]
+                for precision, each in timed.items()
+                if f"{step}, {batch}" in flop
+            }
+            documented = next(iter(timed.values()))["documented"]
+            found.append(Row(step, batch, documented, _BACKENDS[backend], timed, shares))
+    arithmetic = {row.step: flop.get(f"{row.step}, {row.batch}", 0) / row.batch for row in found}
+    return sorted(found, key=lambda row: (arithmetic[row.step], row.step, row.batch))
+
+
+def render(folder: Path, chart: str) -> str:
+    """Write every backend's figures that are in a folder, below the picture of them.
+
+    Raises:
+        FileNotFoundError: nothing was measured.
+    """
+    measured, found = _measured(folder), rows(folder)
+    head = ["step", "batch", "backend", *PRECISIONS]
+    lines = [head, ["---", "--:", "---", *["--:"] * len(PRECISIONS)], *(_cells(row) for row in found)]
+    return "\n".join(
+        [
+            *(_device(name, one) for name, one in measured.items()),
+            *("", f"![Examples a second, and the share of a matrix product, of every step]({chart})", ""),
+            *("<details><summary>All figures</summary>", ""),
+            *(f"| {' | '.join(line)} |" for line in lines),
+            *("", "</details>", ""),
+            *_agreements(found),
+            *_missing(measured),
+            "",
+        ]
+    )
+
+
+def _measured(folder: Path) -> dict[str, Any]:
     found = {
         name: json.loads((folder / f"{name}.json").read_text())
         for name in _BACKENDS
@@ -23,15 +97,12 @@ def render(folder: Path) -> str:
     }
     if not found:
         raise FileNotFoundError(f"{folder} holds no measurements: run `measure` first")
+    return found
+
+
+def _flop(folder: Path) -> dict[str, float]:
     counted = folder / "flop.json"
-    flop = json.loads(counted.read_text()) if counted.is_file() else {}
-    head = "| step | batch | precision | backend | examples/s | range | TFLOP/s | share of the product |"
-    lines = [_device(name, one) for name, one in found.items()]
-    lines += ["", head, "|---|--:|---|---|--:|--:|--:|--:|"]
-    timed = [(name, each) for name, one in found.items() for each in one["timed"]]
-    for name, each in sorted(timed, key=lambda one: (one[1]["step"], one[1]["batch"])):
-        lines.append(_row(name, each, flop, found[name]["reachable"]))
-    return "\n".join([*lines, "", *_agreements(timed), *_missing(found)]) + "\n"
+    return json.loads(counted.read_text()) if counted.is_file() else {}
 
 
 def _device(name: str, one: dict[str, Any]) -> str:
@@ -39,51 +110,51 @@ def _device(name: str, one: dict[str, Any]) -> str:
     return f"- {_BACKENDS[name]}: {one['device']}, {one['versions']}; TFLOP/s of a matrix product: {products}"
 
 
-def _row(name: str, timed: dict[str, Any], flop: dict[str, float], reachable: dict[str, float]) -> str:
-    step, batch, precision, seconds = (timed[key] for key in ("step", "batch", "precision", "seconds"))
-    speed = flop.get(f"{step}, {batch}", 0) / median(seconds)
-    cells = [
-        step,
-        f"{batch}{'' if timed['documented'] else ' (ours)'}",
-        precision,
-        _BACKENDS[name],
-        f"{batch / median(seconds):,.0f}",
-        f"{batch / max(seconds):,.0f} to {batch / min(seconds):,.0f}",
-        f"{speed / 1e12:.3g}" if speed else "",
-        f"{speed / reachable[precision]:.1%}" if speed else "",
-    ]
-    return f"| {' | '.join(cells)} |"
+def _cells(row: Row) -> list[str]:
+    batch = f"{row.batch}{'' if row.documented else ' (ours)'}"
+    return [row.step, batch, row.backend, *(_cell(row, precision) for precision in PRECISIONS)]
 
 
-def _missing(found: dict[str, Any]) -> list[str]:
+def _cell(row: Row, precision: str) -> str:
+    if precision not in row.timed:
+        return ""
+    seconds = row.timed[precision]["seconds"]
+    around = (max(seconds) - min(seconds)) / 2 / median(seconds)
+    share = f" · {100 * row.shares[precision]:.2g}%" if precision in row.shares else ""
+    return f"{row.rate(precision):,.0f} ±{around:.0%}{share}"
+
+
+def _missing(measured: Mapping[str, Any]) -> list[str]:
     """What was not measured, by backend and reason."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for name, one in found.items():
-        for step, why in one["failed"].items():
-            reasons.setdefault((name, why), []).append(step)
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for name, one in measured.items():
+        for figure, why in one["failed"].items():
+            reasons.setdefault((name, why), {})[figure.rpartition(", ")[0]] = None
     return [
-        f"- Not measured with {_BACKENDS[name]} ({why}): {'; '.join(steps)}."
+        f"- Not measured with {_BACKENDS[name]}, or not in every precision and size of batch ({why}):"
+        f" {'; '.join(steps)}."
         for (name, why), steps in reasons.items()
     ]
 
 
-def _agreements(timed: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def _agreements(found: Sequence[Row]) -> list[str]:
     """How far what networks give is from the same in float32, at most, in each backend and precision."""
-    exact = {
-        (each["step"], each["batch"]): each["values"] for _, each in timed if each["precision"] == "float32"
-    }
+    exact = {row.step: row.timed["float32"]["values"] for row in found if _shows(row, "float32")}
     furthest: dict[tuple[str, str], float] = {}
-    for name, each in timed:
-        reference = exact.get((each["step"], each["batch"]))
-        if reference is not None:
-            way = _BACKENDS[name], each["precision"]
-            distance = float(
-                np.linalg.norm(np.subtract(each["values"], reference)) / np.linalg.norm(reference)
-            )
-            furthest[way] = max(furthest.get(way, 0.0), distance)
+    for row in found:
+        for precision in row.timed:
+            if row.step in exact and _shows(row, precision):
+                values, reference = row.timed[precision]["values"], exact[row.step]
+                distance = float(np.linalg.norm(np.subtract(values, reference)) / np.linalg.norm(reference))
+                way = row.backend, precision
+                furthest[way] = max(furthest.get(way, 0.0), distance)
     return [
         f"- {backend}, {precision}: what a network gives for the same examples is at most {distance:.2g} of"
         " its length from the same in float32."
         for (backend, precision), distance in furthest.items()
         if distance
     ]
+
+
+def _shows(row: Row, precision: str) -> bool:
+    return row.documented and precision in row.timed

@@ -1,14 +1,18 @@
 """The steps that are written down for other backends are the experiments' own. Here TensorFlow does them."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from accelerator import networks, recording, results, steps
+from accelerator import chart, networks, recording, results, steps
+from accelerator.measuring import Timed
 from accelerator.steps import Step
+from accelerator.workers import Asked, Failed, Team
 
 from keraserve_training import experiments
 
@@ -94,7 +98,7 @@ def test_a_network_in_which_other_numbers_learn_is_refused(recorded: list[Step])
 
 def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="run `measure` first"):
-        results.render(tmp_path)
+        results.render(tmp_path, "a picture")
     timed = {"step": "one: step", "batch": 32, "documented": True, "preparing": 1.0}
     found = {
         "device": "a device",
@@ -104,12 +108,68 @@ def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> Non
             timed | {"precision": "float32", "seconds": [0.1, 0.2, 0.4], "values": [3.0, 4.0]},
             timed | {"precision": "bfloat16", "seconds": [0.1, 0.1, 0.1], "values": [3.0, 4.5]},
         ],
-        "failed": {"another: step": "it is too large", "third: step": "it is too large"},
+        "failed": {
+            "one: step, 32 in tf32": "it is too large",
+            "two: steps, 32 in tf32": "it is too large",
+            "two: steps, 256 in tf32": "it is too large",
+        },
     }
     (tmp_path / "jax.json").write_text(json.dumps(found))
     (tmp_path / "flop.json").write_text(json.dumps({"one: step, 32": 1e11}))
-    page = results.render(tmp_path)
-    assert "| one: step | 32 | float32 | JAX | 160 | 80 to 320 | 0.5 | 50.0% |" in page
-    assert "| one: step | 32 | bfloat16 | JAX | 320 | 320 to 320 | 1 | 25.0% |" in page
+    page = results.render(tmp_path, "images/a.svg")
+    assert "| one: step | 32 | JAX | 160 ±75% · 50% |  | 320 ±0% · 25% |" in page
     assert "JAX, bfloat16: what a network gives for the same examples is at most 0.1 of its length" in page
-    assert "Not measured with JAX (it is too large): another: step; third: step." in page
+    assert "Not measured with JAX, or not in every precision and size of batch (it is too large):" in page
+    assert "one: step; two: steps." in page
+    assert "(images/a.svg)" in page
+    chart.draw(results.rows(tmp_path), tmp_path / "a.svg")
+    assert ">one: step<" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.fixture
+def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, float], Team]]:
+    """Starts processes with a backend of this folder."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    with ExitStack() as stack:
+        yield lambda size, limit: stack.enter_context(closing(Team("by_tensorflow", size, limit)))
+
+
+def test_processes_make_figures_ready_and_one_that_fails_leaves_the_others(
+    recorded: list[Step], team: Callable[[int, float], Team]
+) -> None:
+    """The second can't be built; the third ends the process that it comes to; each is replaced."""
+    step = next(step for step in recorded if step.name == "model-b-on-a, frozen")
+    asked = [
+        Asked(step, 32, "float32"),
+        Asked(replace(step, learning=7), 32, "float32"),
+        Asked(step, 16, "ends"),
+        Asked(step, 16, "float32"),
+    ]
+    figures = list(team(2, 120).figures(asked, 0.01))
+    assert [isinstance(figure, Failed) for figure in figures] == [True, False, True, False]
+    wrong, first, ended, last = figures
+    assert wrong == Failed(asked[1], f"{step.label}: 51 numbers learn, not 7")
+    assert ended == Failed(asked[2], "its process ended")
+    assert isinstance(first, Timed)
+    assert isinstance(last, Timed)
+    assert (first.batch, first.documented, len(first.values), len(first.seconds)) == (32, True, 8, 3)
+    assert (last.batch, last.documented, last.values) == (16, False, [])
+
+
+def test_nothing_is_made_ready_after_the_limit(
+    recorded: list[Step], team: Callable[[int, float], Team]
+) -> None:
+    asked = [Asked(step, 32, "float32") for step in recorded[:3]]
+    figures = list(team(1, 0.0).figures(asked, 0.01))
+    assert figures == [Failed(one, "no time was left") for one in asked]
+
+
+def test_only_what_is_of_the_same_steps_and_device_is_kept(tmp_path: Path) -> None:
+    from accelerator import __main__ as program
+
+    now = {"steps": "a digest", "device": "a device", "versions": "some"}
+    file = tmp_path / "jax.json"
+    assert program.timed_before(file, now) == []
+    file.write_text(json.dumps(now | {"timed": ["a figure"]}))
+    assert program.timed_before(file, now) == ["a figure"]
+    assert program.timed_before(file, now | {"steps": "another"}) == []

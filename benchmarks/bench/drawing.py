@@ -1,0 +1,35 @@
+"""How the pages' pictures look."""
+
+from pathlib import Path
+from typing import Any
+
+COLOURS = ("#9ecae1", "#4292c6", "#08519c")
+INK = "#767676"  # read on white and on black
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty one; sizes in inches."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "bench",
+            "text.color": INK,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "font.size": 10,
+        }
+    )
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, file: Path) -> None:
+    """As SVG, the same bytes for the same figures."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, transparent=True, metadata={"Date": None})
