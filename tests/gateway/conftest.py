@@ -16,6 +16,7 @@ import grpc.aio
 import httpx2
 import pytest
 
+from keraserve_gateway import reread
 from keraserve_gateway.http.app import create_app
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.model_server import GrpcModelServer
@@ -28,6 +29,12 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in set(os.environ) - set(ENVIRONMENT):
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _files_are_looked_at_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests write a file and ask at once."""
+    monkeypatch.setattr(reread, "LOOK_SECONDS", 0)
 
 
 def _free_port() -> int:

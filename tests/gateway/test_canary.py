@@ -11,7 +11,7 @@ import grpc.aio
 import httpx2
 import pytest
 
-from keraserve_gateway import passthrough
+from keraserve_gateway import passthrough, reread
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.configured import ConfiguredModels
@@ -165,17 +165,18 @@ def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder:
         before = new
 
 
-async def test_a_turn_of_the_event_loop_has_one_share(folder: Path) -> None:
+async def test_a_file_is_looked_at_once_in_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reread, "LOOK_SECONDS", 0.1)
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     for share in (0.0, 1.0):
         before = canary.shares
         write_shares(folder, {"colours": share})
         assert canary.shares == before
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.15)
         assert canary.shares == {"colours": share}
 
 
-def test_a_turn_that_never_ended_hides_nothing(folder: Path) -> None:
+def test_a_loop_that_has_ended_hides_nothing(folder: Path) -> None:
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     ended = asyncio.new_event_loop()
     ended.call_soon(lambda: (canary.shares, ended.stop()))

@@ -9,11 +9,14 @@ import structlog
 
 Content = TypeVar("Content")
 
+LOOK_SECONDS = 0.02
+"""In an event loop a file is looked at once in this time: each look lets go of Python's lock."""
+
 
 class Reread(Generic[Content]):
     """What a file says now, or said when it could last be read: one that breaks changes nothing.
 
-    Within a turn of the event loop it is looked at once: all requests of a turn find the same.
+    Within `LOOK_SECONDS` an event loop looks at it once: all requests of that time find the same.
 
     Args:
         path: of the file, which has to be replaced as a whole; None for no file.
@@ -33,14 +36,14 @@ class Reread(Generic[Content]):
         self._path, self._parse, self._empty, self._optional = path, parse, content, optional
         self._content = content
         self._seen: tuple[int, int, int] | None = None
-        self._looked: asyncio.AbstractEventLoop | None = None  # whose turn this still is
+        self._looked: asyncio.AbstractEventLoop | None = None  # that looked just now
         self.problem: Exception | None = None
         """Why it can't be read now, if it can't."""
 
     @property
     def content(self) -> Content:
         """What the file says; reads it if it has changed."""
-        if self._path is not None and not self._looked_in_this_turn():
+        if self._path is not None and not self._looked_just_now():
             try:
                 self._refresh(self._path)
             except (OSError, ValueError) as error:
@@ -49,7 +52,7 @@ class Reread(Generic[Content]):
                 self.problem = error
         return self._content
 
-    def _looked_in_this_turn(self) -> bool:
+    def _looked_just_now(self) -> bool:
         """Tell whether somebody has looked; if not, who asks is going to."""
         try:
             loop = asyncio.get_running_loop()
@@ -58,10 +61,10 @@ class Reread(Generic[Content]):
         if self._looked is loop:
             return True
         self._looked = loop
-        loop.call_soon(self._turn_is_over)
+        loop.call_later(LOOK_SECONDS, self._look_again)
         return False
 
-    def _turn_is_over(self) -> None:
+    def _look_again(self) -> None:
         self._looked = None
 
     def _refresh(self, path: Path) -> None:
