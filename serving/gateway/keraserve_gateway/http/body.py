@@ -7,6 +7,7 @@ from starlette.requests import Request
 from keraserve_gateway.deadline import Deadline
 from keraserve_gateway.errors import SlowBody, TooLarge
 from keraserve_gateway.http import compression
+from keraserve_gateway.time_limit import TimeLimit
 
 
 async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
@@ -24,7 +25,7 @@ async def read(request: Request, limit: int, deadline: Deadline) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(deadline.left()):
+        with TimeLimit(deadline.left()):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:

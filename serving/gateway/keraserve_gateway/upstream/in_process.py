@@ -21,6 +21,7 @@ from keraserve_embedded.settings import Settings as EngineSettings
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.settings import Settings
+from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_server import CannotServe, translated
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -130,7 +131,7 @@ class InProcessModelServer:
         if self._hosted is None or not (self._serves or isinstance(request, m.GetModelStatusRequest)):
             raise errors.ModelServerAway("the models are being loaded")
         try:
-            async with asyncio.timeout(timeout):
+            with TimeLimit(timeout):
                 return await self._answer(self._hosted.engine, request, timeout)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the model did not answer in time") from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from keraserve_gateway.deadline import REQUEST_ID, Deadline, Metadata
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, TooLarge
+from keraserve_gateway.time_limit import TimeLimit
 from keraserve_protocol import messages as m
 
 Classify = Callable[[m.ClassificationRequest, float, Metadata], Awaitable[m.ClassificationResponse]]
@@ -89,7 +90,7 @@ class Together:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(one)
         try:
-            async with asyncio.timeout(timeout):
+            with TimeLimit(timeout):
                 answer = await one.answer
         except TimeoutError as error:
             raise DeadlineExceeded("the model server did not answer in time") from error
