@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from keraserve_gateway.telemetry.lines import Lines
+from keraserve_gateway.telemetry.lines import Event, EventLogger, Lines
 
 
 class File(io.StringIO):
@@ -30,7 +30,7 @@ def file() -> File:
 
 @pytest.fixture
 def lines(file: File) -> Lines:
-    return Lines(file)
+    return Lines(file, json.dumps)
 
 
 def log(lines: Lines, *texts: str) -> None:
@@ -60,6 +60,24 @@ async def test_those_of_several_turns_are_written_together(file: File, lines: Li
         assert file.writes == writes - 1
         await written(file, writes)
         assert (file.writes, file.getvalue()) == (writes, "abc" * writes)
+
+
+async def test_events_become_lines_when_they_are_written_each_in_its_place(file: File) -> None:
+    asked = list[int]()
+
+    def rendered(event: Event) -> str:
+        asked.append(event["number"])
+        return f"event {event['number']}"
+
+    lines = Lines(file, rendered)
+    logger = EventLogger(lines)
+    logger.info(number=1)
+    log(lines, "a library's\n")
+    logger.error(number=2)
+    assert asked == []
+    await written(file, 1)
+    assert asked == [1, 2]
+    assert file.getvalue() == "event 1\na library's\nevent 2\n"
 
 
 async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Lines) -> None:
@@ -100,7 +118,7 @@ def test_the_end_of_the_process_writes_what_is_held() -> None:
         import asyncio, sys
         from keraserve_gateway.telemetry.lines import Lines
 
-        lines = Lines(sys.stderr)
+        lines = Lines(sys.stderr, str)
 
         async def main():
             lines.write("last")

@@ -3,9 +3,12 @@
 import asyncio
 import atexit
 from collections import deque
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 _HELD_SECONDS = 0.02
+
+Event = dict[str, Any]
 
 
 class Lines:
@@ -14,11 +17,17 @@ class Lines:
     A write lets go of Python's lock, and while threads compute it may take a millisecond to have it again.
     What is logged outside of an event loop is written at once, and what is held when the process ends then.
     Only one that is killed loses the lines of its last fiftieth of a second.
+
+    Args:
+        file: where the lines go.
+        rendered: gives an event's line, without its end. It is asked when the line is written: one after the
+            other they take less than each by itself, between other work.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, rendered: Callable[[Event], str]) -> None:
         self._file = file
-        self._held: deque[str] = deque()
+        self._rendered = rendered
+        self._held: deque[str | Event] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None  # that is going to write
         atexit.register(self._write)
 
@@ -26,6 +35,11 @@ class Lines:
         """Hold text until it is flushed; gives its length."""
         self._held.append(text)
         return len(text)
+
+    def add(self, event: Event) -> None:
+        """Hold an event, and have it written soon."""
+        self._held.append(event)
+        self.flush()
 
     def flush(self) -> None:
         """Have it written soon."""
@@ -42,7 +56,21 @@ class Lines:
         self._loop = None
         held: list[str] = []
         while self._held:
-            held.append(self._held.popleft())
+            one = self._held.popleft()
+            held.append(one if isinstance(one, str) else self._rendered(one) + "\n")
         if held:
             self._file.write("".join(held))
             self._file.flush()
+
+
+class EventLogger:
+    """What structlog gives the events to, once they are complete."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def msg(self, **event: Any) -> None:
+        """Log an event, of whatever level: it says so itself."""
+        self._lines.add(event)
+
+    debug = info = warning = error = critical = exception = msg

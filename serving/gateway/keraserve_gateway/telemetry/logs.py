@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from keraserve_gateway.telemetry.lines import Lines
+from keraserve_gateway.telemetry.lines import EventLogger, Lines
 
 
 def configure(level: str) -> None:
@@ -19,20 +19,21 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    lines = cast(TextIO, Lines(sys.stderr))
+    render = structlog.processors.JSONRenderer(_written)
+    lines = Lines(sys.stderr, lambda event: str(render(None, "", event)))
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(_written)],
+        processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(lines),
+        logger_factory=lambda *_: EventLogger(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(lines)
+    handler = logging.StreamHandler(cast(TextIO, lines))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(_written),
+                render,
             ],
         )
     )
