@@ -26,6 +26,38 @@ class Origin:
         return f"{self.model} {self.version} {self.signature}"
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What an input takes, read from its message once.
+
+    Attributes:
+        dtype: its TensorFlow type.
+        sizes: its dimensions, -1 for any size.
+        any_shape: whether it takes any number of them.
+    """
+
+    dtype: int
+    sizes: tuple[int, ...]
+    any_shape: bool
+
+    @classmethod
+    def of(cls, info: TensorInfo) -> "_Taken":
+        shape = info.tensor_shape
+        return cls(info.dtype, tuple(dim.size for dim in shape.dim), shape.unknown_rank)
+
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Tell whether it takes an array of this shape.
+
+        [N, 1] takes [N], too: TensorFlow Serving's first example sends such a model [N], and gets [N].
+        """
+        sizes = self.sizes
+        if self.any_shape or (sizes == (-1, 1) and len(shape) == 1):
+            return True
+        return len(sizes) == len(shape) and all(
+            s in (-1, given) for s, given in zip(sizes, shape, strict=True)
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Signature:
     """A signature that can be run; `definition` is the SavedModel's own.
@@ -44,6 +76,7 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: Mapping[str, TensorProto]
     batched: bool
+    _taken: "Mapping[str, _Taken]"
     _callable: Any
 
     @classmethod
@@ -62,9 +95,10 @@ class Signature:
             fetch=[_dense(definition.outputs[name], name) for name in outputs],
         )
         batched = all(map(_any_rows, (*definition.inputs.values(), *definition.outputs.values())))
+        taken = {name: _Taken.of(definition.inputs[name]) for name in inputs}
         # What Session.run does before each call is done here once, as decision 3 measures it.
         made = session._make_callable_from_options(options)
-        return cls(origin, definition, inputs, outputs, defaults, batched, made)
+        return cls(origin, definition, inputs, outputs, defaults, batched, taken, made)
 
     def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.
@@ -94,16 +128,15 @@ class Signature:
             InvalidRequestError: another dtype, or a shape that does not fit.
         """
         for position, name in enumerate(self.inputs):
-            info = self.definition.inputs[name]
-            if protos[name].dtype != info.dtype:
+            taken, shape = self._taken[name], arrays[name].shape
+            if protos[name].dtype != taken.dtype:
                 raise InvalidRequestError(
-                    f"Expects arg[{position}] to be {tensors.type_name(info.dtype)} but "
+                    f"Expects arg[{position}] to be {tensors.type_name(taken.dtype)} but "
                     f'{tensors.type_name(protos[name].dtype)} is provided (input "{name}")'
                 )
-            if not _fits(arrays[name].shape, info):
-                wanted = [dim.size for dim in info.tensor_shape.dim]
+            if not taken.fits(shape):
                 raise InvalidRequestError(
-                    f'input "{name}" has shape {list(arrays[name].shape)}, the signature takes {wanted}'
+                    f'input "{name}" has shape {list(shape)}, the signature takes {list(taken.sizes)}'
                 )
 
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -165,17 +198,3 @@ def _dense(info: TensorInfo, name: str) -> str:
 def _any_rows(info: TensorInfo) -> bool:
     shape = info.tensor_shape
     return shape.unknown_rank or (len(shape.dim) > 0 and shape.dim[0].size == -1)
-
-
-def _is_column(info: TensorInfo) -> bool:
-    """Whether it takes [N, 1]: TensorFlow Serving's first example sends such a model [N], and gets [N]."""
-    return [dim.size for dim in info.tensor_shape.dim] == [-1, 1]
-
-
-def _fits(shape: Sequence[int], info: TensorInfo) -> bool:
-    if info.tensor_shape.unknown_rank:
-        return True
-    wanted = [dim.size for dim in info.tensor_shape.dim]
-    if _is_column(info) and len(shape) == 1:
-        return True
-    return len(wanted) == len(shape) and all(w in (-1, s) for w, s in zip(wanted, shape, strict=True))

@@ -12,10 +12,12 @@ import numpy as np
 from keraserve_embedded.errors import InvalidRequestError
 from keraserve_embedded.quiet_tensorflow import TensorFlowProto, tf
 from keraserve_protocol import tensors
+from keraserve_protocol.elements import STRING
 from keraserve_protocol.messages import DataType, TensorProto
 from keraserve_protocol.tensors import Array, TensorError
 
 _BFLOAT16 = np.dtype(tf.bfloat16.as_numpy_dtype)
+_DT_BFLOAT16 = DataType.DT_BFLOAT16  # looked up once: an enum's name costs as much as a call each time
 
 
 def decode(name: str, proto: TensorProto) -> Array:
@@ -25,9 +27,9 @@ def decode(name: str, proto: TensorProto) -> Array:
         InvalidRequestError: not a whole tensor.
     """
     try:
-        if proto.dtype == DataType.DT_STRING:
+        if proto.dtype == STRING:
             _check_strings(proto)
-        if proto.dtype == DataType.DT_BFLOAT16:
+        if proto.dtype == _DT_BFLOAT16:
             return _bfloat16(proto)
         return tensors.from_proto(proto)
     except ValueError as error:  # TensorError, and what TensorFlow's codec raises

@@ -96,17 +96,19 @@ def shape_of(proto: TensorProto) -> Shape:
     return shape
 
 
-def check_content(proto: TensorProto, count: int, size: int) -> None:
-    """Check that `tensor_content` holds `count` elements of `size` bytes.
+def content_of(proto: TensorProto, count: int, size: int) -> bytes:
+    """Read `tensor_content`, of `count` elements of `size` bytes; empty where the elements are elsewhere.
 
     Raises:
-        TensorError: it does not.
+        TensorError: it has another length.
     """
-    if len(proto.tensor_content) != count * size:
+    content = proto.tensor_content  # each look at it is a copy of it
+    if content and len(content) != count * size:
         raise TensorError(
-            f"tensor_content has {len(proto.tensor_content)} bytes, "
+            f"tensor_content has {len(content)} bytes, "
             f"a {type_name(proto.dtype)} tensor of shape {list(shape_of(proto))} has {count * size}"
         )
+    return content
 
 
 def missing(given: int, proto: TensorProto, shape: Shape) -> int:
@@ -157,10 +159,9 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
     element = element_of(dtype)
     if not element.code:
         raise TensorError(f"{element.name} has no form as one number")
-    if proto.tensor_content:
-        count = math.prod(shape)
-        check_content(proto, count, struct.calcsize(f"<{element.code}"))
-        return struct.unpack(f"<{count}{element.code}", proto.tensor_content)
+    count = math.prod(shape)
+    if content := content_of(proto, count, struct.calcsize(f"<{element.code}")):
+        return struct.unpack(f"<{count}{element.code}", content)
     values = _from_typed_field(list(getattr(proto, element.field)), element)
     return values + values[-1:] * missing(len(values), proto, shape)
 

@@ -144,7 +144,7 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     if dtype == STRING:
         elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
     elif dtype in _DIGITS:
-        elements = [shortest(cast(float, element), dtype) for element in elements]
+        elements = [shortest(number, dtype) for number in cast("Sequence[float]", elements)]
     return _nested(elements, shape)
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from keraserve_protocol.elements import (
     TensorError,
-    check_content,
+    content_of,
     element_of,
     missing,
     shape_of,
@@ -129,9 +129,8 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
         if tensor.dtype == DataType.DT_STRING:
             strings = cast("Sequence[bytes]", unpack(tensor))
             return b"".join(part for one in strings for part in (_LENGTH.pack(len(one)), one))
-        if tensor.tensor_content:
-            check_content(tensor, math.prod(shape_of(tensor)), _size(tensor.dtype))
-            return tensor.tensor_content
+        if content := content_of(tensor, math.prod(shape_of(tensor)), _size(tensor.dtype)):
+            return content
         if tensor.dtype == DataType.DT_BFLOAT16:  # its field holds the bits
             bits = list(tensor.half_val)
             bits += bits[-1:] * missing(len(bits), tensor, shape_of(tensor))

@@ -13,7 +13,7 @@ from keraserve_protocol.elements import (
     Element,
     Shape,
     TensorError,
-    check_content,
+    content_of,
     element_of,
     missing,
     shape_of,
@@ -82,10 +82,9 @@ def from_proto(proto: TensorProto) -> Array:
     if proto.dtype == STRING:
         return _filled(np.array([*proto.string_val, None], dtype=object)[:-1], proto, shape).reshape(shape)
     element = element_of(proto.dtype)
-    if proto.tensor_content:
-        dtype = np.dtype(element.name)
-        check_content(proto, math.prod(shape), dtype.itemsize)
-        wire = np.frombuffer(proto.tensor_content, dtype=dtype.newbyteorder("<"))
+    dtype = np.dtype(element.name)
+    if content := content_of(proto, math.prod(shape), dtype.itemsize):
+        wire = np.frombuffer(content, dtype=dtype.newbyteorder("<"))
         return wire.astype(dtype, copy=False).reshape(shape)
     return _from_typed_field(proto, element, shape).reshape(shape)
 
