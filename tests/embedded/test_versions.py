@@ -1,7 +1,9 @@
 """The decisions: which versions there are, which to load or unload next, which a label means."""
 
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,22 @@ def test_only_numeric_folders_with_a_graph_are_versions(tmp_path: Path) -> None:
     assert sorted(scan(tmp_path)) == [1, 2, 10]
     with pytest.raises(OSError, match="nowhere"):
         scan(tmp_path / "nowhere")
+
+
+def test_versions_are_found_where_the_base_path_is_renamed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, listed = tmp_path / "base", os.scandir
+    (base / "1").mkdir(parents=True)
+    (base / "1" / "saved_model.pb").touch()
+
+    def renamed(folder: int) -> Any:
+        entries = listed(folder)
+        base.rename(tmp_path / "away")
+        return entries
+
+    monkeypatch.setattr(os, "scandir", renamed)
+    assert scan(base) == {1: base / "1"}
 
 
 @pytest.mark.parametrize(

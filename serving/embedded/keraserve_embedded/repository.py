@@ -1,6 +1,7 @@
 """The model repository on disk: `<base path>/<version>/saved_model.pb`."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +32,22 @@ class VersionPolicy:
 def scan(base_path: Path) -> dict[int, Path]:
     """Find the versions that are whole enough to be tried: numeric folders with a graph in them.
 
+    A base path that is renamed meanwhile has them all the same.
+
     Raises:
         OSError: `base_path` can't be listed.
     """
     found: dict[int, Path] = {}
-    for child in sorted(base_path.iterdir()):
-        number = int(child.name) if child.name.isascii() and child.name.isdigit() else -1
-        if 0 <= number <= _HIGHEST and _has_graph(child):
-            found[number] = child
+    base = os.open(base_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(base) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            number = int(name) if name.isascii() and name.isdigit() else -1
+            if 0 <= number <= _HIGHEST and _has_graph(base, name):
+                found[number] = base_path / name
+    finally:
+        os.close(base)
     return found
 
 
@@ -56,5 +65,12 @@ def fingerprint(folder: Path) -> Fingerprint:
     return frozenset(files)
 
 
-def _has_graph(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _GRAPHS)
+def _has_graph(base: int, folder: str) -> bool:
+    return any(_is_file(base, f"{folder}/{name}") for name in _GRAPHS)
+
+
+def _is_file(base: int, path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path, dir_fd=base).st_mode)
+    except OSError:
+        return False
