@@ -82,7 +82,8 @@ def measure(
 ) -> None:
     """Time the steps, those of networks with few layers first; results are written after every figure.
 
-    What the file of the results has already, of the same steps on the same device, is not measured again.
+    What the file of the results has already, of the same steps on the same device, is not measured again:
+    to begin anew, remove it.
     """
     if not _is_installed(backend):
         return
@@ -91,7 +92,7 @@ def measure(
     with closing(Team(f"accelerator.on_{backend}", workers, limit)) as team:
         result: dict[str, Any] = team.device(side)
         result["steps"] = hashlib.sha256(steps.read_bytes()).hexdigest()
-        result |= {"timed": timed_before(file, result), "failed": {}}
+        result = found_before(file, result)
         known = {(each["step"], each["batch"], each["precision"]) for each in result["timed"]}
         asked = [
             Asked(step, batch, precision)
@@ -99,6 +100,8 @@ def measure(
             for batch, precision in product(_sizes(step, batches), precisions.split(","))
             if (step.label, batch, precision) not in known
         ]
+        for one in asked:
+            result["failed"].pop(str(one), None)
         if known:
             print(f"{len(known)} figures are in {file} already, {len(asked)} are left", flush=True)
         for figure in team.figures(asked, seconds):
@@ -122,11 +125,11 @@ def table(
     print(f"{page}, {picture}")
 
 
-def timed_before(file: Path, now: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a file has, if it is of the same steps, device and versions."""
+def found_before(file: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """What a file has, if it is of the same steps, device and versions; else a beginning."""
     before = json.loads(file.read_text()) if file.is_file() else {}
     same = all(before.get(name) == now[name] for name in ("steps", "device", "versions"))
-    return before["timed"] if same else []
+    return before if same else now | {"timed": [], "failed": {}}
 
 
 def _chosen(steps: Path, only: str) -> list[step_files.Step]:
@@ -153,7 +156,9 @@ def _library(backend: str) -> str:
 
 def _write(file: Path, content: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(content))
+    beside.replace(file)  # whoever is stopped meanwhile keeps what was found
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def _agreements(found: Sequence[Row]) -> list[str]:
                 furthest[way] = max(furthest.get(way, 0.0), distance)
     return [
         f"- {backend}, {precision}: what a network gives for the same examples is at most {distance:.2g} of"
-        " its length from the same in float32."
+        f" its length from the same in float32{' by another backend' * (precision == 'float32')}."
         for (backend, precision), distance in furthest.items()
         if distance
     ]

@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,30 +79,28 @@ class Team:
             return
         for worker, one in zip(self._workers, asked, strict=False):
             worker.ask("prepare", one.step, one.batch, one.precision)
-        ready = []
+        ready, closed = [], []
         for place, one in enumerate(asked):
             try:
                 self._workers[place].answer(self._left())
                 ready.append((place, one))
             except (TimeoutError, RuntimeError) as error:
-                self._replace(place)
+                closed.append(place)
+                self._workers[place].close()
                 yield Failed(one, str(error))
         for place, one in ready:
             worker = self._workers[place]
             try:
                 worker.ask("time", seconds)
-                yield worker.answer(_TIMING)
-                worker.ask("held")
-                too_much = worker.answer(_TIMING) > _HELD
+                found: measuring.Timed | Failed = worker.answer(_TIMING)
             except (TimeoutError, RuntimeError) as error:
-                too_much = True
-                yield Failed(one, str(error))
-            if too_much:
-                self._replace(place)
-
-    def _replace(self, place: int) -> None:
-        self._workers[place].close()
-        self._workers[place] = Worker(self._backend)
+                found = Failed(one, str(error))
+            if isinstance(found, Failed) or not worker.gives_back(_HELD):
+                closed.append(place)
+                worker.close()
+            yield found
+        for place in closed:  # not before: to start is work
+            self._workers[place] = Worker(self._backend)
 
     def _left(self) -> float:
         return self._until - time.monotonic()
@@ -124,7 +123,8 @@ class Worker:
 
     def ask(self, question: str, *arguments: Any) -> None:
         """Ask for one of `_Answers`; whoever asks must fetch the answer before the next question."""
-        self._connection.send((question, arguments))
+        with suppress(OSError):  # the process has ended: `answer` will say so
+            self._connection.send((question, arguments))
 
     def answer(self, seconds: float) -> Any:
         """Wait for it.
@@ -133,15 +133,25 @@ class Worker:
             TimeoutError: it took longer.
             RuntimeError: it failed, or the process ended.
         """
-        if not self._connection.poll(max(0.0, seconds)):
-            raise TimeoutError("no time was left")
         try:
+            if not self._connection.poll(max(0.0, seconds)):
+                raise TimeoutError("no time was left")
             answer = self._connection.recv()
-        except EOFError:
+        except TimeoutError:
+            raise
+        except (EOFError, OSError):
             raise RuntimeError("its process ended") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def gives_back(self, most: int) -> bool:
+        """Tell whether it keeps no more than so many bytes of the device's memory."""
+        self.ask("held")
+        try:
+            return self.answer(_TIMING) <= most
+        except (TimeoutError, RuntimeError):
+            return False
 
     def close(self) -> None:
         """End the process, whatever it is at: what it has of the device is free then."""

@@ -169,7 +169,9 @@ def test_only_what_is_of_the_same_steps_and_device_is_kept(tmp_path: Path) -> No
 
     now = {"steps": "a digest", "device": "a device", "versions": "some"}
     file = tmp_path / "jax.json"
-    assert program.timed_before(file, now) == []
-    file.write_text(json.dumps(now | {"timed": ["a figure"]}))
-    assert program.timed_before(file, now) == ["a figure"]
-    assert program.timed_before(file, now | {"steps": "another"}) == []
+    assert program.found_before(file, now) == now | {"timed": [], "failed": {}}
+    before = now | {"timed": ["a figure"], "failed": {"another": "why"}}
+    file.write_text(json.dumps(before))
+    assert program.found_before(file, now) == before
+    for name in now:
+        assert program.found_before(file, now | {name: "another"})["timed"] == []

@@ -39,6 +39,19 @@ def test_versions_are_found_where_the_base_path_is_renamed_meanwhile(
     assert scan(base) == {1: base / "1"}
 
 
+def test_a_version_that_can_not_be_looked_at_is_not_taken_for_one_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1").mkdir()
+
+    def refused(path: str, *, dir_fd: int) -> Any:
+        raise PermissionError(path, dir_fd)
+
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(PermissionError):
+        scan(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("policy", "chosen"),
     [

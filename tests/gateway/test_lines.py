@@ -80,6 +80,15 @@ async def test_events_become_lines_when_they_are_written_each_in_its_place(file:
     assert file.getvalue() == "event 1\na library's\nevent 2\n"
 
 
+def test_an_event_that_can_not_be_rendered_takes_no_other_with_it(file: File) -> None:
+    lines = Lines(file, json.dumps)
+    lines.write("a library's\n")
+    EventLogger(lines).info(value=object())
+    first, second = file.getvalue().splitlines()
+    assert first == "a library's"
+    assert json.loads(second)["event"] == "a log line could not be written"
+
+
 async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Lines) -> None:
     log(lines, "a")
     thread = threading.Thread(target=log, args=(lines, "b"))

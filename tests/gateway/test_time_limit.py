@@ -59,6 +59,44 @@ async def test_the_inner_one_of_two_is_not_the_outer_one() -> None:
         await wait(20)
 
 
+async def test_when_two_are_over_together_the_outer_one_says_so_too() -> None:
+    outer, inner = TimeLimit(30), TimeLimit(30)
+
+    async def waiting() -> None:
+        with outer, inner:
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(waiting())
+    await asyncio.sleep(0)
+    outer.end()
+    inner.end()
+    with pytest.raises(TimeoutError):
+        await task
+    assert task.cancelling() == 0
+
+
+async def test_a_task_whose_time_was_over_is_not_cancelled_any_more() -> None:
+    assert await wait(0.01) == "over"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_who_is_cancelled_by_others_as_the_time_ends_is_cancelled() -> None:
+    limit = TimeLimit(30)
+
+    async def waiting() -> None:
+        with limit:
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(waiting())
+    await asyncio.sleep(0)
+    task.cancel()
+    limit.end()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_who_is_cancelled_by_others_is_cancelled() -> None:
     task = asyncio.create_task(wait(20))
     await asyncio.sleep(0)

@@ -35,7 +35,7 @@ def scan(base_path: Path) -> dict[int, Path]:
     A base path that is renamed meanwhile has them all the same.
 
     Raises:
-        OSError: `base_path` can't be listed.
+        OSError: `base_path` can't be listed, or what is in it can't be looked at.
     """
     found: dict[int, Path] = {}
     base = os.open(base_path, os.O_RDONLY | os.O_DIRECTORY)
@@ -72,5 +72,5 @@ def _has_graph(base: int, folder: str) -> bool:
 def _is_file(base: int, path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path, dir_fd=base).st_mode)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

@@ -76,7 +76,7 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: Mapping[str, TensorProto]
     batched: bool
-    _taken: "Mapping[str, _Taken]"
+    _taken: Mapping[str, _Taken]
     _callable: Any
 
     @classmethod

@@ -70,8 +70,8 @@ class _Watch:
         self._timer = self.loop.call_at(at, self._ring)
 
     def _ring(self) -> None:
+        now = max(self.loop.time(), self._rings)  # uvloop rings up to half a millisecond before
         self._timer, self._rings = None, math.inf
-        now = self.loop.time()
         for limit in [one for one in self._open if one.at <= now]:
             self._open.remove(limit)
             limit.end()
@@ -84,7 +84,7 @@ _latest: _Watch | None = None  # a gateway has one event loop
 
 def _watch() -> _Watch:
     global _latest
-    loop = asyncio.get_running_loop()
-    if _latest is None or _latest.loop is not loop:
-        _latest = _Watch(loop)
-    return _latest
+    loop, watch = asyncio.get_running_loop(), _latest
+    if watch is None or watch.loop is not loop:
+        watch = _latest = _Watch(loop)
+    return watch

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -57,10 +58,16 @@ class Lines:
         held: list[str] = []
         while self._held:
             one = self._held.popleft()
-            held.append(one if isinstance(one, str) else self._rendered(one) + "\n")
+            held.append(one if isinstance(one, str) else self._line(one))
         if held:
             self._file.write("".join(held))
             self._file.flush()
+
+    def _line(self, event: Event) -> str:
+        try:
+            return self._rendered(event) + "\n"
+        except Exception as error:  # of a value's own making: the other lines are not to be lost with it
+            return json.dumps({"event": "a log line could not be written", "error": repr(error)}) + "\n"
 
 
 class EventLogger:
@@ -73,4 +80,4 @@ class EventLogger:
         """Log an event, of whatever level: it says so itself."""
         self._lines.add(event)
 
-    debug = info = warning = error = critical = exception = msg
+    debug = info = warning = error = critical = msg
