@@ -134,11 +134,8 @@ class Worker:
             RuntimeError: it failed, or the process ended.
         """
         try:
-            if not self._connection.poll(max(0.0, seconds)):
-                raise TimeoutError("no time was left")
-            answer = self._connection.recv()
-        except TimeoutError:
-            raise
+            came = self._connection.poll(max(0.0, seconds))
+            answer = self._connection.recv() if came else TimeoutError("no time was left")
         except (EOFError, OSError):
             raise RuntimeError("its process ended") from None
         if isinstance(answer, Exception):

@@ -1,6 +1,7 @@
 """Time limits that share one timer: each ends what is its own, and nothing else."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +43,24 @@ async def test_many_that_are_in_time_set_one_timer(monkeypatch: pytest.MonkeyPat
         with TimeLimit(20):
             await asyncio.sleep(0)
     assert len(timers) == 1
+
+
+async def test_a_loop_that_rings_early_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uvloop does, which rounds to milliseconds; else it would be asked again and again."""
+    loop, called = asyncio.get_running_loop(), list[Callable[..., None]]()
+    real = loop.call_at
+
+    def call_at(when: float, callback: Callable[..., None], *given: Any, **named: Any) -> asyncio.TimerHandle:
+        called.append(callback)
+        return real(when, callback, *given, **named)
+
+    monkeypatch.setattr(loop, "call_at", call_at)
+    task = asyncio.create_task(wait(20))
+    await asyncio.sleep(0)
+    ring, _sleep = called
+    ring()
+    async with asyncio.timeout(10):
+        assert await task == "over"
 
 
 async def test_one_after_another_that_was_in_time_ends_too() -> None:

@@ -1,7 +1,7 @@
 """`asyncio.timeout` for what happens in every request: one timer of the event loop for all of them.
 
-A timer for each, made and taken back unused, costs more than a page of Python: uvloop closes it in a call of
-its own, which takes Python's lock and lets it go while other threads wait for it.
+Nearly all are made and taken back unused, and uvloop closes each in a call of its own, which takes Python's
+lock and lets it go while other threads wait for it.
 """
 
 import asyncio

@@ -4,6 +4,7 @@ On processors as many small batches at a time as there are cores, each by one th
 part of an operation. On a GPU one large batch after the other.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,8 +58,8 @@ def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
     given = None if _on_gpu() else _captured(concrete.graph)
     if given is None:
         return Inference(lambda pictures: function(pictures).numpy(), batch, 1)
-    part = batch if batch % _PARTS else batch // _PARTS
-    return Inference(_single_threaded(concrete, given), part, runtime.processors())
+    calls = math.gcd(batch, _PARTS)  # a batch that does not divide is one
+    return Inference(_single_threaded(concrete, given), batch // calls, runtime.processors())
 
 
 def _single_threaded(function: Any, given: dict[str, npt.NDArray[Any]]) -> Callable[[Any], npt.NDArray[Any]]:
