@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import grpc
 
-from bench.load import Plan, Round
 from bench.place import ROOT
+from bench.plan import Plan, Round
 from bench.processes import BenchError
 from bench.systems import GRPC, Door
 

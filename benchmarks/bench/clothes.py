@@ -1,8 +1,8 @@
 """Pictures of 28 px: as JSON rows to `:predict`, and as PNG to the picture route."""
 
 from bench import asking
-from bench.load import Plan
 from bench.place import CLOTHES, Place
+from bench.plan import Plan
 from bench.results import Results
 from bench.rounds import Timing
 from bench.systems import JSON, picture_path

@@ -1,23 +1,19 @@
-"""One HTTP connection of the load generator: it sends finished bytes and counts what comes back.
+"""HTTP connections of the load generator: finished bytes are sent, and statuses counted.
 
-An ordinary client costs more processor time than the servers that are measured; this one, on uvloop and
-httptools, well under a tenth of a millisecond a request.
+An ordinary client costs more processor time than the servers that are measured. Here is no event loop with
+its callbacks: sockets that never block, epoll, and httptools.
 """
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import select
+import socket
+from collections.abc import Iterator
+from types import TracebackType
 
 import httptools
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back; status 0 where the connection was lost."""
-
-    status: int
-    body: bytes = b""
+_received = memoryview(bytearray(1 << 16))  # in place of new memory for each answer
+LOST = 0
+"""The status of a request whose connection has ended without an answer."""
 
 
 def request(path: str, content_type: str, body: bytes) -> bytes:
@@ -28,76 +24,128 @@ def request(path: str, content_type: str, body: bytes) -> bytes:
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-class Connection(asyncio.Protocol):
-    """A connection that is kept open; one request at a time."""
+class Connection:
+    """A connection that is kept open; one request at a time.
 
-    def __init__(self) -> None:
-        self._transport: Any = None
-        self._then: Callable[[Answer], None] | None = None
-        self._body: list[bytes] = []
+    Attributes:
+        asked: the moment that the request in work counts from; None where there is none.
+        ended: whether it has to be opened again.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.asked: float | None = None
+        self._port = port
+        self._unsent = memoryview(b"")
+        self.open()
+
+    def open(self) -> None:
+        """Connect, or do so again."""
+        self._socket = socket.create_connection(("127.0.0.1", self._port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
         self._parser = httptools.HttpResponseParser(self)
+        self._status: int | None = None  # of an answer that is whole
+        self.ended = False
 
-    @classmethod
-    async def open(cls, host: str, port: int) -> "Connection":
-        """Connect."""
-        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
-        return connection
+    def fileno(self) -> int:
+        """Give the socket's number, for epoll."""
+        return self._socket.fileno()
 
-    @property
-    def closed(self) -> bool:
-        """Whether it can't be used any more."""
-        return self._transport is None or self._transport.is_closing()
+    def send(self, data: bytes, asked: float) -> bool:
+        """Send a request that counts from `asked`, or as much as the socket takes; tells whether all."""
+        self.asked = asked
+        self._unsent = memoryview(data)
+        return self.send_rest()
 
-    def ask(self, data: bytes) -> "asyncio.Future[Answer]":
-        """Send a request; the future has its answer."""
-        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.send(data, lambda answer: None if waiting.done() else waiting.set_result(answer))
-        return waiting
+    def send_rest(self) -> bool:
+        """Go on with it."""
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # the other end is gone, as the next `receive` will say
+            self._unsent = memoryview(b"")
+        return not self._unsent
 
-    def send(self, data: bytes, then: Callable[[Answer], None]) -> None:
-        """Send a request; `then` is called with its answer, and may send the next one."""
-        self._then = then
-        if self.closed:
-            self._finish(Answer(0))
-        else:
-            self._transport.write(data)
+    def receive(self) -> int | None:
+        """Take what has come; gives the status of an answer that is whole, or LOST."""
+        try:
+            size = self._socket.recv_into(_received)
+        except BlockingIOError:
+            return None
+        except OSError:
+            size = 0
+        if not size:
+            self.ended = True
+            return LOST
+        self._parser.feed_data(_received[:size])
+        status, self._status = self._status, None
+        return status
 
     def close(self) -> None:
         """Hang up."""
-        if self._transport is not None:
-            self._transport.close()
-
-    # The transport's calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser."""
-        self._parser.feed_data(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits."""
-        del exc
-        self._transport = None
-        self._finish(Answer(0))
-
-    # The parser's calls
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        self._body.append(body)
+        self._socket.close()
 
     def on_message_complete(self) -> None:
-        """Tell who waits."""
-        answer = Answer(self._parser.get_status_code(), b"".join(self._body))
-        self._body.clear()
-        if not self._parser.should_keep_alive():
-            self.close()
-        self._finish(answer)
+        """Note it: the parser's call, which forgets the answer after it."""
+        self._status = self._parser.get_status_code()
+        self.ended = not self._parser.should_keep_alive()
 
-    def _finish(self, answer: Answer) -> None:
-        then, self._then = self._then, None
-        if then is not None:
-            then(answer)
+
+class Connections:
+    """Connections to a server on 127.0.0.1, side by side. One that ends is opened again."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._poll = select.epoll()
+        self._by_number: dict[int, Connection] = {}
+        self.all = [Connection(port) for _ in range(count)]
+        for one in self.all:
+            self._watch(one)
+
+    def __enter__(self) -> "Connections":
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up."""
+        for one in self.all:
+            one.close()
+        self._poll.close()
+
+    def send(self, connection: Connection, data: bytes, asked: float) -> None:
+        """Send a request that counts from `asked`."""
+        if not connection.send(data, asked):
+            self._poll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
+
+    def answers(self, patience: float | None) -> Iterator[tuple[Connection, float, int]]:
+        """Wait for something to happen, `patience` seconds at most.
+
+        Yields:
+            A connection that is free again, from when its request counts, and the answer's status.
+        """
+        for number, event in self._poll.poll(patience):
+            connection = self._by_number[number]
+            if event & select.EPOLLOUT and connection.send_rest():
+                self._poll.modify(connection, select.EPOLLIN)
+            if not event & ~select.EPOLLOUT:
+                continue
+            status = connection.receive()
+            if status is None:
+                continue
+            if connection.ended:
+                self._open_again(connection)
+            if connection.asked is not None:
+                asked, connection.asked = connection.asked, None
+                yield connection, asked, status
+
+    def _open_again(self, connection: Connection) -> None:
+        del self._by_number[connection.fileno()]
+        connection.close()
+        connection.open()
+        self._watch(connection)
+
+    def _watch(self, connection: Connection) -> None:
+        self._by_number[connection.fileno()] = connection
+        self._poll.register(connection, select.EPOLLIN)

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from bench import asking
 from bench.commands import gateway
 from bench.figures import percentile
-from bench.load import Plan
 from bench.place import ROOT, Place
+from bench.plan import Plan
 from bench.processes import Command, free_port, started
 from bench.results import Results
 from bench.rounds import Timing, watched

@@ -1,8 +1,8 @@
 """A picture of 224 px as a list of numbers: our `:predict`, and the tutorials' route."""
 
 from bench import asking
-from bench.load import Plan
 from bench.place import Place
+from bench.plan import Plan
 from bench.processes import started
 from bench.results import Results
 from bench.rounds import Timing

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from bench import asking
-from bench.load import Plan
 from bench.place import ROOT, Place
+from bench.plan import Plan
 from bench.processes import BenchError
 from bench.results import Results
 from bench.rounds import Timing

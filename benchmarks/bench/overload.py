@@ -2,8 +2,8 @@
 
 from bench import asking
 from bench.figures import percentile
-from bench.load import Plan
 from bench.place import Place
+from bench.plan import Plan
 from bench.results import Results
 from bench.rounds import Timing
 from bench.systems import JPEG, picture_path

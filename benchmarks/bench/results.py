@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.figures import percentile
-from bench.load import Round
+from bench.plan import Round
 from bench.systems import System
 
 

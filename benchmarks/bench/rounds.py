@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bench import asking
-from bench.load import Plan
 from bench.place import ROOT, SIZES, Place
+from bench.plan import Plan
 from bench.processes import BenchError, Started, started
 from bench.results import Results
 from bench.systems import System

@@ -8,7 +8,7 @@ import pytest
 from bench import page, schedule
 from bench.figures import Spread, percentile, ratio
 from bench.goals import goals
-from bench.load import Round
+from bench.plan import Round
 from bench.results import Load, Results
 from bench.systems import systems
 

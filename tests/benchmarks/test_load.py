@@ -1,4 +1,4 @@
-"""The load generator's open loop, before a server that refuses, hangs up, and answers."""
+"""The load generator, before servers that refuse, hang up, and answer."""
 
 import asyncio
 import itertools
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from bench import schedule
-from bench.load import Plan, run
+from bench.load import run
+from bench.plan import Plan
 
 STATUSES = ("200 OK", "429 Too Many Requests", "200 OK")
 
@@ -32,13 +33,54 @@ async def test_an_open_loop_counts_every_answer_and_outlives_closed_connections(
     (tmp_path / "body").write_bytes(b"abc")
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        found = await run(Plan(port, "/", "text/plain", [str(tmp_path / "body")], 0, 400.0, 0.0, 1.0))
+        found = await asyncio.to_thread(
+            run, Plan(port, "/", "text/plain", [str(tmp_path / "body")], 0, 400.0, 0.0, 1.0)
+        )
         await asyncio.gather(*handlers)
     asked = len(list(schedule.arrivals(400.0, 1.0)))
     assert next(turns) == asked
     assert closed == asked // 10
+    assert len(handlers) == 256 + closed  # what need not be opened again is not
     assert set(found.statuses) == {200, 429}
     assert found.statuses[200] == len(found.milliseconds)
     assert (
         asked - 50 < sum(found.statuses.values()) <= asked
     )  # the last ones may come after the time that counts
+
+
+async def test_a_closed_loop_keeps_its_connections_and_sends_what_a_socket_does_not_take_at_once(
+    tmp_path: Path,
+) -> None:
+    body, connections, right = bytes(range(256)) * (1 << 15), 0, list[bool]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            right.append(await reader.readexactly(len(body)) == body)
+            for piece in (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n"):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    (tmp_path / "body").write_bytes(body)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        plan = Plan(port, "/", "text/plain", [str(tmp_path / "body")], 3, warm_up=0.0, seconds=0.3)
+        found = await asyncio.to_thread(run, plan)
+    assert connections == 3
+    assert all(right)
+    assert found.statuses == {200: len(found.milliseconds)} == {200: len(right)}
+
+
+async def test_a_closed_loop_ends_where_its_server_does(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        found = await asyncio.to_thread(run, Plan(port, "/", "", [], 2, warm_up=0.0, seconds=60.0))
+    assert found.statuses == {0: 2}

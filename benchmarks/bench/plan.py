@@ -1,0 +1,46 @@
+"""What the load generator is asked to do, and what it says came of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to send, to whom, and how.
+
+    Attributes:
+        port: on 127.0.0.1.
+        path: of the HTTP requests; with "grpc" the call's.
+        content_type: of their bodies.
+        bodies: files, sent in turns; with none, the path is asked for by GET.
+        clients: in a closed loop; 0 for an open one.
+        rate: requests a second in an open loop.
+        warm_up: seconds before anything counts.
+        seconds: that count.
+    """
+
+    port: int
+    path: str
+    content_type: str
+    bodies: Sequence[str]
+    clients: int
+    rate: float = 0.0
+    warm_up: float = 1.0
+    seconds: float = 4.0
+
+
+@dataclass
+class Round:
+    """What came of it.
+
+    Attributes:
+        seconds: that counted.
+        milliseconds: of each request that was answered well in this time.
+        statuses: how many requests ended with which status; gRPC's "OK" is 200, all else of it 0.
+        processor_seconds: that the load generator itself took.
+    """
+
+    seconds: float
+    milliseconds: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+    processor_seconds: float = 0.0
