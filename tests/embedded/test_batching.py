@@ -286,7 +286,7 @@ async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:
 
 async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
     threads, turn = threading.active_count(), engine.loop_turn()
-    slow = asyncio.create_task(engine.answer(wait_for(0.5), turn))
+    slow = asyncio.create_task(engine.answer(wait_for(1.0), turn))
     await asyncio.sleep(0.1)
     sums = [asyncio.create_task(engine.answer(request(n), turn)) for n in range(50)]
     named = [asyncio.create_task(engine.answer(picture_request(one), turn)) for one in (red, b"bad", green)]

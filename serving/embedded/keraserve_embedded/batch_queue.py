@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -27,6 +27,7 @@ class Task(Future[Arrays]):
         rows: how many of them; 1 for a request without a batch dimension.
         kind: what it must have in common with those it is merged with; None: it runs alone.
         first: the place of its first row in the whole request.
+        forget: takes it out of its queue, when it is cancelled.
         arrived: when, on the monotonic clock.
     """
 
@@ -34,11 +35,19 @@ class Task(Future[Arrays]):
     rows: int
     kind: Hashable | None
     first: int = 0
+    forget: "Callable[[Task], None] | None" = None
     arrived: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         """Begin as a future that waits."""
         super().__init__()
+
+    def cancel(self) -> bool:
+        """As a future's, and leave the queue."""
+        cancelled = super().cancel()
+        if cancelled and self.forget is not None:
+            self.forget(self)
+        return cancelled
 
 
 class BatchQueue:

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import cast
 
 from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
@@ -62,24 +61,23 @@ class Batcher:
         """
         with self._change:
             tasks = self._enqueue(work)
-        return self._watched(work.signature, tasks)
+            self._change.notify(len(tasks))
+        return _whole(tasks)
 
     def submit_together(self, works: Sequence[Work]) -> "list[Future[Arrays]]":
         """Queue the work of several requests before a batch is made of any.
 
         What `submit` would raise, the request's future does: one that can't be queued is no other's trouble.
         """
-        queued: list[tuple[Work, Sequence[Task] | Exception]] = []
+        queued: list[Sequence[Task] | Exception] = []
         with self._change:
             for work in works:
                 try:
-                    queued.append((work, self._enqueue(work)))
+                    queued.append(self._enqueue(work))
                 except Exception as error:
-                    queued.append((work, error))
-        return [
-            _failed(tasks) if isinstance(tasks, Exception) else self._watched(work.signature, tasks)
-            for work, tasks in queued
-        ]
+                    queued.append(error)
+            self._change.notify(sum(len(tasks) for tasks in queued if not isinstance(tasks, Exception)))
+        return [_failed(tasks) if isinstance(tasks, Exception) else _whole(tasks) for tasks in queued]
 
     def waiting(self) -> dict[Origin, int]:
         """How many rows wait, by signature; signatures for which none does are left out."""
@@ -103,19 +101,13 @@ class Batcher:
         queue = self._queues.get(work.signature) or BatchQueue(self._options)
         queue.add(tasks)
         self._queues[work.signature] = queue
-        self._change.notify(len(tasks))
         return tasks
-
-    def _watched(self, signature: Signature, tasks: Sequence[Task]) -> "Future[Arrays]":
-        """Give the future of the whole request; a task that is cancelled leaves its queue."""
-        for task in tasks:
-            task.add_done_callback(partial(self._forget, signature))
-        return tasks[0] if len(tasks) == 1 else _joined(tasks)
 
     def _tasks(self, work: Work) -> list[Task]:
         options, rows = self._options, batch.rows_of(work.arrays)
+        forget = partial(self._forget, work.signature)
         if not rows or not work.signature.batched or work.signature in self._unmergeable:
-            return [Task(work.arrays, 1, None)]
+            return [Task(work.arrays, 1, None, forget=forget)]
         if rows > options.max_batch_size:
             raise InvalidRequestError(
                 f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
@@ -123,15 +115,16 @@ class Batcher:
         kind = batch.kind_of(work.arrays, pad=options.pad_variable_length_inputs)
         most = options.piece(rows)
         pieces = [work.arrays] if rows <= most else batch.split(work.arrays, most)
-        return [Task(piece, batch.rows_of(piece), kind, number * most) for number, piece in enumerate(pieces)]
+        return [
+            Task(piece, batch.rows_of(piece), kind, number * most, forget)
+            for number, piece in enumerate(pieces)
+        ]
 
-    def _forget(self, signature: Signature, task: "Future[Arrays]") -> None:
-        if not task.cancelled():
-            return
+    def _forget(self, signature: Signature, task: Task) -> None:
         with self._change:
             queue = self._queues.get(signature)
             if queue:
-                queue.remove(cast(Task, task))
+                queue.remove(task)
                 if not queue:
                     del self._queues[signature]
 
@@ -225,6 +218,11 @@ def _failed(error: Exception) -> "Future[Arrays]":
     future: Future[Arrays] = Future()
     future.set_exception(error)
     return future
+
+
+def _whole(tasks: Sequence[Task]) -> "Future[Arrays]":
+    """Give the future of a whole request."""
+    return tasks[0] if len(tasks) == 1 else _joined(tasks)
 
 
 def _joined(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":

@@ -6,11 +6,20 @@ that has run wakes the loop once, not once for each of its requests.
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from functools import partial
 
 from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batching import Batcher
 from keraserve_embedded.work import Work
+
+
+@dataclass(slots=True)
+class _Asked:
+    work: Work
+    answer: "asyncio.Future[Arrays]"
+    queued: "Future[Arrays] | None" = None
 
 
 class LoopTurn:
@@ -19,7 +28,7 @@ class LoopTurn:
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
         self._loop = asyncio.get_running_loop()
-        self._held: list[tuple[Work, asyncio.Future[Arrays]]] = []
+        self._held: list[_Asked] = []
         self._ended: deque[tuple[asyncio.Future[Arrays], Future[Arrays]]] = deque()
         self._woken = False
 
@@ -30,17 +39,22 @@ class LoopTurn:
         """
         if not self._held:
             self._loop.call_soon(self._hand_over)
-        answer: asyncio.Future[Arrays] = self._loop.create_future()
-        self._held.append((work, answer))
-        return await answer
+        asked = _Asked(work, self._loop.create_future())
+        self._held.append(asked)
+        try:
+            return await asked.answer
+        except asyncio.CancelledError:
+            if asked.queued is not None:
+                asked.queued.cancel()
+            raise
 
     def _hand_over(self) -> None:
-        held = [(work, answer) for work, answer in self._held if not answer.done()]
+        held = [asked for asked in self._held if not asked.answer.done()]
         self._held = []
-        futures = self._batcher.submit_together([work for work, _ in held])
-        for (_, answer), future in zip(held, futures, strict=True):
-            answer.add_done_callback(lambda answer, future=future: answer.cancelled() and future.cancel())
-            future.add_done_callback(lambda future, answer=answer: self._end(answer, future))
+        futures = self._batcher.submit_together([asked.work for asked in held])
+        for asked, future in zip(held, futures, strict=True):
+            asked.queued = future
+            future.add_done_callback(partial(self._end, asked.answer))
 
     def _end(self, answer: "asyncio.Future[Arrays]", future: "Future[Arrays]") -> None:
         """Wake the loop, on any thread: the flag goes up before it and down before what ended is read."""
@@ -55,9 +69,9 @@ class LoopTurn:
             answer, future = self._ended.popleft()
             if answer.done():
                 continue
-            if future.cancelled():
-                answer.cancel()
-            elif (error := future.exception()) is not None:
-                answer.set_exception(error)
-            else:
+            try:
                 answer.set_result(future.result())
+            except CancelledError:
+                answer.cancel()
+            except Exception as error:
+                answer.set_exception(error)
