@@ -35,6 +35,7 @@ class Exchange:
 
     Attributes:
         trip: until when, and what the model server is told of it.
+        header: gives what came with it.
         given_key: the API key that came with it.
         given_timeout: the seconds that its caller gives it, as sent.
         label: of the version that it asks for by a header, in place of the path.
@@ -48,6 +49,7 @@ class Exchange:
     """
 
     trip: Trip
+    header: Header
     given_key: str | None = None
     given_timeout: str | None = None
     label: str | None = None
@@ -62,13 +64,14 @@ class Exchange:
     @classmethod
     def of(cls, header: Header, seconds: float) -> "Exchange":
         """Make it of a request's headers, with a deadline `seconds` from now."""
-        request_id = valid_id(header(REQUEST_ID) or "") or new_id()
+        request_id, parent, key = header(REQUEST_ID), header(TRACE[0]), header("authorization")
         trace = ()
-        if _VALID_TRACE.fullmatch(header(TRACE[0]) or ""):
+        if parent and _VALID_TRACE.fullmatch(parent):
             trace = tuple((name, value) for name in TRACE if (value := header(name)) is not None)
-        bearer = _BEARER.fullmatch((header("authorization") or "").strip())
+        bearer = _BEARER.fullmatch(key.strip()) if key else None
         return cls(
-            Trip(Deadline.after(seconds), request_id, trace),
+            Trip(Deadline.after(seconds), (request_id and valid_id(request_id)) or new_id(), trace),
+            header,
             given_key=bearer[1] if bearer else header("x-api-key"),
             given_timeout=header(TIMEOUT),
             label=header(LABEL) or None,
@@ -122,14 +125,9 @@ class Exchange:
 
 def begin(scope: Scope, deadline_seconds: float) -> Exchange:
     """Make the exchange of an HTTP request and keep it in its scope."""
-    # Found once: Starlette looks through all headers for each. Of several with one name the first counts.
-    sent: dict[bytes, bytes] = dict(reversed(scope["headers"]))
-
-    def header(name: str) -> str | None:
-        value = sent.get(name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
-
-    exchange = Exchange.of(header, deadline_seconds)
+    # Read once: Starlette looks through all headers for each. Of several with one name the first counts.
+    sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    exchange = Exchange.of(sent.get, deadline_seconds)
     scope[_KEY] = exchange
     return exchange
 

@@ -68,15 +68,13 @@ class Gateway:
                 self.metrics.canary_share.labels(model).set(share)
         return self.metrics.render() + self.server.metrics_page()
 
-    def observe(self, exchange: Exchange, protocol: str, code: str, seconds: float) -> None:
-        """Count a request that is finished; with the names of things that exist, and no others."""
-        exchange.status = code
+    def observe(self, exchange: Exchange, protocol: str, seconds: float) -> None:
+        """Count a request that has its status; with the names of things that exist, and no others."""
         # A version is known only from labels and answers, so a model with one exists even if not configured.
         exists = bool(exchange.version or (exchange.model and exchange.model in self.configured))
         model = exchange.model if exists else ""
         version = str(exchange.version or "")
-        self.metrics.observe(protocol, model, version, code, seconds)
-        if exchange.images and exchange.error is None:
-            self.metrics.images.labels(model, version).inc(exchange.images)
+        images = exchange.images if exchange.error is None else 0
+        self.metrics.observe(protocol, model, version, exchange.status, seconds, images)
         if exchange.error is not None and exchange.error.origin is None:
             self.metrics.refused.labels(kind(exchange.error)).inc()

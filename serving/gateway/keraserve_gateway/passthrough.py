@@ -106,7 +106,8 @@ class PassThrough(Handler):
                 log.exception("unexpected error")
                 code, detail = grpc.StatusCode.INTERNAL, f"an unexpected error; request id {trip.request_id}"
             seconds = time.perf_counter() - started
-            self._gateway.observe(exchange, "grpc", code.name, seconds)
+            exchange.status = code.name
+            self._gateway.observe(exchange, "grpc", seconds)
             log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
         return code, detail, answer
 

@@ -133,11 +133,15 @@ class _Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > self.bounds.head_bytes:
+            raise _HeadTooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self.bounds.head_bytes:
+            raise _HeadTooLarge
         if self._in_head:  # else it is a trailer, which nobody reads
             super().on_header(name, value)
 
@@ -225,11 +229,6 @@ class _Connection(HttpToolsProtocol):
 
     def _answering(self) -> bool:
         return self._running is not None and not self.cycle.response_complete
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self.bounds.head_bytes:
-            raise _HeadTooLarge
 
     def _refuse_head(self) -> None:
         detail = f"the request's line and headers have more than {self.bounds.head_bytes} bytes"

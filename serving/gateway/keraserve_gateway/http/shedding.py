@@ -9,7 +9,6 @@ from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
 from keraserve_gateway import exchange as exchanges
@@ -84,9 +83,9 @@ class Shedding:
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
             self._answers[form] = kept, bytes(answer.body)
         kept, body = self._answers[form]
-        headers = MutableHeaders(raw=[*standard, *kept])
+        headers = [*standard, *kept]
         put_common_headers(headers, exchange)
-        return written(_STATUS, headers.raw, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
+        return written(_STATUS, headers, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
 
     def _let_in(self) -> None:
         if not self._coming:
@@ -101,8 +100,7 @@ class Shedding:
             self._unlogged += 1
             return
         self._begin_to_count()
-        with structlog.contextvars.bound_contextvars(request_id=exchange.trip.request_id):
-            log_request(scope, exchange, _STATUS, 0.0)
+        log_request(scope, exchange, _STATUS, 0.0)
 
     def _begin_to_count(self) -> None:
         self._unlogged = 0

@@ -58,9 +58,12 @@ class Metrics:
         )
 
         self._series: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
+        self._images: dict[tuple[str, str], Counter] = {}
 
-    def observe(self, protocol: str, model: str, version: str, code: str, seconds: float) -> None:
-        """Count a finished request."""
+    def observe(
+        self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
+    ) -> None:
+        """Count a finished request, and the pictures that it had classified."""
         found = self._series.get((protocol, model, version, code))
         if found is None:  # to find them by their labels takes longer than to count
             requests = self.requests.labels(protocol, model, version, code)
@@ -68,6 +71,11 @@ class Metrics:
             self._series[protocol, model, version, code] = found
         found[0].inc()
         found[1].observe(seconds)
+        if images:
+            counted = self._images.get((model, version))
+            if counted is None:
+                counted = self._images[model, version] = self.images.labels(model, version)
+            counted.inc(images)
 
     def render(self) -> bytes:
         """Write them in Prometheus' text format."""

@@ -23,12 +23,9 @@ class Call:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.gateway: Gateway = request.app.state.gateway
-        self._routed: ModelServer = Routed(self.gateway.server, self.gateway.canary, self.exchange)
-
-    @property
-    def exchange(self) -> Exchange:
+        self.exchange: Exchange = of(request.scope)
         """What the middleware will log and count."""
-        return of(self.request.scope)
+        self._routed: ModelServer = Routed(self.gateway.server, self.gateway.canary, self.exchange)
 
     @property
     def trip(self) -> Trip:
@@ -42,7 +39,7 @@ class Call:
 
     async def body(self) -> bytes:
         """Read the body, bounded."""
-        return await body.read(self.request, self.gateway.settings.max_body_bytes, self.trip.deadline)
+        return await body.read(self.request.receive, self.exchange, self.gateway.settings.max_body_bytes)
 
     def answer(self, answer: Answer) -> Response:
         """Send a finished JSON body."""

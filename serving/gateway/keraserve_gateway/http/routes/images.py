@@ -88,7 +88,7 @@ async def classify(call: Call, target: Target, asked: Asked) -> Response:
 
 
 async def _pictures(call: Call) -> list[Picture]:
-    content_type = call.request.headers.get("content-type", "")
+    content_type = call.exchange.header("content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
         return multipart.pictures(await call.body(), content_type, call.gateway.settings.max_images)
