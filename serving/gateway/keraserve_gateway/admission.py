@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from keraserve_gateway.errors import Busy, Draining
+from keraserve_gateway.time_limit import TimeLimit
 
 
 class Admission:
@@ -73,7 +74,7 @@ class Admission:
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         try:
-            async with asyncio.timeout(min(self._seconds, seconds)):
+            with TimeLimit(min(self._seconds, seconds)):
                 await place
         except (TimeoutError, asyncio.CancelledError) as error:
             if place.cancelled():

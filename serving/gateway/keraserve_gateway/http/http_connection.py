@@ -89,6 +89,7 @@ class _Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
         self._in_head = self._in_body = self._too_many = self._refused = False
+        self._idle = False  # its last request is answered, and nothing has come since
         self._head_bytes = 0  # of the request that is arriving
         self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
         self._quiet_since = time.monotonic()  # when it was made, a request began, or was answered
@@ -103,6 +104,8 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
         if self._running is not None:
             cycle, task = self._running
@@ -114,6 +117,7 @@ class _Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._too_many:
             return
+        self._idle = False
         self._idle_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -123,7 +127,7 @@ class _Connection(HttpToolsProtocol):
         elif self._in_body:
             if self._refused or self.cycle.response_complete:
                 self._start_timer(self.bounds.rest_seconds)
-        elif self._in_head or not (self._answering() or self.timeout_keep_alive_task):
+        elif self._in_head or not (self._answering() or self._idle):
             self._start_timer(self.bounds.head_seconds)
 
     # The parser's calls
@@ -153,7 +157,7 @@ class _Connection(HttpToolsProtocol):
         if self._too_many:
             self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
             return
-        self._unset_keepalive_if_required()  # an earlier answer's, that this request came together with
+        self._idle = False  # an earlier request may have come together with this one
         refusal = self._refusal()
         self._refused = refusal is not None
         if refusal is None:
@@ -172,17 +176,47 @@ class _Connection(HttpToolsProtocol):
         self._in_body, self._idle_bytes = False, 0
         if not (self._too_many or self._refused):
             super().on_message_complete()
-        if self.timeout_keep_alive_task is None and not (self._answering() or self.transport.is_closing()):
-            # The answer came before the body: from here on the connection is idle.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        if not (self._idle or self._answering() or self.transport.is_closing()):
+            self._be_idle()  # the answer came before the body
 
     # uvicorn's own
 
     def on_response_complete(self) -> None:
-        self._quiet_since = time.monotonic()
-        super().on_response_complete()
+        """As uvicorn's, but for the timer of idle connections."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._be_idle()
+
+    def _be_idle(self) -> None:
+        """Have the connection closed if it stays so.
+
+        Its timer is not stopped when the next request comes, only looked after when it rings: to make and end
+        one for each is a tenth of what a refusal takes.
+        """
+        self._idle, self._quiet_since = True, time.monotonic()
+        if self.timeout_keep_alive_task is None:
+            self._start_idle_timer(self.timeout_keep_alive)
+
+    def _start_idle_timer(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if not self._idle:
+            return
+        left = self._quiet_since + self.timeout_keep_alive - time.monotonic()
+        if left > 0:
+            self._start_idle_timer(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Leave the timer as it is."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.scope["method"] != "HEAD":  # whose head is all that is written
