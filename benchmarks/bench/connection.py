@@ -29,13 +29,12 @@ class Connection:
 
     Attributes:
         asked: the moment that the request in work counts from; None where there is none.
-        ended: whether it has to be opened again.
+        ended: whether it has to be opened again before the next request.
     """
 
     def __init__(self, port: int) -> None:
         self.asked: float | None = None
         self._port = port
-        self._unsent = memoryview(b"")
         self.open()
 
     def open(self) -> None:
@@ -44,6 +43,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self._parser = httptools.HttpResponseParser(self)
+        self._unsent = memoryview(b"")
         self._status: int | None = None  # of an answer that is whole
         self.ended = False
 
@@ -78,7 +78,11 @@ class Connection:
         if not size:
             self.ended = True
             return LOST
-        self._parser.feed_data(_received[:size])
+        try:
+            self._parser.feed_data(_received[:size])
+        except httptools.HttpParserError:
+            self.ended = True
+            return LOST
         status, self._status = self._status, None
         return status
 
@@ -89,11 +93,11 @@ class Connection:
     def on_message_complete(self) -> None:
         """Note it: the parser's call, which forgets the answer after it."""
         self._status = self._parser.get_status_code()
-        self.ended = not self._parser.should_keep_alive()
+        self.ended = bool(self._unsent) or not self._parser.should_keep_alive()
 
 
 class Connections:
-    """Connections to a server on 127.0.0.1, side by side. One that ends is opened again."""
+    """Connections to a server on 127.0.0.1, side by side; one that has ended is opened for its next use."""
 
     def __init__(self, port: int, count: int) -> None:
         self._poll = select.epoll()
@@ -115,7 +119,14 @@ class Connections:
         self._poll.close()
 
     def send(self, connection: Connection, data: bytes, asked: float) -> None:
-        """Send a request that counts from `asked`."""
+        """Send a request that counts from `asked`.
+
+        Raises:
+            OSError: the connection had ended, and can't be opened again.
+        """
+        if connection.ended:
+            connection.open()
+            self._watch(connection)
         if not connection.send(data, asked):
             self._poll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
 
@@ -135,16 +146,11 @@ class Connections:
             if status is None:
                 continue
             if connection.ended:
-                self._open_again(connection)
+                del self._by_number[number]
+                connection.close()
             if connection.asked is not None:
                 asked, connection.asked = connection.asked, None
                 yield connection, asked, status
-
-    def _open_again(self, connection: Connection) -> None:
-        del self._by_number[connection.fileno()]
-        connection.close()
-        connection.open()
-        self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
         self._by_number[connection.fileno()] = connection

@@ -34,7 +34,7 @@ def run(plan: Plan) -> Round:
 def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) -> Round:
     begin = time.perf_counter() + plan.warm_up
     end = begin + plan.seconds
-    result, statuses, spent = Round(plan.seconds), Counter[int](), 0.0
+    result, statuses, spent = Round(plan.seconds), Counter[int](), 0.0  # processor seconds at `begin`
     for connection in connections.all:
         connections.send(connection, next(requests), time.perf_counter())
     asking = len(connections.all)
@@ -49,18 +49,18 @@ def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections
                     result.milliseconds.append((now - asked) * 1000)
             if now < end and status != LOST:
                 connections.send(connection, next(requests), now)
-            else:
+            else:  # the time is over, or its server is gone
                 asking -= 1
     result.statuses = dict(statuses)
-    result.processor_seconds = time.process_time() - spent
+    result.processor_seconds = time.process_time() - spent if spent else 0.0
     return result
 
 
 def _open_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) -> Round:
-    """Look once in a millisecond for what has come and what is due.
+    """Look once in a millisecond for what has come, then for what is due, which counts from when it was due.
 
-    To wake for each would take twice the processor time, from servers on the same cores. So answers count up
-    to a millisecond too long.
+    To wake for each would take twice the processor time, from servers on the same cores. So a request counts
+    up to two looks too long.
     """
     free = list(connections.all)
     waiting = deque[float]()  # the moments of requests that no connection is free for

@@ -36,7 +36,8 @@ class Round:
     Attributes:
         seconds: that counted.
         milliseconds: of each request that was answered well in this time.
-        statuses: how many requests ended with which status; gRPC's "OK" is 200, all else of it 0.
+        statuses: how many requests ended with which status; gRPC's "OK" is 200, all else of it 0, and so is a
+            connection that was lost.
         processor_seconds: that the load generator itself took.
     """
 

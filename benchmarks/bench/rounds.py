@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bench import asking
 from bench.place import ROOT, SIZES, Place
-from bench.plan import Plan
+from bench.plan import Plan, Round
 from bench.processes import BenchError, Started, started
 from bench.results import Results
 from bench.systems import System
@@ -65,7 +65,7 @@ def measure(system: System, place: Place, timing: Timing, results: Results, righ
                 tell(f"{door.title}, {clients}: {load.rates[-1]:.0f}/s, p99 {load.p99[-1]:.1f} ms")
 
 
-def watched(running: Started, plan: Plan) -> tuple[asking.Round, float]:
+def watched(running: Started, plan: Plan) -> tuple[Round, float]:
     """Carry out a plan; gives also the processor time that the system took in the time that counts."""
     before = running.processor_seconds()
     one = asking.load(plan)

@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 from typing import cast
 
+import pytest
 from bench import schedule
 from bench.load import run
 from bench.plan import Plan
@@ -75,12 +76,39 @@ async def test_a_closed_loop_keeps_its_connections_and_sends_what_a_socket_does_
     assert found.statuses == {200: len(found.milliseconds)} == {200: len(right)}
 
 
-async def test_a_closed_loop_ends_where_its_server_does(tmp_path: Path) -> None:
+async def test_an_early_answer_ends_its_connection_and_the_next_request_has_another(tmp_path: Path) -> None:
+    """What was not sent of the first would be taken for the second."""
+    heads, handlers = list[bytes](), list["asyncio.Task[None]"]()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        handlers.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        heads.append(await reader.readline())
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        await asyncio.sleep(0.05)
         writer.close()
 
+    (tmp_path / "body").write_bytes(bytes(32 << 20))  # more than sockets hold
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        found = await asyncio.to_thread(run, Plan(port, "/", "", [], 2, warm_up=0.0, seconds=60.0))
+        plan = Plan(port, "/", "text/plain", [str(tmp_path / "body")], 1, warm_up=0.0, seconds=0.5)
+        found = await asyncio.to_thread(run, plan)
+        await asyncio.gather(*handlers)
+    assert len(heads) > 1
+    assert set(heads) == {b"POST / HTTP/1.1\r\n"}
+    assert found.statuses == {413: len(heads)}
+
+
+@pytest.mark.parametrize("said", [b"", b"no HTTP\r\n\r\n"])
+async def test_a_closed_loop_ends_where_its_server_does(said: bytes) -> None:
+    server: asyncio.Server
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()  # nobody answers here any more
+        writer.write(said)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    found = await asyncio.to_thread(run, Plan(port, "/", "", [], 2, warm_up=0.0, seconds=60.0))
     assert found.statuses == {0: 2}

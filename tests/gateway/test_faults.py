@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import structlog
 
+from keraserve_gateway.gateway import Gateway
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -300,6 +301,29 @@ async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypat
             ("request", "mine"),
         ]
         assert logged[0]["exc_info"]
+
+
+async def test_what_goes_wrong_after_an_answer_is_logged_and_nothing_to_others(
+    make, embedded: str, monkeypatch
+) -> None:
+    gateway, good = await make(embedded), Gateway.observe
+
+    def broken(self: Gateway, exchange: Any, *given: Any) -> None:
+        if exchange.trip.request_id == "broken":
+            raise RuntimeError("secret")
+        good(self, exchange, *given)
+
+    monkeypatch.setattr(Gateway, "observe", broken)
+    with structlog.testing.capture_logs() as logged:
+        answers = await asyncio.gather(
+            *(gateway.get("/v1/models", headers={"x-request-id": name}) for name in ("broken", "whole"))
+        )
+        await asyncio.sleep(0)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert sorted((one["event"], one["request_id"]) for one in logged) == [
+        ("request", "whole"),
+        ("unexpected error", "broken"),
+    ]
 
 
 async def test_who_waits_for_a_place_is_counted_and_served(make, serve_faults) -> None:

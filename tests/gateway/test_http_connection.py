@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -128,21 +127,6 @@ async def test_a_connection_without_a_request_ends(talk: Talk) -> None:
     answer = await talk(GET + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"ok\n")
-
-
-async def test_a_connection_ends_when_it_has_been_idle_since_its_last_answer(log: Path) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", await http_port(log))
-    answered = 0.0
-    for _ in range(5):
-        writer.write(GET + b"\r\n")
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        assert await reader.readexactly(3) == b"ok\n"
-        answered = time.monotonic()
-        await asyncio.sleep(0.4)  # all of them together last twice as long as one may be idle
-    async with asyncio.timeout(30):
-        assert await reader.read() == b""
-    assert time.monotonic() - answered > 0.9
-    writer.close()
 
 
 async def test_a_body_that_nobody_reads_ends(talk: Talk) -> None:

@@ -43,7 +43,7 @@ class Task(Future[Arrays]):
         super().__init__()
 
     def cancel(self) -> bool:
-        """As a future's, and leave the queue."""
+        """As a future's, and then leave the queue."""
         cancelled = super().cancel()
         if cancelled and self.forget is not None:
             self.forget(self)

@@ -70,8 +70,11 @@ class LoopTurn:
             if answer.done():
                 continue
             try:
-                answer.set_result(future.result())
+                error = future.exception()
             except CancelledError:
                 answer.cancel()
-            except Exception as error:
+                continue
+            if error is None:
+                answer.set_result(future.result())
+            else:
                 answer.set_exception(error)

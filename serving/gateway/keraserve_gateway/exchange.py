@@ -35,7 +35,7 @@ class Exchange:
 
     Attributes:
         trip: until when, and what the model server is told of it.
-        header: gives what came with it.
+        header: gives a header or metadata value of it, by name.
         given_key: the API key that came with it.
         given_timeout: the seconds that its caller gives it, as sent.
         label: of the version that it asks for by a header, in place of the path.

@@ -12,7 +12,7 @@ from keraserve_gateway.time_limit import TimeLimit
 
 
 async def read(receive: Receive, exchange: Exchange, limit: int) -> bytes:
-    """Read a request's body, by its declared length or chunked, and expand it if it is compressed.
+    """Read a request's body, once: by its declared length or chunked, expanded if it is compressed.
 
     Raises:
         TooLarge: more than `limit` bytes, as sent or expanded; what is declared too long is not read at all.

@@ -91,8 +91,8 @@ class _Connection(HttpToolsProtocol):
         self._in_head = self._in_body = self._too_many = self._refused = False
         self._idle = False  # its last request is answered, and nothing has come since
         self._head_bytes = 0  # of the request that is arriving
-        self._idle_bytes = 0  # since the parser reported something: what it collects, or skips
-        self._quiet_since = time.monotonic()  # when it was made, a request began, or was answered
+        self._unreported_bytes = 0  # since the parser reported something: what it collects, or skips
+        self._quiet_since = time.monotonic()  # when it was made, a request began, or it became idle
 
     # The transport's calls
 
@@ -106,6 +106,7 @@ class _Connection(HttpToolsProtocol):
         self._stop_timer()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         super().connection_lost(exc)
         if self._running is not None:
             cycle, task = self._running
@@ -118,11 +119,11 @@ class _Connection(HttpToolsProtocol):
         if self._too_many:
             return
         self._idle = False
-        self._idle_bytes += len(data)
+        self._unreported_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._idle_bytes > self.bounds.head_bytes:
+        if self._unreported_bytes > self.bounds.head_bytes:
             self._refuse_head()
         elif self._in_body:
             if self._refused or self.cycle.response_complete:
@@ -152,7 +153,7 @@ class _Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         self._in_head, self._in_body = False, True
-        self._head_bytes = self._idle_bytes = 0
+        self._head_bytes = self._unreported_bytes = 0
         self._too_many = self._too_many or len(self.pipeline) >= _MOST_PIPELINED
         if self._too_many:
             self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
@@ -167,13 +168,13 @@ class _Connection(HttpToolsProtocol):
             self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._idle_bytes = 0
+        self._unreported_bytes = 0
         if not (self._too_many or self._refused):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._stop_timer()
-        self._in_body, self._idle_bytes = False, 0
+        self._in_body, self._unreported_bytes = False, 0
         if not (self._too_many or self._refused):
             super().on_message_complete()
         if not (self._idle or self._answering() or self.transport.is_closing()):
@@ -182,7 +183,7 @@ class _Connection(HttpToolsProtocol):
     # uvicorn's own
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, but for the timer of idle connections."""
+        """As that of uvicorn 0.54, but for the timer of idle connections."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return

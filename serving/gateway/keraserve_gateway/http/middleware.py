@@ -27,26 +27,26 @@ def is_guarded(path: str) -> bool:
     return path.startswith(("/v1/", "/v2/")) and not path.startswith("/v2/health/")
 
 
-def put_common_headers(headers: list[tuple[bytes, bytes]], exchange: Exchange) -> None:
-    """Add what every answer has, and no route sets."""
-    headers.append((b"x-request-id", exchange.trip.request_id.encode("latin-1")))
+def common_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """Give what every answer has, and no route sets."""
+    headers = [(b"x-request-id", exchange.trip.request_id.encode("latin-1"))]
     if exchange.version:
         headers.append((b"x-model-version", b"%d" % exchange.version))
     for name, value in exchange.trip.trace[:1]:
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
     headers.append((b"x-content-type-options", b"nosniff"))
+    return headers
 
 
 def log_request(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
     """Write the log line that every request has."""
-    words = exchange.words(seconds)
     log.info(
         "request",
         request_id=exchange.trip.request_id,
         method=scope["method"],
         path=scope["path"],
         status=status,
-        **words,
+        **exchange.words(seconds),
     )
 
 
@@ -62,7 +62,7 @@ class _Sending:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            put_common_headers(message["headers"], self._exchange)
+            message["headers"] = [*message.get("headers", ()), *common_headers(self._exchange)]
         elif self._bare:
             message["body"] = b""
         await self._send(message)
@@ -153,6 +153,9 @@ class Around:
     def _count_and_log(self) -> None:
         ended, self._ended = self._ended, []
         for scope, exchange, status, seconds in ended:
-            if is_guarded(scope["path"]):
-                self._gateway.observe(exchange, "http", seconds)
-            log_request(scope, exchange, status, seconds)
+            try:
+                if is_guarded(scope["path"]):
+                    self._gateway.observe(exchange, "http", seconds)
+                log_request(scope, exchange, status, seconds)
+            except Exception:  # it is nothing to the requests beside it
+                log.exception("unexpected error", request_id=exchange.trip.request_id)

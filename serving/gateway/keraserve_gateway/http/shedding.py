@@ -18,7 +18,7 @@ from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import replies
 from keraserve_gateway.http.http_connection import Head, Headers, written
-from keraserve_gateway.http.middleware import is_guarded, log_request, put_common_headers
+from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request
 from keraserve_gateway.statuses import STATUSES, kind
 
 log = structlog.get_logger()
@@ -83,8 +83,7 @@ class Shedding:
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
             self._answers[form] = kept, bytes(answer.body)
         kept, body = self._answers[form]
-        headers = [*standard, *kept]
-        put_common_headers(headers, exchange)
+        headers = [*standard, *kept, *common_headers(exchange)]
         return written(_STATUS, headers, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
 
     def _let_in(self) -> None:

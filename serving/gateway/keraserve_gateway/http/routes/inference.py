@@ -108,7 +108,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     ) -> Response:
         found = await infer.infer(call.server, target, await call.body(), header_length, call.trip)
         call.exchange.version = found.version or call.exchange.version
-        return await _sent(found, call.request.headers.get("accept-encoding", ""))
+        return await _sent(found, call.exchange.header("accept-encoding") or "")
 
 
 async def _sent(found: infer.InferAnswer, accepted: str) -> Response:
