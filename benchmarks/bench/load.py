@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +34,7 @@ def run(plan: Plan) -> Round:
 def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) -> Round:
     begin = time.perf_counter() + plan.warm_up
     end = begin + plan.seconds
-    result, statuses, spent = Round(plan.seconds), Counter[int](), 0.0  # processor seconds at `begin`
+    result, spent = Round(plan.seconds), 0.0  # processor seconds at `begin`
     for connection in connections.all:
         connections.send(connection, next(requests), time.perf_counter())
     asking = len(connections.all)
@@ -44,14 +44,11 @@ def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections
             if now >= begin:
                 spent = spent or time.process_time()
                 result.seconds = now - begin  # the last ones asked count too: they may be most of all
-                statuses[status] += 1
-                if status == 200:
-                    result.milliseconds.append((now - asked) * 1000)
+                result.count(status, asked, now)
             if now < end and status != LOST:
                 connections.send(connection, next(requests), now)
             else:  # the time is over, or its server is gone
                 asking -= 1
-    result.statuses = dict(statuses)
     result.processor_seconds = time.process_time() - spent if spent else 0.0
     return result
 
@@ -68,15 +65,13 @@ def _open_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) 
     counts, end = begin + plan.warm_up, begin + plan.warm_up + plan.seconds
     arrivals = (begin + moment for moment in schedule.arrivals(plan.rate, plan.warm_up + plan.seconds))
     due = next(arrivals, None)
-    result, statuses, spent = Round(plan.seconds), Counter[int](), time.process_time()
+    result, spent = Round(plan.seconds), time.process_time()
     while due is not None or len(free) < len(connections.all):
         for connection, asked, status in connections.answers(0):
             now = time.perf_counter()
             free.append(connection)
             if counts <= now < end:
-                statuses[status] += 1
-                if status == 200:
-                    result.milliseconds.append((now - asked) * 1000)
+                result.count(status, asked, now)
         now = time.perf_counter()
         while due is not None and due <= now:
             waiting.append(due)
@@ -86,7 +81,6 @@ def _open_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) 
         if due is None:
             waiting.clear()
         time.sleep(max(0.0, now + _TICK - time.perf_counter()))
-    result.statuses = dict(statuses)
     result.processor_seconds = (time.process_time() - spent) * plan.seconds / (plan.warm_up + plan.seconds)
     return result
 
