@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -146,7 +147,7 @@ class Around:
         """
         exchange.status = str(status)
         if not self._ended:
-            asyncio.get_running_loop().call_soon(self._count_and_log)
+            asyncio.get_running_loop().call_soon(self._count_and_log, context=Context())
         self._ended.append((scope, exchange, status, time.perf_counter() - started))
 
     def _count_and_log(self) -> None:
