@@ -36,6 +36,10 @@ class Exchange:
     Attributes:
         trip: until when, and what the model server is told of it.
         header: gives a header or metadata value of it, by name.
+        given_key: the API key that came with it.
+        given_timeout: the seconds that its caller gives it, as sent.
+        label: of the version that it asks for by a header, in place of the path.
+        sticky: what it has in common with those that the same version shall answer.
         key: the entry of its API key, once it is known.
         model: its model's name, as given.
         version: that answered, or that was chosen to; 0 while it is not known.
@@ -46,6 +50,10 @@ class Exchange:
 
     trip: Trip
     header: Header
+    given_key: str | None = None
+    given_timeout: str | None = None
+    label: str | None = None
+    sticky: str | None = None
     key: Key | None = None
     model: str = ""
     version: int = 0
@@ -56,29 +64,19 @@ class Exchange:
     @classmethod
     def of(cls, header: Header, seconds: float) -> "Exchange":
         """Make it of a request's headers, with a deadline `seconds` from now."""
-        request_id, parent = header(REQUEST_ID), header(TRACE[0])
+        request_id, parent, key = header(REQUEST_ID), header(TRACE[0]), header("authorization")
         trace = ()
         if parent and _VALID_TRACE.fullmatch(parent):
             trace = tuple((name, value) for name in TRACE if (value := header(name)) is not None)
-        request_id = (request_id and valid_id(request_id)) or new_id()
-        return cls(Trip(Deadline.after(seconds), request_id, trace), header)
-
-    @property
-    def given_key(self) -> str | None:
-        """The API key that came with it."""
-        given = self.header("authorization")
-        bearer = _BEARER.fullmatch(given.strip()) if given else None
-        return bearer[1] if bearer else self.header("x-api-key")
-
-    @property
-    def label(self) -> str | None:
-        """The label of the version that it asks for by a header, in place of the path."""
-        return self.header(LABEL) or None
-
-    @property
-    def sticky(self) -> str | None:
-        """What it has in common with those that the same version shall answer."""
-        return self.header(STICKY)
+        bearer = _BEARER.fullmatch(key.strip()) if key else None
+        return cls(
+            Trip(Deadline.after(seconds), (request_id and valid_id(request_id)) or new_id(), trace),
+            header,
+            given_key=bearer[1] if bearer else header("x-api-key"),
+            given_timeout=header(TIMEOUT),
+            label=header(LABEL) or None,
+            sticky=header(STICKY),
+        )
 
     def shorten(self) -> None:
         """Take the caller's own deadline, `X-Request-Timeout: <seconds>`, where it is the earlier one.
@@ -86,7 +84,7 @@ class Exchange:
         Raises:
             BadRequest: the header is no positive number.
         """
-        given = self.header(TIMEOUT)
+        given = self.given_timeout
         if given is None:
             return
         if not _SECONDS.fullmatch(given) or float(given) <= 0:
