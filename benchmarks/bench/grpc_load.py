@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ async def _closed_loop(plan: Plan, bodies: Sequence[bytes], call: Any) -> Round:
     begin = time.perf_counter() + plan.warm_up
     end = begin + plan.seconds
     requests = itertools.cycle(bodies)
-    result, spent = Round(plan.seconds), [0.0]
+    result, statuses, spent = Round(plan.seconds), Counter[int](), [0.0]
     asyncio.get_running_loop().call_later(plan.warm_up, lambda: spent.__setitem__(0, time.process_time()))
 
     async def client() -> None:
@@ -43,11 +44,14 @@ async def _closed_loop(plan: Plan, bodies: Sequence[bytes], call: Any) -> Round:
             answered = time.perf_counter()
             if answered >= begin:
                 result.seconds = answered - begin  # the last ones asked count too: they may be most of all
-                result.count(status, asked, answered)
+                statuses[status] += 1
+                if status == 200:
+                    result.milliseconds.append((answered - asked) * 1000)
             if not status:
                 return  # its server is gone
             asked = answered
 
     await asyncio.gather(*(client() for _ in range(plan.clients)))
+    result.statuses = dict(statuses)
     result.processor_seconds = time.process_time() - spent[0]
     return result

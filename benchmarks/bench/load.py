@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +34,7 @@ def run(plan: Plan) -> Round:
 def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) -> Round:
     begin = time.perf_counter() + plan.warm_up
     end = begin + plan.seconds
-    result, spent = Round(plan.seconds), 0.0  # processor seconds at `begin`
+    result, statuses, spent = Round(plan.seconds), Counter[int](), 0.0  # processor seconds at `begin`
     for connection in connections.all:
         connections.send(connection, next(requests), time.perf_counter())
     asking = len(connections.all)
@@ -44,11 +44,14 @@ def _closed_loop(plan: Plan, requests: Iterator[bytes], connections: Connections
             if now >= begin:
                 spent = spent or time.process_time()
                 result.seconds = now - begin  # the last ones asked count too: they may be most of all
-                result.count(status, asked, now)
+                statuses[status] += 1
+                if status == 200:
+                    result.milliseconds.append((now - asked) * 1000)
             if now < end and status != LOST:
                 connections.send(connection, next(requests), now)
             else:  # the time is over, or its server is gone
                 asking -= 1
+    result.statuses = dict(statuses)
     result.processor_seconds = time.process_time() - spent if spent else 0.0
     return result
 
@@ -65,13 +68,15 @@ def _open_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) 
     counts, end = begin + plan.warm_up, begin + plan.warm_up + plan.seconds
     arrivals = (begin + moment for moment in schedule.arrivals(plan.rate, plan.warm_up + plan.seconds))
     due = next(arrivals, None)
-    result, spent = Round(plan.seconds), time.process_time()
+    result, statuses, spent = Round(plan.seconds), Counter[int](), time.process_time()
     while due is not None or len(free) < len(connections.all):
         for connection, asked, status in connections.answers(0):
             now = time.perf_counter()
             free.append(connection)
             if counts <= now < end:
-                result.count(status, asked, now)
+                statuses[status] += 1
+                if status == 200:
+                    result.milliseconds.append((now - asked) * 1000)
         now = time.perf_counter()
         while due is not None and due <= now:
             waiting.append(due)
@@ -81,6 +86,7 @@ def _open_loop(plan: Plan, requests: Iterator[bytes], connections: Connections) 
         if due is None:
             waiting.clear()
         time.sleep(max(0.0, now + _TICK - time.perf_counter()))
+    result.statuses = dict(statuses)
     result.processor_seconds = (time.process_time() - spent) * plan.seconds / (plan.warm_up + plan.seconds)
     return result
 

@@ -45,9 +45,3 @@ class Round:
     milliseconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     processor_seconds: float = 0.0
-
-    def count(self, status: int, asked: float, answered: float) -> None:
-        """Count a request by its moments, in seconds."""
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-        if status == 200:
-            self.milliseconds.append((answered - asked) * 1000)
