@@ -115,3 +115,90 @@ async def test_draining_serves_who_waits_and_refuses_who_comes() -> None:
     assert await drained
     assert served == [0, 1]
     await asyncio.gather(*visits)
+
+
+SLOW, FAST, THIRD = ("slow", ""), ("fast", ""), ("fast", "another key")
+
+
+class Visits:
+    """Requests that stay until they are let go."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.inside: list[tuple[str, str]] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def come(self, group: tuple[str, str], times: int = 1) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(self._visit(group)) for _ in range(times)]
+        self.tasks.update(tasks)
+        return tasks
+
+    async def _visit(self, group: tuple[str, str]) -> None:
+        async with self.admission.enter(30, group):
+            self.inside.append(group)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.inside.remove(group)
+
+    async def go(self, tasks: list[asyncio.Task[None]]) -> None:
+        leaving = tasks.pop(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        assert (self.admission.in_flight, self.admission.waiting) == (0, 0)
+
+
+async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
+    visits = Visits(Admission(8, waiting=2, seconds=30))
+    visits.come(SLOW, 10)
+    await until(lambda: visits.inside.count(SLOW) == 8 and visits.admission.waiting == 2)
+    with pytest.raises(Busy):
+        async with visits.admission.enter(30, SLOW):
+            pass
+    assert visits.admission.room == 0
+    assert visits.admission.own_room(SLOW) == 0
+    assert visits.admission.own_room(FAST) == 4 + 1  # its share of places, and of those who wait
+    visits.come(FAST, 4)
+    await until(lambda: visits.inside.count(FAST) == 4)
+    assert visits.inside.count(SLOW) == 8
+    visits.come(FAST)
+    await until(lambda: visits.admission.waiting == 3)
+    with pytest.raises(Busy):
+        async with visits.admission.enter(30, FAST):
+            pass
+    visits.come(THIRD, 2)  # another key of the same model
+    await until(lambda: visits.inside.count(THIRD) == 2)
+    await visits.end()
+
+
+async def test_places_that_become_free_go_to_who_has_less_than_its_share() -> None:
+    visits = Visits(Admission(4, waiting=4, seconds=30))
+    slow = visits.come(SLOW, 6)
+    await until(lambda: visits.admission.waiting == 2)
+    fast = visits.come(FAST, 3)
+    await until(lambda: visits.admission.waiting == 3)
+    assert (visits.inside.count(SLOW), visits.inside.count(FAST)) == (4, 2)
+    await visits.go(slow)
+    await visits.go(slow)
+    assert (visits.inside.count(SLOW), visits.inside.count(FAST)) == (2, 2)  # no more than the limit again
+    await visits.go(slow)
+    await until(lambda: visits.inside.count(SLOW) == 2)  # the first of them who waited
+    assert visits.admission.waiting == 2
+    await visits.go(fast)
+    await until(lambda: visits.inside.count(FAST) == 2)
+    await visits.end()
+
+
+async def test_places_are_shared_by_no_more_than_there_are() -> None:
+    visits = Visits(Admission(1, waiting=0, seconds=30))
+    visits.come(SLOW)
+    await until(lambda: visits.inside == [SLOW])
+    with pytest.raises(Busy):
+        async with visits.admission.enter(30, FAST):
+            pass
+    await visits.end()

@@ -171,3 +171,34 @@ async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: b
 def counts(log: str) -> list[int]:
     lines = [json.loads(line) for line in log.splitlines()]
     return [line.get("count", 1) for line in lines if line.get("error") == "busy"]
+
+
+async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gateway, red: bytes) -> None:
+    """Over HTTP, where what has no place is refused early, and by other paths, models and keys."""
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def classify(request: m.ClassificationRequest, context: Any) -> Any:
+        if request.model_spec.name == "slow":
+            arrived.release()
+            await go.wait()
+        answer = m.ClassificationResponse()
+        answer.result.classifications.add().classes.add(label="x", score=1)
+        return answer
+
+    address = await serve_faults({services.CLASSIFY: classify})
+    flags = ("--max-in-flight=4", "--max-waiting=0", "--models=slow,fast", "--port=0", "--grpc-port=0")
+    _, log = start_gateway(*flags, "--max-merged=1", f"--model-server={address}")
+    async with httpx2.AsyncClient(base_url=await listening(log), timeout=30) as gateway:
+
+        async def ask(model: str) -> int:
+            path = f"/v1/models/{model}/images:classify"
+            return (await gateway.post(path, content=red, headers=PNG)).status_code
+
+        slow = [asyncio.create_task(ask("slow")) for _ in range(4)]
+        for _ in slow:
+            await arrived.acquire()
+        assert await ask("slow") == 429
+        assert [await ask("fast") for _ in range(5)] == [200] * 5
+        assert await ask("unknown") == 200  # the model server's to refuse
+        go.set()
+        assert [await one for one in slow] == [200] * 4

@@ -4,16 +4,35 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from keraserve_gateway.errors import Busy, Draining
 from keraserve_gateway.time_limit import TimeLimit
+
+Group = tuple[str, str]
+"""Requests that share their places: those for one model, with one API key."""
+NO_GROUP: Group = ("", "")
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request without a place; its future ends when it has one."""
+
+    group: Group
+    place: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Admission:
     """Counts the requests in flight, HTTP and gRPC together. Of one event loop; not for threads.
 
-    Who leaves gives its place to who has waited longest. (asyncio's semaphore lets nobody else in before the
-    last waiter that was woken has run, however many places are free: a batch's requests leave in one turn.)
+    A group alone may have all places. Where several ask, each has a right to its share: the limit divided by
+    the number of groups that have requests here. Who is below its share comes in although all places are
+    taken, as those who have more may keep them for long. Then more than `limit` are at work, until enough
+    have left. So a slow model keeps nobody from the others.
+
+    Who leaves gives its place to who has waited longest of those below their share, else of all. (asyncio's
+    semaphore lets nobody else in before the last waiter that was woken has run, however many places are free:
+    a batch's requests leave in one turn.)
 
     Args:
         limit: how many may be worked on at a time.
@@ -27,7 +46,8 @@ class Admission:
         self.draining = False
         self._most_waiting = waiting
         self._seconds = seconds
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._held: dict[Group, int] = {}
+        self._queue: deque[_Waiting] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -38,19 +58,28 @@ class Admission:
 
     @property
     def room(self) -> int:
-        """How many more would not be refused at once."""
+        """How many more of any group would not be refused at once."""
         return self.limit + self._most_waiting - self.in_flight - self.waiting
+
+    def own_room(self, group: Group) -> int:
+        """How many more of a group would not be refused at once although there is no room for any group."""
+        held = self._held.get(group, 0)
+        if held and len(self._held) == 1:
+            return 0
+        groups, waiting = self._groups(group), sum(one.group == group for one in self._queue)
+        return self.limit // groups - held + self._most_waiting // groups - waiting
 
     def busy(self) -> Busy:
         """Say that there is no room."""
         return Busy(f"{self.limit} requests are in flight, as many as are allowed")
 
     @asynccontextmanager
-    async def enter(self, seconds: float) -> AsyncGenerator[None]:
+    async def enter(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[None]:
         """Hold a place while a request is worked on.
 
         Args:
             seconds: what is left of the request's time.
+            group: with which requests it shares its places.
 
         Raises:
             Draining: the gateway is stopping.
@@ -58,44 +87,66 @@ class Admission:
         """
         if self.draining:
             raise Draining("the gateway is stopping; another one will answer")
-        if self.in_flight < self.limit:  # then nobody waits
-            self.in_flight += 1
-            self._idle.clear()
+        if self.in_flight < self.limit or self._below_share(group):  # below the limit nobody waits
+            self._take(group)
         else:
-            await self._wait(seconds)
+            await self._wait(seconds, group)
         try:
             yield
         finally:
-            self._leave()
+            self._leave(group)
 
-    async def _wait(self, seconds: float) -> None:
-        if self.room <= 0:
+    def _groups(self, group: Group) -> int:
+        """Count the groups that are here, `group` included."""
+        return len({*self._held, *(one.group for one in self._queue), group})
+
+    def _below_share(self, group: Group) -> bool:
+        return self._held.get(group, 0) < self.limit // self._groups(group)
+
+    async def _wait(self, seconds: float, group: Group) -> None:
+        if self.room <= 0 and self.own_room(group) <= 0:
             raise self.busy()
-        place = asyncio.get_running_loop().create_future()
-        self._queue.append(place)
+        mine = _Waiting(group)
+        self._queue.append(mine)
         try:
             with TimeLimit(min(self._seconds, seconds)):
-                await place
+                await mine.place
         except (TimeoutError, asyncio.CancelledError) as error:
-            if place.cancelled():
-                if place in self._queue:
-                    self._queue.remove(place)
-            else:  # it was given at the last moment
-                self._leave()
+            if not mine.place.cancelled():  # it was given at the last moment
+                self._leave(group)
+            elif mine in self._queue:
+                self._queue.remove(mine)
             if isinstance(error, TimeoutError):
                 busy = f"no place among {self.limit} requests in flight became free in time"
                 raise Busy(busy) from error
             raise
 
-    def _leave(self) -> None:
-        while self._queue:
-            place = self._queue.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
+    def _take(self, group: Group) -> None:
+        self.in_flight += 1
+        self._held[group] = self._held.get(group, 0) + 1
+        self._idle.clear()
+
+    def _leave(self, group: Group) -> None:
         self.in_flight -= 1
+        left = self._held[group] - 1
+        if left:
+            self._held[group] = left
+        else:
+            del self._held[group]
+        while self._queue and (following := self._next()) is not None:
+            self._queue.remove(following)
+            if not following.place.done():
+                self._take(following.group)
+                following.place.set_result(None)
         if not self.in_flight:
             self._idle.set()
+
+    def _next(self) -> _Waiting | None:
+        """Choose who comes in, if anybody may."""
+        for one in self._queue:
+            if self._below_share(one.group):
+                return one
+        return self._queue[0] if self.in_flight < self.limit else None
 
     async def drain(self, seconds: float) -> bool:
         """Let nobody in any more, wait up to `seconds` for those inside; tell whether all have left."""

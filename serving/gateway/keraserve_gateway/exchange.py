@@ -64,15 +64,14 @@ class Exchange:
     @classmethod
     def of(cls, header: Header, seconds: float) -> "Exchange":
         """Make it of a request's headers, with a deadline `seconds` from now."""
-        request_id, parent, key = header(REQUEST_ID), header(TRACE[0]), header("authorization")
+        request_id, parent = header(REQUEST_ID), header(TRACE[0])
         trace = ()
         if parent and _VALID_TRACE.fullmatch(parent):
             trace = tuple((name, value) for name in TRACE if (value := header(name)) is not None)
-        bearer = _BEARER.fullmatch(key.strip()) if key else None
         return cls(
             Trip(Deadline.after(seconds), (request_id and valid_id(request_id)) or new_id(), trace),
             header,
-            given_key=bearer[1] if bearer else header("x-api-key"),
+            given_key=given_key(header),
             given_timeout=header(TIMEOUT),
             label=header(LABEL) or None,
             sticky=header(STICKY),
@@ -121,6 +120,13 @@ class Exchange:
     def may_see(self, model: str) -> bool:
         """Tell whether its key is good for a model; without keys, all are."""
         return self.key is None or self.key.may_use(model)
+
+
+def given_key(header: Header) -> str | None:
+    """Give the API key that a request came with."""
+    key = header("authorization")
+    bearer = _BEARER.fullmatch(key.strip()) if key else None
+    return bearer[1] if bearer else header("x-api-key")
 
 
 def begin(scope: Scope, deadline_seconds: float) -> Exchange:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from keraserve_gateway.admission import Admission
+from keraserve_gateway.admission import Admission, Group
 from keraserve_gateway.calls.predictor import Predictor
 from keraserve_gateway.exchange import Exchange
-from keraserve_gateway.keys import Keys
+from keraserve_gateway.keys import Key, Keys
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
 from keraserve_gateway.telemetry.metrics import Metrics
@@ -50,6 +50,10 @@ class Gateway:
             Keys(settings.keys_file, settings.key_requests_per_second),
             tracing=tracing,
         )
+
+    def group(self, model: str, key: Key | None) -> Group:
+        """Say with which requests one shares its places; models that don't exist are all one."""
+        return (model if model in self.configured else "", key.name if key else "")
 
     def span(
         self, exchange: Exchange, name: str, attributes: Mapping[str, str]

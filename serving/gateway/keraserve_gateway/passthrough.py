@@ -126,7 +126,8 @@ class PassThrough(Handler):
         names = list(dict.fromkeys(spec.name for spec in specs))
         exchange.model = names[0] if names else ""
         gateway.keys.admit(exchange.key, names)
-        async with gateway.admission.enter(exchange.trip.timeout):
+        group = gateway.group(exchange.model, exchange.key)
+        async with gateway.admission.enter(exchange.trip.timeout, group):
             answer = await self._asked(call, request, message, specs, exchange)
         exchange.version = _version(call, answer) or exchange.version
         return answer

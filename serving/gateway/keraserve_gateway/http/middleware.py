@@ -18,13 +18,19 @@ from keraserve_gateway.http import replies
 
 log = structlog.get_logger()
 
-_MODEL = re.compile(r"/v[12]/models/([^/:]+)")
+_MODEL = re.compile(r"/v[12]/models/([^/:]+)")  # in a path
 _CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
 
 
 def is_guarded(path: str) -> bool:
     """Tell whether a path is behind keys and limits: the models' are; health, metrics and pages are not."""
     return path.startswith(("/v1/", "/v2/")) and not path.startswith("/v2/health/")
+
+
+def model_of(path: str) -> str:
+    """Give the name of the model that a path is about, or nothing."""
+    named = _MODEL.match(path)
+    return named[1] if named else ""
 
 
 def common_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
@@ -133,10 +139,10 @@ class Around:
         if not is_guarded(path):
             await self._app(scope, receive, sending)
             return
-        keys, named = self._gateway.keys, _MODEL.match(path)
-        exchange.key = keys.recognise(exchange.given_key)
-        keys.admit(exchange.key, [named[1]] if named else [])
-        async with self._gateway.admission.enter(exchange.trip.timeout):
+        gateway, model = self._gateway, model_of(path)
+        exchange.key = gateway.keys.recognise(exchange.given_key)
+        gateway.keys.admit(exchange.key, [model] if model else [])
+        async with gateway.admission.enter(exchange.trip.timeout, gateway.group(model, exchange.key)):
             await self._app(scope, receive, sending)
 
     def _finished(self, scope: Scope, exchange: Exchange, status: int, started: float) -> None:

@@ -12,13 +12,14 @@ import structlog
 from starlette.types import Scope
 
 from keraserve_gateway import exchange as exchanges
+from keraserve_gateway.admission import Group
 from keraserve_gateway.deadline import REQUEST_ID
-from keraserve_gateway.errors import Busy
+from keraserve_gateway.errors import Busy, GatewayError
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import replies
 from keraserve_gateway.http.http_connection import Head, Headers, written
-from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request
+from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request, model_of
 from keraserve_gateway.statuses import STATUSES, kind
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Shedding:
         self._gateway = gateway
         self._refused = gateway.metrics.refused.labels(kind(gateway.admission.busy()))
         self._coming = 0  # let in during this turn of the event loop: they have no place before the next
+        self._coming_of: dict[Group, int] = {}  # likewise, those that have places of their share only
         self._answers: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors: headers, body
         self._whole: dict[bool, tuple[Headers, bytes]] = {}  # likewise: the server's headers, and all of it
         self._unlogged: int | None = None  # since the last line; none: the next one is the first
@@ -50,7 +52,7 @@ class Shedding:
         gateway, path = self._gateway, _path(head)
         if gateway.tracing is not None or gateway.admission.draining or not _is_guarded(path):
             return None
-        if gateway.admission.room > self._coming:
+        if gateway.admission.room > self._coming or self._has_own_room(head, path):
             self._let_in()
             return None
         self._refused.inc()
@@ -64,6 +66,20 @@ class Shedding:
             unknown = Head(head.method, head.url, [(REQUEST_ID.encode(), _ANY_ID)], head.standard)
             whole = self._whole[form] = head.standard, self._answer(form, _scope(unknown), head.standard)
         return whole[1].replace(_ANY_ID, exchanges.new_id().encode())
+
+    def _has_own_room(self, head: Head, path: str) -> bool:
+        """Tell whether a request's model and key have places left of their share."""
+        gateway, sent = self._gateway, dict(reversed(head.headers))
+        try:
+            key = gateway.keys.recognise(exchanges.given_key(lambda name: _text(sent.get(name.encode()))))
+        except GatewayError:
+            return False
+        group = gateway.group(_model(path), key)
+        coming = self._coming_of.get(group, 0)
+        if gateway.admission.own_room(group) <= coming:
+            return False
+        self._coming_of[group] = coming + 1
+        return True
 
     def _told(self, form: bool, head: Head) -> bytes:
         """Log a request, or count it for the next line, and answer with what it brought."""
@@ -93,6 +109,7 @@ class Shedding:
 
     def _turn_is_over(self) -> None:
         self._coming = 0
+        self._coming_of.clear()
 
     def _log(self, scope: Scope, exchange: Exchange) -> None:
         if self._unlogged is not None:
@@ -111,6 +128,13 @@ class Shedding:
             self._begin_to_count()
         else:
             self._unlogged = None
+
+
+_model = lru_cache(maxsize=1024)(model_of)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _path(head: Head) -> str:
