@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -17,7 +17,7 @@ from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batch_queue import BatchQueue, Task
 from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.errors import ExecutionError, InvalidRequestError
+from keraserve_embedded.errors import ExecutionError, InternalError, InvalidRequestError
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.signature import Origin, Signature
 from keraserve_embedded.work import Work, run_here
@@ -34,6 +34,9 @@ class Batcher:
 
     Work whose signature has no batch dimension, or whose inputs don't agree on one, runs alone. A future that
     is cancelled leaves its queue at once.
+
+    Attributes:
+        on_loss: called on a thread that ends though nobody stopped the batcher.
     """
 
     def __init__(self, options: BatchingOptions, observer: Observer) -> None:
@@ -45,6 +48,8 @@ class Batcher:
         self._change = threading.Condition()
         self._stopped = False
         self._free = 0  # threads that wait for something to do
+        self.on_loss: Callable[[], None] = lambda: None
+        self._lost = 0
         self._threads = [
             threading.Thread(target=self._serve, name=f"batch {number}", daemon=True)
             for number in range(options.num_batch_threads)
@@ -83,6 +88,10 @@ class Batcher:
         """How many rows wait, by signature; signatures for which none does are left out."""
         with self._change:
             return {signature.origin: queue.rows for signature, queue in self._queues.items()}
+
+    def threads(self) -> tuple[int, int]:
+        """How many threads run batches, and how many there should be."""
+        return len(self._threads) - self._lost, len(self._threads)
 
     def stop(self) -> None:
         """Cancel what waits, and wait for the batches that run."""
@@ -133,12 +142,27 @@ class Batcher:
     def _serve(self) -> None:
         if sys.platform == "linux":  # where this is the thread's own
             os.nice(_LESS_URGENT)
-        while taken := self._take():
-            signature, tasks = taken
-            tasks = [task for task in tasks if task.set_running_or_notify_cancel()]
-            if tasks:
-                self._run(signature, tasks)
-            del taken, signature, tasks  # else this thread would hold a version that is unloaded
+        try:
+            while taken := self._take():
+                self._run_safely(*taken)
+                del taken  # else this thread would hold a version that is unloaded
+        finally:
+            if not self._stopped:
+                with self._change:
+                    self._lost += 1
+                self.on_loss()
+
+    def _run_safely(self, signature: Signature, tasks: Sequence[Task]) -> None:
+        """Run tasks; whatever a graph or its results do, each has an answer, and this thread goes on."""
+        try:
+            wanted = [task for task in tasks if task.set_running_or_notify_cancel()]
+            if wanted:
+                self._run(signature, wanted)
+        except BaseException as error:
+            log.error("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)
+            for task in tasks:
+                if not task.done():
+                    task.set_exception(InternalError(f"internal error: {type(error).__name__}"))
 
     def _take(self) -> tuple[Signature, list[Task]] | None:
         """Wait for a batch; the signatures take turns. None when the batcher stops."""
@@ -185,6 +209,9 @@ class Batcher:
         try:
             results = signature.run_merged(batch.merge([task.arrays for task in tasks], rows))
         except ExecutionError:
+            return False
+        except Exception as error:  # of one request, perhaps: alone, only that one has it
+            log.warning("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)
             return False
         parts = batch.take_apart(results, [task.rows for task in tasks], rows)
         if parts is None:

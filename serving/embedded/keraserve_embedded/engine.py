@@ -20,6 +20,7 @@ from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.errors import (
     Code,
     EmbeddedError,
+    InternalError,
     InvalidRequestError,
     NotServedError,
     StartError,
@@ -70,6 +71,8 @@ class Engine:
         batching = self.options.batching
         self._batcher = Batcher(batching, self._observer) if batching else None
         self.on_change: Callable[[], None] = lambda: None
+        if self._batcher:
+            self._batcher.on_loss = lambda: self.on_change()
         self._models: dict[str, Model] = {}
         self._labels: dict[str, Labels] = {}
         self._pending: list[ModelEntry] | None = None
@@ -141,11 +144,18 @@ class Engine:
         return self._stopped.is_set()
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that serves."""
+        """Whether every configured model has a version that serves, and every thread for batches runs."""
+        running, wanted = self.batch_threads()
         with self._lock:
-            return self._pending is None and all(
-                model.available for model in self._models.values() if model.configured
+            return (
+                running == wanted
+                and self._pending is None
+                and all(model.available for model in self._models.values() if model.configured)
             )
+
+    def batch_threads(self) -> tuple[int, int]:
+        """How many threads run batches, and how many there should be; none without batching."""
+        return self._batcher.threads() if self._batcher else (0, 0)
 
     def knows(self, name: str) -> bool:
         """Whether a model of this name is, or was, configured."""
@@ -159,9 +169,13 @@ class Engine:
     def status(self, request: m.GetModelStatusRequest) -> m.GetModelStatusResponse:
         """Answer GetModelStatus: of all versions, or of the one that a number or a label means.
 
-        Errors as `keraserve_embedded.metadata.status`, and UnknownLabelError.
+        Errors as `keraserve_embedded.metadata.status`, UnknownLabelError, and InternalError where threads for
+        batches are gone: whoever asks takes AVAILABLE for "it answers".
         """
         spec = _spec(request)
+        running, wanted = self.batch_threads()
+        if running < wanted:
+            raise InternalError(f"only {running} of {wanted} threads for batches run: restart this server")
         with self._lock:
             number, model = self._number(spec), self._models.get(spec.name)
             if model is None:

@@ -167,7 +167,9 @@ class _Now(Collector):
                 labels.add_metric([report.name, label], version)
         for origin, rows in self._engine.waiting().items():
             waiting.add_metric([origin.model, str(origin.version), origin.signature], rows)
-        return (available, states, failed, labels, waiting)
+        threads = _gauge("keraserve_batch_threads", "Threads that run batches.")
+        threads.add_metric([], self._engine.batch_threads()[0])
+        return (available, states, failed, labels, waiting, threads)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -146,6 +146,11 @@ class Signature:
             return {name: _array(result) for name, result in zip(self.outputs, results, strict=True)}
         except tf.errors.OpError as error:
             raise ExecutionError(clean(error.message), Code(error.error_code)) from None
+        except UnicodeDecodeError as error:
+            # The message quotes bytes of the request that are no text: TensorFlow's Python can't read it, and
+            # the code is lost. Only what a client sent is quoted.
+            message = error.object.decode(errors="replace")
+            raise ExecutionError(clean(message), Code.INVALID_ARGUMENT) from None
 
     def _may_be_split(self, arrays: Mapping[str, Array], first: int) -> bool:
         sizes = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
@@ -175,9 +180,12 @@ _FIRST_OF_SEVERAL = re.compile(
 _NODES = re.compile(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:[^\]]*\](?: name:.*)?", re.DOTALL)
 
 
+_LONGEST_MESSAGE = 4096  # characters: some quote a whole input
+
+
 def clean(message: str) -> str:
     """Take what only the authors of this server could use out of a message: nodes, functions, traces."""
-    text = _PREAMBLE.sub("", message, count=1)
+    text = _PREAMBLE.sub("", message[:_LONGEST_MESSAGE], count=1)
     text = _FIRST_OF_SEVERAL.sub(r"\1", text)
     lines = (line.strip() for line in _NODES.sub("", text).splitlines())
     return "\n".join(line for line in lines if line)
