@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -228,6 +229,52 @@ def test_a_body_may_be_packed(rest: httpx2.Client) -> None:
     assert rest.post(call, content=gzip.compress(body), headers=packed).json()["outputs"]["total"] == [3.0]
     assert "not gzip" in failure(rest.post(call, content=body, headers=packed))[1]
     assert "cut off" in failure(rest.post(call, content=gzip.compress(body)[:-9], headers=packed))[1]
+
+
+def raw(client: httpx2.Client, *pieces: bytes) -> bytes:
+    """Send bytes, one piece after the other has arrived, and read until the server closes."""
+    with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=30) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.1)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+HEAD = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: x\r\n"
+INSIDE = b"GET /v1/models/numbers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
+def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: bytes) -> None:
+    """As curl --http2 and Java's HttpClient send it; the body is no request of its own."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AA\r\n"
+    head = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(INSIDE)
+    for pieces in ((head + INSIDE, INSIDE), (head, INSIDE, INSIDE)):
+        answer = raw(rest, *pieces)
+        assert answer.count(b"HTTP/1.1 400 ") == answer.count(b"HTTP/1.1 200 ") == 1
+        assert b"not JSON" in answer
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        b"Content-Length: 4\r\nContent-Length: 0\r\n\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length:\r\n 4\r\n\r\n",
+        b"Host: x\r\n\r\n",
+    ],
+)
+def test_what_is_read_in_two_ways_is_refused(rest: httpx2.Client, shape: bytes) -> None:
+    head, _, body = raw(rest, HEAD + shape + INSIDE).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert "or the request is malformed" in json.loads(body)["error"]
+
+
+def test_a_trailer_is_no_header(rest: httpx2.Client) -> None:
+    body = json.dumps({"inputs": {"a": [1], "b": [2]}}).encode()
+    chunks = b"%x\r\n%b\r\n0\r\nContent-Encoding: gzip\r\n\r\n" % (len(body), body)
+    head = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(rest, head, chunks).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_has_a_limit(rest: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:

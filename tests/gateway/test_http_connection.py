@@ -157,6 +157,49 @@ async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
         problem(await talk(nonsense), 400)
 
 
+@pytest.mark.parametrize("later", [False, True])
+async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) -> None:
+    """As curl --http2 and Java's HttpClient send it; the body is no request of its own."""
+    body = GET + b"\r\n"
+    head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+    for upgrade in (b"h2c", b"websocket", b"TLS/1.0"):
+        offer = (
+            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AA\r\n\r\n"
+        )
+        last = GET + b"X-Request-ID: last\r\nConnection: close\r\n\r\n"
+        answer = await talk(head + offer, body, last) if later else await talk(head + offer + body + last)
+        assert answer.count(b"HTTP/1.1 ") == 2
+        assert b"not JSON" in answer  # which the body is not, and it was read
+        assert b"x-request-id: last" in answer
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        b"Content-Length: 4\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length:\r\n 4\r\n\r\n",
+        b"Content-Length : 4\r\n\r\n",
+        b"Content-Length: +4\r\n\r\n",
+        b"X: a\nContent-Length: 4\r\n\r\n",
+        b"Host: x\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n",
+    ],
+)
+async def test_what_is_read_in_two_ways_is_refused(talk: Talk, shape: bytes) -> None:
+    answer = await talk(b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\n" + shape + GET + b"\r\n")
+    assert problem(answer, 400)["detail"].startswith("this is not HTTP/1.1, or the request is malformed: ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_request_has_one_host(talk: Talk) -> None:
+    assert "Host header is missing" in problem(await talk(b"GET /livez HTTP/1.1\r\n\r\n"), 400)["detail"]
+    problem(await talk(GET + b"Host: x\r\n\r\n"), 400)
+
+
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     writer.write(GET + b"\r\n")
     return await asyncio.wait_for(reader.readuntil(b"ok\n"), 20)

@@ -8,6 +8,7 @@ import uvicorn
 
 from keraserve_embedded.errors import StartError
 from keraserve_embedded.port import written
+from keraserve_embedded.rest_connection import RestConnection
 from keraserve_embedded.rest_face import RestFace
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class RestServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 face,
+                http=RestConnection,
                 lifespan="off",
                 ws="none",
                 log_config=None,

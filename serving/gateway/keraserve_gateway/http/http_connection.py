@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from keraserve_gateway.exchange import CLIENT_GONE, new_id
 from keraserve_gateway.http.one_write import OneWrite
+from keraserve_protocol.http_parser import RequestParser
 
 log = structlog.get_logger()
 
@@ -86,6 +87,7 @@ class _Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.parser: Any = RequestParser(cast(Any, self))
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
         self._in_head = self._in_body = self._too_many = self._refused = False
@@ -107,6 +109,7 @@ class _Connection(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
+        self.parser.close()
         super().connection_lost(exc)
         if self._running is not None:
             cycle, task = self._running
@@ -230,25 +233,26 @@ class _Connection(HttpToolsProtocol):
     def _refusal(self) -> bytes | None:
         """The answer, where the application shall not have the request whose head is here.
 
-        What ends its connection, waits for an earlier answer on it or is no plain request, and HEAD, is the
+        What ends its connection, waits for an earlier answer on it, and HEAD, is the
         application's in any case; and so is what comes from who does not read the answers, which waits there.
         """
         if self.flow.write_paused or self._answering():
             return None
-        parser: Any = self.parser
+        parser = self.parser
         method: bytes = parser.get_method()
         lasting = parser.should_keep_alive() and parser.get_http_version() != "1.0"
-        if method == b"HEAD" or not lasting or parser.should_upgrade():
+        if method == b"HEAD" or not lasting:
             return None
         return self.refusal(Head(method, self.url, self.headers, self.server_state.default_headers))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not take, in our form."""
-        del msg
+        del msg  # uvicorn's
         if self._head_bytes > self.bounds.head_bytes:
             self._refuse_head()
         else:
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1, or the request is malformed")
+            detail = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
+            self._refuse(HTTPStatus.BAD_REQUEST, detail)
 
     def _take_a_place(self) -> None:
         """End the connection that has been quiet for longest; if all have requests in work, this one."""
