@@ -40,7 +40,5 @@ async def read(receive: Receive, exchange: Exchange, limit: int) -> bytes:
     except TimeoutError as error:
         raise SlowBody("the body did not arrive before the request's deadline") from error
     body = b"".join(chunks)
-    coding = exchange.header("content-encoding")
-    if coding is None or coding == "identity":
-        return body
-    return await asyncio.to_thread(compression.expand, body, coding, limit)
+    coding = compression.named(exchange.header("content-encoding"))
+    return await asyncio.to_thread(compression.expand, body, coding, limit) if coding else body

@@ -4,18 +4,33 @@ Starlette's own form parser writes files to disk, which a container with a read-
 the body is bounded already, so memory is the simpler place.
 """
 
+import re
+from urllib.parse import unquote
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from keraserve_gateway.calls.picture_check import Picture
-from keraserve_gateway.errors import BadRequest, TooLarge
+from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from keraserve_protocol import image_formats, other_formats
+
+_AS_IT_IS = {"", "7bit", "8bit", "binary"}  # transfer encodings
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ENCODED_NAME = re.compile(r";\s*filename\*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
+_LONGEST_NAME = 255
+_MOST_FIELDS = 100
+_FILE_TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
 def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
-    """Take every part of the body as a picture, in order; the names of the fields don't matter.
+    """Take every file of the body as a picture, in order; the names of the fields don't matter.
+
+    A part is a file if it has a file name or an image's content type, or if it begins like an image. What a
+    form's other fields hold is passed over, and so is a file field that was left empty.
 
     Raises:
-        TooLarge: more than `most` parts.
+        TooLarge: more than `most` files, or far more other fields.
+        UnsupportedMedia: a file in a transfer encoding, or no file but a field with something else.
         BadRequest: no boundary, a malformed body, or one that ends before its last boundary.
     """
     _, options = parse_options_header(content_type)
@@ -36,13 +51,23 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
                 "on_end": parts.end,
             },
         )
-        parser.write(body)
+        parser.write(_without_preamble(body, boundary))
         parser.finalize()
     except FormParserError as error:
         raise BadRequest(f"the multipart body is malformed: {error}") from error
     if not parts.ended:
         raise BadRequest("the multipart body ends before its last boundary")
+    if not parts.pictures and parts.other is not None:
+        raise UnsupportedMedia(f"the form has no file; in its first field, {other_formats.say(parts.other)}")
     return parts.pictures
+
+
+def _without_preamble(body: bytes, boundary: bytes) -> bytes:
+    """Leave out what stands before the first boundary (RFC 2046, 5.1.1); some clients write a line there."""
+    if body.startswith(b"--" + boundary):
+        return body
+    place = body.find(b"\r\n--" + boundary)
+    return body if place < 0 else body[place + 2 :]
 
 
 class _Parts:
@@ -50,16 +75,23 @@ class _Parts:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._count = 0
         self.pictures: list[Picture] = []
+        self.other: bytes | None = None
+        """What the first field holds that is no file."""
         self.ended = False
         self._field, self._value, self._data = bytearray(), bytearray(), bytearray()
         self._filename: str | None = None
+        self._typed = False
 
     def begin(self) -> None:
-        if len(self.pictures) >= self._most:  # here, not after: a body has room for 100,000 empty parts
-            raise TooLarge(f"more than {self._most} pictures in a request, as many as are allowed")
+        self._count += 1
+        if (
+            self._count > self._most + _MOST_FIELDS
+        ):  # here, not after: a body has room for 100,000 empty parts
+            raise TooLarge(f"more than {self._most} pictures and {_MOST_FIELDS} other fields in a form")
         self._data.clear()
-        self._filename = None
+        self._filename, self._typed = None, False
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]
@@ -68,10 +100,15 @@ class _Parts:
         self._value += data[start:end]
 
     def header_end(self) -> None:
-        if bytes(self._field).lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(self._value))
-            filename = options.get(b"filename")
-            self._filename = filename.decode(errors="replace")[:255] if filename is not None else None
+        name, value = bytes(self._field).lower(), self._value.decode("latin-1").strip()
+        if name == b"content-disposition":
+            self._filename = _filename(value)
+        elif name == b"content-type":
+            self._typed = value.lower().startswith(_FILE_TYPES)
+        elif name == b"content-transfer-encoding" and value.lower() not in _AS_IT_IS:
+            raise UnsupportedMedia(
+                f"a file in the transfer encoding {value[:40]!r}: send its own bytes, without an encoding"
+            )
         self._field.clear()
         self._value.clear()
 
@@ -79,7 +116,28 @@ class _Parts:
         self._data += memoryview(data)[start:end]
 
     def part_end(self) -> None:
-        self.pictures.append(Picture(bytes(self._data), self._filename))
+        data, filename = bytes(self._data), self._filename
+        if filename or (filename is None and self._typed) or image_formats.find(data):
+            self._add(Picture(data, filename))
+        elif filename is None:
+            self.other = data if self.other is None else self.other
+        elif data:  # an empty file without a name is a file field that nothing was chosen for
+            self._add(Picture(data, filename))
+
+    def _add(self, picture: Picture) -> None:
+        if len(self.pictures) >= self._most:
+            raise TooLarge(f"more than {self._most} pictures in a request, as many as are allowed")
+        self.pictures.append(picture)
 
     def end(self) -> None:
         self.ended = True
+
+
+def _filename(disposition: str) -> str | None:
+    """Read a file's name; what some clients add in RFC 8187's form, holds more than the plain one can."""
+    encoded = _ENCODED_NAME.search(_QUOTED.sub('""', disposition))
+    if encoded is not None:
+        return unquote(encoded[2], encoded[1], errors="replace")[:_LONGEST_NAME]
+    _, options = parse_options_header(disposition)
+    plain = options.get(b"filename")
+    return None if plain is None else plain.decode(errors="replace")[:_LONGEST_NAME]

@@ -11,6 +11,7 @@ import struct
 
 from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png
 from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader, UnknownFormat
+from keraserve_protocol import other_formats
 
 __all__ = ["BadImage", "ImageHeader", "UnknownFormat", "check", "read"]
 
@@ -44,7 +45,7 @@ def read(data: bytes) -> ImageHeader:
             return header
         if magic.startswith(data):
             raise BadImage("it ends after its first bytes")
-    raise UnknownFormat("it is no JPEG, PNG, GIF or BMP")
+    raise UnknownFormat(other_formats.say(data))
 
 
 def check(data: bytes, header: ImageHeader) -> None:

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from keraserve_gateway import errors
 from keraserve_gateway.http import inference_schemas, schemas, tensorflow_schemas
 from keraserve_gateway.statuses import STATUSES, kind
+from keraserve_protocol import image_formats
 
-PICTURE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/bmp", "application/octet-stream")
+PICTURE_TYPES = (*(one.media_types[0] for one in image_formats.FORMATS), "application/octet-stream")
 UNSEEN: tuple[type[BaseModel], ...] = (
     schemas.Problem,
     tensorflow_schemas.PredictBody,
@@ -51,7 +52,7 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     415: _Refusal(
         "Not a kind of picture or of body that is taken",
-        errors.UnsupportedMedia("picture 0: it is no JPEG, PNG, GIF or BMP"),
+        errors.UnsupportedMedia(f"picture 0: it is no {image_formats.named()}"),
     ),
     429: _Refusal(
         "Too many requests; try again after `Retry-After` seconds",

@@ -1,0 +1,207 @@
+"""Pictures as people send them: every type, form and coding that clients write."""
+
+import base64
+import gzip
+import zlib
+
+import httpx2
+import pytest
+
+PATH = "/v1/models/colours/images:classify"
+FORM = "multipart/form-data; boundary=XyZ"
+NAMED = b'Content-Disposition: form-data; name="anything"; filename="a.png"'
+FIELD = b'Content-Disposition: form-data; name="top_k"'
+
+
+def form(*parts: tuple[bytes, bytes]) -> bytes:
+    return b"".join(b"--XyZ\r\n%b\r\n\r\n%b\r\n" % part for part in parts) + b"--XyZ--\r\n"
+
+
+async def labels(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers: str) -> list[object]:
+    """The best class of each picture in the answer, or the reason that it has none."""
+    sent = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    answer = await gateway.post(PATH, content=body, headers=sent)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["predictions"]
+    return [one["classes"][0]["label"] if "classes" in one else one["error"] for one in found]
+
+
+async def refusal(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers: str) -> tuple[int, str]:
+    sent = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    answer = await gateway.post(PATH, content=body, headers=sent)
+    return answer.status_code, answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",  # curl --data-binary
+        "image/pjpeg",
+        "image/jpg",
+        "image/x-png",
+        "image/*",
+        "image/heic",
+        "binary/octet-stream",
+        "application/binary",
+        "text/plain;charset=UTF-8",
+        "application/json",
+        "image",
+    ],
+)
+async def test_the_content_counts_and_not_its_type(
+    gateway: httpx2.AsyncClient, red: bytes, kind: str
+) -> None:
+    assert await labels(gateway, red, kind) == ["red"]
+
+
+async def test_no_type_at_all(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    request = gateway.build_request("POST", PATH, content=red)
+    request.headers.pop("content-type", None)
+    answer = await gateway.send(request)
+    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+
+
+async def test_another_multipart_type_is_refused_with_what_to_send(
+    gateway: httpx2.AsyncClient, red: bytes
+) -> None:
+    status, detail = await refusal(gateway, form((NAMED, red)), "multipart/mixed; boundary=XyZ")
+    assert status == 415
+    assert "send multipart/form-data" in detail
+
+
+async def test_a_text_field_beside_the_file_is_no_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    for field in (
+        FIELD,
+        FIELD + b"\r\nContent-Type: text/plain",
+        FIELD + b"\r\nContent-Type: application/json",
+    ):
+        assert await labels(gateway, form((field, b"3"), (NAMED, red)), FORM) == ["red"]
+        assert await labels(gateway, form((NAMED, red), (field, b"3")), FORM) == ["red"]
+    answer = await gateway.post(
+        PATH,
+        params={"strict": "true"},
+        content=form((FIELD, b"3"), (NAMED, red)),
+        headers={"content-type": FORM},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+async def test_an_image_without_a_file_name_is_a_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    for head in (b'Content-Disposition: form-data; name="f"', b"Content-Type: image/png", b"X-Nothing: 1"):
+        assert await labels(gateway, form((head, red)), FORM) == ["red"]
+    # Said to be one: it is not passed over, though it is none.
+    typed = FIELD + b"\r\nContent-Type: image/png"
+    assert await labels(gateway, form((typed, b"x"), (NAMED, red)), FORM) == [
+        "it is text, not an image",
+        "red",
+    ]
+
+
+async def test_a_file_field_left_empty_is_passed_over(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    empty = b'Content-Disposition: form-data; name="g"; filename=""\r\nContent-Type: application/octet-stream'
+    assert await labels(gateway, form((empty, b""), (NAMED, red), (empty, b"")), FORM) == ["red"]
+    assert await labels(gateway, form((NAMED, b""), (NAMED, red)), FORM) == ["it is empty", "red"]
+    assert await refusal(gateway, form((empty, b"")), FORM) == (400, "the request has no picture")
+
+
+async def test_a_form_of_text_only_says_what_its_field_holds(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    status, detail = await refusal(gateway, form((FIELD, base64.b64encode(red))), FORM)
+    assert (status, "the form has no file" in detail, "the base64 of a PNG" in detail) == (415, True, True)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_fields_do_not_count_as_pictures(make, embedded: str, red: bytes, most: int) -> None:
+    gateway = await make(embedded, max_images=most)
+    fields = [(FIELD, b"x")] * 5
+    assert await labels(gateway, form(*fields, *[(NAMED, red)] * most, *fields), FORM) == ["red"] * most
+    status, detail = await refusal(gateway, form(*fields, *[(NAMED, red)] * (most + 1)), FORM)
+    assert (status, f"more than {most} pictures" in detail) == (413, True)
+    status, detail = await refusal(gateway, form(*fields * 30, (NAMED, red)), FORM)
+    assert (status, "other fields" in detail) == (413, True)
+
+
+@pytest.mark.parametrize(
+    "before", [b"\r\n", b"This is a message in MIME format.\r\n", b"one\r\n\r\n--two\r\n"]
+)
+@pytest.mark.parametrize("after", [b"", b"the end\r\n", b"\r\n--XyZ\r\nnot a part\r\n"])
+async def test_what_stands_around_a_form_is_passed_over(
+    gateway: httpx2.AsyncClient, red: bytes, before: bytes, after: bytes
+) -> None:
+    assert await labels(gateway, before + form((NAMED, red)) + after, FORM) == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('filename="a.png"', "a.png"),
+        ("filename=a.png", "a.png"),
+        ('filename="ä€😀.png"', "ä€😀.png"),
+        ("filename*=utf-8''%D1%84%D0%B0.png", "фа.png"),  # of Python's requests
+        ("filename=a.png; filename*=utf-8''%C3%A4.png", "ä.png"),  # of .NET
+        ("filename*=UTF-8''%C3%A4.png; filename=a.png", "ä.png"),
+        ("filename*=iso-8859-1'de'%E4.png", "ä.png"),
+        ("filename=\"a; filename*=utf-8''b.png\"", "a; filename*=utf-8''b.png"),
+        ('filename="a\\"b.png"', 'a"b.png'),
+        ('filename="C:\\fakepath\\a.png"', "a.png"),
+    ],
+)
+async def test_names_of_files(gateway: httpx2.AsyncClient, red: bytes, disposition: str, name: str) -> None:
+    head = f'Content-Disposition: form-data; name="f"; {disposition}'.encode()
+    answer = await gateway.post(PATH, content=form((head, red)), headers={"content-type": FORM})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"][0]["filename"] == name
+
+
+@pytest.mark.parametrize("encoding", ["base64", "Quoted-Printable", "x-uuencode"])
+async def test_transfer_encodings_are_refused(gateway: httpx2.AsyncClient, red: bytes, encoding: str) -> None:
+    head = NAMED + b"\r\nContent-Transfer-Encoding: " + encoding.encode()
+    status, detail = await refusal(gateway, form((head, base64.encodebytes(red))), FORM)
+    assert status == 415
+    assert encoding in detail
+    assert "send its own bytes" in detail
+
+
+@pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
+async def test_encodings_that_change_nothing(gateway: httpx2.AsyncClient, red: bytes, encoding: str) -> None:
+    head = NAMED + b"\r\nContent-Transfer-Encoding: " + encoding.encode()
+    assert await labels(gateway, form((head, red)), FORM) == ["red"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "", " ", "identity, identity"])
+async def test_a_coding_that_is_none(gateway: httpx2.AsyncClient, red: bytes, coding: str) -> None:
+    assert await labels(gateway, red, "image/png", content_encoding=coding) == ["red"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "gzip, identity", "identity,gzip"])
+async def test_gzip_of_one_member_and_of_several(
+    gateway: httpx2.AsyncClient, red: bytes, coding: str
+) -> None:
+    several = gzip.compress(red[:50]) + gzip.compress(b"") + gzip.compress(red[50:])
+    for body in (gzip.compress(red), several, b"".join(gzip.compress(bytes([byte])) for byte in red)):
+        assert await labels(gateway, body, "image/png", content_encoding=coding) == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "says"),
+    [
+        ("br", b"x", 415, "send gzip, deflate or none"),
+        ("gzip, br", b"x", 415, "send gzip, deflate or none"),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x")), 415, "send gzip, deflate or none"),
+        ("deflate", zlib.compress(b"x", wbits=-15), 400, "the body is not deflate"),
+        ("deflate", zlib.compress(b"x") * 2, 400, "something behind its deflate stream"),
+        ("gzip", b"x", 400, "the body is not gzip"),
+        ("gzip", b"", 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"x" * 99)[:-1], 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"x") + gzip.compress(b"y" * 99)[:-9], 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"x") + b"junk", 400, "the body is not gzip"),
+        ("gzip", gzip.compress(b"") * 1001, 400, "far too many pieces"),
+        ("gzip", gzip.compress(bytes(17 << 20)), 413, "once expanded"),
+        ("gzip", gzip.compress(bytes(9 << 20)) * 2, 413, "once expanded"),
+    ],
+)
+async def test_codings_that_are_refused(
+    gateway: httpx2.AsyncClient, coding: str, body: bytes, status: int, says: str
+) -> None:
+    found, detail = await refusal(gateway, body, "image/png", content_encoding=coding)
+    assert found == status
+    assert says in detail
