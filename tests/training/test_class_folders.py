@@ -46,7 +46,10 @@ def test_folders_of_classes_are_divided_four_to_one(tmp_path: Path) -> None:
     assert (counts(data.train), counts(data.test)) == ([8, 16], [2, 4])
     assert not names(data.train) & names(data.test)
     assert data.record() == load(tmp_path / "own").record()
-    assert not told
+    assert told == ["own: each folder is a class; a fifth of each class is drawn to test on"]
+    assert data.found() == (
+        "own: 2 classes, 24 pictures to learn from, 6 to test on: Dahlien 8 and 2, roses 16 and 4"
+    )
     assert not np.array_equal(data.train.labels, np.sort(data.train.labels)), "mixed"
 
 
@@ -107,10 +110,13 @@ def test_untidy_folders_work_and_what_is_left_out_is_said(untidy: Path) -> None:
     used = names(data.train) | names(data.test)
     assert len(used) == 18
     assert {"Katzen/2021/July/000.png", "Katzen/linked.jpg", "Katzen/no suffix", "Katzen/print.jpeg"} <= used
-    (sentence,) = told
-    assert "7 files are left out: " in sentence
-    assert "Katzen/broken.png (leads nowhere)" in sentence
-    assert sentence.endswith("and 4 more")
+    inside, sentence, *_ = told
+    assert "1 picture in folders inside of class folders (Katzen/2021/July) count as their class's" in inside
+    assert "of the files and folders, 13 are left out: " in sentence
+    assert ".git, Katzen/.DS_Store, Katzen/._000.png and 3 more (hidden, or left by a system)" in sentence
+    assert "Katzen/broken.png, Katzen/circle.png (leads nowhere)" in sentence
+    assert "README (in no class folder)" in sentence
+    assert "Katzen/empty.jpg (empty); Katzen/half.jpg (damaged, or of an unusual kind)" in sentence
     for part in (data.train, data.test):
         seen = [int(label) for _, batch in part.sized(8).batches(np.arange(len(part)), 5) for label in batch]
         assert seen == part.labels.tolist()
@@ -122,7 +128,7 @@ def test_a_file_that_may_not_be_read_is_left_out(untidy: Path, monkeypatch: pyte
     (untidy / "Katzen" / "000.png").chmod(0)
     told: list[str] = []
     load(untidy, told)
-    assert "Permission denied" in told[0]
+    assert "Katzen/000.png (Permission denied)" in told[1]
 
 
 def test_umlauts_of_a_mac_are_the_same_class(tmp_path: Path) -> None:
@@ -137,7 +143,9 @@ def test_a_profile_limits_every_class_in_its_share(tmp_path: Path) -> None:
     data = datasets.class_folders(tmp_path, SAMPLE, lambda _: None)
     assert data.kind == "folder"
     assert (counts(data.train), counts(data.test)) == ([9, 29], [3, 7])
-    quick = datasets.class_folders(tmp_path, QUICK, lambda _: None)
+    told: list[str] = []
+    quick = datasets.class_folders(tmp_path, QUICK, told.append)
+    assert not any("uses" in sentence for sentence in told)
     assert (counts(quick.train), counts(quick.test)) == ([32, 96], [8, 24])
 
 
@@ -145,8 +153,10 @@ def test_small_pictures_are_limited_as_such(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for name in ("a", "b"):
             draw(tmp_path / part / name, 70, size=(64, 64))
-    data = datasets.class_folders(tmp_path, SAMPLE, lambda _: None)
+    told: list[str] = []
+    data = datasets.class_folders(tmp_path, SAMPLE, told.append)
     assert (counts(data.train), counts(data.test)) == ([50, 50], [50, 50])
+    assert told[1] == f"{tmp_path.name}: profile sample uses 200 of the 280 pictures"
 
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -161,7 +171,9 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "holds no folders" in said()
-    assert "only one folder, 'PetImages'" in said("PetImages/cat", "PetImages/dog")
+    wrapped = said("PetImages/cat", "PetImages/dog")
+    assert "only one folder, 'PetImages'" in wrapped
+    assert wrapped.endswith("/PetImages.")  # what to type
     assert "the class 'b' is in train only" in said("train/a", "train/b", "test/a")
     assert "the class 'c' is in test only" in said("train/a", "train/b", "test/a", "test/b", "test/c")
     assert "too few pictures" in said("a", "b", pictures=1)
@@ -184,3 +196,16 @@ def test_the_smallest_that_works(tmp_path: Path) -> None:
     draw(tmp_path / "b", 2)
     data = load(tmp_path)
     assert counts(data.train) == counts(data.test) == [1, 1]
+
+
+def test_pictures_that_are_learnt_from_and_tested_on_are_said(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name, count in (("a", 3), ("b", 4)):
+            draw(tmp_path / part / name, count)
+    (tmp_path / "test" / "b" / "003.png").write_bytes(
+        (tmp_path / "train" / "b" / "000.png").read_bytes() + b"x"
+    )
+    told: list[str] = []
+    load(tmp_path, told)
+    assert any("3 of the pictures to test on are learnt from as well" in sentence for sentence in told)
+    assert any("3 pictures are in more than one class" in sentence for sentence in told)

@@ -135,8 +135,11 @@ def train_all(
 
 
 @app.command()
+@with_options_and_name
 def export(
-    name: Annotated[str | None, typer.Argument(help="An experiment; all where none is given.")] = None,
+    experiment: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="An experiment; all where none is given.")
+    ] = None,
     runs: Runs = DEFAULT_RUNS,
     models: Models = DEFAULT_MODELS,
     profile: ProfileName = "full",
@@ -148,15 +151,21 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also what is exported already.")] = False,
+    outdated: Annotated[
+        bool,
+        typer.Option("--outdated", help="Also a run whose pictures have changed since it learnt from them."),
+    ] = False,
+    *,
+    options: Options,
 ) -> None:
-    """Write a new version of every servable of every finished run."""
+    """Write a new version of every servable of every finished run; with options, of those that have them."""
     from keraserve_training.exporting import export as exporting
 
     def tell(done: exporting.Exported) -> None:
         verb = "exported as" if done.new else "already exported as"
         out.print(f"{done.name}: {verb} version {done.version}", highlight=False)
 
-    experiments = [find(name)] if name else list(registry().values())
+    experiments = [find(experiment)] if experiment else list(registry().values())
     _, notices = exporting.export(
         experiments,
         runs=runs,
@@ -165,6 +174,8 @@ def export(
         seed=seed,
         served_from=served_from,
         force=force,
+        outdated=outdated,
+        options=options,
         tell=tell,
     )
     for notice in notices:

@@ -22,6 +22,7 @@ TrainingError
 ├── SpreadError                   the processes or machines that were to do the work can't
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
+    ├── OutdatedError             a run's pictures have changed since it learnt from them
     └── RepositoryError           the model repository is not what it should be
 """
 
@@ -112,6 +113,10 @@ class StudyError(TrainingError):
 
 class ExportError(TrainingError):
     """A servable could not be written."""
+
+
+class OutdatedError(ExportError):
+    """A run no longer fits the pictures that it learnt from."""
 
 
 class RepositoryError(ExportError):

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, provenance, run_folder, runtime
+from keraserve_training import atomic, comparing, provenance, run_folder, runtime
 from keraserve_training.data import picture_files
+from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import NONE, Options
@@ -95,9 +96,11 @@ def opened(
 
     Raises:
         RunBusyError: another process is at it.
-        RunDiffersError: the folder holds something else; says what differs.
+        RunDiffersError: the folder holds something else, or the pictures have changed; says what differs.
         RunDamagedError: `config.json` can't be read.
+        DataUnavailableError: the user's own pictures are not there.
     """
+    pictures = comparing.found(asked.options)  # before anything is thrown away
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
@@ -108,6 +111,8 @@ def opened(
             _empty(folder)
         _sweep(folder)
         _configure(folder, asked)
+        if pictures is not None:
+            _compare(folder, pictures)
         yield Run(folder, asked, show, workers)
 
 
@@ -139,6 +144,19 @@ def _configure(folder: Path, asked: Asked) -> None:
     if differing:
         details = "; ".join(f"{key} was {there.get(key)}, now {wanted[key]}" for key in differing)
         raise RunDiffersError(f"{folder} holds a run that differs ({details}): start anew with --force.")
+
+
+def _compare(folder: Path, pictures: Layout) -> None:
+    """Raise RunDiffersError if the user's own pictures are not those that the run began with."""
+    changes = comparing.changed(folder, pictures)
+    if not changes:
+        return
+    finished = (folder / run_folder.METRICS).exists()
+    back = "" if finished else "put back what was there to go on, or "
+    began = "learnt" if finished else "began to learn"
+    raise RunDiffersError(
+        f"{pictures.root} is not what {folder} {began} from: {changes}: {back}{comparing.ANEW}."
+    )
 
 
 def _matters(value: Any) -> Any:

@@ -17,6 +17,13 @@ _FLAGS: dict[str, Any] = {
             help="Your own pictures: a folder with a folder for each class, or train/ and test/ of those."
         ),
     ],
+    "layout": Annotated[
+        str | None,
+        typer.Option(
+            help="How --data is read: classes (each folder is one), parts (train/, validation/ and test/ hold"
+            " them), or merged (the folders in all folders). (default: what fits)"
+        ),
+    ],
     "backbone": Annotated[
         str | None,
         typer.Option(

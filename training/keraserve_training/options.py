@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from keraserve_training.data.layout import LAYOUTS
 from keraserve_training.errors import OptionError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -18,6 +19,7 @@ class Options:
 
     Attributes:
         data: folder of class folders with the user's own pictures.
+        layout: how that folder is read, one of `layout.LAYOUTS`.
         backbone: a pre-trained network, a key of `networks.NETWORKS`.
         alpha: width of that network, where it comes in several (MobileNet).
         weights: `imagenet`, `random` or a file.
@@ -29,6 +31,7 @@ class Options:
     """
 
     data: str | None = None
+    layout: str | None = None
     backbone: str | None = None
     alpha: float | None = None
     weights: str | None = None
@@ -44,6 +47,10 @@ class Options:
             raise OptionError(
                 f"{self.name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."
             )
+        if self.layout not in (None, *LAYOUTS):
+            raise OptionError(f"There is no layout {self.layout!r}: take {', '.join(LAYOUTS)}.")
+        if self.layout is not None and self.data is None:
+            raise OptionError("--layout says how a folder is read: name it with --data.")
         if self.strategy not in (None, *_STRATEGIES):
             raise OptionError(f"There is no strategy {self.strategy!r}: take {' or '.join(_STRATEGIES)}.")
         if self.alpha is not None and self.backbone != "mobilenet":
@@ -55,22 +62,23 @@ class Options:
 
     def check(self, experiment: str, takes: Collection[str]) -> None:
         """Raise OptionError if one is given that the experiment does not take."""
-        wrong = [name for name in self.given() if name not in (*takes, "name")]  # every model has a name
+        wrong = [name for name in self.given() if name not in _taken(takes)]
         if wrong:
-            taken = ", ".join(flag(name) for name in _NAMES if name in takes) or "none"
+            taken = ", ".join(flag(name) for name in _NAMES if name in {*_taken(takes)} - {"name"}) or "none"
             raise OptionError(
                 f"{experiment} does not take {', '.join(flag(name) for name in wrong)}; it takes {taken}."
             )
 
     def restricted(self, takes: Collection[str]) -> "Options":
         """Those of them that an experiment takes."""
-        return Options(**{name: value for name, value in self.given().items() if name in (*takes, "name")})
+        return Options(**{name: value for name, value in self.given().items() if name in _taken(takes)})
 
     def slug(self) -> str:
         """A readable part of a folder's or model's name: `cifar10-images-mobilenet-0-25-160px`; or empty."""
         weights = "" if self.weights in (None, "imagenet") else Path(self.weights or "").stem
         parts = (
             Path(self.data).name if self.data else "",
+            self.layout or "",
             f"{self.backbone or ''} {self.alpha or ''}",
             weights,
             f"{self.image_size}px" if self.image_size else "",
@@ -84,6 +92,11 @@ class Options:
 
 NONE = Options()
 _NAMES = tuple(field.name for field in fields(Options))
+
+
+def _taken(takes: Collection[str]) -> set[str]:
+    """What an experiment takes, with what follows from it: every model has a name, and a folder a layout."""
+    return {*takes, "name", *(["layout"] if "data" in takes else [])}
 
 
 def flag(name: str) -> str:

@@ -99,8 +99,11 @@ class Run:
             RunDiffersError: the run was started with other pictures.
         """
         if self.options.data is not None:
-            source = partial(datasets.class_folders, Path(self.options.data))
+            source = partial(datasets.class_folders, Path(self.options.data), how=self.options.layout)
         data = source(self.profile, self._show.tell)
+        self._show.tell(data.found())
+        if data.listing is not None:
+            data.listing.write(self.folder / run_folder.PICTURES)
         self._write_down("data", data.record(), f"other pictures ({data.origin})")
         size = self.options.image_size or size
         return data.sized(size) if size else data
@@ -324,7 +327,7 @@ class Run:
     def _write_down(self, key: str, value: Any, what: str) -> None:
         """Keep in `config.json` what the run was started with, or find it there."""
         config = run_folder.read_json(self.folder / run_folder.CONFIG)
-        if config.setdefault(key, value) != value:
+        if _differs(config.setdefault(key, value), value):
             raise RunDiffersError(
                 f"{self.folder} was started with {what}: go on with what it had, or start anew with --force."
             )
@@ -347,6 +350,13 @@ class Run:
                 raise OriginalChangedError(
                     f"Training changed {name!r}, which was finished before: reuse a clone (rules.clone)."
                 )
+
+
+def _differs(there: Any, value: Any) -> bool:
+    """Whether it was another one; what an older version did not write down is not compared."""
+    if isinstance(there, dict) and isinstance(value, dict):
+        return any(there[key] != value[key] for key in there.keys() & value.keys())
+    return there != value
 
 
 def evaluate(trained: "Trained", examples: Examples) -> Evaluation:

@@ -2,6 +2,7 @@
 
 runs/<experiment>/<profile>-seed<seed>[+<options>]/
     config.json     what was asked for: written first, compared when the run goes on
+    pictures.json   of a run on one's own pictures: which they were, compared when it goes on or is exported
     <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
                     model.keras and result.json when done
     *.png           curves, confusion, mistakes, and what else the experiment draws
@@ -22,6 +23,7 @@ from keraserve_training.learning import history
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
+PICTURES = "pictures.json"
 RESULT = "result.json"
 MODEL = "model.keras"
 HISTORY = "history.csv"

@@ -1,61 +1,48 @@
-"""A user's own pictures: a folder that holds one folder of pictures a class.
+"""A user's own pictures: a folder that holds one folder of pictures a class; see `layout`.
 
-Two layouts: `DIR/train/<class>/…` and `DIR/test/<class>/…` (`DIR/validation/<class>/…` is joined to the
-training pictures, since every experiment sets its own part aside), or `DIR/<class>/…`, of which a fifth is
-drawn for testing. Whatever else lies there is left out, and said.
+Validation pictures are joined to the training pictures, since every experiment sets its own part aside. Where
+there is no folder to test on, a fifth is drawn for it. Whatever is left out is said.
 """
 
 import os
-import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keraserve_training.data import picture_files
+from keraserve_training.data import layout, picture_files
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Tell, draw, limited, split
+from keraserve_training.data.listing import Listing
 from keraserve_training.data.picture_files import PictureFiles
-from keraserve_training.data.picture_search import (
-    Refuse,
-    Refused,
-    folders_in,
-    pictures_below,
-    refuse_loose_files,
-    why_not_decoded,
-)
+from keraserve_training.data.picture_search import Refused, why_not_decoded
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import Profile
 
 _TEST_SHARE = 0.2
 _SEED = 0
-_TRAIN, _TEST = ("train", "training"), ("test", "testing")
-_VALIDATION = ("validation", "val", "valid")
-_NAMED = 3  # of those that are left out
+_NAMED = 3  # of those that are left out for one reason
 SMALL_SIDE = 64  # pixels; larger pictures are photographs
 _LOOKED_AT = 15
 
 
-def load(folder: Path, profile: Profile, tell: Tell) -> Dataset:
+def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
     """Read class folders; the training pictures come in a random order that is always the same.
 
     Args:
-        folder: in one of the two layouts of the module's text.
+        folder: in one of the layouts of `layout`.
         profile: limits how many pictures are used, every class in its share.
-        tell: is told which files were left out, and why.
+        tell: is told how the folders were read, and what was left out and why.
+        how: one of `layout.LAYOUTS`; None: what fits.
 
     Raises:
-        DataUnavailableError: there is no such folder, there are fewer than two classes in it, or a class has
-            no pictures; says which.
+        DataUnavailableError: there is no such folder, there are fewer than two classes in it, a class has no
+            pictures, or the folder can be read in two ways; says which.
     """
     root = folder.expanduser().resolve()
-    if not root.is_dir():
-        raise DataUnavailableError(
-            f"There is no folder {root}: --data takes one that holds a folder of pictures for each class."
-        )
-    refused: list[Refused] = []
-    train, test = _layout(root, lambda file, reason: refused.append(Refused(file, reason)))
+    found = layout.read(root, how)
+    refused, train, test = found.refused, found.train, found.test
     classes = tuple(sorted(train))
-    _check(root, train, test)
 
     pictures = gathered(root, train, classes)
     photographs = are_photographs(pictures)
@@ -74,9 +61,12 @@ def load(folder: Path, profile: Profile, tell: Tell) -> Dataset:
         parts = split(pictures, max(round(_TEST_SHARE * len(pictures)), len(classes)), _SEED)
     for part in parts:
         _check_counts(root, part, classes, 1)
+    _say_found(found, sum(map(len, parts)), profile, tell)
     say_refused(root, refused, tell)
+    _say_doubles(root, parts, tell)
     origin = f"pictures of one's own, in the folder {root.name!r}"
-    return Dataset(root.name, "folder", origin, classes, shuffled(parts[0]), parts[1])
+    listing = Listing.of(found, [file for part in parts for file in part.files])
+    return Dataset(root.name, "folder", origin, classes, shuffled(parts[0]), parts[1], listing)
 
 
 def gathered(root: Path, found: dict[str, list[Path]], classes: tuple[str, ...]) -> PictureFiles:
@@ -108,61 +98,45 @@ def are_photographs(pictures: PictureFiles) -> bool:
 
 
 def say_refused(root: Path, refused: list[Refused], tell: Tell) -> None:
-    """One sentence about what was left out; none where nothing was."""
+    """One sentence about what was left out, by reasons; none where nothing was."""
     if not refused:
         return
-    first = sorted(refused, key=lambda each: os.fsencode(each.file))[:_NAMED]
-    named = [f"{_relative(each.file, root)} ({each.reason})" for each in first]
-    more = f" and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
-    count = "1 file is" if len(refused) == 1 else f"{len(refused):,} files are"
-    tell(f"{root.name}: {count} left out: {', '.join(named)}{more}")
+    by_reason: dict[str, list[str]] = {}
+    for each in sorted(refused, key=lambda each: os.fsencode(each.file)):
+        by_reason.setdefault(each.reason, []).append(_relative(each.file, root))
+    told: list[str] = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - _NAMED:,} more" if names[_NAMED:] else ""
+        told.append(f"{', '.join(names[:_NAMED])}{more} ({reason})")
+    count = "1 is" if len(refused) == 1 else f"{len(refused):,} are"
+    tell(f"{root.name}: of the files and folders, {count} left out: {'; '.join(told)}")
 
 
-def _layout(root: Path, refuse: Refuse) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Training and test files by class; no test files where the folder is not divided."""
-    # A class may be called "train" as well; then there are pictures in it, not folders.
-    folders = {folder.name.lower(): folder for folder in folders_in(root) if folders_in(folder)}
-    if not any(name in folders for name in _TRAIN):
-        return _classes([root], refuse), {}
-    train, test = (
-        _classes([folders[name] for name in names if name in folders], refuse)
-        for names in ((*_TRAIN, *_VALIDATION), _TEST)
-    )
-    return train, test
+def _say_found(found: layout.Layout, used: int, profile: Profile, tell: Tell) -> None:
+    """How the folders were read, and how many of the pictures are used."""
+    divided = "" if found.test else "; a fifth of each class is drawn to test on"
+    tell(f"{found.root.name}: {'; '.join(found.said)}{divided}")
+    files = {file for files in found.files.values() for file in files}
+    whole = len(files.difference(each.file for each in found.refused))
+    if used < whole:
+        tell(f"{found.root.name}: profile {profile.name} uses {used:,} of the {whole:,} pictures")
 
 
-def _classes(folders: list[Path], refuse: Refuse) -> dict[str, list[Path]]:
-    """The files of every class folder in `folders`."""
-    found: dict[str, list[Path]] = {}
-    for folder in folders:
-        for each in folders_in(folder):
-            # A Mac writes an umlaut as two characters: train/ from there and test/ from here are one class.
-            name = unicodedata.normalize("NFC", each.name)
-            found.setdefault(name, []).extend(pictures_below(each, refuse))
-        refuse_loose_files(folder, refuse)
-    return found
-
-
-def _check(root: Path, train: dict[str, list[Path]], test: dict[str, list[Path]]) -> None:
-    """Raise DataUnavailableError unless there are two classes with pictures, the same ones for testing."""
-    if len(train) < 2:
-        only = f"only one folder, {next(iter(train))!r}" if train else "no folders"
-        raise DataUnavailableError(
-            f"{root} holds {only}: put the pictures of each class into a folder of its own, two at least, and"
-            " give the folder that holds those."
+def _say_doubles(root: Path, parts: Sequence[PictureFiles], tell: Tell) -> None:
+    """Say which of the same pictures are where they make figures wrong."""
+    learnt, tested = ([*zip(picture_files.digests(part.files), part.labels, strict=True)] for part in parts)
+    both = len({content for content, _ in learnt} & {content for content, _ in tested})
+    if both:
+        tell(
+            f"{root.name}: {both:,} of the pictures to test on are learnt from as well: their figures will be"
+            " too good"
         )
-    if test and set(train) != set(test):
-        odd = sorted(set(train) ^ set(test))
-        where = "train" if odd[0] in train else "test"
-        raise DataUnavailableError(
-            f"In {root}, the class {odd[0]!r} is in {where} only: train and test need the same classes."
-        )
-    for name, files in [*train.items(), *test.items()]:
-        if not files:
-            raise DataUnavailableError(
-                f"The class {name!r} in {root} has no JPEG, PNG, GIF or BMP picture: put some there, or take"
-                " the folder away."
-            )
+    labels: dict[bytes, set[int]] = {}
+    for content, label in learnt + tested:
+        labels.setdefault(content, set()).add(int(label))
+    several = sum(len(found) > 1 for found in labels.values())
+    if several:
+        tell(f"{root.name}: {several:,} pictures are in more than one class")
 
 
 def _check_counts(root: Path, pictures: PictureFiles, classes: tuple[str, ...], least: int) -> None:

@@ -4,9 +4,14 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from keraserve_training.data.examples import Tell
+from keraserve_training.data.listing import Listing
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.data.pictures import Pictures
+
+_LISTED = 20  # classes that are told one by one
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Dataset:
         classes: the name of each class.
         train: pictures to learn from, in the data set's own order.
         test: pictures that no training sees.
+        listing: all pictures of a user's own folder, used or not; None: the data set is no such folder.
     """
 
     name: str
@@ -28,6 +34,7 @@ class Dataset:
     classes: tuple[str, ...]
     train: Pictures | PictureFiles
     test: Pictures | PictureFiles
+    listing: Listing | None = None
 
     def sized(self, size: int | None) -> "Dataset":
         """The same for a network that takes `size` by `size` pixels; None: the pictures as they are."""
@@ -37,6 +44,20 @@ class Dataset:
         """The same with all pictures in memory, at the size they are wanted in, if they fit there."""
         return replace(self, train=_loaded(self.train, tell), test=_loaded(self.test, tell))
 
+    def found(self) -> str:
+        """Say which classes there are, of how many pictures each, and what those are for."""
+        counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in (self.train, self.test)]
+        uses = f"{len(self.train):,} pictures to learn from, {len(self.test):,} to test on"
+        total = f"{self.name}: {len(self.classes)} classes, {uses}"
+        if len(self.classes) > _LISTED:
+            few = int(np.argmin(counts[0]))
+            return f"{total}; the fewest to learn from, {counts[0][few]:,}, has {self.classes[few]!r}"
+        each = [
+            f"{name} {learnt:,} and {tested:,}"
+            for name, learnt, tested in zip(self.classes, *counts, strict=True)
+        ]
+        return f"{total}: {', '.join(each)}"
+
     def record(self) -> dict[str, Any]:
         """What a run's configuration and a model card say about the data, at whatever size it is used."""
         both = self.train.sized(None).digest() + self.test.sized(None).digest()
@@ -45,6 +66,7 @@ class Dataset:
             "kind": self.kind,
             "origin": self.origin,
             "classes": len(self.classes),
+            "class_names": list(self.classes),
             "train_pictures": len(self.train),
             "test_pictures": len(self.test),
             "sha256": hashlib.sha256(both.encode()).hexdigest(),

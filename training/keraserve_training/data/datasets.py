@@ -102,13 +102,13 @@ def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
     return Dataset("Cats vs. dogs", "public", origin, CATS_DOGS_CLASSES, train, drawn)
 
 
-def class_folders(folder: Path, profile: Profile, tell: Tell) -> Dataset:
+def class_folders(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
     """The user's own pictures, a folder a class; see the module `class_folders`.
 
     Raises:
         DataUnavailableError: there are no such pictures; says what is missing.
     """
-    return class_folders_source.load(folder, profile, tell)
+    return class_folders_source.load(folder, profile, tell, how)
 
 
 def _cifar(published: cifar.Published, profile: Profile, tell: Tell) -> Dataset:

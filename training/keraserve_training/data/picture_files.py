@@ -75,10 +75,7 @@ class PictureFiles(Shown):
 
     def digest(self) -> str:
         """SHA-256 of every file's bytes, the labels and the size; not of the files' names."""
-        starts = range(0, len(self), _READ_AT_ONCE)
-        with ThreadPoolExecutor(_READERS) as threads:
-            parts = threads.map(_digest, (self.files[start : start + _READ_AT_ONCE] for start in starts))
-        digest = hashlib.sha256(b"".join(parts))
+        digest = hashlib.sha256(b"".join(digests(self.files)))
         digest.update(np.ascontiguousarray(self.labels, "<i4").data)
         digest.update(f"{self.size} {self.channels}".encode())
         return digest.hexdigest()
@@ -139,6 +136,18 @@ def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     return np.array([_decodable[key] for key in keys], np.bool_)
 
 
+def digests(files: Sequence[Path]) -> list[bytes]:
+    """The SHA-256 of the bytes of each file; from memory where the file has not changed since it was read.
+
+    Raises:
+        DataUnavailableError: one can't be read any more.
+    """
+    starts = range(0, len(files), _READ_AT_ONCE)
+    with ThreadPoolExecutor(_READERS) as threads:
+        parts = threads.map(_digests_of, (files[start : start + _READ_AT_ONCE] for start in starts))
+        return [digest for part in parts for digest in part]
+
+
 def spoilt() -> list[Path]:
     """The files that this process found good, and that have gone or have been damaged since."""
     were_good = {Path(name): (name, size, time) for (name, size, time), good in _decodable.items() if good}
@@ -169,9 +178,8 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     return good
 
 
-def _digest(files: Sequence[Path]) -> bytes:
-    """The SHA-256 of each file, one after another; of a file that has not changed, from memory."""
-    return b"".join(_digests.get(_key(file)) or _hashed(file) for file in files)
+def _digests_of(files: Sequence[Path]) -> list[bytes]:
+    return [_digests.get(_key(file)) or _hashed(file) for file in files]
 
 
 def _hashed(file: Path) -> bytes:

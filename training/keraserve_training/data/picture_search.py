@@ -8,7 +8,17 @@ from pathlib import Path
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 _NO_PICTURE = "not a JPEG, PNG, GIF or BMP picture"
-_LEFT_BY_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
+_LEFT_BY_SYSTEMS = (
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+)
 
 Refuse = Callable[[Path, str], None]
 
@@ -25,7 +35,7 @@ def pictures_below(folder: Path, refuse: Refuse) -> list[Path]:
     """The pictures in a folder and its folders, in the order of their paths; what is none is refused.
 
     Judged by the suffix, or where that says nothing by the first bytes: some of them may be damaged. What
-    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is passed over.
+    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is refused unseen.
     """
     return sorted(_pictures_below(folder, refuse, set()), key=os.fsencode)
 
@@ -36,9 +46,15 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(found, key=os.fsencode)
 
 
+def pictures_in(folder: Path) -> bool:
+    """Whether there are pictures in a folder itself, not only in its folders."""
+    entries = _entries(folder, lambda *_: None)
+    return any(_is_file(entry) and _is_picture(entry) for entry in entries)
+
+
 def refuse_loose_files(folder: Path, refuse: Refuse) -> None:
     """Refuse what lies beside the class folders."""
-    for entry in _entries(folder, lambda *_: None):
+    for entry in _entries(folder, refuse):
         if not _is_folder(entry):
             refuse(Path(entry.path), "in no class folder")
 
@@ -65,7 +81,7 @@ def _pictures_below(folder: Path, refuse: Refuse, seen: set[Path]) -> Iterator[P
             yield from _pictures_below(path, refuse, seen)
         elif not _is_file(entry):
             refuse(path, "leads nowhere" if entry.is_symlink() else "not a file")
-        elif entry.name.lower().endswith(_SUFFIXES) or _begins_like_a_picture(path):
+        elif _is_picture(entry):
             yield path
         else:
             refuse(path, _NO_PICTURE)
@@ -74,10 +90,14 @@ def _pictures_below(folder: Path, refuse: Refuse, seen: set[Path]) -> Iterator[P
 def _entries(folder: Path, refuse: Refuse) -> list["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not _left_by_a_system(entry.name)]
+            found = list(entries)
     except OSError as error:
         refuse(folder, error.strerror or "can't be read")
         return []
+    for entry in found:
+        if _left_by_a_system(entry.name):
+            refuse(Path(entry.path), "hidden, or left by a system")
+    return [entry for entry in found if not _left_by_a_system(entry.name)]
 
 
 def _left_by_a_system(name: str) -> bool:
@@ -96,6 +116,10 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
         return entry.is_file()
     except OSError:
         return False
+
+
+def _is_picture(entry: "os.DirEntry[str]") -> bool:
+    return entry.name.lower().endswith(_SUFFIXES) or _begins_like_a_picture(Path(entry.path))
 
 
 def _begins_like_a_picture(file: Path) -> bool:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keraserve_training import atomic, run_folder
-from keraserve_training.errors import ExportError, RunMissingError
+from keraserve_training import atomic, comparing, run_folder
+from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import model_card, repository, server_config
-from keraserve_training.options import Options
+from keraserve_training.options import NONE, Options, flag
 from keraserve_training.run_folder import FinishedRun
 
 _LONGEST, _DIGEST = 63, 6  # letters of a model's name, and of the digest that makes a cut one unique
@@ -41,6 +41,8 @@ def export(
     seed: int | None = None,
     served_from: str | None = None,
     force: bool = False,
+    outdated: bool = False,
+    options: Options = NONE,
     tell: Callable[[Exported], None] = lambda _: None,
 ) -> tuple[list[Exported], list[str]]:
     """Write a version of every servable of every finished run, then bring `models.config` in line.
@@ -53,6 +55,8 @@ def export(
         seed: only runs with this seed; None: all, in the order in which they finished.
         served_from: the repository's folder as the server sees it, see `server_config.write`.
         force: also what is in the repository already.
+        outdated: also a run whose pictures have changed since it learnt from them.
+        options: only runs that were given these, whatever else they were given.
         tell: is told of each servable.
 
     Returns:
@@ -61,22 +65,30 @@ def export(
     Raises:
         RunMissingError: no experiment has such a run.
         RunDamagedError: a run can't be read.
+        OutdatedError: the pictures of a run have changed; says how. The other runs are exported.
         RepositoryError: the repository can't be written as it should be.
     """
     wanted = [
         (experiment, run)
         for experiment in experiments
         for run in run_folder.finished(runs, experiment.name)
-        if run.profile == profile and seed in (None, run.config["seed"])
+        if run.profile == profile and seed in (None, run.config["seed"]) and _was_given(run, options)
     ]
     if not wanted:
+        given = "".join(f", {flag(name)} {value}" for name, value in options.given().items())
+        seeded = "" if seed is None else f" and seed {seed}"
         raise RunMissingError(
-            f"There is no finished run of profile {profile}{'' if seed is None else f' and seed {seed}'} in"
-            f" {runs}: train first (keraserve-train run NAME or train-all), or name another --profile."
+            f"There is no finished run of profile {profile}{seeded}{given} in {runs}: train first"
+            " (keraserve-train run NAME or train-all), or name another --profile."
         )
     exported: list[Exported] = []
     notices: list[str] = []
+    refused: list[str] = []
     for experiment, run in wanted:
+        reason = comparing.outdated(run)
+        if reason and not outdated:
+            refused.append(f"{run.folder} no longer fits its pictures: {reason}")
+            continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
             there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
@@ -84,9 +96,15 @@ def export(
                 exported.append(Exported(servable.name, there, new=False, run=run))
             else:
                 notices += server_config.write(models, served_from, coming=servable.name)
-                exported.append(_one(experiment, run, servable, models))
+                exported.append(_one(experiment, run, servable, models, reason))
             tell(exported[-1])
-    return exported, notices + server_config.write(models, served_from)
+    if exported:
+        notices += server_config.write(models, served_from)
+    if refused:
+        raise OutdatedError(
+            f"{'; '.join([*refused, *notices])}: {comparing.ANEW}, or export it all the same with --outdated."
+        )
+    return exported, notices
 
 
 def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
@@ -106,15 +124,24 @@ def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Serva
     return replace(servable, name=name)
 
 
-def _one(experiment: Experiment, run: FinishedRun, servable: Servable, models: Path) -> Exported:
+def _was_given(run: FinishedRun, options: Options) -> bool:
+    given = run.config.get("options", {})
+    return all(given.get(name) == value for name, value in options.given().items())
+
+
+def _one(
+    experiment: Experiment, run: FinishedRun, servable: Servable, models: Path, outdated: str
+) -> Exported:
     version = repository.publish(
-        models, servable.name, lambda place: _write(place, experiment, run, servable)
+        models, servable.name, lambda place: _write(place, experiment, run, servable, outdated)
     )
     return Exported(servable.name, version, new=True, run=run)
 
 
-def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Servable) -> None:
-    """Fill the folder of a version."""
+def _write(
+    place: Path, experiment: Experiment, run: FinishedRun, servable: Servable, outdated: str = ""
+) -> None:
+    """Fill the folder of a version; `outdated` says what has changed about the run's pictures."""
     from keraserve_training import runtime
 
     runtime.prepare()
@@ -141,4 +168,4 @@ def _write(place: Path, experiment: Experiment, run: FinishedRun, servable: Serv
     labels.parent.rmdir()
     height, width, channels = trained.result["input"]
     warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
-    atomic.write_json(place / repository.MODEL_CARD, model_card.card(experiment, servable, run))
+    atomic.write_json(place / repository.MODEL_CARD, model_card.card(experiment, servable, run, outdated))

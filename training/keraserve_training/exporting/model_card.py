@@ -7,24 +7,33 @@ from typing import Any
 
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import repository
+from keraserve_training.profiles import QUICK
 from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
 _METRICS = ("accuracy", "loss", "pictures")
 _RANDOM = "The pre-trained network had random weights: nothing was transferred."
+_QUICK = "Trained on a part of the pictures and for few epochs (profile quick)."
 _PROCEDURAL = (
     "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
 )
 
 
-def card(experiment: Experiment, servable: Servable, run: FinishedRun) -> dict[str, Any]:
-    """Describe one servable of a finished run, in JSON's types."""
+def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated: str = "") -> dict[str, Any]:
+    """Describe one servable of a finished run, in JSON's types.
+
+    Args:
+        experiment: of the run.
+        servable: one of its models.
+        run: the run.
+        outdated: what has changed about its pictures since; empty where nothing has.
+    """
     network = run.networks[servable.model]
     test = network["test"] or {}
     return {
         "model": servable.name,
         "description": servable.description,
-        "warning": _warning(run),
+        "warnings": _warnings(run, outdated),
         "experiment": experiment.name,
         "source_document": experiment.source,
         "task": experiment.task,
@@ -62,9 +71,15 @@ def exported_as(base: Path, run_id: str) -> int | None:
     return None
 
 
-def _warning(run: FinishedRun) -> str | None:
-    warnings = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
-    return " ".join(warnings[mark] for mark in marks.of(run.config)) or None
+def _warnings(run: FinishedRun, outdated: str) -> list[str]:
+    """What everybody who sees an answer of this model has to know, a sentence each."""
+    sentences = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
+    found = [sentences[mark] for mark in marks.of(run.config)]
+    if run.profile == QUICK.name:
+        found.append(_QUICK)
+    if outdated:
+        found.append(f"Its pictures have changed since it learnt from them: {outdated}.")
+    return found
 
 
 def _input(shape: list[int]) -> dict[str, Any]:

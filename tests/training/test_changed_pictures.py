@@ -1,0 +1,207 @@
+"""A model of yesterday's pictures does not pass for one of today's."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from keraserve_training import cli, execution, experiments, options, profiles, progress, run, run_folder
+from keraserve_training.data import datasets
+from keraserve_training.errors import DataUnavailableError, OutdatedError, RunDiffersError
+from keraserve_training.exporting import export, model_card, repository
+
+pytestmark = pytest.mark.usefixtures("tensorflow")
+NAME = "cats-dogs-xception"
+ANEW = r"train again with --force \(make model FORCE=1\)"
+
+
+def picture(file: Path, colour: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (12, 12), (colour, 2 * colour % 256, 255 - colour)).save(file)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    for number in range(4):
+        picture(tmp_path / "pets" / "cats" / f"{number}.png", number)
+        picture(tmp_path / "pets" / "dogs" / f"{number}.png", 100 + number)
+    return tmp_path / "pets"
+
+
+def asked(pets: Path) -> run.Asked:
+    given = options.Options(data=str(pets), name="pets")
+    return run.Asked(NAME, profiles.FULL, 1, {}, given, "none")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pets: Path) -> Path:
+    """Of a run that has begun with those pictures."""
+    given = asked(pets)
+    folder = run_folder.path(tmp_path / "runs", NAME, "full", 1, given.options.slug())
+    with execution.opened(folder, given, progress.Silent()) as begun:
+        begun.load(datasets.cats_dogs)
+    return folder
+
+
+def finish(folder: Path) -> None:
+    """What a finished run says of itself, without the hours."""
+    labels = run_folder.read_json(folder / "config.json")["data"]["class_names"]
+    network = {
+        "labels": labels,
+        "input": [8, 8, 3],
+        "test": None,
+        "parameters": 1,
+        "seconds": 1.0,
+    }
+    content = {"run_id": "r", "finished": "2026", "metrics": {}, "seconds": 1.0, "procedural": False}
+    (folder / "metrics.json").write_text(json.dumps({**content, "networks": {"fine-tuned": network}}))
+
+
+def reopened(pets: Path, folder: Path, *, force: bool = False) -> bool:
+    with execution.opened(folder, asked(pets), progress.Silent(), force=force) as again:
+        return again.finished
+
+
+def more(pets: Path) -> None:
+    for number in (7, 8):
+        picture(pets / "cats" / f"{number}.png", 30 + number)
+    picture(pets / "truck" / "1.png", 60)
+
+
+def gone(pets: Path) -> None:
+    shutil.rmtree(pets)
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "more": (more, "3 images more, class truck new"),
+    "fewer": (lambda pets: (pets / "dogs" / "0.png").unlink(), "1 image fewer"),
+    "replaced": (lambda pets: picture(pets / "dogs" / "0.png", 200), "1 image with another content"),
+    "renamed": (lambda pets: (pets / "cats").rename(pets / "kittens"), "class cats is called kittens now"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+@pytest.mark.parametrize("state", ["finished", "interrupted"])
+def test_changed_pictures_are_said(pets: Path, folder: Path, case: str, state: str) -> None:
+    if state == "finished":
+        finish(folder)
+    assert reopened(pets, folder) == (state == "finished")
+    change, said = CHANGES[case]
+    change(pets)
+    with pytest.raises(RunDiffersError, match=f"{said}: .*{ANEW}"):
+        reopened(pets, folder)
+    assert not reopened(pets, folder, force=True)
+
+
+def test_other_names_of_the_same_files_stop_only_what_goes_on(pets: Path, folder: Path) -> None:
+    (pets / "cats" / "0.png").rename(pets / "cats" / "9.png")
+    with pytest.raises(RunDiffersError, match="1 image under another name: put back what was there"):
+        reopened(pets, folder)
+    finish(folder)
+    assert reopened(pets, folder)
+
+
+def test_a_folder_that_is_gone_costs_nothing(pets: Path, folder: Path) -> None:
+    finish(folder)
+    gone(pets)
+    for force in (False, True):
+        with pytest.raises(DataUnavailableError, match="There is no folder"):
+            reopened(pets, folder, force=force)
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_class_that_is_renamed_in_place_is_noticed_by_the_data_itself(pets: Path, folder: Path) -> None:
+    (folder / "pictures.json").unlink()  # as an older version left it
+    (pets / "cats").rename(pets / "cows")
+    with (
+        execution.opened(folder, asked(pets), progress.Silent()) as again,
+        pytest.raises(RunDiffersError, match="other pictures"),
+    ):
+        again.load(datasets.cats_dogs)
+
+
+def test_a_finished_run_without_a_list_of_pictures_is_not_trusted(pets: Path, folder: Path) -> None:
+    finish(folder)
+    (folder / "pictures.json").unlink()
+    with pytest.raises(RunDiffersError, match=f"an older version made this run.*{ANEW}"):
+        reopened(pets, folder)
+
+
+def test_the_command_says_it_without_loading_tensorflow_or_weights(
+    tmp_path: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for arguments, said in (
+        (["--data", "nope"], "There is no folder"),
+        (["--data", str(pets), "--layout", "parts"], "no folder of training pictures"),
+        (["--data", str(pets), "--layout", "odd"], "There is no layout 'odd': take classes, parts, merged."),
+        (["--layout", "parts"], "--layout says how a folder is read: name it with --data."),
+    ):
+        monkeypatch.setattr("sys.argv", ["keraserve-train", "run", NAME, *arguments])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        assert done.value.code == 1
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, int, bool]]]:
+    """Export; the files' content is tested elsewhere."""
+    experiment = experiments.find(NAME)
+
+    def plain(place: Path, _: Any, run_: Any, servable: Any, outdated: str) -> None:
+        for name in repository.REQUIRED:
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text("")
+        card = model_card.card(experiment, servable, run_, outdated)
+        (place / repository.MODEL_CARD).write_text(json.dumps(card))
+
+    monkeypatch.setattr(export, "_write", plain)
+
+    def go(**arguments: Any) -> list[tuple[str, int, bool]]:
+        runs, models = tmp_path / "runs", tmp_path / "models"
+        found, _ = export.export([experiment], runs=runs, models=models, profile="full", **arguments)
+        return [(each.name, each.version, each.new) for each in found]
+
+    return go
+
+
+@pytest.mark.parametrize("case", [*CHANGES, "gone"])
+def test_export_refuses_what_no_longer_fits_unless_told(
+    tmp_path: Path, pets: Path, folder: Path, go: Callable[..., list[tuple[str, int, bool]]], case: str
+) -> None:
+    finish(folder)
+    assert go() == [("pets", 1, True)]
+    change, said = {**CHANGES, "gone": (gone, f"the folder {pets} is gone")}[case]
+    change(pets)
+    with pytest.raises(OutdatedError, match=f"{said}: {ANEW}, or export it all the same with --outdated"):
+        go()
+    with pytest.raises(OutdatedError):
+        go(force=True)
+    assert repository.versions(tmp_path / "models" / "pets") == [1]
+    assert go(force=True, outdated=True) == [("pets", 2, True)]
+    card = json.loads((tmp_path / "models/pets/2" / repository.MODEL_CARD).read_text())
+    assert card["warnings"] == [f"Its pictures have changed since it learnt from them: {said}."]
+
+
+def test_one_that_is_outdated_does_not_stop_the_others(
+    tmp_path: Path, pets: Path, folder: Path, go: Callable[..., list[tuple[str, int, bool]]]
+) -> None:
+    finish(folder)
+    others = shutil.copytree(pets, tmp_path / "others")
+    given = run.Asked(NAME, profiles.FULL, 1, {}, options.Options(data=str(others)), "none")
+    second = folder.parent / f"full-seed1+{given.options.slug()}"
+    with execution.opened(second, given, progress.Silent()) as begun:
+        begun.load(datasets.cats_dogs)
+    finish(second)
+    (pets / "cats" / "0.png").unlink()
+    with pytest.raises(OutdatedError):
+        go()
+    assert repository.names(tmp_path / "models") == ["cats-dogs-xception-others"]
+    assert go(options=given.options) == [("cats-dogs-xception-others", 1, False)]

@@ -1,0 +1,184 @@
+"""Which pictures lie below a folder, of which class each is, and what it is for.
+
+- `classes`: `DIR/<class>/…`; every folder is a class, with all pictures below it.
+- `parts`: `DIR/train/<class>/…` beside `DIR/test/<class>/…` and `DIR/validation/<class>/…`, under the names
+  that are usual for them (`part_names`).
+- `merged`: `DIR/<anything>/<class>/…`; classes of one name are one class.
+
+Which one it is follows from the folders' names and what is in them. Where that fits two of them, none is
+taken: the user is told both, and says which. Needs no TensorFlow.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keraserve_training.data import ambiguity
+from keraserve_training.data.part_names import Part, mentioned, part
+from keraserve_training.data.picture_search import Refused, folders_in, pictures_below, refuse_loose_files
+from keraserve_training.errors import DataUnavailableError
+
+LAYOUTS = ("classes", "parts", "merged")
+_LEARNT_FROM: tuple[Part, ...] = ("", "train", "validation")
+_PLACES: dict[Part, str] = {
+    "train": "to learn from",
+    "validation": "to learn from too (every experiment sets a part of its own aside)",
+    "test": "to test on",
+}
+
+
+@dataclass
+class Layout:
+    """What was found below a folder.
+
+    Attributes:
+        root: the folder.
+        files: the pictures of each part and class, in the order of their paths.
+        refused: what was left out, and why.
+        said: sentences for the user about how the folders were read.
+    """
+
+    root: Path
+    files: dict[tuple[Part, str], list[Path]] = field(default_factory=dict[tuple[Part, str], list[Path]])
+    refused: list[Refused] = field(default_factory=list[Refused])
+    said: list[str] = field(default_factory=list[str])
+
+    @property
+    def train(self) -> dict[str, list[Path]]:
+        """What is learnt from, by class: training and validation pictures, or all."""
+        return self._joined(_LEARNT_FROM)
+
+    @property
+    def test(self) -> dict[str, list[Path]]:
+        """What is tested on, by class; empty where the folder has no such part."""
+        return self._joined(("test",))
+
+    def add(self, use: Part, folders: Iterable[Path]) -> None:
+        """Take each of `folders` as a class."""
+        inside: list[Path] = []
+        for folder in folders:
+            # A Mac writes an umlaut as two characters: train/ from there and test/ from here are one class.
+            name = unicodedata.normalize("NFC", folder.name)
+            found = pictures_below(folder, self.refuse)
+            self.files.setdefault((use, name), []).extend(found)
+            inside += [file for file in found if file.parent != folder]
+        if inside:
+            some = ", ".join(sorted({str(file.parent.relative_to(self.root)) for file in inside})[:3])
+            self.said.append(
+                f"{_count(len(inside), 'picture')} in folders inside of class folders ({some}"
+                f"{' …' if len({file.parent for file in inside}) > 3 else ''}) count as their class's"
+            )
+
+    def refuse(self, file: Path, reason: str) -> None:
+        """Leave a file or folder out."""
+        self.refused.append(Refused(file, reason))
+
+    def _joined(self, uses: Sequence[Part]) -> dict[str, list[Path]]:
+        joined: dict[str, list[Path]] = {}
+        for use in uses:
+            for (of, name), files in self.files.items():
+                if of == use:
+                    joined.setdefault(name, []).extend(files)
+        return joined
+
+
+def read(root: Path, how: str | None = None) -> Layout:
+    """Find the pictures below a folder.
+
+    Args:
+        root: the folder, resolved.
+        how: one of `LAYOUTS`; None: what fits.
+
+    Raises:
+        DataUnavailableError: there is no such folder, nothing in it fits, or two layouts do.
+    """
+    if not root.is_dir():
+        raise DataUnavailableError(
+            f"There is no folder {root}: --data takes one that holds a folder of pictures for each class."
+        )
+    layout = Layout(root)
+    folders = folders_in(root)
+    uses = _parts(root, folders, loosely=how == "parts")
+    if how == "merged":
+        _merged(layout, folders)
+    elif how == "parts" or (how is None and "train" in uses.values()):
+        if how is None:
+            ambiguity.check_parts(root, folders, uses)
+        _divided(layout, folders, uses)
+    else:
+        if how is None:
+            ambiguity.check_classes(root, folders, uses)
+        layout.add("", folders)
+        layout.said.append("each folder is a class")
+    refuse_loose_files(root, layout.refuse)
+    _check(layout)
+    return layout
+
+
+def _parts(root: Path, folders: Sequence[Path], *, loosely: bool) -> dict[Path, Part]:
+    """The folders that are parts by their names and hold folders: a class may be called `train` as well."""
+    named = mentioned if loosely else part
+    parts: dict[Path, Part] = {}
+    for folder in folders:
+        use = named(folder.name)
+        if use and folders_in(folder):
+            parts[folder] = use
+    if loosely and "train" not in parts.values():
+        raise DataUnavailableError(
+            f"{root} holds no folder of training pictures with folders of classes in it: --layout parts takes"
+            " train/<class>/…, beside test/<class>/… if you like."
+        )
+    return parts
+
+
+def _divided(layout: Layout, folders: Sequence[Path], uses: Mapping[Path, Part]) -> None:
+    for use in ("train", "validation", "test"):
+        for folder in (folder for folder in folders if uses.get(folder) == use):
+            inner = ambiguity.unwrapped(folder)
+            layout.add(use, folders_in(inner))
+            refuse_loose_files(inner, layout.refuse)
+            layout.said.append(f"{inner.relative_to(layout.root)}/ is {_PLACES[use]}")
+    for folder in folders:
+        if folder not in uses:
+            count = len(pictures_below(folder, lambda *_: None))
+            what = (
+                "has no folders of classes" if part(folder.name) else "is no part (train, validation, test)"
+            )
+            layout.refuse(folder, f"{what}, {_count(count, 'picture')}")
+
+
+def _merged(layout: Layout, folders: Sequence[Path]) -> None:
+    for folder in folders:
+        layout.add("", folders_in(folder))
+        refuse_loose_files(folder, layout.refuse)
+    layout.said.append(f"the classes are the folders in {', '.join(f'{each.name}/' for each in folders)}")
+
+
+def _check(layout: Layout) -> None:
+    """Raise DataUnavailableError unless there are two classes with pictures, the same ones for testing."""
+    root, train, test = layout.root, layout.train, layout.test
+    if len(train) < 2:
+        only = f"only one folder, {next(iter(train))!r}" if train else "no folders"
+        inner = root / next(iter(train), "")
+        wrapped = f"; if its folders are the classes: --data {inner}" if len(folders_in(inner)) > 1 else ""
+        raise DataUnavailableError(
+            f"{root} holds {only}: put the pictures of each class into a folder of its own, two at least, and"
+            f" give the folder that holds those{wrapped if train else ''}."
+        )
+    if test and set(train) != set(test):
+        odd = sorted(set(train) ^ set(test))
+        where = "train" if odd[0] in train else "test"
+        raise DataUnavailableError(
+            f"In {root}, the class {odd[0]!r} is in {where} only: train and test need the same classes."
+        )
+    for name, files in [*train.items(), *test.items()]:
+        if not files:
+            raise DataUnavailableError(
+                f"The class {name!r} in {root} has no JPEG, PNG, GIF or BMP picture: put some there, or take"
+                " the folder away."
+            )
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
