@@ -13,10 +13,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training import atomic, execution, experiment, options, profiles, progress, run, run_folder
+from keraserve_training import (
+    atomic,
+    execution,
+    experiment,
+    options,
+    predictions,
+    profiles,
+    progress,
+    run,
+    run_folder,
+)
 from keraserve_training.data import class_folders, picture_files, procedural
 from keraserve_training.errors import (
     DataUnavailableError,
+    NotComparableError,
     OriginalChangedError,
     RunBusyError,
     RunDamagedError,
@@ -35,7 +46,9 @@ def asked(**changes: Any) -> run.Asked:
 
 
 def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
-    networks = {"model-a", "model-b-on-a", "model-b-alone"}
+    pairs = {"model-b-on-a": "model-b-alone-document-schedule"}
+    pairs |= {"model-b-on-a-constant-rate": "model-b-alone-constant-rate"}
+    networks = {"model-a", *pairs, *pairs.values()}
     assert set(finished.networks) == networks
     for name in networks:
         assert len(history.read(finished.folder / name / "history.csv")) == finished.networks[name]["epochs"]
@@ -55,7 +68,7 @@ def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
 
 
 def test_the_source_documents_settings_are_kept(finished: FinishedRun) -> None:
-    on_a, alone = finished.networks["model-b-on-a"], finished.networks["model-b-alone"]
+    on_a, alone = finished.networks["model-b-on-a"], finished.networks["model-b-alone-document-schedule"]
     frozen, unfrozen = on_a["phases"]
     assert frozen["learning_rate"] == pytest.approx(1e-3)
     assert unfrozen["learning_rate"] == pytest.approx(1e-4)
@@ -64,6 +77,36 @@ def test_the_source_documents_settings_are_kept(finished: FinishedRun) -> None:
     assert finished.networks["model-a"]["parameters"] == 276_158
     assert finished.networks["model-a"]["batch"] == 32
     assert on_a["labels"] == ["sandal", "shirt"]
+
+
+def test_like_is_compared_with_like(finished: FinishedRun) -> None:
+    """Reused and alone differ in nothing but what their hidden layers start from: one schedule each pair."""
+    for schedule in ("document-schedule", "constant-rate"):
+        reused = finished.networks["model-b-on-a" + ("-constant-rate" if schedule == "constant-rate" else "")]
+        alone = finished.networks[f"model-b-alone-{schedule}"]
+        assert reused["phases"] == alone["phases"]
+        assert reused["train_pictures"] == alone["train_pictures"]
+    (phase,) = reused["phases"]
+    assert phase["learning_rate"] == pytest.approx(1e-3)
+    assert phase["trainable_parameters"] == reused["parameters"]
+
+
+def test_what_each_network_said_of_each_test_image_is_kept(finished: FinishedRun) -> None:
+    for name, network in finished.networks.items():
+        kept = predictions.read(finished.folder, name)
+        assert kept.right.mean() == pytest.approx(network["test"]["accuracy"])
+        assert len(kept.labels) == network["test"]["pictures"]
+        assert "predicted" not in network["test"]
+    first, second, other = (
+        predictions.read(finished.folder, name)
+        for name in ("model-b-on-a", "model-b-alone-constant-rate", "model-a")
+    )
+    assert predictions.compare(first, second).count == len(first.labels)
+    with pytest.raises(NotComparableError, match="different test images"):
+        predictions.compare(first, other)
+
+
+def test_model_a_is_as_in_the_source_document(finished: FinishedRun) -> None:
     assert len(finished.networks["model-a"]["labels"]) == 8
 
 

@@ -33,44 +33,62 @@ def test_a_study_from_pieces_to_report(tmp_path: Path, reuse: experiment.Experim
     there = study.folder(tmp_path, reuse.name, "sample")
     assert summary["procedural"]
     assert summary["pieces"] == 1
-    assert summary["gain"]["5-6"]["low"] is None
+    document, constant = summary["comparisons"]
+    assert document["gain"]["5-6"]["low"] is None
+    assert "On the document's schedule: " in study.words(summary)[0]
     assert "proves nothing" in study.words(summary)[0]
+    assert constant["title"] in study.words(summary)[1]
     assert not list(there.glob("*/*/model.keras"))  # only figures are kept of a piece
 
     # Again: everything is there already.
     kept = (there / "5-6-seed1" / "metrics.json").read_bytes()
-    assert do(reuse, tmp_path, [])["gain"]["5-6"]["mean"] == summary["gain"]["5-6"]["mean"]
+    assert do(reuse, tmp_path, [])["comparisons"] == summary["comparisons"]
     assert (there / "5-6-seed1" / "metrics.json").read_bytes() == kept
 
     page = report.write([reuse], tmp_path).read_text()
     assert "Does reuse help?" in page
     assert "Procedural pictures: this study" in page
     assert "proves nothing" in page
+    assert "Document&#39;s schedule, B alone" in page
+
+
+def test_a_piece_of_an_older_version_is_done_anew(tmp_path: Path, reuse: experiment.Experiment) -> None:
+    do(reuse, tmp_path, [])
+    piece = study.folder(tmp_path, reuse.name, "sample") / "5-6-seed1" / run_folder.METRICS
+    content = run_folder.read_json(piece)
+    whole = set(content["metrics"])
+    content["metrics"] = {"test_accuracy_b_on_a": 0.5, "test_accuracy_b_alone": 0.9, "gain": -0.4}
+    piece.write_text(json.dumps(content))
+    do(reuse, tmp_path, [])
+    assert set(run_folder.read_json(piece)["metrics"]) == whole
 
 
 def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment) -> None:
     assert reuse.study
     pieces = [("5-6", 1, 0.02), ("5-6", 2, 0.04), ("2-4", 1, -0.02), ("2-4", 2, 0.0)]
+    first, second = reuse.study.comparisons
     rows: list[dict[str, Any]] = [
         {
             "variant": variant,
             "seed": seed,
-            "gain": gain,
-            **dict.fromkeys(reuse.study.compared, 0.5),
+            first.gain: gain,
+            second.gain: 0.0,
+            **dict.fromkeys((*first.compared, *second.compared), 0.5),
             "seconds": 1,
         }
         for variant, seed, gain in pieces
     ]
     meanings = {"5-6": "sandal or shirt", "2-4": "pullover or coat"}
     summary = study._summarise(tmp_path, reuse.study, "full", meanings, rows, NONE)
-    assert summary["gain"]["5-6"]["mean"] == pytest.approx(0.03)
+    found, level = summary["comparisons"]
+    assert found["gain"]["5-6"]["mean"] == pytest.approx(0.03)
     # t(0.975, 1) = 12.706, s / sqrt(2) = 0.01
-    assert summary["gain"]["5-6"]["high"] == pytest.approx(0.03 + 12.706 * 0.01, abs=1e-4)
-    assert summary["gain"][study.OVERALL]["mean"] == pytest.approx(0.01)  # of the seeds' means 0.00 and 0.02
-    assert (summary["helped"], summary["pieces"], summary["seeds"]) == (2, 4, 2)
+    assert found["gain"]["5-6"]["high"] == pytest.approx(0.03 + 12.706 * 0.01, abs=1e-4)
+    assert found["gain"][study.OVERALL]["mean"] == pytest.approx(0.01)  # of the seeds' means 0.00 and 0.02
+    assert (found["helped"], level["helped"], summary["pieces"], summary["seeds"]) == (2, 0, 4, 2)
     assert json.loads((tmp_path / study.SUMMARY).read_text()) == summary
     with (tmp_path / study.TABLE).open() as file:
-        assert [row["gain"] for row in csv.DictReader(file)] == ["0.02", "0.04", "-0.02", "0.0"]
+        assert [row[first.gain] for row in csv.DictReader(file)] == ["0.02", "0.04", "-0.02", "0.0"]
     with Image.open(tmp_path / study.PICTURE) as picture:
         assert picture.width > 600
 
@@ -80,8 +98,12 @@ def test_the_best_study_is_found_whatever_its_options(tmp_path: Path) -> None:
     for profile, options in (("sample", ""), ("full", "vgg19"), ("full", "mobilenet"), ("full", "")):
         there = study.folder(tmp_path, "one", profile, options)
         there.mkdir(parents=True)
-        (there / study.SUMMARY).write_text(json.dumps({"title": options}))
-        assert study.read(tmp_path, "one") == (there, {"title": options})
+        (there / study.SUMMARY).write_text(json.dumps({"title": options, "comparisons": []}))
+        assert study.read(tmp_path, "one") == (there, {"title": options, "comparisons": []})
+    (there / study.SUMMARY).write_text(json.dumps({"title": "of an older version", "gain": {}}))
+    found = study.read(tmp_path, "one")
+    assert found is not None
+    assert found[1]["title"] == "mobilenet"
     assert [one.name for one in study.folders(tmp_path, "one", "full")] == [
         "full",
         "full+mobilenet",
@@ -181,38 +203,55 @@ def test_beginning_anew_is_done_before_the_piece(reuse: experiment.Experiment, t
     assert sorted(path.name for path in folder.iterdir()) == [run_folder.LOCK, run_folder.CONFIG]
 
 
+def summary_of(gain: dict[str, Any], *, variants: dict[str, str], helped: int, **more: Any) -> dict[str, Any]:
+    accuracy = {"mean": 0.95, "low": 0.94, "high": 0.96, "count": 5}
+    compared = {
+        "title": "",
+        "gain": {**dict.fromkeys(variants, gain), study.OVERALL: gain},
+        "helped": helped,
+        "compared": [accuracy, {"mean": 0.93, "low": None, "high": None, "count": 1}],
+    }
+    return {"variants": variants, "pieces": 10, "subject": "reuse", "comparisons": [compared | more]}
+
+
+PAIRS = {"5-6": "sandal or shirt", "2-4": "pullover or coat"}
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.01, 0.03, "reuse helps"), (-0.03, -0.01, "reuse does harm"), (-0.01, 0.05, "no clear effect")],
+    [
+        (0.01, 0.03, "reuse helps (+2.0 points of test accuracy on average, 95 % interval +1.0 to +3.0)"),
+        (-0.03, -0.01, "reuse does harm (\u22122.0 points"),
+        (-0.01, 0.05, "no clear effect ("),
+        (0.0, 0.02, "no clear effect ("),
+        (-0.02, 0.0, "no clear effect ("),
+    ],
 )
 def test_words_follow_from_the_interval(low: float, high: float, verdict: str) -> None:
-    gain = {"mean": (low + high) / 2, "low": low, "high": high, "count": 10}
-    summary = {
-        "variants": {"5-6": "sandal or shirt", "2-4": "pullover or coat"},
-        "gain": {"5-6": gain, "2-4": gain, study.OVERALL: gain},
-        "helped": 3,
-        "pieces": 10,
-    }
-    first, second, _ = study.words(summary)
-    assert verdict in first
-    assert second.startswith(f"Sandal or shirt (5-6): {verdict}")
+    gain = {"mean": (low + high) / 2, "low": low, "high": high, "count": 5}
+    first, second = study.words(summary_of(gain, variants=PAIRS, helped=3, title="On one schedule"))
+    assert first.startswith(f"On one schedule: {verdict}")
+    assert "Reuse gave the better network in 3 of 10 pieces." in first
+    assert second.startswith("On one schedule: sandal or shirt (5-6) ")
+    assert "; pullover or coat (2-4) " in second
+    assert "helps" not in second  # of a single pair there is a figure alone
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_fewer_than_five_seeds_give_no_verdict(count: int) -> None:
+    gain = {"mean": 0.02, "low": 0.01, "high": 0.03, "count": count}
+    said = " ".join(study.words(summary_of(gain, variants=PAIRS, helped=10)))
+    assert f"with {count} seeds, too few for a verdict" in said
+    assert "helps" not in said
 
 
 def test_a_study_of_one_variant_says_what_it_is_about() -> None:
     gain = {"mean": 0.02, "low": 0.01, "high": 0.03, "count": 5}
-    accuracy = {"mean": 0.95, "low": 0.94, "high": 0.96, "count": 5}
-    summary = {
-        "variants": {"as-is": "as in the source document"},
-        "gain": {"as-is": gain, study.OVERALL: gain},
-        "compared": [accuracy, {"mean": 0.93, "low": None, "high": None, "count": 1}],
-        "subject": "fine-tuning",
-        "helped": 5,
-        "pieces": 5,
-    }
-    first, second = study.words(summary)
-    assert first.startswith("All together: fine-tuning helps (+2.0 points")
-    assert "Fine-tuning gave the better network in 5 of 5 pieces." in first
-    assert second == (
+    summary = summary_of(gain, variants={"as-is": "as in the source document"}, helped=10)
+    (only,) = study.words(summary | {"subject": "fine-tuning"})
+    assert only.startswith("fine-tuning helps (+2.0 points")
+    assert "Fine-tuning gave the better network in 10 of 10 pieces." in only
+    assert only.endswith(
         "Test accuracy with fine-tuning: 95.00 % on average, 95 % interval 94.00 % to 96.00 %; without:"
         " 93.00 %."
     )

@@ -107,6 +107,10 @@ class SpreadError(TrainingError):
     """Processes or machines that were to do pieces of work are not fit for it, or were lost."""
 
 
+class NotComparableError(TrainingError):
+    """Two networks can't be compared in pairs: other test images, or predictions that were not kept."""
+
+
 class StudyError(TrainingError):
     """At least one piece of a study did not finish."""
 

@@ -53,6 +53,21 @@ class Servable:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Two networks of one piece of a study, which differ in nothing but what is asked.
+
+    Attributes:
+        title: what is the same for both; empty where a study makes a single comparison.
+        gain: the metric that is averaged: the difference of the two.
+        compared: the metrics of both: with, without.
+    """
+
+    title: str
+    gain: str
+    compared: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Study:
     """A question that takes many small runs to answer.
 
@@ -64,8 +79,7 @@ class Study:
         variants: what is varied beside the seed, as people write it; those taken by default.
         meaning: says in words what a variant is. Raises UnknownVariantError for what is none.
         settings: makes the settings of `run` for one variant, as its keyword arguments (JSON's types).
-        gain: the metric that is averaged.
-        compared: the two metrics whose difference the gain is: with, without.
+        comparisons: what each piece compares, the most important one first.
         explanation: what a piece does and what stays the same, for the report.
         subject: what the gain is the gain of.
     """
@@ -74,8 +88,7 @@ class Study:
     variants: tuple[str, ...]
     meaning: Callable[[str], str]
     settings: Callable[[str], Mapping[str, Any]]
-    gain: str
-    compared: tuple[str, str]
+    comparisons: tuple[Comparison, ...]
     explanation: str
     subject: str = "reuse"
 

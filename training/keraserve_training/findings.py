@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import run_folder
+from keraserve_training import predictions, run_folder
 from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
@@ -44,6 +44,20 @@ class Findings:
         from keraserve_training.learning import history
 
         return history.read(self._run.folder / network / run_folder.HISTORY)
+
+    def paired(self, network: str, others: "Findings", other: str) -> predictions.Paired:
+        """Two networks on the same test images: one of this run, and one of another run, or of this one.
+
+        Raises:
+            NotComparableError: the images differ, or a run did not keep what was said of each.
+        """
+        mine = predictions.read(self._run.folder, network)
+        theirs = predictions.read(others._run.folder, other)
+        # At another size the same images are other bytes: but all of the same test set are the same images.
+        data, other_data = self._run.config["data"], others._run.config["data"]
+        whole = len(mine.labels) == len(theirs.labels) == data["test_pictures"]
+        same = whole and data["sha256"] == other_data["sha256"]
+        return predictions.compare(mine, theirs, same_images=same)
 
     def of(self, experiment: str) -> "Findings | None":
         """Those of another experiment with the same profile, seed and pictures; None: there are none.

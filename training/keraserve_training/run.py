@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, provenance, run_folder
+from keraserve_training import atomic, predictions, provenance, run_folder
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Examples, Shown
@@ -56,13 +56,23 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a network does on pictures that it has not seen; `mistakes` are the surest ones, surest first."""
+    """How a network does on pictures that it has not seen; `mistakes` are the surest ones, surest first.
+
+    `predicted` int32 [N] is the class that it gave each of them.
+    """
 
     accuracy: float
     loss: float
     pictures: int
     confusion: npt.NDArray[np.int64]
     mistakes: tuple[Mistake, ...]
+    predicted: npt.NDArray[np.int32]
+
+    def record(self) -> dict[str, Any]:
+        """The same in JSON's types, without what was said of each picture."""
+        content = asdict(replace(self, predicted=self.predicted[:0]))
+        del content["predicted"]
+        return content | {"confusion": self.confusion.tolist()}
 
 
 class Run:
@@ -78,6 +88,8 @@ class Run:
         self._workers = workers
         self._trained: dict[str, Trained] = {}
         self._tests: dict[str, Evaluation] = {}
+        self._tested_on: list[Examples] = []
+        self._validated_on: dict[str, Examples] = {}
         self._features: list[dict[str, Any]] = []
         self._pictures: list[dict[str, str]] = []
         self._tables: list[dict[str, Any]] = []
@@ -205,6 +217,7 @@ class Run:
         )
         if also_in and borrowing.borrow(self.folder, also_in, name):
             self._show.tell(f"{name}: taken from the finished run of {also_in}")
+        self._validated_on[name] = validation
         self._trained[name] = fit(
             self.folder / name,
             plan,
@@ -251,7 +264,7 @@ class Run:
         return composed
 
     def test(self, trained: "Trained", examples: Examples, pictures: Shown | None = None) -> Evaluation:
-        """Try a network on test pictures; the result goes into `metrics.json`.
+        """Try a network on test pictures; the result goes into `metrics.json`, its predictions beside it.
 
         Args:
             trained: the network.
@@ -263,6 +276,10 @@ class Run:
         evaluation = evaluate(trained, examples)
         self._tests[trained.name] = evaluation
         shown: Any = pictures if pictures is not None else examples
+        self._tested_on += [examples, shown]
+        images = shown.sized(None).digest()
+        said = predictions.Predictions(evaluation.predicted, examples.labels, images)
+        predictions.write(self.folder, trained.name, said)
         wrong = evaluation.mistakes
         with self._marked():
             galleries.mistakes(
@@ -339,8 +356,13 @@ class Run:
         row = trained.best_row
         last = {key: row[key] for key in ("val_accuracy", "val_loss") if key in row}
         test = self._tests.get(name)
-        measured = asdict(test) | {"confusion": test.confusion.tolist()} if test else None
-        return {**description, "validation": last, "test": measured}
+        validated_on = self._validated_on.get(name)
+        return {
+            **description,
+            "validation": last,
+            "validated_on_test": any(validated_on is examples for examples in self._tested_on),
+            "test": test.record() if test else None,
+        }
 
     def _check_originals(self) -> None:
         from keraserve_training.learning.rules import digest
@@ -377,6 +399,7 @@ def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
         loss=outputs.cross_entropy(scores, examples.labels),
         pictures=len(examples),
         confusion=confusion,
+        predicted=predicted.astype(np.int32),
         mistakes=tuple(
             Mistake(int(place), int(examples.labels[place]), int(predicted[place]), float(sure[place]))
             for place in surest

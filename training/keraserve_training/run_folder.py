@@ -6,6 +6,7 @@ runs/<experiment>/<profile>-seed<seed>[+<options>]/
     <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
                     model.keras and result.json when done
     *.png           curves, confusion, mistakes, and what else the experiment draws
+    predictions-*.npz   what each network said of each test image
     metrics.json    written last: the run is finished
 runs/features/      what pre-trained networks made of pictures, shared by all runs
 """
@@ -47,6 +48,11 @@ def confusion_picture(network: str) -> str:
 def mistakes_picture(network: str) -> str:
     """Name of the file with the pictures that a network got wrong with the most confidence."""
     return f"mistakes-{network}.png"
+
+
+def predictions_file(network: str) -> str:
+    """Name of the file with what a network said of each test image; see `predictions`."""
+    return f"predictions-{network}.npz"
 
 
 def read_json(file: Path) -> dict[str, Any]:

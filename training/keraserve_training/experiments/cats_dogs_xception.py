@@ -10,11 +10,10 @@ import numpy as np
 from keraserve_training.data import datasets
 from keraserve_training.data.examples import limited, split
 from keraserve_training.errors import UnknownVariantError
-from keraserve_training.experiment import Experiment, Figure, Servable, Study
+from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
 from keraserve_training.findings import Findings
 from keraserve_training.learning import outputs
-from keraserve_training.reporting import wording
-from keraserve_training.spreading import intervals
+from keraserve_training.reporting import evidence, wording
 
 if TYPE_CHECKING:
     import keras
@@ -75,8 +74,7 @@ def cats_dogs_xception() -> Experiment:
             variants=(_VARIANT,),
             meaning=_meaning,
             settings=_settings,
-            gain="gain",
-            compared=("test_accuracy", "test_accuracy_frozen"),
+            comparisons=(Comparison("", "gain", ("test_accuracy", "test_accuracy_frozen")),),
             explanation=(
                 "Each piece trains the last layer below which the network is frozen, and then fine-tunes the"
                 " whole, as the source document does. The seed changes the last layer's initial weights,"
@@ -129,24 +127,21 @@ def train(run: "Run") -> None:
 def learnt(findings: Findings) -> list[str]:
     """Say what fine-tuning brought, whether that is more than chance, and what it cost."""
     metrics, networks = findings.metrics, findings.networks
-    frozen, tuned = metrics["test_accuracy_frozen"], metrics["test_accuracy"]
-    gain, pictures = metrics["gain"], round(metrics["test_pictures"])
-    by_chance = intervals.chance(frozen, tuned, pictures)
-    verdict = "more than chance makes" if abs(gain) > by_chance else "no more than chance makes"
-    learning = [networks[name]["phases"][-1]["trainable_parameters"] for name in (FROZEN, FINE_TUNED)]
-    slower = metrics["epoch_seconds_fine_tuned"] / metrics["epoch_seconds_frozen"]
+    frozen, tuned = networks[FROZEN], networks[FINE_TUNED]
+    learning = [network["phases"][0]["trainable_parameters"] for network in (frozen, tuned)]
+    both = evidence.pairs(findings, FROZEN, findings, FINE_TUNED, words=("before", "after fine-tuning"))
     return [
         *findings.caveats,
-        f"With the network frozen, {wording.percent(frozen)} of the {pictures:,} test pictures are right;"
-        f" after fine-tuning, {wording.percent(tuned)} ({wording.points(gain)}). The source document prints"
-        " no number; it calls fine-tuning “a good improvement”.",
-        f"That difference is {verdict}: with so many test pictures, two equally good networks differ by up to"
-        f" {wording.points(by_chance)[1:]} in 19 of 20 trials. The test loss went from"
-        f" {wording.value(metrics['test_loss_frozen'], 'loss')} to"
-        f" {wording.value(metrics['test_loss'], 'loss')}.",
-        f"An epoch of fine-tuning takes {wording.duration(metrics['epoch_seconds_fine_tuned'])},"
-        f" {slower:.1f} times as long as one with the network frozen:"
-        f" {learning[1]:,} numbers learn instead of {learning[0]:,}.",
+        f"With the network frozen, {evidence.accuracy(frozen['test'])} of the"
+        f" {tuned['test']['pictures']:,} test pictures are right; after fine-tuning,"
+        f" {evidence.accuracy(tuned['test'])}, {wording.points(metrics['gain'])};"
+        f" {evidence.guessing(tuned['test'], tuned['labels'])}. The source document prints no number;"
+        " it calls fine-tuning “a good improvement”.",
+        f"{both} The test loss went from {wording.value(metrics['test_loss_frozen'], 'loss')} to"
+        f" {wording.value(metrics['test_loss'], 'loss')}. {evidence.ONE_RUN}",
+        f"An epoch took {wording.duration(metrics['epoch_seconds_frozen'])} with the network frozen, where"
+        f" {learning[0]:,} numbers learn, and {wording.duration(metrics['epoch_seconds_fine_tuned'])} in"
+        f" fine-tuning, where {learning[1]:,} do.{evidence.meanwhile(frozen, tuned)}",
     ]
 
 

@@ -10,8 +10,7 @@ from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cats_dogs_xception import FROZEN, SIZE, fit_frozen, parts
 from keraserve_training.findings import Findings
 from keraserve_training.learning import outputs
-from keraserve_training.reporting import wording
-from keraserve_training.spreading import intervals
+from keraserve_training.reporting import evidence, wording
 
 if TYPE_CHECKING:
     import keras
@@ -75,11 +74,12 @@ def train(run: "Run") -> None:
 
 def learnt(findings: Findings) -> list[str]:
     """Say how well the loop does, beside `model.fit` from the same start on the same batches."""
-    metrics = findings.metrics
-    ours, pictures = metrics["test_accuracy"], round(metrics["test_pictures"])
+    metrics, network = findings.metrics, findings.networks[FROZEN]
     own = (
-        f"With a loop written by hand, {wording.percent(ours)} of the {pictures:,} test pictures are right;"
-        f" an epoch takes {wording.duration(metrics['epoch_seconds'])}."
+        f"With a loop written by hand, {evidence.accuracy(network['test'])} of the"
+        f" {network['test']['pictures']:,} test pictures are right;"
+        f" {evidence.guessing(network['test'], network['labels'])}. An epoch took"
+        f" {wording.duration(metrics['epoch_seconds'])}."
     )
     other = findings.of("cats-dogs-xception")
     if other is None:
@@ -89,15 +89,13 @@ def learnt(findings: Findings) -> list[str]:
             "Run cats-dogs-xception with the same options to see model.fit beside it.",
         ]
     theirs = other.metrics["test_accuracy_frozen"]
-    by_chance = intervals.chance(ours, theirs, pictures)
-    within = abs(ours - theirs) <= by_chance
+    both = evidence.pairs(other, FROZEN, findings, FROZEN, words=("with model.fit", "by hand"))
     return [
         *findings.caveats,
         own,
         # How long it took is another run's time, of whatever else the machine did then.
         f"model.fit, from the same start on the same batches, gets {wording.percent(theirs)} right after that"
-        f" stage. The difference of {wording.points(ours - theirs)} is {'within' if within else 'outside'}"
-        f" the {100 * by_chance:.2f} points that chance makes with so many test pictures.",
+        f" stage, {wording.points(metrics['test_accuracy'] - theirs)}. {both}",
     ]
 
 

@@ -6,13 +6,14 @@ from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import (
     BATCH,
+    NETWORK,
     accuracies,
     convolutional_network,
     train_network,
 )
 from keraserve_training.findings import Findings
-from keraserve_training.reporting.wording import distance, duration, percent, points, value
-from keraserve_training.spreading.intervals import chance
+from keraserve_training.reporting import evidence
+from keraserve_training.reporting.wording import duration, points, value
 
 if TYPE_CHECKING:
     import keras
@@ -124,29 +125,23 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say whether pre-training pays, and what the autoencoders had to learn."""
+    """Say what pre-training brought in this run, and what the autoencoders had to learn."""
     metrics, networks = findings.metrics, findings.networks
-    gain, pictures = metrics["gain"], networks[_PRETRAINED]["test"]["pictures"]
-    least = chance(metrics["test_accuracy"], metrics["test_accuracy_alone"], pictures)
-    verdict = "improves on" if gain > 0 else "falls behind" if gain < 0 else "equals"
-    sure = (
-        "more than the choice of the test pictures explains"
-        if abs(gain) > least
-        else f"within the {distance(least)} that the choice of {pictures:,} test pictures explains"
-    )
     sooner = metrics["gain_first_epoch"]
     spent = metrics["seconds_of_pretraining"]
+    first, second = (evidence.accuracy(networks[name]["test"]) for name in (_PRETRAINED, NETWORK))
+    both = evidence.pairs(
+        findings, NETWORK, findings, _PRETRAINED, words=("from nothing", "with pre-training")
+    )
     return [
         *findings.caveats,
-        f"Pre-training without labels {verdict} the network from nothing in this run:"
-        f" {percent(metrics['test_accuracy'])} of the test pictures against"
-        f" {percent(metrics['test_accuracy_alone'])}, {points(gain)}: {sure}.",
-        f"After the first epoch it is {distance(sooner)} {'ahead' if sooner > 0 else 'behind'}:"
-        f" {'what it starts from saves some steps' if sooner > 0 else 'it does not start faster either'}.",
+        f"With pre-training without labels the network gets {first} of the test pictures right, from nothing"
+        f" {second}: {points(metrics['gain'])}. {both} {evidence.ONE_RUN}",
+        f"After the first epoch the difference is {points(sooner)}.",
         "The autoencoders draw the test pictures again with a mean squared error of"
         f" {value(metrics['error_1'], 'loss')} (the first) and {value(metrics['error_2'], 'loss')} (the"
-        f" second, through two layers more). They have {_HIDDEN} numbers for the three of each pixel: copying"
-        " is easy, and nothing asks them for what tells classes apart.",
+        f" second, through two layers more). They have {_HIDDEN} numbers for the three of each pixel: enough"
+        " to copy it.",
         f"The pre-training took {duration(spent)}; the network itself,"
         f" {duration(networks[_PRETRAINED]['seconds'])}.",
     ]

@@ -12,8 +12,8 @@ from keraserve_training.experiments.cifar100_cnn import (
     train_network,
 )
 from keraserve_training.findings import Findings, Metrics
-from keraserve_training.reporting.wording import distance, duration, percent, points
-from keraserve_training.spreading.intervals import chance
+from keraserve_training.reporting import evidence
+from keraserve_training.reporting.wording import duration, percent, points
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -25,7 +25,6 @@ PLACEMENTS = {
     "everywhere": PLACES,
 }
 _BASELINE = "none"
-_LITTLE = 0.03  # a gap that is not worth a regulariser
 
 
 def cifar100_cnn_dropout() -> Experiment:
@@ -127,55 +126,39 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Rank the placements by their gain, and look for the reason in the training pictures."""
+    """List the placements by their gain, each beside none on the same test pictures, and the gaps."""
     metrics = findings.metrics
     gains = {name: metrics[f"gain_{_key(name)}"] for name in PLACEMENTS}
-    best, *others = sorted(gains, key=lambda name: -gains[name])
-    pictures = findings.networks[NETWORK]["test"]["pictures"]
-    alone, reached = metrics["test_accuracy_none"], metrics[f"test_accuracy_{_key(best)}"]
-    least = chance(alone, reached, pictures)
-    sure = [_words(name) for name, gain in gains.items() if abs(gain) > least]
-    unsure = "No placement differs by more from none" if not sure else f"Beyond that: {', '.join(sure)}"
+    order = sorted(gains, key=lambda name: -gains[name])
+    alone = evidence.accuracy(findings.networks[NETWORK]["test"])
+    each = ", ".join(
+        f"{_words(name)} {percent(metrics[f'test_accuracy_{_key(name)}'])} ({points(gains[name])})"
+        for name in order
+    )
     return [
         *findings.caveats,
-        f"Dropout {_words(best)} does best in this run: {percent(reached)} of the test pictures,"
-        f" {points(gains[best])} against {percent(alone)} without. Then come"
-        f" {', '.join(f'{_words(name)} ({points(gains[name])})' for name in others)}.",
-        f"The choice of {pictures:,} test pictures alone makes differences of up to {distance(least)}."
-        f" {unsure}; the seed adds its share.",
-        *_why(metrics),
+        f"Without dropout in the blocks {alone} of the test pictures are right. With it: {each}."
+        f" {evidence.ONE_RUN}",
+        *(
+            f"Dropout {_words(name)}: "
+            + evidence.pairs(findings, NETWORK, findings, name, words=("without", "with it"))
+            for name in order
+        ),
+        _gaps(metrics),
     ]
 
 
-def _why(metrics: Metrics) -> list[str]:
-    """Where the gap to the training pictures closes, and what that costs."""
-    before = metrics["gap_none"]
-    if before < _LITTLE:
-        return [
-            "Without dropout the network knows the training pictures hardly better than the test pictures"
-            f" ({points(before)}): there is little to regularise yet."
-        ]
-    gaps = {name: metrics[f"gap_{_key(name)}"] for name in PLACEMENTS}
-    narrowest = min(gaps, key=lambda name: gaps[name])
-    best = max(PLACEMENTS, key=lambda name: metrics[f"test_accuracy_{_key(name)}"])
-    each = ", ".join(f"{distance(gap)} {_words(name)}" for name, gap in gaps.items())
-    sentences = [
-        f"What dropout is for: without it in the blocks, the training accuracy is {distance(before)} above"
-        f" the test accuracy. With it the gap is {each}."
-    ]
-    learnt_best, learnt_narrowest = (metrics[f"training_accuracy_{_key(name)}"] for name in (best, narrowest))
-    if narrowest == best:
-        sentences.append(
-            f"The placement that closes the gap most, {_words(best)}, is also the best one: learning by heart"
-            " is what limits this network, and the strongest regulariser helps most."
-        )
-    elif learnt_narrowest < learnt_best:
-        sentences.append(
-            f"The gap closes most {_words(narrowest)}, and yet that is not the best placement: it leaves"
-            f" {percent(learnt_narrowest)} of the training pictures learnt, {_words(best)}"
-            f" {percent(learnt_best)}. So much dropout needs more epochs."
-        )
-    return sentences
+def _gaps(metrics: Metrics) -> str:
+    """How far training and test pictures are apart, which is what dropout is for."""
+    each = ", ".join(f"{points(metrics[f'gap_{_key(name)}'])} {_words(name)}" for name in PLACEMENTS)
+    learnt = ", ".join(
+        f"{percent(metrics[f'training_accuracy_{_key(name)}'])} {_words(name)}" for name in PLACEMENTS
+    )
+    return (
+        "Training minus test accuracy, which dropout is meant to bring down, is"
+        f" {points(metrics['gap_none'])} without it; {each}. Of the training pictures"
+        f" {percent(metrics['training_accuracy_none'])} are right without it; {learnt}."
+    )
 
 
 def _words(name: str) -> str:

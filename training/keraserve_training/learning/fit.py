@@ -22,6 +22,7 @@ from keraserve_training.learning import checkpoint, history, outputs, rules, str
 from keraserve_training.learning.checkpoint import Rows
 from keraserve_training.learning.feed import Feed, evaluation_batch
 from keraserve_training.learning.outputs import Output
+from keraserve_training.machine_load import Others
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
 from keraserve_training.run_folder import BEST, CHECKPOINT, HISTORY, MODEL, RESULT, read_json
@@ -136,6 +137,7 @@ def fit(
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(_number(seed, plan.name))
+    others = Others()
     model = plan.build()
     saved = checkpoint.read(folder / CHECKPOINT)
     epochs = [profile.epochs(phase.epochs) for phase in plan.phases]
@@ -143,7 +145,7 @@ def fit(
     show.start(plan.name, sum(epochs), len(rows))
     phases = _phases(model, plan, epochs, rows, saved, folder, seed, show)
     show.stop()
-    return _finish(folder, plan, model, rows, phases)
+    return _finish(folder, plan, model, rows, phases, others.share())
 
 
 def load(folder: Path) -> Trained:
@@ -311,7 +313,14 @@ class _Ticker(keras.callbacks.Callback):
         self._tell(batch + 1)
 
 
-def _finish(folder: Path, plan: Plan, model: Any, rows: Rows, phases: list[dict[str, Any]]) -> Trained:
+def _finish(
+    folder: Path,
+    plan: Plan,
+    model: Any,
+    rows: Rows,
+    phases: list[dict[str, Any]],
+    others_share: float | None,
+) -> Trained:
     """Write the network, then `result.json`, whose presence means that all else is there."""
     if plan.best:
         checkpoint.read_weights(folder / BEST, model)
@@ -329,6 +338,7 @@ def _finish(folder: Path, plan: Plan, model: Any, rows: Rows, phases: list[dict[
         "epochs": len(rows),
         "best_epoch": best(rows)["epoch"] if plan.best else None,
         "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "others_share": others_share,  # of the processors' time, while this process was at it
         "digest": rules.digest(model.weights),
     }
     atomic.write_json(folder / RESULT, result)

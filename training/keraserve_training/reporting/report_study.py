@@ -17,7 +17,6 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
     there, summary = found
     return {
         "title": study.heading(summary),
-        "compared": _compared(experiment),
         "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
         f" {wording.duration(summary['seconds'])} of training in all." + _overall(summary),
         "procedural": summary["procedural"],
@@ -27,7 +26,7 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
             there / study.PICTURE, "Gain of every seed, with means and 95 % intervals", chart=True
         ),
         "words": study.words(summary),
-        "rows": [_row(summary, name) for name in summary["gain"]],
+        "tables": [_table(experiment, summary, compared) for compared in summary["comparisons"]],
     }
 
 
@@ -41,16 +40,19 @@ def _overall(summary: dict[str, Any]) -> str:
     )
 
 
-def _compared(experiment: Experiment) -> list[str]:
-    """The titles of the two figures whose difference the gain is."""
+def _table(experiment: Experiment, summary: dict[str, Any], compared: dict[str, Any]) -> dict[str, Any]:
+    """One comparison, a line for each variant."""
     titles = {figure.metric: figure.title for figure in experiment.figures}
-    compared = experiment.study.compared if experiment.study else ("with", "without")
-    return [titles.get(metric, metric) for metric in compared]
+    return {
+        "title": compared["title"],
+        "compared": [titles.get(metric, metric) for metric in compared["metrics"]],
+        "rows": [_row(summary, compared, name) for name in compared["gain"]],
+    }
 
 
-def _row(summary: dict[str, Any], name: str) -> dict[str, str]:
-    gain = summary["gain"][name]
-    means = list(summary["means"][name].values()) if name in summary["means"] else []
+def _row(summary: dict[str, Any], compared: dict[str, Any], name: str) -> dict[str, str]:
+    gain = compared["gain"][name]
+    means = list(compared["means"][name].values()) if name in compared["means"] else []
     return {
         "name": f"{summary['variants'][name]} ({name})" if name in summary["variants"] else name,
         "first": wording.percent(means[0]) if means else "",

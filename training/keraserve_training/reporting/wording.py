@@ -47,7 +47,7 @@ def percent(share: float) -> str:
 
 def points(share: float) -> str:
     """A difference of two shares, in percentage points."""
-    return f"{_POINT * share:+.2f} points".replace("-", _MINUS)
+    return f"{_POINT * share:+z.2f} points".replace("-", _MINUS)
 
 
 def distance(share: float) -> str:

@@ -1,4 +1,4 @@
-"""Student's t interval of a mean, without scipy.
+"""Student's t interval of a mean, Wilson's interval of a share, McNemar's test of pairs; without scipy.
 
 The distribution function for whole degrees of freedom is the finite sum of Abramowitz and Stegun, Handbook of
 Mathematical Functions, 26.7.3 and 26.7.4; its inverse is found by halving.
@@ -6,7 +6,9 @@ Mathematical Functions, 26.7.3 and 26.7.4; its inverse is found by halving.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_Z = 1.959964  # of the normal distribution: 95 % lie within so many standard deviations
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,12 @@ class Interval:
     low: float
     high: float
     count: int
+
+    def within(self, low: float, high: float) -> "Interval":
+        """The same with ends that the mean can have: an accuracy from 0 to 1, a gain from -1 to 1."""
+        if self.count == 1:
+            return self
+        return replace(self, low=max(low, self.low), high=min(high, self.high))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -30,12 +38,24 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
-def chance(first: float, second: float, count: int) -> float:
-    """The difference that chance alone passes in one of twenty comparisons of shares of `count` pictures.
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of the share `right / count`, within 0 to 1; `count` is 1 or more."""
+    share, square = right / count, _Z**2 / count
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    # Exactly 0 and 1 at the edges, where the rounding of the two terms would leave something.
+    return (max(0.0, middle - half) if right else 0.0), (min(1.0, middle + half) if right < count else 1.0)
 
-    1.96 standard errors of the difference of the two shares, as if each had pictures of its own.
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p-value of McNemar's test.
+
+    How likely it is that two networks that are equally good differ as much or more, on images of which
+    `gained` are right with the second alone and `lost` with the first alone.
     """
-    return 1.96 * math.sqrt((first * (1 - first) + second * (1 - second)) / count)
+    count = gained + lost
+    below = sum(math.comb(count, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, 2 * below / 2**count)
 
 
 def t_quantile(probability: float, freedom: int) -> float:

@@ -6,15 +6,17 @@ study that is stopped goes on where it was, and one with more seeds keeps what i
 
 import csv
 import io
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, execution, run_folder
 from keraserve_training.errors import StudyError
-from keraserve_training.experiment import Experiment, Study
+from keraserve_training.experiment import Comparison, Experiment, Study
 from keraserve_training.experiments import find
 from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import PROFILES
@@ -26,6 +28,8 @@ from keraserve_training.spreading.spread import Work, Workers
 
 SUMMARY, TABLE, PICTURE = "study.json", "study.csv", "study.png"
 OVERALL = "all together"
+_ENOUGH = 5  # seeds: fewer give a figure, and no verdict
+_ALL_OF_IT = 1.0  # an accuracy is no more, a gain neither
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,28 @@ def do_piece(
         TrainingError: as a run does.
     """
     there = Piece(experiment, profile, variant, seed, options).folder(runs)
-    execution.execute(
+    study = study_of(find(experiment))
+    do = partial(
+        execution.execute,
         find(experiment),
         there,
         profile=PROFILES[profile],
         seed=seed,
         show=Silent(),
         options=Options(**options),
-        settings=study_of(find(experiment)).settings(variant),
+        settings=study.settings(variant),
     )
+    if not do() and not _needed(study) <= pieces.row(there, seed).keys():
+        do(force=True)  # a piece of an older version, which did not measure all that is compared now
     for network in there.iterdir():  # a hundred megabytes in all that nobody would look at
         if network.is_dir():
             shutil.rmtree(network)
     return {"variant": variant, **pieces.row(there, seed)}
+
+
+def _needed(study: Study) -> set[str]:
+    """The figures of a piece that the study compares."""
+    return {metric for each in study.comparisons for metric in (each.gain, *each.compared)}
 
 
 def do(
@@ -163,10 +176,14 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
-    """The folder and summary of the best study there is: `full` first, and without options."""
+    """The folder and summary of the best study there is: `full` first, and without options.
+
+    One of an older version is passed over: what it compared is not what is compared now. The same command
+    makes it anew.
+    """
     for profile in PROFILES:
         for there in folders(runs, experiment, profile):
-            if summary := read_summary(there):
+            if (summary := read_summary(there)) and "comparisons" in summary:
                 return there, summary
     return None
 
@@ -177,21 +194,22 @@ def heading(summary: dict[str, Any]) -> str:
 
 
 def words(summary: dict[str, Any]) -> list[str]:
-    """Say what a study shows: for all together, then for each variant where there are several."""
-    subject = summary.get("subject", "reuse")
-    overall = _verdict(summary["gain"][OVERALL], subject)
+    """Say what a study shows of each comparison: all together, then each variant if there are several."""
+    return [sentence for compared in summary["comparisons"] for sentence in _said(summary, compared)]
+
+
+def _said(summary: dict[str, Any], compared: dict[str, Any]) -> list[str]:
+    subject, variants, gain = summary["subject"], summary["variants"], compared["gain"]
+    title = f"{compared['title']}: " if compared["title"] else ""
+    first, second = (_share(each) for each in compared["compared"])
     said = [
-        f"All together: {overall}. {subject.capitalize()} gave the better network in {summary['helped']} of"
-        f" {summary['pieces']} pieces.",
+        f"{title}{_verdict(gain[OVERALL], subject)}. {subject.capitalize()} gave the better network in"
+        f" {compared['helped']} of {summary['pieces']} pieces. Test accuracy with {subject}: {first};"
+        f" without: {second}.",
     ]
-    if compared := summary.get("compared"):
-        first, second = (_share(each) for each in compared)
-        said.append(f"Test accuracy with {subject}: {first}; without: {second}.")
-    if len(summary["variants"]) > 1:
-        said += [
-            f"{meaning.capitalize()} ({variant}): {_verdict(summary['gain'][variant], subject)}."
-            for variant, meaning in summary["variants"].items()
-        ]
+    if len(variants) > 1:
+        each = (f"{meaning} ({name}) {_figure(gain[name])}" for name, meaning in variants.items())
+        said.append(f"{title}{'; '.join(each)}.")
     return said
 
 
@@ -203,15 +221,23 @@ def _share(measured: dict[str, Any]) -> str:
     return f"{wording.percent(mean)} on average, 95 % interval {span}"
 
 
-def _verdict(gain: dict[str, Any], subject: str) -> str:
+def _figure(gain: dict[str, Any]) -> str:
     mean, low, high = (gain[name] and 100 * gain[name] for name in ("mean", "low", "high"))
     if low is None:
-        return f"{mean:+.1f} points with the only seed, which proves nothing".replace("-", "\u2212")
-    measured = f"{mean:+.1f} points of test accuracy on average, 95 % interval {low:+.1f} to {high:+.1f}"
-    measured = measured.replace("-", "\u2212")
-    if low <= 0 <= high:
-        return f"no clear effect ({measured})"
-    return f"{subject} {'helps' if low > 0 else 'does harm'} ({measured})"
+        return f"{mean:+z.1f} points with the only seed".replace("-", "\u2212")
+    return f"{mean:+z.1f} points, 95 % interval {low:+z.1f} to {high:+z.1f}".replace("-", "\u2212")
+
+
+def _verdict(gain: dict[str, Any], subject: str) -> str:
+    figure = _figure(gain)
+    if gain["count"] == 1:
+        return f"{figure}, which proves nothing"
+    figure = figure.replace(" points", " points of test accuracy on average", 1)
+    if gain["count"] < _ENOUGH:
+        return f"{figure}, with {gain['count']} seeds, too few for a verdict"
+    if gain["low"] <= 0 <= gain["high"]:
+        return f"no clear effect ({figure})"
+    return f"{subject} {'helps' if gain['low'] > 0 else 'does harm'} ({figure})"
 
 
 def _summarise(
@@ -222,51 +248,80 @@ def _summarise(
     rows: list[dict[str, Any]],
     options: Options,
 ) -> dict[str, Any]:
-    from keraserve_training.drawing import comparisons
-
-    gains = {variant: [row[study.gain] for row in rows if row["variant"] == variant] for variant in meanings}
-    by_seed = [sum(values) / len(values) for values in zip(*gains.values(), strict=True)]
-    everything = {**gains, OVERALL: by_seed}
-    measured = {name: intervals.mean_interval(values) for name, values in everything.items()}
-    summary = {
-        "title": study.title,
-        "explanation": study.explanation,
-        "what": describing.described({"options": options.given()}),
-        "profile": asdict(PROFILES[profile]),
-        "variants": meanings,
-        "seeds": len(by_seed),
-        "pieces": len(rows),
-        "helped": sum(row[study.gain] > 0 for row in rows),
-        "subject": study.subject,
-        "compared": [_over_seeds(rows, metric) for metric in study.compared],
-        "means": {name: _means(study, rows, name) for name in meanings},
-        "gain": {name: asdict(interval) for name, interval in measured.items()},
-        "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "procedural": PROFILES[profile].procedural,
-    }
-    summary = _without_nan(summary)
+    summary = _without_nan(
+        {
+            "title": study.title,
+            "explanation": study.explanation,
+            "what": describing.described({"options": options.given()}),
+            "profile": asdict(PROFILES[profile]),
+            "variants": meanings,
+            "seeds": len({row["seed"] for row in rows}),
+            "pieces": len(rows),
+            "subject": study.subject,
+            "comparisons": [_compared(each, meanings, rows) for each in study.comparisons],
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+            "procedural": PROFILES[profile].procedural,
+        }
+    )
     _write_table(there / TABLE, rows)
-    names = {name: f"{meaning} ({name})" for name, meaning in meanings.items()} | {OVERALL: OVERALL}
-    title = study.title + (" (procedural pictures: means nothing)" if summary["procedural"] else "")
-    drawn = everything if len(meanings) > 1 else gains
-    ends = {names[name]: (measured[name].mean, measured[name].low, measured[name].high) for name in drawn}
-    groups = {names[name]: values for name, values in drawn.items()}
-    comparisons.gains(there / PICTURE, title, groups, ends, of=study.subject)
+    _draw(there / PICTURE, study, summary, rows)
     atomic.write_json(there / SUMMARY, summary)
     return summary
 
 
-def _over_seeds(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    """Mean and interval of a metric over the seeds, each of which counts with the mean of its variants."""
-    by_seed: dict[int, list[float]] = {}
+def _compared(
+    comparison: Comparison, meanings: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the pieces say of one comparison."""
+    gains = {
+        variant: intervals.mean_interval([row[comparison.gain] for row in rows if row["variant"] == variant])
+        for variant in meanings
+    }
+    gains[OVERALL] = intervals.mean_interval(_by_seed(rows, comparison.gain))
+    shares = [intervals.mean_interval(_by_seed(rows, metric)) for metric in comparison.compared]
+    return {
+        "title": comparison.title,
+        "metrics": list(comparison.compared),
+        "helped": sum(row[comparison.gain] > 0 for row in rows),
+        "compared": [asdict(share.within(0.0, _ALL_OF_IT)) for share in shares],
+        "means": {variant: _means(comparison, rows, variant) for variant in meanings},
+        "gain": {name: asdict(gain.within(-_ALL_OF_IT, _ALL_OF_IT)) for name, gain in gains.items()},
+    }
+
+
+def _by_seed(rows: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
+    """A metric of each seed, which counts with the mean of its variants."""
+    found: dict[int, list[float]] = {}
     for row in rows:
-        by_seed.setdefault(row["seed"], []).append(row[metric])
-    return asdict(intervals.mean_interval([sum(values) / len(values) for values in by_seed.values()]))
+        found.setdefault(row["seed"], []).append(row[metric])
+    return [sum(values) / len(values) for values in found.values()]
 
 
-def _means(study: Study, rows: list[dict[str, Any]], variant: str) -> dict[str, float]:
+def _means(comparison: Comparison, rows: Sequence[Mapping[str, Any]], variant: str) -> dict[str, float]:
     mine = [row for row in rows if row["variant"] == variant]
-    return {metric: sum(row[metric] for row in mine) / len(mine) for metric in study.compared}
+    return {metric: sum(row[metric] for row in mine) / len(mine) for metric in comparison.compared}
+
+
+def _draw(file: Path, study: Study, summary: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """The gains of every comparison, variant by variant."""
+    from keraserve_training.drawing import comparisons
+
+    meanings = summary["variants"]
+    groups: dict[str, list[float]] = {}
+    ends: dict[str, tuple[float, float, float]] = {}
+    for comparison, compared in zip(study.comparisons, summary["comparisons"], strict=True):
+        for name, gain in compared["gain"].items():
+            if name == OVERALL and len(meanings) == 1:
+                continue
+            mine = [row for row in rows if row["variant"] == name]
+            values = [row[comparison.gain] for row in mine] or _by_seed(rows, comparison.gain)
+            title = f"{meanings[name]} ({name})" if name in meanings else OVERALL
+            title = f"{comparison.title}:\n{title}" if comparison.title else title
+            groups[title] = values
+            low, high = (math.nan if gain[end] is None else gain[end] for end in ("low", "high"))
+            ends[title] = (gain["mean"], low, high)
+    title = study.title + (" (procedural pictures: means nothing)" if summary["procedural"] else "")
+    comparisons.gains(file, title, groups, ends, of=study.subject)
 
 
 def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
@@ -282,4 +337,6 @@ def _without_nan(content: Any) -> Any:
     """JSON has no NaN: an interval that does not exist is null."""
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(value) for value in content]
     return None if isinstance(content, float) and content != content else content
