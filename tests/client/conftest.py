@@ -57,12 +57,10 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path,
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The embedded server and the gateway before it, both with the model `colours`."""
-    folder = tmp_path_factory.mktemp("servers")
+@contextlib.contextmanager
+def serving(config: Path, model: str, folder: Path) -> Iterator[Pair]:
+    """Run the embedded server and the gateway before it; `model` is asked for until it answers."""
     server_port, http_port, grpc_port = free_ports(3)
-    config = str(models / "models.config")
     pair = Pair(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", f"127.0.0.1:{server_port}")
     server_log, gateway_log = folder / "embedded.log", folder / "gateway.log"
     server = start(
@@ -76,13 +74,13 @@ def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
         gateway_log,
         "keraserve-gateway",
         KERASERVE_MODEL_SERVER=pair.model_server,
-        KERASERVE_MODEL_CONFIG_FILE=config,
+        KERASERVE_MODEL_CONFIG_FILE=str(config),
         KERASERVE_PORT=str(http_port),
         KERASERVE_GRPC_PORT=str(grpc_port),
     )
     try:
         with GrpcClient(pair.model_server) as client:
-            until(lambda: loaded(client), server, server_log, 150)
+            until(lambda: loaded(client, model), server, server_log, 150)
         with Client(pair.url) as client:
             until(lambda: client.ready(timeout=2), gateway, gateway_log, 60)
         yield pair
@@ -91,6 +89,25 @@ def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
             process.terminate()
         for process in (gateway, server):
             process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The embedded server and the gateway before it, both with the model `colours`."""
+    with serving(models / "models.config", "colours", tmp_path_factory.mktemp("servers")) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The same with the model `echo`, whose signatures give their inputs back (echo_models.py)."""
+    folder = tmp_path_factory.mktemp("echoing")
+    program = [sys.executable, str(Path(__file__).with_name("echo_models.py")), str(folder / "echo")]
+    subprocess.run(program, check=True, env={**os.environ, **QUIET}, capture_output=True, timeout=300)
+    echo = f'name: "echo" base_path: "{folder / "echo"}" model_platform: "tensorflow"'
+    (folder / "models.config").write_text(f"model_config_list {{ config {{ {echo} }} }}")
+    with serving(folder / "models.config", "echo", folder) as pair:
+        yield pair
 
 
 @dataclass(frozen=True)
@@ -136,9 +153,9 @@ def keyed(pair: Pair, models: Path, tmp_path_factory: pytest.TempPathFactory) ->
         gateway.wait(30)
 
 
-def loaded(client: GrpcClient) -> bool:
+def loaded(client: GrpcClient, model: str) -> bool:
     try:
-        return bool(client.status("colours", timeout=2).available)
+        return bool(client.status(model, timeout=2).available)
     except Exception:
         return False
 

@@ -15,6 +15,8 @@ from keraserve_client import _wire as wire
 from keraserve_client._images import Picture
 from keraserve_client._plans import Target
 from keraserve_client._wire import HttpAnswer, HttpRequest
+from keraserve_protocol import open_inference
+from keraserve_protocol.tensors import from_proto
 
 PLANS = wire.HttpPlans()
 
@@ -141,25 +143,68 @@ METADATA = {
 }
 
 
+def tensors_answer(described: list[dict[str, Any]], data: bytes) -> HttpAnswer:
+    header = json.dumps({"model_name": "a", "model_version": "4", "outputs": described}).encode()
+    return HttpAnswer(200, {"inference-header-content-length": str(len(header))}, header + data)
+
+
+HALVES = {"name": "y", "datatype": "FP16", "shape": [2], "parameters": {"binary_data_size": 4}}
+RAW = {"name": "raw_bytes", "datatype": "BYTES", "shape": [], "parameters": {"binary_data_size": 6}}
+
+
 def test_predict_asks_for_the_metadata_once() -> None:
     plans = wire.HttpPlans()
-    outputs = {"outputs": {"y": [0.5, float("nan")], "raw_bytes": {"b64": "AP8="}}}
+    halves = np.array([0.5, np.nan], np.float16)
+    outputs = tensors_answer([RAW, HALVES], b"\x02\0\0\0\x00\xff" + halves.tobytes())
     inputs = {"x": [1, 2], "s": "größe"}
-    asked, result = finish(
-        plans.predict(Target("a"), inputs, "serving_default"), answer(METADATA), answer(outputs)
-    )
+    asked, result = finish(plans.predict(Target("a"), inputs, "serving_default"), answer(METADATA), outputs)
     assert asked[0] == HttpRequest("GET", "/v1/models/a/metadata")
-    assert asked[1].path == "/v1/models/a:predict"
-    assert json.loads(asked[1].body) == {
-        "signature_name": "serving_default",
-        "inputs": {"x": [1.0, 2.0], "s": {"b64": "Z3LDtsOfZQ=="}},
-    }
+    assert asked[1].path == "/v2/models/a/infer"
+    # The gateway's own reading of it
+    inference = open_inference.parse(asked[1].body, asked[1].json_length)
+    assert (inference.signature, inference.binary) == ("serving_default", True)
+    assert from_proto(inference.inputs["x"]).tolist() == [1.0, 2.0]
+    assert from_proto(inference.inputs["s"]).tolist() == "größe".encode()
     assert result["y"].dtype == np.float16
-    np.testing.assert_array_equal(result["y"], np.array([0.5, np.nan], np.float16))
+    np.testing.assert_array_equal(result["y"], halves)
     assert result["raw_bytes"].shape == ()
     assert result["raw_bytes"].item() == b"\x00\xff"
-    asked, _ = finish(plans.predict(Target("a"), inputs, "serving_default"), answer(outputs))
-    assert [question.path for question in asked] == ["/v1/models/a:predict"]
+    asked, _ = finish(plans.predict(Target("a"), inputs, "serving_default"), outputs)
+    assert [question.path for question in asked] == ["/v2/models/a/infer"]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (Target("a", version=0), "/v2/models/a/versions/0/infer"),
+        (Target("a", label="7"), "/v2/models/a/labels/7/infer"),
+    ],
+)
+def test_predict_asks_for_a_version_by_number_or_label(target: Target, path: str) -> None:
+    plan = wire.HttpPlans().predict(target, {"x": [1], "s": b""}, "serving_default")
+    next(plan)
+    assert plan.send(answer(METADATA)).path == path
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        answer({"outputs": {"y": [0.5, 1]}}),
+        answer({"outputs": [{"name": "y", "datatype": "FP16", "shape": [2], "data": [0.5, 1]}]}),
+        tensors_answer([HALVES, RAW], b"\0" * 4),
+        tensors_answer([HALVES, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff" + b"more"),
+        tensors_answer([{**HALVES, "shape": [3]}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
+        tensors_answer([{**HALVES, "datatype": "FP12"}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
+        tensors_answer([HALVES], b"\0" * 4),
+        HttpAnswer(200, {}, b"<html>"),
+    ],
+)
+def test_an_answer_without_the_signatures_outputs_is_invalid(wrong: HttpAnswer) -> None:
+    plan = wire.HttpPlans().predict(Target("a"), {"x": [1], "s": b""}, "serving_default")
+    next(plan)
+    plan.send(answer(METADATA))
+    with pytest.raises(errors.InvalidAnswer):
+        plan.send(wrong)
 
 
 def test_a_refused_predict_forgets_the_metadata() -> None:

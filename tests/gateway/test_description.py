@@ -30,6 +30,7 @@ OPERATIONS = {
     *("regress", "regress_version", "regress_label"),
     *("inference_server", "inference_live", "inference_ready", "inference_model", "inference_model_version"),
     *("inference_model_ready", "inference_model_ready_version", "infer", "infer_version"),
+    *("inference_model_label", "inference_model_ready_label", "infer_label"),
     *("livez", "readyz", "healthz", "metrics"),
 }
 

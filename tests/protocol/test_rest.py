@@ -153,7 +153,7 @@ def test_answers() -> None:
     assert answer(columns, a_bytes=[[b"image bytes"]], n=[True]) == {
         "outputs": {"a_bytes": [[{"b64": "aW1hZ2UgYnl0ZXM="}]], "n": [True]}
     }
-    assert answer(rows, text=[b"\xff"]) == {"predictions": ["\ufffd"]}
+    assert answer(rows, text=[b"\xff", "ü"]) == {"predictions": [{"b64": "/w=="}, "ü"]}
     assert answer(rows, empty=np.zeros((0, 3), np.float32)) == {"predictions": []}
 
 

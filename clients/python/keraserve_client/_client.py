@@ -14,6 +14,7 @@ from keraserve_client._errors import ConnectionFailed, DeadlineExceeded, Invalid
 from keraserve_client._keys import authorization
 from keraserve_client._verbs import AsyncVerbs, Verbs
 from keraserve_client._wire import HttpAnswer, HttpPlans, HttpRequest, accept
+from keraserve_protocol.open_inference import HEADER_LENGTH
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _CHUNK = 256 * 1024
@@ -162,7 +163,7 @@ def _address(url: str) -> str:
 
 def _headers(api_key: str | None) -> dict[str, str]:
     """The headers of every request."""
-    headers = {"Accept": "application/json", "User-Agent": "keraserve-client"}
+    headers = {"Accept": "application/json, application/octet-stream", "User-Agent": "keraserve-client"}
     if value := authorization(api_key):
         headers["Authorization"] = value
     return headers
@@ -172,6 +173,8 @@ def _options(question: HttpRequest) -> dict[str, Any]:
     headers: dict[str, str] = {}
     if question.media_type:
         headers["Content-Type"] = question.media_type
+    if question.json_length is not None:
+        headers[HEADER_LENGTH] = str(question.json_length)
     if question.body:
         headers["Content-Length"] = str(len(question.body))
     return {"headers": headers}

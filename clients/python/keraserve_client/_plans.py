@@ -14,7 +14,7 @@ from keraserve_client._errors import (
 )
 from keraserve_client._images import Picture
 from keraserve_client._steps import Answer, Plan, Question
-from keraserve_client._tensors import Array, Inputs, fit
+from keraserve_client._tensors import Inputs, Tensors, fit, read
 from keraserve_client._types import (
     Arrays,
     Failure,
@@ -89,9 +89,12 @@ class Plans(ABC, Generic[Question, Answer]):
         """Ask whether the server would answer."""
 
     @abstractmethod
-    def _predict(
-        self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
-    ) -> Plan[Question, Answer, Arrays]: ...
+    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Question, Answer, Tensors]:
+        """Call the signature `name`."""
+
+    @abstractmethod
+    def _check(self, signature: Signature) -> None:
+        """Refuse (NotSupported) a signature whose tensors this transport doesn't carry."""
 
     def classify_each(
         self, target: Target, pictures: list[Picture], top_k: int
@@ -118,8 +121,9 @@ class Plans(ABC, Generic[Question, Answer]):
             if name not in signatures:
                 known = ", ".join(sorted(signatures))
                 raise InvalidInput(f"{target.model} has no signature {name!r}; it has: {known}")
-            arrays = fit(inputs, signatures[name])
-            return (yield from self._predict(target, arrays, name, signatures[name]))
+            signature = signatures[name]
+            self._check(signature)
+            return read((yield from self._predict(target, fit(inputs, signature), name)), signature)
         except KeraserveError:
             # The newest version, or a label's, may have become another with other signatures.
             self._known.pop(target, None)

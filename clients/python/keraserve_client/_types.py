@@ -137,7 +137,7 @@ class Metadata:
 
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-"""The outputs of `predict` by name; strings are `object` arrays of bytes."""
+"""The outputs of `predict` by name; strings are `object` arrays of bytes, bfloat16 is float32."""
 
 
 def _numpy_types() -> dict[str, np.dtype[np.generic]]:

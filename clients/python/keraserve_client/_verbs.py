@@ -163,18 +163,20 @@ class Verbs(_Settings[Question, Answer], ABC):
         Args:
             model: the model's name.
             inputs: an array or nested lists for a signature with one input, else a dict by name. Values are
-                cast to the signature's dtype where that loses nothing but digits of floats; text and bytes
-                are strings.
+                cast to the signature's dtype where that loses nothing but digits of decimals; text and bytes
+                are strings; bfloat16 is cast from and given as float32.
             signature: the signature's name.
             version: a version's number, instead of the newest.
             label: a version's label, instead of the newest.
             timeout: seconds in all.
 
         Returns:
-            Every output by name, of the signature's dtype; strings are `object` arrays of bytes.
+            Every output by name, of the signature's dtype and the model's shape; strings are `object` arrays
+            of bytes.
 
         Raises:
-            InvalidInput: no such signature, other names than its inputs', or values of another type.
+            InvalidInput: no such signature, other names than its inputs', or values that a cast would change.
+            NotSupported: complex numbers over HTTP, or a type that no array has (quantized, resources).
             KeraserveError: see the tree in `keraserve_client._errors`.
         """
         deadline = self._deadline(timeout)

@@ -1,7 +1,8 @@
 """The calls over HTTP, as bytes: requests to the gateway, and what its answers mean. No I/O.
 
-`predict`, `status` and `metadata` speak TensorFlow Serving's REST API; the pictures and the list of models
-are the gateway's own.
+`status` and `metadata` speak TensorFlow Serving's REST API; `predict` the Open Inference Protocol with its
+binary data, which carries every number, byte and shape as it is, where JSON has no bytes and no empty shapes;
+the pictures and the list of models are the gateway's own.
 """
 
 import json
@@ -16,13 +17,12 @@ from urllib.parse import quote, urlencode
 
 from google.protobuf import json_format
 
-from keraserve_client._errors import BadRequest, InvalidAnswer, KeraserveError, of_status
+from keraserve_client._errors import BadRequest, InvalidAnswer, KeraserveError, NotSupported, of_status
 from keraserve_client._images import Picture
 from keraserve_client._plans import Plans, Target, signatures_of
 from keraserve_client._steps import Plan
-from keraserve_client._tensors import Array, from_json, to_json
+from keraserve_client._tensors import Tensors
 from keraserve_client._types import (
-    Arrays,
     Class,
     Failure,
     Metadata,
@@ -34,6 +34,8 @@ from keraserve_client._types import (
     VersionStatus,
 )
 from keraserve_protocol import messages as m
+from keraserve_protocol.open_inference import HEADER_LENGTH
+from keraserve_protocol.open_inference_calls import infer_outputs, infer_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class HttpRequest:
     path: str
     body: bytes = b""
     media_type: str | None = None
+    json_length: int | None = None
+    """How many bytes of the body are JSON, where binary data follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +106,20 @@ class HttpPlans(Plans[HttpRequest, HttpAnswer]):
             return False
         return True
 
-    def _predict(
-        self, target: Target, arrays: dict[str, Array], name: str, signature: Signature
-    ) -> Plan[HttpRequest, HttpAnswer, Arrays]:
-        inputs = {key: to_json(array) for key, array in arrays.items()}
-        body = json.dumps({"signature_name": name, "inputs": inputs}, separators=(",", ":")).encode()
-        answer = yield HttpRequest("POST", f"{_path(target)}:predict", body, "application/json")
-        return _read(answer, lambda document: from_json(document["outputs"], signature))
+    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[HttpRequest, HttpAnswer, Tensors]:
+        body, length = infer_request(name, inputs)
+        path = f"{_path(target, '/v2')}/infer"
+        answer = yield HttpRequest("POST", path, body, "application/octet-stream", length)
+        found = answer.headers.get(HEADER_LENGTH.lower(), "")
+        header_length = int(found) if found.isascii() and found.isdecimal() else None
+        return _read(answer, lambda body: infer_outputs(body, header_length), bytes)
+
+    def _check(self, signature: Signature) -> None:
+        for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
+            for name, spec in specs.items():
+                if spec.dtype.startswith("complex"):
+                    sentence = f"{kind} {name!r} is {spec.dtype}, which HTTP doesn't carry; use GrpcClient"
+                    raise NotSupported(sentence)
 
 
 def accept(answer: HttpAnswer) -> HttpAnswer | KeraserveError:
@@ -165,8 +176,8 @@ def _post(target: Target, pictures: list[Picture], query: Mapping[str, object]) 
     return HttpRequest("POST", path, *multipart(pictures, secrets.token_hex(16)))
 
 
-def _path(target: Target) -> str:
-    path = f"/v1/models/{quote(target.model, safe='')}"
+def _path(target: Target, api: str = "/v1") -> str:
+    path = f"{api}/models/{quote(target.model, safe='')}"
     if target.version is not None:
         path += f"/versions/{target.version}"
     if target.label is not None:
@@ -192,10 +203,12 @@ def _reason(answer: HttpAnswer) -> str:
         return "the server answered with an unknown status"
 
 
-def _read(answer: HttpAnswer, parse: Callable[[Any], Parsed]) -> Parsed:
-    """Parse the JSON of an answer; whatever is wrong with it, it is not the contract's."""
+def _read(
+    answer: HttpAnswer, parse: Callable[[Any], Parsed], load: Callable[[bytes], Any] = json.loads
+) -> Parsed:
+    """Parse the body of an answer; whatever is wrong with it, it is not the contract's."""
     try:
-        return parse(json.loads(answer.body))
+        return parse(load(answer.body))
     except (ValueError, KeyError, TypeError, AttributeError, json_format.ParseError) as error:
         request_id = answer.headers.get("x-request-id")
         raise InvalidAnswer(

@@ -12,7 +12,7 @@ import numpy as np
 from keraserve_embedded.errors import InvalidRequestError
 from keraserve_embedded.quiet_tensorflow import TensorFlowProto, tf
 from keraserve_protocol import tensors
-from keraserve_protocol.elements import STRING
+from keraserve_protocol.elements import STRING, shape_of
 from keraserve_protocol.messages import DataType, TensorProto
 from keraserve_protocol.tensors import Array, TensorError
 
@@ -61,6 +61,10 @@ def _check_strings(proto: TensorProto) -> None:
 
 
 def _bfloat16(proto: TensorProto) -> Array:
-    if not proto.tensor_content:  # so that a short message can't claim a huge tensor
-        raise TensorError("a bfloat16 tensor needs tensor_content")
+    if not proto.tensor_content:
+        if all(
+            dim.size for dim in proto.tensor_shape.dim
+        ):  # so that a short message can't claim a huge tensor
+            raise TensorError("a bfloat16 tensor needs tensor_content")
+        return np.zeros(shape_of(proto), _BFLOAT16)
     return tf.make_ndarray(TensorFlowProto.FromString(proto.SerializeToString()))

@@ -128,6 +128,8 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
 def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     """Decode a tensor as nested lists; `binary` writes DT_STRING elements as `{"b64": …}`.
 
+    Bytes that are no UTF-8 are written that way in any case: as text they would be others.
+
     float32 and float16 become the shortest decimals that read back as the same number (0.2, not
     0.20000000298).
 
@@ -251,9 +253,12 @@ def _bytes(element: Json, where: str) -> bytes:
 
 
 def _text(element: bytes, binary: bool) -> Json:
-    if binary:
-        return {"b64": base64.b64encode(element).decode("ascii")}
-    return element.decode(errors="replace")
+    if not binary:
+        try:
+            return element.decode()
+        except UnicodeDecodeError:
+            pass  # bytes that are no text have the one form that keeps them
+    return {"b64": base64.b64encode(element).decode("ascii")}
 
 
 def _kind(value: Json) -> str:

@@ -11,6 +11,9 @@ from keraserve_protocol import messages as m
 from keraserve_protocol.json_tensors import Json, JsonError, load
 from keraserve_protocol.open_inference_tensors import dtype_of, from_binary, from_json
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""The header that says how many bytes of a body are JSON; binary data follows."""
+
 SIGNATURE = "signature_name"
 """The parameter of a request that names the signature: ours, as the protocol knows none."""
 
@@ -63,8 +66,6 @@ def parse(body: bytes, header_length: int | None) -> Inference:
 
 
 def _inputs(objects: list[dict[str, Json]], data: memoryview) -> dict[str, m.TensorProto]:
-    if not objects:
-        raise JsonError("'inputs' has to be a list of at least one input")
     tensors: dict[str, m.TensorProto] = {}
     used = 0
     for index, one in enumerate(objects):

@@ -165,7 +165,8 @@ def predict_request(
 def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
     """Write the answer to a `:predict`: `predictions` for rows, `outputs` for columns.
 
-    A single output stands without its name; outputs whose names end in `_bytes` are base64.
+    A single output stands without its name; outputs whose names end in `_bytes` are base64, and so is every
+    string that is no text.
 
     Raises:
         JsonError: no outputs, one that has no JSON form, or (rows) outputs that don't share their first

@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2 on TensorFlow Serving's calls. No HTTP in here."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
@@ -80,8 +81,8 @@ def _answer(inference: Inference, response: m.PredictResponse) -> InferAnswer:
 
 
 def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:
-    """Leave out what TensorFlow keeps among the signatures to start a model: it takes no input."""
-    return {name: signature for name, signature in known.items() if signature.inputs}
+    """Leave out what TensorFlow keeps among the signatures to start a model: `__saved_model_init_op`."""
+    return {name: signature for name, signature in known.items() if not name.startswith("__")}
 
 
 def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
@@ -96,36 +97,28 @@ def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
     said = f"{open_inference.SIGNATURE!r} names the signature"
     if fitting:
         raise errors.BadRequest(f"{', '.join(fitting)} have these inputs; the parameter {said}")
-    takes = "; ".join(f"{name} takes {', '.join(sorted(known[name].inputs))}" for name in sorted(known))
-    raise errors.BadRequest(f"no signature has exactly the inputs {', '.join(sorted(given))}: {takes}")
+    takes = "; ".join(f"{name} takes {_listed(known[name].inputs)}" for name in sorted(known))
+    raise errors.BadRequest(f"no signature has exactly the inputs {_listed(given)}: {takes}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _check(signature: m.SignatureDef, name: str, inference: Inference) -> None:
-    """Compare the inputs with the signature (one that is missing may have a default)."""
+    """Compare the inputs with the signature (one that is missing may have a default).
+
+    Not their shapes: what a signature declares need not be what the graph takes, and the model server knows.
+    """
     for alias, tensor in inference.inputs.items():
         if alias not in signature.inputs:
-            takes = ", ".join(sorted(signature.inputs))
+            takes = _listed(signature.inputs)
             raise errors.BadRequest(f"signature {name!r} has no input {alias!r}; it takes {takes}")
         info = signature.inputs[alias]
         if tensor.dtype != info.dtype:
             given, taken = datatype_of(tensor.dtype), datatype_of(info.dtype)
             raise errors.BadRequest(f"input {alias!r} is {given}, signature {name!r} takes {taken}")
-        sizes = [dim.size for dim in tensor.tensor_shape.dim]
-        if not _fits(sizes, info):
-            taken = open_inference_answers.shape(info)
-            raise errors.BadRequest(
-                f"input {alias!r} has the shape {sizes}, signature {name!r} takes {taken}"
-            )
     for alias in inference.outputs:
         if alias not in signature.outputs:
-            gives = ", ".join(sorted(signature.outputs))
+            gives = _listed(signature.outputs)
             raise errors.BadRequest(f"signature {name!r} has no output {alias!r}; it gives {gives}")
-
-
-def _fits(sizes: list[int], info: m.TensorInfo) -> bool:
-    if info.tensor_shape.unknown_rank:
-        return True
-    wanted = [dim.size for dim in info.tensor_shape.dim]
-    return len(wanted) == len(sizes) and all(
-        want in (-1, size) for want, size in zip(wanted, sizes, strict=True)
-    )

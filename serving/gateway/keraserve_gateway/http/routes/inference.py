@@ -12,10 +12,10 @@ from keraserve_gateway.calls.predict import Target
 from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.http import compression, inference_schemas, schemas
 from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MAX_VERSION, Model, ThisCall, newest, noted
+from keraserve_gateway.http.routes.call import MAX_VERSION, Model, ThisCall, by_label, newest, noted
 from keraserve_gateway.http.routes.process import readiness
+from keraserve_protocol.open_inference import HEADER_LENGTH
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 _MODEL = "/v2/models/{model:segment}"
 
@@ -43,6 +43,8 @@ def router() -> APIRouter:
     for path, suffix, named in (
         (_MODEL, "", newest),
         (_MODEL + "/versions/{version}", "_version", by_version),
+        # Not the protocol's, which takes a label of digits for a version's number.
+        (_MODEL + "/labels/{label}", "_label", by_label),
     ):
         _add_model(routes, path, suffix, named)
         _add_infer(routes, path, suffix, named)

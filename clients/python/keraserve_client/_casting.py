@@ -1,0 +1,181 @@
+"""Values that are given for an input, cast to its dtype where nothing but digits of decimals is lost.
+
+What a cast would change beyond that is refused: a whole number that a float rounds, a decimal beyond the
+range, a boolean as a number. Whoever means it casts the array, and the code then says so.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from keraserve_client._errors import InvalidInput
+
+Array = npt.NDArray[Any]
+
+BFLOAT16 = "bfloat16"
+"""The name of the one type that numpy lacks and that travels all the same: the upper half of a float32."""
+
+# The whole numbers up to which a float has every one; complex numbers have two floats.
+_EXACT = {
+    BFLOAT16: 1 << 8,
+    "float16": 1 << 11,
+    "float32": 1 << 24,
+    "float64": 1 << 53,
+    "complex64": 1 << 24,
+    "complex128": 1 << 53,
+}
+_WHOLE = "iu"
+_DECIMAL = "fc"
+
+
+def to_numbers(values: npt.ArrayLike, dtype: str, where: str) -> Array:
+    """Cast numbers or booleans, of any shape.
+
+    Args:
+        values: an array or nested lists.
+        dtype: numpy's name of the input's dtype, or `BFLOAT16`.
+        where: what the message of a refusal begins with.
+
+    Returns:
+        An array of the dtype; for `BFLOAT16` a float32 array of numbers that a bfloat16 has.
+
+    Raises:
+        InvalidInput: the values would change, or are none.
+    """
+    given = _array(values, where)
+    if dtype == BFLOAT16 and given.dtype.name == BFLOAT16:  # of the package ml_dtypes
+        return from_bfloat16(given.view(np.uint16))
+    wanted = np.dtype(np.float32 if dtype == BFLOAT16 else dtype)
+    if given.size == 0:
+        return given.astype(wanted)
+    kinds = _kinds(values, given)
+    if "b" in kinds and len(kinds) > 1:
+        raise _refused(where, "booleans among numbers")
+    if not _allowed(given.dtype.kind, wanted.kind):
+        raise _refused(where, _name(given, kinds))
+    if wanted.kind in _WHOLE:
+        _check_range(given, wanted, where)
+    with np.errstate(all="ignore"):
+        found = given.astype(wanted, copy=False)
+        found = from_bfloat16(to_bfloat16(found)) if dtype == BFLOAT16 else found
+    if wanted.kind in _DECIMAL:
+        _check_finite(given, found, where)
+        if kinds & set(_WHOLE):
+            _check_whole(values, given, found, _EXACT[dtype], where)
+    return found
+
+
+def to_strings(values: npt.ArrayLike, where: str) -> Array:
+    """Make an `object` array of bytes; text becomes UTF-8.
+
+    Raises:
+        InvalidInput: rows of unequal length, something that is neither text nor bytes, or half of a
+            surrogate pair.
+    """
+    _check_unmasked(values, where)
+    try:
+        array = np.asarray(values, dtype=object)  # a dtype of numpy's own would drop NULs at the end
+    except ValueError as error:
+        raise InvalidInput(f"{where}: rows of unequal length") from error
+    if any(isinstance(value, list | tuple) for value in array.ravel().tolist()):
+        raise InvalidInput(f"{where}: rows of unequal length")
+    try:
+        flat = [value.encode() if isinstance(value, str) else value for value in array.ravel().tolist()]
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{where}: half of a surrogate pair is no text; give bytes") from error
+    if not all(isinstance(value, bytes) for value in flat):
+        raise InvalidInput(f"{where} is string, give text or bytes")
+    strings = np.empty(len(flat), dtype=object)
+    strings[:] = flat
+    return strings.reshape(array.shape)
+
+
+def to_bfloat16(numbers: Array) -> Array:
+    """Round float32 to the nearest bfloat16, ties to even; gives the bits as uint16."""
+    bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32).reshape(numbers.shape)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    # Rounding could carry a NaN over into zero; its own upper bits, made a quiet NaN's, stay one.
+    quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
+    return np.where(np.isnan(numbers), quiet, rounded).astype(np.uint16)
+
+
+def from_bfloat16(bits: Array) -> Array:
+    """Widen bfloat16, given as the bits in uint16, to float32: exact."""
+    wide = np.ascontiguousarray(bits, np.uint32) << np.uint32(16)
+    return np.asarray(wide, np.uint32).view(np.float32).reshape(bits.shape)
+
+
+def _array(values: npt.ArrayLike, where: str) -> Array:
+    _check_unmasked(values, where)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InvalidInput(f"{where}: rows of unequal length") from error
+    except (TypeError, OverflowError) as error:
+        raise InvalidInput(f"{where}: {error}") from error
+
+
+def _check_unmasked(values: object, where: str) -> None:
+    for one in cast("Sequence[object]", values) if isinstance(values, list | tuple) else (values,):
+        if isinstance(one, np.ma.MaskedArray) and np.ma.is_masked(cast("Array", one)):
+            raise InvalidInput(f"{where}: an array with masked values; fill them first (`array.filled(…)`)")
+
+
+def _kinds(values: npt.ArrayLike, given: Array) -> set[str]:
+    """The kinds of numbers that were given, as numpy names them, before it made them one array."""
+    leaves: list[Any] = [values]
+    for _ in range(given.ndim):
+        types = set(map(type, leaves))
+        if types <= {list, tuple}:
+            leaves = list(chain.from_iterable(leaves))
+        elif types & {list, tuple}:
+            leaves = list(chain.from_iterable(x if type(x) in (list, tuple) else (x,) for x in leaves))
+    plain = {bool: "b", int: "i", float: "f", complex: "c"}
+    kinds = {plain[kind] for kind in set(map(type, leaves)) & plain.keys()}
+    return kinds | {np.asarray(leaf).dtype.kind for leaf in leaves if type(leaf) not in plain}
+
+
+def _allowed(given: str, wanted: str) -> bool:
+    if given in _WHOLE:
+        return wanted in _WHOLE or wanted in _DECIMAL
+    return given == wanted or (given == "f" and wanted == "c")
+
+
+def _check_range(given: Array, wanted: np.dtype[Any], where: str) -> None:
+    limits = np.iinfo(wanted.name)
+    if int(given.min()) < limits.min or int(given.max()) > limits.max:
+        raise _refused(where, "numbers out of its range")
+
+
+def _check_finite(given: Array, found: Array, where: str) -> None:
+    if given.dtype.kind in _DECIMAL and not (np.isfinite(found) | ~np.isfinite(given)).all():
+        raise _refused(where, "numbers out of its range")
+
+
+def _check_whole(values: npt.ArrayLike, given: Array, found: Array, exact: int, where: str) -> None:
+    """Compare whole numbers with what became of them, exactly, as Python does it."""
+    if given.dtype.kind in _WHOLE and -exact <= int(given.min()) and int(given.max()) <= exact:
+        return
+    originals = np.asarray(values, dtype=object).ravel().tolist()
+    for original, number in zip(originals, found.ravel().tolist(), strict=True):
+        if _is_whole(original) and int(original) != number:
+            raise _refused(where, f"whole numbers that it would round, such as {int(original)}")
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer)
+
+
+def _name(given: Array, kinds: set[str]) -> str:
+    if given.dtype.kind == "O" and kinds <= {*_WHOLE, *_DECIMAL, "O"}:
+        return "numbers of more than 64 bits, or objects"
+    if given.dtype.kind in _DECIMAL and kinds <= set(_WHOLE):
+        return "numbers out of its range"  # numpy has no whole type that holds them all
+    return str(given.dtype)
+
+
+def _refused(where: str, problem: str) -> InvalidInput:
+    return InvalidInput(f"{where}, and the values given are {problem}: cast them yourself if that is meant")

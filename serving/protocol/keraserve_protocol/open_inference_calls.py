@@ -1,0 +1,64 @@
+"""The caller's side of the Open Inference Protocol v2, with the binary tensor extension: pure functions."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.messages import TensorProto
+from keraserve_protocol.open_inference import SIGNATURE
+from keraserve_protocol.open_inference_tensors import datatype_of, dtype_of, from_binary, to_binary
+
+
+def infer_request(signature: str, inputs: Mapping[str, TensorProto]) -> tuple[bytes, int]:
+    """Write an `infer` request, all its tensors as binary data, that asks for binary data.
+
+    Returns:
+        The body, and how many bytes of it are JSON.
+
+    Raises:
+        JsonError: a tensor that is not whole, or of a type that the protocol doesn't have.
+    """
+    data = {name: to_binary(tensor, f"input {name!r}") for name, tensor in inputs.items()}
+    described = [
+        {
+            "name": name,
+            "shape": [dim.size for dim in tensor.tensor_shape.dim],
+            "datatype": datatype_of(tensor.dtype),
+            "parameters": {"binary_data_size": len(data[name])},
+        }
+        for name, tensor in inputs.items()
+    ]
+    parameters = {SIGNATURE: signature, "binary_data_output": True}
+    document = {"parameters": parameters, "inputs": described}
+    header = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return b"".join((header, *data.values())), len(header)
+
+
+def infer_outputs(body: bytes, header_length: int | None) -> dict[str, TensorProto]:
+    """Read the outputs of an answer to `infer_request`.
+
+    Args:
+        body: the answer's.
+        header_length: how many bytes of it are JSON; None: all, so that there is no output.
+
+    Raises:
+        JsonError: an output that is no binary data, or not of its shape and datatype.
+        ValueError, KeyError, TypeError, AttributeError: no answer of this protocol at all.
+    """
+    length = len(body) if header_length is None else header_length
+    document = cast("dict[str, Any]", json.loads(body[:length]))
+    data, start = memoryview(body)[length:], 0
+    outputs: dict[str, TensorProto] = {}
+    for one in document["outputs"]:
+        name, size = str(one["name"]), int(one["parameters"]["binary_data_size"])
+        where = f"output {name!r}"
+        if not 0 <= size <= len(data) - start:
+            raise JsonError(f"{where} has {size} bytes, and {len(data) - start} are left")
+        shape = [int(length) for length in one["shape"]]
+        tensor = data[start : start + size]
+        outputs[name] = from_binary(tensor, shape, dtype_of(str(one["datatype"]), where), where)
+        start += size
+    if start < len(data):
+        raise JsonError(f"{len(data) - start} bytes belong to no output")
+    return outputs
