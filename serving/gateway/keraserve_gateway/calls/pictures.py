@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls import picture_check
+from keraserve_gateway.calls import image_formats, picture_check
 from keraserve_gateway.calls.picture_check import Fault, Limits, Picture
 from keraserve_gateway.calls.predict import CLASSIFY, Target, has_signature
 from keraserve_gateway.deadline import Trip
@@ -172,7 +172,7 @@ def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict
 
 def _example(data: bytes) -> bytes:
     example = m.Example()
-    example.features.feature[FEATURE].bytes_list.value.append(data)
+    example.features.feature[FEATURE].bytes_list.value.append(image_formats.animated_as_with_alpha(data))
     return example.SerializeToString()
 
 

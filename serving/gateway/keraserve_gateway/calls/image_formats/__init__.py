@@ -2,59 +2,63 @@
 
 `read` gives type and size, `check` looks at the rest of the file: does it have the parts that a decoder
 needs, whole and in order? Both cost much less than decoding. What they refuse, TensorFlow's decoders refuse
-too, and what those accept against the format's specification (bytes after the end, junk between the segments
-of a JPEG, a GIF cut off after its first frame) is accepted here. What is left for the model server to find
-out is the compressed data itself.
+too, or misread (a BMP's palette and channel masks); what those accept against the format's specification
+(bytes after the end, junk between the segments of a JPEG, a GIF cut off after its first frame) is accepted
+here. What is left for the model server to find out is the compressed data itself.
 """
 
 import struct
+from functools import partial
 
-from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png
+from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png, webp
 from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader, UnknownFormat
+from keraserve_gateway.calls.image_formats.webp import animated_as_with_alpha
 from keraserve_protocol import other_formats
+from keraserve_protocol.image_formats import FORMATS, SIGNATURE_BYTES, Signature, find
 
-__all__ = ["BadImage", "ImageHeader", "UnknownFormat", "check", "read"]
+__all__ = ["BadImage", "ImageHeader", "UnknownFormat", "animated_as_with_alpha", "check", "read"]
 
-_FORMATS = (
-    (b"\xff\xd8\xff", "jpeg", jpeg),
-    (b"\x89PNG\r\n\x1a\n", "png", png),
-    (b"GIF87a", "gif", gif),
-    (b"GIF89a", "gif", gif),
-    (b"BM", "bmp", bmp),
-)
-_CHECKS = {name: module.check for _, name, module in _FORMATS}
+_MODULES = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp, "WebP": webp}
+_CHECKS = {name.lower(): module.check for name, module in _MODULES.items()}
+_SIGNATURES = [signature for listed in FORMATS for signature in listed.signatures]
 
 
 def read(data: bytes) -> ImageHeader:
     """Read the header of an encoded picture.
 
     Raises:
-        UnknownFormat: not JPEG, PNG, GIF or BMP.
+        UnknownFormat: of none of the formats that are taken; says what it is.
         BadImage: empty, truncated or broken before the size, or a size of zero.
     """
     if not data:
         raise BadImage("it is empty")
-    for magic, name, module in _FORMATS:
-        if data.startswith(magic):
-            try:
-                header = module.read(data)
-            except (LookupError, struct.error) as error:
-                raise BadImage(f"the {name} ends before its size") from error
-            if header.width <= 0 or header.height <= 0:
-                raise BadImage(f"the {name} has a size of {header.width}x{header.height}")
-            return header
-        if magic.startswith(data):
+    listed = find(data)
+    if listed is None:
+        if len(data) < SIGNATURE_BYTES and any(map(partial(_goes_on, data), _SIGNATURES)):
             raise BadImage("it ends after its first bytes")
-    raise UnknownFormat(other_formats.say(data))
+        raise UnknownFormat(other_formats.say(data))
+    name = listed.name.lower()
+    try:
+        header = _MODULES[listed.name].read(data)
+    except (LookupError, struct.error) as error:
+        raise BadImage(f"the {name} ends before its size") from error
+    if header.width <= 0 or header.height <= 0:
+        raise BadImage(f"the {name} has a size of {header.width}x{header.height}")
+    return header
 
 
 def check(data: bytes, header: ImageHeader) -> None:
     """Check the structure of the picture that `header` was read from.
 
     Raises:
-        BadImage: it is cut off or damaged, or of a kind that TensorFlow does not decode.
+        BadImage: it is cut off or damaged, or of a kind that models don't decode.
     """
     try:
         _CHECKS[header.format](data)
     except (LookupError, struct.error) as error:
         raise BadImage(f"the {header.format} is cut off") from error
+
+
+def _goes_on(data: bytes, signature: Signature) -> bool:
+    """Say whether a file this short could have gone on to have that signature."""
+    return all(part.startswith(data[place : place + len(part)]) for place, part in signature)

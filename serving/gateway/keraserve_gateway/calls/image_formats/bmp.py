@@ -1,10 +1,17 @@
-"""Windows bitmaps as TensorFlow reads them: uncompressed rows of 1, 3 or 4 bytes a pixel, nothing after."""
+"""Windows bitmaps as models decode them: rows of blue, green and red, or of grey levels, and nothing after.
+
+TensorFlow reads the bytes of a pixel and nothing else: not what a palette or channel masks make of them.
+"""
 
 import struct
 
 from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
 
-_CORE_HEADER = 12
+_CORE_HEADER, _INFO_HEADER = 12, 40
+_HEADER_WITH_ALPHA = 56
+_PLAIN, _MASKS, _MASKS_WITH_ALPHA = 0, 3, 6  # kinds of compression, the others compress
+_BGR, _NO_ALPHA, _ALPHA = (0xFF0000, 0x00FF00, 0x0000FF), 0, 0xFF000000
+_GREY_LEVELS = bytes(range(256))
 
 
 def read(data: bytes) -> ImageHeader:
@@ -16,13 +23,39 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Compare the file's length with that of its rows."""
+    """Look whether pixels are what TensorFlow takes them for, and whether the file is as long as its rows."""
     start, header, width, height, _, bits = struct.unpack_from("<IIiiHH", data, 10)
-    if header == _CORE_HEADER or bits // 8 not in (1, 3, 4):
+    if header < _INFO_HEADER or not _is_decoded(data, header, bits):
         raise BadImage(
             "the bmp is of a kind that models don't decode: save it with 24 bits a pixel, or as PNG"
         )
     row = (bits // 8 * width + 3) // 4 * 4
     whole = start + row * abs(height)
-    if len(data) != whole:
-        raise BadImage(f"the bmp has {len(data)} bytes where its header asks for {whole}")
+    if len(data) < whole:
+        raise BadImage(f"the bmp is cut off: it has {len(data)} bytes where its header asks for {whole}")
+    if len(data) > whole:
+        raise BadImage(f"the bmp has {len(data) - whole} bytes behind its rows: save it again, or as PNG")
+
+
+def _is_decoded(data: bytes, header: int, bits: int) -> bool:
+    (compression,) = struct.unpack_from("<I", data, 30)
+    if bits == 24:
+        return compression == _PLAIN
+    if bits == 32:
+        return compression == _PLAIN or _has_usual_masks(data, header, compression)
+    return bits == 8 and compression == _PLAIN and _has_grey_levels(data, header)
+
+
+def _has_usual_masks(data: bytes, header: int, compression: int) -> bool:
+    """Say whether the masks, in the header or behind it, mean blue, green, red and perhaps alpha."""
+    if compression not in (_MASKS, _MASKS_WITH_ALPHA):
+        return False
+    *colours, alpha = struct.unpack_from("<IIII", data, 54)
+    has_alpha = header >= _HEADER_WITH_ALPHA or compression == _MASKS_WITH_ALPHA
+    return tuple(colours) == _BGR and (not has_alpha or alpha in (_NO_ALPHA, _ALPHA))
+
+
+def _has_grey_levels(data: bytes, header: int) -> bool:
+    """Say whether the palette's colours are the 256 grey levels in order: a pixel's number is its level."""
+    palette = data[14 + header : 14 + header + 4 * len(_GREY_LEVELS)]
+    return all(palette[channel::4] == _GREY_LEVELS for channel in range(3))

@@ -1,4 +1,4 @@
-"""What the four formats have in common."""
+"""What the formats have in common."""
 
 # ruff: noqa: N818 (the names say what is wrong with the picture)
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 class UnknownFormat(ValueError):
-    """The bytes begin like none of the four formats."""
+    """The bytes begin like none of the formats that are taken; says what they are."""
 
 
 class BadImage(ValueError):
-    """One of the four formats, but cut off, damaged, or of a kind that is not decoded; says what."""
+    """One of the formats, but cut off, damaged, or of a kind that is not decoded; says what."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ImageHeader:
     """What a picture says of itself.
 
     Attributes:
-        format: jpeg, png, gif or bmp.
+        format: jpeg, png, gif, bmp or webp.
         width: in pixels.
         height: in pixels.
         pixels: those that a decoder makes room for: width times height, or all of a GIF's frames.

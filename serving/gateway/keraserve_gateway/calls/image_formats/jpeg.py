@@ -65,7 +65,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     for _ in range(_MOST_MARKERS):
         found = pattern.search(data, place)
         if found is None:
-            raise BadImage("the jpeg is cut off: it has no end marker")
+            raise BadImage(
+                "the jpeg is cut off: it has no end marker; if viewers show it whole, save it again"
+            )
         place = found.end()
         marker = data[place - 1]
         if marker == _EOI:

@@ -7,6 +7,7 @@ from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
 
 _FIRST = 8  # where the chunks begin
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+_APPLES = b"CgBI"  # the first chunk of what Apple's tools make of the PNGs of an app
 _PALETTE = 3
 # The bit depths of each colour type: grey, RGB, palette, grey with alpha, RGBA.
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, _PALETTE: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
@@ -17,6 +18,10 @@ _MOST_CHUNKS = 20_000
 def read(data: bytes) -> ImageHeader:
     """Read the IHDR chunk."""
     kind, width, height = struct.unpack_from(">4sII", data, _FIRST + 4)
+    if kind == _APPLES:
+        raise BadImage(
+            "the png is in a form that only Apple's programs read (CgBI): save it as an ordinary PNG"
+        )
     if kind != b"IHDR":
         raise BadImage("the png does not begin with an IHDR chunk")
     return ImageHeader("png", width, height, width * height)
