@@ -64,6 +64,9 @@ def save(folder: Path, version: int = 1, labels: list[str] | None = None) -> Non
     saved = saved_model_pb2.SavedModel.FromString(graph.read_bytes())
     saved.meta_graphs[0].signature_def["classify"].method_name = "tensorflow/serving/classify"
     graph.write_bytes(saved.SerializeToString())
+    card = beside / "assets.extra/model_card.json"
+    card.parent.mkdir()
+    card.write_text('{"independent_rows": true}')  # so that servers may merge requests
     beside.rename(target)
 
 

@@ -95,7 +95,7 @@ def test_a_message_that_quotes_a_large_input_is_cut(colours: LoadedVersion) -> N
 class _Failing:
     """Stands for a signature whose graph, or what is done with its results, fails in any way."""
 
-    batched = True
+    batched = independent = True
 
     def __init__(self, like: Signature, failure: BaseException) -> None:
         self.origin, self._failure = like.origin, failure

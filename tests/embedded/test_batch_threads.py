@@ -21,7 +21,7 @@ from keraserve_embedded.work import Work
 class _Sums:
     """Stands for a signature that two threads can be seen to run at the same time."""
 
-    batched = True
+    batched = independent = True
 
     def __init__(self, like: Signature) -> None:
         self.origin, self._both = like.origin, threading.Barrier(2)

@@ -63,7 +63,7 @@ class Batches:
 class Holding:
     """Stands for a signature whose graph takes as long as it is told."""
 
-    batched = False
+    batched = independent = False
 
     def __init__(self, like: Signature, busy: threading.Event, free: threading.Event) -> None:
         self.origin, self._busy, self._free = like.origin, busy, free
@@ -153,7 +153,8 @@ def test_results_that_are_no_batch_are_not_taken_apart(
 ) -> None:
     module = Distinct()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.distinct})
-    batches, distinct = hold(), LoadedVersion("distinct", 1, tmp_path).signatures["serving_default"]
+    version = LoadedVersion("distinct", 1, tmp_path, told=True)
+    batches, distinct = hold(), version.signatures["serving_default"]
     futures = [batches.submit(distinct, x=floats(1, 1, n)) for n in (2, 1)]
     batches.release()
     assert [f.result(10)["values"].tolist() for f in futures] == [[1, 2], [1]]

@@ -247,7 +247,7 @@ def test_an_interrupted_start_ends(repository: Path) -> None:
 
 
 def write_warmup(folder: Path, *logs: PredictionLog) -> None:
-    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra").mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / "assets.extra" / "tf_serving_warmup_requests")) as writer:
         for entry in logs:
             writer.write(entry.SerializeToString())
@@ -275,7 +275,6 @@ def test_warm_up_requests_are_replayed(
 
 def test_a_damaged_warm_up_file_keeps_the_version_from_serving(repository: Path) -> None:
     folder = repository / "colours" / "1" / "assets.extra"
-    folder.mkdir()
     (folder / "tf_serving_warmup_requests").write_bytes(b"no records at all")
     with pytest.raises(StartError, match="TFRecord format"):
         Engine().start([entry(repository)])

@@ -115,7 +115,7 @@ def test_bfloat16_which_numpy_lacks(load: Load) -> None:
     assert from_proto(outputs["whole"]).tolist() == [3, -4]
     assert from_proto(outputs["yes"]).tolist() == [True, False]
     short = TensorProto(dtype=DataType.DT_BFLOAT16, half_val=[0])
-    short.tensor_shape.dim.add(size=1 << 40)
+    short.tensor_shape.dim.add(size=1 << 20)
     with pytest.raises(InvalidRequestError, match="bfloat16"):
         predict(load("numbers"), request({"x": short}, "halves"))
 
@@ -179,8 +179,8 @@ def test_tensors_that_do_not_fit(colours: LoadedVersion, value: Any, said: str) 
 
 def test_strings_are_not_repeated(colours: LoadedVersion) -> None:
     one = TensorProto(dtype=DataType.DT_STRING, string_val=[b"x" * 1000])
-    one.tensor_shape.dim.add(size=1 << 25)
-    with pytest.raises(InvalidRequestError, match="1 strings for 33554432 elements"):
+    one.tensor_shape.dim.add(size=1 << 12)
+    with pytest.raises(InvalidRequestError, match="1 strings for 4096 elements"):
         predict(colours, request({"image_bytes": one}, "image_bytes"))
 
 

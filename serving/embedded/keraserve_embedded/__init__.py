@@ -13,7 +13,8 @@
 | `model`, `transitions`, `labels` | the versions of one model, and which of them to load or unload next |
 | `model_list`, `config_file`, `repository` | which models are served, from where, which versions there are |
 | `loaded_version`, `signature`, `warmup` | one SavedModel in memory |
-| `predict`, `classify`, `metadata` | one request on one loaded version |
+| `digests`, `model_card` | what a version's exporter wrote down of it |
+| `predict`, `classify`, `metadata`, `request_limits` | one request on one loaded version |
 | `work`, `patience` | how a request's graph is run and waited for |
 | `batching`, `batch_queue`, `batch`, `batching_options` | requests that wait together run together |
 | `tensors`, `quiet_tensorflow`, `memory` | the edge to TensorFlow and to Python's memory |

@@ -20,20 +20,21 @@ from keraserve_embedded.batching_options import BatchingOptions
 from keraserve_embedded.errors import ExecutionError, InternalError, InvalidRequestError
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.signature import Origin, Signature
-from keraserve_embedded.work import Work, run_here
+from keraserve_embedded.work import Work
 
 log = logging.getLogger(__name__)
 
 # Added to the niceness of the threads that run graphs: what reads requests and writes answers goes first, and
 # is short. Else it waits for a core behind a batch, and with it the other threads for their next batch.
 _LESS_URGENT = 10
+_ROWS_AT_ONCE = 128  # of one request without batching
 
 
 class Batcher:
     """Runs work in batches, on threads of its own.
 
-    Work whose signature has no batch dimension, or whose inputs don't agree on one, runs alone. A future that
-    is cancelled leaves its queue at once.
+    Work runs alone and whole whose rows are not known to be independent, whose signature has no batch
+    dimension, or whose inputs don't agree on one. A future that is cancelled leaves its queue at once.
 
     Attributes:
         on_loss: called on a thread that ends though nobody stopped the batcher.
@@ -115,7 +116,8 @@ class Batcher:
     def _tasks(self, work: Work) -> list[Task]:
         options, rows = self._options, batch.rows_of(work.arrays)
         forget = partial(self._forget, work.signature)
-        if not rows or not work.signature.batched or work.signature in self._unmergeable:
+        mergeable = work.signature.independent and work.signature.batched
+        if not rows or not mergeable or work.signature in self._unmergeable:
             return [Task(work.arrays, 1, None, forget=forget)]
         if rows > options.max_batch_size:
             raise InvalidRequestError(
@@ -228,11 +230,26 @@ class Batcher:
 
 
 def alone(work: Work, observer: Observer) -> Arrays:
-    """Run work on this thread at once, as a server without batching does; errors as `Signature.run`."""
+    """Run work on this thread at once, as a server without batching does; errors as `Signature.run`.
+
+    Many rows run one part after the other where they are known to be independent: so what a request takes of
+    memory does not grow with them.
+    """
+    signature, rows = work.signature, batch.rows_of(work.arrays) if work.signature.batched else 0
+    if rows > _ROWS_AT_ONCE and signature.independent:
+        parts = batch.split(work.arrays, _ROWS_AT_ONCE)
+        results = [
+            _run_here(signature, part, observer, batch.rows_of(part), number * _ROWS_AT_ONCE)
+            for number, part in enumerate(parts)
+        ]
+        return batch.join(results)
+    return _run_here(signature, work.arrays, observer, rows)
+
+
+def _run_here(signature: Signature, arrays: Arrays, observer: Observer, rows: int, first: int = 0) -> Arrays:
     began = time.monotonic()
-    results = run_here(work)
-    rows = batch.rows_of(work.arrays) if work.signature.batched else 0
-    tell(observer, work.signature.origin, 1, rows, began)
+    results = signature.run(arrays, first=first)
+    tell(observer, signature.origin, 1, rows, began)
     return results
 
 

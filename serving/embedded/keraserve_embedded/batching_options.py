@@ -29,6 +29,8 @@ class BatchingOptions:
         allowed_batch_sizes: a batch is padded to the next of these, in rising order; none: not at all.
         pad_variable_length_inputs: requests of different inner shapes are padded to the largest and merged.
         max_execution_batch_size: most rows in a batch; longer requests are split. None: no request is.
+        asked: the operator asked for batches, and so says that the rows of every model are independent, but
+            for those whose version says otherwise. Else only those count whose version says so.
     """
 
     max_batch_size: int = 1000
@@ -38,6 +40,7 @@ class BatchingOptions:
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
     max_execution_batch_size: int | None = None
+    asked: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -87,7 +90,9 @@ class BatchingOptions:
 
 # Where nobody says how: no request is refused for its length, and batches stay small enough for a slot to be
 # free soon. Decision 5 has the figures.
-UNASKED = BatchingOptions(max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15)
+UNASKED = BatchingOptions(
+    max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15, asked=False
+)
 
 
 def read(path: Path) -> BatchingOptions:
@@ -120,6 +125,7 @@ def from_parameters(given: BatchingParameters) -> BatchingOptions:
         longest = given.max_execution_batch_size.value
     return BatchingOptions(
         **numbers,
+        asked=True,
         allowed_batch_sizes=tuple(given.allowed_batch_sizes),
         pad_variable_length_inputs=given.pad_variable_length_inputs,
         max_execution_batch_size=longest if given.enable_large_batch_splitting.value else None,

@@ -11,6 +11,7 @@ from keraserve_embedded.errors import InvalidRequestError, UnsupportedError
 from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.predict import DEFAULT_SIGNATURE, answering_spec
 from keraserve_embedded.quiet_tensorflow import tf
+from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.signature import Signature
 from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import (
@@ -33,17 +34,19 @@ REGRESS_METHOD = "tensorflow/serving/regress"
 _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 
-def classify(version: LoadedVersion, request: ClassificationRequest) -> Call[ClassificationResponse]:
+def classify(
+    version: LoadedVersion, request: ClassificationRequest, limits: RequestLimits = DEFAULT_LIMITS
+) -> Call[ClassificationResponse]:
     """Answer one ClassificationRequest on a signature that maps `inputs` to `classes`, `scores` or both.
 
     Raises:
-        InvalidRequestError: no such signature, one of another form, or no examples.
+        InvalidRequestError: no such signature, one of another form, no examples, or too many.
         ExecutionError: the graph failed.
     """
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = _signature(version, name)
     _check_form(signature, "classification", (_CLASSES, _SCORES), most=2)
-    examples = _examples(request.input)
+    examples = _examples(request.input, limits)
     results = yield _work(signature, examples)
     classes, scores = results.get(_CLASSES), results.get(_SCORES)
     _check_table(classes, "classes", np.object_, len(examples))
@@ -59,17 +62,19 @@ def classify(version: LoadedVersion, request: ClassificationRequest) -> Call[Cla
     return response
 
 
-def regress(version: LoadedVersion, request: RegressionRequest) -> Call[RegressionResponse]:
+def regress(
+    version: LoadedVersion, request: RegressionRequest, limits: RequestLimits = DEFAULT_LIMITS
+) -> Call[RegressionResponse]:
     """Answer one RegressionRequest on a signature that maps `inputs` to `outputs`, one float32 per example.
 
     Raises:
-        InvalidRequestError: no such signature, one of another form, or no examples.
+        InvalidRequestError: no such signature, one of another form, no examples, or too many.
         ExecutionError: the graph failed.
     """
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = _signature(version, name)
     _check_form(signature, "regression", (_OUTPUTS,), most=1)
-    examples = _examples(request.input)
+    examples = _examples(request.input, limits)
     output = (yield _work(signature, examples))[_OUTPUTS]
     if output.dtype != np.float32:
         raise InvalidRequestError(f"Expected output Tensor of DT_FLOAT.  Got: {_type(output.dtype)}")
@@ -85,7 +90,9 @@ def regress(version: LoadedVersion, request: RegressionRequest) -> Call[Regressi
     return response
 
 
-def multi_inference(version: LoadedVersion, request: MultiInferenceRequest) -> Call[MultiInferenceResponse]:
+def multi_inference(
+    version: LoadedVersion, request: MultiInferenceRequest, limits: RequestLimits = DEFAULT_LIMITS
+) -> Call[MultiInferenceResponse]:
     """Run the tasks of one MultiInferenceRequest, each a classification or a regression of the same input.
 
     Raises:
@@ -107,20 +114,24 @@ def multi_inference(version: LoadedVersion, request: MultiInferenceRequest) -> C
             raise InvalidRequestError(f"Requested signature not found in model graph: {signature}")
     response = MultiInferenceResponse()
     for task in request.tasks:
-        yield from _run_task(version, task, request.input, response)
+        yield from _run_task(version, task, request.input, response, limits)
     return response
 
 
 def _run_task(
-    version: LoadedVersion, task: InferenceTask, given: Input, response: MultiInferenceResponse
+    version: LoadedVersion,
+    task: InferenceTask,
+    given: Input,
+    response: MultiInferenceResponse,
+    limits: RequestLimits,
 ) -> Call[None]:
     if task.method_name == CLASSIFY_METHOD:
-        classified = yield from classify(
-            version, ClassificationRequest(model_spec=task.model_spec, input=given)
-        )
+        classification = ClassificationRequest(model_spec=task.model_spec, input=given)
+        classified = yield from classify(version, classification, limits)
         response.results.add(model_spec=classified.model_spec, classification_result=classified.result)
     elif task.method_name == REGRESS_METHOD:
-        regressed = yield from regress(version, RegressionRequest(model_spec=task.model_spec, input=given))
+        regression = RegressionRequest(model_spec=task.model_spec, input=given)
+        regressed = yield from regress(version, regression, limits)
         response.results.add(model_spec=regressed.model_spec, regression_result=regressed.result)
     else:
         raise UnsupportedError(f"Unsupported signature method_name: {task.method_name}")
@@ -151,13 +162,16 @@ def _check_form(signature: Signature, kind: str, outputs: tuple[str, ...], *, mo
         )
 
 
-def _examples(given: Input) -> Array:
+def _examples(given: Input, limits: RequestLimits) -> Array:
     """Give the serialized tf.Examples, string [N]; a context's features stand before each example's."""
-    examples: Sequence[bytes] = list(given.example_list.examples)
+    examples: Sequence[bytes] = given.example_list.examples
     if given.WhichOneof("kind") == "example_list_with_context":
         nested = given.example_list_with_context
+        limits.check_rows(len(nested.examples), _INPUTS)
+        limits.check_context(nested.context, len(nested.examples))
         # Two serialized messages, one after the other, parse as their union.
         examples = [nested.context + example for example in nested.examples]
+    limits.check_rows(len(examples), _INPUTS)
     if not examples:
         raise InvalidRequestError("Input is empty.")
     array = np.empty(len(examples), dtype=object)

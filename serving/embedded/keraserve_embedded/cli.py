@@ -14,6 +14,7 @@ from keraserve_embedded.batching_options import BatchingOptions, read
 from keraserve_embedded.errors import ConfigError, EmbeddedError
 from keraserve_embedded.memory import imports_for_life
 from keraserve_embedded.port import check_port
+from keraserve_embedded.request_limits import RequestLimits
 from keraserve_embedded.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         batching=batching,
         intra_op_threads=given.tensorflow_intra_op_parallelism,
         inter_op_threads=given.tensorflow_inter_op_parallelism,
+        limits=RequestLimits(given.max_request_rows, given.max_request_elements),
     )
 
 
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_ports(parser)
     _add_models(parser)
     _add_batching(parser)
+    _add_limits(parser)
     _add_answers(parser)
     return parser
 
@@ -184,11 +187,33 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 def _add_batching(parser: argparse.ArgumentParser) -> None:
     batching = parser.add_argument_group("batching")
-    _add_switch(batching, "--enable_batching", "run requests that wait together as one batch")
+    _add_switch(
+        batching,
+        "--enable_batching",
+        "run requests that wait together as one batch. So you say that each row of a batch is answered as if "
+        "it were alone; a version whose model card says otherwise still runs each request alone",
+    )
     batching.add_argument(
         "--batching_parameters_file",
         type=Path,
         help="BatchingParameters in text format; without batch_timeout_micros no request waits for others",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("limits of one request")
+    limits.add_argument(
+        "--max_request_rows",
+        type=_count,
+        default=RequestLimits.rows,
+        help="most rows of a batch: examples, strings, or a tensor's first dimension "
+        "(ours; default %(default)s)",
+    )
+    limits.add_argument(
+        "--max_request_elements",
+        type=_count,
+        default=RequestLimits.elements,
+        help="most elements of all input tensors together (ours; default %(default)s)",
     )
 
 

@@ -34,6 +34,7 @@ from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.periodic import Periodic
+from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.signature import Origin
 from keraserve_embedded.warmup import warm_up
 from keraserve_embedded.work import Call, finish, finish_async
@@ -51,12 +52,14 @@ class EngineOptions:
         early_labels: a new label may name a version that is not available yet.
         as_content: answers carry `tensor_content`, else the typed fields.
         batching: merge requests that wait together; None runs each alone, on its caller's thread.
+        limits: how much one request may ask for.
     """
 
     poll_seconds: float = 1.0
     early_labels: bool = False
     as_content: bool = False
     batching: BatchingOptions | None = None
+    limits: RequestLimits = DEFAULT_LIMITS
 
 
 class Engine:
@@ -352,8 +355,8 @@ class Engine:
     def _load(self, name: str, number: int, folder: Path) -> LoadedVersion:
         began, code = time.monotonic(), Code.INTERNAL
         try:
-            version = LoadedVersion(name, number, folder)
             batching = self.options.batching
+            version = LoadedVersion(name, number, folder, told=batching is not None and batching.asked)
             replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else ())
             code = Code.OK
         except EmbeddedError as error:
@@ -386,17 +389,23 @@ _CALLS = {
     m.PredictRequest: (
         "Predict",
         _spec,
-        lambda version, request, options: predict.predict(version, request, as_content=options.as_content),
+        lambda version, request, options: predict.predict(
+            version, request, as_content=options.as_content, limits=options.limits
+        ),
     ),
     m.ClassificationRequest: (
         "Classify",
         _spec,
-        lambda version, request, _: classify.classify(version, request),
+        lambda version, request, options: classify.classify(version, request, options.limits),
     ),
-    m.RegressionRequest: ("Regress", _spec, lambda version, request, _: classify.regress(version, request)),
+    m.RegressionRequest: (
+        "Regress",
+        _spec,
+        lambda version, request, options: classify.regress(version, request, options.limits),
+    ),
     m.MultiInferenceRequest: (
         "MultiInference",
         _tasks_spec,
-        lambda version, request, _: classify.multi_inference(version, request),
+        lambda version, request, options: classify.multi_inference(version, request, options.limits),
     ),
 }

@@ -31,6 +31,7 @@ class HostedEngine:
                 early_labels=settings.allow_version_labels_for_unavailable_models,
                 as_content=settings.enable_serialization_as_tensor_content,
                 batching=settings.batching,
+                limits=settings.limits,
             ),
             observer,
         )

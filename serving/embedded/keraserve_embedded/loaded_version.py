@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from keraserve_embedded import digests, model_card
 from keraserve_embedded.errors import Code, LoadError
 from keraserve_embedded.quiet_tensorflow import SavedModel, session, tf
 from keraserve_embedded.signature import Origin, Signature, clean
@@ -27,17 +28,32 @@ class LoadedVersion:
         number: the version.
         signatures: what can be run, by name.
         definitions: every signature of the SavedModel, as GetModelMetadata answers them.
+        independent_rows: whether each row of a batch is answered as if it were alone: only then may requests
+            be merged or split.
     """
 
-    def __init__(self, model: str, number: int, folder: Path) -> None:
-        """Load the SavedModel in `folder`.
+    def __init__(self, model: str, number: int, folder: Path, *, told: bool = False) -> None:
+        """Load the SavedModel in `folder`, if its files are those that its exporter wrote.
+
+        Args:
+            model: its name.
+            number: its version.
+            folder: where it lies.
+            told: the operator says that rows are independent; it counts where the version itself is silent.
 
         Raises:
             LoadError: with one line that says why.
         """
         self.model = model
         self.number = number
+        measured = model_card.independent_rows(folder)
+        self.independent_rows = told if measured is None else measured
+        if told and measured is False:
+            log.warning(
+                "%s %d: its requests run alone: its card says that rows are not independent", model, number
+            )
         try:
+            digests.check(folder)
             meta_graph = _meta_graph(folder)
             # As TensorFlow Serving does: the graph in a session, which holds the variables.
             self._session = session(tf.Graph())
@@ -63,7 +79,9 @@ class LoadedVersion:
             try:
                 defaults = _defaults(meta_graph.signature_def[name], definition)
                 origin = Origin(self.model, self.number, name)
-                prepared[name] = Signature.prepare(origin, self._session, definition, defaults)
+                prepared[name] = Signature.prepare(
+                    origin, self._session, definition, defaults, independent=self.independent_rows
+                )
             except Exception as error:
                 # A signature that we can't run must not cost the model its others.
                 reason = _one_line(f"{type(error).__name__}: {error}")

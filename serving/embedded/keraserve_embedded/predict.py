@@ -3,6 +3,7 @@
 from keraserve_embedded import tensors
 from keraserve_embedded.errors import InvalidRequestError, UnknownSignatureError
 from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.signature import Signature
 from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import ModelSpec, PredictRequest, PredictResponse, TensorProto
@@ -11,7 +12,11 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 def predict(
-    version: LoadedVersion, request: PredictRequest, *, as_content: bool = False
+    version: LoadedVersion,
+    request: PredictRequest,
+    *,
+    as_content: bool = False,
+    limits: RequestLimits = DEFAULT_LIMITS,
 ) -> Call[PredictResponse]:
     """Answer one PredictRequest.
 
@@ -19,10 +24,11 @@ def predict(
         version: the version that the request's model spec means.
         request: its inputs as the signature wants them.
         as_content: answer with `tensor_content` in place of the typed fields.
+        limits: how much the request may ask for.
 
     Raises:
         UnknownSignatureError: the model has none of this name.
-        InvalidRequestError: inputs or filter do not fit the signature.
+        InvalidRequestError: inputs or filter do not fit the signature, or the inputs exceed the limits.
         ExecutionError: the graph failed.
     """
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -30,6 +36,7 @@ def predict(
     if signature is None:
         raise UnknownSignatureError(f'Serving signature key "{name}" not found.')
     protos = _inputs(signature, request)
+    limits.check(signature.definition, protos)
     arrays = {name: tensors.decode(name, proto) for name, proto in protos.items()}
     wanted = _outputs(signature, request)
     signature.check(arrays, protos)

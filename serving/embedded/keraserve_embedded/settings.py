@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Settings:
         batching: how requests are merged; None: each runs alone.
         intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
         inter_op_threads: ops that run at once; 0 leaves it to TensorFlow; None: what suits `batching`.
+        limits: how much one request may ask for.
     """
 
     host: str
@@ -42,3 +44,4 @@ class Settings:
     batching: BatchingOptions | None = None
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
+    limits: RequestLimits = DEFAULT_LIMITS

@@ -68,6 +68,7 @@ class Signature:
         outputs: the outputs' names, in the order of the results.
         defaults: what stands for an input that a request leaves out.
         batched: every input and output says that its first dimension is a batch of any size.
+        independent: each row of a batch is known to be answered as if it were alone.
     """
 
     origin: Origin
@@ -76,12 +77,19 @@ class Signature:
     outputs: tuple[str, ...]
     defaults: Mapping[str, TensorProto]
     batched: bool
+    independent: bool
     _taken: Mapping[str, _Taken]
     _callable: Any
 
     @classmethod
     def prepare(
-        cls, origin: Origin, session: Any, definition: SignatureDef, defaults: Mapping[str, TensorProto]
+        cls,
+        origin: Origin,
+        session: Any,
+        definition: SignatureDef,
+        defaults: Mapping[str, TensorProto],
+        *,
+        independent: bool = False,
     ) -> "Signature":
         """Make a signature of a session's graph ready to be called thousands of times a second.
 
@@ -98,7 +106,7 @@ class Signature:
         taken = {name: _Taken.of(definition.inputs[name]) for name in inputs}
         # What Session.run does before each call is done here once, as decision 3 measures it.
         made = session._make_callable_from_options(options)
-        return cls(origin, definition, inputs, outputs, defaults, batched, taken, made)
+        return cls(origin, definition, inputs, outputs, defaults, batched, independent, taken, made)
 
     def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.
@@ -112,7 +120,8 @@ class Signature:
 
         Raises:
             ExecutionError: the graph failed. Where one element of a batch of strings is to blame (a picture
-                that can't be decoded), the message begins with its place: `image_bytes[2]: …`.
+                that can't be decoded), and rows are independent, the message begins with its place:
+                `image_bytes[2]: …`.
         """
         try:
             return self.run_merged(arrays)
@@ -156,7 +165,8 @@ class Signature:
         sizes = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
         infos = [self.definition.inputs[name] for name in self.inputs]
         return (
-            len(sizes) == 1
+            self.independent
+            and len(sizes) == 1
             and sizes.pop() + first > 1
             and any(info.dtype == DataType.DT_STRING for info in infos)
             and all(info.tensor_shape.unknown_rank or info.tensor_shape.dim[0].size == -1 for info in infos)

@@ -147,7 +147,7 @@ def _write(
     runtime.prepare()
     import tensorflow as tf
 
-    from keraserve_training.exporting import signatures, warm_up
+    from keraserve_training.exporting import row_independence, signatures, warm_up
     from keraserve_training.learning import fit
     from keraserve_training.pretrained.folding import folded
 
@@ -168,4 +168,6 @@ def _write(
     labels.parent.rmdir()
     height, width, channels = trained.result["input"]
     warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
-    atomic.write_json(place / repository.MODEL_CARD, model_card.card(experiment, servable, run, outdated))
+    measured = row_independence.measure(place, (height, width), channels)
+    card = model_card.card(experiment, servable, run, outdated)
+    atomic.write_json(place / repository.MODEL_CARD, {**card, **measured})

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
+from keraserve_training.exporting import digests
 
 LOCK = ".lock"
 MODEL_CARD = "assets.extra/model_card.json"
@@ -40,7 +41,7 @@ def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
     Args:
         models: the repository; made if need be.
         name: the model's.
-        write: fills the folder that it is given with everything in `REQUIRED`.
+        write: fills the folder that it is given with everything in `REQUIRED`; the files' digests are added.
 
     Returns:
         The new version: one more than the highest.
@@ -62,6 +63,7 @@ def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
         missing = [file for file in REQUIRED if not (place / file).is_file()]
         if missing:
             raise RepositoryError(f"The export of {name} lacks {', '.join(missing)}: nothing was published.")
+        digests.write(place)
         atomic.sync_tree(place)
         with atomic.locked(models / LOCK):
             version = max(versions(base), default=0) + 1

@@ -36,7 +36,7 @@ def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.
             request = messages.PredictRequest(model_spec=messages.model_spec(name, signature=signature))
             request.inputs[key].CopyFrom(values)
             yield messages.PredictionLog(predict_log=messages.PredictLog(request=request))
-        examples = messages.ExampleList(examples=[_example(content) for content in encoded])
+        examples = messages.ExampleList(examples=[example(content) for content in encoded])
         request = messages.ClassificationRequest(
             model_spec=messages.model_spec(name, signature="classify"),
             input=messages.Input(example_list=examples),
@@ -44,6 +44,7 @@ def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.
         yield messages.PredictionLog(classify_log=messages.ClassifyLog(request=request))
 
 
-def _example(encoded: bytes) -> bytes:
+def example(encoded: bytes) -> bytes:
+    """Write a tf.Example of one encoded image, as the signature `classify` takes it."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     return tf.train.Example(features=tf.train.Features(feature={EXAMPLE_KEY: feature})).SerializeToString()

@@ -1,0 +1,56 @@
+"""`assets.extra/SHA256SUMS`: what the files of a version have to be, where its exporter wrote that down."""
+
+import hashlib
+import re
+from pathlib import Path, PurePosixPath
+
+from keraserve_embedded.errors import Code, LoadError
+
+FILE = "assets.extra/SHA256SUMS"
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # as `sha256sum` writes it
+
+
+def check(folder: Path) -> None:
+    """Compare the files of the version in `folder` with their digests; a version without a list is as it is.
+
+    A graph with a damaged byte may still load, and then it answers wrong.
+
+    Raises:
+        LoadError: a file that is missing or another one, by name; or the list itself is none.
+    """
+    try:
+        text = (folder / FILE).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoadError(f"{FILE} can't be read: {error}", Code.DATA_LOSS) from error
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _LINE.fullmatch(line)
+        if found is None or not _inside(found[2]):
+            raise LoadError(
+                f"{FILE} is damaged: line {number} is no digest with a file's name", Code.DATA_LOSS
+            )
+        _compare(folder, found[2], found[1])
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _compare(folder: Path, name: str, wanted: str) -> None:
+    try:
+        with (folder / name).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise LoadError(
+            f"{name} is missing, which {FILE} lists: the version was not copied whole", Code.DATA_LOSS
+        ) from error
+    except OSError as error:
+        raise LoadError(f"{name} can't be read: {error.strerror}", Code.DATA_LOSS) from error
+    if digest != wanted:
+        raise LoadError(
+            f"{name} is not the file that was exported: its SHA-256 is not the one in {FILE}. "
+            "Copy the version again, or export it again",
+            Code.DATA_LOSS,
+        )

@@ -1,0 +1,86 @@
+"""A few bytes may claim millions of rows: refused before anything is allocated, with batching and without."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from embedded.test_batch_survives import classification, example
+
+from keraserve_embedded import cli, predict, tensors
+from keraserve_embedded.batching_options import UNASKED, BatchingOptions
+from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import InvalidRequestError
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_protocol import messages as m
+from keraserve_protocol.tensors import from_proto, to_proto
+
+
+def claim(*shape: int) -> m.PredictRequest:
+    """62 bytes: one value that stands for all."""
+    made = m.PredictRequest(model_spec=m.model_spec("colours"))
+    tensor = made.inputs["images"]
+    tensor.dtype = m.DataType.DT_UINT8
+    tensor.int_val.append(7)
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return made
+
+
+@pytest.mark.parametrize("batching", [None, BatchingOptions(), UNASKED], ids=["alone", "asked", "unasked"])
+def test_a_shape_that_claims_too_much_is_refused_before_anything_is_allocated(
+    models: Path,
+    engines: Callable[..., Engine],
+    batching: BatchingOptions | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = engines(ModelEntry("colours", (models / "colours",)), batching=batching)
+    monkeypatch.setattr(tensors, "decode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(
+        InvalidRequestError, match=r'"images" has 262144 rows; at most 4096 .*max_request_rows'
+    ):
+        engine.predict(claim(262144, 1, 1, 3))
+    with pytest.raises(InvalidRequestError, match=r"has 100663296 elements; at most 67108864 .*_elements"):
+        engine.predict(claim(2, 4096, 4096, 3))
+
+
+def test_one_value_for_many_elements_is_legal(models: Path, engines: Callable[..., Engine]) -> None:
+    engine = engines(ModelEntry("colours", (models / "colours",)))
+    assert from_proto(engine.predict(claim(4096, 1, 1, 3)).outputs["label"]).shape == (4096,)
+
+
+def test_strings_and_examples_are_rows(models: Path, engines: Callable[..., Engine], red: bytes) -> None:
+    engine = engines(ModelEntry("colours", (models / "colours",)), limits=RequestLimits(rows=2))
+    assert len(engine.classify(classification(*[example(red)] * 2)).result.classifications) == 2
+    with pytest.raises(InvalidRequestError, match='"inputs" has 3 rows; at most 2 '):
+        engine.classify(classification(*[example(red)] * 3))
+    pictures = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
+    pictures.inputs["image_bytes"].CopyFrom(to_proto([red] * 3))
+    with pytest.raises(InvalidRequestError, match='"image_bytes" has 3 rows; at most 2 '):
+        engine.predict(pictures)
+
+
+def test_a_context_is_counted_as_often_as_it_is_used(models: Path, engines: Callable[..., Engine]) -> None:
+    engine = engines(ModelEntry("colours", (models / "colours",)))
+    nested = m.ExampleListWithContext(context=bytes(1 << 20), examples=[b""] * 100)
+    request = m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"))
+    request.input.example_list_with_context.CopyFrom(nested)
+    with pytest.raises(InvalidRequestError, match="a context of 1048576 bytes before each of 100 examples"):
+        engine.classify(request)
+
+
+def test_numbers_in_one_dimension_are_no_rows_nor_is_a_fixed_first_dimension() -> None:
+    definition = m.SignatureDef()
+    for size in (-1, 8000):
+        definition.inputs[str(size)].tensor_shape.dim.add(size=size)
+    DEFAULT_LIMITS.check(definition, {"-1": to_proto(np.zeros(160_000, np.float32))})
+    definition.inputs["8000"].tensor_shape.dim.add(size=2)
+    DEFAULT_LIMITS.check(definition, {"8000": to_proto(np.zeros((8000, 2), np.float32))})
+
+
+def test_the_operator_sets_them() -> None:
+    given = cli.parse(["--model_base_path=x", "--max_request_rows=7", "--max_request_elements=70"])
+    assert given.limits == RequestLimits(7, 70)
+    assert cli.parse(["--model_base_path=x"]).limits == RequestLimits(4096, 67_108_864)
+    assert predict.predict.__kwdefaults__["limits"] == DEFAULT_LIMITS

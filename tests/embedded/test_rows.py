@@ -1,0 +1,151 @@
+"""Requests are merged and split only where rows are known to be independent: from version or operator."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from embedded.test_batching import floats
+from embedded.test_observer import Notes
+
+from keraserve_embedded.batching_options import UNASKED, BatchingOptions
+from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.loaded_version import LoadedVersion
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_protocol import messages as m
+from keraserve_protocol.tensors import from_proto, to_proto
+
+
+class Rank(tf.Module):
+    """What its signature can't show: each row's answer depends on all rows."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def rank(self, score: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probability": tf.nn.softmax(score, axis=0)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.float32)])
+    def products(self, query: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": query[:, None] * items[None, :]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def two(self, words: tf.Tensor) -> dict[str, tf.Tensor]:
+        checked = tf.debugging.Assert(tf.size(words) > 1, ["one word alone"])
+        with tf.control_dependencies([checked]):
+            numbers = tf.strings.to_number(words)
+        return {"numbers": numbers}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, module = tmp_path_factory.mktemp("rank") / "rank", Rank()
+    signatures = {"serving_default": module.rank, "products": module.products, "two": module.two}
+    tf.saved_model.save(module, str(folder / "1"), signatures=signatures)
+    return folder
+
+
+@pytest.fixture
+def with_card(saved: Path) -> Any:
+    card = saved / "1/assets.extra/model_card.json"
+    card.parent.mkdir(exist_ok=True)
+
+    def write(content: str) -> Path:
+        card.write_text(content)
+        return saved
+
+    yield write
+    card.unlink(missing_ok=True)
+
+
+def request(signature: str = "serving_default", **inputs: Any) -> m.PredictRequest:
+    made = m.PredictRequest(model_spec=m.model_spec("rank", signature=signature))
+    for name, value in inputs.items():
+        made.inputs[name].CopyFrom(to_proto(value))
+    return made
+
+
+async def ask_together(
+    saved: Path, batching: BatchingOptions, requests: list[m.PredictRequest]
+) -> tuple[list[Any], list[tuple[int, int]]]:
+    """Give the answers, in order, and the requests and rows of each run."""
+    notes = Notes()
+    engine = Engine(EngineOptions(poll_seconds=0.05, batching=batching), notes)
+    assert engine.start([ModelEntry("rank", (saved,))])
+    turn = engine.loop_turn()
+    try:
+        answers = await asyncio.gather(*(engine.answer(one, turn) for one in requests))
+    finally:
+        engine.stop()
+    ran = [(one[4], one[5]) for one in notes.heard if one[0] == "ran"]
+    return [from_proto(next(iter(one.outputs.values()))).tolist() for one in answers], ran  # type: ignore[misc]
+
+
+async def test_nothing_is_merged_or_split_unasked(saved: Path) -> None:
+    """With one processor core too: what waits behind another request would be merged."""
+    options = BatchingOptions(**{**vars(UNASKED), "num_batch_threads": 1, "max_execution_batch_size": 4})
+    sizes = [1, 2, 3, 8, 40]
+    answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in sizes])
+    assert answers == [pytest.approx([1 / n] * n) for n in sizes]
+    assert ran == [(1, 0)] * len(sizes) or sorted(ran) == [(1, n) for n in sizes]
+
+    pairs = [request("products", query=floats(n), items=floats(n)) for n in range(1, 25)]
+    answers, ran = await ask_together(saved, options, pairs)
+    assert answers == [[[float(n * n)]] for n in range(1, 25)]
+    assert all(requests == 1 for requests, _ in ran)
+
+
+async def test_merged_and_split_where_the_version_says_that_rows_are_independent(
+    with_card: Callable[[str], Path],
+) -> None:
+    # What the card says of this model is not true: so the answers show that it was believed.
+    saved = with_card(json.dumps({"independent_rows": True}))
+    options = BatchingOptions(**{**vars(UNASKED), "num_batch_threads": 1, "max_execution_batch_size": 4})
+    answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in (1, 3, 8)])
+    assert answers[2] == pytest.approx([1 / 4] * 8)
+    assert answers[0] == pytest.approx([1 / 4])
+    assert (2, 4) in ran
+
+
+async def test_the_operator_may_say_so_unless_the_version_measured_otherwise(
+    with_card: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    told = BatchingOptions(num_batch_threads=1)
+    asked = [request(score=floats(0, 0)) for _ in range(3)]
+    saved = with_card("{}")
+    answers, ran = await ask_together(saved, told, asked)
+    assert ran == [(3, 6)]
+    assert answers == [pytest.approx([1 / 6] * 2)] * 3
+    saved = with_card(json.dumps({"independent_rows": False}))
+    answers, ran = await ask_together(saved, told, asked)
+    assert len(ran) == 3
+    assert answers == [[0.5, 0.5]] * 3
+    assert "rank 1: its requests run alone: its card says that rows are not independent" in caplog.text
+
+
+@pytest.mark.parametrize("card", ["", "[]", '{"independent_rows": "yes"}', '{"independent_rows": null}', "{"])
+def test_a_card_that_says_nothing_clear_says_nothing(with_card: Callable[[str], Path], card: str) -> None:
+    assert LoadedVersion("rank", 1, with_card(card) / "1").independent_rows is False
+
+
+def test_many_rows_of_one_request_run_in_parts_only_where_that_is_known(
+    with_card: Callable[[str], Path],
+) -> None:
+    many = request(score=np.zeros(300, np.float32))
+    for card, largest in (("{}", 1 / 300), ('{"independent_rows": true}', 1 / 44)):
+        engine = Engine(EngineOptions(poll_seconds=0.05))
+        assert engine.start([ModelEntry("rank", (with_card(card),))])
+        answer = from_proto(engine.predict(many).outputs["probability"])
+        engine.stop()
+        assert answer.shape == (300,)
+        assert answer.max() == pytest.approx(largest)
+
+
+def test_no_row_is_asked_alone_to_find_whose_fault_it_is(saved: Path) -> None:
+    signature = LoadedVersion("rank", 1, saved / "1").signatures["two"]
+    words = np.array([b"1", b"x"], object)
+    with pytest.raises(Exception, match="StringToNumberOp could not correctly convert string: x") as raised:
+        signature.run({"words": words})
+    assert "words[0]" not in str(raised.value)

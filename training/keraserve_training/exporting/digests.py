@@ -1,0 +1,26 @@
+"""`assets.extra/SHA256SUMS` of a version: what each of its files has to be, as `sha256sum` writes it.
+
+A graph with a damaged byte may still load, and then answers wrong: whoever loads a version can compare first,
+as the embedded server does, or `sha256sum --check assets.extra/SHA256SUMS` in the version's folder.
+"""
+
+import hashlib
+from pathlib import Path
+
+from keraserve_training import atomic
+
+FILE = "assets.extra/SHA256SUMS"
+
+
+def write(folder: Path) -> None:
+    """Write the digests of all files in `folder`, but for the list itself."""
+    listed = folder / FILE
+    listed.parent.mkdir(exist_ok=True)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != listed)
+    lines = (f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    atomic.write_text(listed, "".join(lines))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

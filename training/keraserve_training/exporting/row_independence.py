@@ -1,0 +1,84 @@
+"""Whether each row of a batch is answered as if it were alone: measured on the version that was written.
+
+Servers merge the requests of several callers into one batch, and split long ones, only where a version says
+that this changes nothing. A layer that looks at the whole batch (a normalization that learns, a comparison of
+rows) makes it wrong, and no signature shows that.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import tensorflow as tf
+
+from keraserve_training.data import procedural
+from keraserve_training.exporting import warm_up
+
+# Of a probability. Another size of batch adds up in another order: up to 1e-5 was seen with float32.
+TOLERANCE = 1e-4
+_DRAWN = 6
+_SEED = 11
+
+
+class Measured(TypedDict):
+    """What the model card says of it; no number where an answer was none either."""
+
+    independent_rows: bool
+    largest_row_difference: float | None
+
+
+def measure(folder: Path, size: tuple[int, int], channels: int) -> Measured:
+    """Ask all three signatures for a batch of unlike images, and for each image alone.
+
+    Args:
+        folder: the SavedModel.
+        size: height and width of the images.
+        channels: 1 or 3.
+
+    Returns:
+        The largest difference of a probability between both, and whether that is within `TOLERANCE`.
+    """
+    signatures = tf.saved_model.load(str(folder)).signatures
+    images = _images(size, channels)
+    largest = max(_difference(signatures[name], rows) for name, rows in _questions(images).items())
+    known = math.isfinite(largest)
+    return {
+        "independent_rows": known and largest <= TOLERANCE,
+        "largest_row_difference": largest if known else None,
+    }
+
+
+def _images(size: tuple[int, int], channels: int) -> np.ndarray[Any, Any]:
+    """Drawn ones, a black one and a white one: statistics over the batch move most with unlike rows."""
+    drawn = procedural.pictures(_DRAWN, classes=_DRAWN, size=size, channels=channels, seed=_SEED).images
+    shape = (1, *drawn.shape[1:])
+    return np.concatenate([drawn, np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
+
+
+def _questions(images: np.ndarray[Any, Any]) -> Mapping[str, Any]:
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    return {
+        "serving_default": images,
+        "image_bytes": np.array(encoded, object),
+        "classify": np.array([warm_up.example(one) for one in encoded], object),
+    }
+
+
+def _difference(signature: Callable[..., Mapping[str, Any]], rows: Any) -> float:
+    [name] = signature.structured_input_signature[1]  # type: ignore[attr-defined]
+
+    def answers(part: Any) -> list[Any]:
+        results = signature(**{name: tf.constant(part)})
+        return [results[key].numpy() for key in sorted(results) if results[key].dtype.is_floating]
+
+    alone = [answers(rows[place : place + 1]) for place in range(len(rows))]
+    pairs = zip(answers(rows), zip(*alone, strict=True), strict=True)
+    return max(_largest(together, np.concatenate(each)) for together, each in pairs)
+
+
+def _largest(together: Any, alone: Any) -> float:
+    if together.shape != alone.shape or np.isnan(together).any() or np.isnan(alone).any():
+        return math.inf
+    return float(np.max(np.abs(together.astype(np.float64) - alone)))
