@@ -77,6 +77,21 @@ def test_a_bad_file_among_good_ones_does_not_spoil_them(pair: Any, folder: Path,
     assert set(listed) == {"file", "error"}
 
 
+def test_the_pictures_of_a_folder_are_those_that_training_would_take(
+    pair: Any, folder: Path, red: bytes
+) -> None:
+    inside = folder / "inside"
+    for name in ("up.PNG", "of-windows.jfif", "no-suffix", ".hidden.png", "__MACOSX/a.png", "@eaDir/b.png"):
+        (inside / name).parent.mkdir(parents=True, exist_ok=True)
+        (inside / name).write_bytes(red)
+    (inside / "notes.txt").write_text("no picture")
+    (inside / "a-folder.png").mkdir()
+    result = run("classify", "colours", inside, "--url", pair.url, "--json")
+    assert result.exit_code == 0, result.output
+    found = [Path(json.loads(line)["file"]).name for line in result.stdout.splitlines()]
+    assert found == ["no-suffix", "of-windows.jfif", "up.PNG"]
+
+
 def test_an_empty_folder_is_said_to_be(pair: Any, tmp_path: Path) -> None:
     result = run("classify", "colours", tmp_path, "--url", pair.url)
     assert (result.exit_code, result.stdout) == (1, "")

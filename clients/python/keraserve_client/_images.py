@@ -1,6 +1,6 @@
 """Pictures in whatever form they come, as the encoded bytes that travel.
 
-Files and bytes are sent as they are, undecoded; arrays become PNG, without loss.
+Files and bytes are sent as they are, undecoded; arrays and PIL images become PNG, without loss.
 """
 
 import os
@@ -8,38 +8,26 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from keraserve_client import _pil
 from keraserve_client._errors import InvalidInput
-
-
-@runtime_checkable
-class PilImage(Protocol):
-    """As much of `PIL.Image.Image` as is needed, so that PIL is not."""
-
-    mode: str
-
-    def convert(self, mode: str) -> "PilImage": ...
-    def save(self, fp: BytesIO, format: str) -> None: ...  # noqa: A002
-
+from keraserve_client._pil import PilImage
+from keraserve_protocol import image_formats
 
 Image = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PilImage
-"""A path, an encoded picture's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image."""
+"""A path, an encoded picture's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image.
+
+All of them give the same answer for the same picture: upright as EXIF says, on white where it is transparent.
+"""
 Images = Image | Sequence[Image]
 
 _PNG_COLOUR = {1: 0, 3: 2, 4: 6}  # channels: PNG's colour type
-_PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-_MAGIC = {
-    b"\xff\xd8\xff": "image/jpeg",
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"GIF8": "image/gif",
-    b"BM": "image/bmp",
-}
+_NO_FORMAT = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +40,8 @@ class Picture:
     @property
     def media_type(self) -> str:
         """The type that the first bytes say."""
-        for start, media_type in _MAGIC.items():
-            if self.data.startswith(start):
-                return media_type
-        return "application/octet-stream"
+        listed = image_formats.find(self.data)
+        return listed.media_types[0] if listed else _NO_FORMAT
 
 
 def load(images: Images) -> list[Picture]:
@@ -94,14 +80,16 @@ def load_one(image: object, where: str = "") -> Picture:
     if isinstance(image, np.ndarray):
         return Picture(_png(cast(npt.NDArray[Any], image), where))
     if isinstance(image, PilImage):
-        return Picture(_save(image, where))
+        return Picture(_pil.encode(image, where))
     raise InvalidInput(f"{where}a {type(image).__name__} is no path, bytes, array or PIL image")
 
 
 def _png(array: npt.NDArray[Any], where: str) -> bytes:
     """Encode by the PNG specification (W3C, third edition): filter 0 before each row, one IDAT."""
     if array.dtype != np.uint8:
-        raise InvalidInput(f"{where}the array holds {array.dtype}; pictures are uint8, 0 to 255")
+        raise InvalidInput(
+            f"{where}the array holds {array.dtype}; pictures are uint8, 0 to 255: scale and cast it to that"
+        )
     pixels = array[..., np.newaxis] if array.ndim == 2 else array
     if pixels.ndim != 3 or pixels.shape[2] not in _PNG_COLOUR or 0 in pixels.shape:
         several = "; give several pictures as a list" if array.ndim == 4 else ""
@@ -116,12 +104,3 @@ def _png(array: npt.NDArray[Any], where: str) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _save(image: PilImage, where: str) -> bytes:
-    buffer = BytesIO()
-    try:
-        (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
-    except (ValueError, SyntaxError) as error:  # PIL reads files late, and so finds them broken here
-        raise InvalidInput(f"{where}PIL can't encode the image: {error}") from error
-    return buffer.getvalue()

@@ -66,8 +66,9 @@ class Verbs(_Settings[Question, Answer], ABC):
 
         Args:
             model: the model's name.
-            images: a path, the bytes of an encoded picture (JPEG, PNG, GIF, BMP), a uint8 array [H,W],
-                [H,W,1], [H,W,3] or [H,W,4] of values 0 to 255, a PIL image, or a list of these.
+            images: a path, the bytes of an encoded picture (JPEG, PNG, GIF, BMP, WebP), a uint8 array [H,W],
+                [H,W,1], [H,W,3] or [H,W,4] of values 0 to 255 (4: with alpha), a PIL image, or a list of
+                these. The model sees them upright, as EXIF says, and on white where they are transparent.
             top_k: how many classes to name for each picture, 1 or more.
             version: a version's number, instead of the newest.
             label: a version's label, such as "stable", instead of the newest.
@@ -77,7 +78,8 @@ class Verbs(_Settings[Question, Answer], ABC):
             One prediction for each picture, in order; a list of one for a single picture too.
 
         Raises:
-            InvalidInput: no picture, or an array of another shape or dtype.
+            InvalidInput: no picture, an array of another shape or dtype, or a PIL image of mode I or F, whose
+                values have no fixed range.
             OSError: a file that can't be read.
             BadRequest: a picture that can't be decoded; the message says which.
             KeraserveError: see the tree in `keraserve_client._errors`.

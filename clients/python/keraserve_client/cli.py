@@ -22,8 +22,9 @@ from keraserve_client._grpc import GrpcClient
 from keraserve_client._keys import VARIABLE
 from keraserve_client._table import print_models, print_predictions, print_status
 from keraserve_client._types import Failure, Prediction
+from keraserve_protocol import image_formats
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
+_NOT_LOOKED_INTO = ("__macosx", "@eadir")  # thumbnails and the like that systems leave
 
 app = typer.Typer(
     help=f"Classify pictures with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
@@ -64,7 +65,9 @@ def classify(
     model: Model,
     files: Annotated[
         list[Path],
-        typer.Argument(help="Pictures, or folders of pictures (JPEG, PNG, GIF, BMP).", show_default=False),
+        typer.Argument(
+            help=f"Pictures, or folders of pictures ({image_formats.named()}).", show_default=False
+        ),
     ],
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     version: Version = None,
@@ -165,11 +168,22 @@ def _pictures(paths: list[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(entry for entry in path.rglob("*") if entry.suffix.lower() in SUFFIXES)
+        inside = sorted(entry for entry in path.rglob("*") if _is_picture(entry, path))
         if not inside:
             raise FileNotFoundError(f"no pictures in {path}")
         found += inside
     return found
+
+
+def _is_picture(entry: Path, folder: Path) -> bool:
+    """Judge by the suffix, or where that says nothing by the first bytes, as training does."""
+    parts = entry.relative_to(folder).parts
+    if any(part.startswith(".") or part.lower() in _NOT_LOOKED_INTO for part in parts) or not entry.is_file():
+        return False
+    if entry.suffix.lower() in image_formats.SUFFIXES:
+        return True
+    with entry.open("rb") as opened:
+        return image_formats.find(opened.read(image_formats.SIGNATURE_BYTES)) is not None
 
 
 def _watched(
