@@ -16,13 +16,14 @@ from rich.table import Table
 from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
-from keraserve_training import run_folder
+from keraserve_training import experiments, run_folder
 from keraserve_training.data import datasets
 from keraserve_training.errors import TrainingError
 from keraserve_training.experiments.fashion_mnist_reuse import COMPARISONS
+from keraserve_training.exporting import export
 from keraserve_training.profiles import PROFILES
 
-CLOTHES, PAIR = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+EXPERIMENT = "fashion-mnist-reuse"
 PAIR_LABELS = {"sandal", "shirt"}
 SEED = 42
 SCHEDULES = {
@@ -49,10 +50,13 @@ def main(
     console = Console()
     try:
         pictures = save(datasets.fashion_mnist(PROFILES[profile], console.print), runs / "demo")
+        folder = run_folder.path(runs, EXPERIMENT, profile, SEED)
+        run = run_folder.finished_in(folder)
+        experiment = experiments.find(EXPERIMENT)
+        clothes, pair = (export.named(each, experiment, run).name for each in experiment.servables)
         with running(models, Ports(0, 0, 0), logs=runs / "demo/logs") as stack:
-            _show(console, pictures, stack)
-        folder = run_folder.path(runs, "fashion-mnist-reuse", profile, SEED)
-        accuracies = run_folder.read_json(folder / run_folder.METRICS)["metrics"]
+            _show(console, pictures, stack, clothes, pair)
+        accuracies = run.metrics["metrics"]
     except KeyboardInterrupt:
         sys.exit("stopped")
     except (StackError, KeraserveError, TrainingError) as error:
@@ -65,7 +69,7 @@ def main(
     console.print("next      make serve, and drop a picture on the page", highlight=False)
 
 
-def _show(console: Console, pictures: list[Picture], stack: Stack) -> None:
+def _show(console: Console, pictures: list[Picture], stack: Stack, clothes: str, pair: str) -> None:
     table = Table(
         title="Test pictures, classified through the gateway",
         box=SIMPLE_HEAD,
@@ -77,7 +81,7 @@ def _show(console: Console, pictures: list[Picture], stack: Stack) -> None:
     answers: list[tuple[Answer, Answer]] = []
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc:
         for picture in pictures:
-            model = PAIR if picture.label in PAIR_LABELS else CLOTHES
+            model = pair if picture.label in PAIR_LABELS else clothes
             both = _ask(http, model, picture), _ask(grpc, model, picture)
             answers.append(both)
             table.add_row(

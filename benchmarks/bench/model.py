@@ -64,7 +64,7 @@ def export(place: Place) -> None:
 
 
 def _save(place: Place, name: str, model: Any) -> None:
-    from keraserve_training.exporting import repository, row_independence, signatures, warm_up
+    from keraserve_training.exporting import model_card, repository, row_independence, signatures, warm_up
 
     labels = place.folder / "labels.txt"
     labels.write_text("".join(f"{label}\n" for label in _LABELS))
@@ -74,7 +74,7 @@ def _save(place: Place, name: str, model: Any) -> None:
         shape = model.input_shape[1:]
         warm_up.write(folder / repository.WARM_UP, name, shape[:2], shape[2])
         measured = row_independence.measure(folder, shape[:2], shape[2])
-        (folder / repository.MODEL_CARD).write_text(json.dumps({"made_for": "benchmarks", **measured}))
+        model_card.write(folder, {"made_for": "benchmarks", **measured})
 
     repository.publish(place.models, name, write)
 

@@ -18,7 +18,7 @@ from keraserve_client import Client, GrpcClient
 pytestmark = pytest.mark.containers
 
 HTTP_PORT, GRPC_PORT, PROMETHEUS_PORT = 18000, 18500, 19090
-A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
 
 class Compose:

@@ -13,7 +13,7 @@ from stack import Stack
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-MODEL = "fashion-mnist-reuse-a"
+MODEL = "fashion-mnist-reuse-a-sample"
 FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
 OF_EXTRAS = {"keraserve_gateway.upstream.in_process"}
 

@@ -16,7 +16,7 @@ from stack import Ports, Stack
 from keraserve_client import Client
 
 CHROMIUM = shutil.which("chromium")
-A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 FLAGS = [
     "--no-sandbox",  # a sandbox needs a user who is not root; the only page that is opened is our own
     "--disable-gpu",

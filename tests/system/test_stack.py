@@ -16,7 +16,7 @@ from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient
 
-A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
 
 def test_pictures_are_classified_over_every_way_in(stack: Stack, pictures: list[Path]) -> None:

@@ -161,7 +161,7 @@ def test_export_says_what_it_did(
     arguments = ["export", "--runs", str(runs), "--models", str(models), "--profile", "sample"]
     monkeypatch.setattr(export, "_write", None)  # must not be called: everything is there
     assert call(monkeypatch, *arguments) == 0
-    assert "fashion-mnist-reuse-b: already exported as version 1" in capsys.readouterr().out
+    assert "fashion-mnist-reuse-b-sample: already exported as version 1" in capsys.readouterr().out
 
 
 def test_interrupt_from_the_keyboard_leaves_no_trace(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from keraserve_protocol import messages, model_config
 from keraserve_protocol.tensors import from_proto
 from keraserve_training import experiment
 from keraserve_training.data import procedural
-from keraserve_training.errors import RunMissingError
-from keraserve_training.exporting import decoding, export, repository
+from keraserve_training.errors import RepositoryError, RunMissingError
+from keraserve_training.exporting import decoding, export, model_card, repository
 from keraserve_training.learning import fit, outputs, rules
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-A, B = "fashion-mnist-reuse-a", "fashion-mnist-reuse-b"
+A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 NETWORK = {A: "model-a", B: "model-b-on-a"}
 Call = Callable[..., dict[str, Any]]
 
@@ -57,7 +57,7 @@ def example(content: bytes, key: str = "image/encoded") -> bytes:
 def test_three_signatures_with_exactly_these_inputs_and_outputs(served: dict[str, Any]) -> None:
     for name, classes in ((A, 8), (B, 2)):
         signatures = served[name].signatures
-        assert set(signatures) == {"serving_default", "image_bytes", "classify"}
+        assert set(signatures) == {"serving_default", "image_bytes", "classify", "model_card"}
         wanted = {
             "serving_default": ("images", tf.uint8, [None] * 4),
             "image_bytes": ("image_bytes", tf.string, [None]),
@@ -275,10 +275,23 @@ def test_labels_and_card_lie_beside_the_model(models: Path, finished: FinishedRu
     assert card["run"] == finished.metrics["run_id"]
     assert card["labels"] == ["sandal", "shirt"]
     assert card["procedural"]
-    assert "Procedural" in card["warning"] or "procedural" in card["warning"]
+    (warning,) = card["warnings"]
+    assert warning.startswith("Trained on procedural pictures, which mean nothing")
     assert (card["input"]["height"], card["input"]["width"], card["input"]["channels"]) == (28, 28, 1)
     assert card["metrics"]["test_accuracy"] == finished.networks["model-b-on-a"]["test"]["accuracy"]
     assert {"data", "weights", "versions", "source_commit", "experiment", "seed"} <= set(card)
+
+
+def test_the_card_comes_from_the_model_itself(models: Path, served: dict[str, Any]) -> None:
+    for name in (A, B):
+        signature = served[name].signatures["model_card"]
+        assert signature.structured_input_signature == ((), {})
+        answer = signature()
+        content = answer["json"].numpy()
+        assert content == (models / name / "1" / repository.MODEL_CARD).read_bytes()
+        assert content == (models / name / "1" / "assets/model_card.json").read_bytes()
+        assert answer["bytes"].numpy() == len(content)
+        assert (answer["json"].shape, answer["bytes"].dtype) == ((), tf.int64)
 
 
 def test_warm_up_requests_are_such_as_the_model_answers(models: Path, served: dict[str, Any]) -> None:
@@ -302,8 +315,6 @@ def test_exporting_again_skips_unless_forced(
     tmp_path: Path, runs: Path, reuse: experiment.Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def plain(place: Path, *rest: Any) -> None:  # the files' content is tested above
-        from keraserve_training.exporting import model_card
-
         for name in repository.REQUIRED:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text("")
@@ -321,6 +332,55 @@ def test_exporting_again_skips_unless_forced(
     assert go() == [(2, False), (2, False)]
     config = model_config.read(tmp_path / "models.config")
     assert [entry.name for entry in config.model_config_list.config] == [A, B]
+
+
+def test_versions_of_unlike_origin_never_share_a_name(
+    tmp_path: Path, runs: Path, reuse: experiment.Experiment
+) -> None:
+    foreign, ours = tmp_path / A / "1", tmp_path / A / "2"
+    for version, content in ((foreign, {"name": "theirs"}), (ours, {"run": "r", "profile": "full"})):
+        (version / "assets.extra").mkdir(parents=True)
+        (version / repository.MODEL_CARD).write_text(json.dumps(content))
+    with pytest.raises(
+        RepositoryError, match=r"/2 is of profile full, .* of profile sample: versions of one"
+    ):
+        export.export([reuse], runs=runs, models=tmp_path, profile="sample")
+    assert repository.versions(tmp_path / A) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("profile", "procedural", "weights", "outdated", "said"),
+    [
+        ("full", False, "imagenet", "", []),
+        ("sample", True, "random", "", ["Trained on procedural", "had random weights"]),
+        ("sample", False, "random", "", ["had random weights", "in short (profile sample)"]),
+        ("quick", False, "imagenet", "", ["in short (profile quick)"]),
+        ("full", False, "random", "", ["had random weights"]),
+        (
+            "full",
+            False,
+            "imagenet",
+            "1 image more",
+            ["have changed since it learnt from them: 1 image more."],
+        ),
+    ],
+)
+def test_the_card_warns_of_what_everybody_has_to_know(
+    finished: FinishedRun,
+    reuse: experiment.Experiment,
+    profile: str,
+    procedural: bool,
+    weights: str,
+    outdated: str,
+    said: list[str],
+) -> None:
+    kind = "procedural" if procedural else "public"
+    config = {**finished.config, "profile": {"name": profile}, "weights": {"kind": weights}}
+    metrics = {**finished.metrics, "procedural": procedural}
+    run = FinishedRun(finished.folder, {**config, "data": {**finished.config["data"], "kind": kind}}, metrics)
+    warnings = model_card.card(reuse, reuse.servables[0], run, outdated)["warnings"]
+    assert len(warnings) == len(said)
+    assert all(part in warning for part, warning in zip(said, warnings, strict=True))
 
 
 def test_a_profile_without_runs_is_said(tmp_path: Path, runs: Path, reuse: experiment.Experiment) -> None:

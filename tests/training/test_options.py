@@ -62,21 +62,31 @@ def test_restricted_keeps_what_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "name"),
+    ("options", "profile", "weights", "name"),
     [
-        ({}, "fashion-mnist-reuse-a"),
-        ({"name": "flowers"}, "flowers-a"),
-        ({"backbone": "mobilenet", "alpha": 0.25}, "fashion-mnist-reuse-a-mobilenet-0-25"),
-        ({"data": f"/x/{'long-' * 20}"}, None),
+        ({}, "full", "none", "fashion-mnist-reuse-a"),
+        ({"name": "flowers"}, "full", "imagenet", "flowers-a"),
+        ({"name": "flowers"}, "quick", "imagenet", "flowers-a-quick"),
+        ({"name": "flowers"}, "sample", "random", "flowers-a-sample"),
+        ({"name": "flowers", "weights": "random"}, "full", "random", "flowers-a-random"),
+        ({"name": "flowers", "weights": "random"}, "quick", "random", "flowers-a-quick-random"),
+        ({"weights": "random"}, "full", "random", "fashion-mnist-reuse-a-random"),
+        ({"backbone": "mobilenet", "alpha": 0.25}, "full", "file", "fashion-mnist-reuse-a-mobilenet-0-25"),
+        ({"data": f"/x/{'long-' * 20}"}, "full", "imagenet", None),
+        ({"data": f"/x/{'long-' * 20}"}, "sample", "random", None),
     ],
 )
-def test_a_servable_is_named_after_the_runs_options(options: dict[str, object], name: str | None) -> None:
+def test_a_servable_is_named_after_the_runs_options_and_origin(
+    options: dict[str, object], profile: str, weights: str, name: str | None
+) -> None:
     reuse = experiments.find("fashion-mnist-reuse")
-    run = FinishedRun(Path(), {"options": options}, {})
+    config = {"options": options, "profile": {"name": profile}, "data": {"kind": "folder"}}
+    run = FinishedRun(Path(), {**config, "weights": {"kind": weights}}, {})
     named = export.named(reuse.servables[0], reuse, run)
     assert isinstance(named, Servable)
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", named.name)
     assert name in (None, named.name)
+    assert named.name.endswith("-sample") == (profile == "sample")
     assert named.model == reuse.servables[0].model
 
 

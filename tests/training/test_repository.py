@@ -101,6 +101,6 @@ def test_a_real_export_killed_at_many_points(tmp_path: Path, runs: Path) -> None
     )
     assert int(done.stdout) >= 5
     check_whole(tmp_path)
-    repository.publish(tmp_path, "fashion-mnist-reuse-a", write)
-    repository.publish(tmp_path, "fashion-mnist-reuse-b", write)
+    repository.publish(tmp_path, "fashion-mnist-reuse-a-sample", write)
+    repository.publish(tmp_path, "fashion-mnist-reuse-b-sample", write)
     assert not unfinished(tmp_path)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keraserve_training import atomic, comparing, run_folder
+from keraserve_training import comparing, run_folder
 from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import model_card, repository, server_config
 from keraserve_training.options import NONE, Options, flag
+from keraserve_training.profiles import FULL, SAMPLE
+from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
 _LONGEST, _DIGEST = 63, 6  # letters of a model's name, and of the digest that makes a cut one unique
@@ -65,6 +67,7 @@ def export(
     Raises:
         RunMissingError: no experiment has such a run.
         RunDamagedError: a run can't be read.
+        RepositoryError: versions of another origin have the name already.
         OutdatedError: the pictures of a run have changed; says how. The other runs are exported.
         RepositoryError: the repository can't be written as it should be.
     """
@@ -95,6 +98,7 @@ def export(
             if there is not None and not force:
                 exported.append(Exported(servable.name, there, new=False, run=run))
             else:
+                model_card.check_origin(models / servable.name, run)
                 notices += server_config.write(models, served_from, coming=servable.name)
                 exported.append(_one(experiment, run, servable, models, reason))
             tell(exported[-1])
@@ -108,20 +112,31 @@ def export(
 
 
 def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
-    """A servable under the name that a run with options gives it.
+    """A servable under the name that a run's options and origin give it.
 
     `--name` replaces the experiment's part of the name; other options are added, so that a model that was
-    trained on other pictures is no version of this one. A name that would be too long is cut, with a digest.
+    trained on other pictures is no version of this one. What was trained in short or from nothing says so at
+    the end, and is no version of a whole one either. A name that would be too long is cut, with a digest.
     """
     options = Options(**run.config.get("options", {}))
     if options.name:
         name = options.name + servable.name.removeprefix(experiment.name)
     else:
         name = "-".join(part for part in (servable.name, options.slug()) if part)
-    if len(name) > _LONGEST:
+    origin = _origin(run, named=options.name is not None)
+    longest = _LONGEST - len(origin)
+    if len(name) > longest:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
-        name = f"{name[: _LONGEST - _DIGEST - 1].rstrip('-')}-{digest}"
-    return replace(servable, name=name)
+        name = f"{name[: longest - _DIGEST - 1].rstrip('-')}-{digest}"
+    return replace(servable, name=name + origin)
+
+
+def _origin(run: FinishedRun, *, named: bool) -> str:
+    """The end of a model's name that tells it from one of all pictures and pre-trained weights."""
+    if run.profile == SAMPLE.name:  # which has no pre-trained weights either
+        return f"-{run.profile}"
+    random = named and marks.RANDOM in marks.of(run.config)  # else the options have put it into the name
+    return ("" if run.profile == FULL.name else f"-{run.profile}") + ("-random" if random else "")
 
 
 def _was_given(run: FinishedRun, options: Options) -> bool:
@@ -169,5 +184,4 @@ def _write(
     height, width, channels = trained.result["input"]
     warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
     measured = row_independence.measure(place, (height, width), channels)
-    card = model_card.card(experiment, servable, run, outdated)
-    atomic.write_json(place / repository.MODEL_CARD, {**card, **measured})
+    model_card.write(place, {**model_card.card(experiment, servable, run, outdated), **measured})

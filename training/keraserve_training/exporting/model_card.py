@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keraserve_training import atomic
+from keraserve_training.errors import RepositoryError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import repository
-from keraserve_training.profiles import QUICK
+from keraserve_training.profiles import FULL
 from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
 _METRICS = ("accuracy", "loss", "pictures")
 _RANDOM = "The pre-trained network had random weights: nothing was transferred."
-_QUICK = "Trained on a part of the pictures and for few epochs (profile quick)."
+_IN_SHORT = "on fewer pictures, where there are many, and for fewer epochs"
 _PROCEDURAL = (
     "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
 )
@@ -59,24 +61,63 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
     }
 
 
+def write(place: Path, content: dict[str, Any]) -> None:
+    """Put a card into the folder of a version: beside the model, and where its signature reads it."""
+    for name in (repository.MODEL_CARD, repository.CARD_ASSET):
+        atomic.write_json(place / name, content)
+
+
 def exported_as(base: Path, run_id: str) -> int | None:
     """The newest version in folder `base` that was exported from this run; None: there is none."""
     for version in reversed(repository.versions(base)):
-        try:
-            content = json.loads((base / str(version) / repository.MODEL_CARD).read_bytes())
-        except (OSError, ValueError):
-            continue  # somebody else's model: it may have no card
-        if isinstance(content, dict) and content.get("run") == run_id:
+        if _read(base / str(version)).get("run") == run_id:
             return version
     return None
+
+
+def check_origin(base: Path, run: FinishedRun) -> None:
+    """Refuse to put a version beside one that was trained on other kinds of pictures, or from other weights.
+
+    Args:
+        base: the model's folder in the repository.
+        run: is to become a version.
+
+    Raises:
+        RepositoryError: says which version is of another origin.
+    """
+    ours = _origin(run.profile, run.config.get("weights"))
+    for version in reversed(repository.versions(base)):
+        there = _read(base / str(version))
+        if "run" not in there or "profile" not in there:
+            continue  # somebody else's model
+        theirs = _origin(there["profile"], there.get("weights"))
+        if theirs != ours:
+            raise RepositoryError(
+                f"{base / str(version)} is of {theirs}, {run.folder} of {ours}: versions of one model have"
+                " one origin. Move that version away, or train under another --name."
+            )
+
+
+def _origin(profile: str, weights: Any) -> str:
+    random = isinstance(weights, dict) and weights.get("kind") == "random"
+    return f"profile {profile}" + (" and random weights" if random else "")
+
+
+def _read(version: Path) -> dict[str, Any]:
+    """A version's card; empty where it has none, as somebody else's model may."""
+    try:
+        content = json.loads((version / repository.MODEL_CARD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _warnings(run: FinishedRun, outdated: str) -> list[str]:
     """What everybody who sees an answer of this model has to know, a sentence each."""
     sentences = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
     found = [sentences[mark] for mark in marks.of(run.config)]
-    if run.profile == QUICK.name:
-        found.append(_QUICK)
+    if run.profile != FULL.name and not run.metrics["procedural"]:
+        found.append(f"Trained in short (profile {run.profile}): {_IN_SHORT}.")
     if outdated:
         found.append(f"Its pictures have changed since it learnt from them: {outdated}.")
     return found

@@ -20,6 +20,7 @@ from keraserve_training.exporting import digests
 
 LOCK = ".lock"
 MODEL_CARD = "assets.extra/model_card.json"
+CARD_ASSET = "assets/model_card.json"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 LABELS = "assets/labels.txt"
 REQUIRED = (
@@ -30,6 +31,7 @@ REQUIRED = (
     LABELS,
     WARM_UP,
     MODEL_CARD,
+    CARD_ASSET,
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _UNFINISHED = ".exporting-"

@@ -1,13 +1,16 @@
-"""The three signatures of every exported model (contract, section 2), and how they are written.
+"""The signatures of every exported model (contract, section 2), and how they are written.
 
 - `serving_default`: `images` uint8 [N, H, W, C]
 - `image_bytes`: `image_bytes` string [N], encoded pictures
 - `classify`: `inputs` string [N], each a serialized tf.Example with `image/encoded`
+- `model_card`: no input
 
 The first two give `probabilities` float32 [N, K] and `label` string [N]; `classify` gives `scores` float32
-[N, K] and `classes` string [N, K], as TensorFlow Serving's Classify wants them.
+[N, K] and `classes` string [N, K], as TensorFlow Serving's Classify wants them; `model_card` gives the card
+as `json` string [], and `bytes` int64 [], its length.
 """
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keraserve_training.exporting import repository
 from keraserve_training.exporting.decoding import Preparation, decode
 from keraserve_training.learning.outputs import Output, probabilities
 
@@ -30,9 +34,12 @@ class ImageClassifier(tf.Module):
         output: what its last layer gives.
         labels: the name of each class.
         labels_file: the same, a line each; becomes `assets/labels.txt`.
+        card_file: becomes `assets/model_card.json`; whatever lies there is what `model_card` gives.
     """
 
-    def __init__(self, model: Any, output: Output, labels: Sequence[str], labels_file: Path) -> None:
+    def __init__(
+        self, model: Any, output: Output, labels: Sequence[str], labels_file: Path, card_file: Path
+    ) -> None:
         super().__init__()
         height, width, channels = model.input_shape[1:]
         self._shape = (height, width, channels)
@@ -43,9 +50,10 @@ class ImageClassifier(tf.Module):
         # What the graph captures has to hang on the object that is saved.
         self.state = [variable.value for variable in model.variables]
         self.labels_file = tf.saved_model.Asset(str(labels_file))
+        self.card_file = tf.saved_model.Asset(str(card_file))
 
     def signatures(self) -> dict[str, Any]:
-        """The three, traced."""
+        """All of them, traced."""
         images = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
         examples = tf.TensorSpec((None,), tf.string, name="inputs")
@@ -53,6 +61,7 @@ class ImageClassifier(tf.Module):
             "serving_default": tf.function(self._images).get_concrete_function(images=images),
             "image_bytes": tf.function(self._image_bytes).get_concrete_function(image_bytes=encoded),
             "classify": tf.function(self._classify).get_concrete_function(inputs=examples),
+            "model_card": tf.function(self._card).get_concrete_function(),
         }
 
     def _images(self, images: Any) -> dict[str, Any]:
@@ -69,6 +78,12 @@ class ImageClassifier(tf.Module):
         classes = tf.broadcast_to(tf.constant(self._names), tf.shape(scores))
         return {"scores": scores, "classes": classes}
 
+    def _card(self) -> dict[str, Any]:
+        # Two outputs, so that one can be asked for alone: TensorFlow Serving's batching takes no request
+        # without inputs, but lets pass what asks for other outputs than the signature has.
+        content = tf.io.read_file(self.card_file.asset_path)
+        return {"json": content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
+
     def _scores(self, pictures: Any) -> Any:
         scores = probabilities(self._output, self._model(pictures, training=False))
         return tf.ensure_shape(scores, (None, len(self._names)))
@@ -79,12 +94,21 @@ class ImageClassifier(tf.Module):
 
 
 def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str], labels_file: Path) -> None:
-    """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/labels.txt`, `fingerprint.pb`."""
-    module = ImageClassifier(model, output, labels, labels_file)
+    """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`.
+
+    The card that its signature `model_card` gives is an empty one until `assets/model_card.json` is replaced.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere:  # an asset has to exist while the model is saved
+        card = Path(elsewhere) / Path(repository.CARD_ASSET).name
+        card.write_text("{}", encoding="utf-8")
+        _save(folder, ImageClassifier(model, output, labels, labels_file, card))
+    _set_classify_method(folder)
+
+
+def _save(folder: Path, module: ImageClassifier) -> None:
     # The source's file and line numbers say nothing to a server and name paths of this machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
     tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
-    _set_classify_method(folder)
 
 
 def _set_classify_method(folder: Path) -> None:
