@@ -60,6 +60,14 @@ async def test_pages_need_no_outside_resource(alone: httpx2.AsyncClient, path: s
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", page.text)
 
 
+async def test_the_page_names_the_formats_of_the_list(alone: httpx2.AsyncClient) -> None:
+    page = (await alone.get("/")).text
+    types = "image/jpeg,image/png,image/gif,image/bmp,image/webp"
+    assert f'accept="{types}"' in page
+    assert "JPEG, PNG, GIF, BMP or WebP. It goes to this server" in page
+    assert "{" not in page
+
+
 async def test_only_the_pages_files_are_served(alone: httpx2.AsyncClient) -> None:
     for path in ("/web/", "/web/index.html", "/web/..%2fapp.py", "/redoc"):
         assert (await alone.get(path)).status_code == 404

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import Ports, Stack
 
@@ -91,9 +92,51 @@ def test_a_file_that_is_no_picture_is_explained(page: Page, tmp_path: Path, pict
     wrong.write_text("no picture")
     page.locator("#file").set_input_files(wrong)
     expect(page.get_by_role("alert")).to_contain_text("This file is no picture that the model can read.")
+    expect(page.get_by_role("alert")).to_contain_text("It is text, not an image.")
     expect(page.get_by_role("alert")).to_contain_text(re.compile(r"status 415 · request \w+"))
     page.locator("#file").set_input_files(pictures[0])
     shows_classes(page)
+
+
+def test_a_photograph_of_an_iphone_is_explained(page: Page, tmp_path: Path) -> None:
+    heic = tmp_path / "IMG_0042.HEIC"
+    heic.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+    page.locator("#file").set_input_files(heic)
+    said = "It is a HEIC image, as iPhones store them: send a JPEG, PNG, GIF, BMP or WebP."
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    expect(page.locator("#name")).to_contain_text("IMG_0042.HEIC")
+
+
+def test_a_webp_becomes_classes(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
+    webp = tmp_path / "shoe.webp"
+    Image.open(pictures[0]).save(webp, lossless=True)
+    page.locator("#file").set_input_files(webp)
+    shows_classes(page)
+    expect(page.locator("#preview")).to_be_visible()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: int) -> None:
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    upright = Image.new("RGB", (300, 400), "white")
+    upright.paste("black", (0, 0, 300, 200))
+    stored = upright.transpose(turn[orientation]) if orientation in turn else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    page.locator("#file").set_input_files(tmp_path / "photo.jpg")
+    shows_classes(page)
+    expect(page.locator("#name")).to_contain_text("300 × 400")
+    # What is seen: black above, white below.
+    top, bottom = page.evaluate(
+        """() => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 40 });
+          const drawing = canvas.getContext("2d");
+          drawing.drawImage(document.getElementById("preview"), 0, 0, 30, 40);
+          return [5, 35].map((y) => drawing.getImageData(15, y, 1, 1).data[0]);
+        }"""
+    )
+    assert (top < 64, bottom > 192) == (True, True)
 
 
 def test_a_server_that_is_away_can_be_asked_again(page: Page, pictures: list[Path]) -> None:

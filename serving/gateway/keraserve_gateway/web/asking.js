@@ -15,13 +15,20 @@ const WORDS = {
 const PASSING = new Set([0, 429, 502, 503, 504]);
 const PLACE = "keraserve-api-key"; // for this tab, until it is closed
 
-/** What went wrong: `message` for people, `detail` for whoever looks closer, `passing` if it may be over soon. */
+/** The gateway's reason as a sentence of its own: there is only one picture here. */
+function sentence(detail) {
+  const text = detail.replace(/^picture 0: /, "");
+  return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
+/** What went wrong: `message` and `detail` for people, `trace` for the log, `passing` if it may be over soon. */
 export class Refused extends Error {
   constructor(status, detail = "", id = "") {
     super(status ? WORDS[status] || "The server could not answer." : "The server can't be reached. Is it still running?");
     this.status = status;
     this.passing = PASSING.has(status);
-    this.detail = [detail, status && `status ${status}`, id && `request ${id}`].filter(Boolean).join(" · ");
+    this.detail = sentence(detail);
+    this.trace = [status && `status ${status}`, id && `request ${id}`].filter(Boolean).join(" · ");
   }
 }
 

@@ -22,6 +22,7 @@ function complain(refused) {
   const box = element("div", { className: "wrong" }, element("b", {}, refused.message));
   box.setAttribute("role", "alert");
   if (refused.detail) box.append(element("p", {}, refused.detail));
+  if (refused.trace) box.append(element("p", { className: "fine" }, refused.trace));
   if (refused.passing && picture && !model.disabled) {
     const again = element("button", { type: "button" }, "Try again");
     again.addEventListener("click", classify);

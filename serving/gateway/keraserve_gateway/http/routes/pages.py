@@ -6,6 +6,8 @@ from pathlib import PurePath
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from keraserve_protocol import image_formats
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,12 +29,19 @@ def router() -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     folder = resources.files("keraserve_gateway") / "web"
     for path, name in _PAGES.items():
-        _add_page(routes, path, (folder / name).read_bytes(), "text/html")
+        _add_page(routes, path, _filled((folder / name).read_bytes()), "text/html")
     for entry in folder.iterdir():
         media_type = _MEDIA_TYPES.get(PurePath(entry.name).suffix)
         if media_type:
             _add_page(routes, f"/web/{entry.name}", entry.read_bytes(), media_type)
     return routes
+
+
+def _filled(page: bytes) -> bytes:
+    """Write the formats of images into a page, where it has a place for them."""
+    types = ",".join(one.media_types[0] for one in image_formats.FORMATS)
+    filled = page.replace(b"{image types}", types.encode())
+    return filled.replace(b"{image formats}", image_formats.named().encode())
 
 
 def _add_page(routes: APIRouter, path: str, content: bytes, media_type: str) -> None:
