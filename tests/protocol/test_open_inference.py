@@ -9,7 +9,7 @@ import pytest
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, tensors
-from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.json_text import MOST_STRINGS, JsonError, TooMuchError
 from keraserve_protocol.open_inference_answers import model_metadata, reply
 from keraserve_protocol.open_inference_calls import infer_outputs, infer_request
 from keraserve_protocol.open_inference_tensors import DATATYPES
@@ -232,3 +232,20 @@ def test_what_a_caller_writes_is_what_is_parsed_and_what_is_answered_is_what_it_
     assert infer_outputs(b'{"outputs":[]}', None) == {}
     body, length = infer_request("none", {})
     assert open_inference.parse(body, length).inputs == {}
+
+
+def test_a_binary_input_has_so_many_strings_and_no_more() -> None:
+    for count in (MOST_STRINGS, MOST_STRINGS + 1):
+        one = {
+            "name": "x",
+            "datatype": "BYTES",
+            "shape": [count],
+            "parameters": {"binary_data_size": 4 * count},
+        }
+        header = json.dumps({"inputs": [one]}).encode()
+        if count > MOST_STRINGS:
+            with pytest.raises(TooMuchError, match=r"input 'x': more than 262144 strings"):
+                open_inference.parse(header + bytes(4 * count), len(header))
+        else:
+            parsed = open_inference.parse(header + bytes(4 * count), len(header))
+            assert len(parsed.inputs["x"].string_val) == count

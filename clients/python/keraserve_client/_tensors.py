@@ -10,7 +10,7 @@ from keraserve_client._casting import BFLOAT16, from_bfloat16, to_bfloat16, to_n
 from keraserve_client._errors import InvalidAnswer, InvalidInput, NotSupported
 from keraserve_client._types import Arrays, Signature, TensorSpec
 from keraserve_protocol import tensors
-from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.json_text import JsonError
 from keraserve_protocol.messages import DataType, TensorProto
 from keraserve_protocol.open_inference_tensors import to_binary
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.errors import InvalidRequestError
+from keraserve_embedded.errors import InternalError, InvalidRequestError, TooLargeError, UnsupportedError
 from keraserve_embedded.patience import Patience
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
-from keraserve_protocol.number_text import finish
+from keraserve_protocol.number_text import NumberText, finish
 
 # As TensorFlow Serving reads them: in any case, names and labels without slash and colon.
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -63,11 +63,20 @@ def answer(engine: Engine, asked: RestCall, body: bytes, patience: Patience) -> 
     """Run one call, for as long as its caller waits, and write its answer.
 
     Raises:
-        InvalidRequestError: the body is not what the call takes, or the model's answer has no JSON.
+        InvalidRequestError: the body is not what the call takes.
+        TooLargeError: it holds more than is allowed.
+        UnsupportedError: the model's answer has no form in JSON.
+        InternalError: it is no whole tensor.
         RequestError: as the engine's methods.
     """
     try:
         return _CALLS[asked.call](engine, asked.spec, body, patience)
+    except rest.TooMuchError as error:
+        raise TooLargeError(str(error)) from error
+    except rest.FormError as error:
+        raise UnsupportedError(str(error)) from error
+    except rest.AnswerError as error:
+        raise InternalError(str(error)) from error
     except rest.JsonError as error:
         raise InvalidRequestError(str(error)) from error
 
@@ -76,6 +85,9 @@ def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience)
     prediction = rest.parse_prediction(body)
     inputs = engine.inputs(spec, prediction.signature)
     prediction = finish(rest.pack(prediction, inputs))
+    if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
+        prediction = rest.parse_whole(body)
+        inputs = engine.inputs(spec, prediction.signature)
     response = engine.predict(rest.predict_request(prediction, inputs, spec), patience)
     return rest.predict_answer(response, prediction.layout)
 

@@ -19,7 +19,8 @@ GatewayError
     ├── DeadlineExceeded     no answer in time
     ├── NotImplementedThere  it has no such call
     ├── ModelServerFailed    it failed while working on the request
-    └── BadAnswer            its answer is none
+    ├── BadAnswer            its answer is none
+    └── NoJsonForm           its answer has no form in JSON
 """
 
 # ruff: noqa: N818 (the names say what happened; the root says that they are errors)
@@ -153,3 +154,7 @@ class BadAnswer(ModelServerError):
     """Its answer can't be read, or does not fit the request: another may stand there in a moment."""
 
     retry_after = 2
+
+
+class NoJsonForm(ModelServerError):
+    """Its answer is sound, and JSON can't carry it: to be asked for in another form."""

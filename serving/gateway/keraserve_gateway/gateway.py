@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from keraserve_gateway.admission import Admission, Group
+from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predictor import Predictor
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.keys import Key, Keys
@@ -28,11 +29,12 @@ class Gateway:
     canary: Canary
     admission: Admission
     keys: Keys
+    bounds: Bounds
+    predictor: Predictor
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing | None = None
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
-    predictor: Predictor = field(default_factory=Predictor)
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":
@@ -41,6 +43,7 @@ class Gateway:
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
+        bounds = Bounds(settings.max_rows, settings.max_elements)
         return cls(
             settings,
             server,
@@ -48,6 +51,8 @@ class Gateway:
             Canary(canary_file, configured),
             Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
             Keys(settings.keys_file, settings.key_requests_per_second),
+            bounds,
+            Predictor(bounds),
             tracing=tracing,
         )
 

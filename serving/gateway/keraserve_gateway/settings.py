@@ -78,6 +78,16 @@ class Settings(BaseSettings):
     max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
         50_000_000
     )
+    max_rows: Annotated[
+        Count,
+        Field(
+            description="most rows of a tensor, or examples, in a request; over gRPC examples alone, as the"
+            " model server knows the signature"
+        ),
+    ] = 1024
+    max_elements: Annotated[
+        Count, Field(description="most elements of a request's tensors together, by their shapes")
+    ] = 1 << 24
     max_merged: Annotated[
         int,
         Field(

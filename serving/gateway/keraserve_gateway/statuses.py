@@ -40,6 +40,7 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
     errors.NotImplementedThere: Status(501, grpc.StatusCode.UNIMPLEMENTED, "Not implemented"),
     errors.ModelServerFailed: Status(500, grpc.StatusCode.INTERNAL, "Model server failed"),
     errors.BadAnswer: Status(502, grpc.StatusCode.INTERNAL, "Bad answer from the model server"),
+    errors.NoJsonForm: Status(501, grpc.StatusCode.UNIMPLEMENTED, "No form in JSON"),
 }
 
 

@@ -6,8 +6,6 @@ can't hold exactly is refused.
 """
 
 import base64
-import binascii
-import json
 import math
 import struct
 from collections.abc import Sequence
@@ -23,56 +21,15 @@ from keraserve_protocol.elements import (
     element_of,
     pack,
     shape_of,
+    type_name,
     unpack,
 )
+from keraserve_protocol.json_text import CONSTANTS, AnswerError, FormError, Json, JsonError, kind
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
-from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
+from keraserve_protocol.number_text import MOST_NUMBERS, NumberText, PackedNumbers, Steps
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-
-class JsonError(ValueError):
-    """JSON that is not what the REST API asks for, or a tensor that has no JSON; says where."""
-
-
-# The very objects that stand for these words: any other infinite number was one that no float holds.
-_CONSTANTS = {"NaN": math.nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
-
-
-def load(body: bytes) -> dict[str, Json]:
-    """Parse a request body: an object, NaN and Infinity included.
-
-    Raises:
-        JsonError: no JSON, too deeply nested, or no object.
-    """
-    try:
-        value: Json = json.loads(body, parse_constant=_CONSTANTS.__getitem__)
-    except RecursionError as error:
-        raise JsonError("the JSON is nested too deeply") from error
-    except ValueError as error:  # includes bytes that are no UTF-8, and integers of thousands of digits
-        raise JsonError(f"the body is not JSON: {error}") from error
-    if b"\\u" in body:
-        _check_text(value)
-    if not isinstance(value, dict):
-        raise JsonError(f"the body has to be a JSON object, not {_kind(value)}")
-    return value
-
-
-def _check_text(value: Json) -> None:
-    """Refuse half of a surrogate pair, which escapes can write and no message can hold."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise JsonError("the body holds a string that is no Unicode text") from error
-
-
-def load_numbers(numbers: NumberText) -> Json:
-    """Parse a list that `number_text` could not pack.
-
-    Raises:
-        JsonError: it is none.
-    """
-    return load(b'{"":%b}' % numbers.text)[""]
+_WHITE_SPACE = b" \t\r\n\f\v"
+_BASE64_PIECE = 1 << 20  # characters; a multiple of four, so that each is a text of its own
 
 
 def is_binary(value: Json) -> bool:
@@ -87,11 +44,20 @@ def decode_binary(value: Json, where: str) -> bytes:
         JsonError: not of that form, or no base64.
     """
     if not isinstance(value, dict) or not is_binary(value):
-        raise JsonError(f'{where}: expected {{"b64": "…"}}, got {_kind(value)}')
-    text = "".join(str(value["b64"]).split()).rstrip("=")
+        raise JsonError(f'{where}: expected {{"b64": "…"}}, got {kind(value)}')
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
+        text = str(value["b64"]).encode("ascii").translate(None, _WHITE_SPACE).rstrip(b"=")
+        if b"=" in text:
+            raise JsonError(f"{where}: not base64: padding in the middle")
+        text += b"=" * (-len(text) % 4)
+        # In pieces, between which others have their turn.
+        pieces = range(0, len(text), _BASE64_PIECE)
+        return b"".join(
+            [base64.b64decode(text[start : start + _BASE64_PIECE], validate=True) for start in pieces]
+        )
+    except JsonError:
+        raise
+    except ValueError as error:  # binascii's too
         raise JsonError(f"{where}: not base64: {error}") from error
 
 
@@ -134,20 +100,50 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     0.20000000298).
 
     Raises:
-        JsonError: a dtype that JSON has no form for (complex numbers, quantized types, resources), or a
-            malformed tensor.
+        FormError: a dtype that JSON has no form for (complex numbers, quantized types, resources), or more
+            elements than JSON carries.
+        AnswerError: a malformed tensor.
     """
+    dtype = proto.dtype
+    check_form(proto)
     try:
         shape = shape_of(proto)
         elements = cast("Sequence[Json]", unpack(proto, shape))
     except TensorError as error:
-        raise JsonError(f"no JSON form: {error}") from error
-    dtype = proto.dtype
+        raise AnswerError(f"no whole tensor: {error}") from error
     if dtype == STRING:
         elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
     elif dtype in _DIGITS:
         elements = [shortest(number, dtype) for number in cast("Sequence[float]", elements)]
     return _nested(elements, shape)
+
+
+def check_form(proto: TensorProto) -> None:
+    """Tell whether JSON has a form for a tensor's type, and for so many elements.
+
+    Raises:
+        FormError: it has none.
+        AnswerError: there is no such type.
+    """
+    dtype, element = proto.dtype, ELEMENTS.get(proto.dtype)
+    if dtype != STRING and (element is None or not element.code):
+        if dtype not in DataType.values():
+            raise AnswerError(f"no tensor: {type_name(dtype)} is no type")
+        raise FormError(f"{type_name(dtype)} has no form in JSON; ask over gRPC")
+    elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if elements > MOST_NUMBERS and elements == _present(proto, element):
+        raise FormError(
+            f"{elements} elements, where JSON carries {MOST_NUMBERS} at most; ask over gRPC, or for binary"
+            " data (/v2/models/…/infer)"
+        )
+
+
+def _present(proto: TensorProto, element: Element | None) -> int:
+    """How many elements a tensor holds, whatever its shape claims."""
+    if element is None:
+        return len(proto.string_val)
+    size = struct.calcsize(f"<{element.code}")
+    return len(proto.tensor_content) // size or len(getattr(proto, element.field))
 
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
@@ -211,7 +207,7 @@ def _numbers(flat: list[Json], element: Element, where: str) -> list[float]:
     allowed = _ALLOWED[element.name.rstrip("0123456789")]
     if not set(map(type, flat)) <= allowed:
         wrong = next(value for value in flat if type(value) not in allowed)
-        raise JsonError(f"{where}: {_kind(wrong)} where {element.name} is expected")
+        raise JsonError(f"{where}: {kind(wrong)} where {element.name} is expected")
     return cast("list[float]", flat)
 
 
@@ -226,7 +222,7 @@ def _check_finite(numbers: list[float], element: Element, where: str) -> None:
     """Refuse a decimal that became infinite: 1e999. What was written as Infinity is meant."""
     if not element.name.startswith("float") or not (math.inf in numbers or -math.inf in numbers):
         return
-    meant = {id(constant) for constant in _CONSTANTS.values()}
+    meant = {id(constant) for constant in CONSTANTS.values()}
     if any(math.isinf(number) and id(number) not in meant for number in numbers):
         raise JsonError(f"{where}: a number is out of {element.name}'s range")
 
@@ -259,13 +255,3 @@ def _text(element: bytes, binary: bool) -> Json:
         except UnicodeDecodeError:
             pass  # bytes that are no text have the one form that keeps them
     return {"b64": base64.b64encode(element).decode("ascii")}
-
-
-def _kind(value: Json) -> str:
-    names = {
-        "list": "a list",
-        "dict": "an object",
-        "str": "a string",
-        "bool": "a boolean",
-    }
-    return "null" if value is None else names.get(type(value).__name__, "a number")

@@ -17,20 +17,28 @@ from typing import TypeVar
 import orjson
 
 from keraserve_protocol.elements import TensorError, element_of, pack
+from keraserve_protocol.json_text import TooMuchError
 from keraserve_protocol.messages import DataType, TensorProto
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 """Work that pauses now and then, so that whoever drives it may let others run."""
 
-_NAME = rb'"signature_name"\s*:\s*"([^"\\]*)"\s*'
-_HEAD = re.compile(rb"\s*\{\s*(?:" + _NAME + rb',\s*)?"(instances|inputs)"\s*:\s*(?=\[[\s\[]*[-\d])')
-_TAIL = re.compile(rb"\s*(?:,\s*" + _NAME + rb")?\}\s*")
+# Bounded, as a search lets nothing else run. With more white space a body is parsed as a whole.
+_GAP = rb"[ \t\r\n]{0,1000}"
+_NAME = rb'"signature_name"%b:%b"([^"\\\x00-\x1f]{0,1000})"%b' % (_GAP, _GAP, _GAP)
+_HEAD = re.compile(
+    rb'%b\{%b(?:%b,%b)?"(instances|inputs)"%b:%b(?=\[[ \t\r\n\[]{0,1000}[-\d])'
+    % (_GAP, _GAP, _NAME, _GAP, _GAP, _GAP)
+)
+_TAIL = re.compile(rb"%b(?:,%b%b)?\}%b" % (_GAP, _GAP, _NAME, _GAP))
 _NO_NUMBERS = {DataType.DT_STRING, DataType.DT_BOOL}
 _WORTH_IT = 1 << 10  # bytes
 _PIECE = 4 << 10  # bytes, packed in some hundredths of a millisecond; the last piece may be twice as long
 MOST_DIMENSIONS = 32
-_WITHOUT_STRUCTURE = b"0123456789+-.eE \t\r\n"
+MOST_NUMBERS = 1 << 22
+_WHITE_SPACE = b" \t\r\n"
+_NUMBERS_0 = bytes.maketrans(b"123456789+-.eE", b"0" * 14)
 _ALL_DIGITS_0 = bytes.maketrans(b"123456789", b"000000000")
 _BLANK_BRACKETS = bytes.maketrans(b"[]", b"  ")
 
@@ -101,19 +109,28 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
         numbers: the list.
         dtype: of the tensor.
         exact: the largest integer that `dtype` holds exactly, if it is a float.
+
+    Raises:
+        TooMuchError: more numbers than are allowed.
     """
     if dtype in _NO_NUMBERS:
         return None
     structure: list[bytes] = []
     packed: list[bytes] = []
+    count = 0
     try:
-        for piece in _pieces(numbers):
-            structure.append(piece.translate(None, _WITHOUT_STRUCTURE))
-            packed.append(_packed(piece, dtype, exact))
-            yield
         size = struct.calcsize(element_of(dtype).code)
+        for piece in _pieces(numbers):
+            structure.append(_structure(piece))
+            packed.append(_packed(piece, dtype, exact))
+            count += len(packed[-1]) // size
+            if count > MOST_NUMBERS:
+                break
+            yield
     except (ValueError, TypeError, TensorError):  # orjson's are ValueErrors; TypeError: text among numbers
         return None
+    if count > MOST_NUMBERS:
+        raise TooMuchError(f"a list of more than {MOST_NUMBERS} numbers in JSON, as many as are allowed")
     whole = b",".join(structure)
     shape = _shape(whole) if len(packed) > 1 else _remembered_shape(whole)
     yield
@@ -133,6 +150,18 @@ def finish(steps: Steps[T]) -> T:
             return end.value
 
 
+def _structure(piece: bytes) -> bytes:
+    """Leave brackets and commas, with one number between two commas.
+
+    Raises:
+        ValueError: a bracket opens behind a number, or closes before one: no JSON.
+    """
+    marked = piece.translate(_NUMBERS_0, _WHITE_SPACE)
+    if b"0[" in marked or b"]0" in marked or b"][" in marked:
+        raise ValueError("a bracket on the wrong side of a number")
+    return marked.translate(None, b"0")
+
+
 def _shape(structure: bytes) -> tuple[int, ...] | None:
     """Read the shape off brackets and commas: each list has to repeat the first one of its depth.
 
@@ -146,8 +175,11 @@ def _shape(structure: bytes) -> tuple[int, ...] | None:
         return None
     shape = [end - start - 1]
     for _ in range(depth - 1):
-        unit = b"," + structure[start:end]
-        more = _repeats(structure, end, unit)
+        more = 0
+        unit = b","
+        if structure[end : end + 1] == b",":
+            unit += structure[start:end]
+            more = _repeats(structure, end, unit)
         start, end = start - 1, end + more * len(unit) + 1
         if structure[end - 1 : end] != b"]":
             return None

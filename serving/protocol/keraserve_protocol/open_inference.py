@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from keraserve_protocol import messages as m
-from keraserve_protocol.json_tensors import Json, JsonError, load
+from keraserve_protocol.json_text import Json, JsonError, load
 from keraserve_protocol.open_inference_tensors import dtype_of, from_binary, from_json
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keraserve_protocol import messages as m
-from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.json_text import AnswerError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of, to_binary, to_json
 
@@ -28,14 +28,15 @@ def reply(inference: Inference, response: m.PredictResponse) -> Reply:
     """Write the answer to `infer`, its outputs in the order asked for, else by name.
 
     Raises:
-        JsonError: an output that has not the form asked for, or none in the protocol, or that is missing.
+        FormError: an output that has not the form asked for, or none in the protocol.
+        AnswerError: one that is missing, or no whole tensor.
     """
     described: list[dict[str, Any]] = []
     data: list[bytes] = []
     for name in inference.outputs or sorted(response.outputs):
         where = f"output {name!r}"
         if name not in response.outputs:
-            raise JsonError(f"the model gave no {where}")
+            raise AnswerError(f"the model gave no {where}")
         tensor = response.outputs[name]
         one: dict[str, Any] = {
             "name": name,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.json_text import JsonError
 from keraserve_protocol.messages import TensorProto
 from keraserve_protocol.open_inference import SIGNATURE
 from keraserve_protocol.open_inference_tensors import datatype_of, dtype_of, from_binary, to_binary

@@ -18,7 +18,8 @@ from keraserve_protocol.elements import (
     type_name,
     unpack,
 )
-from keraserve_protocol.json_tensors import Json, JsonError, shortest, to_tensor
+from keraserve_protocol.json_tensors import check_form, shortest, to_tensor
+from keraserve_protocol.json_text import MOST_STRINGS, AnswerError, FormError, Json, JsonError, TooMuchError
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 
 DATATYPES: dict[DataType, str] = {
@@ -80,6 +81,7 @@ def from_binary(data: memoryview, shape: Sequence[int], dtype: DataType, where: 
     """Take binary data for a tensor; numbers are not looked at.
 
     Raises:
+        TooMuchError: more strings than are allowed.
         JsonError: more or fewer bytes or strings than the shape has elements.
     """
     tensor = TensorProto(dtype=dtype, tensor_shape=_shape(shape))
@@ -100,19 +102,23 @@ def to_json(tensor: TensorProto, where: str) -> list[Json]:
     """Give the elements as a flat list in row-major order.
 
     Raises:
-        JsonError: BF16, bytes that are no text, or a type that the protocol doesn't have.
+        FormError: BF16, bytes that are no text, or a type that the protocol doesn't have.
+        AnswerError: not a whole tensor.
     """
     _check_known(tensor, where)
     if tensor.dtype == DataType.DT_BFLOAT16:
-        raise JsonError(f"{where}: BF16 has no form in JSON, ask for it with binary_data")
+        raise FormError(f"{where}: BF16 has no form in JSON, ask for it with binary_data")
     try:
+        check_form(tensor)
         elements = list(unpack(tensor))
         if tensor.dtype == DataType.DT_STRING:
             return [cast(bytes, element).decode() for element in elements]
+    except AnswerError as error:
+        raise type(error)(f"{where}: {error}") from error
     except UnicodeDecodeError as error:
-        raise JsonError(f"{where}: the bytes are no text, ask for it with binary_data") from error
+        raise FormError(f"{where}: the bytes are no text, ask for it with binary_data") from error
     except TensorError as error:
-        raise JsonError(f"{where}: {error}") from error
+        raise AnswerError(f"{where}: {error}") from error
     if tensor.dtype in (DataType.DT_FLOAT, DataType.DT_HALF):
         return [shortest(cast(float, element), tensor.dtype) for element in elements]
     return cast("list[Json]", elements)
@@ -122,7 +128,8 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
     """Give the elements as binary data: `tensor_content` as it is, else packed from the typed field.
 
     Raises:
-        JsonError: not a whole tensor, or of a type that the protocol doesn't have.
+        FormError: a type that the protocol doesn't have.
+        AnswerError: not a whole tensor.
     """
     _check_known(tensor, where)
     try:
@@ -138,7 +145,7 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
         numbers = unpack(tensor)
         return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)
     except (TensorError, struct.error) as error:
-        raise JsonError(f"{where}: {error}") from error
+        raise AnswerError(f"{where}: {error}") from error
 
 
 def _split(data: memoryview, where: str) -> list[bytes]:
@@ -149,6 +156,8 @@ def _split(data: memoryview, where: str) -> list[bytes]:
         end = start + _LENGTH.unpack_from(data, offset)[0] if start <= len(data) else start
         if end > len(data):
             raise JsonError(f"{where}: element {len(strings)} of the binary data ends after the data")
+        if len(strings) == MOST_STRINGS:
+            raise TooMuchError(f"{where}: more than {MOST_STRINGS} strings, as many as are allowed")
         strings.append(bytes(data[start:end]))
         offset = end
     return strings
@@ -171,4 +180,7 @@ def _check_count(given: int, shape: Sequence[int], where: str) -> None:
 
 def _check_known(tensor: TensorProto, where: str) -> None:
     if tensor.dtype not in DATATYPES:
-        raise JsonError(f"{where}: the protocol has no datatype for {datatype_of(tensor.dtype)}")
+        known = tensor.dtype in DataType.values()
+        raise (FormError if known else AnswerError)(
+            f"{where}: the protocol has no datatype for {datatype_of(tensor.dtype)}"
+        )

@@ -7,9 +7,10 @@ metadata answers present, 64-bit integers as strings in those two.
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any, cast
 
 import grpc
@@ -19,24 +20,24 @@ from google.protobuf import json_format
 from keraserve_protocol import messages as m
 from keraserve_protocol import number_text
 from keraserve_protocol.json_tensors import (
-    Json,
-    JsonError,
     decode_binary,
     from_tensor,
     is_binary,
-    load,
-    load_numbers,
     pack_numbers,
     shortest,
     to_tensor,
 )
+from keraserve_protocol.json_text import AnswerError, FormError, Json, JsonError, TooMuchError, load
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 
 __all__ = [
     "HTTP_STATUS",
+    "AnswerError",
+    "FormError",
     "JsonError",
     "Layout",
     "Prediction",
+    "TooMuchError",
     "classification_answer",
     "classification_request",
     "error_answer",
@@ -44,11 +45,13 @@ __all__ = [
     "metadata_answer",
     "pack",
     "parse_prediction",
+    "parse_whole",
     "predict_answer",
     "predict_request",
     "regression_answer",
     "regression_request",
     "shortest",
+    "some",
     "state_name",
     "status_answer",
 ]
@@ -101,9 +104,15 @@ def parse_prediction(body: bytes) -> Prediction:
     Raises:
         JsonError: no JSON object, both or neither of `instances` and `inputs`, or no instance.
     """
-    found = find_numbers(body)
-    if found is not None:
-        return found
+    return find_numbers(body) or parse_whole(body)
+
+
+def parse_whole(body: bytes) -> Prediction:
+    """Parse the body of `:predict`, every value of it.
+
+    Raises:
+        JsonError: as `parse_prediction`.
+    """
     document = load(body)
     given = [layout for layout in Layout if layout.value in document]
     if len(given) != 1:
@@ -125,9 +134,15 @@ def find_numbers(body: bytes) -> Prediction | None:
 def pack(prediction: Prediction, inputs: Mapping[str, m.TensorInfo]) -> Steps[Prediction]:
     """Put a tensor's content in place of the text of a large list, where that is regular.
 
+    Where it is not, the whole body has to be parsed (`parse_whole`), which may name another signature: what
+    looked like one list may be several values.
+
     Args:
         prediction: the parsed body.
         inputs: the signature's inputs: if it is one, it decides the dtype.
+
+    Raises:
+        JsonError: a regular list with more numbers than are allowed.
     """
     if not isinstance(prediction.value, NumberText) or len(inputs) != 1:
         return prediction
@@ -149,16 +164,22 @@ def predict_request(
     Raises:
         JsonError: values that don't fit the signature; the message says which.
     """
+    value = prediction.value
+    if isinstance(value, NumberText):
+        whole = parse_whole(value.body)
+        if whole.signature != prediction.signature:
+            raise JsonError(f"the inputs are those of another signature than {whole.signature!r}")
+        value = cast(Json, whole.value)
     request = m.PredictRequest(model_spec=spec)
     request.model_spec.signature_name = prediction.signature
     if not inputs:
         raise JsonError(f"signature {prediction.signature!r} has no inputs")
-    for name, value in _named(prediction, sorted(inputs)).items():
+    for name, given in _named(value, prediction.layout, sorted(inputs)).items():
         where = f"{prediction.layout.value}: {name}"
-        if isinstance(value, PackedNumbers):
-            value.fill(request.inputs[name])
+        if isinstance(given, PackedNumbers):
+            given.fill(request.inputs[name])
         else:
-            request.inputs[name].CopyFrom(to_tensor(value, inputs[name].dtype, where))
+            request.inputs[name].CopyFrom(to_tensor(given, inputs[name].dtype, where))
     return request
 
 
@@ -169,15 +190,13 @@ def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
     string that is no text.
 
     Raises:
-        JsonError: no outputs, one that has no JSON form, or (rows) outputs that don't share their first
-            dimension.
+        FormError: an output that JSON can't carry.
+        AnswerError: no outputs, or one that is no whole tensor.
+        JsonError: (rows) outputs that don't share their first dimension.
     """
     if not response.outputs:
-        raise JsonError("the model gave no outputs")
-    values = {
-        name: from_tensor(response.outputs[name], binary=name.endswith("_bytes"))
-        for name in sorted(response.outputs)
-    }
+        raise AnswerError("the model gave no outputs")
+    values = {name: _output(name, response.outputs[name]) for name in sorted(response.outputs)}
     if layout is Layout.COLUMNS:
         return _dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
     sizes = {name: len(value) if isinstance(value, list) else None for name, value in values.items()}
@@ -189,21 +208,30 @@ def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
     return _dump({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]})
 
 
-def classification_request(body: bytes, spec: m.ModelSpec) -> m.ClassificationRequest:
-    """Build the message of a `:classify` from `examples` and an optional `context`.
+def _output(name: str, tensor: m.TensorProto) -> Json:
+    try:
+        return from_tensor(tensor, binary=name.endswith("_bytes"))
+    except AnswerError as error:
+        raise type(error)(f"output {name!r}: {error}") from error
+
+
+def classification_request(
+    body: bytes, spec: m.ModelSpec, most: int | None = None
+) -> m.ClassificationRequest:
+    """Build the message of a `:classify` from `examples`, `most` at most, and an optional `context`.
 
     Raises:
         JsonError: the body is not of that form.
     """
-    signature, given = _examples(load(body))
+    signature, given = _examples(load(body), most)
     request = m.ClassificationRequest(model_spec=spec, input=given)
     request.model_spec.signature_name = signature
     return request
 
 
-def regression_request(body: bytes, spec: m.ModelSpec) -> m.RegressionRequest:
+def regression_request(body: bytes, spec: m.ModelSpec, most: int | None = None) -> m.RegressionRequest:
     """Build the message of a `:regress`; as `classification_request`."""
-    signature, given = _examples(load(body))
+    signature, given = _examples(load(body), most)
     request = m.RegressionRequest(model_spec=spec, input=given)
     request.model_spec.signature_name = signature
     return request
@@ -273,14 +301,13 @@ def _signature(document: dict[str, Json]) -> str:
     return signature
 
 
-def _named(prediction: Prediction, names: list[str]) -> Mapping[str, Json | PackedNumbers]:
+def _named(
+    value: Json | PackedNumbers, layout: Layout, names: list[str]
+) -> Mapping[str, Json | PackedNumbers]:
     """Give every input its value: from one list where there is one input, else by name."""
-    value = prediction.value
     if isinstance(value, PackedNumbers):
         return {names[0]: value}
-    if isinstance(value, NumberText):
-        value = load_numbers(value)
-    rows = cast("list[Json]", value) if prediction.layout is Layout.ROWS else [value]
+    rows = cast("list[Json]", value) if layout is Layout.ROWS else [value]
     by_name = [isinstance(row, dict) and not is_binary(row) for row in rows]
     if not any(by_name):
         if len(names) > 1:
@@ -290,21 +317,31 @@ def _named(prediction: Prediction, names: list[str]) -> Mapping[str, Json | Pack
         raise JsonError(f"'instances' mixes objects and values, first at {by_name.index(not by_name[0])}")
     objects = cast("list[dict[str, Json]]", rows)
     for index, row in enumerate(objects):
-        exact = prediction.layout is Layout.ROWS and row.keys() != set(names)
+        exact = layout is Layout.ROWS and row.keys() != set(names)
         if exact or not row.keys() >= set(names):
-            place = f"instances[{index}]" if prediction.layout is Layout.ROWS else "'inputs'"
-            raise JsonError(f"{place} has to have the keys {', '.join(names)}; it has {', '.join(row)}")
-    if prediction.layout is Layout.COLUMNS:
+            place = f"instances[{index}]" if layout is Layout.ROWS else "'inputs'"
+            raise JsonError(f"{place} has to have the keys {', '.join(names)}; it has {some(row)}")
+    if layout is Layout.COLUMNS:
         return {name: objects[0][name] for name in names}
     return {name: [row[name] for row in objects] for name in names}
 
 
-def _examples(document: dict[str, Json]) -> tuple[str, m.Input]:
+def some(names: Iterable[str]) -> str:
+    """List names for people: no more than ten, and none at length."""
+    first = [name[:100] for name in islice(names, 11)]
+    return ", ".join([*first[:10], "…"] if len(first) > 10 else first)
+
+
+def _examples(document: dict[str, Json], most: int | None) -> tuple[str, m.Input]:
     listed = document.get("examples")
     if not isinstance(listed, list) or not listed:
         raise JsonError("'examples' has to be a list of at least one example")
-    examples = [_example(value, f"examples[{index}]") for index, value in enumerate(listed)]
-    serialized = [example.SerializeToString() for example in examples]
+    if most is not None and len(listed) > most:
+        raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed")
+    # One after the other: as a message each takes a hundred times its bytes.
+    serialized = [
+        _example(value, f"examples[{index}]").SerializeToString() for index, value in enumerate(listed)
+    ]
     if "context" not in document:
         return _signature(document), m.Input(example_list=m.ExampleList(examples=serialized))
     context = _example(document["context"], "context").SerializeToString()
@@ -329,8 +366,7 @@ def _feature(values: list[Json], where: str) -> m.Feature:
         return m.Feature()
     if kinds <= {str, dict}:
         encoded = [
-            value.encode(errors="replace") if isinstance(value, str) else decode_binary(value, where)
-            for value in values
+            value.encode() if isinstance(value, str) else decode_binary(value, where) for value in values
         ]
         return m.Feature(bytes_list=m.BytesList(value=encoded))
     if kinds <= {int, bool}:

@@ -5,15 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.predict import Answer, Target, existing, signatures
+from keraserve_gateway.calls.aside import LARGE, aside
+from keraserve_gateway.calls.bounds import Bounds
+from keraserve_gateway.calls.predict import Answer, Target, existing, refused, signatures, unwritten
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, open_inference_answers
-from keraserve_protocol.json_tensors import JsonError
+from keraserve_protocol.json_text import AnswerError, JsonError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of
-from keraserve_protocol.rest import DEFAULT_SIGNATURE
+from keraserve_protocol.rest import DEFAULT_SIGNATURE, some
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,8 @@ class InferAnswer:
     version: int
 
 
-_LARGE = 1 << 16  # bytes; more is not worked on in the event loop
-
-
 async def infer(
-    server: ModelServer, target: Target, body: bytes, header_length: int | None, trip: Trip
+    server: ModelServer, target: Target, body: bytes, header_length: int | None, bounds: Bounds, trip: Trip
 ) -> InferAnswer:
     """Run an `infer` request: `header_length` bytes of the body are JSON, or all.
 
@@ -37,24 +36,20 @@ async def infer(
     that were sent, `serving_default` before others.
     """
     try:
-        if (header_length or len(body)) > _LARGE:
-            inference = await asyncio.to_thread(open_inference.parse, body, header_length)
-        else:
-            inference = open_inference.parse(body, header_length)
+        inference = await aside(trip, len(body) > LARGE, open_inference.parse, body, header_length)
     except JsonError as error:
-        raise errors.BadRequest(str(error)) from error
+        raise refused(error) from error
     if inference.timeout is not None:
         trip = replace(trip, deadline=trip.deadline.at_most(inference.timeout))
     known = _usable(await signatures(server, target, trip))
     name = _chosen(known, inference)
     _check(known[name], name, inference)
+    bounds.check(inference.inputs, known[name].inputs)
     request = m.PredictRequest(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
     response = await server.predict(request, trip.timeout, trip.metadata)
-    if response.ByteSize() > _LARGE:
-        return await asyncio.to_thread(_answer, inference, response)
-    return _answer(inference, response)
+    return await aside(trip, response.ByteSize() > LARGE, _answer, inference, response)
 
 
 async def describe(server: ModelServer, target: Target, signature: str, trip: Trip) -> Answer:
@@ -74,8 +69,8 @@ async def describe(server: ModelServer, target: Target, signature: str, trip: Tr
 def _answer(inference: Inference, response: m.PredictResponse) -> InferAnswer:
     try:
         reply = open_inference_answers.reply(inference, response)
-    except JsonError as error:
-        raise errors.BadRequest(str(error)) from error
+    except AnswerError as error:
+        raise unwritten(error) from error
     length = len(reply.header) if reply.data else None
     return InferAnswer(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
 
@@ -102,7 +97,7 @@ def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    return some(sorted(names)) or "none"
 
 
 def _check(signature: m.SignatureDef, name: str, inference: Inference) -> None:

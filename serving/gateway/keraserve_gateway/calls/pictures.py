@@ -1,6 +1,7 @@
 """Pictures in, classes out. No HTTP in here, and no decoding: the model does that."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -177,5 +178,9 @@ def _example(data: bytes) -> bytes:
 
 
 def _best(one: m.Classifications, top_k: int) -> tuple[ClassProbability, ...]:
+    if not one.classes:
+        raise errors.BadAnswer("the model gave a picture no classes")
+    if not math.isfinite(sum(map(attrgetter("score"), one.classes))):
+        raise errors.BadAnswer("the model gave a picture a probability that is no number: NaN, or infinite")
     ranked = sorted(one.classes, key=attrgetter("score"), reverse=True)[:top_k]
     return tuple(ClassProbability(item.label, rest.shortest(item.score)) for item in ranked)

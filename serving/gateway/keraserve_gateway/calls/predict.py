@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
+from keraserve_gateway.calls.aside import LARGE, LARGE_EXAMPLES, aside
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -99,24 +100,52 @@ async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:
         raise errors.BadAnswer(str(error)) from error
 
 
-async def classify(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
-    """Run `:classify` on a JSON body of examples."""
+async def classify(server: ModelServer, target: Target, body: bytes, most: int, trip: Trip) -> Answer:
+    """Run `:classify` on a JSON body of `most` examples at most."""
+    large = len(body) > LARGE_EXAMPLES
     try:
-        request = rest.classification_request(body, target.spec())
+        request = await aside(trip, large, rest.classification_request, body, target.spec(), most)
     except rest.JsonError as error:
-        raise errors.BadRequest(str(error)) from error
+        raise refused(error) from error
     response = await server.classify(request, trip.timeout, trip.metadata)
-    return Answer(rest.classification_answer(response), response.model_spec.version.value)
+    check_count(request, len(response.result.classifications))
+    large = response.ByteSize() > LARGE
+    answer = await aside(trip, large, rest.classification_answer, response)
+    return Answer(answer, response.model_spec.version.value)
 
 
-async def regress(server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
-    """Run `:regress` on a JSON body of examples."""
+async def regress(server: ModelServer, target: Target, body: bytes, most: int, trip: Trip) -> Answer:
+    """Run `:regress` on a JSON body of `most` examples at most."""
+    large = len(body) > LARGE_EXAMPLES
     try:
-        request = rest.regression_request(body, target.spec())
+        request = await aside(trip, large, rest.regression_request, body, target.spec(), most)
     except rest.JsonError as error:
-        raise errors.BadRequest(str(error)) from error
+        raise refused(error) from error
     response = await server.regress(request, trip.timeout, trip.metadata)
+    check_count(request, len(response.result.regressions))
     return Answer(rest.regression_answer(response), response.model_spec.version.value)
+
+
+def check_count(request: m.ClassificationRequest | m.RegressionRequest, answers: int) -> None:
+    """Hold the number of answers against that of the examples.
+
+    Raises:
+        BadAnswer: there are more or fewer.
+    """
+    given = request.input
+    listed = given.example_list if given.HasField("example_list") else given.example_list_with_context
+    if answers != len(listed.examples):
+        raise errors.BadAnswer(f"the model server answered {answers} of {len(listed.examples)} examples")
+
+
+def refused(error: rest.JsonError) -> errors.GatewayError:
+    """Make our error of a body that can't be read, or holds too much."""
+    return (errors.TooLarge if isinstance(error, rest.TooMuchError) else errors.BadRequest)(str(error))
+
+
+def unwritten(error: rest.AnswerError) -> errors.GatewayError:
+    """Make our error of an answer that is none, or has no form in JSON."""
+    return (errors.NoJsonForm if isinstance(error, rest.FormError) else errors.BadAnswer)(str(error))
 
 
 Signatures = Mapping[str, m.SignatureDef]

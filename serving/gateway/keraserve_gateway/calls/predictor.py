@@ -1,22 +1,26 @@
 """`:predict`: JSON in, tensors to the model server, JSON out. No HTTP in here."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.predict import Answer, Signatures, Target, existing, signatures
+from keraserve_gateway.calls.aside import LARGE, aside
+from keraserve_gateway.calls.bounds import Bounds
+from keraserve_gateway.calls.predict import (
+    Answer,
+    Signatures,
+    Target,
+    existing,
+    refused,
+    signatures,
+    unwritten,
+)
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import rest
-from keraserve_protocol.number_text import PackedNumbers, Steps, finish
+from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
 from keraserve_protocol.rest import Prediction
 
-_LARGE = 1 << 16  # bytes; more is not worked on in one turn of the event loop
-_one_at_a_time = ThreadPoolExecutor(1, "json")  # two would only take turns, and the event loop's too
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -26,9 +30,13 @@ class Predictor:
     A large list is packed piece by piece in the event loop, where all others have their turn between two
     pieces: a thread would keep Python's lock for a millisecond at a time. What can't be done in pieces is
     done in a thread all the same.
+
+    Args:
+        bounds: on the tensors of a request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._remembered: dict[Target, Signatures] = {}
         self._packing = asyncio.Lock()
 
@@ -45,12 +53,13 @@ class Predictor:
             trip: deadline and request id.
 
         Raises:
-            GatewayError: BadRequest for a body that does not fit; or what the model server answered.
+            GatewayError: BadRequest for a body that does not fit, TooLarge for one that holds too much; or
+                what the model server answered.
         """
         try:
-            large = len(body) > _LARGE
+            large = len(body) > LARGE
             found = rest.find_numbers(body) if large else None
-            prediction = found or await _aside(large, rest.parse_prediction, body)
+            prediction = found or await aside(trip, large, rest.parse_prediction, body)
             known, refusal = self._remembered.get(target), None
             if known is not None:
                 try:
@@ -63,7 +72,7 @@ class Predictor:
             self._remembered[target] = of_now
             return await self._predict(server, target, prediction, of_now, trip, large=large)
         except rest.JsonError as error:
-            raise errors.BadRequest(str(error)) from error
+            raise refused(error) from error
 
     async def _predict(
         self,
@@ -78,13 +87,23 @@ class Predictor:
         inputs = dict(known[existing(known, prediction.signature)].inputs)
         packing = rest.pack(prediction, inputs)
         prediction = await self._alone(packing, trip) if large else finish(packing)
+        if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
+            prediction = await aside(trip, large, rest.parse_whole, prediction.value.body)
+            inputs = dict(known[existing(known, prediction.signature)].inputs)
         numbers = isinstance(prediction.value, PackedNumbers)
-        request = await _aside(large and not numbers, rest.predict_request, prediction, inputs, target.spec())
+        request = await aside(
+            trip, large and not numbers, rest.predict_request, prediction, inputs, target.spec()
+        )
+        self._bounds.check(request.inputs, inputs)
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
         response = await server.predict(request, trip.timeout, trip.metadata)
-        large = response.ByteSize() > _LARGE
-        answer = await _aside(large, rest.predict_answer, response, prediction.layout)
+        try:
+            answer = await aside(
+                trip, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout
+            )
+        except rest.AnswerError as error:
+            raise unwritten(error) from error
         return Answer(answer, response.model_spec.version.value)
 
     async def _alone(self, packing: Steps[Prediction], trip: Trip) -> Prediction:
@@ -103,11 +122,3 @@ async def _in_turns(steps: Steps[T]) -> T:
         except StopIteration as end:
             return end.value
         await asyncio.sleep(0)
-
-
-async def _aside(large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Call a function that computes, in a thread if it has much to do."""
-    if not large:
-        return function(*given, **named)
-    call = partial(function, *given, **named)
-    return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Deadline, Metadata
-from keraserve_gateway.upstream.connection import Connection, to_be_repeated
+from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -182,6 +182,7 @@ _INPUT = {
     grpc.StatusCode.OUT_OF_RANGE,
 }
 _UNKNOWN_LABEL = "Unrecognized servable version label"
+_ANSWER_TOO_LONG = "CLIENT: Received message larger than max"  # at this end; the other end's is the request
 _QUEUE_FULL = "The batch scheduling queue"
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
@@ -202,10 +203,17 @@ def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded("the model server did not answer in time", origin=code)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        # Both gRPC's own limit on a message and a full queue have this code; only one is worth a retry.
-        if "larger than max" in detail:
-            return errors.TooLarge(detail, origin=code)
-        return errors.Busy(detail or "the model server has too much to do", origin=code)
+        return _exhausted(detail)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.NotImplementedThere(detail or "the model server has no such call", origin=code)
     return errors.ModelServerFailed(detail or f"the model server failed: {code.name}", origin=code)
+
+
+def _exhausted(detail: str) -> errors.GatewayError:
+    """Tell gRPC's own limits on messages from a full queue: only that is worth a retry."""
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    if _ANSWER_TOO_LONG in detail:
+        return errors.BadAnswer(f"the model server's answer has more than {MAX_MESSAGE_BYTES} bytes")
+    if "larger than max" in detail:
+        return errors.TooLarge(detail, origin=code)
+    return errors.Busy(detail or "the model server has too much to do", origin=code)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from keraserve_gateway.deadline import REQUEST_ID, Deadline, Metadata
-from keraserve_gateway.errors import BadRequest, DeadlineExceeded, TooLarge
+from keraserve_gateway.errors import BadAnswer, BadRequest, DeadlineExceeded, TooLarge
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_protocol import messages as m
 
@@ -137,7 +137,7 @@ class Together:
         try:
             response = await self._classify(merged, max(one.deadline.left() for one in group), metadata)
             answers = _taken_apart(response, [one.examples for one in group])
-        except (BadRequest, TooLarge):
+        except (BadRequest, TooLarge, BadAnswer):
             answers = [None for _ in group]
         except Exception as error:
             for one in group:

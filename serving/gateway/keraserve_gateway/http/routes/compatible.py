@@ -13,7 +13,7 @@ from keraserve_gateway.http.routes import descriptions
 from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall
 
 TAG = "TensorFlow Serving"
-_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 
 
 def router() -> APIRouter:
@@ -77,7 +77,8 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
     )
     async def classify(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.classify(call.server, target, await call.body(), call.trip))
+        most = call.gateway.settings.max_rows
+        return call.answer(await predict.classify(call.server, target, await call.body(), most, call.trip))
 
     @routes.post(
         f"{path}:regress",
@@ -88,4 +89,5 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
     )
     async def regress(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.regress(call.server, target, await call.body(), call.trip))
+        most = call.gateway.settings.max_rows
+        return call.answer(await predict.regress(call.server, target, await call.body(), most, call.trip))

@@ -47,7 +47,7 @@ REFUSALS: dict[int, _Refusal] = {
         errors.SlowBody("the body did not arrive before the request's deadline"),
     ),
     413: _Refusal(
-        "Too many bytes, pictures or pixels",
+        "Too many bytes, pictures, pixels, rows or elements, or too much JSON",
         errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed"),
     ),
     415: _Refusal(
@@ -60,6 +60,10 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     500: _Refusal(
         "The gateway or the model server failed", errors.ModelServerFailed("the model server failed")
+    ),
+    501: _Refusal(
+        "JSON can't carry the model's answer; ask over gRPC, or for binary data",
+        errors.NoJsonForm("output 'y': DT_COMPLEX64 has no form in JSON; ask over gRPC"),
     ),
     502: _Refusal(
         "The model server's answer can't be read",

@@ -16,7 +16,7 @@ from keraserve_gateway.http.routes.call import MAX_VERSION, Model, ThisCall, by_
 from keraserve_gateway.http.routes.process import readiness
 from keraserve_protocol.open_inference import HEADER_LENGTH
 
-_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 _MODEL = "/v2/models/{model:segment}"
 
 Version = Annotated[str, Path(description="number or label of a version", examples=["1", "stable"])]
@@ -108,7 +108,8 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     async def run(
         call: ThisCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
     ) -> Response:
-        found = await infer.infer(call.server, target, await call.body(), header_length, call.trip)
+        bounds = call.gateway.bounds
+        found = await infer.infer(call.server, target, await call.body(), header_length, bounds, call.trip)
         call.exchange.version = found.version or call.exchange.version
         return await _sent(found, call.exchange.header("accept-encoding") or "")
 

@@ -1,0 +1,50 @@
+"""How much one request may ask of a model: rows and elements, whatever few bytes claim them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keraserve_gateway.errors import TooLarge
+from keraserve_protocol import messages as m
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits on the tensors of a request.
+
+    Attributes:
+        rows: most rows of a tensor: its first dimension, where the signature leaves that open; or examples.
+        elements: most elements of all tensors together.
+    """
+
+    rows: int
+    elements: int
+
+    def check(self, tensors: Mapping[str, m.TensorProto], known: Mapping[str, m.TensorInfo]) -> None:
+        """Look at the shapes of a request's tensors; `known` are the signature's inputs.
+
+        Raises:
+            TooLarge: too many rows, or elements.
+        """
+        elements = 0
+        for name, tensor in tensors.items():
+            sizes = [dim.size for dim in tensor.tensor_shape.dim]
+            elements += math.prod(sizes)
+            if sizes and name in known and _has_rows(known[name]) and sizes[0] > self.rows:
+                raise TooLarge(f"input {name!r} has {sizes[0]} rows, {self.rows} are allowed in a request")
+        self.check_elements(elements)
+
+    def check_elements(self, elements: int) -> None:
+        """Refuse a request whose tensors have too many elements.
+
+        Raises:
+            TooLarge: they have.
+        """
+        if elements > self.elements:
+            raise TooLarge(f"the tensors have {elements} elements, {self.elements} are allowed in a request")
+
+
+def _has_rows(info: m.TensorInfo) -> bool:
+    """Tell whether an input takes any number of rows."""
+    dims = info.tensor_shape.dim
+    return not info.tensor_shape.unknown_rank and bool(dims) and dims[0].size == -1

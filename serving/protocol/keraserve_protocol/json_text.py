@@ -1,0 +1,182 @@
+"""A request's JSON, parsed strictly and within limits on what is in it.
+
+Strictly: UTF-8, one object and nothing behind it, no key twice. TensorFlow Serving's parser takes the first
+of two values with one name and Python's the last, so neither is what the sender can rely on. NaN and Infinity
+are taken, as by TensorFlow Serving.
+
+The limits keep a body of some megabytes from becoming gigabytes of objects, and the parser, which lets
+nothing else run, from taking longer than some milliseconds. Lists of numbers alone have their own way:
+`number_text`.
+"""
+
+import codecs
+import json
+import math
+from collections import Counter
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+MOST_VALUES = 524_288
+MOST_CONTAINERS = 131_072
+MOST_STRINGS = 262_144
+MOST_KEYS = 32_768
+MOST_DIGITS = 1_000
+
+_LIMITS = (
+    ("lists and objects", (b"[", b"{"), MOST_CONTAINERS),
+    ("keys", (b":",), MOST_KEYS),
+    ("strings", (b'"',), 2 * MOST_STRINGS),
+    ("values", (b",", b"[", b"{"), MOST_VALUES),
+)
+_SMALL = 64 << 10  # bytes: within all of the limits, whatever they are
+_PIECE = 256 << 10  # bytes
+_WHITE_SPACE = b" \t\r\n"
+
+
+class JsonError(ValueError):
+    """JSON that is not what the REST API asks for, or a tensor that has no JSON; says where."""
+
+
+class TooMuchError(JsonError):
+    """More in a request than is allowed; the message names the limit."""
+
+
+class AnswerError(JsonError):
+    """A model's answer that is none: no whole tensor, or another one than was asked for."""
+
+
+class FormError(AnswerError):
+    """A sound answer that JSON can't carry; the message says how else to ask for it."""
+
+
+# The very objects that stand for these words: any other infinite number was one that no float holds.
+CONSTANTS = {"NaN": math.nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def load(body: bytes) -> dict[str, Json]:
+    """Parse a request body: an object, NaN and Infinity included.
+
+    Raises:
+        TooMuchError: more values, lists and objects, strings, or keys than are allowed.
+        JsonError: no JSON, too deeply nested, or no object.
+    """
+    body = body.strip(_WHITE_SPACE)
+    if len(body) > _SMALL:
+        check_amount(body)
+    try:
+        text = _decoded(body)
+        value: Json = _decoder.decode(text)
+    except RecursionError as error:
+        raise JsonError("the JSON is nested too deeply") from error
+    except JsonError:
+        raise
+    except UnicodeDecodeError as error:
+        raise JsonError(f"the body is not JSON: byte {error.start} is no UTF-8") from error
+    except ValueError as error:
+        raise JsonError(f"the body is not JSON: {error}") from error
+    if "\\ud" in text or "\\uD" in text:
+        _check_text(value)
+    if not isinstance(value, dict):
+        raise JsonError(f"the body has to be a JSON object, not {kind(value)}")
+    return value
+
+
+def check_amount(body: bytes) -> None:
+    """Count what is in a JSON text before it is parsed.
+
+    Raises:
+        TooMuchError: as `load`.
+    """
+    if _excess(body) is None:
+        return
+    # Exactly, then: commas, brackets and colons in strings are text.
+    if b"\\" in body:
+        if body.count(b"\\") > MOST_VALUES:
+            raise TooMuchError(f"the JSON holds more than {MOST_VALUES} escapes, as many as are allowed")
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if body.count(b'"') <= 2 * MOST_STRINGS:
+        body = b'""'.join(body.split(b'"')[::2])
+    excess = _excess(body)
+    if excess is not None:
+        raise TooMuchError(
+            f"the JSON holds more than {excess}, as many as are allowed beside one regular list of numbers;"
+            " send less at a time, or binary data (gRPC, or /v2/models/…/infer)"
+        )
+
+
+def kind(value: Json) -> str:
+    """Name the kind of a value, for people."""
+    names = {
+        "list": "a list",
+        "dict": "an object",
+        "str": "a string",
+        "bool": "a boolean",
+    }
+    return "null" if value is None else names.get(type(value).__name__, "a number")
+
+
+def _excess(body: bytes) -> str | None:
+    for what, signs, most in _LIMITS:
+        if sum(map(body.count, signs)) > most:
+            return f"{most // 2 if what == 'strings' else most} {what}"
+    return None
+
+
+def _decoded(body: bytes) -> str:
+    """Decode in pieces: characters beyond ASCII take a tenth of a second for some megabytes."""
+    if len(body) <= _PIECE or body.isascii():
+        return body.decode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces = range(0, len(body), _PIECE)
+    return "".join([decoder.decode(body[start : start + _PIECE]) for start in pieces]) + decoder.decode(
+        b"", final=True
+    )
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen = Counter(name for name, _ in pairs)
+        raise JsonError(f"an object has the key {seen.most_common(1)[0][0][:100]!r} twice")
+    return found
+
+
+def _integer(text: str) -> int:
+    return int(_short(text))
+
+
+def _decimal(text: str) -> float:
+    return float(_short(text))
+
+
+def _short(text: str) -> str:
+    if len(text) > MOST_DIGITS:
+        raise TooMuchError(f"a number has more than {MOST_DIGITS} digits")
+    return text
+
+
+def _constant(text: str) -> float:
+    return CONSTANTS[text]
+
+
+# Functions of Python's own: between two calls of them, other threads have their turn.
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+)
+
+
+def _check_text(value: Json) -> None:
+    """Refuse half of a surrogate pair, which escapes can write and no message can hold."""
+    left: list[Json] = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left.extend(one)
+        elif isinstance(one, dict):
+            left.extend(one)
+            left.extend(one.values())
+        elif isinstance(one, str) and not one.isascii():
+            try:
+                one.encode()
+            except UnicodeEncodeError as error:
+                raise JsonError("the body holds a string that is no Unicode text") from error

@@ -1,0 +1,147 @@
+"""Answers of a model server that are none, or that JSON can't carry: not their caller's fault."""
+
+from typing import Any
+
+import pytest
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+MODEL = "/v1/models/colours"
+FLOAT, TYPES = m.DataType.DT_FLOAT, m.DataType
+INFER = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
+
+
+def tensor(dtype: int, *sizes: int, **content: Any) -> m.TensorProto:
+    proto = m.TensorProto(dtype=dtype, **content)  # type: ignore[arg-type]
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+@pytest.fixture
+async def answers(serve_faults, make):
+    """A client of a gateway, and what its model server answers."""
+    given: dict[Any, Any] = {}
+    signatures = m.SignatureDefMap()
+    default = signatures.signature_def["serving_default"]
+    default.inputs["x"].dtype = FLOAT
+    default.inputs["x"].tensor_shape.unknown_rank = True
+    default.outputs["y"].dtype = FLOAT
+    given[services.GET_MODEL_METADATA] = m.GetModelMetadataResponse(
+        metadata={"signature_def": m.pack_signatures(signatures)}
+    )
+
+    def answering(call: services.Call[Any, Any]) -> Any:
+        async def answer(*_: Any) -> Any:
+            return given[call]
+
+        return answer
+
+    calls = (services.GET_MODEL_METADATA, services.PREDICT, services.CLASSIFY, services.REGRESS)
+    return await make(await serve_faults({call: answering(call) for call in calls})), given
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "says"),
+    [
+        (tensor(FLOAT, 2**31 - 1, float_val=[1]), 502, "too few to believe"),
+        (tensor(FLOAT, 2, float_val=[1, 2, 3]), 502, "3 values do not fill"),
+        (tensor(FLOAT, 2**62, 2**62, float_val=[1]), 502, "is too large"),
+        (tensor(FLOAT, -1, float_val=[1]), 502, "can't have the shape"),
+        (tensor(FLOAT, 3, tensor_content=b"12345678"), 502, "tensor_content has 8 bytes"),
+        (tensor(TYPES.DT_UINT8, 1, int_val=[300]), 502, "no uint8"),
+        (tensor(9999, 1), 502, "9999"),
+        (tensor(TYPES.DT_RESOURCE, 1), 501, "RESOURCE"),
+        (tensor(TYPES.DT_COMPLEX64, 1, scomplex_val=[1, 2]), 501, "COMPLEX64"),
+        (tensor(FLOAT, (1 << 22) + 1, tensor_content=bytes(4 + (4 << 22))), 501, "at most"),
+    ],
+)
+async def test_outputs(answers, output: m.TensorProto, status: int, says: str) -> None:
+    gateway, given = answers
+    given[services.PREDICT] = m.PredictResponse(outputs={"y": output})
+    for path, body in (
+        (f"{MODEL}:predict", {"instances": [1]}),
+        (f"{MODEL}:predict", {"inputs": [1]}),
+        ("/v2/models/colours/infer", INFER),
+    ):
+        answer = await gateway.post(path, json=body)
+        assert answer.status_code == status, answer.text[:300]
+        assert "output 'y'" in answer.json()["error"]
+        assert says in answer.json()["error"]
+    given[services.PREDICT] = m.PredictResponse()
+    assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).status_code == 502
+
+
+async def test_outputs_without_rows_are_asked_for_by_columns(answers) -> None:
+    """A sound answer to a question of another form: that is for its caller to change."""
+    gateway, given = answers
+    given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, float_val=[1])})
+    assert (await gateway.post(f"{MODEL}:predict", json={"instances": [1]})).status_code == 400
+    assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).json() == {"outputs": 1.0}
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
+    """TensorFlow Serving's calls write them as it does; a picture's probability is a number or nothing."""
+    gateway, given = answers
+    word = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(score)]
+    classes = m.ClassificationResponse()
+    one = classes.result.classifications.add()
+    one.classes.add(label="a", score=0.5)
+    one.classes.add(label="b", score=score)
+    given[services.CLASSIFY] = classes
+    given[services.REGRESS] = m.RegressionResponse()
+    given[services.REGRESS].result.regressions.add(value=score)
+    given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, 1, float_val=[score])})
+    picture = {"content": red, "headers": {"content-type": "image/png"}}
+    answer = await gateway.post(f"{MODEL}/images:classify?top_k=1", **picture)
+    assert answer.status_code == 502
+    assert answer.json()["detail"] == (
+        "the model gave a picture a probability that is no number: NaN, or infinite"
+    )
+    examples = {"examples": [{"a": 1}]}
+    assert f'["b",{word}]' in (await gateway.post(f"{MODEL}:classify", json=examples)).text
+    assert (await gateway.post(f"{MODEL}:regress", json=examples)).text == f'{{"results":[{word}]}}'
+    assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).text == f'{{"outputs":[{word}]}}'
+    assert f'"data":[{word}]' in (await gateway.post("/v2/models/colours/infer", json=INFER)).text
+
+
+async def test_as_many_answers_as_examples(answers, red: bytes) -> None:
+    gateway, given = answers
+    given[services.CLASSIFY], given[services.REGRESS] = m.ClassificationResponse(), m.RegressionResponse()
+    for count in (0, 1, 3):
+        given[services.CLASSIFY].ClearField("result")
+        given[services.REGRESS].ClearField("result")
+        for _ in range(count):
+            given[services.CLASSIFY].result.classifications.add()
+            given[services.REGRESS].result.regressions.add()
+        for call in ("classify", "regress"):
+            answer = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * 2})
+            assert answer.status_code == 502
+            assert f"answered {count} of 2 examples" in answer.json()["error"]
+        picture = {"content": red, "headers": {"content-type": "image/png"}}
+        answer = await gateway.post(f"{MODEL}/images:classify", **picture)
+        assert answer.status_code == 502
+        says = f"answered {count} of 1" if count != 1 else "gave a picture no classes"
+        assert says in answer.json()["detail"]
+
+
+async def test_answers_longer_than_a_message_are_not_their_callers_fault(answers, red: bytes) -> None:
+    gateway, given = answers
+    long = m.ClassificationResponse()
+    long.result.classifications.add().classes.add(label="x" * (65 << 20), score=1)
+    given[services.CLASSIFY] = long
+    given[services.PREDICT] = m.PredictResponse(
+        outputs={"y": tensor(FLOAT, 1, tensor_content=bytes(65 << 20))}
+    )
+    picture = {"content": red, "headers": {"content-type": "image/png"}}
+    for path, sent in (
+        (f"{MODEL}/images:classify", picture),
+        (f"{MODEL}:classify", {"json": {"examples": [{"a": 1}]}}),
+        (f"{MODEL}:predict", {"json": {"inputs": [1]}}),
+        ("/v2/models/colours/infer", {"json": INFER}),
+    ):
+        answer = await gateway.post(path, **sent)
+        assert answer.status_code == 502, path
+        assert "answer has more than 67108864 bytes" in answer.text

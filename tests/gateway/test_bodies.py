@@ -1,0 +1,204 @@
+"""What is inside of bodies has limits, and no single step on it keeps the event loop."""
+
+import gzip
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from keraserve_protocol import messages as m
+from keraserve_protocol import open_inference, rest, services
+
+JSON = {"content-type": "application/json"}
+MODEL = "/v1/models/colours"
+
+
+def metadata() -> m.GetModelMetadataResponse:
+    signatures = m.SignatureDefMap()
+    rows = signatures.signature_def["serving_default"]
+    rows.inputs["x"].dtype = m.DataType.DT_FLOAT
+    rows.inputs["x"].tensor_shape.dim.add(size=-1)
+    rows.outputs["y"].dtype = m.DataType.DT_FLOAT
+    whole = signatures.signature_def["whole"]
+    whole.inputs["x"].dtype = m.DataType.DT_FLOAT
+    whole.inputs["x"].tensor_shape.dim.add(size=3000)
+    other = signatures.signature_def["other"]
+    other.inputs["x"].dtype = m.DataType.DT_INT32
+    other.inputs["x"].tensor_shape.unknown_rank = True
+    return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
+
+
+class Server:
+    """A model server that keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    async def metadata(self, *_: Any) -> m.GetModelMetadataResponse:
+        return metadata()
+
+    async def predict(self, request: m.PredictRequest, *_: Any) -> m.PredictResponse:
+        self.requests.append(request)
+        answer = m.PredictResponse(outputs={"y": m.TensorProto(dtype=m.DataType.DT_FLOAT, float_val=[1])})
+        answer.outputs["y"].tensor_shape.dim.add(size=1)
+        return answer
+
+    async def classify(self, request: m.ClassificationRequest, *_: Any) -> m.ClassificationResponse:
+        self.requests.append(request)
+        answer = m.ClassificationResponse()
+        for _ in request.input.example_list.examples:
+            answer.result.classifications.add().classes.add(label="x", score=0.5)
+        return answer
+
+    async def regress(self, request: m.RegressionRequest, *_: Any) -> m.RegressionResponse:
+        self.requests.append(request)
+        answer = m.RegressionResponse()
+        for _ in request.input.example_list.examples:
+            answer.result.regressions.add(value=1)
+        return answer
+
+
+@pytest.fixture
+async def asked(serve_faults, make):
+    """A client of a gateway, and the model server that it asks."""
+    server = Server()
+    address = await serve_faults(
+        {
+            services.GET_MODEL_METADATA: server.metadata,
+            services.PREDICT: server.predict,
+            services.CLASSIFY: server.classify,
+            services.REGRESS: server.regress,
+        }
+    )
+    return await make(address), server
+
+
+def full(unit: bytes, head: bytes, tail: bytes) -> bytes:
+    count = ((16 << 20) - 4000) // len(unit)
+    return head + unit * count + tail
+
+
+def named(unit: str, head: str, tail: str) -> bytes:
+    return (head + ",".join(unit % number for number in range(1_200_000)) + tail).encode()
+
+
+EXAMPLES = full(b'{"a":1},', b'{"examples":[', b'{"a":1}]}')
+FEATURES = named('"%x":1', '{"examples":[{', "}]}")
+CASES = {
+    "examples": (":classify", EXAMPLES, 413),
+    "examples to regress": (":regress", EXAMPLES, 413),
+    "empty examples": (":classify", full(b"{},", b'{"examples":[', b"{}]}"), 413),
+    "one example of many features": (":classify", FEATURES, 413),
+    "keys": (":predict", named('"%x":1', "{", "}"), 413),
+    "objects": (":predict", full(b'{"x":1},', b'{"instances":[', b'{"x":1}]}'), 413),
+    "strings": (":predict", full(b'"",', b'{"instances":[', b'""]}'), 413),
+    "empty lists": (":predict", full(b"[],", b'{"instances":[', b"[]]}"), 413),
+    "numbers, then a text": (":predict", full(b"1,", b'{"instances":[', b'"x"]}'), 413),
+    "white space": (":predict", full(b" ", b"{", b"}"), 400),
+    "white space in a list": (":predict", full(b" ", b'{"instances":[', b"]}"), 400),
+    "long numbers": (":predict", full(b"9" * 4000 + b",", b'{"instances":[', b"1]}"), 413),
+    "brackets": (":predict", full(b"[", b'{"instances":', b""), 413),
+    "no JSON": (":predict", full(b"x", b"", b""), 400),
+    "an emoji": (":predict", full("😀".encode(), b'{"instances":["', b'"]}'), 400),
+    "inputs": ("/infer", named('{"name":"%x"}', '{"inputs":[', "]}"), 413),
+    "numbers": (
+        "/infer",
+        full(b"1,", b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[', b"1]}]}"),
+        413,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_small_requests_that_expand_are_refused_for_little(asked, case: str) -> None:
+    gateway, server = asked
+    call, body, status = CASES[case]
+    path = f"/v2/models/colours{call}" if call == "/infer" else f"{MODEL}{call}"
+    sent = gzip.compress(body, 1)
+    answer = await gateway.post(path, content=sent, headers={**JSON, "content-encoding": "gzip"})
+    assert answer.status_code == status, answer.text[:300]
+    assert len(answer.text) < 600
+    assert not server.requests
+
+
+async def test_large_bodies_are_worked_on_beside_the_event_loop(asked, monkeypatch) -> None:
+    gateway, server = asked
+    threads: dict[str, str] = {}
+
+    def spy(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def function(*given: Any) -> Any:
+            threads[name] = threading.current_thread().name
+            return real(*given)
+
+        monkeypatch.setattr(module, name, function)
+
+    for name in ("classification_request", "regression_request", "parse_whole"):
+        spy(rest, name)
+    spy(open_inference, "parse")
+    examples = json.dumps({"examples": [{"a": "x" * 100}] * 900}).encode()
+    for path, body in (
+        (f"{MODEL}:classify", examples),
+        (f"{MODEL}:regress", examples),
+        (f"{MODEL}:predict", json.dumps({"instances": [{"x": 1}, {"x": 2}], "a": "x" * 70_000}).encode()),
+        (
+            "/v2/models/colours/infer",
+            json.dumps(
+                {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}], "id": "x" * 70_000}
+            ).encode(),
+        ),
+    ):
+        assert (await gateway.post(path, content=body, headers=JSON)).status_code == 200
+    assert set(threads) == {"classification_request", "regression_request", "parse_whole", "parse"}
+    assert all(name.startswith("body") for name in threads.values()), threads
+    assert len(server.requests) == 4
+
+
+async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None:
+    gateway, server = asked
+    for body, status, says in (
+        ({"instances": [1.5] * 1024}, 200, ""),
+        ({"instances": [1.5] * 1025}, 413, "input 'x' has 1025 rows, 1024 are allowed"),
+        ({"inputs": [1.5] * 1025}, 413, "1025 rows"),
+        ({"instances": [1.5] * 3000, "signature_name": "whole"}, 200, ""),
+        ({"instances": [1] * 3000, "signature_name": "other"}, 200, ""),
+    ):
+        answer = await gateway.post(f"{MODEL}:predict", json=body)
+        assert (answer.status_code, says in answer.text) == (status, True), answer.text
+    for shape, status in (([1024], 200), ([1025], 413)):
+        tensor = {"name": "x", "datatype": "FP32", "shape": shape, "data": [1.5] * shape[0]}
+        body = {"inputs": [tensor], "parameters": {"signature_name": "serving_default"}}
+        assert (await gateway.post("/v2/models/colours/infer", json=body)).status_code == status
+    for call in ("classify", "regress"):
+        for count, status in ((1024, 200), (1025, 413)):
+            answer = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * count})
+            assert answer.status_code == status
+    asked_before = len(server.requests)
+    gateway = await make(gateway.app.state.gateway.settings.model_server, max_rows=2000, max_elements=1500)
+    answer = await gateway.post(f"{MODEL}:predict", json={"instances": [1.5] * 1501})
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "the tensors have 1501 elements, 1500 are allowed in a request"}
+    assert len(server.requests) == asked_before
+
+
+async def test_another_signature_behind_a_large_list_is_the_one_that_answers(asked) -> None:
+    gateway, server = asked
+    numbers = ",".join(["7"] * 900)
+    body = f'{{"instances":[{numbers}],"signature_name":"other","more":[{numbers}]}}'
+    for _ in range(2):  # the second time signatures are remembered
+        answer = await gateway.post(f"{MODEL}:predict", content=body.encode(), headers=JSON)
+        assert answer.status_code == 200, answer.text
+        assert server.requests[-1].model_spec.signature_name == "other"
+        assert server.requests[-1].inputs["x"].dtype == m.DataType.DT_INT32
+
+
+async def test_text_that_is_no_json_is_refused(asked) -> None:
+    gateway, server = asked
+    good = '{"instances":[' + ",".join(["[7]"] * 600) + "]}"
+    for old, new in (("[7],[7]", "[7],7[]"), ("[[7],", "[7[],"), ("]]}", "]]}}"), ('{"i', '\v{"i')):
+        answer = await gateway.post(f"{MODEL}:predict", content=good.replace(old, new, 1).encode())
+        assert answer.status_code == 400, new
+        assert "not JSON" in answer.json()["error"]
+    assert not server.requests
