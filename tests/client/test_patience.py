@@ -167,6 +167,15 @@ def test_what_would_fail_again_is_not_repeated(client: Any, script: Script, stat
     assert script.asked == 1
 
 
+def test_trouble_of_some_seconds_is_waited_out(kind: Any, script: Script, connect: Any) -> None:
+    client_of, server_of = kind
+    address, stop = server_of(script)
+    script.play(*[503] * 5, OK)
+    assert connect(client_of, address).status("m").available == (3,)
+    assert script.asked == 6
+    stop()
+
+
 def test_it_gives_up_after_so_many_retries(client: Any, script: Script) -> None:
     script.play(503, X_Request_ID="abc")
     with pytest.raises(Unavailable) as caught:
@@ -206,7 +215,7 @@ def test_the_timeout_is_for_all_retries_together(kind: Any, script: Script, conn
     script.play(503)
     start = time.perf_counter()
     with pytest.raises(KeraserveError):
-        connect(client_of, address, timeout=0.5, retries=1000).status("m")
+        connect(client_of, address, timeout=0.5).status("m")
     stop()
     assert time.perf_counter() - start < 10
     assert script.asked > 1
@@ -234,7 +243,7 @@ def test_a_server_that_comes_up_in_the_meantime_answers(
     later = threading.Timer(0.3, lambda: started.append(server_of(script, int(nobody.split(":")[1]))))
     later.start()
     try:
-        assert connect(client_of, address, timeout=10, retries=30).status("m").available == (3,)
+        assert connect(client_of, address, timeout=10).status("m").available == (3,)
     finally:
         later.join()
         started[0][1]()
@@ -297,8 +306,10 @@ class TestHttp:
 
     def test_what_is_not_http(self, client: Any, script: Script) -> None:
         script.play(lambda handler: handler.wfile.write(b"SSH-2.0-Server\r\n\r\n"))
-        with pytest.raises(ConnectionFailed, match="no server answers at http"):
+        with pytest.raises(ConnectionFailed, match="no server answers at http") as caught:
             client.status("m")
+        assert caught.value.lasting
+        assert script.asked == 1
 
     def test_a_server_that_never_reads_a_large_body(self, client_of: Any, connect: Any, silent: str) -> None:
         client = connect(client_of, f"http://{silent}")
@@ -318,6 +329,7 @@ def test_a_grpc_server_that_never_speaks(client_of: Any, connect: Any, silent: s
 
 def test_jitter_is_full_and_grows() -> None:
     retry = steps.Retry(times=9, first=0.1, longest=1.0)
+    assert steps.Retry() == steps.Retry(times=None)
     error = Unavailable("", status_code=503)
     for attempt in range(8):
         pauses = [retry.pause(attempt, error, 100) or 0 for _ in range(300)]
@@ -329,3 +341,21 @@ def test_jitter_is_full_and_grows() -> None:
     waited = retry.pause(0, Unavailable("", status_code=503, retry_after=7), 100)
     assert waited is not None
     assert 7 <= waited <= 7.1
+
+
+@pytest.mark.parametrize("away", [0.5, 5.0, 29.0, 29.8])
+@pytest.mark.parametrize("asked", [None, 2.0])
+def test_a_server_that_is_away_is_asked_until_the_time_is_up(away: float, asked: float | None) -> None:
+    """A thousand clients of 30 s, their time counted instead of waited for."""
+    if asked is not None and away + asked > 30:
+        pytest.skip("the server itself asks for more time than there is")
+    error = Unavailable("", status_code=503, retry_after=asked)
+    for _ in range(1000):
+        now, attempts = 0.0, 1
+        while now < away:
+            pause = steps.Retry().pause(attempts - 1, error, 30 - now)
+            assert pause is not None
+            assert (asked or 0) <= pause <= (asked or 0) + 5
+            now, attempts = now + pause, attempts + 1
+        assert now < 30
+        assert attempts < 60

@@ -34,7 +34,8 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
     Args:
         url: the gateway's address, `http://` or `https://`; a path in it is kept.
         timeout: seconds that a call may take in all, retries and waiting included.
-        retries: how often a call is repeated after connection errors and statuses 429, 502, 503 and 504.
+        retries: how often at most a call is repeated after connection errors and statuses 429, 502, 503 and
+            504; None: as long as the timeout allows.
         api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
         tls: how to check an `https://` server, as `ssl.create_default_context(cafile="ca.pem")`; None trusts
             whom the system trusts.
@@ -48,7 +49,7 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
         url: str = DEFAULT_URL,
         *,
         timeout: float = 30.0,
-        retries: int = 3,
+        retries: int | None = None,
         api_key: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -89,7 +90,7 @@ class AsyncClient(AsyncVerbs[HttpRequest, HttpAnswer]):
         url: str = DEFAULT_URL,
         *,
         timeout: float = 30.0,
-        retries: int = 3,
+        retries: int | None = None,
         api_key: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -188,7 +189,17 @@ def _answer(response: httpx2.Response, body: bytes) -> HttpAnswer:
 def _failure(error: Exception, url: str) -> KeraserveError:
     if isinstance(error, httpx2.TimeoutException):
         return DeadlineExceeded(f"{url} did not answer in time")
-    return ConnectionFailed(f"no server answers at {url}: {_cause(error)}")
+    return ConnectionFailed(f"no server answers at {url}: {_cause(error)}", lasting=_is_lasting(error))
+
+
+def _is_lasting(error: BaseException) -> bool:
+    """Tell a server that is another one, or not trusted, from one that is away."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ssl.SSLError):
+            return isinstance(inner, ssl.SSLCertVerificationError) or inner.reason == "WRONG_VERSION_NUMBER"
+        inner = inner.__cause__ or inner.__context__
+    return isinstance(error, httpx2.RemoteProtocolError) and "illegal" in str(error)  # h11's word for no HTTP
 
 
 def _cause(error: BaseException) -> str:

@@ -21,6 +21,8 @@ same for all clients.
 
 # ruff: noqa: N818 (the names say what happened; the root says that they are errors)
 
+from typing import Any
+
 RETRIABLE = frozenset({429, 502, 503, 504})
 
 
@@ -60,12 +62,21 @@ class KeraserveError(Exception):
 
 
 class ConnectionFailed(KeraserveError, ConnectionError):
-    """No server answered: refused, unknown host, or the connection broke."""
+    """No server answered: refused, unknown host, or the connection broke.
+
+    Attributes:
+        lasting: whether it will be so the next time: a certificate that is not trusted, a server of
+            something else.
+    """
+
+    def __init__(self, detail: str, *, lasting: bool = False, **facts: Any) -> None:
+        super().__init__(detail, **facts)
+        self.lasting = lasting
 
     @property
     def retriable(self) -> bool:
-        """Always: classifying twice does no harm."""
-        return True
+        """Unless it is lasting: classifying twice does no harm."""
+        return not self.lasting
 
 
 class DeadlineExceeded(KeraserveError, TimeoutError):

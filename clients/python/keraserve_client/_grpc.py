@@ -35,8 +35,8 @@ class GrpcClient(Verbs[Rpc, Message]):
     Args:
         target: `host:port`, or any other name that gRPC resolves (`dns:///…`, `unix:…`).
         timeout: seconds that a call may take in all, retries and waiting included.
-        retries: how often a call is repeated after connection errors and the codes UNAVAILABLE,
-            RESOURCE_EXHAUSTED and (the server's own) DEADLINE_EXCEEDED.
+        retries: how often at most a call is repeated after connection errors and the codes UNAVAILABLE,
+            RESOURCE_EXHAUSTED and (the server's own) DEADLINE_EXCEEDED; None: as long as the timeout allows.
         api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
         credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends in the clear.
 
@@ -49,7 +49,7 @@ class GrpcClient(Verbs[Rpc, Message]):
         target: str = DEFAULT_TARGET,
         *,
         timeout: float = 30.0,
-        retries: int = 3,
+        retries: int | None = None,
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
         target: str = DEFAULT_TARGET,
         *,
         timeout: float = 30.0,
-        retries: int = 3,
+        retries: int | None = None,
         api_key: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:

@@ -56,23 +56,32 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When to ask again: exponential backoff with full jitter.
+    """When to ask again: exponential backoff with full jitter, as long as the deadline is not near.
 
     A random time up to `first` seconds, then up to twice that, …, at most `longest`: many clients that were
-    refused together do not come back together. What the server asked for by Retry-After comes on top.
+    refused together do not come back together, and a server that is away for long is asked every few
+    seconds. What the server asked for by Retry-After comes on top. No pause takes more than half of the time
+    that is left beyond that, so that the last try has time for its answer.
+
+    Attributes:
+        times: how often at most; None: as long as there is time.
+        first: the most seconds of the first pause; with less time than that left there is none.
+        longest: the most seconds of any.
     """
 
-    times: int = 3
+    times: int | None = None
     first: float = 0.1
     longest: float = 5.0
 
     def pause(self, attempt: int, error: KeraserveError, left: float) -> float | None:
         """Seconds to wait after failure number `attempt` (from 0); None: give up."""
-        if attempt >= self.times or not error.retriable:
+        if not error.retriable or (self.times is not None and attempt >= self.times):
             return None
-        jitter = random.uniform(0, min(self.longest, self.first * 2**attempt))  # noqa: S311 (no secret)
-        pause = (error.retry_after or 0.0) + jitter
-        return pause if pause < left else None
+        asked = error.retry_after or 0.0
+        if (spare := left - asked) < self.first:
+            return None
+        grown = self.first * 2 ** min(attempt, 30)
+        return asked + random.uniform(0, min(self.longest, grown, spare / 2))  # noqa: S311 (no secret)
 
 
 ONCE = Retry(times=0)

@@ -21,8 +21,8 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class _Settings(Generic[Question, Answer]):
-    def __init__(self, plans: Plans[Question, Answer], timeout: float, retries: int) -> None:
-        if retries < 0:
+    def __init__(self, plans: Plans[Question, Answer], timeout: float, retries: int | None) -> None:
+        if retries is not None and retries < 0:
             raise InvalidInput(f"retries has to be 0 or more, not {retries}")
         self._plans = plans
         self._timeout = Deadline(timeout).seconds

@@ -152,7 +152,8 @@ def error_of(
         address: who was asked, for the message.
     """
     if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
-        return ConnectionFailed(f"no server answers at {address}: {_cause(details)}")
+        lasting = "CERTIFICATE_VERIFY_FAILED" in details
+        return ConnectionFailed(f"no server answers at {address}: {_cause(details)}", lasting=lasting)
     if services.closed_by_server(code, details):
         return ConnectionFailed(f"the server at {address} stopped before it answered")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:

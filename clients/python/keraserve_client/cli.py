@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.text import Text
 
 from keraserve_client._client import DEFAULT_URL, Client
-from keraserve_client._errors import InvalidInput, KeraserveError
+from keraserve_client._errors import ConnectionFailed, InvalidInput, KeraserveError
 from keraserve_client._grpc import GrpcClient
 from keraserve_client._keys import VARIABLE
 from keraserve_client._table import print_models, print_predictions, print_status
@@ -25,6 +25,8 @@ from keraserve_client._types import Failure, Prediction
 from keraserve_protocol import image_formats
 
 _NOT_LOOKED_INTO = ("__macosx", "@eadir")  # thumbnails and the like that systems leave
+_FEW = 3  # retries while a person waits and there is no work to lose
+_FIRST_SECONDS = 5.0
 
 app = typer.Typer(
     help=f"Classify pictures with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
@@ -82,9 +84,11 @@ def classify(
 ) -> None:
     """Say what pictures show."""
     failed: list[tuple[Path, Failure]] = []
-    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
+    with _complaints(), _connect(url, grpc, tls, ca_file, timeout, retries=None) as client:
         paths = _pictures(files)
         outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)
+        with _connect(url, grpc, tls, ca_file, min(timeout, _FIRST_SECONDS)) as first:
+            _check_reached(first, model)
         found = _watched(zip(paths, outcomes, strict=True), len(paths), failed, as_json)
         if as_json:
             for path, outcome in found:
@@ -142,14 +146,30 @@ def status(
 
 
 def _connect(
-    url: str, grpc: str | None, tls: bool, ca_file: Path | None, timeout: float
+    url: str,
+    grpc: str | None,
+    tls: bool,
+    ca_file: Path | None,
+    timeout: float,
+    *,
+    retries: int | None = _FEW,
 ) -> Client | GrpcClient:
     if grpc is None:
-        return Client(url, timeout=timeout, tls=_trusting(ca_file))
+        return Client(url, timeout=timeout, retries=retries, tls=_trusting(ca_file))
     if not tls and ca_file is None:
-        return GrpcClient(grpc, timeout=timeout)
+        return GrpcClient(grpc, timeout=timeout, retries=retries)
     credentials = grpcio.ssl_channel_credentials(ca_file.read_bytes() if ca_file else None)
-    return GrpcClient(grpc, timeout=timeout, credentials=credentials)
+    return GrpcClient(grpc, timeout=timeout, retries=retries, credentials=credentials)
+
+
+def _check_reached(client: Client | GrpcClient, model: str) -> None:
+    """Tell who mistook the address at once, and not when the time of the first pictures is up."""
+    try:
+        client.status(model)
+    except ConnectionFailed:
+        raise
+    except KeraserveError:
+        pass  # the answers to the pictures will say it
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
