@@ -129,7 +129,7 @@ def test_batching_that_cannot_be_is_said_at_once(tmp_path: Path, capsys: pytest.
     for flags, said in [
         ([f"--batching_parameters_file={file}"], "is set without --enable_batching"),
         (["--enable_batching", f"--batching_parameters_file={file}"], f"{file}: max_batch_size must be at"),
-        (["--enable_batching", "--batching_parameters_file=gone"], "gone can't be read: No such file"),
+        (["--enable_batching", "--batching_parameters_file=gone"], "can't read gone: No such file"),
     ]:
         with pytest.raises(SystemExit) as refused:
             parse([*ONE, *flags])

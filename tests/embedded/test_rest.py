@@ -149,7 +149,7 @@ def test_regress(rest: httpx2.Client) -> None:
         ("colours:predict", {"instances": [[1], [1, 2]]}, 400, "differ in length"),
         ("colours:predict", {"instances": [[[["x"]]]]}, 400, "a string where uint8 is expected"),
         ("colours:predict", {"instances": [[[[300]]]]}, 400, "range"),
-        ("colours:predict", {"instances": [[1, 2]]}, 400, 'input "images" has shape [1, 2]'),
+        ("colours:predict", {"instances": [[1, 2]]}, 400, "Invalid reduction dimension"),
         ("numbers:predict", {"instances": [{"a": 1}]}, 400, "instances[0] has to have the keys a, b"),
         (
             "numbers:predict",

@@ -17,6 +17,7 @@ import pytest
 from keraserve_gateway import cli, settings_page
 from keraserve_gateway.serve import CannotListen, serve
 from keraserve_gateway.settings import ENV_PREFIX, Settings
+from keraserve_gateway.upstream.model_server import CannotServe
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -230,3 +231,10 @@ def test_the_documentation_lists_every_setting_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
     assert page == settings_page.render(), "run: keraserve-gateway settings > docs/settings.md"
     assert f"| `{ENV_PREFIX}MAX_IMAGES` | 32 | most pictures in an images:classify |" in page
+
+
+async def test_a_list_of_models_that_can_not_be_parsed_ends_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_text("model_config_list { config {")
+    with pytest.raises(CannotServe, match=r"models\.config: not a ModelServerConfig: 1:"):
+        await serve(Settings(port=0, grpc_port=0, model_config_file=file))

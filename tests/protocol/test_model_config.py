@@ -63,11 +63,33 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "models.config"
     with pytest.raises(ModelConfigError, match=r"can't read .*models\.config"):
         model_config.read(path)
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ModelConfigError, match=r"can't read .*models\.config"):
+    path.write_bytes(b"\xff\xff")
+    with pytest.raises(ModelConfigError, match=r"can't read .*models\.config: it is no UTF-8 text"):
+        model_config.read(path)
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_text(WRITTEN_BY_HAND, encoding=encoding)
+        with pytest.raises(
+            ModelConfigError, match=r"models\.config begins with a byte-order mark: save it as"
+        ):
+            model_config.read(path)
+    path.write_text(WRITTEN_BY_HAND[: WRITTEN_BY_HAND.rindex("}")])
+    with pytest.raises(ModelConfigError, match=r"models\.config: not a ModelServerConfig"):
         model_config.read(path)
     path.write_text("nonsense")
     with pytest.raises(ModelConfigError, match=r"models\.config: not a ModelServerConfig"):
         model_config.read(path)
     path.write_text(WRITTEN_BY_HAND)
     assert len(model_config.read(path).model_config_list.config) == 2
+
+
+def test_request_logging_of_tensorflow_serving_is_kept() -> None:
+    text = """model_config_list { config {
+      name: "logged" base_path: "/m/logged" model_platform: "tensorflow"
+      logging_config {
+        log_collector_config { type: "x" filename_prefix: "/y" }
+        sampling_config { sampling_rate: 0.5 }
+      }
+    } }"""
+    config = model_config.parse(text)
+    assert config.model_config_list.config[0].logging_config.sampling_config.sampling_rate == 0.5
+    assert model_config.parse(model_config.render(config)) == config

@@ -117,7 +117,9 @@ def test_nan() -> None:
         ({"inputs": [{"b64": "aaaaa"}]}, DataType.DT_STRING, "base64"),
         ({"inputs": [{"b64": 5}]}, DataType.DT_STRING, "got an object"),
         (b'{"inputs": ["\\ud800"]}', DataType.DT_STRING, "no Unicode"),
-        ({"inputs": [1]}, DataType.DT_BFLOAT16, "DT_BFLOAT16"),
+        ({"inputs": [1]}, DataType.DT_QINT8, "DT_QINT8"),
+        ({"inputs": [257]}, DataType.DT_BFLOAT16, "an integer above 255 would lose digits as bfloat16"),
+        ({"inputs": [3.4e38]}, DataType.DT_BFLOAT16, "out of bfloat16's range"),
         ({"inputs": [1]}, DataType.DT_COMPLEX64, "complex64"),
     ],
 )

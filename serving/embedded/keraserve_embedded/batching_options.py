@@ -9,6 +9,7 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from keraserve_embedded.errors import ConfigError
+from keraserve_protocol import text_file
 from keraserve_protocol.messages import BatchingParameters
 
 
@@ -102,11 +103,10 @@ def read(path: Path) -> BatchingOptions:
         ConfigError: the file can't be read or followed; the message names it.
     """
     try:
-        given = text_format.Parse(path.read_text(encoding="utf-8"), BatchingParameters())
-        return from_parameters(given)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+        return from_parameters(text_format.Parse(text_file.read(path), BatchingParameters()))
+    except text_file.TextFileError as error:
+        raise ConfigError(str(error)) from error
+    except text_format.ParseError as error:
         raise ConfigError(f"{path} is no BatchingParameters in text format: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from keraserve_embedded.batching_options import BatchingOptions, read
+from keraserve_embedded.config_file import ConfigFile
 from keraserve_embedded.errors import ConfigError, EmbeddedError
 from keraserve_embedded.memory import imports_for_life
+from keraserve_embedded.model_list import single_model
+from keraserve_embedded.monitoring_config import metrics_path
 from keraserve_embedded.port import check_port
 from keraserve_embedded.request_limits import RequestLimits
 from keraserve_embedded.settings import Settings
@@ -30,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     status = 0
     try:
+        check_files(settings)
         for port in (settings.port, settings.rest_api_port):
             check_port(settings.host, port or 0)
         with imports_for_life():
@@ -43,6 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # survive it while a version is being loaded.
     logging.shutdown()
     os._exit(status)
+
+
+def check_files(settings: Settings) -> None:
+    """Read the configuration once, before TensorFlow takes its seconds.
+
+    Raises:
+        ConfigError: a file, or a base path, that can't be followed; the message names it.
+    """
+    if settings.model_config_file is not None:
+        ConfigFile(settings.model_config_file).read()
+    else:
+        single_model(settings.model_name, settings.model_base_path)
+    if settings.monitoring_config_file is not None:
+        metrics_path(settings.monitoring_config_file)
 
 
 def parse(arguments: Sequence[str]) -> Settings:

@@ -1,6 +1,7 @@
 """Which models are served: from two flags, or from a models.config."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 from keraserve_embedded.errors import ConfigError
 from keraserve_embedded.repository import VersionPolicy, scan
 from keraserve_protocol.messages import ModelConfig, ModelServerConfig
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ class ModelEntry:
 
 
 def single_model(name: str, base_path: str) -> list[ModelEntry]:
-    """Make the list of `--model_name` and `--model_base_path`: the latest version."""
-    return [ModelEntry(name, (Path(base_path).absolute(),))]
+    """Make the list of `--model_name` and `--model_base_path`: the latest version.
+
+    Raises:
+        ConfigError: the base path is on no disk of this machine.
+    """
+    return [ModelEntry(name, (Path(_local(name, base_path)).absolute(),))]
 
 
 def from_config(config: ModelServerConfig, folder: Path) -> list[ModelEntry] | None:
@@ -54,7 +61,8 @@ def from_config(config: ModelServerConfig, folder: Path) -> list[ModelEntry] | N
         None for a file that says nothing at all: TensorFlow Serving takes that as "no change".
 
     Raises:
-        ConfigError: a config of another kind, another platform, or a model without a base path.
+        ConfigError: a config of another kind, another platform, request logging, or a model without a base
+            path on this machine.
     """
     match config.WhichOneof("config"):
         case "model_config_list":
@@ -74,13 +82,31 @@ def _entry(model: ModelConfig, folder: Path) -> ModelEntry:
         )
     if not model.base_path:
         raise ConfigError(f"Model {model.name} has no base_path")
-    configured = folder / model.base_path  # an absolute path stands for itself
-    beside = folder / Path(os.path.normpath(model.base_path)).name
+    if model.HasField("logging_config"):
+        raise ConfigError(
+            f"Model {model.name} has a logging_config: this server logs no requests, leave it out"
+        )
+    base_path = _local(model.name, model.base_path)
+    configured = folder / base_path  # an absolute path stands for itself
+    beside = folder / Path(os.path.normpath(base_path)).name
     return ModelEntry(
         name=model.name,
         base_paths=(configured,) if beside == configured else (configured, beside),
         policy=_policy(model),
         labels=dict(model.version_labels),
+    )
+
+
+def _local(name: str, base_path: str) -> str:
+    """Give the path on this machine: `file://` is one; other file systems would be waited for without end."""
+    found = _SCHEME.match(base_path)
+    if found is None:
+        return base_path
+    if found[1].lower() == "file" and base_path[found.end() :].startswith("/"):
+        return base_path[found.end() :]
+    raise ConfigError(
+        f"Model {name} has the base_path {base_path}: this server reads folders of this machine only; "
+        "mount it or copy it here"
     )
 
 

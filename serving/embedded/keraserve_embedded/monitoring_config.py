@@ -5,6 +5,7 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from keraserve_embedded.errors import ConfigError
+from keraserve_protocol import text_file
 from keraserve_protocol.messages import MonitoringConfig
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
@@ -17,9 +18,9 @@ def metrics_path(file: Path) -> str:
         ConfigError: the file can't be read or parsed, or its path is none.
     """
     try:
-        config = text_format.Parse(file.read_text(encoding="utf-8"), MonitoringConfig())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read {file}: {error}") from error
+        config = text_format.Parse(text_file.read(file), MonitoringConfig())
+    except text_file.TextFileError as error:
+        raise ConfigError(str(error)) from error
     except text_format.ParseError as error:
         raise ConfigError(f"{file}: not a MonitoringConfig: {error}") from error
     prometheus = config.prometheus_config

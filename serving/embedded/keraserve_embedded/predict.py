@@ -39,7 +39,7 @@ def predict(
     limits.check(signature.definition, protos)
     arrays = {name: tensors.decode(name, proto) for name, proto in protos.items()}
     wanted = _outputs(signature, request)
-    signature.check(arrays, protos)
+    signature.check(protos)
     results = yield Work(signature, arrays)
     response = PredictResponse(model_spec=answering_spec(version, name))
     for output in wanted:

@@ -1,7 +1,7 @@
 """One signature of a loaded SavedModel: named arrays in, named tensors out."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,38 +26,6 @@ class Origin:
         return f"{self.model} {self.version} {self.signature}"
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """What an input takes, read from its message once.
-
-    Attributes:
-        dtype: its TensorFlow type.
-        sizes: its dimensions, -1 for any size.
-        any_shape: whether it takes any number of them.
-    """
-
-    dtype: int
-    sizes: tuple[int, ...]
-    any_shape: bool
-
-    @classmethod
-    def of(cls, info: TensorInfo) -> "_Taken":
-        shape = info.tensor_shape
-        return cls(info.dtype, tuple(dim.size for dim in shape.dim), shape.unknown_rank)
-
-    def fits(self, shape: Sequence[int]) -> bool:
-        """Tell whether it takes an array of this shape.
-
-        [N, 1] takes [N], too: TensorFlow Serving's first example sends such a model [N], and gets [N].
-        """
-        sizes = self.sizes
-        if self.any_shape or (sizes == (-1, 1) and len(shape) == 1):
-            return True
-        return len(sizes) == len(shape) and all(
-            s in (-1, given) for s, given in zip(sizes, shape, strict=True)
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Signature:
     """A signature that can be run; `definition` is the SavedModel's own.
@@ -78,7 +46,7 @@ class Signature:
     defaults: Mapping[str, TensorProto]
     batched: bool
     independent: bool
-    _taken: Mapping[str, _Taken]
+    _dtypes: Mapping[str, int]
     _callable: Any
 
     @classmethod
@@ -103,16 +71,16 @@ class Signature:
             fetch=[_dense(definition.outputs[name], name) for name in outputs],
         )
         batched = all(map(_any_rows, (*definition.inputs.values(), *definition.outputs.values())))
-        taken = {name: _Taken.of(definition.inputs[name]) for name in inputs}
+        dtypes = {name: definition.inputs[name].dtype for name in inputs}
         # What Session.run does before each call is done here once, as decision 3 measures it.
         made = session._make_callable_from_options(options)
-        return cls(origin, definition, inputs, outputs, defaults, batched, independent, taken, made)
+        return cls(origin, definition, inputs, outputs, defaults, batched, independent, dtypes, made)
 
     def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.
 
         Args:
-            arrays: for each input an array of its dtype and of a shape that fits (`check` says so).
+            arrays: for each input an array of its dtype (`check` says so).
             first: the place of their first element in the request, for the message.
 
         Returns:
@@ -130,22 +98,20 @@ class Signature:
                 self._blame_one(arrays, first)
             raise
 
-    def check(self, arrays: Mapping[str, Array], protos: Mapping[str, TensorProto]) -> None:
-        """Compare the decoded inputs with the signature.
+    def check(self, protos: Mapping[str, TensorProto]) -> None:
+        """Compare the inputs' types with the signature's.
+
+        Not their shapes: what a signature declares need not be what the graph takes. The graph decides, as in
+        TensorFlow Serving.
 
         Raises:
-            InvalidRequestError: another dtype, or a shape that does not fit.
+            InvalidRequestError: another dtype.
         """
         for position, name in enumerate(self.inputs):
-            taken, shape = self._taken[name], arrays[name].shape
-            if protos[name].dtype != taken.dtype:
+            if protos[name].dtype != self._dtypes[name]:
                 raise InvalidRequestError(
-                    f"Expects arg[{position}] to be {tensors.type_name(taken.dtype)} but "
+                    f"Expects arg[{position}] to be {tensors.type_name(self._dtypes[name])} but "
                     f'{tensors.type_name(protos[name].dtype)} is provided (input "{name}")'
-                )
-            if not taken.fits(shape):
-                raise InvalidRequestError(
-                    f'input "{name}" has shape {list(shape)}, the signature takes {list(taken.sizes)}'
                 )
 
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -17,7 +17,7 @@ Results = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Work:
-    """One run of a signature; the arrays are of its dtypes, and of shapes that fit."""
+    """One run of a signature; the arrays are of its dtypes."""
 
     signature: Signature
     arrays: Mapping[str, Array]

@@ -22,6 +22,7 @@ from keraserve_gateway.http.shedding import Shedding
 from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_gateway.telemetry.tracing import from_environment
 from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
+from keraserve_protocol import model_config
 
 log = structlog.get_logger()
 
@@ -45,8 +46,9 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         CannotListen: a port is in use, or the address is not this machine's.
-        CannotServe: models in this process can't be loaded.
+        CannotServe: models in this process can't be loaded, or the list of models can't be parsed.
     """
+    _check_models(settings)
     if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
         _listen(settings.host, settings.grpc_port, "grpc_port").close()
     listening = _listen(settings.host, settings.port, "port")
@@ -73,6 +75,17 @@ async def serve(settings: Settings) -> None:
         await model_server.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
+
+
+def _check_models(settings: Settings) -> None:
+    """Refuse a list of models that is there and can't be parsed; one that is not there yet is waited for."""
+    file = settings.model_config_file
+    if file is None or not file.exists():
+        return
+    try:
+        model_config.read(file)
+    except model_config.ModelConfigError as error:
+        raise CannotServe(str(error)) from error
 
 
 def _spare_from_collection() -> None:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keraserve_protocol import bfloat16
 from keraserve_protocol.messages import DataType, TensorProto
 
 Shape = tuple[int, ...]
@@ -54,6 +55,10 @@ ELEMENTS: dict[DataType, Element] = {
     DataType.DT_COMPLEX64: Element("complex64", "", "scomplex_val", "float32"),
     DataType.DT_COMPLEX128: Element("complex128", "", "dcomplex_val", "float64"),
 }
+
+# Not among the others: numpy and `struct` have no such type.
+BFLOAT16 = DataType.DT_BFLOAT16
+BFLOAT16_ELEMENT = Element("bfloat16", "", "half_val", "uint16")
 
 # A shape is a claim of a few bytes; believing it may cost gigabytes. TensorFlow's own limit is 2^63 elements.
 _MOST_ELEMENTS = 1 << 31
@@ -133,8 +138,10 @@ def pack(numbers: Sequence[float], dtype: DataType) -> bytes:
     Raises:
         TensorError: a number that the type can't hold, or a type that can't be packed.
     """
-    element = element_of(dtype)
+    element = BFLOAT16_ELEMENT if dtype == BFLOAT16 else element_of(dtype)
     try:
+        if dtype == BFLOAT16:
+            return b"".join(map(bfloat16.pack, numbers))
         return struct.pack(f"<{len(numbers)}{element.code}", *numbers)
     except (struct.error, OverflowError) as error:
         raise TensorError(f"a number is out of {element.name}'s range") from error
@@ -156,6 +163,8 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
     if dtype == STRING:
         strings = list(proto.string_val)
         return strings + strings[-1:] * missing(len(strings), proto, shape)
+    if dtype == BFLOAT16:
+        return bfloat16.to_numbers(_bits(proto, shape))
     element = element_of(dtype)
     if not element.code:
         raise TensorError(f"{element.name} has no form as one number")
@@ -164,6 +173,16 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
         return struct.unpack(f"<{count}{element.code}", content)
     values = _from_typed_field(list(getattr(proto, element.field)), element)
     return values + values[-1:] * missing(len(values), proto, shape)
+
+
+def _bits(proto: TensorProto, shape: Shape) -> Sequence[int]:
+    count = math.prod(shape)
+    if content := content_of(proto, count, 2):
+        return struct.unpack(f"<{count}H", content)
+    bits = list(proto.half_val)
+    if max(bits, default=0) > 0xFFFF or min(bits, default=0) < 0:
+        raise TensorError("half_val holds a number that is no bfloat16")
+    return bits + bits[-1:] * missing(len(bits), proto, shape)
 
 
 def _from_typed_field(stored: list[float], element: Element) -> list[float]:

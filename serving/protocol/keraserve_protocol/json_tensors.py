@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import cast
 
-from keraserve_protocol import number_text
+from keraserve_protocol import bfloat16, number_text
 from keraserve_protocol.elements import (
+    BFLOAT16,
+    BFLOAT16_ELEMENT,
     ELEMENTS,
     STRING,
     Element,
@@ -81,7 +83,7 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
         strings = [_bytes(element, where) for element in flat]
         return TensorProto(dtype=dtype, tensor_shape=shape, string_val=strings)
     try:
-        element = element_of(dtype)
+        element = BFLOAT16_ELEMENT if dtype == BFLOAT16 else element_of(dtype)
         numbers = _numbers(flat, element, where)
         content = pack(numbers, dtype)
     except TensorError as error:
@@ -96,7 +98,7 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
 
     Bytes that are no UTF-8 are written that way in any case: as text they would be others.
 
-    float32 and float16 become the shortest decimals that read back as the same number (0.2, not
+    float32, float16 and bfloat16 become the shortest decimals that read back as the same number (0.2, not
     0.20000000298).
 
     Raises:
@@ -126,7 +128,7 @@ def check_form(proto: TensorProto) -> None:
         AnswerError: there is no such type.
     """
     dtype, element = proto.dtype, ELEMENTS.get(proto.dtype)
-    if dtype != STRING and (element is None or not element.code):
+    if dtype not in (STRING, BFLOAT16) and (element is None or not element.code):
         if dtype not in DataType.values():
             raise AnswerError(f"no tensor: {type_name(dtype)} is no type")
         raise FormError(f"{type_name(dtype)} has no form in JSON; ask over gRPC")
@@ -141,13 +143,15 @@ def check_form(proto: TensorProto) -> None:
 def _present(proto: TensorProto, element: Element | None) -> int:
     """How many elements a tensor holds, whatever its shape claims."""
     if element is None:
+        if proto.dtype == BFLOAT16:
+            return len(proto.tensor_content) // 2 or len(proto.half_val)
         return len(proto.string_val)
     size = struct.calcsize(f"<{element.code}")
     return len(proto.tensor_content) // size or len(getattr(proto, element.field))
 
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
-    """Give the shortest decimal that reads back as this float32 (or float16): 0.2, not 0.20000000298."""
+    """Give the shortest decimal that reads back as this float32, float16 or bfloat16: 0.2, not 0.2000003."""
     pack, forms, enough = _DIGITS[dtype]
     exact, found = pack(value), None
     for form in forms:
@@ -166,6 +170,7 @@ def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
 _DIGITS = {
     DataType.DT_FLOAT: (struct.Struct("f").pack, ("%.8g", "%.7g", "%.6g"), "%.9g"),
     DataType.DT_HALF: (struct.Struct("e").pack, ("%.4g", "%.3g", "%.2g"), "%.5g"),
+    BFLOAT16: (bfloat16.pack, ("%.3g", "%.2g", "%.1g"), "%.4g"),
 }
 
 
@@ -220,7 +225,7 @@ def _check_exact(numbers: list[float], element: Element, where: str) -> None:
 
 def _check_finite(numbers: list[float], element: Element, where: str) -> None:
     """Refuse a decimal that became infinite: 1e999. What was written as Infinity is meant."""
-    if not element.name.startswith("float") or not (math.inf in numbers or -math.inf in numbers):
+    if "float" not in element.name or not (math.inf in numbers or -math.inf in numbers):
         return
     meant = {id(constant) for constant in CONSTANTS.values()}
     if any(math.isinf(number) and id(number) not in meant for number in numbers):
@@ -233,10 +238,11 @@ _ALLOWED: dict[str, set[type]] = {
     "int": {int},
     "uint": {int},
     "float": {int, float},
+    "bfloat": {int, float},
     "complex": set(),
 }
 # The largest integers up to which a float holds every one.
-_EXACT = {"float16": 2**11 - 1, "float32": 2**24 - 1, "float64": 2**53 - 1}
+_EXACT = {"bfloat16": 2**8 - 1, "float16": 2**11 - 1, "float32": 2**24 - 1, "float64": 2**53 - 1}
 
 
 def _bytes(element: Json, where: str) -> bytes:

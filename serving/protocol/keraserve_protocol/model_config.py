@@ -4,6 +4,7 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from keraserve_protocol import text_file
 from keraserve_protocol.messages import ModelServerConfig
 
 
@@ -46,9 +47,9 @@ def read(path: Path) -> ModelServerConfig:
         ModelConfigError: as `parse`, or the file can't be read.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelConfigError(f"can't read {path}: {error}") from error
+        return parse(text_file.read(path))
+    except text_file.TextFileError as error:
+        raise ModelConfigError(str(error)) from error
     except ModelConfigError as error:
         raise ModelConfigError(f"{path}: {error}") from error
 

@@ -173,7 +173,9 @@ def predict_request(
     request = m.PredictRequest(model_spec=spec)
     request.model_spec.signature_name = prediction.signature
     if not inputs:
-        raise JsonError(f"signature {prediction.signature!r} has no inputs")
+        if prediction.layout is Layout.COLUMNS and value == {}:
+            return request
+        raise JsonError(f'signature {prediction.signature!r} has no inputs: ask it with "inputs": {{}}')
     for name, given in _named(value, prediction.layout, sorted(inputs)).items():
         where = f"{prediction.layout.value}: {name}"
         if isinstance(given, PackedNumbers):

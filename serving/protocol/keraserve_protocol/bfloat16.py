@@ -1,0 +1,25 @@
+"""bfloat16, the upper half of a float32, which neither `struct` nor numpy has: bits to numbers and back."""
+
+import math
+import struct
+from collections.abc import Sequence
+
+
+def to_numbers(bits: Sequence[int]) -> tuple[float, ...]:
+    """Read the numbers that 16 bits each stand for."""
+    return struct.unpack(f"<{len(bits)}f", struct.pack(f"<{len(bits)}I", *(one << 16 for one in bits)))
+
+
+def pack(number: float) -> bytes:
+    """Write the bfloat16 that is nearest to a number, of two that are as near the even one; little-endian.
+
+    Raises:
+        OverflowError: a finite number that would become infinite.
+    """
+    (exact,) = struct.unpack("<I", struct.pack("<f", number))
+    if math.isnan(number):
+        return struct.pack("<H", exact >> 16 | 0x40)  # its payload may be in the lower half alone
+    rounded = (exact + 0x7FFF + (exact >> 16 & 1)) >> 16
+    if rounded & 0x7FFF == 0x7F80 and not math.isinf(number):
+        raise OverflowError("bfloat16 has no such number")
+    return struct.pack("<H", rounded)
