@@ -107,14 +107,6 @@ def test_a_photograph_of_an_iphone_is_explained(page: Page, tmp_path: Path) -> N
     expect(page.locator("#name")).to_contain_text("IMG_0042.HEIC")
 
 
-def test_a_webp_becomes_classes(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
-    webp = tmp_path / "shoe.webp"
-    Image.open(pictures[0]).save(webp, lossless=True)
-    page.locator("#file").set_input_files(webp)
-    shows_classes(page)
-    expect(page.locator("#preview")).to_be_visible()
-
-
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: int) -> None:
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
@@ -133,7 +125,8 @@ def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: i
           const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 40 });
           const drawing = canvas.getContext("2d");
           drawing.drawImage(document.getElementById("preview"), 0, 0, 30, 40);
-          return [5, 35].map((y) => drawing.getImageData(15, y, 1, 1).data[0]);
+          const column = drawing.getImageData(15, 0, 1, 40).data;
+          return [5, 35].map((y) => column[4 * y]);
         }"""
     )
     assert (top < 64, bottom > 192) == (True, True)
