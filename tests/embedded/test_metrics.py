@@ -13,7 +13,7 @@ import pytest
 from embedded.conftest import settings
 
 from keraserve_embedded.engine import Engine, EngineOptions
-from keraserve_embedded.errors import ConfigError
+from keraserve_embedded.errors import Code, ConfigError
 from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.monitoring_config import metrics_path
@@ -152,6 +152,56 @@ def test_what_can_not_be_loaded_is_shown_and_disturbs_nothing(served: Served, tm
     assert states[0]["status"]["error_message"]
     assert "No such file" in served.http.get("/v1/models/nowhere").json()["error"]
     assert served.stub.predict(request()).model_spec.version.value == 1
+
+
+def lines_of(served: Served, version: int) -> list[str]:
+    page = served.http.get(PATH).text.splitlines()
+    return [line for line in page if f'version="{version}"' in line or f"numbers/{version}" in line]
+
+
+def test_series_of_ended_versions_go(served: Served, tmp_path: Path) -> None:
+    served.stub.predict(request())
+    with pytest.raises(grpc.RpcError):
+        served.stub.predict(request("numbers", "a"))
+    assert lines_of(served, 1)
+    sizes: set[int] = set()
+    for version in range(2, 7):
+        shutil.copytree(tmp_path / f"numbers/{version - 1}", tmp_path / f"numbers/{version}")
+        of = {"model_name": "numbers", "version": str(version)}
+        served.until("keraserve_version_state", 1, **of, state="AVAILABLE")
+        served.stub.predict(request())
+        with pytest.raises(grpc.RpcError):
+            served.stub.predict(request("numbers", "a"))
+        end = time.monotonic() + 20
+        while lines_of(served, version - 1):
+            assert time.monotonic() < end, lines_of(served, version - 1)
+            time.sleep(0.05)
+        sizes.add(len(served.samples()))
+    assert len(sizes) == 1, sizes
+
+
+def test_what_could_not_be_loaded_is_forgotten_with_its_folder(served: Served, tmp_path: Path) -> None:
+    broken = tmp_path / "numbers/2"
+    broken.mkdir()
+    (broken / "saved_model.pb").write_bytes(b"no graph")
+    path = {"model_path": "numbers/2", "status": "fail"}
+    served.until(":tensorflow:cc:saved_model:load_attempt_count", 1, **path)
+    shutil.rmtree(broken)
+    end = time.monotonic() + 20
+    while lines_of(served, 2):
+        assert time.monotonic() < end, lines_of(served, 2)
+        time.sleep(0.05)
+
+
+def test_what_ends_after_its_version_brings_no_series_back() -> None:
+    metrics = Metrics()
+    metrics.loaded("m", 1, Code.OK, 1.0)
+    metrics.ended("m", 1)
+    metrics.answered("Predict", "m", 1, Code.OK, 1.0)
+    metrics.answered("Predict", "m", 1, Code.INTERNAL, 1.0)
+    metrics.ran("m", 1, "serving_default", 1, 1, 1.0)
+    assert b'version="1"' not in metrics.page()
+    assert b"m/1" not in metrics.page()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@
 | `server`, `port`, `counting_pool` | the process: signals, ports, threads, draining |
 | `grpc_face`, `health` | all that knows gRPC |
 | `rest_face`, `rest_calls`, `rest_server` | the REST port: HTTP, its calls, its server |
-| `metrics`, `monitoring_config` | Prometheus |
+| `metrics`, `version_series`, `monitoring_config` | Prometheus |
 | `reload` | other models without a restart |
 | `hosting` | an engine as the flags describe it, without a network |
 | `engine` | one object without network: models in, answers out |

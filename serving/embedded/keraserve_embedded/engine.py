@@ -329,8 +329,13 @@ class Engine:
             changed |= model.settle(lambda: not self._stopped.is_set(), partial(self._assign_labels, model))
         if changed:
             self.on_change()
-        ended = [model.end_retired() for model in self._models.values()]
-        if any(ended):
+        unloaded = False
+        for name, model in self._models.items():
+            retired = model.end_retired()
+            unloaded |= bool(retired)
+            for number in (*retired, *model.forget_failed()):
+                self._observer.ended(name, number)
+        if unloaded:
             memory.give_back()
 
     def _assign_labels(self, model: Model) -> None:

@@ -12,6 +12,7 @@ from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code
 from keraserve_embedded.model import State
 from keraserve_embedded.observer import Observer
+from keraserve_embedded.version_series import VersionSeries
 
 # TensorFlow Serving's buckets, in microseconds: from 10, each 1.8 times the one before.
 _MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
@@ -25,7 +26,8 @@ _CREATED = re.compile(rb"^(?:# (?:HELP|TYPE) )?[\w:]+_created\b.*\n", re.MULTILI
 class Metrics(Observer):
     """What an engine and its faces did.
 
-    Names that no configuration has stay out: their label is "", so that callers can't make new series.
+    Names that no configuration has stay out: their label is "", so that callers can't make new series. What
+    belongs to one version goes with it.
     """
 
     CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -33,7 +35,8 @@ class Metrics(Observer):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._knows: Callable[[str], bool] = lambda _: False
-        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram, Histogram]] = {}
+        self._series = VersionSeries()
+        self._runtimes: dict[tuple[str, str], Histogram] = {}
         self._declare_theirs()
         self._declare_ours()
 
@@ -83,41 +86,50 @@ class Metrics(Observer):
 
     def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
         """One request has its answer, good or bad."""
-        if code == Code.OK:
-            answers, times, microseconds = self._good_answers(call, model, version)
+        if not model:
+            self._answers.labels("", "", call, code.name).inc()
+            return
+        number, find = str(version), self._series.find
+        if answers := find(model, version, self._answers, model, number, call, code.name):
             answers.inc()
+        if code != Code.OK:
+            return
+        if times := find(model, version, self._answer_seconds, model, number, call):
             times.observe(seconds)
-            microseconds.observe(seconds * 1e6)
-        else:
-            number = str(version) if version or model else ""
-            self._answers.labels(model, number, call, code.name).inc()
+        self._runtime_of(model, call).observe(seconds * 1e6)
 
-    def _good_answers(self, call: str, model: str, version: int) -> tuple[Counter, Histogram, Histogram]:
+    def _runtime_of(self, model: str, call: str) -> Histogram:
         """Find what good answers are counted in; by labels, that takes longer than to count."""
-        found = self._found.get((call, model, version))
+        found = self._runtimes.get((model, call))
         if found is None:
-            number = str(version)
-            found = (
-                self._answers.labels(model, number, call, Code.OK.name),
-                self._answer_seconds.labels(model, number, call),
-                self._runtime_latency.labels(model, call, "TF2"),
-            )
-            self._found[call, model, version] = found
+            found = self._runtimes[model, call] = self._runtime_latency.labels(model, call, "TF2")
         return found
 
     def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:  # noqa: ARG002
         """A graph ran once."""
-        self._run_seconds.labels(model, str(version), signature).observe(seconds)
-        if rows:
-            self._batch_rows.labels(model, str(version), signature).observe(rows)
-            self._batch_size.observe(rows)
+        labels = (model, str(version), signature)
+        if times := self._series.find(model, version, self._run_seconds, *labels):
+            times.observe(seconds)
+        if not rows:
+            return
+        if sizes := self._series.find(model, version, self._batch_rows, *labels):
+            sizes.observe(rows)
+        self._batch_size.observe(rows)
 
     def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
         """A version was loaded and warmed up, or could not be."""
-        path = f"{model}/{version}"
-        self._load_attempts.labels(path, "success" if code == Code.OK else "fail").inc()
-        if code == Code.OK:
-            self._load_latency.labels(path).inc(seconds * 1e6)
+        self._series.begin(model, version)
+        path, good = f"{model}/{version}", code == Code.OK
+        if attempts := self._series.find(
+            model, version, self._load_attempts, path, "success" if good else "fail"
+        ):
+            attempts.inc()
+        if good and (latency := self._series.find(model, version, self._load_latency, path)):
+            latency.inc(seconds * 1e6)
+
+    def ended(self, model: str, version: int) -> None:
+        """A version was unloaded, or nothing is left of one that could not be loaded."""
+        self._series.end(model, version)
 
     def page(self) -> bytes:
         """Write them in Prometheus' text format."""

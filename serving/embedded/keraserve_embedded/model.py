@@ -107,6 +107,7 @@ class Model:
         self._seen: dict[int, Fingerprint] = {}
         self._looked = False
         self._found: set[int] = set()
+        self._listed = False  # whether the last look found the base path
 
     @property
     def failed(self) -> list[Version]:
@@ -155,23 +156,35 @@ class Model:
         relabel()
         return changed
 
-    def end_retired(self) -> bool:
-        """Give up the retired versions on which no request runs; say if there were any."""
+    def end_retired(self) -> list[int]:
+        """Give up the retired versions on which no request runs, and say which."""
         with self._lock:
             out = [v for v in self.versions.values() if v.state == State.UNLOADING and not v.running]
             for version in out:
                 version.loaded, version.state = None, State.END
         for version in out:
             log.info("%s %d unloaded", self.entry.name, version.number)
-        return bool(out)
+        return [version.number for version in out]
+
+    def forget_failed(self) -> list[int]:
+        """Forget the versions that could not be loaded and whose folders are gone, and say which."""
+        if not self._listed:
+            return []
+        with self._lock:
+            gone = [n for n, v in self.versions.items() if v.code != Code.OK and n not in self._found]
+            for number in gone:
+                del self.versions[number]
+        return gone
 
     def _aspired(self) -> dict[int, Path] | None:
         """The folders of the versions that should serve; None where the disk can't be asked."""
         if not self.configured:
             return {}
         base_path = self.entry.base_path
+        self._listed = False
         try:
             found = scan(base_path)
+            self._listed = True
         except OSError as error:
             # Perhaps the volume is away for a moment: what serves goes on.
             self._complain(f"can't look for versions of {self.entry.name}: {error.strerror}: {base_path}")

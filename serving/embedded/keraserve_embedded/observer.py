@@ -47,3 +47,6 @@ class Observer:
 
     def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
         """A version was loaded and warmed up, or could not be (`code` is not OK)."""
+
+    def ended(self, model: str, version: int) -> None:
+        """A version was unloaded; or the folder of one that could not be loaded is gone."""

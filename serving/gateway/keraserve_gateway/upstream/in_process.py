@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from keraserve_embedded import cli
 from keraserve_embedded.batching_options import UNASKED
-from keraserve_embedded.errors import EmbeddedError, client_message
+from keraserve_embedded.errors import EmbeddedError, NotServedError, UnknownLabelError, client_message
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.settings import Settings as EngineSettings
 from keraserve_gateway import errors
@@ -36,6 +36,7 @@ _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in 
 _CALLS = {call.path: call for call in services.CALLS}
 # Tensors of so many bytes take milliseconds to decode: on a thread, not while every other request waits.
 _LONG = 256 << 10
+_LOADING = "the models are being loaded"
 
 
 class InProcessModelServer:
@@ -62,7 +63,7 @@ class InProcessModelServer:
         return self._metrics.page() if self._metrics else b""
 
     async def start(self) -> None:
-        """Load TensorFlow and the models; until then, requests for them raise `ModelServerAway`.
+        """Load TensorFlow and the models; until then, requests for those that lack raise `ModelServerAway`.
 
         Raises:
             CannotServe: a model can't be loaded, or its configuration can't be followed.
@@ -128,14 +129,18 @@ class InProcessModelServer:
             await asyncio.to_thread(self._hosted.stop)
 
     async def _ask(self, request: m.Message, timeout: float) -> Any:
-        if self._hosted is None or not (self._serves or isinstance(request, m.GetModelStatusRequest)):
-            raise errors.ModelServerAway("the models are being loaded")
+        if self._hosted is None:
+            raise errors.ModelServerAway(_LOADING)
         try:
             with TimeLimit(timeout):
                 return await self._answer(self._hosted.engine, request, timeout)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the model did not answer in time") from error
         except EmbeddedError as error:
+            # A version answers as soon as its status says so; what is not there yet is no unknown model.
+            asked = not isinstance(request, m.GetModelStatusRequest)
+            if asked and not self._serves and isinstance(error, NotServedError | UnknownLabelError):
+                raise errors.ModelServerAway(_LOADING) from error
             raise translated(_STATUS[error.code], client_message(error)) from error
 
     async def _answer(self, engine: "Engine", request: m.Message, timeout: float) -> Any:
