@@ -60,13 +60,22 @@ WEBP = ImageFormat("WebP", ("image/webp",), (".webp",), (((0, b"RIFF"), (8, b"WE
 FORMATS = (JPEG, PNG, GIF, BMP, WEBP)
 SUFFIXES = tuple(suffix for one in FORMATS for suffix in one.suffixes)
 MEDIA_TYPES = tuple(media_type for one in FORMATS for media_type in one.media_types)
+# Each signature as its first part and the others: an image is looked at with every request.
+_TABLE = [
+    (*signature[0], [(part, place) for place, part in signature[1:]], one)
+    for one in FORMATS
+    for signature in one.signatures
+]
 SIGNATURE_BYTES = 12
 """So many first bytes say which format a file has."""
 
 
 def find(data: bytes) -> ImageFormat | None:
     """Say which format a file's first bytes have; None: none of these."""
-    return next((one for one in FORMATS if one.begins(data)), None)
+    for place, part, others, one in _TABLE:
+        if data.startswith(part, place) and all(data.startswith(*other) for other in others):
+            return one
+    return None
 
 
 def named(conjunction: str = "or") -> str:
