@@ -10,9 +10,9 @@ from pathlib import Path
 from bench.commands import PEERS, peer_python
 from bench.place import ROOT, Place
 from bench.processes import BenchError
+from keraserve_protocol import image_formats
 
 PICTURES = 64
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
 PEER_NAMES = ("litserve", "bentoml", "rayserve")
 
 
@@ -22,7 +22,7 @@ def pictures_in(folder: Path) -> list[Path]:
     Raises:
         BenchError: there are fewer than eight.
     """
-    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in image_formats.SUFFIXES)
     if len(found) < 8:
         raise BenchError(
             f"{folder} has {len(found)} pictures: name a folder with some: make bench PICTURES=…"

@@ -93,8 +93,8 @@ def _something_before(beginning: bytes) -> str | None:
     for listed in image_formats.FORMATS:
         for place in range(1, _FEW):
             if listed != image_formats.BMP and listed.begins(beginning[place : place + 12]):
-                before = "byte stands" if place == 1 else "bytes stand"
-                return f"a {listed.name} that {place} {before} before: send it without them"
+                before = "1 byte" if place == 1 else f"{place} bytes"
+                return f"a {listed.name} with {before} before it: send it without"
     return None
 
 

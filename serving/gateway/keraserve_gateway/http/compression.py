@@ -41,7 +41,8 @@ def expand(body: bytes, coding: str, limit: int) -> bytes:
         try:
             pieces, place = _expand_member(sent, place, window, room)
         except zlib.error as error:
-            raise BadRequest(f"the body is not {coding}, or it is cut off") from error
+            form = "deflate in zlib's form" if window == _DEFLATE else coding
+            raise BadRequest(f"the body is not {form}, or it is cut off") from error
         room -= sum(map(len, pieces))
         if room < 0:
             raise TooLarge(f"the body has more than {limit} bytes once expanded, as many as are allowed")
