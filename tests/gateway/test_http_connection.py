@@ -243,9 +243,17 @@ async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_
     writer.write(GET.replace(b"livez", b"v1/models/x") + b"\r\n")
     await asyncio.wait_for(arrived.wait(), 20)
     refused_reader, refused_writer = await asyncio.open_connection("127.0.0.1", port)
+    refused_writer.write(GET.replace(b"livez", b"v1/models") + b"\r\n")
     refused = await asyncio.wait_for(refused_reader.read(), 20)
     assert problem(refused, 503)["detail"] == "as many connections are open as are allowed"
     assert b"retry-after: 1" in refused
+    for probe in (b"livez", b"readyz", b"healthz", b"metrics", b"v2/health/live", b"v2/health/ready?x"):
+        probe_reader, probe_writer = await asyncio.open_connection("127.0.0.1", port)
+        probe_writer.write(GET.replace(b"livez", probe) + b"\r\n")
+        answer = await asyncio.wait_for(probe_reader.read(), 20)  # until it is closed: it was one too many
+        assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 503 "))
+        assert b"as many connections" not in answer
+        probe_writer.close()
     go.set()
     assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 200 ")
     for one in (writer, refused_writer):

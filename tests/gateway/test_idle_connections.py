@@ -53,7 +53,7 @@ class Idle:
 
         config = Config(app, lifespan="off", log_config=None, timeout_keep_alive=IDLE)
         config.load()
-        made: Any = bounded(Bounds(1024, 5, 5, 8), lambda *_: None)
+        made: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None)
         self.connection = made(config, ServerState(), {}, self.loop)
         self.connection.connection_made(self.wire)
         self.may.set()

@@ -44,7 +44,7 @@ async def talk(app: Any, *requests: bytes) -> Wire:
     config = Config(app, lifespan="off", log_config=None)
     config.load()
     wire = Wire()
-    make: Any = bounded(Bounds(1024, 5, 5, 8), lambda *_: None)
+    make: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None)
     connection = make(config, ServerState(), {}, asyncio.get_running_loop())
     connection.connection_made(wire)
     for request in requests:

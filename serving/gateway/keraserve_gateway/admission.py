@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +20,20 @@ class _Waiting:
 
     group: Group
     place: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Place:
+    """What a request holds while it is worked on."""
+
+    def __init__(self, leave: Callable[[Group], None], group: Group) -> None:
+        self._leave: Callable[[Group], None] | None = leave
+        self._group = group
+
+    def leave(self) -> None:
+        """Give it to another one; again, nothing happens."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave(self._group)
 
 
 class Admission:
@@ -74,8 +88,8 @@ class Admission:
         return Busy(f"{self.limit} requests are in flight, as many as are allowed")
 
     @asynccontextmanager
-    async def enter(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[None]:
-        """Hold a place while a request is worked on.
+    async def enter(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[Place]:
+        """Hold a place while a request is worked on, at most until the end of the context.
 
         Args:
             seconds: what is left of the request's time.
@@ -85,16 +99,25 @@ class Admission:
             Draining: the gateway is stopping.
             Busy: all places are taken, and the queue is full or moved too slowly.
         """
-        if self.draining:
-            raise Draining("the gateway is stopping; another one will answer")
+        self.check_open()
         if self.in_flight < self.limit or self._below_share(group):  # below the limit nobody waits
             self._take(group)
         else:
             await self._wait(seconds, group)
+        place = Place(self._leave, group)
         try:
-            yield
+            yield place
         finally:
-            self._leave(group)
+            place.leave()
+
+    def check_open(self) -> None:
+        """Let pass while requests are taken.
+
+        Raises:
+            Draining: the gateway is stopping.
+        """
+        if self.draining:
+            raise Draining("the gateway is stopping; another one will answer")
 
     def _groups(self, group: Group) -> int:
         """Count the groups that are here, `group` included."""

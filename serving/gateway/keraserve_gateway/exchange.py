@@ -24,6 +24,7 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _KEY = "keraserve.exchange"
 CLIENT_GONE = "keraserve.client_gone"  # in the scope's state, if its client closed the connection
+IN_WORK = "keraserve.in_work"  # in the scope's state, while it has a place among those in flight
 
 Header = Callable[[str], str | None]
 """Gives the value of an HTTP header or of a gRPC call's metadata, by its name in small letters."""
@@ -44,6 +45,7 @@ class Exchange:
         model: its model's name, as given.
         version: that answered, or that was chosen to; 0 while it is not known.
         images: how many pictures were classified.
+        body: its body, once that is here whole, as it was sent.
         error: why it was refused, or failed.
         status: with which it was answered, by HTTP's numbers or gRPC's names.
     """
@@ -58,6 +60,7 @@ class Exchange:
     model: str = ""
     version: int = 0
     images: int = 0
+    body: bytes = b""
     error: GatewayError | None = None
     status: str = ""
 

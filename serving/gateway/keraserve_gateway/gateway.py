@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from keraserve_gateway.admission import Admission, Group
+from keraserve_gateway.arriving import Arriving
 from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predictor import Predictor
 from keraserve_gateway.exchange import Exchange
@@ -35,6 +36,7 @@ class Gateway:
     tracing: Tracing | None = None
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
+    arriving: Arriving = field(default_factory=lambda: Arriving(1 << 30))
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":
@@ -54,6 +56,7 @@ class Gateway:
             bounds,
             Predictor(bounds),
             tracing=tracing,
+            arriving=Arriving(settings.max_arriving_bytes),
         )
 
     def group(self, model: str, key: Key | None) -> Group:

@@ -2,10 +2,14 @@
 
 A request is read to learn its model, for keys, canary and metrics; what goes on to the model server are the
 caller's bytes, unless the canary writes a version into them. Deadline and status go by as they are.
+
+gRPC hands a call over when its message is whole, and waits for that without an end. So the calls are declared
+as streams of requests, which are the same on the wire: then the message is asked for here, and waited for as
+long as the call may last.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -13,12 +17,14 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
+from keraserve_gateway.arriving import Arriving, ArrivingBody
 from keraserve_gateway.calls.predict import unready
 from keraserve_gateway.deadline import REQUEST_ID
-from keraserve_gateway.errors import BadRequest, Forbidden, GatewayError
+from keraserve_gateway.errors import BadRequest, Busy, Forbidden, GatewayError, SlowBody
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.statuses import grpc_status
+from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES
 from keraserve_gateway.upstream.routed import Routed
 from keraserve_protocol import messages as m
@@ -31,16 +37,28 @@ else:
 
 log = structlog.get_logger()
 Call = services.Call[Any, Any]
+Requests = AsyncIterator[bytes]
 
 _CALLS = {call.path: call for call in services.CALLS}
 # grpc.health.v1.Health/Check for the whole server; its answer's one field is the status, an enum of number 1.
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
+_CALLS_OF_A_CONNECTION = 128
+_MOST_CALLS = 32 * _CALLS_OF_A_CONNECTION  # whatever they wait for
+_CROWDED = "more calls are sending their messages than are waited for, and this one took longest"
+
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
-    ("grpc.max_connection_idle_ms", 10 * 60_000),
+    ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
+    # Who answers no ping is gone, or reads nothing. Who pings more often than this is cut off.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # gRPC ends no call whose answer is not read, so its connection has an end; clients make another one.
+    ("grpc.max_connection_age_ms", 10 * 60_000),
 ]
 
 
@@ -50,6 +68,7 @@ class PassThrough(Handler):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._seconds = gateway.settings.deadline_seconds
+        self._arriving = Arriving(2 * gateway.settings.max_in_flight)  # messages, not bytes
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -57,29 +76,34 @@ class PassThrough(Handler):
         """Give the handler of a call, by its path."""
         path = handler_call_details.method
         if path == _HEALTH:
-            return cast(Any, grpc).unary_unary_rpc_method_handler(self._health)
+            return cast(Any, grpc).stream_unary_rpc_method_handler(self._health)
         call = _CALLS.get(path or "")
         if call is None:
             return None
 
-        async def forward(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-            return await self._forward(call, request, context)
+        async def forward(requests: Requests, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            return await self._forward(call, requests, context)
 
         # Without (de)serializers the handler is given bytes, and gives bytes.
-        return cast(Any, grpc).unary_unary_rpc_method_handler(forward)
+        return cast(Any, grpc).stream_unary_rpc_method_handler(forward)
 
-    async def _health(self, _: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+    async def _health(self, requests: Requests, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
         """Answer as `/readyz` does."""
-        gateway, request_id = self._gateway, self._exchange(context).trip.request_id
+        gateway, exchange = self._gateway, self._exchange(context)
+        request_id = exchange.trip.request_id
+        try:
+            await self._received(requests, exchange)
+        except GatewayError as error:
+            await context.abort(grpc_status(error), error.detail)
         reasons = await unready(gateway.server, gateway.configured, gateway.admission, request_id)
         return _NOT_SERVING if reasons else _SERVING
 
     async def _forward(
-        self, call: Call, request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]"
+        self, call: Call, requests: Requests, context: "grpc.aio.ServicerContext[bytes, bytes]"
     ) -> bytes:
         started, exchange = time.perf_counter(), self._exchange(context)
         with self._gateway.span(exchange, call.path[1:], {"rpc.system": "grpc"}):
-            code, detail, answer = await self._handled(call, request, context, exchange, started)
+            code, detail, answer = await self._handled(call, requests, context, exchange, started)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, detail, _pushback(exchange.error))
         return answer
@@ -87,7 +111,7 @@ class PassThrough(Handler):
     async def _handled(
         self,
         call: Call,
-        request: bytes,
+        requests: Requests,
         context: "grpc.aio.ServicerContext[bytes, bytes]",
         exchange: Exchange,
         started: float,
@@ -98,7 +122,7 @@ class PassThrough(Handler):
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
             await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
             try:
-                answer = await self._answered(call, request, exchange)
+                answer = await self._answered(call, requests, exchange)
             except GatewayError as error:
                 exchange.error = error
                 code, detail = grpc_status(error), error.detail
@@ -111,13 +135,29 @@ class PassThrough(Handler):
             log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
         return code, detail, answer
 
-    async def _answered(self, call: Call, request: bytes, exchange: Exchange) -> bytes:
+    async def _received(self, requests: Requests, exchange: Exchange) -> bytes:
+        """Wait for a call's message, up to its deadline, and no longer than others leave it the room."""
+        time_limit = TimeLimit(exchange.trip.timeout)
+        message = ArrivingBody(self._arriving, time_limit)
+        try:
+            with time_limit, message:
+                message.add(1)
+                async for request in requests:
+                    return request
+        except TimeoutError as error:
+            if message.given_up:
+                raise Busy(_CROWDED) from error
+            raise SlowBody("the message did not arrive before the call's deadline") from error
+        raise BadRequest("the call has no message")
+
+    async def _answered(self, call: Call, requests: Requests, exchange: Exchange) -> bytes:
         """Check the key, wait for a place, ask the model server."""
         if call is services.RELOAD_CONFIG:
             # It makes the model server load what its caller names: for the operator, who can reach that.
             raise Forbidden("the gateway does not pass this call on; make it at the model server")
         gateway = self._gateway
         exchange.key = gateway.keys.recognise(exchange.given_key)
+        request = await self._received(requests, exchange)
         try:
             message = call.request.FromString(request)
         except DecodeError as error:
@@ -191,14 +231,15 @@ def make_server(address: str, gateway: Gateway) -> "grpc.aio.Server":
     Raises:
         RuntimeError: the address can't be listened on.
     """
+    settings = gateway.settings
     bounds = [
-        ("grpc.max_receive_message_length", gateway.settings.max_body_bytes),
-        ("grpc.max_allowed_incoming_connections", gateway.settings.max_connections),
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", settings.idle_seconds * 1000),
+        ("grpc.max_connection_age_grace_ms", int(settings.deadline_seconds * 1000)),
     ]
-    # A call counts from its first byte here, and as admitted once its message is whole: hence twice as many.
-    front: Any = cast(Any, grpc.aio).server(
-        options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=2 * gateway.admission.limit
-    )
+    front: Any = cast(Any, grpc.aio).server(options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=_MOST_CALLS)
     front.add_generic_rpc_handlers((PassThrough(gateway),))
     front.add_insecure_port(address)
     return front

@@ -7,6 +7,7 @@ import gc
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Generator
 
 import grpc.aio
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 
 from keraserve_gateway import passthrough
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.http import open_connections
 from keraserve_gateway.http.app import create_app, gateway_of
 from keraserve_gateway.http.http_connection import Bounds, bounded
 from keraserve_gateway.http.shedding import Shedding
@@ -102,6 +104,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
         head_bytes=settings.max_header_bytes,
         head_seconds=settings.header_seconds,
         rest_seconds=settings.deadline_seconds,
+        unread_seconds=settings.unread_seconds,
         connections=settings.max_connections,
     )
     config = uvicorn.Config(
@@ -148,11 +151,13 @@ async def _stop(
     settings: Settings, gateway: Gateway, server: _Server, front: "grpc.aio.Server | None"
 ) -> None:
     log.info("draining", in_flight=gateway.admission.in_flight)
+    until = time.monotonic() + settings.drain_seconds
     drained = await gateway.admission.drain(settings.drain_seconds)
     if not drained:
         log.warning("drain_seconds are over", in_flight=gateway.admission.in_flight)
     if front is not None:
         await front.stop(grace=0.5 if drained else 0)
+    await open_connections.finish(server.server_state.connections, until - time.monotonic())
     server.should_exit = True
     log.info("stopped")
 

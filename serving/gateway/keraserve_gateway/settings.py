@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     port: Annotated[Port, Field(description="HTTP port; 0 takes any free one")] = 8000
     grpc_port: Annotated[Port, Field(description="gRPC port; 0 is off")] = 8500
     max_body_bytes: Annotated[Count, Field(description="most bytes in a request's body")] = 16 << 20
+    max_arriving_bytes: Annotated[
+        Count,
+        Field(
+            description="most bytes of all bodies that have not arrived whole; where they need more, the one"
+            " that has been arriving for longest is given up"
+        ),
+    ] = 128 << 20
     max_images: Annotated[Count, Field(description="most pictures in an images:classify")] = 32
     max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
         50_000_000
@@ -124,6 +131,9 @@ class Settings(BaseSettings):
     header_seconds: Annotated[
         Seconds, Field(description="longest that a request's line and headers may take to arrive")
     ] = 10.0
+    unread_seconds: Annotated[
+        Seconds, Field(description="longest that a client may take nothing of an answer that is sent to it")
+    ] = 20.0
     idle_seconds: Annotated[
         Count, Field(description="how long a connection without a request is kept open")
     ] = 75

@@ -37,9 +37,11 @@ class TimeLimit:
             raise TimeoutError from error
 
     def end(self) -> None:
-        """Cancel: the time is over."""
-        self._passed = True
-        self._task.cancel()
+        """Cancel: the time is over, or taken for it."""
+        self._watch.remove(self)
+        if not self._passed:
+            self._passed = True
+            self._task.cancel()
 
 
 class _Watch:
@@ -73,7 +75,6 @@ class _Watch:
         now = max(self.loop.time(), self._rings)  # uvloop rings up to half a millisecond before
         self._timer, self._rings = None, math.inf
         for limit in [one for one in self._open if one.at <= now]:
-            self._open.remove(limit)
             limit.end()
         if self._open:
             self._set(min(one.at for one in self._open))

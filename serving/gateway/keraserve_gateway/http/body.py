@@ -1,23 +1,25 @@
-"""The body of a request, read with a bound and a deadline."""
+"""The body of a request: received with a bound and a deadline, before it takes a place; expanded after."""
 
 import asyncio
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from keraserve_gateway.arriving import Arriving, ArrivingBody
 from keraserve_gateway.errors import SlowBody, TooLarge
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.http import compression
 from keraserve_gateway.time_limit import TimeLimit
 
+_CROWDED = "the bodies that are arriving need more room than there is, and this one took longest"
 
-async def read(receive: Receive, exchange: Exchange, limit: int) -> bytes:
-    """Read a request's body, once: by its declared length or chunked, expanded if it is compressed.
+
+async def receive_whole(receive: Receive, exchange: Exchange, limit: int, arriving: Arriving) -> bytes:
+    """Receive a request's body, by its declared length or chunked, as it was sent.
 
     Raises:
-        TooLarge: more than `limit` bytes, as sent or expanded; what is declared too long is not read at all.
-        SlowBody: it did not arrive before the deadline.
-        UnsupportedMedia, BadRequest: compressed in a way that is not known, or badly.
+        TooLarge: more than `limit` bytes; what is declared too long is not read at all.
+        SlowBody: it did not arrive before the deadline, or others needed the room.
         ClientDisconnect: the client is gone.
     """
     declared = exchange.header("content-length") or ""
@@ -26,8 +28,10 @@ async def read(receive: Receive, exchange: Exchange, limit: int) -> bytes:
         raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
     chunks: list[bytes] = []
     size, more = 0, True
+    time_limit = TimeLimit(exchange.trip.timeout)
+    body = ArrivingBody(arriving, time_limit)
     try:
-        with TimeLimit(exchange.trip.timeout):
+        with time_limit, body:
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -37,8 +41,21 @@ async def read(receive: Receive, exchange: Exchange, limit: int) -> bytes:
                 if size > limit:
                     raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
                 chunks.append(chunk)
+                if more:
+                    body.add(len(chunk))
     except TimeoutError as error:
-        raise SlowBody("the body did not arrive before the request's deadline") from error
-    body = b"".join(chunks)
+        late = "the body did not arrive before the request's deadline"
+        raise SlowBody(_CROWDED if body.given_up else late) from error
+    return b"".join(chunks)
+
+
+async def expanded(exchange: Exchange, limit: int) -> bytes:
+    """Give the body that was received, once; expanded if it is compressed.
+
+    Raises:
+        TooLarge: it has more than `limit` bytes when it is expanded.
+        UnsupportedMedia, BadRequest: compressed in a way that is not known, or badly.
+    """
+    body, exchange.body = exchange.body, b""
     coding = compression.named(exchange.header("content-encoding"))
     return await asyncio.to_thread(compression.expand, body, coding, limit) if coding else body

@@ -1,28 +1,27 @@
 """One HTTP connection: uvicorn's, with bounds on what a client may send and how long it may take.
 
 uvicorn bounds neither the bytes of a request's head nor the time until it is whole, nor how many connections
-are open (its `limit_concurrency` refuses their requests, and keeps them). Bodies are bounded where they are
-read (`body`).
+are open (its `limit_concurrency` refuses their requests, and keeps them), nor how long an answer may be left
+unread. Bodies are bounded where they are read (`body`).
 """
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from keraserve_gateway.exchange import CLIENT_GONE, new_id
+from keraserve_gateway.exchange import CLIENT_GONE, IN_WORK
+from keraserve_gateway.http.early_answers import Head, Refusal, last_answer
 from keraserve_gateway.http.one_write import OneWrite
+from keraserve_gateway.http.open_connections import OpenConnections
 from keraserve_protocol.http_parser import RequestParser
 
-log = structlog.get_logger()
-
 _MOST_PIPELINED = 16
+# They are let in though all connections are taken: an orchestrator would replace a gateway that is only busy.
+PROBES = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/v2/health/live", b"/v2/health/ready"})
 
 
 @dataclass(frozen=True)
@@ -33,48 +32,24 @@ class Bounds:
         head_bytes: most bytes in a request's line and headers, or in its trailers.
         head_seconds: longest that a request's head may take, from its first byte or from the connection on.
         rest_seconds: longest that the rest of a body may take whose request is answered already.
+        unread_seconds: how long a client may take nothing of what is written to it.
         connections: most that are open. One more takes the place of the one that has gone longest without a
-            request in work: so who holds connections and does nothing with them keeps nobody out.
+            request in work: so who holds connections and does nothing with them keeps nobody out. Where all
+            have one, probes are let in all the same.
     """
 
     head_bytes: int
     head_seconds: float
     rest_seconds: float
+    unread_seconds: float
     connections: int
-
-
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-class Head(NamedTuple):
-    """A request of which nothing is made yet.
-
-    Attributes:
-        method: in capital letters.
-        url: as it came: the path, undecoded, and the query.
-        headers: their names in small letters.
-        standard: the headers of every answer of this server's.
-    """
-
-    method: bytes
-    url: bytes
-    headers: Headers
-    standard: Headers
-
-
-Refusal = Callable[[Head], bytes | None]
-"""Gives the whole answer to a request that the application shall not have."""
 
 
 def bounded(bounds: Bounds, refusal: Refusal) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
-    return type("BoundedConnection", (_Connection,), {"bounds": bounds, "refusal": staticmethod(refusal)})
-
-
-def written(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
-    """Write a whole answer."""
-    lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
-    return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
+    opened = OpenConnections(bounds.connections, bounds.unread_seconds)
+    made = {"bounds": bounds, "refusal": staticmethod(refusal), "open": opened}
+    return type("BoundedConnection", (_Connection,), made)
 
 
 class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
@@ -84,25 +59,28 @@ class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nob
 class _Connection(HttpToolsProtocol):
     bounds: Bounds
     refusal: Refusal
+    open: OpenConnections
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.parser: Any = RequestParser(cast(Any, self))
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
-        self._in_head = self._in_body = self._too_many = self._refused = False
+        self._in_head = self._in_body = self._refused = False
+        self._deaf = False  # it has said something that ends it: what follows is not looked at
+        self.beyond = False
         self._idle = False  # its last request is answered, and nothing has come since
         self._head_bytes = 0  # of the request that is arriving
         self._unreported_bytes = 0  # since the parser reported something: what it collects, or skips
-        self._quiet_since = time.monotonic()  # when it was made, a request began, or it became idle
+        self.quiet_since = self.unsent_since = time.monotonic()
+        self.unsent = 0
 
     # The transport's calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer(self.bounds.head_seconds)
-        if len(self.connections) > self.bounds.connections:
-            self._take_a_place()
+        self.open.opened(self, cast("set[_Connection]", self.connections))  # a server's are all of one class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -119,12 +97,12 @@ class _Connection(HttpToolsProtocol):
                 task.cancel()  # and with it the call of the model server
 
     def data_received(self, data: bytes) -> None:
-        if self._too_many:
+        if self._deaf:
             return
         self._idle = False
         self._unreported_bytes += len(data)
         super().data_received(data)
-        if self.transport.is_closing():
+        if self._deaf or self.transport.is_closing():
             return
         if self._unreported_bytes > self.bounds.head_bytes:
             self._refuse_head()
@@ -137,7 +115,7 @@ class _Connection(HttpToolsProtocol):
     # The parser's calls
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes, self._quiet_since = True, 0, time.monotonic()
+        self._in_head, self._head_bytes, self.quiet_since = True, 0, time.monotonic()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -155,30 +133,37 @@ class _Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        self._in_head, self._in_body = False, True
         self._head_bytes = self._unreported_bytes = 0
-        self._too_many = self._too_many or len(self.pipeline) >= _MOST_PIPELINED
-        if self._too_many:
-            self.pipeline[0][0].keep_alive = False  # the newest: the connection ends with its answer
+        if self._deaf:
+            return
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            self._deaf = True
+            self.cycle.keep_alive = False  # the newest: the connection ends with its answer
+        elif self.beyond and self.url.partition(b"?")[0] not in PROBES:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many connections are open as are allowed", 1)
+        self._in_head, self._in_body = False, True
+        if self._deaf:
             return
         self._idle = False  # an earlier request may have come together with this one
         refusal = self._refusal()
         self._refused = refusal is not None
         if refusal is None:
             super().on_headers_complete()
+            if self.beyond:
+                self.cycle.keep_alive = False
         else:  # without what uvicorn makes of a request; what is left of its body is skipped
             self.transport.write(refusal)
             self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unreported_bytes = 0
-        if not (self._too_many or self._refused):
+        if not (self._deaf or self._refused):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._stop_timer()
         self._in_body, self._unreported_bytes = False, 0
-        if not (self._too_many or self._refused):
+        if not (self._deaf or self._refused):
             super().on_message_complete()
         if not (self._idle or self._answering() or self.transport.is_closing()):
             self._be_idle()  # the answer came before the body
@@ -202,7 +187,7 @@ class _Connection(HttpToolsProtocol):
         Its timer is not stopped when the next request comes, only looked after when it rings: to make and end
         one for each is a tenth of what a refusal takes.
         """
-        self._idle, self._quiet_since = True, time.monotonic()
+        self._idle, self.quiet_since = True, time.monotonic()
         if self.timeout_keep_alive_task is None:
             self._start_idle_timer(self.timeout_keep_alive)
 
@@ -213,7 +198,7 @@ class _Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = None
         if not self._idle:
             return
-        left = self._quiet_since + self.timeout_keep_alive - time.monotonic()
+        left = self.quiet_since + self.timeout_keep_alive - time.monotonic()
         if left > 0:
             self._start_idle_timer(left)
         else:
@@ -254,17 +239,10 @@ class _Connection(HttpToolsProtocol):
             detail = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
             self._refuse(HTTPStatus.BAD_REQUEST, detail)
 
-    def _take_a_place(self) -> None:
-        """End the connection that has been quiet for longest; if all have requests in work, this one."""
-        everyone = cast("set[_Connection]", self.connections)  # a server's are all of one class
-        others = [one for one in everyone if one is not self and not one.transport.is_closing()]
-        if len(others) < self.bounds.connections:  # some are about to end
-            return
-        quiet = [one for one in others if not one._answering()]
-        if quiet:
-            min(quiet, key=lambda one: one._quiet_since).transport.close()
-        else:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many connections are open as are allowed", 1)
+    @property
+    def in_work(self) -> bool:
+        """Whether a request is worked on whose body is here: it has a place, and no answer yet."""
+        return self._running is not None and IN_WORK in self._running[0].scope.get("state", ())
 
     def _answering(self) -> bool:
         return self._running is not None and not self.cycle.response_complete
@@ -295,21 +273,17 @@ class _Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
-        """Answer in the form of `replies`, before there is a request, and close."""
-        request_id = new_id()
-        log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
-        problem = {
-            "type": "about:blank",
-            "title": status.phrase,
-            "status": int(status),
-            "detail": detail,
-            "request_id": request_id,
-        }
-        headers = [
-            (b"content-type", b"application/problem+json"),
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-            *([(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []),
-        ]
-        self.transport.write(written(status, headers, json.dumps(problem).encode()))
-        self.transport.close()
+        """Answer what is no request, or no whole one, and close.
+
+        Answers that are due come first, and alone: this one would be taken for one of them.
+        """
+        self._deaf = True
+        if self._in_body and self.pipeline:  # the one whose body this is will not be asked
+            self.pipeline.popleft()
+        elif self._in_body or not self._answering():
+            if not (self._in_body and (self._refused or self.cycle.response_started)):
+                self.transport.write(last_answer(status, detail, retry_after))
+            self.transport.close()
+            return
+        newest = self.pipeline[0][0] if self.pipeline else cast("tuple[Any, Any]", self._running)[0]
+        newest.keep_alive = False

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 
@@ -14,7 +15,7 @@ from keraserve_gateway import exchange as exchanges
 from keraserve_gateway.errors import Draining, GatewayError
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import replies
+from keraserve_gateway.http import body, replies
 
 log = structlog.get_logger()
 
@@ -64,10 +65,14 @@ class _Sending:
         self._exchange = exchange
         self._bare = bare  # headers only
         self.status = 0
+        self.answered: Callable[[], None] | None = None
+        """Called before the first of the answer leaves, for which it may have to wait."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.answered is not None:
+                self.answered()
             message["headers"] = [*message.get("headers", ()), *common_headers(self._exchange)]
         elif self._bare:
             message["body"] = b""
@@ -111,9 +116,10 @@ class Around:
 
     async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         try:
-            await self._admitted(scope, receive, sending)
-        except GatewayError as error:
-            await replies.failure(scope, error)(scope, receive, sending)
+            try:
+                await self._admitted(scope, receive, sending)
+            except GatewayError as error:  # whose answer may have to wait, as others
+                await replies.failure(scope, error)(scope, receive, sending)
         except ClientDisconnect:
             log.info("client went away")
         except asyncio.CancelledError:
@@ -142,7 +148,20 @@ class Around:
         gateway, model = self._gateway, model_of(path)
         exchange.key = gateway.keys.recognise(exchange.given_key)
         gateway.keys.admit(exchange.key, [model] if model else [])
-        async with gateway.admission.enter(exchange.trip.timeout, gateway.group(model, exchange.key)):
+        if scope["method"] == "POST":  # a place is for who has sent everything
+            gateway.admission.check_open()
+            exchange.body = await body.receive_whole(
+                receive, exchange, gateway.settings.max_body_bytes, gateway.arriving
+            )
+        group = gateway.group(model, exchange.key)
+        state = scope.setdefault("state", {})
+        async with gateway.admission.enter(exchange.trip.timeout, group) as place:
+
+            def answered() -> None:
+                place.leave()
+                state.pop(exchanges.IN_WORK, None)
+
+            sending.answered, state[exchanges.IN_WORK] = answered, True
             await self._app(scope, receive, sending)
 
     def _finished(self, scope: Scope, exchange: Exchange, status: int, started: float) -> None:

@@ -18,7 +18,7 @@ from keraserve_gateway.errors import Busy, GatewayError
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import replies
-from keraserve_gateway.http.http_connection import Head, Headers, written
+from keraserve_gateway.http.early_answers import Head, Headers, written
 from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request, model_of
 from keraserve_gateway.statuses import STATUSES, kind
 

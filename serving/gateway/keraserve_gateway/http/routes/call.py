@@ -38,8 +38,8 @@ class Call:
         return self._routed
 
     async def body(self) -> bytes:
-        """Read the body, bounded."""
-        return await body.read(self.request.receive, self.exchange, self.gateway.settings.max_body_bytes)
+        """Give the body, once; expanded, bounded."""
+        return await body.expanded(self.exchange, self.gateway.settings.max_body_bytes)
 
     def answer(self, answer: Answer) -> Response:
         """Send a finished JSON body."""

@@ -1,0 +1,67 @@
+"""Bodies that have not arrived whole: who sends the half of many takes no memory from the others."""
+
+from keraserve_gateway.time_limit import TimeLimit
+
+
+class Arriving:
+    """Bounds the bytes of all bodies that are arriving. Of one event loop; not for threads.
+
+    Args:
+        limit: how many bytes they may have together.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self._bodies: dict[ArrivingBody, None] = {}  # the oldest first
+
+    def add(self, body: "ArrivingBody", size: int) -> None:
+        """Count more of a body; where all have too much, those are given up that came first."""
+        self._bodies.setdefault(body)
+        self.bytes += size
+        body.bytes += size
+        while self.bytes > self.limit:
+            oldest = next(iter(self._bodies))
+            self.remove(oldest)
+            oldest.give_up()
+
+    def remove(self, body: "ArrivingBody") -> None:
+        """Count a body no more: it is whole, or its request has ended."""
+        if body in self._bodies:
+            del self._bodies[body]
+            self.bytes -= body.bytes
+
+
+class ArrivingBody:
+    """One of them: `with ArrivingBody(all_of_them, time_limit) as body: …`.
+
+    Args:
+        arriving: those with which it shares the room.
+        time_limit: ends its request, when its time is over or others need the room.
+
+    Attributes:
+        bytes: how many have come.
+        given_up: whether others needed the room.
+    """
+
+    def __init__(self, arriving: Arriving, time_limit: TimeLimit) -> None:
+        self._arriving = arriving
+        self._time_limit = time_limit
+        self.bytes = 0
+        self.given_up = False
+
+    def __enter__(self) -> None:
+        """Begin; it takes no room before something of it waits for the rest."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the room to others."""
+        self._arriving.remove(self)
+
+    def add(self, size: int) -> None:
+        """Take room for more of it."""
+        self._arriving.add(self, size)
+
+    def give_up(self) -> None:
+        """End its request as if its time were over."""
+        self.given_up = True
+        self._time_limit.end()
