@@ -338,7 +338,7 @@ CANVAS = b"\x0e\0\0\x08\0\0"
         (webp((b"VP8X", bytes(4) + CANVAS + b"\0\0"), LOSSLESS), "impossible length"),
         (webp((b"VP8X", bytes(10)), LOSSLESS), "another size"),
         (webp((b"VP8X", b"\2" + bytes(3) + CANVAS), LOSSLESS), "no image in it"),
-        (webp((b"VP8X", bytes(4) + CANVAS), *[(b"junk", b"")] * 20_001), "more than 20000 chunks"),
+        (webp((b"VP8X", bytes(4) + CANVAS), *[(b"junk", b"")] * 5_001), "more than 5000 chunks"),
         (webp((b"VP8L", b"\x2f" + struct.pack("<I", 1 << 29))), "unknown kind"),
         (webp((b"VP8 ", b"\x11\0\0\x9d\x01\x2a\5\0\5\0")), "whole frame"),
         (webp((b"VP8 ", b"\x10\0\0\x9d\x01\x2a\5\0\0\0")), "size of 5x0"),

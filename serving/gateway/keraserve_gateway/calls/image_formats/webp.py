@@ -11,8 +11,8 @@ _FLAGS = 20  # the place of what a VP8X chunk says that there is
 _ANIMATION, _ALPHA = 0x02, 0x10
 _START_CODE, _LOSSLESS = b"\x9d\x01\x2a", 0x2F
 _IMAGES = (b"VP8 ", b"VP8L")
-# Encoders write a handful of chunks, and one more for each frame.
-_MOST_CHUNKS = 20_000
+# Encoders write a handful of chunks before the image. A body of empty ones would keep other requests waiting.
+_MOST_CHUNKS = 5_000
 
 
 def read(data: bytes) -> ImageHeader:
