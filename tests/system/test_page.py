@@ -78,6 +78,7 @@ def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
     assert float(bar.get_attribute("value") or 0) == pytest.approx(percents[0] / 100, abs=0.001)
     expect(page.locator("#facts")).to_have_text(re.compile(rf"{A}, version 1, in \d+ ms"))
     expect(page.locator("#name")).to_have_text(re.compile(rf"{pictures[0].name} · \d+ bytes · 28 . 28"))
+    expect(page.get_by_role("note")).to_contain_text("procedural pictures, which mean nothing")
 
 
 def test_another_model_answers_for_the_same_picture(page: Page, pictures: list[Path]) -> None:

@@ -34,6 +34,30 @@ def test_a_binary_model_answers_two_labels(stack: Stack, pictures: list[Path]) -
     assert sum(found.probability for found in answer.classes) == pytest.approx(1)
 
 
+PROCEDURAL = (
+    "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
+)
+
+
+def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures: list[Path]) -> None:
+    with Client(stack.url) as client:
+        assert client.classify(A, pictures[0])[0].warnings == (PROCEDURAL,)
+        assert [each.warnings for model in client.models() for each in model.versions] == [
+            (PROCEDURAL,),
+            (PROCEDURAL,),
+        ]
+    for address in (stack.grpc, stack.model_server):
+        with GrpcClient(address) as client:
+            (version,) = client.status(B).versions
+            assert version.warnings == (PROCEDURAL,)
+    program = Path(sys.executable).with_name("keraserve")
+    for verb in (["models"], ["classify", A, str(pictures[0])], ["status", A, "--grpc", stack.grpc]):
+        done = subprocess.run(
+            [program, *verb], env={**os.environ, "KERASERVE_URL": stack.url}, capture_output=True, text=True
+        )
+        assert f"warning: {A} version 1: {PROCEDURAL}" in " ".join(done.stdout.split()), done
+
+
 def test_a_second_version_is_served_without_a_failed_request(
     exported: Path, pictures: list[Path], tmp_path: Path
 ) -> None:

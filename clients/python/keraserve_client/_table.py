@@ -1,6 +1,6 @@
 """What the command line prints: tables of classes, models and versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -39,6 +39,16 @@ def print_predictions(
             table.add_row(name, Text(entry.label, style=style), _bar(entry.probability, console))
     console.print(table)
     console.print(Text(_summary([outcome for _, outcome in outcomes], seconds), style="dim"))
+    found = [outcome for _, outcome in outcomes if isinstance(outcome, Prediction)]
+    print_warnings({(each.model, each.version): each.warnings for each in found}, console)
+
+
+def print_warnings(warnings: Mapping[tuple[str, int], Sequence[str]], console: Console) -> None:
+    """Print what has to be known of versions of models, a line each."""
+    for (model, version), sentences in warnings.items():
+        for sentence in sentences:
+            line = Text.assemble(("warning: ", "bold yellow"), f"{model} version {version}: {sentence}")
+            console.print(line, soft_wrap=True)
 
 
 def _summary(outcomes: Sequence[Prediction | Failure], seconds: float) -> str:
@@ -75,6 +85,10 @@ def print_models(models: Sequence[Model], console: Console) -> None:
             labels = ", ".join(sorted(key for key, value in model.labels.items() if value == version.version))
             table.add_row(name, str(version.version), _state(version), labels, Text(version.error))
     console.print(table)
+    print_warnings(
+        {(model.name, version.version): version.warnings for model in models for version in model.versions},
+        console,
+    )
 
 
 def print_status(status: ModelStatus, console: Console) -> None:
@@ -85,6 +99,7 @@ def print_status(status: ModelStatus, console: Console) -> None:
     for version in status.versions:
         table.add_row(str(version.version), _state(version), Text(version.error))
     console.print(table)
+    print_warnings({(status.name, version.version): version.warnings for version in status.versions}, console)
 
 
 def _state(version: VersionStatus) -> Text:

@@ -30,12 +30,15 @@ class Prediction:
         classes: the `top_k` most probable, best first.
         model: the model's name.
         version: the version that answered.
+        warnings: what everybody who sees this has to know of that version, as its model card says; over gRPC
+            `status` has them.
     """
 
     filename: str | None
     classes: tuple[Class, ...]
     model: str
     version: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def best(self) -> Class:
@@ -70,11 +73,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionStatus:
-    """A version of a model; `error` is empty unless it failed."""
+    """A version of a model; `error` is empty unless it failed.
+
+    Attributes:
+        warnings: what everybody who sees its answers has to know, as its model card says. `Client.models` and
+            `GrpcClient.status` have them.
+    """
 
     version: int
     state: State
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

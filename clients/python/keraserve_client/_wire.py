@@ -218,6 +218,7 @@ def _read(
 
 def _outcomes(document: Any, pictures: list[Picture], answer: HttpAnswer) -> list[Prediction | Failure]:
     outcomes: list[Prediction | Failure] = []
+    warnings = _warnings(document)
     for picture, entry in zip(pictures, document["predictions"], strict=True):
         if "error" in entry:
             request_id = answer.headers.get("x-request-id")
@@ -226,15 +227,23 @@ def _outcomes(document: Any, pictures: list[Picture], answer: HttpAnswer) -> lis
             continue
         classes = tuple(Class(str(c["label"]), float(c["probability"])) for c in entry["classes"])
         outcomes.append(
-            Prediction(picture.filename, classes, str(document["model"]), int(document["version"]))
+            Prediction(picture.filename, classes, str(document["model"]), int(document["version"]), warnings)
         )
     return outcomes
 
 
 def _model(entry: Any) -> Model:
-    versions = (VersionStatus(int(v["version"]), State(v["state"]), v["error"]) for v in entry["versions"])
+    versions = (
+        VersionStatus(int(v["version"]), State(v["state"]), v["error"], _warnings(v))
+        for v in entry["versions"]
+    )
     labels = {str(label): int(version) for label, version in entry["labels"].items()}
     return Model(str(entry["name"]), _newest_first(versions), labels)
+
+
+def _warnings(document: Any) -> tuple[str, ...]:
+    """Absent where there are none, and from an older gateway."""
+    return tuple(str(sentence) for sentence in document.get("warnings", ()))
 
 
 def _status(model: str, document: Any) -> ModelStatus:

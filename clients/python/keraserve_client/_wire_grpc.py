@@ -1,5 +1,6 @@
 """The calls over gRPC, as messages: TensorFlow Serving's PredictionService and ModelService. No I/O."""
 
+import json
 import re
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ from keraserve_client._wire import seconds
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.rest import HTTP_STATUS, shortest
+from keraserve_protocol.tensors import TensorError, from_proto
 
 CLASSIFY_SIGNATURE = "classify"
+MODEL_CARD_SIGNATURE, _CARD = "model_card", "json"
 
 # grpc.health.v1: its two messages have one field each, which on the wire are these well-known ones'.
 HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
@@ -106,10 +109,13 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         """GetModelStatus."""
         request = m.GetModelStatusRequest(model_spec=_spec(target))
         response = yield from _ask(services.GET_MODEL_STATUS, request)
-        versions = [
-            VersionStatus(entry.version, _state(entry.state), entry.status.error_message)
-            for entry in response.model_version_status
-        ]
+        versions: list[VersionStatus] = []
+        for entry in response.model_version_status:
+            state = _state(entry.state)
+            warnings: tuple[str, ...] = ()
+            if state is State.AVAILABLE:
+                warnings = yield from _warnings(Target(target.model, version=entry.version))
+            versions.append(VersionStatus(entry.version, state, entry.status.error_message, warnings))
         return ModelStatus(target.model, tuple(sorted(versions, key=lambda entry: -entry.version)))
 
     def metadata(self, target: Target) -> Plan[Rpc, m.Message, Metadata]:
@@ -137,6 +143,19 @@ class GrpcPlans(Plans[Rpc, m.Message]):
 
     def _check(self, signature: Signature) -> None:
         """TensorFlow's own messages carry every type."""
+
+
+def _warnings(target: Target) -> Plan[Rpc, m.Message, tuple[str, ...]]:
+    """What the card of a version warns of; nothing where it has no card, or none is to be had."""
+    spec = _spec(target, MODEL_CARD_SIGNATURE)
+    # One output of several: so TensorFlow Serving takes a request without inputs under batching too.
+    request = m.PredictRequest(model_spec=spec, output_filter=[_CARD])
+    try:
+        response = yield from _ask(services.PREDICT, request)
+        card: Any = json.loads(from_proto(response.outputs[_CARD]).item())
+        return tuple(str(sentence) for sentence in card.get("warnings", ()))
+    except (KeraserveError, TensorError, ValueError, TypeError, AttributeError):
+        return ()  # somebody else's model
 
 
 def error_of(

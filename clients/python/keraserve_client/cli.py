@@ -232,6 +232,7 @@ def _as_json(path: Path, outcome: Prediction | Failure) -> dict[str, Any]:
         "model": outcome.model,
         "version": outcome.version,
         "classes": [dataclasses.asdict(entry) for entry in outcome.classes],
+        **({"warnings": list(outcome.warnings)} if outcome.warnings else {}),
     }
 
 

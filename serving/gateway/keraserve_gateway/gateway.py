@@ -17,6 +17,7 @@ from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_gateway.telemetry.tracing import Tracing
 from keraserve_gateway.upstream.canary import FILE, Canary
 from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 
 
@@ -32,6 +33,7 @@ class Gateway:
     keys: Keys
     bounds: Bounds
     predictor: Predictor
+    cards: ModelCards
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing | None = None
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -55,6 +57,7 @@ class Gateway:
             Keys(settings.keys_file, settings.key_requests_per_second),
             bounds,
             Predictor(bounds),
+            ModelCards(server),
             tracing=tracing,
             arriving=Arriving(settings.max_arriving_bytes),
         )

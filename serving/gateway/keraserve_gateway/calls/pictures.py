@@ -50,6 +50,19 @@ class Classification:
     version: int
     predictions: tuple[PictureClasses | RefusedPicture, ...]
 
+    def warned(self, warnings: tuple[str, ...]) -> "Classification":
+        """Give the same with what everybody who sees it has to know of the version, if there is anything."""
+        if not warnings:
+            return self
+        return WarnedClassification(self.model, self.version, self.predictions, warnings)
+
+
+@dataclass(frozen=True)
+class WarnedClassification(Classification):
+    """One by a version of which its exporter warns."""
+
+    warnings: tuple[str, ...]
+
 
 class Classifier:
     """Classifies pictures by a model server, which may merge what several callers send into one batch.

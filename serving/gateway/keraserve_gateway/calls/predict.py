@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
 from keraserve_gateway.calls.aside import LARGE, LARGE_EXAMPLES, aside
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
+from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
@@ -44,6 +45,8 @@ class VersionState:
     version: int
     state: str
     error: str
+    warnings: tuple[str, ...] | None = None
+    """What its exporter warns of; None where there is nothing, or nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,20 @@ class ModelState:
 async def list_models(server: ModelServer, configured: ConfiguredModels, trip: Trip) -> list[ModelState]:
     """List every configured model with its state; one that isn't loaded yet has no versions."""
     return list(await asyncio.gather(*(_state(server, model, trip) for model in configured.read())))
+
+
+async def with_warnings(models: Sequence[ModelState], cards: ModelCards) -> list[ModelState]:
+    """Give the same models with what their versions that answer warn of."""
+
+    async def asked(model: ModelState, version: VersionState) -> VersionState:
+        if version.state != "AVAILABLE":
+            return version
+        return replace(version, warnings=await cards.warnings(model.name, version.version) or None)
+
+    return [
+        replace(model, versions=tuple(await asyncio.gather(*(asked(model, one) for one in model.versions))))
+        for model in models
+    ]
 
 
 PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks

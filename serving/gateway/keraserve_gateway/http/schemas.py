@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field
 
+WARNING = "The pre-trained network had random weights: nothing was transferred."
+
 
 class VersionEntry(BaseModel):
     """A version of a model."""
@@ -9,6 +11,11 @@ class VersionEntry(BaseModel):
     version: int
     state: str = Field(description="START, LOADING, AVAILABLE, UNLOADING or END", examples=["AVAILABLE"])
     error: str = Field(description="why it failed; empty if it did not")
+    warnings: list[str] | None = Field(
+        None,
+        description="what everybody who sees its answers has to know, from its card; absent if nothing",
+        examples=[[WARNING]],
+    )
 
 
 class ModelEntry(BaseModel):
@@ -52,6 +59,11 @@ class ImageClassification(BaseModel):
     model: str = Field(examples=["fashion-mnist"])
     version: int = Field(examples=[1])
     predictions: list[PictureEntry | RefusedPictureEntry]
+    warnings: list[str] = Field(
+        [],
+        description="what everybody who sees this has to know, from the version's card; absent if nothing",
+        examples=[[WARNING]],
+    )
 
 
 class ProblemPicture(BaseModel):

@@ -4,18 +4,26 @@ import { element } from "./element.js";
 import { showSnippets } from "./snippets.js";
 
 const byId = (id) => document.getElementById(id);
-const [model, drop, file, preview, hint, name, result, facts, keyForm, keyField, snippets] =
-  ["model", "drop", "file", "preview", "hint", "name", "result", "facts", "key-form", "key", "snippets"].map(byId);
+const [model, drop, file, preview, hint, name, warnings, result, facts, keyForm, keyField, snippets] = [
+  "model", "drop", "file", "preview", "hint", "name", "warnings", "result", "facts", "key-form", "key", "snippets",
+].map(byId);
 const REFRESH = 10000; // milliseconds between two looks at the list of models
 const RETRY = 3000;
 
 let picture = null; // the File that is shown
 let asked = 0; // only the latest question's answer is shown
 let timer = 0;
+let warned = {}; // of each model, what has to be known of its newest version
 
 function sayNothing() {
   result.replaceChildren(element("p", { className: "empty" }, "What the model sees is shown here."));
   facts.textContent = "";
+}
+
+/** Show what everybody who sees the answers has to know. */
+function warn(sentences = []) {
+  warnings.replaceChildren(...sentences.map((one) => element("p", {}, one)));
+  warnings.hidden = !sentences.length;
 }
 
 function complain(refused) {
@@ -45,6 +53,7 @@ async function listModels() {
   try {
     const { models } = await ask("/v1/models");
     const ready = models.filter((one) => one.versions.some((version) => version.state === "AVAILABLE"));
+    warned = Object.fromEntries(ready.map((one) => [one.name, newest(one).warnings]));
     offer(ready.map((one) => one.name));
     if (!ready.length) throw new Refused(503, "no model is served yet; this page looks again by itself");
   } catch (error) {
@@ -57,6 +66,10 @@ async function listModels() {
   timer = setTimeout(listModels, again);
 }
 
+function newest(one) {
+  return one.versions.find((version) => version.state === "AVAILABLE");
+}
+
 function offer(names) {
   const shown = [...model.options].map((option) => option.value);
   const wasDisabled = model.disabled;
@@ -66,6 +79,7 @@ function offer(names) {
     model.replaceChildren(...names.map((one) => element("option", { value: one }, one)));
     if (names.includes(chosen)) model.value = chosen;
     showSnippets(snippets, model.value, picture, Boolean(key.get()));
+    warn(warned[model.value]);
   }
   if (!wasDisabled || !names.length) return;
   if (picture) classify();
@@ -80,6 +94,7 @@ function show(answer, milliseconds) {
     bar.setAttribute("aria-label", `${label}: ${percent}`);
     return element("div", { className: "class" }, element("span", {}, label), element("b", {}, percent), bar);
   });
+  warn(answer.warnings);
   result.replaceChildren(...rows);
   facts.textContent = `${answer.model}, version ${answer.version}, in ${milliseconds} ms`;
 }
@@ -134,6 +149,7 @@ file.addEventListener("change", () => {
   file.value = ""; // so that the same file, changed, can be chosen again
 });
 model.addEventListener("change", () => {
+  warn(warned[model.value]);
   showSnippets(snippets, model.value, picture, Boolean(key.get()));
   classify();
 });

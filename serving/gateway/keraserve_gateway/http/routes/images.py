@@ -40,11 +40,13 @@ def router() -> APIRouter:
         tags=["Models"],
         operation_id="models",
         summary="Every model with its versions, states and labels",
+        response_model_exclude_none=True,
         responses=descriptions.problems(401, 429, 503, 504),
     )
     async def models(call: ThisCall) -> schemas.ModelList:
         states = await predict.list_models(call.server, call.gateway.configured, call.trip)
         seen = [one for one in states if call.exchange.may_see(one.name)]
+        seen = await predict.with_warnings(seen, call.gateway.cards)
         return schemas.ModelList.model_validate({"models": seen}, from_attributes=True)
 
     for path, suffix, named in TARGETS:
@@ -83,7 +85,11 @@ async def classify(call: Call, target: Target, asked: Asked) -> Response:
     classifier = Classifier(call.server, limits, call.gateway.repeating)
     found = await classifier.classify(target, sent, top_k=asked.top_k, strict=asked.strict, trip=call.trip)
     call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
-    return call.answer(Answer(orjson.dumps(found), found.version))
+    cards = call.gateway.cards
+    warnings = cards.known(found.model, found.version)
+    if warnings is None:
+        warnings = await cards.warnings(found.model, found.version)
+    return call.answer(Answer(orjson.dumps(found.warned(warnings)), found.version))
 
 
 async def _pictures(call: Call) -> list[Picture]:

@@ -1,0 +1,145 @@
+"""What a version's card warns of reaches everybody who sees its answers; no card, no warnings, no error."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from keraserve_gateway.upstream import model_cards
+from keraserve_protocol import messages as m
+from keraserve_protocol import services, tensors
+
+PATH = "/v1/models/colours/images:classify"
+WARNING = "Trained on procedural pictures, which mean nothing."
+
+
+class Version:
+    """A model server with one version; counts how often its card was asked for."""
+
+    def __init__(self, card: Callable[[], Any]) -> None:
+        self.card, self.asked, self.specs = card, 0, list[m.PredictRequest]()
+
+    async def predict(
+        self, request: m.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> m.PredictResponse:
+        self.asked += 1
+        self.specs.append(request)
+        found = self.card()
+        if isinstance(found, grpc.StatusCode):
+            await context.abort(found, "no such signature")
+        if isinstance(found, asyncio.Event):
+            await found.wait()
+            found = b"{}"
+        response = m.PredictResponse(model_spec=request.model_spec)
+        if found is not None:
+            response.outputs["json"].CopyFrom(tensors.to_proto(found))
+        return response
+
+    def classify(self, _: m.ClassificationRequest, __: object) -> m.ClassificationResponse:
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=3))
+        response.result.classifications.add().classes.add(label="red", score=1)
+        return response
+
+    def status(self, _: m.GetModelStatusRequest, __: object) -> m.GetModelStatusResponse:
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=3, state=m.ModelVersionStatus.AVAILABLE)
+        response.model_version_status.add(version=2, state=m.ModelVersionStatus.END)
+        return response
+
+    @property
+    def calls(self) -> dict[Any, Any]:
+        return {
+            services.PREDICT: self.predict,
+            services.CLASSIFY: self.classify,
+            services.GET_MODEL_STATUS: self.status,
+        }
+
+
+async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, red: bytes) -> None:
+    version = Version(lambda: json.dumps({"warnings": [WARNING], "more": 1}).encode())
+    client = await make(await serve_faults(version.calls))
+    for _ in range(3):
+        answer = (await client.post(PATH, content=red)).json()
+        assert answer["warnings"] == [WARNING]
+    (model,) = (await client.get("/v1/models")).json()["models"]
+    assert [one.get("warnings") for one in model["versions"]] == [[WARNING], None]
+    assert version.asked == 1
+    (request,) = version.specs
+    assert (request.model_spec.name, request.model_spec.version.value) == ("colours", 3)
+    assert (request.model_spec.signature_name, list(request.output_filter)) == ("model_card", ["json"])
+    assert not request.inputs
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        grpc.StatusCode.FAILED_PRECONDITION,  # TensorFlow Serving of a signature that isn't there
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNIMPLEMENTED,
+        None,
+        b"{}",
+        b'{"warnings": []}',
+        b"no JSON",
+        b"[]",
+        b"\xff\xfe",
+        b'{"warnings": "odd"}',
+        b'{"warnings": [1, null]}',
+        b"[" * 100_000,
+        b" " * (2 << 20),
+        [b"{}", b"{}"],
+        [1.5],
+    ],
+)
+async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: bytes, card: Any) -> None:
+    version = Version(lambda: card)
+    client = await make(await serve_faults(version.calls))
+    for _ in range(3):
+        answer = await client.post(PATH, content=red)
+        assert answer.status_code == 200, answer.text
+        assert "warnings" not in answer.json()
+    (model,) = (await client.get("/v1/models")).json()["models"]
+    assert not [one for one in model["versions"] if "warnings" in one]
+    assert version.asked == 1
+
+
+async def test_one_that_does_not_answer_delays_the_first_answer_alone(
+    make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = asyncio.Event()
+    version = Version(lambda: never)
+    monkeypatch.setattr(model_cards, "FIRST_SECONDS", 0.01)
+    client = await make(await serve_faults(version.calls))
+    for _ in range(5):
+        assert "warnings" not in (await client.post(PATH, content=red)).json()
+    assert version.asked == 1
+    never.set()
+
+
+async def test_one_that_was_away_is_asked_again(
+    make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards: list[Any] = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND]
+    version = Version(lambda: cards.pop() if cards else json.dumps({"warnings": [WARNING]}).encode())
+    client = await make(await serve_faults(version.calls))
+    assert "warnings" not in (await client.post(PATH, content=red)).json()
+    assert "warnings" not in (await client.post(PATH, content=red)).json()
+    assert version.asked == 1
+    monkeypatch.setattr(model_cards, "AGAIN_SECONDS", 0)
+    client.app.state.gateway.cards._not_before.clear()
+    assert "warnings" not in (await client.post(PATH, content=red)).json()
+    assert (await client.post(PATH, content=red)).json()["warnings"] == [WARNING]
+    assert version.asked == 3
+
+
+async def test_many_at_once_ask_once(make, serve_faults, red: bytes) -> None:
+    version = Version(lambda: json.dumps({"warnings": [WARNING, "x" * 999] * 20}).encode())
+    client = await make(await serve_faults(version.calls))
+    answers = await asyncio.gather(*(client.post(PATH, content=red) for _ in range(8)))
+    assert version.asked == 1
+    for answer in answers:
+        warnings = answer.json()["warnings"]
+        assert len(warnings) == 20
+        assert warnings[:2] == [WARNING, "x" * 500]
