@@ -4,7 +4,7 @@
 |---|---|
 | `cli`, `settings` | the command line: TensorFlow Serving's flags |
 | `server`, `port`, `counting_pool` | the process: signals, ports, threads, draining |
-| `grpc_face`, `health` | all that knows gRPC |
+| `grpc_face`, `health`, `call_limits` | all that knows gRPC |
 | `rest_face`, `rest_calls`, `rest_server` | the REST port: HTTP, its calls, its server |
 | `metrics`, `version_series`, `monitoring_config` | Prometheus |
 | `reload` | other models without a restart |

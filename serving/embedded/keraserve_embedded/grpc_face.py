@@ -4,10 +4,12 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
 from typing import Any
 
 import grpc
 
+from keraserve_embedded.call_limits import CallLimits
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code, DeadlinePassedError, EmbeddedError, InternalError, client_message
 from keraserve_embedded.observer import Observer
@@ -21,13 +23,24 @@ log = logging.getLogger(__name__)
 Answer = Callable[[Any, Any], Any]
 
 _NO_MODEL = m.ModelSpec()
-_BESIDE = ThreadPoolExecutor(2, "question")
+# More than run at once: each call holds one while its message is on its way.
+_BESIDE = ThreadPoolExecutor(64, "question")
 # gRPC's own statuses by number; they have the numbers of our codes.
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
 
-def handlers(engine: Engine, observer: Observer, reloading: Reloading) -> list[Any]:
-    """Make the handlers of both services."""
+def handlers(
+    engine: Engine, observer: Observer, reloading: Reloading, limits: CallLimits, slots: Semaphore
+) -> list[Any]:
+    """Make the handlers of both services.
+
+    Args:
+        engine: what answers.
+        observer: is told of each request.
+        reloading: what follows a reload.
+        limits: how long a call may take to send and to read.
+        slots: as many requests run at once; a call takes one when its message is there.
+    """
     counted = (
         (services.PREDICT, engine.predict),
         (services.CLASSIFY, engine.classify),
@@ -36,12 +49,24 @@ def handlers(engine: Engine, observer: Observer, reloading: Reloading) -> list[A
     )
     return services.handlers(
         {
-            **{call: _face(_counted(call.name, method, observer)) for call, method in counted},
-            services.GET_MODEL_METADATA: _beside(_face(_plain(engine.metadata))),
-            services.GET_MODEL_STATUS: _beside(_face(_plain(engine.status))),
-            services.RELOAD_CONFIG: _face(_waiting(reloading.reload)),
-        }
+            **{
+                call: limits.limited(_slot(slots, _face(_counted(call.name, method, observer))))
+                for call, method in counted
+            },
+            services.GET_MODEL_METADATA: _beside(limits.limited(_face(_plain(engine.metadata)))),
+            services.GET_MODEL_STATUS: _beside(limits.limited(_face(_plain(engine.status)))),
+            services.RELOAD_CONFIG: limits.limited(_face(_waiting(reloading.reload))),
+        },
+        streamed=True,
     )
+
+
+def _slot(slots: Semaphore, answer: Answer) -> Answer:
+    def waits(request: Any, context: Any) -> Any:
+        with slots:
+            return answer(request, context)
+
+    return waits
 
 
 def _beside(answer: Any) -> Answer:

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
+from keraserve_embedded.call_limits import CallLimits
 from keraserve_protocol.services import MODEL_SERVICE, PREDICTION_SERVICE
 
 log = logging.getLogger(__name__)
@@ -14,16 +15,7 @@ log = logging.getLogger(__name__)
 # "" is the server; the short names are what TensorFlow Serving calls its services here.
 NAMES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
 _STATUS = health_pb2.HealthCheckResponse
-
-
-class _Servicer(health.HealthServicer):
-    """Answers on a thread of its own: who asks while all others are busy has to hear so."""
-
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """See grpc.health.v1."""
-        return super().Check(request, context)
-
-    Check.experimental_thread_pool = ThreadPoolExecutor(1, "health")  # type: ignore[attr-defined]
+_THREADS = 32  # a call holds one while its message is on its way
 
 
 class Health:
@@ -31,15 +23,31 @@ class Health:
 
     def __init__(self) -> None:
         # Watch without a thread for each watcher: a few watchers would take all the requests' threads.
-        self._servicer = _Servicer(
-            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(max_workers=1)
+        self._servicer = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(_THREADS)
         )
         self._serving: bool | None = None
         self.set(serving=False)
 
-    def add_to(self, server: grpc.Server) -> None:
-        """Serve it on `server`."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+    def add_to(self, server: grpc.Server, limits: CallLimits) -> None:
+        """Serve it on `server`, on threads of its own: who asks while all others are busy has to hear so."""
+        check = limits.limited(self._servicer.Check)
+        check.experimental_thread_pool = ThreadPoolExecutor(_THREADS, "health")  # type: ignore[attr-defined]
+        made: Any = grpc
+        methods = {
+            "Check": made.stream_unary_rpc_method_handler(
+                check,
+                request_deserializer=health_pb2.HealthCheckRequest.FromString,
+                response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+            ),
+            "Watch": made.unary_stream_rpc_method_handler(
+                self._servicer.Watch,
+                request_deserializer=health_pb2.HealthCheckRequest.FromString,
+                response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+            ),
+        }
+        service = made.method_handlers_generic_handler("grpc.health.v1.Health", methods)
+        server.add_generic_rpc_handlers((service,))
 
     def set(self, *, serving: bool) -> None:
         """Say so, to those who ask and to those who watch."""

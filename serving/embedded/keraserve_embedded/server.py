@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Semaphore
 from types import FrameType
 from typing import Any
 
 import grpc
 
+from keraserve_embedded.call_limits import CallLimits
 from keraserve_embedded.counting_pool import CountingPool
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _MESSAGE_BYTES = 64 << 20  # a batch of large pictures; the operator's channel arguments win
 _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
+_RECEIVE_SECONDS = 10.0  # from a call's headers to the end of its message
+_SEND_SECONDS = 30.0  # until an answer is read
 _DRAIN_LOOK_SECONDS = 0.05
 _QUIET_LOOKS = 10  # gRPC may hold a request, or an answer, that no thread of ours knows of
 
@@ -68,20 +72,29 @@ class Server:
         self._settings = settings
         if metrics:
             metrics.watch(engine)
-        self._pool = CountingPool(settings.grpc_max_threads)
+        # A call has a thread from its headers on; as many requests run as there are slots.
+        calls = settings.grpc_max_threads + _WAITING_REQUESTS
+        self._pool = CountingPool(calls)
+        self._limits = CallLimits(_RECEIVE_SECONDS, _SEND_SECONDS)
         self._grpc = grpc.server(
             self._pool,
             options=_options(settings.channel_arguments),
-            maximum_concurrent_rpcs=settings.grpc_max_threads + _WAITING_REQUESTS,
+            maximum_concurrent_rpcs=calls,
         )
         folder = settings.model_config_file.absolute().parent if settings.model_config_file else Path.cwd()
         self._grpc.add_generic_rpc_handlers(
-            handlers(engine, metrics or Observer(), Reloading(engine, folder))
+            handlers(
+                engine,
+                metrics or Observer(),
+                Reloading(engine, folder),
+                self._limits,
+                Semaphore(settings.grpc_max_threads),
+            )
         )
         self._health: Health | None = None
         if settings.enable_grpc_healthcheck_service:
             self._health = Health()
-            self._health.add_to(self._grpc)
+            self._health.add_to(self._grpc, self._limits)
         self._rest_face = _rest_face(engine, settings, metrics)
         self._rest: RestServer | None = None
         self.port = 0
@@ -104,6 +117,7 @@ class Server:
         if self._health:
             self._engine.on_change = self._tell_health
             self._tell_health()
+        self._limits.start()
         self._grpc.start()
         if self._rest:
             self._rest.start()
@@ -147,6 +161,7 @@ class Server:
             log.info("drained after %.1f s", time.monotonic() - began)
         else:
             log.warning("requests that still ran after %g s are cut off", self._settings.drain_seconds)
+        self._limits.stop()
         if self._rest:
             self._rest.stop()
 
@@ -187,6 +202,11 @@ def _metrics_path(settings: Settings) -> str:
 
 def _options(given: Sequence[tuple[str, int | str]]) -> list[tuple[str, Any]]:
     ours: dict[str, Any] = {
+        # A connection that says nothing, has nothing to do, or whose other end is gone, is closed.
+        "grpc.server_handshake_timeout_ms": 10_000,
+        "grpc.max_connection_idle_ms": 600_000,
+        "grpc.keepalive_time_ms": 60_000,
+        "grpc.keepalive_timeout_ms": 20_000,
         "grpc.so_reuseport": 0,
         "grpc.max_receive_message_length": _MESSAGE_BYTES,
         "grpc.max_send_message_length": _MESSAGE_BYTES,

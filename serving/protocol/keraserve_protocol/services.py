@@ -113,16 +113,21 @@ class AsyncStub:
         self.reload_config = RELOAD_CONFIG.on_async(channel)
 
 
-def handlers(implementations: Mapping[Call[Any, Any], Any]) -> list[grpc.GenericRpcHandler[Any, Any]]:
+def handlers(
+    implementations: Mapping[Call[Any, Any], Any], *, streamed: bool = False
+) -> list[grpc.GenericRpcHandler[Any, Any]]:
     """Make the handlers of a server: one for each service, with the calls that are implemented.
 
     Args:
         implementations: for each call a function, plain or async as the server is, of `(request, context)`.
             A call that is left out answers UNIMPLEMENTED.
+        streamed: the functions take an iterator of the one request, and so decide how long they wait for it;
+            callers see no difference.
     """
+    make = "stream_unary_rpc_method_handler" if streamed else "unary_unary_rpc_method_handler"
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
     for call, function in implementations.items():
-        services.setdefault(call.service, {})[call.name] = cast(Any, grpc).unary_unary_rpc_method_handler(
+        services.setdefault(call.service, {})[call.name] = getattr(cast(Any, grpc), make)(
             function,
             request_deserializer=call.request.FromString,
             response_serializer=call.response.SerializeToString,
