@@ -108,15 +108,15 @@ def test_untidy_folders_work_and_what_is_left_out_is_said(untidy: Path) -> None:
     told: list[str] = []
     data = load(untidy, told)
     used = names(data.train) | names(data.test)
-    assert len(used) == 18
-    assert {"Katzen/2021/July/000.png", "Katzen/linked.jpg", "Katzen/no suffix", "Katzen/print.jpeg"} <= used
+    assert len(used) == 19
+    assert {"Katzen/2021/July/000.png", "Katzen/linked.jpg", "Katzen/no suffix", "Katzen/web.webp"} <= used
     inside, sentence, *_ = told
     assert "1 picture in folders inside of class folders (Katzen/2021/July) count as their class's" in inside
-    assert "of the files and folders, 13 are left out: " in sentence
+    assert "of the files and folders, 12 are left out: " in sentence
     assert ".git, Katzen/.DS_Store, Katzen/._000.png and 3 more (hidden, or left by a system)" in sentence
     assert "Katzen/broken.png, Katzen/circle.png (leads nowhere)" in sentence
     assert "README (in no class folder)" in sentence
-    assert "Katzen/empty.jpg (empty); Katzen/half.jpg (damaged, or of an unusual kind)" in sentence
+    assert "Katzen/empty.jpg (empty); Katzen/half.jpg (damaged)" in sentence
     for part in (data.train, data.test):
         seen = [int(label) for _, batch in part.sized(8).batches(np.arange(len(part)), 5) for label in batch]
         assert seen == part.labels.tolist()
@@ -177,7 +177,7 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert "the class 'b' is in train only" in said("train/a", "train/b", "test/a")
     assert "the class 'c' is in test only" in said("train/a", "train/b", "test/a", "test/b", "test/c")
     assert "too few pictures" in said("a", "b", pictures=1)
-    assert "has no JPEG, PNG, GIF or BMP picture" in said("a", "b", pictures=0)
+    assert "has no JPEG, PNG, GIF, BMP or WebP picture" in said("a", "b", pictures=0)
     with pytest.raises(DataUnavailableError, match="There is no folder"):
         load(tmp_path / "nowhere")
 

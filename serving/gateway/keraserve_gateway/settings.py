@@ -16,6 +16,7 @@ from pydantic_settings import (
 
 from keraserve_gateway import keys
 from keraserve_gateway.upstream.connection import target
+from keraserve_protocol import image_formats
 
 ENV_PREFIX = "KERASERVE_"
 IN_PROCESS = "in-process"
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     ] = 128 << 20
     max_images: Annotated[Count, Field(description="most pictures in an images:classify")] = 32
     max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
-        50_000_000
+        image_formats.MAX_PIXELS
     )
     max_rows: Annotated[
         Count,

@@ -68,6 +68,8 @@ _TABLE = [
 ]
 SIGNATURE_BYTES = 12
 """So many first bytes say which format a file has."""
+MAX_PIXELS = 50_000_000
+"""An exported model refuses an image of more before it decodes it; so does the gateway, unless it is set."""
 
 
 def find(data: bytes) -> ImageFormat | None:

@@ -93,7 +93,7 @@ def are_photographs(pictures: PictureFiles) -> bool:
     """Whether most are larger than 64 pixels a side, judged by a few."""
     few = pictures.select(draw(pictures.labels, min(_LOOKED_AT, len(pictures)), _SEED))
     few = few.select(np.flatnonzero(picture_files.decodable(few.files)))
-    sides = [max(picture.shape[:2]) for picture in few.show(np.arange(len(few)))]
+    sides = [max(size) for size in few.sizes(np.arange(len(few)))]
     return bool(sides) and float(np.median(sides)) > SMALL_SIDE
 
 

@@ -72,7 +72,14 @@ class Shown(Examples, Protocol):
     """Examples that are pictures: people can look at them, and a network can have them at another size."""
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """Pictures as they are, each uint8 [h, w, c], c 1 or 3, whatever size the network gets."""
+        """Pictures for people, each uint8 [h, w, c], c 1 or 3, whatever size the network gets.
+
+        In their own size, or smaller where that is more than can be seen on a page.
+        """
+        ...
+
+    def sizes(self, indices: Indices) -> list[tuple[int, int]]:
+        """Height and width of pictures, in their own size."""
         ...
 
     def sized(self, size: int | None) -> Self:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keraserve_protocol import image_formats
 from keraserve_training.data import ambiguity
 from keraserve_training.data.part_names import Part, mentioned, part
 from keraserve_training.data.picture_search import Refused, folders_in, pictures_below, refuse_loose_files
@@ -175,8 +176,8 @@ def _check(layout: Layout) -> None:
     for name, files in [*train.items(), *test.items()]:
         if not files:
             raise DataUnavailableError(
-                f"The class {name!r} in {root} has no JPEG, PNG, GIF or BMP picture: put some there, or take"
-                " the folder away."
+                f"The class {name!r} in {root} has no {image_formats.named()} picture: put some there, or"
+                " take the folder away."
             )
 
 

@@ -1,11 +1,13 @@
 """Pictures in encoded files, read, decoded and resized while a network works.
 
-Decoding and resizing are those of the exported model (`decoding.Preparation`), so a network sees in training
-what it will see when it is served.
+Decoding and resizing are those of the exported model (`exporting.decoders`, `decoding.Preparation`), so a
+network sees in training what it will see when it is served.
 """
 
+import functools
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError
 
+SHOWN_SIDE = 400  # pixels: more than a page shows of one among nine
 _LOADED_BYTES = 2 * 2**30  # more is not taken into memory
 _LOADED_BATCH = 256
 _READERS = 8  # threads that read and hash: more than processors, since disks answer late
@@ -28,6 +31,7 @@ _READ_AT_ONCE = 64  # files that one of them takes at a time
 _Key = tuple[str, int, int]  # a file as it was when this process looked: path, bytes, time of its last change
 _digests: dict[_Key, bytes] = {}
 _NOT_THERE = ("", 0, 0)
+_NAMELESS = "This picture"
 _decodable: dict[_Key, bool] = {}
 
 
@@ -36,7 +40,7 @@ class PictureFiles(Shown):
     """Pictures in files, with their classes.
 
     Attributes:
-        files: JPEG, PNG, GIF or BMP, in any size.
+        files: of the formats of `keraserve_protocol.image_formats`, in any size up to its MAX_PIXELS.
         labels: int32 [N], the class of each picture.
         size: height and width that the network gets; None: not said yet, there are no batches before.
         channels: 3 for colour, 1 for grey, whatever the files have.
@@ -70,11 +74,15 @@ class PictureFiles(Shown):
         return replace(self, size=None if size is None else (size, size))
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """The pictures in their own size, each uint8 [h, w, 1 or 3]."""
-        return [self._picture(self.files[index]) for index in indices]
+        """The pictures upright, at most SHOWN_SIDE pixels a side, each uint8 [h, w, 1 or 3]."""
+        return [_looked_at(self.files[index])[0] for index in indices]
+
+    def sizes(self, indices: Indices) -> list[tuple[int, int]]:
+        """Height and width of the pictures as people see them: upright."""
+        return [_looked_at(self.files[index])[1] for index in indices]
 
     def digest(self) -> str:
-        """SHA-256 of every file's bytes, the labels and the size; not of the files' names."""
+        """SHA-256 of every file's bytes, the labels and the size; not of names, nor of decoding."""
         digest = hashlib.sha256(b"".join(digests(self.files)))
         digest.update(np.ascontiguousarray(self.labels, "<i4").data)
         digest.update(f"{self.size} {self.channels}".encode())
@@ -84,10 +92,12 @@ class PictureFiles(Shown):
         """The pictures at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b].
 
         Raises (while it is read):
-            tf.errors.OpError: a file has gone or has been damaged since the folder was read.
+            tf.errors.OpError: a file has gone, has been damaged since the folder was read, or can't be taken:
+                names it.
         """
         import tensorflow as tf
 
+        from keraserve_training.exporting import decoders
         from keraserve_training.exporting.decoding import Preparation
 
         shape = self.shape
@@ -95,7 +105,8 @@ class PictureFiles(Shown):
         names = tf.constant([os.fsencode(self.files[index]) for index in order], tf.string)
 
         def read(name: Any, label: Any) -> tuple[Any, Any]:
-            return tf.ensure_shape(prepare(decoded(tf.io.read_file(name))), shape), label
+            image = prepare.of_file(*decoders.decode(tf.io.read_file(name), name))
+            return tf.ensure_shape(image, shape), label
 
         pictures = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
         pictures = pictures.map(read, num_parallel_calls=runtime.processors(), deterministic=True)
@@ -110,20 +121,28 @@ class PictureFiles(Shown):
         parts = [_smallest(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
         return Pictures(np.concatenate(parts), self.labels)
 
-    def _picture(self, file: Path) -> npt.NDArray[np.uint8]:
-        import tensorflow as tf
 
-        picture = decoded(tf.constant(file.read_bytes())).numpy()
-        return picture[..., : 3 if picture.shape[-1] >= 3 else 1]
+def _looked_at(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """A picture as people see it, at most SHOWN_SIDE pixels a side; and its height and width before that."""
+    picture, size = _shown()(os.fsencode(file))
+    height, width = size.numpy()
+    return picture.numpy(), (int(height), int(width))
 
 
-def decoded(content: Any) -> Any:
-    """In the graph: one encoded picture (string []) as uint8 [h, w, c] with the channels that it has."""
+@functools.cache
+def _shown() -> Any:
     import tensorflow as tf
 
-    # As the exported model does it; channels=0, since asking for 3 fails for some kinds of BMP and GIF.
-    picture = tf.io.decode_image(content, channels=0, expand_animations=False)
-    return tf.ensure_shape(picture, (None, None, None))
+    from keraserve_training.exporting import decoders, decoding
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
+    def shown(name: Any) -> tuple[Any, Any]:
+        pixels, orientation = decoders.decode(tf.io.read_file(name), name)
+        small = decoding.upright(decoding.within(pixels, SHOWN_SIDE), orientation)
+        size = tf.shape(pixels)[:2]
+        return small, tf.where(decoding.on_its_side(orientation), size[::-1], size)
+
+    return shown
 
 
 def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
@@ -155,26 +174,49 @@ def spoilt() -> list[Path]:
     return [file for file, good in zip(changed, decodable(changed), strict=True) if not good]
 
 
+def why_not(file: Path) -> str | None:
+    """The sentence with which the exported model refuses a file, without its name.
+
+    None: the file can't be read, or its decoder has none.
+    """
+    import tensorflow as tf
+
+    from keraserve_training.exporting import decoders
+
+    try:
+        decoders.decode(tf.constant(file.read_bytes()), _NAMELESS)
+    except OSError:
+        return None
+    except tf.errors.InvalidArgumentError as error:
+        told = re.search(rf"{_NAMELESS} ([^\]']*)", error.message)
+        return told[1] if told else None
+    return None
+
+
 def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Decode all files, with all processors."""
     import tensorflow as tf
 
-    from keraserve_training.exporting.decoding import known_format
+    from keraserve_training.exporting import decoders
+    from keraserve_training.exporting.decoders import jpeg
 
-    def tried(index: Any, name: Any) -> tuple[Any, Any, Any]:
+    def tried(index: Any, name: Any) -> tuple[Any, Any]:
         content = tf.io.read_file(name)
-        jpeg = tf.strings.substr(content, 0, 3) == b"\xff\xd8\xff"
-        # An eighth of a JPEG's size spares half of the arithmetic, yet every byte of it is read.
-        picture = tf.cond(jpeg, lambda: tf.io.decode_jpeg(content, ratio=8), lambda: decoded(content))
+        pixels = tf.cond(
+            decoders.kinds(content) == decoders.JPEG,
+            # An eighth of a JPEG's size spares half of the arithmetic, yet every byte of it is read.
+            lambda: tf.ensure_shape(jpeg.reduced(content, name, 8), (None, None, None)),
+            lambda: decoders.decode(content, name)[0],
+        )
         # The number of values only since TensorFlow drops work that nobody asks for.
-        return index, known_format(content), tf.size(picture)
+        return index, tf.size(pixels)
 
     names = tf.constant([os.fsencode(file) for file in files], tf.string)
     indices = tf.data.Dataset.from_tensor_slices((np.arange(len(files)), names))
     whole = indices.map(tried, num_parallel_calls=runtime.processors()).ignore_errors().batch(1024)
     good = np.zeros(len(files), np.bool_)
-    for batch, known, _ in whole:
-        good[batch.numpy()] = known.numpy()
+    for batch, _ in whole:
+        good[batch.numpy()] = True
     return good
 
 

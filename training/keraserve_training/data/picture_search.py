@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib")
-_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
-_NO_PICTURE = "not a JPEG, PNG, GIF or BMP picture"
+from keraserve_protocol import image_formats
+from keraserve_training.data import picture_files
+
+_NO_PICTURE = f"not a {image_formats.named()} picture"
 _LEFT_BY_SYSTEMS = (
     "thumbs.db",
     "ehthumbs.db",
@@ -67,7 +68,9 @@ def why_not_decoded(file: Path) -> str:
         return error.strerror or "can't be read"
     if not beginning:
         return "empty"
-    return "damaged, or of an unusual kind" if beginning.startswith(_BEGINNINGS) else _NO_PICTURE
+    if image_formats.find(beginning) is None:
+        return _NO_PICTURE
+    return picture_files.why_not(file) or "damaged"
 
 
 def _pictures_below(folder: Path, refuse: Refuse, seen: set[Path]) -> Iterator[Path]:
@@ -119,16 +122,16 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
 
 
 def _is_picture(entry: "os.DirEntry[str]") -> bool:
-    return entry.name.lower().endswith(_SUFFIXES) or _begins_like_a_picture(Path(entry.path))
+    return entry.name.lower().endswith(image_formats.SUFFIXES) or _begins_like_a_picture(Path(entry.path))
 
 
 def _begins_like_a_picture(file: Path) -> bool:
     try:
-        return _beginning(file).startswith(_BEGINNINGS)
+        return image_formats.find(_beginning(file)) is not None
     except OSError:
         return False
 
 
 def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(8)
+        return opened.read(image_formats.SIGNATURE_BYTES)

@@ -51,6 +51,11 @@ class Pictures(Shown):
         """The pictures in their own size, each uint8 [height, width, channels]."""
         return [np.rint(self.images[index]).astype(np.uint8) for index in indices]
 
+    def sizes(self, indices: Indices) -> list[tuple[int, int]]:
+        """Height and width of the pictures, which all have the same."""
+        height, width = self.images.shape[1:3]
+        return [(height, width)] * len(indices)
+
     def digest(self) -> str:
         """SHA-256 of images, labels and, where it is not theirs, the size; in hexadecimal."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).data)

@@ -4,17 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image
 
 from keraserve_training.drawing import page as drawing
 from keraserve_training.drawing.page import GREY, Picture
 
 _COLUMNS = 3
 _TILE = 1.8  # inches: three of them with their captions can be read on a phone
+_PIXELS_DRAWN = 400  # a side of a tile, and some more
 _PIXELS_SEEN = 100  # smaller pictures show their pixels, larger ones are smoothed
 
 
-def samples(path: Path, title: str, pictures: Sequence[Picture], labels: Sequence[str]) -> None:
+def samples(
+    path: Path,
+    title: str,
+    pictures: Sequence[Picture],
+    labels: Sequence[str],
+    sizes: Sequence[tuple[int, int]] | None = None,
+) -> None:
     """Pictures three in a row with their labels, each in its own proportions; their sizes where they differ.
 
     Args:
@@ -22,14 +31,16 @@ def samples(path: Path, title: str, pictures: Sequence[Picture], labels: Sequenc
         title: above the picture.
         pictures: usually nine.
         labels: the name of each one's class.
+        sizes: height and width of each one's original; None: those of `pictures`.
     """
-    differ = len({picture.shape for picture in pictures}) > 1
-    sizes = [f"\n{picture.shape[1]} by {picture.shape[0]} pixels" if differ else "" for picture in pictures]
+    sizes = sizes or [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    differ = len(set(sizes)) > 1
+    told = [f"\n{width} by {height} pixels" if differ else "" for height, width in sizes]
     _grid(
         path,
         title,
         pictures,
-        [drawing.short(label) + size for label, size in zip(labels, sizes, strict=True)],
+        [drawing.short(label) + size for label, size in zip(labels, told, strict=True)],
     )
 
 
@@ -125,6 +136,7 @@ def _filled(caption: str) -> str:
 
 
 def _show(axis: Axes, picture: Picture) -> None:
+    picture = _thumbnail(picture)
     small = max(picture.shape[:2]) < _PIXELS_SEEN
     axis.imshow(
         picture.squeeze(-1) if picture.shape[-1] == 1 else picture,
@@ -137,6 +149,16 @@ def _show(axis: Axes, picture: Picture) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
+
+
+def _thumbnail(picture: Picture) -> Picture:
+    """At most so many pixels that more could not be seen: matplotlib makes sixteen bytes of every pixel."""
+    factor = max(picture.shape[:2]) // _PIXELS_DRAWN
+    if factor < 2:
+        return picture
+    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+    small = np.asarray(image.reduce(factor))
+    return small[..., np.newaxis] if picture.shape[-1] == 1 else small
 
 
 def _surely(share: float) -> str:

@@ -215,7 +215,8 @@ def _show(run: "Run", pictures: "Pictures | PictureFiles", classes: tuple[str, .
     shown = few.show(np.arange(len(few)))
     names = [classes[label] for label in few.labels]
     title = "What is learnt from"
-    draw = partial(galleries.samples, title=title, pictures=shown, labels=names)
+    sizes = few.sizes(np.arange(len(few)))
+    draw = partial(galleries.samples, title=title, pictures=shown, labels=names, sizes=sizes)
     run.picture("samples.png", title, draw, "The first nine pictures, in their own sizes.")
 
     ((one, _),) = few.batches(np.zeros(1, np.int64), 1)

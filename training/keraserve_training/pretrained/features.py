@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keraserve_training import provenance
 from keraserve_training.data.examples import Examples, Indices, prefetched
+from keraserve_training.exporting.decoding import RULES
 from keraserve_training.learning import rules
 from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, inference
 from keraserve_training.pretrained.extraction import Extraction
@@ -230,6 +231,7 @@ def _prepare(
         "architecture": hashlib.sha256(model.to_json().encode()).hexdigest(),
         "weights": rules.digest(model.weights),
         "folded": True,
+        "decoding": RULES,
         "versions": {name: versions[name] for name in ("keraserve-training", "keras", "tensorflow")},
     }
     return Extraction(model, examples, feature_store.store(folder, name, content, layout), batch)
