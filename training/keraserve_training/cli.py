@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from keraserve_training import training
-from keraserve_training.console import complain, counted, fail, out, unexpected, what_to_do
+from keraserve_training.console import complain, counted, fail, out, printable, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
 from keraserve_training.experiments import find, matching, registry
 from keraserve_training.flags import with_options, with_options_and_name
@@ -50,6 +50,7 @@ DEFAULT_RUNS, DEFAULT_MODELS, DEFAULT_SEED = Path("runs"), Path("models"), 42
 
 def main() -> None:
     """Entry point: every expected failure is one sentence on stderr and a status that is not 0."""
+    printable()
     try:
         status = app(standalone_mode=False)
         if status == _INTERRUPTED:  # what typer makes of Ctrl-C

@@ -2,16 +2,27 @@
 
 import contextlib
 import errno
+import io
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-out = Console()
-err = Console(stderr=True)
+# What is printed holds names that users chose: nothing in it is markup, unless a call says so.
+PLAIN: Mapping[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+out = Console(**PLAIN)
+err = Console(stderr=True, **PLAIN)
+
+
+def printable() -> None:
+    """Write what can't be encoded (a file's name need not be UTF-8) as an escape, and don't fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(sentence: str, status: int = 1) -> None:
@@ -54,7 +65,12 @@ def counted() -> Iterator[Callable[[int, int, str], None]]:
     """A bar that counts pieces on a terminal, elsewhere a line for each."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
         task = progress.add_task("pieces", total=None)
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from keraserve_training import measured, run_folder
 from keraserve_training.experiment import Experiment, Figure
@@ -29,7 +29,9 @@ def table(runs: Path, profile: str, seed: int) -> Table:
         state = run_folder.state(folder) + (f"; {others} with options" if others else "")
         first = experiment.figures[0]
         content.add_row(
-            f"{experiment.name}\n[dim]{escape(experiment.data)}; weights: {escape(experiment.weights)}[/]",
+            Text.assemble(
+                f"{experiment.name}\n", (f"{experiment.data}; weights: {experiment.weights}", "dim")
+            ),
             wording.value(experiment.parameters, "count"),
             f"{first.title}\n{_expected(experiment.name, first)}",
             f"{experiment.minutes:g} min",

@@ -89,7 +89,7 @@ class Bars(Silent):
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[epoch]}"),
             TextColumn("{task.fields[figures]}", style="cyan"),

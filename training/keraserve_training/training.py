@@ -99,7 +99,7 @@ def one(
         f", {flag(name)}" + ("" if value is True else f" {value}") for name, value in options.given().items()
     )
     heading = f"[bold]{experiment.name}[/], profile {profile.name}, seed {seed}{escape(given)}."
-    out.print(f"{heading} {profile.explanation}", highlight=False)
+    out.print(f"{heading} {escape(profile.explanation)}", markup=True)
     showing = progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out))
     with showing as show:
         new = execution.execute(

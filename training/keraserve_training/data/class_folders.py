@@ -12,7 +12,7 @@ import numpy as np
 
 from keraserve_training.data import layout, picture_files
 from keraserve_training.data.dataset import Dataset
-from keraserve_training.data.examples import Tell, draw, limited, split
+from keraserve_training.data.examples import Tell, draw, split
 from keraserve_training.data.listing import Listing
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.data.picture_search import Refused, why_not_decoded
@@ -24,6 +24,7 @@ _SEED = 0
 _NAMED = 3  # of those that are left out for one reason
 SMALL_SIDE = 64  # pixels; larger pictures are photographs
 _LOOKED_AT = 15
+_LEAST = 5  # of each class that are used whatever the profile says
 
 
 def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
@@ -48,7 +49,7 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
     photographs = are_photographs(pictures)
     if test:
         parts = [
-            readable(limited(part, profile.limit(len(part), photographs=photographs)), refused)
+            readable(_some(part, profile.limit(len(part), photographs=photographs)), refused)
             for part in (pictures, gathered(root, test, classes))
         ]
     else:
@@ -56,17 +57,29 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
         aside, rest = (
             profile.limit(count, photographs=photographs) for count in (aside, len(pictures) - aside)
         )
-        pictures = readable(limited(pictures, aside + rest), refused)
-        _check_counts(root, pictures, classes, 2)
+        pictures = readable(_some(pictures, aside + rest), refused)
+        _check_counts(root, pictures, classes, 2, profile)
         parts = split(pictures, max(round(_TEST_SHARE * len(pictures)), len(classes)), _SEED)
     for part in parts:
-        _check_counts(root, part, classes, 1)
+        _check_counts(root, part, classes, 1, profile)
     _say_found(found, sum(map(len, parts)), profile, tell)
     say_refused(root, refused, tell)
     _say_doubles(root, parts, tell)
     origin = f"pictures of one's own, in the folder {root.name!r}"
     listing = Listing.of(found, [file for part in parts for file in part.files])
     return Dataset(root.name, "folder", origin, classes, shuffled(parts[0]), parts[1], listing)
+
+
+def _some(pictures: PictureFiles, count: int) -> PictureFiles:
+    """At most `count`, every class in its share, but a few of each class at least."""
+    labels = pictures.labels
+    drawn = draw(labels, min(count, len(pictures)), _SEED)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        left = np.setdiff1d(of_class, drawn)
+        missing = max(0, _LEAST - (len(of_class) - len(left)))
+        drawn = np.union1d(drawn, left[:missing])
+    return pictures.select(drawn)
 
 
 def gathered(root: Path, found: dict[str, list[Path]], classes: tuple[str, ...]) -> PictureFiles:
@@ -139,13 +152,16 @@ def _say_doubles(root: Path, parts: Sequence[PictureFiles], tell: Tell) -> None:
         tell(f"{root.name}: {several:,} pictures are in more than one class")
 
 
-def _check_counts(root: Path, pictures: PictureFiles, classes: tuple[str, ...], least: int) -> None:
+def _check_counts(
+    root: Path, pictures: PictureFiles, classes: tuple[str, ...], least: int, profile: Profile
+) -> None:
     counts = np.bincount(pictures.labels, minlength=len(classes))
     if counts.min() < least:
         name = classes[int(counts.argmin())]
+        among = "" if profile.name == "full" else f" among those that profile {profile.name} takes"
         raise DataUnavailableError(
-            f"The class {name!r} in {root} has too few pictures that can be read ({counts.min()}): one is"
-            " needed for training and another one for testing, and a hundred are better."
+            f"The class {name!r} in {root} has too few pictures that can be read ({counts.min()}){among}: one"
+            " is needed for training and another one for testing, and a hundred are better."
         )
 
 

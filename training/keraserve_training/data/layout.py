@@ -9,6 +9,7 @@ Which one it is follows from the folders' names and what is in them. Where that 
 taken: the user is told both, and says which. Needs no TensorFlow.
 """
 
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from keraserve_training.data.part_names import Part, mentioned, part
 from keraserve_training.data.picture_search import Refused, folders_in, pictures_below, refuse_loose_files
 from keraserve_training.errors import DataUnavailableError
 
+_CONTROLS = ("Cc", "Zl", "Zp")  # of Unicode's categories
 LAYOUTS = ("classes", "parts", "merged")
 _LEARNT_FROM: tuple[Part, ...] = ("", "train", "validation")
 _PLACES: dict[Part, str] = {
@@ -59,8 +61,7 @@ class Layout:
         """Take each of `folders` as a class."""
         inside: list[Path] = []
         for folder in folders:
-            # A Mac writes an umlaut as two characters: train/ from there and test/ from here are one class.
-            name = unicodedata.normalize("NFC", folder.name)
+            name = _class_name(folder)
             found = pictures_below(folder, self.refuse)
             self.files.setdefault((use, name), []).extend(found)
             inside += [file for file in found if file.parent != folder]
@@ -98,6 +99,7 @@ def read(root: Path, how: str | None = None) -> Layout:
         raise DataUnavailableError(
             f"There is no folder {root}: --data takes one that holds a folder of pictures for each class."
         )
+    _check_utf8(root)
     layout = Layout(root)
     folders = folders_in(root)
     uses = _parts(root, folders, loosely=how == "parts")
@@ -115,6 +117,33 @@ def read(root: Path, how: str | None = None) -> Layout:
     refuse_loose_files(root, layout.refuse)
     _check(layout)
     return layout
+
+
+def _class_name(folder: Path) -> str:
+    """What the class is called whose pictures lie in a folder.
+
+    Raises:
+        DataUnavailableError: it can't be a line of `labels.txt`: not UTF-8, or with a line break.
+    """
+    # A Mac writes an umlaut as two characters: train/ from there and test/ from here are one class.
+    name = unicodedata.normalize("NFC", folder.name)
+    _check_utf8(folder)
+    if any(unicodedata.category(letter) in _CONTROLS for letter in name):
+        raise DataUnavailableError(
+            f"The name of the folder {str(folder)!r} has a line break or another control character, and a"
+            " class is called as its folder is: rename it."
+        )
+    return name
+
+
+def _check_utf8(folder: Path) -> None:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode(errors="backslashreplace")
+        raise DataUnavailableError(
+            f"The name of the folder {shown} is not UTF-8, as from an archive of an old system: rename it."
+        ) from None
 
 
 def _parts(root: Path, folders: Sequence[Path], *, loosely: bool) -> dict[Path, Part]:
