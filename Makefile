@@ -33,7 +33,7 @@ BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--model
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
-.PHONY: help setup demo serve train-all export report test test-containers fuzz lint format typecheck check \
+.PHONY: help setup demo serve train-all export report test test-faults test-containers fuzz lint format typecheck check \
   model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
 
 help: ## this list
@@ -86,6 +86,10 @@ down: ## stop the container stack   [ENGINE=embedded|gpu]
 
 test: setup ## every test that needs no container   [WORKERS=1]
 	@$(BIN)/python -m pytest -m "not containers" --numprocesses $(WORKERS) --dist loadfile
+
+test-faults: setup ## the promises of docs/reliability.md at length: 40 minutes   [MINUTES=10] [CASES=1000000]
+	@FAULTS_MINUTES=$(or $(MINUTES),10) FAULTS_CASES=$(or $(CASES),1000000) \
+	  $(BIN)/python -m pytest -s tests/system/faults
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers

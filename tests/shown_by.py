@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-_NAMED = re.compile(r"`((?:\w+/)?test_\w+\.py)::(test_\w+)`")
+_NAMED = re.compile(r"`((?:\w+/)*test_\w+\.py)::(test_\w+)`")
 
 
 @cache

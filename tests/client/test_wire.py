@@ -63,10 +63,10 @@ def test_one_picture_is_the_body() -> None:
         "version": 2,
         "predictions": [{"filename": None, "classes": [{"label": "x", "probability": 1}]}],
     }
-    picture = Picture(b"GIF8", "x.gif")
+    picture = Picture(b"GIF89a", "x.gif")
     [question], [prediction] = finish(PLANS.classify(Target("a"), [picture], 3), answer(document))
     assert question == HttpRequest(
-        "POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF8", "image/gif"
+        "POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF89a", "image/gif"
     )
     assert prediction == keraserve_client.Prediction("x.gif", (keraserve_client.Class("x", 1.0),), "a", 2)
 
@@ -98,7 +98,19 @@ def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
 @pytest.mark.parametrize("call", ["classify", "models", "status", "metadata"])
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b"{}", b"null", b'{"models": 1}', b"\xff", b'{"model_version_status":[{}]}'],
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"models": 1}',
+        b"\xff",
+        b'{"model_version_status":[{}]}',
+        b"[" * 99999,
+        b'{"model_version_status":[{"version":1e999}]}',
+        b'{"predictions":[{"classes":[]}],"version":1e999,"model":1}',
+    ],
 )
 def test_an_answer_of_something_else_is_invalid(call: str, body: bytes) -> None:
     plan = {

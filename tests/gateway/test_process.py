@@ -8,6 +8,7 @@ import structlog
 
 from keraserve_gateway import keys
 from keraserve_gateway.http.app import gateway_of
+from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol import messages, model_config
 
 
@@ -93,6 +94,22 @@ async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, r
     assert 'keraserve_gateway_request_seconds_bucket{le="+Inf",model="colours",version="1"} 1.0' in text
     assert "made-up" not in text
     assert "90" not in {line.split('version="')[1][:2] for line in text.splitlines() if 'version="' in line}
+
+
+def test_versions_of_long_ago_have_no_series() -> None:
+    metrics = Metrics()
+    lines: list[int] = []
+    for version in range(1, 60):
+        for protocol, code in (("http", "200"), ("http", "400"), ("grpc", "OK")):
+            metrics.observe(protocol, "m", str(version), code, 0.1, images=1)
+        metrics.observe("http", "other", "1", "200", 0.1)
+        lines.append(len(metrics.render().splitlines()))
+    assert lines[10:] == lines[10:11] * len(lines[10:])
+    page = metrics.render().decode()
+    assert 'version="59"' in page
+    assert 'version="52"' in page
+    assert 'version="51"' not in page
+    assert 'model="other",protocol="http",version="1"' in page
 
 
 async def test_registries_are_apart(make, embedded: str) -> None:

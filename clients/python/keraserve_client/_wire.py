@@ -60,6 +60,8 @@ class HttpAnswer:
 
 
 Parsed = TypeVar("Parsed")
+# What reading a document of another form can end in: 1e999 as a version, lists in lists without end.
+_NOT_THE_CONTRACTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class HttpPlans(Plans[HttpRequest, HttpAnswer]):
@@ -188,7 +190,7 @@ def _path(target: Target, api: str = "/v1") -> str:
 def _problem(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
 
@@ -209,7 +211,7 @@ def _read(
     """Parse the body of an answer; whatever is wrong with it, it is not the contract's."""
     try:
         return parse(load(answer.body))
-    except (ValueError, KeyError, TypeError, AttributeError, json_format.ParseError) as error:
+    except (*_NOT_THE_CONTRACTS, json_format.ParseError) as error:
         request_id = answer.headers.get("x-request-id")
         raise InvalidAnswer(
             "the answer is not a Keraserve gateway's; is the address right?", request_id=request_id

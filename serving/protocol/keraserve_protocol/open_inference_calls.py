@@ -43,10 +43,15 @@ def infer_outputs(body: bytes, header_length: int | None) -> dict[str, TensorPro
         header_length: how many bytes of it are JSON; None: all, so that there is no output.
 
     Raises:
-        JsonError: an output that is no binary data, or not of its shape and datatype.
-        ValueError, KeyError, TypeError, AttributeError: no answer of this protocol at all.
+        JsonError: an output that is no binary data, or not of its shape and datatype; no such answer at all.
     """
-    length = len(body) if header_length is None else header_length
+    try:
+        return _outputs(body, len(body) if header_length is None else header_length)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise error if isinstance(error, JsonError) else JsonError("no answer to infer") from error
+
+
+def _outputs(body: bytes, length: int) -> dict[str, TensorProto]:
     document = cast("dict[str, Any]", json.loads(body[:length]))
     data, start = memoryview(body)[length:], 0
     outputs: dict[str, TensorProto] = {}

@@ -1,8 +1,13 @@
 """Prometheus metrics, in a registry of the application's own."""
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+_MOST_VERSIONS = 8  # of a model: those that answered long ago make room for new ones
 
 
 class Metrics:
@@ -59,6 +64,7 @@ class Metrics:
 
         self._series: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
         self._images: dict[tuple[str, str], Counter] = {}
+        self._versions: dict[str, dict[str, None]] = {}  # by model, the oldest first
 
     def observe(
         self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
@@ -68,6 +74,7 @@ class Metrics:
         if found is None:  # to find them by their labels takes longer than to count
             requests = self.requests.labels(protocol, model, version, code)
             found = requests, self.seconds.labels(protocol, model, version)
+            self._note(model, version)
             self._series[protocol, model, version, code] = found
         found[0].inc()
         found[1].observe(seconds)
@@ -77,6 +84,27 @@ class Metrics:
                 counted = self._images[model, version] = self.images.labels(model, version)
             counted.inc(images)
 
+    def _note(self, model: str, version: str) -> None:
+        """Let the series of a model's oldest version go when there are too many."""
+        versions = self._versions.setdefault(model, {})
+        versions[version] = None
+        if len(versions) <= _MOST_VERSIONS:
+            return
+        oldest = next(iter(versions))
+        del versions[oldest]
+        self._images.pop((model, oldest), None)
+        _remove(self.images, model, oldest)
+        for series in [one for one in self._series if one[1:3] == (model, oldest)]:
+            del self._series[series]
+            _remove(self.requests, *series)
+            _remove(self.seconds, *series[:3])
+
     def render(self) -> bytes:
         """Write them in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def _remove(metric: Counter | Histogram, *labels: str) -> None:
+    """Forget a series, if there is one: several codes share a histogram."""
+    with suppress(KeyError):
+        metric.remove(*labels)

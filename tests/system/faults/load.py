@@ -1,0 +1,94 @@
+"""Callers who ask on and on: of all four clients, in threads, until they are told to stop."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from system.faults.product import Product
+
+from keraserve_client import AsyncClient, AsyncGrpcClient, Client, Failure, GrpcClient, KeraserveError
+
+MODEL = "colours"
+_PAUSE = 0.02
+
+
+@dataclass
+class Seen:
+    """What a kind of caller saw: when each answer came, of which version, and what failed."""
+
+    answers: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    failures: list[str] = field(default_factory=list[str])
+
+    def since(self, moment: float) -> int:
+        """Count the answers after a moment of the clock that never jumps."""
+        return sum(at > moment for at, _ in self.answers)
+
+    def note(self, version: int) -> None:
+        """Keep an answer."""
+        self.answers.append((time.monotonic(), version))
+
+
+@contextmanager
+def callers(product: Product, picture: bytes, **settings: Any) -> Iterator[dict[str, Seen]]:
+    """Ask by all four classes and by `classify_many`; `settings` are the clients'."""
+    over, seen = threading.Event(), {}
+    threads: list[threading.Thread] = []
+
+    def start(name: str, work: Callable[[Seen], None]) -> None:
+        seen[name] = Seen()
+        threads.append(threading.Thread(target=work, args=(seen[name],)))
+        threads[-1].start()
+
+    for name, kind, address in (("http", Client, product.url), ("grpc", GrpcClient, product.grpc)):
+        start(name, lambda to, k=kind, a=address: _ask(k(a, **settings), picture, over, to))
+        start(f"{name} many", lambda to, k=kind, a=address: _ask_many(k(a, **settings), picture, over, to))
+    for name, kind, address in (("http", AsyncClient, product.url), ("grpc", AsyncGrpcClient, product.grpc)):
+        start(
+            f"async {name}",
+            lambda to, k=kind, a=address: asyncio.run(_ask_async(k(a, **settings), picture, over, to)),
+        )
+    try:
+        yield seen
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(120)
+
+
+def _ask(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+    with client:
+        while not over.wait(_PAUSE):
+            try:
+                seen.note(client.classify(MODEL, picture)[0].version)
+            except KeraserveError as error:
+                seen.failures.append(f"{type(error).__name__}: {error}")
+
+
+def _ask_many(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+    def source() -> Iterator[bytes]:
+        while not over.wait(_PAUSE):
+            yield picture
+
+    with client:
+        try:
+            for outcome in client.classify_many(MODEL, source(), concurrency=8):
+                if isinstance(outcome, Failure):
+                    seen.failures.append(str(outcome.error))
+                else:
+                    seen.note(outcome.version)
+        except KeraserveError as error:
+            seen.failures.append(f"ended: {error}")
+
+
+async def _ask_async(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+    async with client:
+        while not over.is_set():
+            try:
+                seen.note((await client.classify(MODEL, picture))[0].version)
+            except KeraserveError as error:
+                seen.failures.append(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(_PAUSE)

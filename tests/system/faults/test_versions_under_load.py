@@ -1,0 +1,52 @@
+"""Versions come and go, whole and broken, while callers ask who give up at the first failure."""
+
+import shutil
+import time
+
+from system.faults.load import MODEL, callers
+from system.faults.product import MINUTES, Product, until
+
+from keraserve_client import Client
+
+SWAPS = 3 + int(MINUTES * 10)
+
+
+def test_no_request_fails_while_versions_are_swapped(either: Product, red: bytes) -> None:
+    with callers(either, red, retries=0) as seen:
+        previous = 1
+        for _ in range(SWAPS):
+            version = either.add_version(MODEL)
+            until(
+                lambda v=version: all(one.answers[-1:] and one.answers[-1][1] == v for one in seen.values()),
+                f"version {version} does not answer",
+            )
+            if previous > 1:
+                shutil.rmtree(either.models / MODEL / str(previous))
+            previous = version
+    for name, one in seen.items():
+        assert one.failures == [], name
+        if "many" not in name:  # its requests overtake each other
+            versions = [version for _, version in one.answers]
+            assert versions == sorted(versions), name
+
+
+def test_a_broken_version_leaves_the_old_one_serving(either: Product, red: bytes) -> None:
+    folder = either.models / MODEL
+    with Client(either.url, retries=0) as client, callers(either, red, retries=0) as seen:
+        good = client.status(MODEL).available[0]
+        half = (folder / str(good) / "saved_model.pb").read_bytes()[:999]
+        for number, graph in enumerate((b"", b"no graph\n", half), good + 1):
+            shutil.copytree(folder / "1", folder / "broken")
+            (folder / "broken" / "saved_model.pb").write_bytes(graph)
+            (folder / "broken").rename(folder / str(number))
+            until(
+                lambda n=number: any(v.version == n and v.error for v in client.status(MODEL).versions),
+                f"no word about {graph[:9]!r}",
+            )
+            now = time.monotonic()
+            until(lambda t=now: all(one.since(t) > 3 for one in seen.values()), "somebody waits for ever")
+    for number in range(good + 1, good + 4):
+        shutil.rmtree(folder / str(number))
+    for one in seen.values():
+        assert one.failures == []
+        assert {version for _, version in one.answers} == {good}
