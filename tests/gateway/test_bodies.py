@@ -5,8 +5,12 @@ import json
 import threading
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
+from keraserve_gateway import passthrough
+from keraserve_gateway.http import multipart
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, rest, services
 
@@ -202,3 +206,65 @@ async def test_text_that_is_no_json_is_refused(asked) -> None:
         assert answer.status_code == 400, new
         assert "not JSON" in answer.json()["error"]
     assert not server.requests
+
+
+@pytest.mark.parametrize("unit", [b"\r\n--ax", b"\r\n--a\rx", b"\r\n--a-x", b"\r\n--a\r\n\r\n"])
+async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, unit: bytes) -> None:
+    gateway, server = asked
+    headers = {"content-type": "multipart/form-data; boundary=a"}
+    body = full(unit, b"--a\r\n\r\n", b"\r\n--a--\r\n")
+    answer = await gateway.post(f"{MODEL}/images:classify", content=body, headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "more than 32 pictures and 100 other fields in a form"
+    assert not server.requests
+
+
+async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, monkeypatch) -> None:
+    gateway, _ = asked
+    threads: list[str] = []
+    real = multipart.pictures
+
+    def spy(*given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return real(*given)
+
+    monkeypatch.setattr(multipart, "pictures", spy)
+    for text in ("short", "x" * 70_000):
+        form = {"data": {"text": text}, "files": {"file": ("red.png", red)}}
+        assert (await gateway.post(f"{MODEL}/images:classify", **form)).status_code == 200
+    assert [name.startswith("body") for name in threads] == [False, True]
+
+
+async def test_what_a_call_over_grpc_claims_has_the_same_limits(asked) -> None:
+    gateway, server = asked
+    parts = gateway.app.state.gateway
+    front = passthrough.make_server("127.0.0.1:0", parts)
+    port = front.add_insecure_port("127.0.0.1:0")
+    await front.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = services.AsyncStub(channel)
+            spec = m.model_spec("colours")
+            claims = m.PredictRequest(model_spec=spec)
+            claims.inputs["x"].CopyFrom(m.TensorProto(dtype=m.DataType.DT_UINT8, int_val=[1]))
+            for size in (262_144, 28, 28, 1):
+                claims.inputs["x"].tensor_shape.dim.add(size=size)
+            assert len(claims.SerializeToString()) < 70
+            examples = m.Input(example_list=m.ExampleList(examples=[b""] * 1025))
+            for call, request, says in (
+                (stub.predict, claims, "205520896 elements, 16777216 are allowed"),
+                (stub.classify, m.ClassificationRequest(model_spec=spec, input=examples), "1025 examples"),
+                (stub.regress, m.RegressionRequest(model_spec=spec, input=examples), "1025 examples"),
+                (stub.multi_inference, m.MultiInferenceRequest(input=examples), "1025 examples"),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await call(request)
+                assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert says in (refused.value.details() or "")
+            assert not server.requests
+            del examples.example_list.examples[1024:]
+            answer = await stub.classify(m.ClassificationRequest(model_spec=spec, input=examples))
+            assert len(answer.result.classifications) == 1024
+            assert parts.bodies.held == 0
+    finally:
+        await front.stop(0)

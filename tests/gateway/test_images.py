@@ -211,5 +211,5 @@ def test_the_defaults_are_safe() -> None:
     settings = Settings()
     # A body fits into a gRPC message, and the bodies in flight into memory.
     assert settings.max_body_bytes < 64 << 20
-    assert settings.max_in_flight * settings.max_body_bytes <= 1 << 30
+    assert settings.max_body_bytes <= settings.max_bytes_in_flight <= 256 << 20
     assert settings.host == "127.0.0.1"

@@ -46,6 +46,7 @@ class Exchange:
         version: that answered, or that was chosen to; 0 while it is not known.
         images: how many pictures were classified.
         body: its body, once that is here whole, as it was sent.
+        held: how many bytes of bodies in flight are its own.
         error: why it was refused, or failed.
         status: with which it was answered, by HTTP's numbers or gRPC's names.
     """
@@ -61,6 +62,7 @@ class Exchange:
     version: int = 0
     images: int = 0
     body: bytes = b""
+    held: int = 0
     error: GatewayError | None = None
     status: str = ""
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+from keraserve_gateway import memory
 from keraserve_gateway.admission import Admission, Group
 from keraserve_gateway.arriving import Arriving
 from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predictor import Predictor
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.keys import Key, Keys
+from keraserve_gateway.memory import BodyBytes
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
 from keraserve_gateway.telemetry.metrics import Metrics
@@ -31,6 +33,7 @@ class Gateway:
     canary: Canary
     admission: Admission
     keys: Keys
+    bodies: BodyBytes
     bounds: Bounds
     predictor: Predictor
     cards: ModelCards
@@ -42,11 +45,16 @@ class Gateway:
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":
-        """Make the parts as the settings say."""
+        """Make the parts as the settings say.
+
+        Raises:
+            DoesNotFit: the bodies that they allow need more memory than there is.
+        """
         configured = ConfiguredModels(settings.model_config_file, settings.models)
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
+        planned = memory.plan(settings, memory.limit_of_memory())
         bounds = Bounds(settings.max_rows, settings.max_elements)
         return cls(
             settings,
@@ -55,11 +63,12 @@ class Gateway:
             Canary(canary_file, configured),
             Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
             Keys(settings.keys_file, settings.key_requests_per_second),
+            BodyBytes(planned.bytes),
             bounds,
             Predictor(bounds),
             ModelCards(server),
             tracing=tracing,
-            arriving=Arriving(settings.max_arriving_bytes),
+            arriving=Arriving(planned.arriving),
         )
 
     def group(self, model: str, key: Key | None) -> Group:

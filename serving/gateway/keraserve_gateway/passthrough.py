@@ -18,6 +18,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway.arriving import Arriving, ArrivingBody
+from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predict import unready
 from keraserve_gateway.deadline import REQUEST_ID
 from keraserve_gateway.errors import BadRequest, Busy, Forbidden, GatewayError, SlowBody
@@ -129,6 +130,8 @@ class PassThrough(Handler):
             except Exception:
                 log.exception("unexpected error")
                 code, detail = grpc.StatusCode.INTERNAL, f"an unexpected error; request id {trip.request_id}"
+            finally:
+                self._gateway.bodies.give_back(exchange.held)
             seconds = time.perf_counter() - started
             exchange.status = code.name
             self._gateway.observe(exchange, "grpc", seconds)
@@ -158,6 +161,8 @@ class PassThrough(Handler):
         gateway = self._gateway
         exchange.key = gateway.keys.recognise(exchange.given_key)
         request = await self._received(requests, exchange)
+        gateway.bodies.take(len(request))
+        exchange.held = len(request)
         try:
             message = call.request.FromString(request)
         except DecodeError as error:
@@ -167,6 +172,7 @@ class PassThrough(Handler):
         exchange.model = names[0] if names else ""
         gateway.keys.admit(exchange.key, names)
         group = gateway.group(exchange.model, exchange.key)
+        _check(message, gateway.bounds)
         async with gateway.admission.enter(exchange.trip.timeout, group):
             answer = await self._asked(call, request, message, specs, exchange)
         exchange.version = _version(call, answer) or exchange.version
@@ -199,6 +205,21 @@ def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
     if isinstance(message, m.MultiInferenceRequest):
         return [task.model_spec for task in message.tasks]
     return [cast(m.PredictRequest, message).model_spec]
+
+
+def _check(message: m.Message, bounds: Bounds) -> None:
+    """Look at what a request claims; rows are the model server's to look at, which knows the signature.
+
+    Raises:
+        TooLarge: too many elements, or examples.
+    """
+    if isinstance(message, m.PredictRequest):
+        bounds.check(message.inputs, {})
+    elif isinstance(message, m.ClassificationRequest | m.RegressionRequest | m.MultiInferenceRequest):
+        given = message.input
+        bounds.check_examples(
+            max(len(given.example_list.examples), len(given.example_list_with_context.examples))
+        )
 
 
 def _choice(spec: m.ModelSpec) -> str | None:

@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from keraserve_gateway import passthrough
+from keraserve_gateway import memory, passthrough
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import open_connections
 from keraserve_gateway.http.app import create_app, gateway_of
@@ -49,7 +49,11 @@ async def serve(settings: Settings) -> None:
     Raises:
         CannotListen: a port is in use, or the address is not this machine's.
         CannotServe: models in this process can't be loaded, or the list of models can't be parsed.
+        DoesNotFit: the bodies that the settings allow need more memory than there is.
     """
+    planned = memory.plan(settings, memory.limit_of_memory())
+    if planned.reason is not None:
+        log.warning("less than the default fits into memory", reason=planned.reason)
     _check_models(settings)
     if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
         _listen(settings.host, settings.grpc_port, "grpc_port").close()

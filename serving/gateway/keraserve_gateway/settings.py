@@ -106,6 +106,13 @@ class Settings(BaseSettings):
         ),
     ] = 8
     max_in_flight: Annotated[Count, Field(description="most requests at a time, HTTP and gRPC together")] = 64
+    max_bytes_in_flight: Annotated[
+        Count,
+        Field(
+            description="most bytes of the bodies of all requests at work, which are in memory four times;"
+            " fewer where the memory limit (the container's, else the machine's) is too small for the default"
+        ),
+    ] = 256 << 20
     max_waiting: Annotated[
         int, Field(ge=0, description="most requests that wait for a place when that many are at work")
     ] = 8

@@ -32,16 +32,17 @@ class Bounds:
             elements += math.prod(sizes)
             if sizes and name in known and _has_rows(known[name]) and sizes[0] > self.rows:
                 raise TooLarge(f"input {name!r} has {sizes[0]} rows, {self.rows} are allowed in a request")
-        self.check_elements(elements)
-
-    def check_elements(self, elements: int) -> None:
-        """Refuse a request whose tensors have too many elements.
-
-        Raises:
-            TooLarge: they have.
-        """
         if elements > self.elements:
             raise TooLarge(f"the tensors have {elements} elements, {self.elements} are allowed in a request")
+
+    def check_examples(self, count: int) -> None:
+        """Refuse a request with too many examples.
+
+        Raises:
+            TooLarge: there are more than rows are allowed.
+        """
+        if count > self.rows:
+            raise TooLarge(f"{count} examples in a request, {self.rows} are allowed")
 
 
 def _has_rows(info: m.TensorInfo) -> bool:

@@ -1,6 +1,7 @@
 """`:predict`: JSON in, tensors to the model server, JSON out. No HTTP in here."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 
 from keraserve_gateway import errors
@@ -22,6 +23,11 @@ from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, fin
 from keraserve_protocol.rest import Prediction
 
 T = TypeVar("T")
+Hold = Callable[[int], None]
+
+
+def _nothing(_: int) -> None:
+    """Count nothing."""
 
 
 class Predictor:
@@ -40,7 +46,9 @@ class Predictor:
         self._remembered: dict[Target, Signatures] = {}
         self._packing = asyncio.Lock()
 
-    async def predict(self, server: ModelServer, target: Target, body: bytes, trip: Trip) -> Answer:
+    async def predict(
+        self, server: ModelServer, target: Target, body: bytes, trip: Trip, hold: Hold = _nothing
+    ) -> Answer:
         """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
 
         They are those that an earlier request found. Another version may have others: what is refused with
@@ -51,11 +59,17 @@ class Predictor:
             target: the model.
             body: the JSON.
             trip: deadline and request id.
+            hold: is told the bytes that the tensors have more than the JSON.
 
         Raises:
             GatewayError: BadRequest for a body that does not fit, TooLarge for one that holds too much; or
                 what the model server answered.
         """
+
+        def more(size: int) -> None:
+            if size > len(body):
+                hold(size - len(body))
+
         try:
             large = len(body) > LARGE
             found = rest.find_numbers(body) if large else None
@@ -63,14 +77,14 @@ class Predictor:
             known, refusal = self._remembered.get(target), None
             if known is not None:
                 try:
-                    return await self._predict(server, target, prediction, known, trip, large=large)
+                    return await self._predict(server, target, prediction, known, trip, more, large=large)
                 except (rest.JsonError, errors.BadRequest) as error:
                     refusal = error
             of_now = await signatures(server, target, trip)
             if refusal is not None and of_now == known:
                 raise refusal
             self._remembered[target] = of_now
-            return await self._predict(server, target, prediction, of_now, trip, large=large)
+            return await self._predict(server, target, prediction, of_now, trip, more, large=large)
         except rest.JsonError as error:
             raise refused(error) from error
 
@@ -81,6 +95,7 @@ class Predictor:
         prediction: Prediction,
         known: Signatures,
         trip: Trip,
+        built: Hold,
         *,
         large: bool,
     ) -> Answer:
@@ -95,6 +110,7 @@ class Predictor:
             trip, large and not numbers, rest.predict_request, prediction, inputs, target.spec()
         )
         self._bounds.check(request.inputs, inputs)
+        built(request.ByteSize())
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
         response = await server.predict(request, trip.timeout, trip.metadata)

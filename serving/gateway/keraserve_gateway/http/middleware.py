@@ -153,6 +153,8 @@ class Around:
             exchange.body = await body.receive_whole(
                 receive, exchange, gateway.settings.max_body_bytes, gateway.arriving
             )
+            gateway.bodies.take(len(exchange.body))
+            exchange.held = len(exchange.body)
         group = gateway.group(model, exchange.key)
         state = scope.setdefault("state", {})
         async with gateway.admission.enter(exchange.trip.timeout, group) as place:
@@ -170,6 +172,7 @@ class Around:
         One request after the other, that takes less than each between other work. What comes after an answer
         finds it counted.
         """
+        self._gateway.bodies.give_back(exchange.held)
         exchange.status = str(status)
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._count_and_log, context=Context())

@@ -38,8 +38,20 @@ class Call:
         return self._routed
 
     async def body(self) -> bytes:
-        """Give the body, once; expanded, bounded."""
-        return await body.expanded(self.exchange, self.gateway.settings.max_body_bytes)
+        """Give the body, once; expanded, bounded, alone and together with all others in flight."""
+        sent = len(self.exchange.body)
+        whole = await body.expanded(self.exchange, self.gateway.settings.max_body_bytes)
+        self.hold(max(0, len(whole) - sent))
+        return whole
+
+    def hold(self, size: int) -> None:
+        """Count bytes in memory as this request's, until its end.
+
+        Raises:
+            Busy: there would be too many.
+        """
+        self.gateway.bodies.take(size)
+        self.exchange.held += size
 
     def answer(self, answer: Answer) -> Response:
         """Send a finished JSON body."""

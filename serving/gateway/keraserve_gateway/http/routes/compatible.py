@@ -28,7 +28,7 @@ def router() -> APIRouter:
 async def run(call: Call, target: Target) -> Response:
     """Answer `:predict`; errors as `Predictor.predict`."""
     body = await call.body()
-    return call.answer(await call.gateway.predictor.predict(call.server, target, body, call.trip))
+    return call.answer(await call.gateway.predictor.predict(call.server, target, body, call.trip, call.hold))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls import predict
+from keraserve_gateway.calls.aside import LARGE, aside
 from keraserve_gateway.calls.picture_check import Limits, Picture
 from keraserve_gateway.calls.pictures import Classifier, PictureClasses
 from keraserve_gateway.calls.predict import Answer, Target
@@ -97,7 +98,8 @@ async def _pictures(call: Call) -> list[Picture]:
     content_type = call.exchange.header("content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
-        return multipart.pictures(await call.body(), content_type, call.gateway.settings.max_images)
+        form, most = await call.body(), call.gateway.settings.max_images
+        return await aside(call.trip, len(form) > LARGE, multipart.pictures, form, content_type, most)
     if kind.startswith("multipart/"):
         raise UnsupportedMedia(f"a body of type {kind[:100]!r}; send {_FORM}, or one picture as the body")
     return [Picture(await call.body())]

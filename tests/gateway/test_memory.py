@@ -1,0 +1,149 @@
+"""What bodies in flight may take of the memory there is."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keraserve_gateway import memory
+from keraserve_gateway.errors import Busy
+from keraserve_gateway.memory import BodyBytes, DoesNotFit, limit_of_memory, plan
+from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+MIB = 1 << 20
+PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+NONE_V1 = str(2**63 - 4096)
+
+
+def groups(root: Path, text: str, **files: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(text)
+    for name, content in files.items():
+        file = root / "sys/fs/cgroup" / name.replace("__", "/").replace("_max", ".max")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return root
+
+
+def test_the_limit_is_the_smallest_of_the_control_groups_and_the_machine(tmp_path: Path) -> None:
+    v1 = "memory__{}memory.limit_in_bytes"
+    for number, (text, files, expected) in enumerate(
+        (
+            ("0::/\n", {"memory_max": f"{MIB}\n"}, MIB),
+            ("0::/\n", {"memory_max": "max\n"}, PHYSICAL),
+            ("0::/\n", {}, PHYSICAL),
+            ("0::/a/b\n", {"a__memory_max": f"{MIB}\n", "a__b__memory_max": "max\n"}, MIB),
+            ("0::/a/b\n", {"a__memory_max": f"{2 * MIB}\n", "a__b__memory_max": f"{MIB}\n"}, MIB),
+            ("0::/docker/4f\n", {"memory_max": f"{MIB}\n"}, MIB),  # the machine's path, the container's files
+            ("9:cpu:/\n4:memory:/\n0::/\n", {v1.format(""): f"{MIB}\n"}, MIB),
+            ("4:hugetlb,memory:/docker/4f\n", {v1.format("docker__4f__"): f"{MIB}\n"}, MIB),
+            ("4:memory:/docker/4f\n", {v1.format(""): f"{NONE_V1}\n"}, PHYSICAL),
+        )
+    ):
+        assert limit_of_memory(groups(tmp_path / str(number), text, **files)) == expected, (text, files)
+    assert limit_of_memory(tmp_path / "not there") == PHYSICAL
+    assert 0 < limit_of_memory() <= PHYSICAL
+
+
+def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
+    assert plan(Settings(), 2048 * MIB) == memory.Plan(256 * MIB, 128 * MIB)
+    lowered = plan(Settings(), 1024 * MIB)
+    assert (lowered.bytes, lowered.arriving) == (184 * MIB, 128 * MIB)
+    assert memory.PROCESS + lowered.arriving + memory.COPIES * lowered.bytes <= 1024 * MIB
+    assert lowered.reason == (
+        "160 MiB for the process, 128 MiB for bodies that arrive and 4 x 256 MiB for those in flight are"
+        " 1,312 MiB, and the memory limit leaves 1,024 MiB: bodies in flight may have 184 MiB together"
+    )
+    small = plan(Settings(), 256 * MIB)
+    assert (small.bytes, small.arriving) == (16 * MIB, 32 * MIB)  # one body
+    assert plan(Settings(model_server="in-process"), 2048 * MIB).bytes == 184 * MIB
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({"max_bytes_in_flight": 256 * MIB}, 1024),
+        ({"max_body_bytes": 512 * MIB}, 2048),
+        ({"max_arriving_bytes": 1024 * MIB}, 1024),
+        ({}, 250),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_with_the_sum(given: dict[str, Any], limit: int) -> None:
+    with pytest.raises(
+        DoesNotFit, match=r"160 MiB for the process, .* and 4 x .* are .* MiB, and the memory"
+    ):
+        plan(Settings(**given), limit * MIB)
+
+
+def test_a_start_that_does_not_fit_ends_with_a_sentence(start_gateway) -> None:
+    process, log = start_gateway("--port=0", "--grpc-port=0", f"--max-bytes-in-flight={PHYSICAL}")
+    assert process.wait(60) == 1
+    (line,) = log.read_text().splitlines()
+    assert "are" in line
+    assert "raise that limit, or lower max_bytes_in_flight, max_body_bytes or max_arriving_bytes" in line
+
+
+def test_bytes_are_counted() -> None:
+    bodies = BodyBytes(10)
+    bodies.take(4)
+    bodies.take(6)
+    with pytest.raises(Busy, match="the bodies in flight have 10 bytes, 10 are allowed"):
+        bodies.take(1)
+    bodies.give_back(4)
+    bodies.take(4)
+
+
+async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: bytes) -> None:
+    arrived, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationResponse:
+        arrived.release()
+        await go.wait()
+        answer = m.ClassificationResponse()
+        for _ in request.input.example_list.examples:
+            answer.result.classifications.add().classes.add(label="x", score=1)
+        return answer
+
+    address = await serve_faults({services.CLASSIFY: classify})
+    size = len(red)
+    gateway = await make(
+        address, max_bytes_in_flight=2 * size + 10, max_body_bytes=2 * size + 10, max_merged=1
+    )
+
+    async def ask() -> int:
+        path, headers = "/v1/models/colours/images:classify", {"content-type": "image/png"}
+        answer = await gateway.post(path, content=red, headers=headers)
+        if answer.status_code == 429:
+            assert answer.headers["retry-after"] == "1"
+            assert answer.json()["type"] == "urn:keraserve:error:busy"
+        return answer.status_code
+
+    held = [asyncio.create_task(ask()) for _ in range(2)]
+    for _ in held:
+        await arrived.acquire()
+    bodies = gateway.app.state.gateway.bodies
+    assert bodies.held == 2 * size
+    assert await ask() == 429
+    assert bodies.held == 2 * size
+    go.set()
+    assert [await one for one in held] == [200, 200]
+    assert await ask() == 200
+    examples = {"examples": [{"a": "x" * (2 * size)}]}
+    assert (await gateway.post("/v1/models/colours:classify", json=examples)).status_code in (413, 429)
+    assert bodies.held == 0
+
+
+def test_the_limits_of_the_deployments_fit_the_defaults() -> None:
+    root = Path(__file__).parents[2]
+    for file, pattern in (
+        ("compose.yaml", r"GATEWAY_MEMORY:-(\d+)m\}"),
+        ("docker/swarm/stack.yaml", r"GATEWAY_MEMORY:-(\d+)m\}"),
+        ("docker/kubernetes/base/gateway.yaml", r"limits: \{memory: (\d+)Mi\}"),
+    ):
+        (mebibytes,) = re.findall(pattern, (root / file).read_text())
+        assert plan(Settings(), int(mebibytes) * MIB).reason is None, file
