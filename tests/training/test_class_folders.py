@@ -1,6 +1,7 @@
 """A user's own pictures, as they lie on real disks."""
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +210,32 @@ def test_pictures_that_are_learnt_from_and_tested_on_are_said(tmp_path: Path) ->
     load(tmp_path, told)
     assert any("3 of the pictures to test on are learnt from as well" in sentence for sentence in told)
     assert any("3 pictures are in more than one class" in sentence for sentence in told)
+
+
+def test_a_panorama_is_left_out_with_its_pixels_and_a_palette_with_what_to_do(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 6)
+    draw(tmp_path / "b", 6)
+    panorama = tmp_path / "a" / "panorama.jpg"
+    Image.new("L", (16, 16)).save(panorama)
+    content = panorama.read_bytes()
+    place = content.index(b"\xff\xc0") + 5
+    panorama.write_bytes(content[:place] + struct.pack(">HH", 13_000, 14_000) + content[place + 4 :])
+    Image.new("RGB", (9, 9)).quantize(4).save(tmp_path / "b" / "palette.bmp")
+    told: list[str] = []
+    load(tmp_path, told)
+    sentence = next(each for each in told if "left out" in each)
+    assert "a/panorama.jpg (has 14000x13000 = 182000000 pixels, 1 to 50000000 are allowed)" in sentence
+    assert "b/palette.bmp (is a BMP of a kind that models do not decode: save it with 24 bits" in sentence
+
+
+def test_people_see_large_pictures_small_upright_and_with_their_own_size(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (1600, 900)).save(tmp_path / "a" / "0 turned.jpg", exif=exif)
+    files = tuple(sorted((tmp_path / "a").iterdir()))
+    pictures = PictureFiles(files, np.zeros(len(files), np.int32))
+    place = [file.name for file in files].index("0 turned.jpg")
+    (shown,) = pictures.show(np.array([place]))
+    assert shown.shape == (400, 225, 3)
+    assert pictures.sizes(np.array([place])) == [(1600, 900)]
