@@ -14,7 +14,7 @@ import structlog
 from keraserve_gateway import errors
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
-from keraserve_protocol import tensors
+from keraserve_protocol import elements
 
 log = structlog.get_logger()
 
@@ -72,13 +72,13 @@ class ModelCards:
         try:
             response = await self._server.predict(request, ASK_SECONDS)
             given = OUTPUT in response.outputs  # to look it up would make one
-            self._keep(key, _warnings(tensors.from_proto(response.outputs[OUTPUT]).item()) if given else ())
+            self._keep(key, _warnings(response.outputs[OUTPUT]) if given else ())
         except (errors.BadRequest, errors.NotImplementedThere, errors.BadAnswer):
             self._keep(key, ())  # a version without a card
         except errors.GatewayError as error:
             self._not_before[key] = time.monotonic() + AGAIN_SECONDS
             log.info("no model card", model=model, version=version, reason=error.detail)
-        except (ValueError, RecursionError, tensors.TensorError) as error:
+        except (ValueError, RecursionError, elements.TensorError) as error:
             log.warning("a model card can't be read", model=model, version=version, reason=str(error))
             self._keep(key, ())
         finally:
@@ -91,12 +91,13 @@ class ModelCards:
         self._known[key] = found
 
 
-def _warnings(content: Any) -> Warnings:
+def _warnings(tensor: m.TensorProto) -> Warnings:
     """Read a card.
 
     Raises:
-        ValueError: it is none.
+        ValueError, TensorError: it is none.
     """
+    [content] = elements.unpack(tensor)
     if not isinstance(content, bytes) or len(content) > _BYTES:
         raise ValueError(f"it is no text of at most {_BYTES} bytes")
     card: Any = json.loads(content)
