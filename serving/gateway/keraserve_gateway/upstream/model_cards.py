@@ -13,8 +13,8 @@ import structlog
 
 from keraserve_gateway import errors
 from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_protocol import messages as m
 from keraserve_protocol import elements
+from keraserve_protocol import messages as m
 
 log = structlog.get_logger()
 
