@@ -108,6 +108,14 @@ def test_a_photograph_of_an_iphone_is_explained(page: Page, tmp_path: Path) -> N
     expect(page.locator("#name")).to_contain_text("IMG_0042.HEIC")
 
 
+def test_a_webp_becomes_classes(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
+    webp = tmp_path / "shoe.webp"
+    Image.open(pictures[0]).save(webp, lossless=True)
+    page.locator("#file").set_input_files(webp)
+    shows_classes(page)
+    expect(page.locator("#preview")).to_be_visible()
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: int) -> None:
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
