@@ -5,16 +5,18 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 from programs import ROOT, train
 from stack import Ports, Stack, StackError, running
 
-from keraserve_client import Client, GrpcClient
+from keraserve_client import BadRequest, Client, GrpcClient, TooLarge
 
 A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
@@ -56,6 +58,30 @@ def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures
             [program, *verb], env={**os.environ, "KERASERVE_URL": stack.url}, capture_output=True, text=True
         )
         assert f"warning: {A} version 1: {PROCEDURAL}" in " ".join(done.stdout.split()), done
+
+
+def test_an_image_of_too_many_pixels_is_refused_by_every_way_in(stack: Stack, pictures: list[Path]) -> None:
+    """729 KiB of PNG that would be 768 MiB of pixels; what would decode it says so before it does."""
+    large = wide_png(16_000)
+    with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
+        for client in (http, grpc, direct):
+            with pytest.raises((BadRequest, TooLarge), match="pixels"):
+                client.classify(A, large)
+            with pytest.raises((BadRequest, TooLarge), match="pixels"):
+                client.predict(A, [large], "image_bytes")
+            assert client.classify(A, pictures[0])[0].classes
+
+
+def wide_png(side: int) -> bytes:
+    """A black square, written row by row."""
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(1 + 3 * side)) for _ in range(side)) + packer.flush()
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_a_second_version_is_served_without_a_failed_request(
