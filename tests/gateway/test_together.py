@@ -11,6 +11,7 @@ from encoded_pictures import undecodable_png
 
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerAway
+from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
@@ -54,6 +55,19 @@ class Server:
         return [examples for examples, _, _ in self.calls]
 
 
+class Known:
+    """Knows one version whose rows are independent, or (0) none."""
+
+    def __init__(self, version: int) -> None:
+        self.known, self.forgotten = version, 0
+
+    def version(self, _: m.ModelSpec) -> int:
+        return self.known
+
+    def forget(self, _: m.ModelSpec) -> None:
+        self.forgotten += 1
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
@@ -61,7 +75,7 @@ def server() -> Server:
 
 @pytest.fixture
 def together(server: Server) -> Together:
-    return Together(server.classify, most=6)
+    return Together(server.classify, 6, Known(3))
 
 
 def request(*examples: bytes, model: str = "a", **spec: int) -> m.ClassificationRequest:
@@ -130,7 +144,7 @@ async def test_nor_more_bytes_than_a_call_is_worth(server: Server, together: Tog
 
 
 async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
-    together = Together(server.classify, most=1)
+    together = Together(server.classify, 1, Known(3))
     await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
@@ -192,6 +206,56 @@ async def test_who_leaves_before_the_call_is_not_asked_for(server: Server, toget
     assert server.asked == [[b"2"]]
 
 
+async def test_each_alone_where_rows_are_not_known_to_be_independent(server: Server) -> None:
+    together = Together(server.classify, 6, Known(0))
+    await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    assert sorted(server.asked) == [[b"1"], [b"2"]]
+
+
+async def test_what_another_version_answered_together_is_asked_again(server: Server) -> None:
+    known = Known(2)  # the server answers as version 3
+    together = Together(server.classify, 6, known)
+    answers = await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    assert [labels(one) for one in answers] == [["1"], ["2"]]
+    assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
+    assert known.forgotten == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "version"),
+    [
+        (b'{"independent_rows": true}', 7),
+        (b'{"independent_rows": false}', 0),
+        (b"{}", 0),
+        (b"[]", 0),
+        (b"{", 0),
+        (None, 0),
+    ],
+)
+async def test_a_version_says_of_itself_whether_its_rows_are_independent(
+    card: bytes | None, version: int
+) -> None:
+    asked: list[m.PredictRequest] = []
+
+    async def predict(request: m.PredictRequest, timeout: float) -> m.PredictResponse:
+        asked.append(request)
+        if card is None:
+            raise BadRequest("no such signature", origin=grpc.StatusCode.FAILED_PRECONDITION)
+        response = m.PredictResponse(model_spec=m.model_spec("a", version=7))
+        response.outputs["json"].CopyFrom(m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[card]))
+        return response
+
+    rows, spec = IndependentRows(predict), m.model_spec("a", signature="classify")
+    assert [rows.version(spec), rows.version(spec)] == [0, 0]  # it is asked beside the requests, once
+    await asyncio.sleep(0.01)
+    assert rows.version(spec) == version
+    assert [one.model_spec.signature_name for one in asked] == ["model_card"]
+    rows.forget(spec)
+    assert rows.version(spec) == 0
+    await asyncio.sleep(0.01)
+    assert (rows.version(spec), len(asked)) == (version, 2)
+
+
 async def test_through_a_real_model_server(
     gateway: httpx2.AsyncClient, red: bytes, green: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +268,7 @@ async def test_through_a_real_model_server(
         return call(self, path, request, *given)
 
     monkeypatch.setattr(GrpcModelServer, "call", counted)
+    monkeypatch.setattr(IndependentRows, "version", lambda *_: 1)  # somebody else's model: it has no card
     sent = [red, green, undecodable_png(), red, green]
     answers = await asyncio.gather(
         *(gateway.post(PATH, content=one, headers={"content-type": "image/png"}) for one in sent)

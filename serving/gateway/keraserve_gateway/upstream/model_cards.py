@@ -12,14 +12,13 @@ from typing import Any, cast
 import structlog
 
 from keraserve_gateway import errors
+from keraserve_gateway.upstream.card_signature import ASK_SECONDS, OUTPUT, SIGNATURE
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import elements
 from keraserve_protocol import messages as m
 
 log = structlog.get_logger()
 
-SIGNATURE, OUTPUT = "model_card", "json"
-ASK_SECONDS = 5.0  # for an answer
 FIRST_SECONDS = 0.25  # that the first request for a version waits for it, at most
 AGAIN_SECONDS = 30.0  # until a model server that was away is asked again
 _MOST = 1024  # versions that are remembered

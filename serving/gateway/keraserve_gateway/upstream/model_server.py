@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Deadline, Metadata
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
+from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -90,7 +91,7 @@ class GrpcModelServer:
 
     def __init__(self, addresses: str, max_merged: int) -> None:
         self._connection = Connection(addresses)
-        self._together = Together(self._classify, max_merged)
+        self._together = Together(self._classify, max_merged, IndependentRows(self.predict))
 
     @property
     def is_up(self) -> bool:

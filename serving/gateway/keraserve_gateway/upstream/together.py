@@ -1,13 +1,14 @@
 """Requests that come in together are sent together: one call of the model server in place of many.
 
 A call costs both of its ends more than a small picture does. So what comes up in one turn of the event loop
-for the same model leaves as one call. Nothing waits for company; the busier the gateway, the more comes up in
-a turn.
+for the same model leaves as one call, where each row is known to be answered as if it were alone. Nothing
+waits for company; the busier the gateway, the more comes up in a turn.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from keraserve_gateway.deadline import REQUEST_ID, Deadline, Metadata
 from keraserve_gateway.errors import BadAnswer, BadRequest, DeadlineExceeded, TooLarge
@@ -15,6 +16,19 @@ from keraserve_gateway.time_limit import TimeLimit
 from keraserve_protocol import messages as m
 
 Classify = Callable[[m.ClassificationRequest, float, Metadata], Awaitable[m.ClassificationResponse]]
+
+
+class Rows(Protocol):
+    """See `IndependentRows`."""
+
+    def version(self, spec: m.ModelSpec) -> int:
+        """Give the version that a model spec means, if its rows are known to be independent; else 0."""
+        ...
+
+    def forget(self, spec: m.ModelSpec) -> None:
+        """Ask again what a model spec means."""
+        ...
+
 
 _MOST_BYTES = 1 << 20  # to carry so much costs more than a call
 
@@ -68,10 +82,12 @@ class Together:
     Args:
         classify: the call; seconds, then metadata.
         most: how many examples of several requests may be in a call.
+        rows: knows the versions whose rows are independent; requests for others go each alone.
     """
 
-    def __init__(self, classify: Classify, most: int) -> None:
+    def __init__(self, classify: Classify, most: int, rows: Rows) -> None:
         self._classify = classify
+        self._rows = rows
         self._most = most
         self._waiting: list[_Waiting] = []
         self._calls: set[asyncio.Task[None]] = set()
@@ -112,13 +128,15 @@ class Together:
                 groups.append(group)
             group.add(one)
         for group in groups:
-            if len(group.requests) == 1:
-                group.requests[0].answer.set_result(None)
+            version = self._rows.version(group.requests[0].request.model_spec) if self._most > 1 else 0
+            if len(group.requests) == 1 or not version:
+                for one in group.requests:
+                    one.answer.set_result(None)
             else:
-                self._begin(group.requests)
+                self._begin(group.requests, version)
 
-    def _begin(self, group: Sequence[_Waiting]) -> None:
-        call = asyncio.create_task(self._call(group))
+    def _begin(self, group: Sequence[_Waiting], version: int) -> None:
+        call = asyncio.create_task(self._call(group, version))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
@@ -129,7 +147,7 @@ class Together:
         for one in group:
             one.answer.add_done_callback(left)
 
-    async def _call(self, group: Sequence[_Waiting]) -> None:
+    async def _call(self, group: Sequence[_Waiting], version: int) -> None:
         merged = m.ClassificationRequest(model_spec=group[0].request.model_spec)
         for one in group:
             merged.input.example_list.examples.extend(one.request.input.example_list.examples)
@@ -137,6 +155,9 @@ class Together:
         try:
             response = await self._classify(merged, max(one.deadline.left() for one in group), metadata)
             answers = _taken_apart(response, [one.examples for one in group])
+            if response.model_spec.version.value != version:  # a new one, of which nothing is known yet
+                self._rows.forget(group[0].request.model_spec)
+                answers = [None for _ in group]
         except (BadRequest, TooLarge, BadAnswer):
             answers = [None for _ in group]
         except Exception as error:
