@@ -128,12 +128,13 @@ class Together:
                 groups.append(group)
             group.add(one)
         for group in groups:
-            version = self._rows.version(group.requests[0].request.model_spec) if self._most > 1 else 0
-            if len(group.requests) == 1 or not version:
-                for one in group.requests:
-                    one.answer.set_result(None)
-            else:
+            several = len(group.requests) > 1
+            version = self._rows.version(group.requests[0].request.model_spec) if several else 0
+            if version:
                 self._begin(group.requests, version)
+                continue
+            for one in group.requests:
+                one.answer.set_result(None)
 
     def _begin(self, group: Sequence[_Waiting], version: int) -> None:
         call = asyncio.create_task(self._call(group, version))
