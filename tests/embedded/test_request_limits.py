@@ -38,7 +38,7 @@ def test_a_shape_that_claims_too_much_is_refused_before_anything_is_allocated(
     engine = engines(ModelEntry("colours", (models / "colours",)), batching=batching)
     monkeypatch.setattr(tensors, "decode", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(
-        InvalidRequestError, match=r'"images" has 262144 rows; at most 4096 .*max_request_rows'
+        InvalidRequestError, match=r'"images" has 262144 rows; at most 16384 .*max_request_rows'
     ):
         engine.predict(claim(262144, 1, 1, 3))
     with pytest.raises(InvalidRequestError, match=r"has 100663296 elements; at most 67108864 .*_elements"):
@@ -47,7 +47,7 @@ def test_a_shape_that_claims_too_much_is_refused_before_anything_is_allocated(
 
 def test_one_value_for_many_elements_is_legal(models: Path, engines: Callable[..., Engine]) -> None:
     engine = engines(ModelEntry("colours", (models / "colours",)))
-    assert from_proto(engine.predict(claim(4096, 1, 1, 3)).outputs["label"]).shape == (4096,)
+    assert from_proto(engine.predict(claim(16384, 1, 1, 3)).outputs["label"]).shape == (16384,)
 
 
 def test_strings_and_examples_are_rows(models: Path, engines: Callable[..., Engine], red: bytes) -> None:
@@ -72,15 +72,15 @@ def test_a_context_is_counted_as_often_as_it_is_used(models: Path, engines: Call
 
 def test_numbers_in_one_dimension_are_no_rows_nor_is_a_fixed_first_dimension() -> None:
     definition = m.SignatureDef()
-    for size in (-1, 8000):
+    for size in (-1, 20000):
         definition.inputs[str(size)].tensor_shape.dim.add(size=size)
     DEFAULT_LIMITS.check(definition, {"-1": to_proto(np.zeros(160_000, np.float32))})
-    definition.inputs["8000"].tensor_shape.dim.add(size=2)
-    DEFAULT_LIMITS.check(definition, {"8000": to_proto(np.zeros((8000, 2), np.float32))})
+    definition.inputs["20000"].tensor_shape.dim.add(size=2)
+    DEFAULT_LIMITS.check(definition, {"20000": to_proto(np.zeros((20000, 2), np.float32))})
 
 
 def test_the_operator_sets_them() -> None:
     given = cli.parse(["--model_base_path=x", "--max_request_rows=7", "--max_request_elements=70"])
     assert given.limits == RequestLimits(7, 70)
-    assert cli.parse(["--model_base_path=x"]).limits == RequestLimits(4096, 67_108_864)
+    assert cli.parse(["--model_base_path=x"]).limits == RequestLimits(16384, 67_108_864)
     assert predict.predict.__kwdefaults__["limits"] == DEFAULT_LIMITS

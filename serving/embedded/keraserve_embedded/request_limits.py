@@ -21,7 +21,7 @@ class RequestLimits:
         elements: of all its inputs together.
     """
 
-    rows: int = 4096
+    rows: int = 16384
     elements: int = 1 << 26
 
     def check(self, definition: SignatureDef, inputs: Mapping[str, TensorProto]) -> None:
