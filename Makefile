@@ -68,17 +68,21 @@ train-all: setup ## every experiment; what is finished is skipped, what was inte
 export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
 	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
-model: setup ## a model of your own pictures, trained and exported   DATA=folder of class folders NAME=its name
+model: setup ## a model of your own pictures   DATA=folder [NAME= BACKBONE= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
 	@test -d "$(DATA)" || { echo "make: say which pictures: make model DATA=folder NAME=its-name" >&2; exit 1; }
-	@$(TRAIN) run cats-dogs-xception --runs $(RUNS) --profile $(PROFILE) --data "$(DATA)" \
-	  --name $(or $(NAME),$(notdir $(DATA:/=))) --backbone mobilenet --image-size 224
-	@$(TRAIN) export cats-dogs-xception --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
+	@name=$$(basename "$(DATA)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$$//'); \
+	set -- --profile $(PROFILE) --data "$(DATA)" --name "$(or $(NAME),$$name)" \
+	  --backbone $(or $(BACKBONE),mobilenet) --image-size $(or $(IMAGE_SIZE),224) $(if $(ALPHA),--alpha $(ALPHA)) \
+	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LAYOUT),--layout $(LAYOUT)) $(if $(SEED),--seed $(SEED)); \
+	$(TRAIN) run cats-dogs-xception --runs "$(RUNS)" "$$@" $(if $(FORCE),--force) && \
+	$(TRAIN) export cats-dogs-xception --runs "$(RUNS)" --models "$(MODELS)" "$$@"
 
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)
 
 up: ## the container stack, with what was exported   [ENGINE=embedded|gpu]
-	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make train-all export, first" >&2; exit 1; }
+	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make demo does it in minutes," \
+	  "make model DATA=folder with your own pictures" >&2; exit 1; }
 	$(COMPOSE) up --detach --build --wait
 
 down: ## stop the container stack   [ENGINE=embedded|gpu]

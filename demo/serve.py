@@ -20,7 +20,7 @@ def main(
     port: Annotated[int, typer.Option(help="HTTP", envvar="KERASERVE_PORT")] = DEFAULT.http,
     grpc_port: Annotated[int, typer.Option(help="gRPC", envvar="KERASERVE_GRPC_PORT")] = DEFAULT.grpc,
     model_server_port: Annotated[
-        int, typer.Option(help="the model server's own gRPC")
+        int, typer.Option(help="the model server's own gRPC", envvar="KERASERVE_MODEL_SERVER_PORT")
     ] = DEFAULT.model_server,
 ) -> None:
     """Serve every exported model on this machine: HTTP and gRPC, on loopback."""

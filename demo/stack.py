@@ -12,9 +12,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
+from output import Output
+
 from keraserve_client import Client, KeraserveError
 
 LOOPBACK = "127.0.0.1"
+VARIABLES = {
+    "http": "KERASERVE_PORT",
+    "grpc": "KERASERVE_GRPC_PORT",
+    "model_server": "KERASERVE_MODEL_SERVER_PORT",
+}
 
 
 class StackError(RuntimeError):
@@ -60,7 +67,8 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     Args:
         models: the model repository, with its `models.config`.
         ports: where to listen, on loopback.
-        logs: a folder for what the two print; None leaves it on this terminal.
+        logs: a folder for what the two print; None shows it on this terminal once all models are ready, and
+            before that only where the start fails.
         seconds: how long to wait until all models are ready.
 
     Raises:
@@ -70,7 +78,10 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         signal.signal(stop, _interrupt)
     config = models / "models.config"
     if not config.is_file():
-        raise StackError(f"{config} is not there: run `make train-all export` first")
+        raise StackError(
+            f"{config} is not there: nothing was exported yet. `make demo` does it in minutes, `make model"
+            " DATA=folder` with your own pictures"
+        )
     ports = ports.settled()
     _check_free(ports)
     stack = Stack(
@@ -96,9 +107,16 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     }
     # An ExitStack ends them in the reverse order: the gateway drains while the model server still answers.
     with ExitStack() as exits:
-        stack.processes.append(exits.enter_context(_process(model_server, {}, logs)))
-        stack.processes.append(exits.enter_context(_process([_program("keraserve-gateway")], settings, logs)))
-        _wait_until_ready(stack, seconds)
+        output = exits.enter_context(Output())
+        programs = (model_server, {}), ([_program("keraserve-gateway")], settings)
+        for command, environment in programs:
+            stack.processes.append(exits.enter_context(_process(command, environment, logs, output)))
+        try:
+            _wait_until_ready(stack, seconds)
+        except StackError:
+            output.show_last()
+            raise
+        output.show()
         yield stack
 
 
@@ -109,9 +127,9 @@ def _check_free(ports: Ports) -> None:
             try:
                 probe.bind((LOOPBACK, port))
             except OSError as error:
-                flag = {"http": "--port", "grpc": "--grpc-port", "model_server": "--model-server-port"}[name]
                 raise StackError(
-                    f"port {port} is in use by another program: stop it, or choose another port with {flag}"
+                    f"port {port} is in use by another program: stop it, or choose another port:"
+                    f" make serve {VARIABLES[name]}={port + 1}"
                 ) from error
 
 
@@ -135,10 +153,10 @@ def _wait_until_ready(stack: Stack, seconds: float) -> None:
 
 @contextmanager
 def _process(
-    command: list[str], settings: dict[str, str], logs: Path | None
+    command: list[str], settings: dict[str, str], logs: Path | None, shown: Output
 ) -> Iterator[subprocess.Popen[bytes]]:
     with ExitStack() as exits:
-        output: IO[bytes] | None = None
+        output: IO[bytes] | int = shown.descriptor
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
             output = exits.enter_context((logs / f"{Path(command[0]).name}.log").open("wb"))

@@ -199,6 +199,18 @@ async def test_bad_bodies(gateway: httpx2.AsyncClient, kind: str, body: bytes, s
     is_problem(await gateway.post(PATH, content=body, headers={"content-type": kind}), status)
 
 
+async def test_unknown_models_and_versions_are_said_in_plain_words(
+    gateway: httpx2.AsyncClient, red: bytes
+) -> None:
+    for path, detail in (
+        ("nope", "there is no model 'nope' that answers"),
+        ("nope/versions/2", "model 'nope' has no version 2 that answers"),
+        ("colours/versions/9", "model 'colours' has no version 9 that answers"),
+    ):
+        answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
+        assert answer.json()["detail"] == detail
+
+
 async def test_unknown_models_are_not_found(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for path in ("nope", "colours/versions/9", "colours/labels/none"):
         answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)

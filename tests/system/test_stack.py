@@ -100,29 +100,38 @@ def test_a_second_version_is_served_without_a_failed_request(
 
 
 def test_an_empty_repository_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="make train-all export"), running(tmp_path, Ports(0, 0, 0)):
+    with (
+        pytest.raises(StackError, match="`make demo` does it in minutes, `make model"),
+        running(tmp_path, Ports(0, 0, 0)),
+    ):
         pass
 
 
-def test_serve_stops_what_it_started(exported: Path) -> None:
+def test_serve_stops_what_it_started(exported: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "KERASERVE_PORT": "0", "KERASERVE_GRPC_PORT": "0"}
     command = [sys.executable, str(ROOT / "demo/serve.py"), "--models", str(exported / "models")]
-    serve = subprocess.Popen(
-        [*command, "--model-server-port", "0"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    with (tmp_path / "stderr").open("w") as stderr:
+        serve = subprocess.Popen(
+            [*command, "--model-server-port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     with serve:
         assert serve.stdout is not None
         url = next(
             found[0] for line in serve.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line))
         )
+        assert (tmp_path / "stderr").read_text() == "", "silent until the addresses are said"
         children = Path(f"/proc/{serve.pid}/task/{serve.pid}/children").read_text().split()
         assert len(children) == 2
         with Client(url) as client:
             assert client.ready()
+        give_up = time.monotonic() + 30
+        while "/readyz" not in (tmp_path / "stderr").read_text():  # from then on what happens is shown
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
         serve.send_signal(signal.SIGINT)
         assert serve.wait(timeout=60) == 0
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
@@ -131,5 +140,8 @@ def test_serve_stops_what_it_started(exported: Path) -> None:
 def test_a_taken_port_is_one_sentence(exported: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = Ports(taken.getsockname()[1], 0, 0)
-        with pytest.raises(StackError, match="--port"), running(exported / "models", ports):
+        with (
+            pytest.raises(StackError, match=r"make serve KERASERVE_PORT=\d+"),
+            running(exported / "models", ports),
+        ):
             pass

@@ -48,6 +48,8 @@ def test_list_shows_states(
         (["run", "fashion-mnist-reuse", "--profile", "x"], "take one of full, quick, sample"),
         (["export"], "There is no finished run of profile full in runs: train first"),
         (["export", "nothing"], "There is no experiment 'nothing'"),
+        (["report", "--runs", "typo"], "There is no finished run in typo: train first"),
+        (["results", "--runs", "typo"], "There is no finished run in typo: train first"),
         (["study", "fashion-mnist-reuse", "--pairs", "5-6,7"], "'7' is not a pair of classes"),
         (["nonsense"], "No such command 'nonsense'"),
         (["run"], "Missing argument 'experiment'"),

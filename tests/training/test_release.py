@@ -41,6 +41,29 @@ def shares(models: Path) -> dict[str, float]:
     return json.loads((models / release.FILE).read_text())
 
 
+def test_a_model_without_labels_has_a_canary_beside_its_next_newest(models: Path) -> None:
+    with server_config.edited(models) as config:
+        config.model_config_list.config[0].version_labels.clear()
+    said = release.canary(models, "a", 0.1)
+    assert said == "a: version 2 gets 10% of what names no version, version 1 the rest"
+    assert labels(models) == {"stable": 1, "canary": 2}
+
+
+def test_a_model_that_is_not_listed_is_no_unknown_one(models: Path) -> None:
+    (models / "risk" / "1").mkdir(parents=True)
+    with pytest.raises(RepositoryError, match=r"models\.config does not list 'risk', though .* has it"):
+        release.canary(models, "risk", 0.1)
+    with pytest.raises(RepositoryError, match=r"There is no model 'b' in .*: it has a, risk"):
+        release.canary(models, "b", 0.1)
+    server_config.write(models)
+    with pytest.raises(RepositoryError, match="Version 1 of risk is `stable` already"):
+        release.canary(models, "risk", 0.1)
+    with server_config.edited(models) as config:
+        config.model_config_list.config[1].version_labels.clear()
+    with pytest.raises(RepositoryError, match="Version 1 of risk is its only one: export another one first"):
+        release.canary(models, "risk", 0.1)
+
+
 def test_a_canary_is_promoted(models: Path) -> None:
     said = release.canary(models, "a", 0.1)
     assert said == "a: version 2 gets 10% of what names no version, version 1 the rest"

@@ -222,8 +222,10 @@ def rollback(name: Model, models: Models = DEFAULT_MODELS) -> None:
 @app.command()
 def report(runs: Runs = DEFAULT_RUNS) -> None:
     """Write one HTML page about all runs."""
+    from keraserve_training.reporting import gathering
     from keraserve_training.reporting import report as reporting
 
+    gathering.require(runs, (gathering.gather(runs, each.name) for each in registry().values()))
     page = reporting.write(registry().values(), runs)
     out.print(f"Report: {page}", highlight=False, soft_wrap=True, markup=False)
 
@@ -238,9 +240,10 @@ def results(
     from importlib import resources
 
     from keraserve_training import measured
-    from keraserve_training.reporting import measuring
+    from keraserve_training.reporting import gathering, measuring
     from keraserve_training.reporting import results as writing
 
+    gathering.require(runs, (gathering.gather(runs, each.name) for each in registry().values()))
     with resources.as_file(resources.files("keraserve_training") / measured.FILE) as ranges:
         measuring.write(registry().values(), runs, ranges)
     page = writing.write(registry().values(), runs, docs, note)

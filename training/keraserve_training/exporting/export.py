@@ -94,13 +94,15 @@ def export(
             continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
-            there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
-            if there is not None and not force:
-                exported.append(Exported(servable.name, there, new=False, run=run))
-            else:
-                model_card.check_origin(models / servable.name, run)
-                notices += server_config.write(models, served_from, coming=servable.name)
-                exported.append(_one(experiment, run, servable, models, reason))
+            # One exporter at a time looks whether a run is there and writes it: two would write it twice.
+            with repository.exporting(models, servable.name):
+                there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
+                if there is not None and not force:
+                    exported.append(Exported(servable.name, there, new=False, run=run))
+                else:
+                    model_card.check_origin(models / servable.name, run)
+                    notices += server_config.write(models, served_from, coming=servable.name)
+                    exported.append(_one(experiment, run, servable, models, reason))
             tell(exported[-1])
     if exported:
         notices += server_config.write(models, served_from)

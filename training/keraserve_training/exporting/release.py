@@ -36,15 +36,16 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
     known = repository.versions(models / name)
     with server_config.edited(models) as config:
         entry = _entry(config, name, models)
-        stable = entry.version_labels.get(STABLE) or known[-1]
-        current = entry.version_labels.get(CANARY, stable)
-        chosen = version or (current if current != stable else known[-1])
+        labelled = entry.version_labels.get(STABLE)
+        current = entry.version_labels.get(CANARY, labelled)
+        chosen = version or (current if current and current != labelled else known[-1])
         if chosen not in known:
             raise RepositoryError(f"{name} has no version {chosen}: it has {_listed(known)}.")
+        # Without a label the newest answers: the newest of the others stays to answer the rest.
+        stable = labelled or max((one for one in known if one != chosen), default=chosen)
         if chosen == stable:
-            raise RepositoryError(
-                f"Version {chosen} of {name} is `stable` already: export another one first."
-            )
+            what = f"Version {chosen} of {name} is {'`stable` already' if labelled else 'its only one'}"
+            raise RepositoryError(f"{what}: export another one first.")
         if entry.model_version_policy.WhichOneof("policy_choice") in (None, "latest"):
             # From now on what is loaded is what has a label; else the next export would drop `stable`.
             entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
@@ -124,6 +125,11 @@ def _entry(config: messages.ModelServerConfig, name: str, models: Path) -> messa
     for entry in config.model_config_list.config:
         if entry.name == name and repository.versions(models / name):
             return entry
+    if repository.versions(models / name):
+        raise RepositoryError(
+            f"{models / server_config.FILE} does not list {name!r}, though {models} has it:"
+            " `keraserve-train export` adds what it lacks."
+        )
     raise RepositoryError(
         f"There is no model {name!r} in {models}: it has {_listed(repository.names(models))}."
     )

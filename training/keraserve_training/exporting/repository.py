@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from keraserve_training import atomic
@@ -35,6 +36,14 @@ REQUIRED = (
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _UNFINISHED = ".exporting-"
+
+
+@contextmanager
+def exporting(models: Path, name: str) -> Iterator[None]:
+    """Be the only exporter of a model; others wait, also in other processes and containers."""
+    models.mkdir(parents=True, exist_ok=True)
+    with atomic.locked(models / f".{name}{LOCK}"):
+        yield
 
 
 def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:

@@ -1,11 +1,11 @@
 """The finished runs of an experiment as a report wants them: the one that stands for it, and the others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keraserve_training import run_folder
-from keraserve_training.errors import RunDamagedError
+from keraserve_training.errors import RunDamagedError, RunMissingError
 from keraserve_training.learning import history
 from keraserve_training.profiles import PROFILES
 from keraserve_training.reporting import marks
@@ -67,6 +67,15 @@ def gather(runs: Path, experiment: str) -> Gathered:
     found.sort(key=lambda run: run.metrics["finished"])
     latest_first = sorted(_groups(found), key=lambda group: group.latest.metrics["finished"], reverse=True)
     return Gathered(tuple(sorted(latest_first, key=_rank)), tuple(troubles))
+
+
+def require(runs: Path, found: Iterable[Gathered]) -> None:
+    """Raise RunMissingError where there is nothing at all to report on: the folder may be another one."""
+    if not any(each.groups or each.troubles for each in found):
+        raise RunMissingError(
+            f"There is no finished run in {runs}: train first (keraserve-train run NAME), or name another"
+            " --runs."
+        )
 
 
 def _read(folder: Path) -> FinishedRun:

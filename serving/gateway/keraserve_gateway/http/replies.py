@@ -9,7 +9,15 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Scope
 
-from keraserve_gateway.errors import BadRequest, GatewayError, KeyUnknown, ModelForbidden, NoKey, SlowBody
+from keraserve_gateway.errors import (
+    BadRequest,
+    GatewayError,
+    KeyUnknown,
+    ModelForbidden,
+    NoKey,
+    NotFound,
+    SlowBody,
+)
 from keraserve_gateway.exchange import of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
@@ -21,6 +29,10 @@ _COMPATIBLE = {
     "POST": re.compile(rf"{_VERSION}:(predict|classify|regress)"),
 }
 _INFERENCE = re.compile(r"/v2(/.*)?", re.DOTALL)
+
+_NOT_SERVED = re.compile(
+    r"Servable not found for request: (Latest\((?P<newest>.*)\)|Specific\((?P<model>.*), (?P<version>\d+)\))"
+)
 
 _CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
     NoKey: 'Bearer realm="keraserve"',
@@ -42,16 +54,28 @@ def failure(scope: Scope, error: GatewayError) -> Response:
         headers["Connection"] = "close"  # the rest of the body may never come
     if is_compatible(scope):
         return Response(rest.error_answer(error.detail), status.http, headers, "application/json")
+    detail = _in_plain_words(error.detail) if isinstance(error, NotFound) else error.detail
     picture = error.picture and {"index": error.picture.index, "filename": error.picture.filename}
     return problem(
         scope,
         status.http,
         status.title,
-        error.detail,
+        detail,
         kind=f"urn:keraserve:error:{kind(error)}",
         headers=headers,
         picture=picture,
     )
+
+
+def _in_plain_words(detail: str) -> str:
+    """Say of a model that isn't served what TensorFlow Serving says in its own notation."""
+    found = _NOT_SERVED.fullmatch(detail)
+    if found is None:
+        return detail
+    model, version = found["newest"], found["version"]
+    if model is not None:
+        return f"there is no model {model!r} that answers"
+    return f"model {found['model']!r} has no version {version} that answers"
 
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:

@@ -40,7 +40,7 @@ REFUSALS: dict[int, _Refusal] = {
         errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
     ),
     404: _Refusal(
-        "Unknown model, version or label", errors.NotFound("Servable not found for request: Latest(nope)")
+        "Unknown model, version or label", errors.NotFound("there is no model 'nope' that answers")
     ),
     408: _Refusal(
         "The body did not arrive in time",

@@ -1,0 +1,52 @@
+"""What `make model` hands on: every variable, and names with spaces."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from programs import ROOT
+
+
+def asked(tmp_path: Path, *variables: str) -> list[list[str]]:
+    """The arguments of each command that `make model` would run."""
+    program = tmp_path / "record"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{tmp_path}/said"\necho -- >> "{tmp_path}/said"\n')
+    program.chmod(0o755)
+    make = ["make", "--silent", "--old-file=.venv/ready", "model", f"TRAIN={program}", *variables]
+    subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [part.strip("\n").splitlines() for part in (tmp_path / "said").read_text().split("--\n") if part]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    (tmp_path / "My Flowers 2").mkdir()
+    return tmp_path / "My Flowers 2"
+
+
+def test_a_folder_is_enough(tmp_path: Path, pictures: Path) -> None:
+    run, export = asked(tmp_path, f"DATA={pictures}")
+    given = ["--profile", "full", "--data", str(pictures), "--name", "my-flowers-2"]
+    given += ["--backbone", "mobilenet", "--image-size", "224"]
+    assert run == ["run", "cats-dogs-xception", "--runs", "runs", *given]
+    assert export == ["export", "cats-dogs-xception", "--runs", "runs", "--models", "models", *given]
+
+
+def test_every_variable_counts(tmp_path: Path, pictures: Path) -> None:
+    variables = {
+        "NAME": "roses",
+        "BACKBONE": "xception",
+        "ALPHA": "0.25",
+        "IMAGE_SIZE": "96",
+        "WEIGHTS": "random",
+        "LAYOUT": "classes",
+        "SEED": "7",
+        "PROFILE": "quick",
+    }
+    given = [f"{name}={value}" for name, value in variables.items()]
+    run, export = asked(tmp_path, f"DATA={pictures}/", *given, "FORCE=1")
+    for name, value in variables.items():
+        flag = f"--{name.lower().replace('_', '-')}"
+        for command in (run, export):
+            assert command[command.index(flag) + 1] == value
+    assert run[-1] == "--force"
+    assert "--force" not in export
