@@ -33,10 +33,10 @@ def test_every_phase_of_an_experiment_is_a_step_and_the_same_step_is_written_dow
         ("model-a, trained", 32, 276158),
         ("model-b-on-a, frozen", 32, 51),
         ("model-b-on-a, unfrozen", 32, 275801),
-        ("model-b-alone, trained", 32, 275801),
+        ("model-b-on-a-constant-rate, trained", 32, 275801),
     ]
     losses = {step.name: step.loss and step.loss["class_name"] for step in recorded}
-    assert losses["model-b-alone, trained"] == "BinaryCrossentropy"
+    assert losses["model-b-on-a-constant-rate, trained"] == "BinaryCrossentropy"
     assert losses["autoencoder-1, trained"] == "MeanSquaredError"
 
 

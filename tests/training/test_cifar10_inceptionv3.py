@@ -11,10 +11,12 @@ import pytest
 import sample_runs
 
 from keraserve_training import experiments, run_folder
+from keraserve_training.data.pictures import Pictures
 from keraserve_training.findings import Findings
 from keraserve_training.learning import fit, history, rules
 from keraserve_training.options import Options
-from keraserve_training.pretrained import backbones
+from keraserve_training.pretrained import backbones, standardising
+from keraserve_training.reporting.wording import duration
 from keraserve_training.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -60,7 +62,8 @@ def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
     assert (phase["optimizer"], head["batch"], head["output"]) == ("RMSprop", 50, "softmax")
     assert phase["learning_rate"] == pytest.approx(1e-3)
     assert head["validation_pictures"] == 0.2 * (head["train_pictures"] + head["validation_pictures"])
-    layers: Any = fit.load(whole.folder / "head").model.layers
+    standardised, *layers = fit.load(whole.folder / "head").model.layers
+    assert standardised.name == "standardised"  # since the sample's weights are random
     assert [type(layer).__name__ for layer in layers] == [
         "Conv2D",
         "Dropout",
@@ -71,7 +74,7 @@ def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
     assert (layers[0].filters, layers[1].rate, layers[3].rate) == (100, 0.4, 0.3)
     assert layers[0].activation.__name__ == "linear"
     bent: Any = fit.load(whole.folder / "head-relu").model.layers
-    assert bent[0].activation.__name__ == "relu"
+    assert bent[1].activation.__name__ == "relu"
     # The document's 3 by 3 places at 139 pixels allow its 2 by 2 convolution; the sample's only one does not.
     assert head["parameters"] == 2048 * 100 + 100 + 1_010
     assert experiments.find(NAME).parameters == 21_802_784 + 819_300 + 1_010
@@ -132,12 +135,15 @@ def test_the_fine_tuned_network_is_the_one_that_is_served(whole: FinishedRun, tu
 
 
 def test_it_says_how_far_it_is_from_the_source_document(whole: FinishedRun, tuned: FinishedRun) -> None:
-    caveat, first, bent, *rest = said(whole, test_accuracy=0.8346, test_accuracy_relu=0.85, classes=10)
+    caveat, *dead, first, bent, looking = said(whole, test_accuracy=0.8346, test_accuracy_relu=0.85)
     assert caveat == "Procedural pictures and random weights: these figures mean nothing."
-    assert "83.46 % of the test pictures right, +1.00 points against the source document's 82.46 %" in first
-    assert "guessing would give 10.00 %" in first
-    assert "With ReLU after its convolution it gets 85.00 % right (+1.54 points)" in bent
-    assert len(rest) == 1
+    assert all("The head gets them standardised" in sentence for sentence in dead)
+    assert "right, +1.00 points against the source document's 82.46 %" in first
+    assert "would give" in first
+    assert "it gets 85.00 % right (+1.54 points), from the same features" in bent
+    assert "McNemar" in bent or "Both get the same" in bent
+    again = whole.metrics["metrics"]["extraction_seconds_training"] * whole.networks["head"]["epochs"]
+    assert f"in every epoch, at all but the test pictures, would have taken {duration(again)}" in looking
     *_, first, _, _, last = said(tuned, test_accuracy=0.78, test_accuracy_fine_tuned=0.88)
     assert "\u22124.46 points" in first
     assert "which the source document does not do" in last
@@ -148,3 +154,47 @@ def test_every_figure_is_measured(whole: FinishedRun, tuned: FinishedRun) -> Non
     wanted = {figure.metric for figure in experiments.find(NAME).figures}
     assert wanted <= tuned.metrics["metrics"].keys()
     assert wanted - whole.metrics["metrics"].keys() == {"test_accuracy_fine_tuned"}
+
+
+def test_features_of_random_weights_reach_the_head_standardised(whole: FinishedRun) -> None:
+    assert whole.metrics["metrics"]["features_standardised"] == 1
+    assert all(record["deviation"] >= 0 for record in whole.metrics["features"])
+    model: Any = fit.load(whole.folder / "classifier").model
+    assert whole.networks["classifier"]["difference"] < 1e-4  # through the layer as beside it
+    assert any(layer.name == "standardised" for layer in model._flatten_layers())
+
+
+def test_features_that_hardly_differ_are_standardised_and_said() -> None:
+    """As MobileNet 0.25 with random weights gives them: a deviation of 3e-16 around a mean of 1e-15."""
+    generator = np.random.default_rng(0)
+    images = (1e-15 + 3e-16 * generator.standard_normal((500, 2, 2, 3))).astype(np.float32)
+    images[..., 2] = 0.25  # one that is constant
+    found = standardising.spread(Pictures(images, np.zeros(500, np.int32)))
+    assert found.median == pytest.approx(3e-16, rel=0.05)
+    scaled = np.asarray(standardising.layer(found)(images))
+    np.testing.assert_allclose(scaled.mean((0, 1, 2)), [0, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(scaled.std((0, 1, 2)), [1, 1, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "standardised", "words"),
+    [
+        (3e-16, 1.0, "(median deviation 3e-16). The head gets them standardised."),
+        (3e-16, 0.0, "so this is no measure of what pre-training is worth"),
+        (1e-6, 0.0, ""),
+        (0.5, 0.0, ""),
+    ],
+)
+def test_dead_features_are_said(
+    whole: FinishedRun, deviation: float, standardised: float, words: str
+) -> None:
+    features = [record | {"deviation": deviation} for record in whole.metrics["features"]]
+    changed = replace(whole, metrics=whole.metrics | {"features": features})
+    _, *caveats = said_caveats(changed, features_standardised=standardised)
+    assert bool(caveats) == bool(words)
+    assert all(words in caveat for caveat in caveats)
+
+
+def said_caveats(run: FinishedRun, **metrics: float) -> list[str]:
+    changed = replace(run, metrics=run.metrics | {"metrics": run.metrics["metrics"] | metrics})
+    return Findings(changed, run.folder.parent.parent).caveats

@@ -1,5 +1,6 @@
 """The command line: one clear sentence for every failure, and no stack trace."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -186,3 +187,20 @@ def test_interrupt_from_the_keyboard_leaves_no_trace(tmp_path: Path) -> None:
         _, error = process.communicate()
     assert process.returncode == 130
     assert error.strip() == "Stopped. Run the same command again to go on where it was."
+
+
+def test_a_network_at_chance_level_is_exported_with_a_warning(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    file = run_folder.path(tmp_path / "runs", "fashion-mnist-reuse", "sample", 42) / run_folder.METRICS
+    content = run_folder.read_json(file)
+    content["networks"]["model-b-on-a"]["test"] |= {"accuracy": 0.5, "confusion": [[5, 5], [5, 5]]}
+    file.write_text(json.dumps(content))
+    assert call(monkeypatch, "export", "fashion-mnist-reuse", "--profile", "sample") == 0
+    said = capsys.readouterr().out
+    assert "fashion-mnist-reuse-b-sample: At chance level: 50.00 %" in said
+    (card,) = (tmp_path / "models/fashion-mnist-reuse-b-sample").glob("1/assets.extra/model_card.json")
+    assert any(warning.startswith("At chance level") for warning in json.loads(card.read_text())["warnings"])
+    assert call(monkeypatch, "run", "fashion-mnist-reuse", "--profile", "sample") == 0
+    assert "model-b-on-a: At chance level: 50.00 %" in capsys.readouterr().out

@@ -22,7 +22,7 @@ from keraserve_training.learning.feed import Feed
 from keraserve_training.learning.fit import Phase, Plan
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-NETWORKS = ("model-a", "model-b-on-a", "model-b-alone")
+NETWORKS = ("model-a", "model-b-on-a", "model-b-alone-document-schedule", "model-b-alone-constant-rate")
 
 
 def labels(batches: Any) -> list[int]:
@@ -168,7 +168,8 @@ def test_an_autoencoder_learns_its_own_pictures(tmp_path: Path) -> None:
     phases = [Phase("one", 3, lambda: keras.optimizers.Adam(0.01))]
     build = dense("reconstruction", 36, "sigmoid")
     trained = train(tmp_path, phases=phases, build=build, output="reconstruction")
-    assert set(trained.rows[0]) == {"epoch", "phase", "loss", "val_loss", "learning_rate", "seconds"}
+    columns = {"epoch", "phase", "loss", "val_loss", "learning_rate", "seconds", "training_seconds"}
+    assert set(trained.rows[0]) == columns
     assert 0 < trained.rows[-1]["val_loss"] < trained.rows[0]["val_loss"] < 0.5
     assert history.read(tmp_path / run_folder.HISTORY) == trained.rows
 

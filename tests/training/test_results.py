@@ -11,7 +11,16 @@ from PIL import Image
 
 from keraserve_training import atomic, measured, run_folder
 from keraserve_training.experiment import Experiment
-from keraserve_training.reporting import describing, gathering, marks, measuring, reading, results, wording
+from keraserve_training.reporting import (
+    describing,
+    gathering,
+    marks,
+    measuring,
+    reading,
+    report_runs,
+    results,
+    wording,
+)
 
 TEN = tuple(f"class {number}" for number in range(10))
 MOBILENET = {"data": "/somewhere/private/pictures", "backbone": "mobilenet", "alpha": 0.25}
@@ -38,8 +47,39 @@ def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment
     assert content == json.loads(file.read_text())
     assert content == {
         of.name: {"test_accuracy": {"low": 0.78, "high": 0.8, "runs": 3}},
-        f"{of.name}+pictures-mobilenet-0-25": {"test_accuracy": {"low": 0.7, "high": 0.7, "runs": 1}},
+        f"{of.name}+mobilenet-0-25-000000000000": {"test_accuracy": {"low": 0.7, "high": 0.7, "runs": 1}},
     }
+
+
+def test_pictures_are_known_by_their_digest_and_not_by_their_folders_name(
+    tmp_path: Path, of: Experiment
+) -> None:
+    """Two data sets in folders of one name are no two seeds of one; one data set in two folders is one."""
+    alice, bob = (
+        {"data": f"/{who}/photos", "backbone": "mobilenet", "alpha": 0.25} for who in ("alice", "bob")
+    )
+    other = REAL | {"sha256": "3" * 64}
+    _simple(tmp_path, of, 0.7, given=alice, seed=1)
+    _simple(tmp_path, of, 0.3, given=bob, seed=2, data=other)
+    _simple(tmp_path, of, 0.8, given=alice | {"data": "/alice/copy"}, seed=3)
+    groups = gathering.gather(tmp_path, of.name).groups
+    assert sorted(sorted(group.values("test_accuracy")) for group in groups) == [[0.3], [0.7, 0.8]]
+    ranges = measuring.measure([of], tmp_path)
+    assert {key: found["test_accuracy"]["runs"] for key, found in ranges.items()} == {
+        f"{of.name}+mobilenet-0-25-000000000000": 2,
+        f"{of.name}+mobilenet-0-25-333333333333": 1,
+    }
+    text = results.write([of], tmp_path, tmp_path / "docs").read_text()
+    assert "2 seeds: mean 75.00 %" in text
+    assert "mean 50.00 %" not in text
+
+
+def test_an_interval_over_seeds_stays_between_0_and_100_percent(tmp_path: Path, of: Experiment) -> None:
+    for seed, accuracy in ((1, 0.97), (2, 1.0)):
+        _simple(tmp_path, of, accuracy, seed=seed)
+    (group,) = gathering.gather(tmp_path, of.name).groups
+    said = report_runs.over_seeds(group, of.figures[0])
+    assert said == "2 seeds: mean 98.50 %, 95 % interval 79.44 % to 100.00 %"
 
 
 def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Path, of: Experiment) -> None:
@@ -55,7 +95,9 @@ def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Pat
         (study / name).mkdir(parents=True)
         config = json.loads((alone / "config.json").read_text())
         metrics = json.loads((alone / "metrics.json").read_text()) | {"metrics": {"test_accuracy": accuracy}}
-        atomic.write_json(study / name / "config.json", config | {"seed": seed, "settings": {"pair": pair}})
+        given = {"options": {"backbone": "mobilenet"}} if "mobilenet" in name else {}
+        changes = {"seed": seed, "settings": {"pair": pair}, **given}
+        atomic.write_json(study / name / "config.json", config | changes)
         atomic.write_json(study / name / "metrics.json", metrics)
     assert measuring.measure([of], tmp_path) == {
         of.name: {"test_accuracy": {"low": 0.78, "high": 0.9, "runs": 2}},
@@ -144,7 +186,7 @@ def test_marks_as_a_line() -> None:
 @pytest.mark.parametrize(
     ("history", "classes", "said"),
     [
-        (rows(10, rises=2.0), 10, "learns its pictures by heart"),
+        (rows(10, rises=2.0), 10, "on the validation loss rises from"),
         (rows(5, speed=0.05), 10, "still getting better"),
         (rows(30, speed=2.0), 10, "levels off"),
         (rows(10, top=0.11), 10, "hardly learns: at best 1"),

@@ -249,7 +249,7 @@ def test_a_study_of_one_variant_says_what_it_is_about() -> None:
     gain = {"mean": 0.02, "low": 0.01, "high": 0.03, "count": 5}
     summary = summary_of(gain, variants={"as-is": "as in the source document"}, helped=10)
     (only,) = study.words(summary | {"subject": "fine-tuning"})
-    assert only.startswith("fine-tuning helps (+2.0 points")
+    assert only.startswith("Fine-tuning helps (+2.0 points")
     assert "Fine-tuning gave the better network in 10 of 10 pieces." in only
     assert only.endswith(
         "Test accuracy with fine-tuning: 95.00 % on average, 95 % interval 94.00 % to 96.00 %; without:"

@@ -165,6 +165,10 @@ def export(
     def tell(done: exporting.Exported) -> None:
         verb = "exported as" if done.new else "already exported as"
         out.print(f"{done.name}: {verb} version {done.version}", highlight=False)
+        for warning in done.warnings:
+            out.print(
+                f"{done.name}: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True
+            )
 
     experiments = [find(experiment)] if experiment else list(registry().values())
     _, notices = exporting.export(

@@ -20,6 +20,7 @@ TrainingError
 │   ├── FineTuningTooFastError    layers were unfrozen without lowering the learning rate
 │   └── PathsDisagreeError        the composed model does not give what the head gave on stored features
 ├── SpreadError                   the processes or machines that were to do the work can't
+├── NotComparableError            two networks were not tried on the same test images
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
     ├── OutdatedError             a run's pictures have changed since it learnt from them

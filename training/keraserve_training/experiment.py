@@ -6,7 +6,7 @@ because `keraserve-train list` reads all of them and must not wait seconds for T
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
 from keraserve_training.findings import Findings
@@ -112,6 +112,7 @@ class Experiment:
         takes: the options that a user may give, names of `Options`.
         parameters: how many numbers its (main) network has, as the source document builds it.
         study: a question that many small runs answer, where the source document asks one.
+        phrases: words of its texts that don't hold for a run with another network or other pictures.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Experiment:
     parameters: int
     takes: tuple[str, ...] = ()
     study: Study | None = None
+    phrases: Mapping[str, Literal["network", "size", "data", "classes"]] = field(default_factory=dict)
 
     def explain(self, findings: Findings) -> list[str]:
         """What was learnt; or that a run of an older version of this package lacks a figure."""

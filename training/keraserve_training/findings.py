@@ -9,6 +9,7 @@ from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
 Metrics = Mapping[str, float]
+_DEAD = 1e-6  # of a feature's deviation: a head with usual initial weights and rates can't see it
 
 
 class Findings:
@@ -37,7 +38,24 @@ class Findings:
     def caveats(self) -> list[str]:
         """What has to be said before the figures: a sentence where they say little, none where they count."""
         banner = marks.banner(self._run.config)
-        return [f"{banner}."] if banner else []
+        return ([f"{banner}."] if banner else []) + self._dead_features()
+
+    def _dead_features(self) -> list[str]:
+        """That features of random weights hardly differ: a head on them as they are says nothing of them."""
+        records = self._run.metrics.get("features", [])
+        deviations = [record["deviation"] for record in records if "deviation" in record]
+        if not deviations or min(deviations) >= _DEAD:
+            return []
+        how = (
+            "The head gets them standardised."
+            if self.metrics.get("features_standardised")
+            else "The head gets them as they are and can hardly learn from them, so this is no measure of"
+            " what pre-training is worth."
+        )
+        return [
+            "The features of the random weights hardly differ from picture to picture (median deviation"
+            f" {min(deviations):.1g}). {how}"
+        ]
 
     def history(self, network: str) -> list[dict[str, Any]]:
         """A network's rows, one an epoch."""

@@ -47,7 +47,7 @@ def figures(experiment: Experiment, run: FinishedRun) -> Table:
     content.add_column("this run", justify="right", style="bold")
     content.add_column("source document")
     content.add_column("full runs")
-    key = measured.key(experiment.name, gathering.slug(run))
+    key = measured.key(experiment.name, gathering.key(run))
     for figure in experiment.figures:
         value = run.metrics["metrics"].get(figure.metric)
         ours = "not measured" if value is None else wording.value(value, figure.unit)

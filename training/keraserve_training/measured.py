@@ -18,7 +18,7 @@ class Range:
 
 
 def key(experiment: str, options: str) -> str:
-    """Where the ranges of runs with some options are: `options` is their slug, empty where there are none."""
+    """Where the ranges of runs with some options are: `options` as `gathering.key` gives them, or empty."""
     return f"{experiment}+{options}" if options else experiment
 
 

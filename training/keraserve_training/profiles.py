@@ -49,7 +49,7 @@ class Profile:
 
 _ALL = Share(1.0, 0)
 
-FULL = Profile("full", False, _ALL, _ALL, None, False, "Everything as the source document says.")
+FULL = Profile("full", False, _ALL, _ALL, None, False, "All pictures, all epochs.")
 QUICK = Profile(
     "quick",
     False,

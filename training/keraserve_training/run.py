@@ -158,7 +158,7 @@ class Run:
         Raises:
             FeaturesError: they can't be stored.
         """
-        from keraserve_training.pretrained import features
+        from keraserve_training.pretrained import features, standardising
 
         extracted = features.extract(
             model,
@@ -169,7 +169,10 @@ class Run:
             mixed_precision=self.options.mixed_precision,
             workers=self._workers,
         )
-        self._features.append(extracted.record())
+        record = extracted.record()
+        if self._random_weights():
+            record["deviation"] = standardising.spread(extracted.features).median
+        self._features.append(record)
         return extracted.features
 
     def fit(
@@ -315,7 +318,8 @@ class Run:
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
         with self._marked():
             histories = {name: trained.rows for name, trained in learnt.items()}
-            curves.curves(self.folder / run_folder.CURVES, histories)
+            on = "test" if all(map(self._validated_on_test, learnt)) else "validation"
+            curves.curves(self.folder / run_folder.CURVES, histories, on=on)
             for name, test in self._tests.items():
                 if name in learnt:
                     file = self.folder / run_folder.confusion_picture(name)
@@ -333,6 +337,16 @@ class Run:
             "finished": provenance.now(),
         }
         atomic.write_json(self.folder / run_folder.METRICS, content)
+
+    def _validated_on_test(self, name: str) -> bool:
+        """Whether what a network was tried on after every epoch is what some network was tested on."""
+        validated_on = self._validated_on.get(name)
+        return any(validated_on is examples for examples in self._tested_on)
+
+    def _random_weights(self) -> bool:
+        from keraserve_training.reporting import marks
+
+        return marks.RANDOM in marks.of(run_folder.read_json(self.folder / run_folder.CONFIG))
 
     def _marked(self) -> AbstractContextManager[None]:
         """What is drawn says so where its figures mean nothing."""
@@ -356,11 +370,10 @@ class Run:
         row = trained.best_row
         last = {key: row[key] for key in ("val_accuracy", "val_loss") if key in row}
         test = self._tests.get(name)
-        validated_on = self._validated_on.get(name)
         return {
             **description,
             "validation": last,
-            "validated_on_test": any(validated_on is examples for examples in self._tested_on),
+            "validated_on_test": self._validated_on_test(name),
             "test": test.record() if test else None,
         }
 

@@ -14,7 +14,7 @@ from keraserve_training.experiments import find
 from keraserve_training.findings import Findings
 from keraserve_training.options import Options, flag
 from keraserve_training.profiles import Profile
-from keraserve_training.reporting import wording
+from keraserve_training.reporting import evidence, wording
 
 if TYPE_CHECKING:
     from keraserve_training.spreading.spread import Workers
@@ -116,6 +116,9 @@ def one(
         out.print("Finished before; --force starts anew.", highlight=False)
     finished = run_folder.finished_in(folder)
     out.print(listing.figures(experiment, finished))
+    for name, network in finished.networks.items():
+        for warning in [] if network.get("composed_of") else evidence.warnings(network):
+            out.print(f"{name}: {warning}", style="yellow", highlight=False, markup=False)
     for sentence in experiment.explain(Findings(finished, runs)):
         out.print(sentence, highlight=False, markup=False)
     seconds = wording.duration(finished.metrics["seconds"])

@@ -26,17 +26,19 @@ _DASHES = ("-", "--", ":")
 _LOG_FROM = 20  # times between the largest and the smallest loss
 
 
-def curves(path: Path, histories: Histories) -> None:
+def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
     """Loss and accuracy over the epochs of every network of a run; a dashed line where a phase begins.
 
     Args:
         path: the file.
         histories: the rows of `history.csv` by network, in the order to draw them. A network that gives no
             accuracy (an autoencoder) has a loss only, one without validation pictures has its training alone.
+        on: what the networks are tried on after every epoch: `validation`, or `test` where no pictures are
+            set aside.
     """
     with drawing.page(path, *_size(histories)) as figure:
         for (name, rows), pair in zip(histories.items(), _axes(figure, histories), strict=True):
-            _network(pair, name, rows)
+            _network(pair, name, rows, on)
         _legend(figure)
 
 
@@ -71,24 +73,24 @@ def _axes(figure: Figure, histories: Histories) -> list[tuple[Axes, ...]]:
     return found
 
 
-def _network(axes: tuple[Axes, ...], name: str, rows: Rows) -> None:
+def _network(axes: tuple[Axes, ...], name: str, rows: Rows, on: str) -> None:
     classifies = _has(rows, "accuracy")
     axes[0].set_title(drawing.fill(name, 3.4))
-    _curve(axes[0], rows, "loss")
+    _curve(axes[0], rows, "loss", on)
     axes[0].set_ylabel(_CROSS_ENTROPY if classifies else _RECONSTRUCTION)
     for axis in axes[1:]:
         if not classifies:
             axis.remove()
             continue
-        _curve(axis, rows, "accuracy")
+        _curve(axis, rows, "accuracy", on)
         axis.set_ylabel("accuracy")
         _percent(axis, [row[key] for row in rows for key in ("accuracy", "val_accuracy") if key in row])
 
 
-def _curve(axis: Axes, rows: Rows, quantity: str) -> None:
+def _curve(axis: Axes, rows: Rows, quantity: str, on: str) -> None:
     for key, colour, label in (
         (quantity, BLUE, "training (mean over the epoch)"),
-        (f"val_{quantity}", ORANGE, "validation (at its end)"),
+        (f"val_{quantity}", ORANGE, f"{on} (at its end)"),
     ):
         if _has(rows, key):
             axis.plot(*_points(rows, key), ".-", color=colour, label=label)
@@ -123,8 +125,8 @@ def _legend(figure: Figure) -> None:
         )
 
 
-def all_curves(path: Path, title: str, histories: Histories) -> None:
-    """Every network's validation accuracy and loss over the epochs in one plot, each line named at its end.
+def all_curves(path: Path, title: str, histories: Histories, *, on: str = "validation") -> None:
+    """Every network's accuracy and loss over the epochs in one plot, each line named at its end.
 
     Networks that only reconstruct have a panel of their own: their loss is of another kind.
 
@@ -133,6 +135,7 @@ def all_curves(path: Path, title: str, histories: Histories) -> None:
         title: above the plot.
         histories: the rows of `history.csv` by what to call the network, in any number; a network without
             validation pictures is drawn with its training values, and its name says so.
+        on: as in `curves`.
     """
     classifying = {name: rows for name, rows in histories.items() if _has(rows, "accuracy")}
     reconstructing = {name: rows for name, rows in histories.items() if name not in classifying}
@@ -145,11 +148,9 @@ def all_curves(path: Path, title: str, histories: Histories) -> None:
         for axis, (quantity, networks) in zip(axes, panels, strict=True):
             _compared(axis, quantity, networks, looks)
             if quantity == "accuracy":
-                axis.set_ylabel("validation accuracy")
+                axis.set_ylabel(f"{on} accuracy")
             else:
-                axis.set_ylabel(
-                    f"validation {_CROSS_ENTROPY if networks is classifying else _RECONSTRUCTION}"
-                )
+                axis.set_ylabel(f"{on} {_CROSS_ENTROPY if networks is classifying else _RECONSTRUCTION}")
         axes[-1].set_xlabel("epoch")
 
 

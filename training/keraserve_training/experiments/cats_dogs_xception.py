@@ -68,6 +68,12 @@ def cats_dogs_xception() -> Experiment:
         run=train,
         servables=(Servable("cats-dogs-xception", FINE_TUNED, "Tells cats from dogs."),),
         learnt=learnt,
+        phrases={
+            "Xception": "network",
+            "tell cats from dogs": "classes",
+            "Tells cats from dogs": "classes",
+            "Cats and dogs": "data",
+        },
         takes=("data", "backbone", "alpha", "weights", "image_size", "strategy"),
         study=Study(
             title="Does fine-tuning help?",

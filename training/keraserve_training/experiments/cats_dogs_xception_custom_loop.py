@@ -49,6 +49,11 @@ def cats_dogs_xception_custom_loop() -> Experiment:
         run=train,
         servables=(Servable("cats-dogs-xception-custom-loop", FROZEN, "Tells cats from dogs."),),
         learnt=learnt,
+        phrases={
+            "Xception": "network",
+            "Tells cats from dogs": "classes",
+            "Cats and dogs": "data",
+        },
         takes=("data", "backbone", "alpha", "weights", "image_size"),
     )
 

@@ -70,6 +70,10 @@ def cifar100_autoencoder() -> Experiment:
             ),
         ),
         learnt=learnt,
+        phrases={
+            "Tells the hundred fine classes of CIFAR-100 apart": "classes",
+            "CIFAR-100": "data",
+        },
         takes=("data", "strategy"),
     )
 
@@ -220,5 +224,6 @@ def _draw(
             path,
             "With and without pre-training: accuracy and loss on the test pictures",
             {trained.name: trained.rows for trained in (alone, pretrained)},
+            on="test",
         ),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.findings import Findings
+from keraserve_training.reporting import evidence
 from keraserve_training.reporting.wording import distance, duration, percent, points, value
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def cifar100_cnn() -> Experiment:
         run=train,
         servables=(Servable("cifar100-cnn", NETWORK, "Tells the hundred fine classes of CIFAR-100 apart."),),
         learnt=learnt,
+        phrases={
+            "tells the hundred fine classes of CIFAR-100 apart": "classes",
+            "Tells the hundred fine classes of CIFAR-100 apart": "classes",
+            "CIFAR-100": "data",
+        },
         takes=("data", "strategy"),
     )
 
@@ -69,16 +75,16 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how well it does, how much it learns by heart, and how long that takes."""
-    metrics, epochs = findings.metrics, findings.networks[NETWORK]["epochs"]
+    """Say how well it does, how far training and test pictures are apart, and how long it takes."""
+    metrics, network = findings.metrics, findings.networks[NETWORK]
     return [
         *findings.caveats,
-        f"After {epochs} epochs the network gets {percent(metrics['test_accuracy'])} of the test pictures"
-        f" right; guessing would give {percent(1 / metrics['classes'])}.",
+        f"After {network['epochs']} epochs the network gets {evidence.accuracy(network['test'])} of the test"
+        f" pictures right; {evidence.guessing(network['test'], network['labels'])}.",
         f"Of the pictures that it learnt from it gets {percent(metrics['training_accuracy'])} right (without"
         f" dropout): {ahead(metrics['gap'])}. {turning_point(findings.history(NETWORK))}",
         f"The training took {duration(metrics['seconds'])}, {per_epoch(findings, NETWORK)} an epoch with the"
-        " trial on the test pictures.",
+        f" trial on the test pictures.{evidence.meanwhile(network)}",
     ]
 
 
@@ -166,8 +172,16 @@ def ahead(gap: float) -> str:
     return f"{distance(gap)} {'more' if gap >= 0 else 'less'} than of the test pictures"
 
 
-def against(findings: Findings, other: str, what: str) -> str:
-    """Compare the test accuracy with that of another experiment, or say that it has not run."""
+def against(findings: Findings, network: str, other: str, other_network: str, what: str) -> str:
+    """Compare a network with that of another experiment on the same test pictures, or say why not.
+
+    Args:
+        findings: of the run with the network.
+        network: its name.
+        other: the other experiment.
+        other_network: its network.
+        what: the other network in words.
+    """
     theirs = findings.of(other)
     if theirs is None:
         return (
@@ -175,21 +189,22 @@ def against(findings: Findings, other: str, what: str) -> str:
         )
     accuracy = theirs.metrics["test_accuracy"]
     gain = points(findings.metrics["test_accuracy"] - accuracy)
-    return f"{other}, {what}, gets {percent(accuracy)} right: here it is {gain}."
+    pairs = evidence.pairs(theirs, other_network, findings, network, words=("there", "here"))
+    return f"{other}, {what}, gets {percent(accuracy)} right: here it is {gain}. {pairs}"
 
 
 def turning_point(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a sentence when the test loss was lowest, and what follows from that."""
+    """Say in a sentence when the test loss was lowest."""
     finite = [row for row in rows if math.isfinite(row["val_loss"])]
     if not finite:
         return "The test loss is not a number: the training diverged."
     best, last = min(finite, key=lambda row: row["val_loss"]), finite[-1]
     end = value(last["val_loss"], "loss")
     if best is last:
-        return f"The test loss is lowest at the end ({end}): it was still falling."
+        return f"The test loss is lowest at the end ({end})."
     return (
         f"The test loss is lowest after epoch {best['epoch']:.0f} ({value(best['val_loss'], 'loss')}) and"
-        f" ends at {end}: what is learnt after that does not help with other pictures."
+        f" ends at {end}."
     )
 
 

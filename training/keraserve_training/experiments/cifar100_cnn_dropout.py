@@ -68,6 +68,10 @@ def cifar100_cnn_dropout() -> Experiment:
             ),
         ),
         learnt=learnt,
+        phrases={
+            "Tells the hundred fine classes of CIFAR-100 apart": "classes",
+            "CIFAR-100": "data",
+        },
         takes=("data", "strategy"),
     )
 
@@ -118,6 +122,7 @@ def train(run: "Run") -> None:
             path,
             "Where to put dropout: accuracy and loss on the test pictures",
             {words: trained.rows for words, trained in networks.items()},
+            on="test",
         ),
     )
     run.finish(

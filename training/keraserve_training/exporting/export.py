@@ -26,12 +26,14 @@ class Exported:
         version: its number.
         new: written now, not found there.
         run: where it comes from.
+        warnings: what everybody who sees an answer of it has to know, a sentence each.
     """
 
     name: str
     version: int
     new: bool
     run: FinishedRun
+    warnings: tuple[str, ...] = ()
 
 
 def export(
@@ -94,6 +96,7 @@ def export(
             continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
+<<<<<<< HEAD
             # One exporter at a time looks whether a run is there and writes it: two would write it twice.
             with repository.exporting(models, servable.name):
                 there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
@@ -103,6 +106,15 @@ def export(
                     model_card.check_origin(models / servable.name, run)
                     notices += server_config.write(models, served_from, coming=servable.name)
                     exported.append(_one(experiment, run, servable, models, reason))
+=======
+            there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
+            if there is not None and not force:
+                exported.append(Exported(servable.name, there, False, run, _warnings(servable, run, reason)))
+            else:
+                model_card.check_origin(models / servable.name, run)
+                notices += server_config.write(models, served_from, coming=servable.name)
+                exported.append(_one(experiment, run, servable, models, reason))
+>>>>>>> bd201ab (What runs say bears what was run: controls, chance levels, digests, and texts that name what stood in)
             tell(exported[-1])
     if exported:
         notices += server_config.write(models, served_from)
@@ -152,7 +164,11 @@ def _one(
     version = repository.publish(
         models, servable.name, lambda place: _write(place, experiment, run, servable, outdated)
     )
-    return Exported(servable.name, version, new=True, run=run)
+    return Exported(servable.name, version, True, run, _warnings(servable, run, outdated))
+
+
+def _warnings(servable: Servable, run: FinishedRun, outdated: str) -> tuple[str, ...]:
+    return tuple(model_card.warnings(servable, run, outdated))
 
 
 def _write(

@@ -10,7 +10,7 @@ from keraserve_training.errors import RepositoryError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import repository
 from keraserve_training.profiles import FULL
-from keraserve_training.reporting import marks
+from keraserve_training.reporting import describing, evidence, marks
 from keraserve_training.run_folder import FinishedRun
 
 _METRICS = ("accuracy", "loss", "pictures")
@@ -31,21 +31,21 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
         outdated: what has changed about its pictures since; empty where nothing has.
     """
     network = run.networks[servable.model]
-    test = network["test"] or {}
+    test, labels = network["test"] or {}, network["labels"]
     return {
         "model": servable.name,
-        "description": servable.description,
-        "warnings": _warnings(run, outdated),
+        "description": describing.adapted(servable.description, experiment, run.config, labels),
+        "warnings": warnings(servable, run, outdated),
         "experiment": experiment.name,
         "source_document": experiment.source,
-        "task": experiment.task,
+        "task": describing.adapted(experiment.task, experiment, run.config, labels),
         "run": run.metrics["run_id"],
         "run_folder": f"{experiment.name}/{run.folder.name}",
         "network": servable.model,
         "profile": run.profile,
         "seed": run.config["seed"],
         "options": run.config.get("options", {}),
-        "labels": network["labels"],
+        "labels": labels,
         "input": _input(network["input"]),
         "metrics": {f"test_{name}": test[name] for name in _METRICS if name in test},
         "metrics_of_run": run.metrics["metrics"],
@@ -112,12 +112,13 @@ def _read(version: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _warnings(run: FinishedRun, outdated: str) -> list[str]:
+def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[str]:
     """What everybody who sees an answer of this model has to know, a sentence each."""
     sentences = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
     found = [sentences[mark] for mark in marks.of(run.config)]
     if run.profile != FULL.name and not run.metrics["procedural"]:
         found.append(f"Trained in short (profile {run.profile}): {_IN_SHORT}.")
+    found += evidence.warnings(run.networks[servable.model])
     if outdated:
         found.append(f"Its pictures have changed since it learnt from them: {outdated}.")
     return found

@@ -282,7 +282,13 @@ def _epoch(
 ) -> dict[str, Any]:
     """Train one epoch and give its row of the history, which is `past` so far."""
     start = time.monotonic()
-    figures = loop(model, batches, lambda done: show.batch(min(1.0, done / steps)))
+    clock = _Clock(steps)
+
+    def tell(done: int) -> None:
+        clock.tick(done)
+        show.batch(min(1.0, done / steps))
+
+    figures = loop(model, batches, tell)
     validated = validate()
     return {
         "epoch": len(past) + 1,
@@ -291,7 +297,28 @@ def _epoch(
         **{f"val_{name}": value for name, value in validated.items()},
         "learning_rate": _rate(model.optimizer),
         "seconds": round(time.monotonic() - start, 3),
+        **({} if clock.seconds is None else {"training_seconds": round(clock.seconds, 3)}),
     }
+
+
+class _Clock:
+    """Times an epoch's steps without the first call, which traces a graph, and without the validation."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._ticks: list[tuple[int, float]] = []
+
+    def tick(self, done: int) -> None:
+        """So many steps are done."""
+        self._ticks.append((done, time.monotonic()))
+
+    @property
+    def seconds(self) -> float | None:
+        """What all steps would take at the pace of those after the first call; None: it was the only one."""
+        if len(self._ticks) < 2:
+            return None
+        (before, start), (done, end) = self._ticks[0], self._ticks[-1]
+        return (end - start) * self._steps / (done - before)
 
 
 def _by_keras(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:

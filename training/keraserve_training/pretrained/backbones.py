@@ -53,12 +53,16 @@ class Backbone:
             for layer in self._inner.layers
         ]
 
-    def split(self, cut: str | None = None) -> "tuple[keras.Model, keras.Model]":
+    def split(
+        self, cut: str | None = None, *, moments_learn: bool = False
+    ) -> "tuple[keras.Model, keras.Model]":
         """Cut the network in two, which share its weights with it (no copies).
 
         Args:
             cut: the layer whose output the second part takes (two, joined by `+`, have their outputs
                 concatenated: for networks in which one is not enough); None: the last block's input.
+            moments_learn: BatchNormalization of the second part takes the moments of each batch while it
+                learns, as in the network's own training; otherwise it is always in inference mode.
 
         Returns:
             Pictures, 0 to 255, to the output at the cut; that output to features.
@@ -88,7 +92,8 @@ class Backbone:
         inputs = keras.Input(joined.shape[1:], name="cut")
         ends = [sum(part.shape[-1] for part in outputs[: place + 1]) for place in range(len(outputs) - 1)]
         parts: Any = keras.ops.split(inputs, ends, axis=-1) if ends else inputs
-        tail = keras.Model(inputs, second(parts, training=False), name=f"{self.network.name}-from-{label}")
+        ends_in = second(parts) if moments_learn else second(parts, training=False)
+        tail = keras.Model(inputs, ends_in, name=f"{self.network.name}-from-{label}")
         return stem, tail
 
     @property

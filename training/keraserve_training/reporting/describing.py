@@ -2,13 +2,15 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import flag
 from keraserve_training.run_folder import FinishedRun
+
+_FEW = 6  # classes that are named one by one
 
 
 def options(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,10 +21,9 @@ def options(config: Mapping[str, Any]) -> dict[str, Any]:
 def described(config: Mapping[str, Any]) -> str:
     """The options in words; or that there are none."""
     given = options(config)
-    backbone = given.get("backbone")
     words = [
         f"pictures of {Path(given['data']).name}" if "data" in given else "",
-        backbone + (f" of width {given['alpha']}" if "alpha" in given else "") if backbone else "",
+        _network(given) if given.get("backbone") else "",
         # Random weights are a mark, which is seen beside these words.
         f"weights of {Path(given['weights']).name}" if given.get("weights", "random") != "random" else "",
         f"{given['image_size']} px" if "image_size" in given else "",
@@ -30,7 +31,47 @@ def described(config: Mapping[str, Any]) -> str:
         "bfloat16" if given.get("mixed_precision") else "",
         f"strategy {given['strategy']}" if "strategy" in given else "",
     ]
-    return ", ".join(word for word in words if word) or "as the source document says"
+    return ", ".join(word for word in words if word) or "no options"
+
+
+def adapted(text: str, experiment: Experiment, config: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """A text about an experiment, with a run's own network and pictures in place of the document's.
+
+    Args:
+        text: holds some of `experiment.phrases`.
+        experiment: whose text it is.
+        config: of the run.
+        labels: its classes.
+    """
+    given = options(config)
+    for phrase, what in experiment.phrases.items():
+        if what == "network" and given.get("backbone"):
+            text = text.replace(phrase, _network(given))
+        elif what == "size" and "image_size" in given:
+            text = text.replace(phrase, "{0} by {0} pixels".format(given["image_size"]))
+        elif what == "data" and "data" in given:
+            text = text.replace(phrase, Path(given["data"]).name)
+        elif what == "classes" and "data" in given:
+            verb = f"{phrase.split()[0]} " if phrase.split()[0].lower() in ("tell", "tells") else ""
+            text = text.replace(phrase, verb + (_apart(labels) if verb else _listed(labels)))
+    return text
+
+
+def _network(given: Mapping[str, Any]) -> str:
+    return given["backbone"] + (f" of width {given['alpha']}" if "alpha" in given else "")
+
+
+def _apart(labels: Sequence[str]) -> str:
+    """Classes after "tells"."""
+    if len(labels) == 2:
+        return f"{labels[0]} from {labels[1]}"
+    return f"{_listed(labels)} apart"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) > _FEW:
+        return f"{len(labels)} classes"
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def own_settings(experiment: Experiment, config: Mapping[str, Any]) -> bool:

@@ -52,6 +52,18 @@ def at_chance(test: Test) -> bool:
     return span(test)[0] <= largest_class(test)[1]
 
 
+def warnings(network: Mapping[str, Any]) -> list[str]:
+    """What everybody has to know of a network of `metrics.json`: that it is at chance level; else nothing."""
+    test = network.get("test")
+    if not test or not test["pictures"] or not at_chance(test):
+        return []
+    place, share = largest_class(test)
+    return [
+        f"At chance level: {accuracy(test)} of {test['pictures']:,} test images right, where always saying"
+        f" “{network['labels'][place]}” gets {percent(share)}."
+    ]
+
+
 def pairs(
     findings: "Findings", network: str, others: "Findings", other: str, *, words: tuple[str, str]
 ) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 from keraserve_training import run_folder
 from keraserve_training.errors import RunDamagedError, RunMissingError
 from keraserve_training.learning import history
+from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES
 from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
+_DIGEST = 12  # characters that tell a user's pictures from others
 _NEEDED = {"profile", "seed", "data", "versions"}
 _NEEDED_OF_NETWORKS = {"labels", "output", "parameters", "train_pictures", "epochs", "seconds"}
 
@@ -31,9 +33,12 @@ class Group:
         return self.runs[-1]
 
     def values(self, metric: str) -> list[float]:
-        """A figure of every run that has it."""
-        found = (run.metrics["metrics"].get(metric) for run in self.runs)
-        return [value for value in found if value is not None]
+        """A figure of every run that has it; of two with the same seed, the latest's."""
+        by_seed = {run.config["seed"]: run.metrics["metrics"].get(metric) for run in self.runs}
+        # The latest run's comes last, also where an earlier one had its seed.
+        latest = self.latest.config["seed"]
+        by_seed[latest] = by_seed.pop(latest)
+        return [value for value in by_seed.values() if value is not None]
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def _read(folder: Path) -> FinishedRun:
 def _groups(found: Sequence[FinishedRun]) -> list[Group]:
     same: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in found:
-        same.setdefault((run.profile, slug(run)), []).append(run)
+        same.setdefault((run.profile, key(run)), []).append(run)
     return [Group(tuple(members)) for members in same.values()]
 
 
@@ -107,6 +112,11 @@ def _rank(group: Group) -> tuple[int, bool]:
     return profile, marks.RANDOM in marks.of(run.config)
 
 
-def slug(run: FinishedRun) -> str:
-    """The options in the name of a run's folder; empty where none were given."""
-    return run.folder.name.partition("+")[2]
+def key(run: FinishedRun) -> str:
+    """What a run has in common with others that differ in their seed alone; empty where no option was given.
+
+    A user's own pictures are known by their digest: two folders of one name hold other pictures.
+    """
+    given = Options(**{**run.config.get("options", {}), "data": None})
+    pictures = run.config["data"]["sha256"][:_DIGEST] if "data" in run.config.get("options", {}) else ""
+    return "-".join(part for part in (given.slug(), pictures) if part)

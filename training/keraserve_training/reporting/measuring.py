@@ -26,12 +26,12 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
     for experiment in experiments:
         found: dict[str, list[FinishedRun]] = {}
         for group in gathering.gather(runs, experiment.name).groups:
-            key = measured.key(experiment.name, gathering.slug(group.latest))
+            key = measured.key(experiment.name, gathering.key(group.latest))
             found.setdefault(key, []).extend(run for run in group.runs if _counts(run))
         for there in study.folders(runs, experiment.name, _FULL):
-            key = measured.key(experiment.name, there.name.partition("+")[2])
             for file in sorted(there.glob(f"*/{run_folder.METRICS}")):
                 piece = run_folder.finished_in(file.parent)
+                key = measured.key(experiment.name, gathering.key(piece))
                 if _counts(piece) and describing.own_settings(experiment, piece.config):
                     found.setdefault(key, []).append(piece)
         content |= {key: _ranges(experiment, made) for key, made in sorted(found.items()) if made}

@@ -62,7 +62,7 @@ def _document(number: str, items: Sequence[Item], runs: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"
         caption = all_curves(file, number, shown)
-        picture = embed(file, "Validation accuracy and loss of every network", caption=caption)
+        picture = embed(file, "Accuracy and loss of every network", caption=caption)
     return {
         "source": sources.of(number),
         "picture": picture,

@@ -13,6 +13,12 @@ from keraserve_training.profiles import PROFILES
 from keraserve_training.reporting import marks
 from keraserve_training.run_folder import FinishedRun
 
+_PICTURES = {
+    (False,): "the pictures set aside for validation",
+    (True,): "the test pictures: none are set aside, and nothing is chosen by them",
+    (False, True): "the pictures set aside for validation, or the test pictures where none are",
+}
+
 
 def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, FinishedRun | None]]) -> str:
     """Draw every network of the shown runs that are of the largest profile among them.
@@ -36,13 +42,19 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     histories = {title: rows for title, rows in histories.items() if rows}
     if not histories:
         return ""
+    on = sorted({network.get("validated_on_test", False) for _, run in drawn for network in _learnt(run)})
     with drawing.marked(marks.line(common)):
         title = f"Source document {number}: all networks"
-        curves.all_curves(file, title + ("" if profile == "full" else f", profile {profile}"), histories)
+        title += "" if profile == "full" else f", profile {profile}"
+        curves.all_curves(file, title, histories, on="test" if on == [True] else "validation")
     left_out = [experiment.name for experiment, run in finished if run.profile != profile]
-    return f"Every network of source document {number}, on the pictures set aside for validation." + (
+    return f"Every network of source document {number}, on {_PICTURES[tuple(on)]}." + (
         f" Left out, because they were run in a smaller profile: {', '.join(left_out)}." if left_out else ""
     )
+
+
+def _learnt(run: FinishedRun) -> list[dict[str, Any]]:
+    return [network for network in run.networks.values() if not network.get("composed_of")]
 
 
 def _titles(experiment: Experiment, run: FinishedRun, common: Sequence[str]) -> dict[str, str]:

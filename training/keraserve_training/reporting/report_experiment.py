@@ -1,6 +1,7 @@
 """What the report's template needs of one experiment."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.findings import Findings
 from keraserve_training.learning import history
-from keraserve_training.reporting import describing, gathering, marks, reading, sources, wording
+from keraserve_training.reporting import (
+    describing,
+    evidence,
+    gathering,
+    marks,
+    reading,
+    sources,
+    wording,
+)
 from keraserve_training.reporting.embedding import Embedded, embed
 from keraserve_training.reporting.gathering import Gathered
 from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, badges
@@ -28,6 +37,8 @@ def experiment_part(experiment: Experiment, gathered: Gathered, runs: Path) -> d
     part: dict[str, Any] = {
         "experiment": experiment,
         "question": sources.QUESTIONS.get(experiment.name, ""),
+        "title": experiment.title,
+        "task": experiment.task,
         "run": gathered.shown,
         "state": run_folder.state(run_folder.path(runs, experiment.name, "full", 42)),
         "troubles": gathered.troubles,
@@ -40,7 +51,12 @@ def experiment_part(experiment: Experiment, gathered: Gathered, runs: Path) -> d
 def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, Any]:
     values = run.metrics["metrics"]
     names = list(run.networks)
+    labels = next(iter(run.networks.values()))["labels"]
+    adapted = partial(describing.adapted, experiment=experiment, config=run.config, labels=labels)
     return {
+        "title": adapted(experiment.title),
+        "task": adapted(experiment.task),
+        "warnings": warnings(run),
         "badges": badges(run),
         "marks": marks.of(run.config),
         "options": describing.described(run.config) if describing.options(run.config) else "",
@@ -62,6 +78,16 @@ def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, An
     }
 
 
+def warnings(run: FinishedRun) -> list[str]:
+    """What has to be seen of a run's networks before their figures."""
+    return [
+        f"{name}: {warning}"
+        for name, network in run.networks.items()
+        if not network.get("composed_of")
+        for warning in evidence.warnings(network)
+    ]
+
+
 def _learnt(experiment: Experiment, run: FinishedRun, runs: Path) -> list[str]:
     try:
         return experiment.explain(Findings(run, runs))
@@ -73,7 +99,7 @@ def _figure(
     experiment: Experiment, run: FinishedRun, figure: Figure, values: Mapping[str, float]
 ) -> dict[str, str]:
     value = values.get(figure.metric)
-    span = measured.of(measured.key(experiment.name, gathering.slug(run)), figure.metric)
+    span = measured.of(measured.key(experiment.name, gathering.key(run)), figure.metric)
     return {
         "title": figure.title,
         "source": figure.source,
@@ -93,7 +119,8 @@ def _network(name: str, network: Mapping[str, Any]) -> dict[str, str]:
         "pictures": f"{network['train_pictures']:,}",
         "epochs": "" if composed else str(network["epochs"]),
         "time": "" if composed else wording.duration(network["seconds"]),
-        "accuracy": wording.percent(test["accuracy"]) if test else "",
+        "accuracy": evidence.accuracy(test) if test else "",
+        "guess": wording.percent(evidence.largest_class(test)[1]) if test else "",
         "loss": wording.value(test["loss"], "loss") if test else "",
         "notes": _notes(network, phases, composed),
     }
@@ -125,7 +152,7 @@ def _reading(run: FinishedRun, name: str) -> tuple[str, str] | None:
         return None
     classes = None if network["output"] == "reconstruction" else len(network["labels"])
     rows = history.read(run.folder / name / run_folder.HISTORY)
-    said = reading.curve(rows, classes)
+    said = reading.curve(rows, classes, reading.TEST if network.get("validated_on_test") else reading.ASIDE)
     return (name, said) if said else None
 
 

@@ -1,5 +1,6 @@
 """Lines of the report's tables: runs beside each other, with what they were made of."""
 
+import math
 from typing import Any
 
 from keraserve_training.experiment import Experiment, Figure
@@ -71,12 +72,19 @@ def value_of(group: Group, figure: Figure) -> str:
     return wording.value(values[-1], figure.unit) if values else NOT_MEASURED
 
 
+def bounded(interval: intervals.Interval, figure: Figure) -> intervals.Interval:
+    """The same within what such a figure can be."""
+    if figure.unit == "points":
+        return interval.within(-1.0, 1.0)
+    return interval.within(0.0, 1.0 if figure.unit == "share" else math.inf)
+
+
 def over_seeds(group: Group, figure: Figure) -> str:
     """A figure's mean over the seeds with its interval; empty where there is one seed."""
     values = group.values(figure.metric)
     if len(values) < 2:
         return ""
-    interval = intervals.mean_interval(values)
+    interval = bounded(intervals.mean_interval(values), figure)
     return (
         f"{len(values)} seeds: mean {wording.value(interval.mean, figure.unit)}, 95 % interval"
         f" {wording.span(interval.low, interval.high, figure.unit)}"

@@ -16,6 +16,7 @@ from keraserve_training.findings import Findings
 from keraserve_training.reporting import describing, gathering, marks, sources
 from keraserve_training.reporting.gathering import Gathered, Group
 from keraserve_training.reporting.report_curves import all_curves
+from keraserve_training.reporting.report_experiment import warnings
 from keraserve_training.reporting.report_runs import over_seeds, value_of
 from keraserve_training.run_folder import FinishedRun
 from keraserve_training.spreading import study
@@ -116,6 +117,8 @@ def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures
         "experiment": experiment,
         "question": sources.QUESTIONS.get(experiment.name, ""),
         "groups": [_group(experiment, group) for group in gathered.groups],
+        "task": experiment.task,
+        "warnings": [],
         "learnt": [],
         "pictures": [],
         "shown": "",
@@ -129,6 +132,9 @@ def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures
             content["pictures"] = [(summary["title"], _kept(there / study.PICTURE, pictures / name))]
     if run := gathered.shown:
         content["shown"] = _what(run)
+        labels = next(iter(run.networks.values()))["labels"]
+        content["task"] = describing.adapted(experiment.task, experiment, run.config, labels)
+        content["warnings"] = warnings(run)
         content["learnt"] = _learnt(experiment, run, runs)
         drawn = [("Loss and accuracy", run_folder.CURVES)]
         drawn += [

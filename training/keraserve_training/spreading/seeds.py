@@ -13,6 +13,7 @@ from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.options import Options
 from keraserve_training.profiles import Profile
 from keraserve_training.reporting import wording
+from keraserve_training.reporting.report_runs import bounded
 from keraserve_training.spreading import intervals, pieces
 from keraserve_training.spreading.spread import Done, Workers
 
@@ -89,7 +90,7 @@ def words(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _sentence(figure: Figure, values: Sequence[float]) -> str:
-    mean = intervals.mean_interval(values)
+    mean = bounded(intervals.mean_interval(values), figure)
     said = f"{figure.title}: {wording.value(mean.mean, figure.unit)}"
     if mean.count == 1:
         return f"{said} with the only seed; how much of that is luck takes more seeds."

@@ -202,8 +202,9 @@ def _said(summary: dict[str, Any], compared: dict[str, Any]) -> list[str]:
     subject, variants, gain = summary["subject"], summary["variants"], compared["gain"]
     title = f"{compared['title']}: " if compared["title"] else ""
     first, second = (_share(each) for each in compared["compared"])
+    verdict = f"{title}{_verdict(gain[OVERALL], subject)}"
     said = [
-        f"{title}{_verdict(gain[OVERALL], subject)}. {subject.capitalize()} gave the better network in"
+        f"{verdict[0].upper()}{verdict[1:]}. {subject.capitalize()} gave the better network in"
         f" {compared['helped']} of {summary['pieces']} pieces. Test accuracy with {subject}: {first};"
         f" without: {second}.",
     ]
