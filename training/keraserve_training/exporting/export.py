@@ -96,25 +96,16 @@ def export(
             continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
-<<<<<<< HEAD
             # One exporter at a time looks whether a run is there and writes it: two would write it twice.
             with repository.exporting(models, servable.name):
                 there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
                 if there is not None and not force:
-                    exported.append(Exported(servable.name, there, new=False, run=run))
+                    known = _warnings(servable, run, reason)
+                    exported.append(Exported(servable.name, there, False, run, known))
                 else:
                     model_card.check_origin(models / servable.name, run)
                     notices += server_config.write(models, served_from, coming=servable.name)
                     exported.append(_one(experiment, run, servable, models, reason))
-=======
-            there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
-            if there is not None and not force:
-                exported.append(Exported(servable.name, there, False, run, _warnings(servable, run, reason)))
-            else:
-                model_card.check_origin(models / servable.name, run)
-                notices += server_config.write(models, served_from, coming=servable.name)
-                exported.append(_one(experiment, run, servable, models, reason))
->>>>>>> bd201ab (What runs say bears what was run: controls, chance levels, digests, and texts that name what stood in)
             tell(exported[-1])
     if exported:
         notices += server_config.write(models, served_from)
