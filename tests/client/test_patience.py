@@ -171,9 +171,11 @@ def test_trouble_of_some_seconds_is_waited_out(kind: Any, script: Script, connec
     client_of, server_of = kind
     address, stop = server_of(script)
     script.play(*[503] * 5, OK)
-    assert connect(client_of, address).status("m").available == (3,)
+    try:
+        assert connect(client_of, address).status("m").available == (3,)
+    finally:
+        stop()
     assert script.asked == 6
-    stop()
 
 
 def test_it_gives_up_after_so_many_retries(client: Any, script: Script) -> None:
