@@ -30,11 +30,16 @@ BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
 STEPS = build/bench-accelerator/steps.json
 BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
 
+# What leans most on the versions of others: connections, both servers over a real wire, the client's values.
+LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_parser.py \
+  tests/gateway/test_http_connection.py tests/gateway/test_one_write.py tests/gateway/test_idle_connections.py \
+  tests/gateway/test_keys.py tests/gateway/test_images.py tests/embedded/test_rest.py tests/client/test_wire.py
+
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
 .NOTPARALLEL:
-.PHONY: help setup demo serve train-all export report test test-faults test-containers fuzz lint format typecheck check \
-  model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
+.PHONY: help setup demo serve train-all export report test test-faults test-containers test-lowest fuzz lint format \
+  typecheck check model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +102,14 @@ test-faults: setup ## the promises of docs/reliability.md at length: 40 minutes 
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers
+
+test-lowest: setup ## a part of the tests with the lowest versions that the serving parts say they work with
+	@$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
+	@$(UV) pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
+	  serving/protocol serving/gateway serving/embedded "clients/python[pillow]"
+	@$(UV) pip install --quiet --python build/lowest/bin/python \
+	  $$(grep -oE "^(pytest|pytest-asyncio|pyyaml)==[^ ]+" constraints.txt)
+	@build/lowest/bin/python -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)
 
 fuzz: setup ## schemathesis on the gateway's description, almost 11,000 cases: about eleven minutes
 	@FUZZ_EXAMPLES=300 $(BIN)/python -m pytest -s tests/gateway/test_description.py -k schemathesis

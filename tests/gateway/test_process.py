@@ -1,7 +1,9 @@
 """Alive, ready, metrics, request ids, and paths that do not exist."""
 
 import asyncio
+from typing import Any
 
+import grpc
 import httpx2
 import pytest
 import structlog
@@ -9,7 +11,8 @@ import structlog
 from keraserve_gateway import keys
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.telemetry.metrics import Metrics
-from keraserve_protocol import messages, model_config
+from keraserve_protocol import messages, model_config, services
+from keraserve_protocol import messages as m
 
 
 async def test_ready_when_every_model_is_served(gateway: httpx2.AsyncClient) -> None:
@@ -181,3 +184,48 @@ async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert ("allow" in answer.headers) is (status == 405)
+
+
+async def test_series_of_ended_versions_go(make, serve_faults) -> None:
+    """Once they have been shown; all stay while the model server does not say."""
+    states, away = {1: 30}, False
+
+    async def status(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
+        if away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        if not states:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+        answer = m.GetModelStatusResponse()
+        for version, state in states.items():
+            answer.model_version_status.add(version=version, state=state)
+        return answer
+
+    async def predict(request: m.PredictRequest, context: Any) -> m.ClassificationResponse:
+        answer = m.ClassificationResponse(model_spec=m.model_spec("colours", version=max(states)))
+        answer.result.classifications.add().classes.add(label="red", score=1)
+        return answer
+
+    address = await serve_faults({services.GET_MODEL_STATUS: status, services.CLASSIFY: predict})
+    gateway = await make(address)
+
+    async def shown() -> set[str]:
+        text = (await gateway.get("/metrics")).text
+        return {one for n in range(1, 9) for one in [str(n)] if f'version="{one}"' in text}
+
+    for version in range(1, 4):
+        states.update({version: 30, version - 1: 50} if version > 1 else {})
+        asked = await gateway.post("/v1/models/colours:classify", json={"examples": [{"a": 1}]})
+        assert asked.status_code == 200
+    away = True
+    assert await shown() == await shown() == {"1", "2", "3"}
+    away = False
+    assert await shown() == {"1", "2", "3"}
+    assert await shown() == {"3"}
+    assert (
+        await gateway.post("/v1/models/colours:classify", json={"examples": [{"a": 1}]})
+    ).status_code == 200
+    del states[2]
+    assert await shown() == {"3"}
+    states.clear()
+    await shown()
+    assert await shown() == set()

@@ -129,3 +129,14 @@ def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     with structlog.testing.capture_logs() as logged:
         assert tracing.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
     assert "install keraserve-gateway[otel]" in logged[0]["event"]
+
+
+@pytest.mark.parametrize("state", [b"a=1\tb", "a=ü".encode(), b"a=" + b"b" * 12_000, b"a=1,\t b=2"])
+async def test_a_tracestate_that_grpc_can_not_carry_costs_no_request(
+    make, embedded: str, state: bytes
+) -> None:
+    gateway = await make(embedded)
+    headers = [(b"traceparent", GIVEN["traceparent"].encode()), (b"tracestate", state)]
+    answer = await gateway.get("/v1/models/colours", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["traceparent"] == GIVEN["traceparent"]

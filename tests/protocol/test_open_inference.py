@@ -249,3 +249,9 @@ def test_a_binary_input_has_so_many_strings_and_no_more() -> None:
         else:
             parsed = open_inference.parse(header + bytes(4 * count), len(header))
             assert len(parsed.inputs["x"].string_val) == count
+
+
+def test_a_timeout_may_have_any_number_of_digits() -> None:
+    body = b'{"inputs": [], "parameters": {"timeout": %b}}'
+    assert open_inference.parse(body % b"1500000", None).timeout == 1.5
+    assert (open_inference.parse(body % (b"9" * 400), None).timeout or 0) > 3600

@@ -12,6 +12,7 @@ from keraserve_gateway.deadline import REQUEST_ID, Deadline, Trip
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
+from keraserve_gateway.wrong_keys import without_keys
 
 TIMEOUT = "x-request-timeout"
 LABEL = "x-model-label"
@@ -20,6 +21,7 @@ TRACE = ("traceparent", "tracestate")
 
 _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_VALID_STATE = re.compile(r"[ -~]{1,512}")  # W3C: as much is passed on at least
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _KEY = "keraserve.exchange"
@@ -70,9 +72,12 @@ class Exchange:
     def of(cls, header: Header, seconds: float) -> "Exchange":
         """Make it of a request's headers, with a deadline `seconds` from now."""
         request_id, parent = header(REQUEST_ID), header(TRACE[0])
-        trace = ()
+        trace: tuple[tuple[str, str], ...] = ()
         if parent and _VALID_TRACE.fullmatch(parent):
-            trace = tuple((name, value) for name in TRACE if (value := header(name)) is not None)
+            state = (header(TRACE[1]) or "").replace("\t", " ")
+            # What gRPC's metadata can't carry, or what is too long for it, is left behind: the rest is whole.
+            whole = ((TRACE[0], parent), (TRACE[1], state))
+            trace = whole if _VALID_STATE.fullmatch(state) else whole[:1]
         return cls(
             Trip(Deadline.after(seconds), (request_id and valid_id(request_id)) or new_id(), trace),
             header,
@@ -99,7 +104,7 @@ class Exchange:
         """Say what its log line says of it, beside its status."""
         return {
             "milliseconds": round(seconds * 1000, 1),
-            "model": self.model,
+            "model": without_keys(self.model),
             "version": str(self.version or ""),
             **({"trace_id": self.trip.trace[0][1].split("-")[1]} if self.trip.trace else {}),
             **({"key": self.key.name} if self.key else {}),
@@ -111,7 +116,7 @@ class Exchange:
         name = "http.response.status_code" if self.status.isdecimal() else "rpc.response.status_code"
         return {
             name: self.status,
-            "keraserve.model": self.model,
+            "keraserve.model": without_keys(self.model),
             "keraserve.version": str(self.version or ""),
             "keraserve.request_id": self.trip.request_id,
             **({"error.type": kind(self.error)} if self.error else {}),

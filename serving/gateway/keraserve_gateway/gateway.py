@@ -21,6 +21,7 @@ from keraserve_gateway.upstream.canary import FILE, Canary
 from keraserve_gateway.upstream.configured import ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_gateway.wrong_keys import WrongKeys
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Gateway:
     cards: ModelCards
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing | None = None
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
     arriving: Arriving = field(default_factory=lambda: Arriving(1 << 30))

@@ -9,7 +9,6 @@ import hmac
 import json
 import math
 import secrets
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from keraserve_gateway.bucket import Bucket
 from keraserve_gateway.errors import KeyUnknown, ModelForbidden, NoKey, TooFast
 from keraserve_gateway.reread import Reread
 
@@ -53,25 +53,6 @@ class _File(BaseModel):
     keys: list[Key] = []
 
 
-class _Bucket:
-    """Tokens for requests: filled at a rate, never with more than a second's worth (and at least one)."""
-
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
-        self._most = max(1.0, rate)
-        self._tokens, self._at = self._most, time.monotonic()
-
-    def take(self) -> float:
-        """Take a token; else give the seconds until there is one."""
-        now = time.monotonic()
-        self._tokens = min(self._most, self._tokens + (now - self._at) * self.rate)
-        self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self.rate
-
-
 class Keys:
     """The keys of a file, read again whenever it changes; without a file everybody may do everything."""
 
@@ -80,7 +61,7 @@ class Keys:
         self._rate = rate
         empty: Mapping[str, Key] = {}
         self._file = Reread(path, read, empty)
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, Bucket] = {}
 
     def recognise(self, given: str | None) -> Key | None:
         """Find the entry of a key; None where no keys are asked for.
@@ -114,7 +95,7 @@ class Keys:
         rate = key.requests_per_second or self._rate
         bucket = self._buckets.get(key.id)
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[key.id] = _Bucket(rate)
+            bucket = self._buckets[key.id] = Bucket(rate)
         wait = bucket.take()
         if wait:
             raise TooFast(f"more than {rate:g} requests a second", retry_after=math.ceil(wait))

@@ -21,7 +21,7 @@ from keraserve_gateway.arriving import Arriving, ArrivingBody
 from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predict import unready
 from keraserve_gateway.deadline import REQUEST_ID
-from keraserve_gateway.errors import BadRequest, Busy, Forbidden, GatewayError, SlowBody
+from keraserve_gateway.errors import BadRequest, Busy, Forbidden, GatewayError, KeyUnknown, SlowBody
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.statuses import grpc_status
@@ -123,7 +123,7 @@ class PassThrough(Handler):
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
             await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
             try:
-                answer = await self._answered(call, requests, exchange)
+                answer = await self._answered(call, requests, exchange, context.peer())
             except GatewayError as error:
                 exchange.error = error
                 code, detail = grpc_status(error), error.detail
@@ -153,13 +153,17 @@ class PassThrough(Handler):
             raise SlowBody("the message did not arrive before the call's deadline") from error
         raise BadRequest("the call has no message")
 
-    async def _answered(self, call: Call, requests: Requests, exchange: Exchange) -> bytes:
+    async def _answered(self, call: Call, requests: Requests, exchange: Exchange, peer: str) -> bytes:
         """Check the key, wait for a place, ask the model server."""
         if call is services.RELOAD_CONFIG:
             # It makes the model server load what its caller names: for the operator, who can reach that.
             raise Forbidden("the gateway does not pass this call on; make it at the model server")
         gateway = self._gateway
-        exchange.key = gateway.keys.recognise(exchange.given_key)
+        try:
+            exchange.key = gateway.keys.recognise(exchange.given_key)
+        except KeyUnknown:
+            await gateway.wrong_keys.slow_down(peer.rpartition(":")[0].removeprefix("ipv4:"))
+            raise
         request = await self._received(requests, exchange)
         gateway.bodies.take(len(request))
         exchange.held = len(request)

@@ -20,6 +20,8 @@ SIGNATURE = "signature_name"
 _MOST_DIMENSIONS = 64
 _MOST_ELEMENTS = 1 << 31
 
+_LONGEST = 1 << 62  # microseconds: more may have no floating-point form
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -61,7 +63,7 @@ def parse(body: bytes, header_length: int | None) -> Inference:
         inputs=_inputs(_objects(document, "inputs"), data),
         outputs=_outputs(document, binary=binary),
         binary=binary,
-        timeout=timeout / 1e6 if timeout and timeout > 0 else None,
+        timeout=min(timeout, _LONGEST) / 1e6 if timeout and timeout > 0 else None,
     )
 
 

@@ -12,10 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keraserve_gateway import exchange as exchanges
-from keraserve_gateway.errors import Draining, GatewayError
+from keraserve_gateway.errors import Draining, GatewayError, KeyUnknown
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import body, replies
+from keraserve_gateway.wrong_keys import without_keys
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ def log_request(scope: Scope, exchange: Exchange, status: int, seconds: float) -
         "request",
         request_id=exchange.trip.request_id,
         method=scope["method"],
-        path=scope["path"],
+        path=without_keys(scope["path"]),
         status=status,
         **exchange.words(seconds),
     )
@@ -112,7 +113,7 @@ class Around:
         if not is_guarded(scope["path"]):
             return nullcontext()
         # A span's name is no place for what callers make up, so the path is an attribute.
-        return self._gateway.span(exchange, scope["method"], {"url.path": scope["path"]})
+        return self._gateway.span(exchange, scope["method"], {"url.path": without_keys(scope["path"])})
 
     async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         try:
@@ -146,7 +147,11 @@ class Around:
             await self._app(scope, receive, sending)
             return
         gateway, model = self._gateway, model_of(path)
-        exchange.key = gateway.keys.recognise(exchange.given_key)
+        try:
+            exchange.key = gateway.keys.recognise(exchange.given_key)
+        except KeyUnknown:
+            await gateway.wrong_keys.slow_down((scope.get("client") or ("",))[0])
+            raise
         gateway.keys.admit(exchange.key, [model] if model else [])
         if scope["method"] == "POST":  # a place is for who has sent everything
             gateway.admission.check_open()

@@ -88,13 +88,20 @@ class Metrics:
         """Let the series of a model's oldest version go when there are too many."""
         versions = self._versions.setdefault(model, {})
         versions[version] = None
-        if len(versions) <= _MOST_VERSIONS:
-            return
-        oldest = next(iter(versions))
-        del versions[oldest]
-        self._images.pop((model, oldest), None)
-        _remove(self.images, model, oldest)
-        for series in [one for one in self._series if one[1:3] == (model, oldest)]:
+        if len(versions) > _MOST_VERSIONS:
+            self.forget(model, next(iter(versions)))
+
+    def versions(self) -> dict[str, set[str]]:
+        """Give the versions that have series, by model."""
+        named = {model: {one for one in versions if one} for model, versions in self._versions.items()}
+        return {model: versions for model, versions in named.items() if versions}
+
+    def forget(self, model: str, version: str) -> None:
+        """Remove the series of a version that has ended; should it be asked for again, they begin at 0."""
+        self._versions.get(model, {}).pop(version, None)
+        self._images.pop((model, version), None)
+        _remove(self.images, model, version)
+        for series in [one for one in self._series if one[1:3] == (model, version)]:
             del self._series[series]
             _remove(self.requests, *series)
             _remove(self.seconds, *series[:3])

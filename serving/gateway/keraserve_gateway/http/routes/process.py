@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from keraserve_gateway.calls import predict
+from keraserve_gateway.calls.ended_versions import forget_ended
 from keraserve_gateway.http import schemas
 from keraserve_gateway.http.routes import descriptions
 from keraserve_gateway.http.routes.call import Call, ThisCall
@@ -30,7 +31,9 @@ def router() -> APIRouter:
         "/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse
     )
     async def metrics(call: ThisCall) -> Response:
-        return Response(call.gateway.render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        gateway, page = call.gateway, call.gateway.render_metrics()
+        await forget_ended(gateway.server, gateway.metrics, call.trip.request_id)
+        return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return routes
 

@@ -1,0 +1,22 @@
+"""A rate that may be used, and how long to wait where it is used up."""
+
+import time
+
+
+class Bucket:
+    """Tokens for requests: filled at a rate, never with more than a second's worth (and at least one)."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._most = max(1.0, rate)
+        self._tokens, self._at = self._most, time.monotonic()
+
+    def take(self) -> float:
+        """Take a token; else give the seconds until there is one."""
+        now = time.monotonic()
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self.rate

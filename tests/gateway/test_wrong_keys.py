@@ -1,0 +1,69 @@
+"""Wrong keys are slowed down by address, in bounded memory; a right one is not; none is in the log."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from keraserve_gateway import keys, wrong_keys
+from keraserve_gateway.http.app import gateway_of
+from keraserve_gateway.wrong_keys import KEPT, WrongKeys
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+STATUS = "/v1/models/colours"
+
+
+def available(request: Any, context: Any) -> m.GetModelStatusResponse:
+    answer = m.GetModelStatusResponse()
+    answer.model_version_status.add(version=1, state=30)
+    return answer
+
+
+@pytest.fixture
+async def guarded(make, serve_faults, tmp_path: Path) -> Any:
+    key, entry = keys.make("shop")
+    (tmp_path / "keys.toml").write_text(entry)
+    address = await serve_faults({services.GET_MODEL_STATUS: available})
+    return await make(address, keys_file=tmp_path / "keys.toml"), key
+
+
+async def test_guesses_are_slowed_down_and_right_keys_are_not(guarded, monkeypatch) -> None:
+    gateway, key = guarded
+    monkeypatch.setattr(wrong_keys, "DELAY_SECONDS", 600)
+    wrong = {"x-api-key": key[:-1] + "!"}
+    for _ in range(10):
+        assert (await gateway.get(STATUS, headers=wrong)).status_code == 401
+    late = [asyncio.create_task(gateway.get(STATUS, headers=wrong)) for _ in range(30)]
+    for _ in range(20):
+        assert (await gateway.get(STATUS, headers={"x-api-key": key})).status_code == 200
+    assert sum(one.done() for one in late) < 10  # some tokens may have come back
+    assert gateway_of(gateway.app).admission.in_flight == 0
+    for one in late:
+        one.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+
+
+async def test_so_many_addresses_are_remembered_and_no_more() -> None:
+    wrong = WrongKeys()
+    for n in range(KEPT + 50):
+        await wrong.slow_down(f"10.0.{n // 256}.{n % 256}")
+    assert len(wrong) == KEPT
+    for n in range(1000):  # one network of IPv6 is one caller's
+        if n < 10:
+            await wrong.slow_down(f"2001:db8::{n:x}")
+    assert len(wrong) == KEPT
+    await wrong.slow_down("")
+
+
+async def test_no_key_is_in_the_log(guarded) -> None:
+    gateway, key = guarded
+    with structlog.testing.capture_logs() as logged:
+        for path in (f"/v1/models/{key}", f"/v1/models/colours/labels/{key}", f"/v1/{key}", f"/{key}"):
+            await gateway.get(path, headers={"x-api-key": key})
+        await asyncio.sleep(0)
+    assert len(logged) == 4
+    assert key[12:] not in str(logged)
+    assert f"/v1/models/{key[:12]}..." in str(logged)  # which key it was can be found
