@@ -98,7 +98,7 @@ test: setup ## every test that needs no container   [WORKERS=1]
 
 test-faults: setup ## the promises of docs/reliability.md at length: 40 minutes   [MINUTES=10] [CASES=1000000]
 	@FAULTS_MINUTES=$(or $(MINUTES),10) FAULTS_CASES=$(or $(CASES),1000000) \
-	  $(BIN)/python -m pytest -s tests/system/faults
+	  $(BIN)/python -m pytest -v tests/system/faults
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers
