@@ -96,7 +96,7 @@ down: ## stop the container stack   [ENGINE=embedded|gpu]
 test: setup ## every test that needs no container   [WORKERS=1]
 	@$(BIN)/python -m pytest -m "not containers" --numprocesses $(WORKERS) --dist loadfile
 
-test-faults: setup ## the promises of docs/reliability.md at length: 40 minutes   [MINUTES=10] [CASES=1000000]
+test-faults: setup ## the promises of docs/reliability.md at length   [MINUTES=10, of load on each form] [CASES=1000000]
 	@FAULTS_MINUTES=$(or $(MINUTES),10) FAULTS_CASES=$(or $(CASES),1000000) \
 	  $(BIN)/python -m pytest -v tests/system/faults
 
