@@ -52,6 +52,7 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
             for number, members in groupby(items, key=lambda item: item.experiment.source)
         ],
     )
+    runs.mkdir(parents=True, exist_ok=True)
     atomic.write_text(runs / FILE, page)
     return runs / FILE
 
