@@ -28,6 +28,7 @@ def main(
     try:
         with running(models, Ports(port, grpc_port, model_server_port)) as stack:
             _introduce(console, stack)
+            stack.show()
             while True:
                 stack.check()
                 time.sleep(1)

@@ -51,6 +51,12 @@ class Stack:
     processes: list[subprocess.Popen[bytes]] = field(
         default_factory=list[subprocess.Popen[bytes]], repr=False
     )
+    output: Output | None = field(default=None, repr=False)
+
+    def show(self) -> None:
+        """Let what the two print from now on appear on this terminal."""
+        if self.output is not None:
+            self.output.show()
 
     def check(self) -> None:
         """Raise StackError if one of the two has ended."""
@@ -67,7 +73,7 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     Args:
         models: the model repository, with its `models.config`.
         ports: where to listen, on loopback.
-        logs: a folder for what the two print; None shows it on this terminal once all models are ready, and
+        logs: a folder for what the two print; None shows it on this terminal from `Stack.show` on, and
             before that only where the start fails.
         seconds: how long to wait until all models are ready.
 
@@ -84,10 +90,12 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         )
     ports = ports.settled()
     _check_free(ports)
+    output = Output()
     stack = Stack(
         f"http://{LOOPBACK}:{ports.http}",
         f"{LOOPBACK}:{ports.grpc}",
         f"{LOOPBACK}:{ports.model_server}",
+        output=output,
     )
     model_server = [
         _program("keraserve-embedded"),
@@ -107,7 +115,7 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     }
     # An ExitStack ends them in the reverse order: the gateway drains while the model server still answers.
     with ExitStack() as exits:
-        output = exits.enter_context(Output())
+        exits.enter_context(output)
         programs = (model_server, {}), ([_program("keraserve-gateway")], settings)
         for command, environment in programs:
             stack.processes.append(exits.enter_context(_process(command, environment, logs, output)))
@@ -116,7 +124,6 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         except StackError:
             output.show_last()
             raise
-        output.show()
         yield stack
 
 
