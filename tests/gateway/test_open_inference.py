@@ -152,7 +152,7 @@ def test_refusals_name_what_to_do(
 
 def test_wrong_shapes_outputs_and_pictures(client: triton.InferenceServerClient) -> None:
     flat = given("images", np.zeros((1, 12), np.uint8))
-    with pytest.raises(InferenceServerException, match=r"\[400\].*\[1, 12\]"):
+    with pytest.raises(InferenceServerException, match=r"\[400\].*2 dimension"):  # the graph's words
         client.infer("colours", [flat])
     pixels = given("images", np.zeros((1, 2, 2, 3), np.uint8))
     with pytest.raises(InferenceServerException, match="no output 'scores'; it gives label, probabilities"):

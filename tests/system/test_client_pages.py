@@ -45,6 +45,7 @@ def test_a_block_does_what_the_page_says(
 ) -> None:
     if language == "js" and not shutil.which("node"):
         pytest.skip("no node here; on Debian: apt-get install nodejs")
+    block = re.sub(r"\b(fashion-mnist-reuse-[ab])\b", r"\1-sample", block)  # those of `exported`
     block = block.replace("http://127.0.0.1:8000", stack.url).replace("127.0.0.1:8500", stack.grpc)
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "KERASERVE_URL": stack.url}
     done = subprocess.run(

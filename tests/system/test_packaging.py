@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 MODEL = "fashion-mnist-reuse-a-sample"
 FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
-OF_EXTRAS = {"keraserve_gateway.upstream.in_process"}
+OF_EXTRAS = {"keraserve_gateway.upstream.in_process", "keraserve_protocol.http_parser"}
 
 
 def run(*command: str | Path) -> str:

@@ -45,9 +45,9 @@ def test_a_folder_of_photographs_becomes_a_served_model(tmp_path: Path) -> None:
     said = keraserve_train(
         "export", "cats-dogs-xception", "--profile", "quick", "--runs", str(runs), "--models", str(models)
     )
-    assert "pets: exported as version 1" in said
-    model = tf.saved_model.load(str(models / "pets" / "1"))
-    assert (models / "pets" / "1" / "assets" / "labels.txt").read_text() == "cats\ndogs\n"
+    assert "pets-quick: exported as version 1" in said
+    model = tf.saved_model.load(str(models / "pets-quick" / "1"))
+    assert (models / "pets-quick" / "1" / "assets" / "labels.txt").read_text() == "cats\ndogs\n"
     classify = model.signatures["image_bytes"]  # pyright: ignore
     right = 0
     files = [*(tmp_path / "cats-dogs" / "test").glob("*/*.jpg")][::10]

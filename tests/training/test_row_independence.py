@@ -57,7 +57,7 @@ def test_answers_that_are_no_numbers_prove_nothing(tmp_path: Path) -> None:
 
 
 def test_an_exported_version_says_what_was_measured_and_lists_its_files(models: Path) -> None:
-    version = models / "fashion-mnist-reuse-a/1"
+    version = models / "fashion-mnist-reuse-a-sample/1"
     card = json.loads((version / "assets.extra/model_card.json").read_text())
     assert card["independent_rows"] is True
     assert card["largest_row_difference"] <= row_independence.TOLERANCE

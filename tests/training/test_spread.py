@@ -180,7 +180,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 def figures(runs: Path) -> dict[str, Any]:
-    """Every number that the pieces of a study gave, to the last digit, but for how long they took."""
+    """Every number that the pieces of a study gave, to the last digit, but for times and the machine's load."""
     there = study.folder(runs, "fashion-mnist-reuse", "sample")
     pieces = {path.parent.name: json.loads(path.read_text()) for path in there.glob("*/metrics.json")}
     return {
@@ -191,7 +191,8 @@ def figures(runs: Path) -> dict[str, Any]:
 
 def _timeless(content: Any) -> Any:
     if isinstance(content, dict):
-        return {key: _timeless(value) for key, value in content.items() if "seconds" not in key}
+        left_out = {key for key in content if "seconds" in key or key == "others_share"}
+        return {key: _timeless(value) for key, value in content.items() if key not in left_out}
     return content
 
 
