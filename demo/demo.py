@@ -47,7 +47,7 @@ def main(
     profile: Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")] = "full",
 ) -> None:
     """Classify test pictures with the two models of `fashion-mnist-reuse`."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     try:
         pictures = save(datasets.fashion_mnist(PROFILES[profile], console.print), runs / "demo")
         folder = run_folder.path(runs, EXPERIMENT, profile, SEED)
@@ -60,7 +60,7 @@ def main(
     except KeyboardInterrupt:
         sys.exit("stopped")
     except (StackError, KeraserveError, TrainingError) as error:
-        console.print(f"[red]{error}[/red]", soft_wrap=True)
+        console.print(str(error), style="red", soft_wrap=True)
         sys.exit(1)
     _show_accuracies(console, accuracies)
     console.print(f"\npictures  {runs / 'demo'}/*.png", highlight=False)

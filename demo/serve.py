@@ -24,7 +24,7 @@ def main(
     ] = DEFAULT.model_server,
 ) -> None:
     """Serve every exported model on this machine: HTTP and gRPC, on loopback."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     try:
         with running(models, Ports(port, grpc_port, model_server_port)) as stack:
             _introduce(console, stack)
@@ -35,7 +35,7 @@ def main(
     except KeyboardInterrupt:
         console.print("stopped")
     except StackError as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red")
         sys.exit(1)
 
 

@@ -20,7 +20,7 @@ def encode(kind: str, width: int = 37, height: int = 23, **options: object) -> b
 
 def with_exif() -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6  # rotated: the size stays that of the stored pixels, which is what the model decodes
+    exif[0x0112] = 6  # rotated: the size that is read is that of the stored pixels, which are as many
     exif[0x010E] = "x" * 5000
     return encode("JPEG", exif=exif)
 

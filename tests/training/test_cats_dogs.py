@@ -54,9 +54,7 @@ def test_the_archive_in_the_cache_is_unpacked_once_and_dogs_are_1(home: Path) ->
     again = datasets.cats_dogs(FULL, told.append, test=6)
     assert (data.kind, data.classes) == ("public", ("cat", "dog"))
     assert told[0] == f"Cats vs. dogs: unpacking {cats_dogs.ARCHIVE}"
-    assert [("2 are left out" in line, "666.jpg (empty)" in line) for line in told[1:]] == [
-        (True, True)
-    ] * 2
+    assert [("2 are left out" in line, "666.jpg (empty)" in line) for line in told[1:]] == [(True, True)] * 2
     assert data.record() == again.record()
     assert isinstance(data.train, PictureFiles)
     assert {

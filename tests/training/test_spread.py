@@ -180,7 +180,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 def figures(runs: Path) -> dict[str, Any]:
-    """Every number that the pieces of a study gave, to the last digit, but for times and the machine's load."""
+    """Every number that the pieces of a study gave, to the last digit, but times and the machine's load."""
     there = study.folder(runs, "fashion-mnist-reuse", "sample")
     pieces = {path.parent.name: json.loads(path.read_text()) for path in there.glob("*/metrics.json")}
     return {
