@@ -116,6 +116,7 @@ def test_what_stands_between_two_lists_is_not_lost() -> None:
         (b'{"inputs":["\xff"]}', "byte 12 is no UTF-8"),
         (b'{"inputs":["\xed\xa0\x80"]}', "no UTF-8"),  # half of a surrogate pair
         ('{"inputs":[1]}'.encode("utf-16"), "no UTF-8"),
+        (b'\xef\xbb\xbf{"inputs":[1]}', "begins with a byte-order mark"),
         (b'{"inputs":["\\uD83D"]}', "no Unicode text"),
         (b'{"inputs":[1],"\\udc00":1}', "no Unicode text"),
         (b'{"inputs":["a\tb"]}', "not JSON"),

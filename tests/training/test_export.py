@@ -282,6 +282,9 @@ def test_labels_and_card_lie_beside_the_model(models: Path, finished: FinishedRu
     (warning,) = card["warnings"]
     assert warning.startswith("Trained on procedural pictures, which mean nothing")
     assert (card["input"]["height"], card["input"]["width"], card["input"]["channels"]) == (28, 28, 1)
+    assert card["input"]["formats"] == ["JPEG", "PNG", "GIF", "BMP", "WebP"]
+    assert card["input"]["orientation"] == "turned upright as EXIF says"
+    assert card["input"]["colour"].endswith("transparency is composed on white")
     assert card["metrics"]["test_accuracy"] == finished.networks["model-b-on-a"]["test"]["accuracy"]
     assert {"data", "weights", "versions", "source_commit", "experiment", "seed"} <= set(card)
 

@@ -67,8 +67,9 @@ SAMPLE = Profile(
     Share(0.001, 24),
     3,
     True,
-    "Procedural pictures made on the spot, a hundredth as many as the real data set has (a thousandth of the"
-    " photographs); random weights in place of pre-trained ones, at the smallest size that the network takes;"
+    "Procedural pictures made on the spot in place of a data set, but not of a folder given with --data; a"
+    " hundredth as many as there are (a thousandth of the photographs; 100 or 24 where there are so many);"
+    " random weights in place of pre-trained ones, at the smallest size that the network takes;"
     " at most 3 epochs a phase. Its figures say that the code runs, nothing about the method.",
 )
 

@@ -73,6 +73,10 @@ def load(body: bytes) -> dict[str, Json]:
     except UnicodeDecodeError as error:
         raise JsonError(f"the body is not JSON: byte {error.start} is no UTF-8") from error
     except ValueError as error:
+        if body.startswith(codecs.BOM_UTF8):
+            raise JsonError(
+                "the body is not JSON: it begins with a byte-order mark; send it without"
+            ) from error
         raise JsonError(f"the body is not JSON: {error}") from error
     if "\\ud" in text or "\\uD" in text:
         _check_text(value)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keraserve_protocol import image_formats
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
 from keraserve_training.experiment import Experiment, Servable
@@ -130,7 +131,9 @@ def _input(shape: list[int]) -> dict[str, Any]:
         "height": height,
         "width": width,
         "channels": channels,
-        "formats": ["JPEG", "PNG", "GIF (first frame)", "BMP"],
+        "formats": [one.name for one in image_formats.FORMATS],
+        "frames": "the first one of an animated GIF, PNG or WebP",
+        "orientation": "turned upright as EXIF says",
         "size": "any; resized inside the model, bilinear with antialiasing, without keeping the proportions",
         "values": "0 to 255; scaled inside the model",
         "colour": (
@@ -138,5 +141,5 @@ def _input(shape: list[int]) -> dict[str, Any]:
             if channels == 1
             else "red, green, blue; grey is repeated three times"
         )
-        + "; alpha is dropped",
+        + "; transparency is composed on white",
     }
