@@ -13,6 +13,7 @@ from pictures import Picture, save
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
@@ -117,10 +118,10 @@ def _ask(client: Client | GrpcClient, model: str, picture: Picture) -> Answer:
     return Answer(prediction.classes[0].label, prediction.classes[0].probability, milliseconds)
 
 
-def _cells(picture: Picture, answer: Answer) -> tuple[str, str, str]:
+def _cells(picture: Picture, answer: Answer) -> tuple[Text, str, str]:
     colour = "green" if answer.label == picture.label else "red"
     return (
-        f"[{colour}]{answer.label}[/{colour}]",
+        Text(answer.label, style=colour),
         f"{100 * answer.probability:.1f} %",
         f"{answer.milliseconds:.1f}",
     )
