@@ -6,6 +6,7 @@ here, or refused with a sentence that names the image. Nothing but TensorFlow's 
 Serving runs this too.
 """
 
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,27 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
         with refused(True, image, reason):
             return tf.zeros((0, 0, 3), tf.uint8), tf.constant(exif.UPRIGHT)
 
-    def decoder(index: int) -> Any:
-        def branch() -> tuple[Any, Any]:
-            pixels, orientation = _DECODERS[index](content, image)
-            return tf.ensure_shape(pixels, (None, None, None)), orientation
-
-        return branch
-
-    branches = [decoder(index) for index in range(len(_DECODERS))]
+    branches = [partial(each, content, image) for each in _branches()]
     pixels, orientation = tf.switch_case(kinds(content), branches, default=unknown)
     return tf.ensure_shape(pixels, (None, None, None)), tf.ensure_shape(orientation, ())
+
+
+@cache
+def _branches() -> list[Any]:
+    """Each format's decoder as a function of its own, which stays one in the graphs of all signatures.
+
+    As a part of these graphs, all five would be walked through for each image (decision 7).
+    """
+
+    def branch(decoder: Any) -> Any:
+        def decoded(content: Any, image: Any) -> tuple[Any, Any]:
+            pixels, orientation = decoder(content, image)
+            return tf.ensure_shape(pixels, (None, None, None)), orientation
+
+        text = tf.TensorSpec((), tf.string)
+        return tf.function(decoded, (text, text), experimental_attributes={"_noinline": True})
+
+    return [branch(decoder) for decoder in _DECODERS]
 
 
 def _signatures() -> tuple[Any, Any, Any]:
