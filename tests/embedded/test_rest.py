@@ -244,15 +244,28 @@ HEAD = b"POST /v1/models/numbers:predict HTTP/1.1\r\nHost: x\r\n"
 INSIDE = b"GET /v1/models/numbers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
+SUM = json.dumps({"inputs": {"a": [3], "b": [1]}}).encode()
+LAST = INSIDE.replace(b"numbers", b"last")
+
+
+@pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
-def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: bytes) -> None:
-    """As curl --http2 and Java's HttpClient send it; the body is no request of its own."""
+def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: bytes, later: bool) -> None:
+    """As curl --http2 and Java's HttpClient send it; the body is kept, and is no request of its own."""
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AA\r\n"
-    head = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(INSIDE)
-    for pieces in ((head + INSIDE, INSIDE), (head, INSIDE, INSIDE)):
-        answer = raw(rest, *pieces)
-        assert answer.count(b"HTTP/1.1 400 ") == answer.count(b"HTTP/1.1 200 ") == 1
-        assert b"not JSON" in answer
+    for body, status in ((SUM, b"200"), (INSIDE, b"400")):
+        head = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body)
+        answer = raw(rest, head, body, LAST) if later else raw(rest, head + body + LAST)
+        assert answer.count(b"HTTP/1.1 ") == 2, answer
+        first, last = answer.split(b"HTTP/1.1 ")[1:]
+        assert first.startswith(status), answer
+        said = json.loads(first.partition(b"\r\n\r\n")[2])
+        if body == SUM:
+            assert said["outputs"] == {"difference": [2.0], "total": [4.0]}
+        else:
+            assert "not JSON" in said["error"]
+        assert last.startswith(b"404"), answer
+        assert b"any versions of model last" in last
 
 
 @pytest.mark.parametrize(

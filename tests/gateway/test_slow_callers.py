@@ -159,11 +159,13 @@ async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway,
 
 
 async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -> None:
-    process, log, port = await gateway("--unread-seconds=300", "--drain-seconds=10")
+    """Neither for answers nor for refusals: there is one place, and all ask for it again and again."""
+    process, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--drain-seconds=10")
     connections = [unread(port) for _ in range(5)]
     await asyncio.gather(*map(pour, connections))
     process.send_signal(signal.SIGTERM)
-    await ended(process, log)  # without a trace of the stack
+    lines = await ended(process, log)  # without a trace of the stack
+    assert "drain_seconds are over" not in {line["event"] for line in lines}
 
 
 async def test_a_refusal_waits_for_the_answers_that_are_due(start_gateway, serve_faults) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from system.faults.product import Product, running
+from system.faults.product import PLACES, Product, running
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,21 @@ def in_process(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield product
 
 
+@pytest.fixture(scope="session")
+def without_batching(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """A gateway of few places before an embedded server that runs each request alone."""
+    folder = tmp_path_factory.mktemp("without-batching")
+    with running(models, folder, f"--max-in-flight={PLACES}", batching=False) as product:
+        yield product
+
+
 @pytest.fixture(params=["product", "in_process"])
 def either(request: pytest.FixtureRequest) -> Product:
     """One after the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["product", "without_batching", "in_process"])
+def each(request: pytest.FixtureRequest) -> Product:
+    """One after the other, and the one without batching: whose limits on batches refuse nothing."""
     return request.getfixturevalue(request.param)

@@ -22,6 +22,8 @@ MINUTES = float(os.environ.get("FAULTS_MINUTES", "0"))
 """How long load goes on; 0: the short form, some seconds."""
 CASES = int(os.environ.get("FAULTS_CASES", "4000"))
 """How many cases all fuzzing together has."""
+PLACES = 16
+"""Of the gateway before the embedded server without batching."""
 
 _CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("KERASERVE_")}
 _ENVIRONMENT = {**_CLEAN, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -114,8 +116,10 @@ class Product:
 
 
 @contextmanager
-def running(models: Path, folder: Path, *flags: str, in_process: bool = False) -> Iterator[Product]:
-    """Serve a copy of `models`; `flags` are the gateway's."""
+def running(
+    models: Path, folder: Path, *flags: str, in_process: bool = False, batching: bool = True
+) -> Iterator[Product]:
+    """Serve a copy of `models`; `flags` are the gateway's, `batching` is the embedded server's."""
     own = folder / "models"
     shutil.copytree(models, own)
     config = own / "models.config"
@@ -131,8 +135,8 @@ def running(models: Path, folder: Path, *flags: str, in_process: bool = False) -
             "keraserve-embedded",
             f"--port={upstream}",
             f"--model_config_file={config}",
-            "--enable_batching",
             "--enable_serialization_as_tensor_content",
+            *(["--enable_batching"] if batching else []),
         )
         address = f"--model-server=127.0.0.1:{upstream}"
         gateway = Process(folder / "gateway.log", "keraserve-gateway", address, *flags)

@@ -1,9 +1,12 @@
 """What a bad request in a batch does to the next ones: nothing. What a request may claim: not much."""
 
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
-from system.faults.product import Product
+from system.faults.product import Product, answer, post
 
 from keraserve_client import BadRequest, Client, GrpcClient, KeraserveError, TooLarge
 from keraserve_protocol import messages as m
@@ -12,6 +15,9 @@ from keraserve_protocol import services
 NO_EXAMPLE = b"\x0a\xdb\xff\xfe\xdb\x80" + bytes(range(128, 200))  # neither a tf.Example nor UTF-8
 AT_ONCE = 12
 MEBIBYTES = 1024
+ANY_SIZE = [("grpc.max_receive_message_length", -1)]  # a long answer is no refusal
+ROWS = 20_000  # more than the gateway takes, and than the model server
+FEWER = 5_000  # more than the gateway takes, whose JSON has no more keys than allowed
 
 
 def test_bad_requests_end_no_batching(either: Product, red: bytes) -> None:
@@ -31,27 +37,59 @@ def test_bad_requests_end_no_batching(either: Product, red: bytes) -> None:
         assert client.classify("colours", red)[0].best.label == "red"
 
 
-@pytest.mark.parametrize("rows", [1 << 14, 1 << 18, 1 << 22, 1 << 40, (1 << 62) + 1])
-def test_a_shape_that_claims_rows_gets_no_memory_for_them(either: Product, rows: int) -> None:
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1 << 14, 64, 64, 3),
+        (1 << 18, 1, 1, 3),  # few enough elements for the gateway
+        (1 << 18, 64, 64, 3),
+        (1 << 22, 64, 64, 3),
+        (1 << 40, 64, 64, 3),
+        ((1 << 62) + 1, 64, 64, 3),
+    ],
+    ids=str,
+)
+def test_a_shape_that_claims_rows_gets_no_memory_for_them(each: Product, shape: tuple[int, ...]) -> None:
     """Some sixty bytes of gRPC."""
-    import grpc
-
     request = m.PredictRequest(model_spec=m.model_spec("colours"))
     tensor = request.inputs["images"]
     tensor.dtype = m.DataType.DT_UINT8
     tensor.int_val.append(7)
-    for size in (rows, 64, 64, 3):
+    for size in shape:
         tensor.tensor_shape.dim.add(size=size)
-    before = either.model_server.mebibytes()
-    either.model_server.forget_peak()
-    with grpc.insecure_channel(either.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+    before = each.model_server.mebibytes()
+    each.model_server.forget_peak()
+    with grpc.insecure_channel(each.grpc, ANY_SIZE) as channel, pytest.raises(grpc.RpcError) as caught:
         services.Stub(channel).predict(request, timeout=60)
     assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    assert either.model_server.mebibytes("VmHWM") - before < MEBIBYTES
-    assert either.status("/readyz") == 200
+    assert re.search(r"are allowed in a request|--max_request_rows", caught.value.details() or "")
+    assert each.model_server.mebibytes("VmHWM") - before < MEBIBYTES
+    assert each.status("/readyz") == 200
 
 
-def test_rows_beyond_the_limit_are_refused_by_every_way_in(either: Product) -> None:
-    for client in (Client(either.url, retries=0), GrpcClient(either.grpc, retries=0)):
-        with client, pytest.raises((TooLarge, BadRequest)):
-            client.predict("colours", [b""] * 5000, "image_bytes")
+JSON = {
+    "predict": {"signature_name": "image_bytes", "instances": [{"b64": ""}] * FEWER},
+    "classify": {"examples": [{"image/encoded": {"b64": ""}}] * FEWER},
+    "regress": {"examples": [{"image/encoded": {"b64": ""}}] * FEWER},
+}
+
+
+def test_rows_beyond_the_limit_are_refused_by_every_way_in(each: Product) -> None:
+    """By the limit on rows: what the rows are, and what they are not, is not looked at."""
+    gateway = f"{ROWS} rows, 1024 are allowed in a request"
+    model_server = f"{ROWS} rows; at most 16384 are taken in one request (--max_request_rows)"
+    for client, says in (
+        (Client(each.url, retries=0), gateway),
+        (GrpcClient(each.grpc, retries=0), model_server),
+    ):
+        with client, pytest.raises((TooLarge, BadRequest), match=re.escape(says)):
+            client.predict("colours", [b""] * ROWS, "image_bytes")
+    for call, body in JSON.items():
+        request = post(f"/v1/models/colours:{call}", json.dumps(body).encode(), "application/json")
+        status, said = answer(each.port, request)
+        assert status == 413
+        assert b"1024 are allowed" in said
+    classification = m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"))
+    classification.input.example_list.examples.extend([b""] * ROWS)
+    with grpc.insecure_channel(each.grpc) as channel, pytest.raises(grpc.RpcError, match="1024 are allowed"):
+        services.Stub(channel).classify(classification, timeout=60)
