@@ -6,7 +6,9 @@ import zlib
 _SHORT = 3
 
 
-def block(orientation: int, order: str = ">", *, thumbnail: int | None = None, kind: int = _SHORT) -> bytes:
+def block(
+    orientation: int, order: str = ">", *, thumbnail: int | None = None, kind: int = _SHORT, count: int = 1
+) -> bytes:
     """An EXIF block without its prefix.
 
     Args:
@@ -14,11 +16,12 @@ def block(orientation: int, order: str = ">", *, thumbnail: int | None = None, k
         order: `>` big-endian, `<` little-endian.
         thumbnail: an orientation of the thumbnail, in the second directory; None: there is no thumbnail.
         kind: the field's type: 3 SHORT, 4 LONG.
+        count: how many values the field says that it has; 1 is right.
     """
     value = struct.pack(
         order + ("HH" if kind == _SHORT else "I"), *((orientation, 0)[: 2 if kind == 3 else 1])
     )
-    fields = [(0x010F, 2, 4, b"abc\0"), (0x0112, kind, 1, value)]
+    fields = [(0x010F, 2, 4, b"abc\0"), (0x0112, kind, count, value)]
     start = 8
     end = start + 2 + 12 * len(fields) + 4
     first = _directory(fields, order, end if thumbnail is not None else 0)

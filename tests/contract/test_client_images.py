@@ -1,14 +1,19 @@
 """One image as a path, as bytes, as a PIL image and as an array: the exported model sees the same pixels."""
 
 import io
+import struct
 from pathlib import Path
 
+import exif_blocks
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
+from keraserve_client import _exif
 from keraserve_client import _images as images
+from keraserve_training.exporting.decoders import exif
 from keraserve_training.exporting.decoding import Preparation, decode
 
 SIZE = (24, 24)
@@ -58,6 +63,7 @@ FILES = {
     "bmp": encoded("BMP"),
     "grey bmp": encoded("BMP", PHOTO.convert("L")),
     "bmp of 32 bits": encoded("BMP", translucent()),
+    "bmp with two bytes behind its rows": encoded("BMP") + b"\0\0",
     "webp": encoded("WEBP"),
     "webp with alpha": encoded("WEBP", translucent(), lossless=True),
     "animated webp": encoded("WEBP", save_all=True, append_images=[PHOTO.rotate(90)], duration=50),
@@ -97,6 +103,110 @@ def test_every_form_of_an_image_is_seen_alike(
     for form, other in zip(("bytes", "a PIL image", "an array"), others, strict=True):
         # Turned before it is resized or afterwards: sums of floats in another order.
         np.testing.assert_allclose(other, as_path, atol=1e-3, err_msg=form)
+
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+TURNED = exif_blocks.block(6)
+
+
+def png_with_text(name: str, text: str) -> bytes:
+    carried = PngInfo()
+    carried.add_itxt(name, text)
+    return encoded("PNG", pnginfo=carried)
+
+
+# What Pillow's `exif_transpose` turns, and no browser (Chromium was tried; Firefox and it read one SHORT).
+TURNED_BY_PILLOW_ALONE = {
+    "jpeg, two values": exif_blocks.in_jpeg(encoded("JPEG"), exif_blocks.block(6, count=2)),
+    "jpeg, two long values": exif_blocks.in_jpeg(encoded("JPEG"), exif_blocks.block(6, kind=4, count=2)),
+    "png, two values": exif_blocks.in_png(encoded("PNG"), exif_blocks.block(6, "<", count=2)),
+    "jpeg, XMP": encoded("JPEG", xmp=XMP.encode()),
+    "webp, XMP": encoded("WEBP", lossless=True, xmp=XMP.encode()),
+    "png, XMP": png_with_text("XML:com.adobe.xmp", XMP),
+    "png, a text of ImageMagick's": png_with_text(
+        "Raw profile type exif", f"\nexif\n{len(TURNED):8}\n{TURNED.hex()}\n"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Metadata Warning")  # where Pillow were asked: else it could not turn
+@pytest.mark.parametrize("name", TURNED_BY_PILLOW_ALONE)
+def test_an_orientation_that_browsers_do_not_follow_is_not_followed(
+    model: tf.types.experimental.GenericFunction, name: str
+) -> None:
+    data = TURNED_BY_PILLOW_ALONE[name]
+    forms = [data, Image.open(io.BytesIO(data)), np.asarray(Image.open(io.BytesIO(data)))]
+    as_bytes, as_pil, as_stored = model([one.data for one in images.load(forms)]).numpy()
+    np.testing.assert_allclose(as_pil, as_bytes, atol=1e-3)
+    np.testing.assert_allclose(as_bytes, as_stored, atol=1e-3)
+
+
+def test_an_orientation_behind_the_data_is_followed(model: tf.types.experimental.GenericFunction) -> None:
+    data = exif_blocks.in_png(encoded("PNG"), TURNED, at_the_end=True)
+    forms = [data, Image.open(io.BytesIO(data)), np.rot90(np.asarray(PHOTO), -1)]
+    as_bytes, as_pil, wanted = model([one.data for one in images.load(forms)]).numpy()
+    np.testing.assert_allclose(as_pil, as_bytes, atol=1e-3)
+    np.testing.assert_allclose(as_bytes, wanted, atol=1e-3)
+
+
+def test_client_and_model_read_the_same_in_any_exif_block() -> None:
+    blocks = [
+        exif_blocks.block(orientation, order, kind=kind, count=count)
+        for orientation in (1, 3, 6, 8, 9, 65535)
+        for order in "<>"
+        for kind in (1, 3, 4, 8, 9)
+        for count in (0, 1, 2, 3)
+    ]
+    generator = np.random.default_rng(5)
+    for start in list(blocks):
+        block = bytearray(start)
+        for place in generator.integers(0, len(block), 2):
+            block[place] = generator.choice([0, 1, 3, 6, 8, 255])
+        blocks += [bytes(block[: generator.integers(4, len(block) + 1)]), b"Exif\0\0" + bytes(block)]
+    read = tf.function(exif.orientation, [tf.TensorSpec([], tf.string)])
+    by_model = [int(read(block)) for block in blocks]
+    assert [_exif.orientation(block) for block in blocks] == by_model
+    assert set(by_model) >= {1, 3, 6, 8}
+
+
+def small_first_frame(*, of_two: bool = False, transparency: int | None = None) -> bytes:
+    """A GIF whose first frame, of 8 by 6 pixels, lies somewhere on 20 by 16."""
+    options = {} if transparency is None else {"transparency": transparency}
+    frame = encoded("GIF", PHOTO.resize((8, 6)).quantize(8), optimize=False, **options)
+    table = 13 + 3 * 8
+    start = frame.index(b"\x2c\0\0\0\0")
+    lain = frame[table:start] + b"\x2c" + struct.pack("<HH", 9, 7) + frame[start + 5 : -1]
+    head = b"GIF89a" + struct.pack("<HH", 20, 16) + frame[10:table]
+    return head + lain * (2 if of_two else 1) + b";"
+
+
+@pytest.mark.parametrize("transparency", [None, 2])
+@pytest.mark.parametrize("of_two", [False, True])
+def test_a_gif_whose_first_frame_is_small_is_white_around_it(
+    model: tf.types.experimental.GenericFunction, *, of_two: bool, transparency: int | None
+) -> None:
+    data = small_first_frame(of_two=of_two, transparency=transparency)
+    opened = Image.open(io.BytesIO(data))
+    wanted = Image.new("RGB", (20, 16), "white")
+    frame = opened.convert("RGBA").crop((9, 7, 17, 13))
+    wanted.paste(frame, (9, 7), frame)
+    forms = [data, Image.open(io.BytesIO(data)), np.asarray(wanted)]
+    as_bytes, as_pil, as_seen = model([one.data for one in images.load(forms)]).numpy()
+    np.testing.assert_allclose(as_bytes, as_seen, atol=1e-3)
+    np.testing.assert_allclose(as_pil, as_seen, atol=1e-3)
+
+
+def test_a_tiff_is_turned_once(model: tf.types.experimental.GenericFunction) -> None:
+    """Pillow turns it when it reads it; only as a PIL image is it taken at all."""
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    data = encoded("TIFF", exif=tags)
+    forms = [Image.open(io.BytesIO(data)), np.rot90(np.asarray(PHOTO), -1)]
+    as_pil, wanted = model([one.data for one in images.load(forms)]).numpy()
+    np.testing.assert_allclose(as_pil, wanted, atol=1e-3)
 
 
 def test_a_cmyk_jpeg_is_seen_nearly_alike(model: tf.types.experimental.GenericFunction) -> None:

@@ -86,6 +86,7 @@ PICTURES = {
     "bmp": encoded("BMP"),
     "grey bmp": encoded("BMP", PHOTO.convert("L")),
     "bmp with alpha": encoded("BMP", PHOTO.convert("RGBA")),
+    "bytes after a bmp": encoded("BMP") + b"\0\0",
     "webp": encoded("WEBP"),
     "lossless webp": encoded("WEBP", lossless=True),
     "webp with alpha": encoded("WEBP", translucent()),
@@ -100,10 +101,10 @@ PICTURES = {
 
 def decodes(data: bytes) -> bool:
     try:
-        # An animated WebP as the gateway sends it; TensorFlow might not survive it as it is.
-        sent = image_formats.animated_as_with_alpha(data)
+        # As the gateway sends it: TensorFlow might not survive an animated WebP as it is.
+        sent = image_formats.decodable(data)
         tf.io.decode_image(sent, channels=0, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.InvalidArgumentError, struct.error):  # the latter: too short a BMP
         return False
     return True
 

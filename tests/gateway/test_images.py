@@ -53,6 +53,21 @@ async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
             assert best["probability"] == pytest.approx(1 / 3, abs=0.1)
 
 
+async def test_a_bitmap_with_bytes_behind_its_rows(gateway: httpx2.AsyncClient) -> None:
+    """As Photoshop writes it: TensorFlow's decoder, which this model calls, refuses such a file."""
+    out = io.BytesIO()
+    Image.new("RGB", (9, 7), (200, 0, 0)).save(out, "BMP")
+    answer = await gateway.post(PATH, content=out.getvalue() + b"\0\0")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+
+
+async def test_text_that_begins_as_a_bitmap_does(gateway: httpx2.AsyncClient) -> None:
+    answer = await gateway.post(PATH, content=b"BMW has sold more of its cars than ever this year, it says.")
+    assert answer.status_code == 415, answer.text
+    assert "it is text, not an image" in answer.json()["detail"]
+
+
 async def test_five_classes_unless_more_or_less_are_asked_for(make, serve_faults, red: bytes) -> None:
     def seven(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
         response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))

@@ -10,6 +10,7 @@ from keraserve_protocol import image_formats, other_formats
 
 IMAGE = png(200, 30, 90)
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(90)
+BMP = b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0" + bytes(50)
 WEBP = b"RIFF\x40\0\0\0WEBPVP8 " + bytes(60)
 
 
@@ -44,6 +45,11 @@ SENT = {
     "a form": (b"image=%FF%D8%FF&top_k=3", "the text of a form"),
     "a form in parts": (b'--XyZ\r\nContent-Disposition: form-data; name="f"\r\n\r\nx', "the text of a form"),
     "an address": (b"https://example.org/a.jpg", "images are not fetched"),
+    "text that begins as a BMP does": (
+        b"BMW has sold more of its cars than ever.",
+        "it is text, not an image",
+    ),
+    "a line before a BMP": (b"\n" + BMP, "a BMP with 1 byte before it"),
     "text": (b"hello there", "it is text, not an image"),
     "a line before": (b"\n" + JPEG, "a JPEG with 1 byte before it: send it without"),
     "several bytes before": (b"\xef\xbb\xbf\r\n" + WEBP, "a WebP with 5 bytes before it"),

@@ -228,6 +228,20 @@ def test_a_panorama_is_left_out_with_its_pixels_and_a_palette_with_what_to_do(tm
     assert "b/palette.bmp (is a BMP of a kind that models do not decode: save it with 24 bits" in sentence
 
 
+def test_a_bitmap_with_bytes_behind_its_rows_is_learnt_from(tmp_path: Path) -> None:
+    draw(tmp_path / "a", 6)
+    draw(tmp_path / "b", 5)
+    photoshops = tmp_path / "b" / "photoshop.bmp"
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(photoshops)
+    photoshops.write_bytes(photoshops.read_bytes() + b"\0\0")
+    told: list[str] = []
+    data = load(tmp_path, told)
+    assert "b/photoshop.bmp" in names(data.train) | names(data.test)
+    assert not any("left out" in sentence for sentence in told)
+    (shown,) = PictureFiles((photoshops,), np.zeros(1, np.int32)).show(np.array([0]))
+    np.testing.assert_array_equal(shown, np.full((9, 9, 3), [1, 2, 3]))
+
+
 def test_people_see_large_pictures_small_upright_and_with_their_own_size(tmp_path: Path) -> None:
     draw(tmp_path / "a", 3)
     exif = Image.Exif()

@@ -152,9 +152,10 @@ def bmp(
     compression: int = 0,
     masks: bytes = b"",
     palette: bytes = b"",
+    height: int = 6,
 ) -> bytes:
     """A bitmap of 8 by 6 pixels; what is longer than 40 bytes of a header are masks, then zeros."""
-    told = struct.pack("<IiiHHIIiiII", header, 8, 6, 1, bits, compression, len(rows), 0, 0, 0, 0)
+    told = struct.pack("<IiiHHIIiiII", header, 8, height, 1, bits, compression, len(rows), 0, 0, 0, 0)
     rest = masks.ljust(header - 40, b"\0") + palette
     start = 14 + 40 + len(rest)
     return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + told + rest + rows
@@ -177,6 +178,9 @@ BITMAPS = {
     "32, masks of all four": bmp(32, rows(PIXELS), header=108, compression=3, masks=BGRA),
     "32, masks without alpha": bmp(32, rows(PIXELS), header=108, compression=3, masks=BGRA[:12]),
     "grey": bmp(8, rows(PIXELS[..., 0]), palette=GREYS),
+    "from top to bottom": bmp(24, PIXELS[..., :3].tobytes(), height=-6),
+    "two bytes behind the rows, as Photoshop writes": bmp(24, rows(PIXELS[..., :3])) + b"\0\0",
+    "much behind the rows": bmp(8, rows(PIXELS[..., 0]), palette=GREYS) + b"more" * 500,
     "by pillow": encoded("BMP", image()),
     "grey by pillow": encoded("BMP", image().convert("L")),
     "transparent by pillow": encoded("BMP", transparent()),

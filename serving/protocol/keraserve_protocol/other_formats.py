@@ -92,7 +92,7 @@ def _text_of_image(beginning: bytes) -> str | None:
 def _something_before(beginning: bytes) -> str | None:
     for listed in image_formats.FORMATS:
         for place in range(1, _FEW):
-            if listed != image_formats.BMP and listed.begins(beginning[place : place + 12]):
+            if listed.begins(beginning[place : place + image_formats.SIGNATURE_BYTES]):
                 before = "1 byte" if place == 1 else f"{place} bytes"
                 return f"a {listed.name} with {before} before it: send it without"
     return None

@@ -186,7 +186,7 @@ def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict
 
 def _example(data: bytes) -> bytes:
     example = m.Example()
-    example.features.feature[FEATURE].bytes_list.value.append(image_formats.animated_as_with_alpha(data))
+    example.features.feature[FEATURE].bytes_list.value.append(image_formats.decodable(data))
     return example.SerializeToString()
 
 

@@ -24,7 +24,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     """Decode a BMP, see `decoders.decode`. Without an alpha mask the fourth byte of a pixel means nothing."""
     # The fields from the file's size on: all of 4 bytes, but planes and bits a pixel, which share a place.
     fields = tf.io.decode_raw(tf.strings.substr(content, 2, 68), tf.int32, fixed_length=68)
-    _, _, _, header, width, height, planes_and_bits, compression = tf.unstack(fields[:8])
+    _, _, start, header, width, height, planes_and_bits, compression = tf.unstack(fields[:8])
     bits = tf.bitwise.right_shift(planes_and_bits, 16)
     masks, alpha = fields[13:16], fields[16]
     has_alpha_mask = (header >= _HEADER_WITH_ALPHA) | (compression == _MASKS_WITH_ALPHA)
@@ -42,13 +42,20 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
         # The height is negative where the first row is the upper one.
         limited(tf.cast([height, width], tf.int64) * tf.cast([tf.sign(height), 1], tf.int64), image),
     ):
-        pixels = tf.io.decode_bmp(content)
+        pixels = tf.io.decode_bmp(tf.strings.substr(content, 0, _end(start, width, height, bits)))
     pixels = tf.cond(
         (bits == 32) & masked & (alpha != 0),
         lambda: over_white(pixels),
         lambda: pixels[..., : tf.where(bits == 8, 1, 3)],
     )
     return pixels, tf.constant(UPRIGHT)
+
+
+def _end(start: Any, width: Any, height: Any, bits: Any) -> Any:
+    """Where the rows end, int32 []: TensorFlow refuses a file with bytes behind them, as Photoshop writes."""
+    row = tf.cast(bits // 8, tf.int64) * tf.cast(width, tf.int64)
+    rows = (row + 3) // 4 * 4 * tf.abs(tf.cast(height, tf.int64))
+    return tf.cast(tf.clip_by_value(tf.cast(start, tf.int64) + rows, 0, 2**31 - 1), tf.int32)
 
 
 def _palette_is_grey(content: Any, header: Any) -> Any:

@@ -4,7 +4,8 @@
 needs, whole and in order? Both cost much less than decoding. What they refuse, TensorFlow's decoders refuse
 too, or misread (a BMP's palette and channel masks); what those accept against the format's specification
 (bytes after the end, junk between the segments of a JPEG, a GIF cut off after its first frame) is accepted
-here. What is left for the model server to find out is the compressed data itself.
+here; so are bytes after a BMP, which `decodable` takes away. What is left for the model server to find out is
+the compressed data itself.
 """
 
 import struct
@@ -12,11 +13,10 @@ from functools import partial
 
 from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png, webp
 from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader, UnknownFormat
-from keraserve_gateway.calls.image_formats.webp import animated_as_with_alpha
 from keraserve_protocol import other_formats
 from keraserve_protocol.image_formats import FORMATS, SIGNATURE_BYTES, Signature, find
 
-__all__ = ["BadImage", "ImageHeader", "UnknownFormat", "animated_as_with_alpha", "check", "read"]
+__all__ = ["BadImage", "ImageHeader", "UnknownFormat", "check", "decodable", "read"]
 
 _MODULES = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp, "WebP": webp}
 _CHECKS = {name.lower(): module.check for name, module in _MODULES.items()}
@@ -57,6 +57,11 @@ def check(data: bytes, header: ImageHeader) -> None:
         _CHECKS[header.format](data)
     except (LookupError, struct.error) as error:
         raise BadImage(f"the {header.format} is cut off") from error
+
+
+def decodable(data: bytes) -> bytes:
+    """Give a picture that passed `check` as TensorFlow decodes it; its pixels stay the same."""
+    return bmp.without_what_follows(webp.animated_as_with_alpha(data))
 
 
 def _goes_on(data: bytes, signature: Signature) -> bool:

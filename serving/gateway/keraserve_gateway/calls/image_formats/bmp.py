@@ -1,4 +1,4 @@
-"""Windows bitmaps as models decode them: rows of blue, green and red, or of grey levels, and nothing after.
+"""Windows bitmaps as models decode them: rows of blue, green and red, or of grey levels.
 
 TensorFlow reads the bytes of a pixel and nothing else: not what a palette or channel masks make of them.
 """
@@ -23,18 +23,30 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Look whether pixels are what TensorFlow takes them for, and whether the file is as long as its rows."""
-    start, header, width, height, _, bits = struct.unpack_from("<IIiiHH", data, 10)
+    """Look whether pixels are what TensorFlow takes them for, and whether all rows are there."""
+    header, _, _, _, bits = struct.unpack_from("<IiiHH", data, 14)
     if header < _INFO_HEADER or not _is_decoded(data, header, bits):
         raise BadImage(
             "the bmp is of a kind that models don't decode: save it with 24 bits a pixel, or as PNG"
         )
-    row = (bits // 8 * width + 3) // 4 * 4
-    whole = start + row * abs(height)
+    whole = _end(data)
     if len(data) < whole:
         raise BadImage(f"the bmp is cut off: it has {len(data)} bytes where its header asks for {whole}")
-    if len(data) > whole:
-        raise BadImage(f"the bmp has {len(data) - whole} bytes behind its rows: save it again, or as PNG")
+
+
+def without_what_follows(data: bytes) -> bytes:
+    """Give a BMP up to the end of its rows; all others as they are.
+
+    Some programs (Photoshop: two bytes) write more, which viewers don't look at, and for which TensorFlow's
+    decoder refuses the file.
+    """
+    return data[: _end(data)] if data[:2] == b"BM" else data
+
+
+def _end(data: bytes) -> int:
+    """Say where the rows end that a header announces."""
+    start, _, width, height, _, bits = struct.unpack_from("<IIiiHH", data, 10)
+    return start + (bits // 8 * width + 3) // 4 * 4 * abs(height)
 
 
 def _is_decoded(data: bytes, header: int, bits: int) -> bool:
