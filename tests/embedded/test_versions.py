@@ -4,10 +4,14 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
+from keraserve_embedded import loaded_version
 from keraserve_embedded.labels import Labels
+from keraserve_embedded.quiet_tensorflow import tf
 from keraserve_embedded.repository import VersionPolicy, fingerprint, scan
 from keraserve_embedded.transitions import Load, Unload, next_transition
 
@@ -114,3 +118,31 @@ def test_only_a_new_label_may_be_early() -> None:
     assert labels.version("canary") == 7
     labels.assign("m", {"canary": 8}, {1})
     assert labels.version("canary") == 7
+
+
+class Weighted(tf.Module):
+    """Weights in a variable, as Keras exports them, or in a constant, as a frozen graph has them."""
+
+    def __init__(self, frozen: bool) -> None:
+        super().__init__()
+        self.weights = tf.constant([[2.0]]) if frozen else tf.Variable([[2.0]])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1])])
+    def double(self, x: Any) -> Any:
+        return {"y": tf.matmul(x, self.weights)}
+
+
+@pytest.mark.parametrize(
+    ("frozen", "gpu", "optimized"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_the_graph_optimizer_works_where_constants_or_a_gpu_pay_for_its_time(
+    frozen: bool, gpu: bool, optimized: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded_version, "has_gpu", lambda: gpu)
+    made = Mock(wraps=loaded_version.session)
+    monkeypatch.setattr(loaded_version, "session", made)
+    weighted = Weighted(frozen)
+    tf.saved_model.save(weighted, str(tmp_path), {"serving_default": weighted.double})
+    version = loaded_version.LoadedVersion("weighted", 1, tmp_path)
+    assert made.call_args.kwargs == {"optimized": optimized}
+    assert version.signatures["serving_default"].run({"x": np.float32([[3]])})["y"] == [[6]]

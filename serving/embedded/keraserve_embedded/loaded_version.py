@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from keraserve_embedded import digests, model_card
 from keraserve_embedded.errors import Code, LoadError
-from keraserve_embedded.quiet_tensorflow import SavedModel, session, tf
+from keraserve_embedded.quiet_tensorflow import SavedModel, has_gpu, session, tf
 from keraserve_embedded.signature import Origin, Signature, clean
 from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 _SERVE = "serve"  # the tag of the graph that is meant for serving
 
 _NOT_CALLED = ("__saved_model_init_op", "__saved_model_train_op")  # signatures that are marks in the graph
+
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")  # the ops that hold weights in TensorFlow 2 and 1
 
 
 class LoadedVersion:
@@ -56,7 +58,7 @@ class LoadedVersion:
             digests.check(folder)
             meta_graph = _meta_graph(folder)
             # As TensorFlow Serving does: the graph in a session, which holds the variables.
-            self._session = session(tf.Graph())
+            self._session = session(tf.Graph(), optimized=_optimizing_pays(meta_graph))
             with self._session.graph.as_default():
                 tf.compat.v1.saved_model.load(self._session, [_SERVE], str(folder))
         except LoadError:
@@ -87,6 +89,14 @@ class LoadedVersion:
                 reason = _one_line(f"{type(error).__name__}: {error}")
                 log.warning("%s %d: signature %s is not served: %s", self.model, self.number, name, reason)
         return prepared
+
+
+def _optimizing_pays(meta_graph: Any) -> bool:
+    """Say whether the graph optimizer is worth its time, most of that of a version's load (decision 7).
+
+    It folds constants, and it chooses a GPU's layouts and kernels. Weights in variables are no constants.
+    """
+    return has_gpu() or not any(node.op in _VARIABLES for node in meta_graph.graph_def.node)
 
 
 def _meta_graph(folder: Path) -> Any:

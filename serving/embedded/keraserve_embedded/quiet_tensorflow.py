@@ -49,16 +49,25 @@ def set_threads(intra_op: int, inter_op: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 
-def session(graph: Any) -> Any:
-    """Make a session for a graph, with the threads that were set."""
+def session(graph: Any, *, optimized: bool = True) -> Any:
+    """Make a session for a graph, with the threads that were set.
+
+    Args:
+        graph: an empty `tf.Graph`.
+        optimized: TensorFlow's graph optimizer (Grappler) works on each signature before its first run.
+    """
     threads = tf.config.threading
-    return tf.compat.v1.Session(
-        graph=graph,
-        config=tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=threads.get_intra_op_parallelism_threads(),
-            inter_op_parallelism_threads=threads.get_inter_op_parallelism_threads(),
-        ),
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=threads.get_intra_op_parallelism_threads(),
+        inter_op_parallelism_threads=threads.get_inter_op_parallelism_threads(),
     )
+    config.graph_options.rewrite_options.disable_meta_optimizer = not optimized
+    return tf.compat.v1.Session(graph=graph, config=config)
 
 
-__all__ = ["CallableOptions", "SavedModel", "TensorFlowProto", "session", "set_threads", "tf"]
+def has_gpu() -> bool:
+    """Say whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+__all__ = ["CallableOptions", "SavedModel", "TensorFlowProto", "has_gpu", "session", "set_threads", "tf"]
