@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from keraserve_gateway import passthrough
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.http import multipart
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, rest, services
@@ -238,11 +238,10 @@ async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, mon
 async def test_what_a_call_over_grpc_claims_has_the_same_limits(asked) -> None:
     gateway, server = asked
     parts = gateway.app.state.gateway
-    front = passthrough.make_server("127.0.0.1:0", parts)
-    port = front.add_insecure_port("127.0.0.1:0")
+    front = GrpcServer("127.0.0.1:0", parts)
     await front.start()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{front.port}") as channel:
             stub = services.AsyncStub(channel)
             spec = m.model_spec("colours")
             claims = m.PredictRequest(model_spec=spec)

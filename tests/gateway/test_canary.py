@@ -11,7 +11,8 @@ import grpc.aio
 import httpx2
 import pytest
 
-from keraserve_gateway import passthrough, reread
+from keraserve_gateway import reread
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.configured import ConfiguredModels
@@ -188,7 +189,7 @@ def test_a_loop_that_has_ended_hides_nothing(folder: Path) -> None:
 
 async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None:
     address = f"127.0.0.1:{free_port()}"
-    server = passthrough.make_server(address, gateway_of(gateway.app))
+    server = GrpcServer(address, gateway_of(gateway.app))
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = services.AsyncStub(channel)

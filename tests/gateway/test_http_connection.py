@@ -224,6 +224,12 @@ async def test_connections_have_a_bound(start_gateway) -> None:
     assert await ask(*late)
     for reader, _ in idlers[:-2]:
         assert await asyncio.wait_for(reader.read(), 20) == b""
+    late[1].write(GET.replace(b"livez", b"metrics") + b"\r\n")
+    page = (
+        await asyncio.wait_for(late[0].readuntil(b"keraserve_gateway_connections_ended_created"), 20)
+    ).decode()
+    assert 'keraserve_gateway_connections{protocol="http"} 3.0' in page
+    assert 'keraserve_gateway_connections_ended_total{protocol="http",reason="idle"} 52.0' in page
     for _, writer in (first, *quiet, newest, *idlers, late):
         writer.close()
 

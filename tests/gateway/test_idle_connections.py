@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from keraserve_gateway.http import http_connection
 from keraserve_gateway.http.http_connection import Bounds, bounded
+from keraserve_gateway.telemetry.metrics import Metrics
 
 IDLE = 4
 
@@ -53,7 +54,7 @@ class Idle:
 
         config = Config(app, lifespan="off", log_config=None, timeout_keep_alive=IDLE)
         config.load()
-        made: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None)
+        made: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
         self.connection = made(config, ServerState(), {}, self.loop)
         self.connection.connection_made(self.wire)
         self.may.set()

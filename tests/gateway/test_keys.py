@@ -10,7 +10,8 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway import bucket, cli, keys, passthrough
+from keraserve_gateway import bucket, cli, keys
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
@@ -169,7 +170,7 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
         await serve_faults({services.GET_MODEL_STATUS: available}), keys_file=file
     )
     address = f"127.0.0.1:{free_port()}"
-    server = passthrough.make_server(address, gateway_of(client.app))  # type: ignore[attr-defined]
+    server = GrpcServer(address, gateway_of(client.app))  # type: ignore[attr-defined]
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
         stub = services.AsyncStub(channel)

@@ -9,6 +9,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from keraserve_gateway.http.http_connection import Bounds, bounded
+from keraserve_gateway.telemetry.metrics import Metrics
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
 
@@ -44,7 +45,7 @@ async def talk(app: Any, *requests: bytes) -> Wire:
     config = Config(app, lifespan="off", log_config=None)
     config.load()
     wire = Wire()
-    make: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None)
+    make: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
     connection = make(config, ServerState(), {}, asyncio.get_running_loop())
     connection.connection_made(wire)
     for request in requests:

@@ -8,8 +8,8 @@ import grpc
 import grpc.aio
 import pytest
 
-from keraserve_gateway import passthrough
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages as m
@@ -37,7 +37,7 @@ async def front(free_port) -> AsyncIterator[Front]:
             models="colours", max_in_flight=limit, max_waiting=0, deadline_seconds=seconds, **given
         )
         gateway = Gateway.of(settings, server)
-        listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
+        listening = GrpcServer(f"127.0.0.1:{port}", gateway)
         await listening.start()
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         closing.extend((channel.close, lambda: listening.stop(0), server.close))
@@ -170,31 +170,11 @@ async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
     assert gateway.admission.in_flight == 0
 
 
-async def test_connections_have_a_bound(embedded: str, free_port) -> None:
-    server, port = GrpcModelServer(embedded, max_merged=1), free_port()
-    gateway = Gateway.of(Settings(models="colours", max_connections=1), server)
-    listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
-    await listening.start()
-    own_connections = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=own_connections) for _ in range(2)]
-    first, second = (channel.unary_unary("/grpc.health.v1.Health/Check") for channel in channels)
-    assert await first(b"") == b"\x08\x01"
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await second(b"")
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    await channels[0].close()
-    async with asyncio.timeout(60):
-        assert await second(b"", wait_for_ready=True) == b"\x08\x01"
-    await channels[1].close()
-    await listening.stop(0)
-    await server.close()
-
-
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
     for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         server, port = GrpcModelServer(address, max_merged=1), free_port()
         gateway = Gateway.of(Settings(models="colours"), server)
-        listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
+        listening = GrpcServer(f"127.0.0.1:{port}", gateway)
         await listening.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == answer

@@ -15,9 +15,9 @@ import pytest
 from gateway.test_command import ended
 from gateway.test_http_connection import GET, http_port, problem
 
-from keraserve_gateway import passthrough
 from keraserve_gateway.arriving import Arriving, ArrivingBody
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_server import GrpcModelServer
@@ -156,6 +156,9 @@ async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway,
             await asyncio.sleep(0.1)
         while log.read_text().count("nothing was read of an answer for 2 s") < 2:
             await asyncio.sleep(0.1)
+    async with httpx2.AsyncClient() as client:
+        page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    assert 'keraserve_gateway_connections_ended_total{protocol="http",reason="unread"} 2.0' in page
 
 
 async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -> None:
@@ -208,7 +211,7 @@ async def front(serve_faults, free_port) -> AsyncIterator[Any]:
     async def start(**given: Any) -> Front:
         server, port = GrpcModelServer(address, max_merged=1), free_port()
         gateway = Gateway.of(Settings(models="x", **given), server)
-        listening = passthrough.make_server(f"127.0.0.1:{port}", gateway)
+        listening = GrpcServer(f"127.0.0.1:{port}", gateway)
         await listening.start()
         closing.extend((lambda: listening.stop(0), server.close))
         return f"127.0.0.1:{port}", gateway

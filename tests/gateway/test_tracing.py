@@ -12,7 +12,7 @@ import pytest
 import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from keraserve_gateway import passthrough
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.telemetry import tracing
 from keraserve_protocol import messages as m
@@ -88,7 +88,7 @@ async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, recei
     await gateway.get("/livez")  # no span: probes are noise
 
     address = f"127.0.0.1:{free_port()}"
-    server = passthrough.make_server(address, gateway_of(gateway.app))
+    server = GrpcServer(address, gateway_of(gateway.app))
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
         call = services.AsyncStub(channel).get_model_status(

@@ -4,6 +4,7 @@
 |---|---|
 | `http/` | HTTP only: parse, call, render; `http.app.create_app(settings, model_server)` is the application |
 | `passthrough` | the two gRPC services on the gateway's own port |
+| `grpc_server` | that port, and the bounds of its connections |
 | `calls/` | what the calls do, with neither: predict, pictures and their formats, Open Inference |
 | `upstream/` | the model server, over gRPC or in this process; which models and which version |
 | `exchange`, `gateway` | one request, HTTP or gRPC; the parts that all requests share |

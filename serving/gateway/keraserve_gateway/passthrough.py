@@ -26,10 +26,11 @@ from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.statuses import grpc_status
 from keraserve_gateway.time_limit import TimeLimit
-from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES
 from keraserve_gateway.upstream.routed import Routed
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
+from keraserve_protocol.grpc_connections import Call as OpenCall
+from keraserve_protocol.grpc_connections import GrpcConnections
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
@@ -45,29 +46,15 @@ _CALLS = {call.path: call for call in services.CALLS}
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
-_CALLS_OF_A_CONNECTION = 128
-_MOST_CALLS = 32 * _CALLS_OF_A_CONNECTION  # whatever they wait for
 _CROWDED = "more calls are sending their messages than are waited for, and this one took longest"
-
-OPTIONS: list[tuple[str, int]] = [
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
-    ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
-    # Who answers no ping is gone, or reads nothing. Who pings more often than this is cut off.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # gRPC ends no call whose answer is not read, so its connection has an end; clients make another one.
-    ("grpc.max_connection_age_ms", 10 * 60_000),
-]
 
 
 class PassThrough(Handler):
     """Handles `PredictionService`, `ModelService` and Health/Check; all else is UNIMPLEMENTED."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, connections: GrpcConnections) -> None:
         self._gateway = gateway
+        self._connections = connections
         self._seconds = gateway.settings.deadline_seconds
         self._arriving = Arriving(2 * gateway.settings.max_in_flight)  # messages, not bytes
 
@@ -92,6 +79,7 @@ class PassThrough(Handler):
         """Answer as `/readyz` does."""
         gateway, exchange = self._gateway, self._exchange(context)
         request_id = exchange.trip.request_id
+        self._open(context)
         try:
             await self._received(requests, exchange)
         except GatewayError as error:
@@ -118,12 +106,12 @@ class PassThrough(Handler):
         started: float,
     ) -> tuple[grpc.StatusCode, str, bytes]:
         """Answer, and write down how."""
-        trip, answer = exchange.trip, b""
+        trip, answer, open_call = exchange.trip, b"", self._open(context)
         code, detail = grpc.StatusCode.OK, ""
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
             await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
             try:
-                answer = await self._answered(call, requests, exchange, context.peer())
+                answer = await self._answered(call, requests, exchange, context.peer(), open_call)
             except GatewayError as error:
                 exchange.error = error
                 code, detail = grpc_status(error), error.detail
@@ -131,6 +119,7 @@ class PassThrough(Handler):
                 log.exception("unexpected error")
                 code, detail = grpc.StatusCode.INTERNAL, f"an unexpected error; request id {trip.request_id}"
             finally:
+                open_call.in_work = False
                 self._gateway.bodies.give_back(exchange.held)
             seconds = time.perf_counter() - started
             exchange.status = code.name
@@ -153,7 +142,9 @@ class PassThrough(Handler):
             raise SlowBody("the message did not arrive before the call's deadline") from error
         raise BadRequest("the call has no message")
 
-    async def _answered(self, call: Call, requests: Requests, exchange: Exchange, peer: str) -> bytes:
+    async def _answered(
+        self, call: Call, requests: Requests, exchange: Exchange, peer: str, open_call: OpenCall
+    ) -> bytes:
         """Check the key, wait for a place, ask the model server."""
         if call is services.RELOAD_CONFIG:
             # It makes the model server load what its caller names: for the operator, who can reach that.
@@ -165,6 +156,7 @@ class PassThrough(Handler):
             await gateway.wrong_keys.slow_down(peer.rpartition(":")[0].removeprefix("ipv4:"))
             raise
         request = await self._received(requests, exchange)
+        open_call.in_work = True
         gateway.bodies.take(len(request))
         exchange.held = len(request)
         try:
@@ -197,6 +189,16 @@ class PassThrough(Handler):
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
             return await ask()
         return await Routed(self._gateway.server, self._gateway.canary, exchange).ask(specs, ask)
+
+    def _open(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> OpenCall:
+        """Note a call until grpcio has written its answer, or its caller is gone."""
+        call = self._connections.began(context.peer())
+
+        def ended(_: object) -> None:
+            call.end()
+
+        cast(Any, context).add_done_callback(ended)
+        return call
 
     def _exchange(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> Exchange:
         given = {key: str(value) for key, value in context.invocation_metadata() or ()}
@@ -248,23 +250,3 @@ def _pushback(error: GatewayError | None) -> tuple[tuple[str, str], ...]:
     if error is None or error.retry_after is None:
         return ()
     return (("grpc-retry-pushback-ms", str(error.retry_after * 1000)),)
-
-
-def make_server(address: str, gateway: Gateway) -> "grpc.aio.Server":
-    """Make the gRPC server; to be started by the caller. Messages may be as long as HTTP bodies.
-
-    Raises:
-        RuntimeError: the address can't be listened on.
-    """
-    settings = gateway.settings
-    bounds = [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
-        ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
-        ("grpc.max_connection_idle_ms", settings.idle_seconds * 1000),
-        ("grpc.max_connection_age_grace_ms", int(settings.deadline_seconds * 1000)),
-    ]
-    front: Any = cast(Any, grpc.aio).server(options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=_MOST_CALLS)
-    front.add_generic_rpc_handlers((PassThrough(gateway),))
-    front.add_insecure_port(address)
-    return front

@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
 
-import grpc.aio
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from keraserve_gateway import memory, passthrough
+from keraserve_gateway import memory
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.grpc_server import GrpcServer
 from keraserve_gateway.http import open_connections
 from keraserve_gateway.http.app import create_app, gateway_of
 from keraserve_gateway.http.http_connection import Bounds, bounded
@@ -111,9 +111,10 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
         unread_seconds=settings.unread_seconds,
         connections=settings.max_connections,
     )
+    gateway = gateway_of(app)
     config = uvicorn.Config(
         app,
-        http=bounded(bounds, Shedding(gateway_of(app)).refusal),
+        http=bounded(bounds, Shedding(gateway).refusal, gateway.metrics),
         timeout_keep_alive=settings.idle_seconds,
         lifespan="off",
         ws="none",
@@ -151,9 +152,7 @@ async def _until_trouble(load: Callable[[], Awaitable[None]]) -> None:
     await asyncio.Event().wait()
 
 
-async def _stop(
-    settings: Settings, gateway: Gateway, server: _Server, front: "grpc.aio.Server | None"
-) -> None:
+async def _stop(settings: Settings, gateway: Gateway, server: _Server, front: GrpcServer | None) -> None:
     log.info("draining", in_flight=gateway.admission.in_flight)
     until = time.monotonic() + settings.drain_seconds
     drained = await gateway.admission.drain(settings.drain_seconds)
@@ -166,12 +165,12 @@ async def _stop(
     log.info("stopped")
 
 
-async def _start_grpc(settings: Settings, gateway: Gateway) -> "grpc.aio.Server | None":
+async def _start_grpc(settings: Settings, gateway: Gateway) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
     address = _joined(settings.host, settings.grpc_port)
     try:
-        front = passthrough.make_server(address, gateway)
+        front = GrpcServer(address, gateway)
     except RuntimeError as error:
         raise CannotListen(f"can't listen on {address}: {error}") from error
     await front.start()

@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     max_connections: Annotated[
         Count,
         Field(
-            description="most open connections, of HTTP and of gRPC each; over HTTP one more takes the place"
-            " of the one that has gone longest without a request in work"
+            description="most open connections, of HTTP and of gRPC each; one more takes the place of the one"
+            " that has gone longest without a request in work"
         ),
     ] = 400
     max_header_bytes: Annotated[Count, Field(description="most bytes in a request's line and headers")] = (

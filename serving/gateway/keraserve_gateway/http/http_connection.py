@@ -17,6 +17,7 @@ from keraserve_gateway.exchange import CLIENT_GONE, IN_WORK
 from keraserve_gateway.http.early_answers import Head, Refusal, last_answer
 from keraserve_gateway.http.one_write import OneWrite
 from keraserve_gateway.http.open_connections import OpenConnections
+from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol.http_parser import RequestParser
 
 _MOST_PIPELINED = 16
@@ -45,9 +46,9 @@ class Bounds:
     connections: int
 
 
-def bounded(bounds: Bounds, refusal: Refusal) -> type[asyncio.Protocol]:
+def bounded(bounds: Bounds, refusal: Refusal, metrics: Metrics) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
-    opened = OpenConnections(bounds.connections, bounds.unread_seconds)
+    opened = OpenConnections(bounds.connections, bounds.unread_seconds, metrics)
     made = {"bounds": bounds, "refusal": staticmethod(refusal), "open": opened}
     return type("BoundedConnection", (_Connection,), made)
 
@@ -83,6 +84,7 @@ class _Connection(HttpToolsProtocol):
         self.open.opened(self, cast("set[_Connection]", self.connections))  # a server's are all of one class
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.open.closed()
         self._stop_timer()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()

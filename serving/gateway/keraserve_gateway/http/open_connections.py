@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from keraserve_gateway.telemetry.metrics import Metrics
+
 log = structlog.get_logger()
 
 _MOST_BEYOND = 16  # the most that are open beyond the bound, to be heard whether they are probes
@@ -44,10 +46,14 @@ class OpenConnections:
     Args:
         most: how many may be open.
         seconds: how long one may take nothing of what is written to it.
+        metrics: count those that are open, and those that are ended.
     """
 
-    def __init__(self, most: int, seconds: float) -> None:
+    def __init__(self, most: int, seconds: float, metrics: Metrics) -> None:
         self._most = most
+        self._open = metrics.connections.labels("http")
+        self._idle = metrics.connections_ended.labels("http", "idle")
+        self._unread = metrics.connections_ended.labels("http", "unread")
         self._seconds = seconds
         self._watching = False
 
@@ -60,6 +66,7 @@ class OpenConnections:
             new: is in `everyone`.
             everyone: a set that is kept up to date.
         """
+        self._open.inc()
         if not self._watching:
             self._watching = True
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, everyone)
@@ -71,17 +78,23 @@ class OpenConnections:
         spare = [one for one in others if not (one.in_work or one.beyond)]
         beyond = [one for one in others if one.beyond]
         if spare:
+            self._idle.inc()
             end(min(spare, key=_quiet_since))
         else:
             new.beyond = True
         if len(beyond) >= _MOST_BEYOND:
             end(min(beyond, key=_quiet_since))
 
+    def closed(self) -> None:
+        """Count one less."""
+        self._open.dec()
+
     def _look(self, everyone: Collection[Connection]) -> None:
         now = time.monotonic()
         for one in list(everyone):
             if one.transport.get_write_buffer_size() and not _takes(one, now, self._seconds):
                 log.info("connection ended", reason=f"nothing was read of an answer for {self._seconds:g} s")
+                self._unread.inc()
                 one.transport.abort()
         self._watching = bool(everyone)
         if everyone:

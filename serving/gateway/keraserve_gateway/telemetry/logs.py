@@ -37,8 +37,14 @@ def configure(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(_matters)
     # The libraries speak of every start, stop and connection; only what is wrong matters here.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Leave out grpcio's trace of the stack where a caller goes away before it has read the answer."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core by servicer method")
 
 
 def _written(line: Any, **how: Any) -> str:

@@ -44,6 +44,19 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.connections = Gauge(
+            "keraserve_gateway_connections",
+            "Open connections, by protocol (http or grpc).",
+            ["protocol"],
+            registry=self.registry,
+        )
+        self.connections_ended = Counter(
+            "keraserve_gateway_connections_ended",
+            "Connections that the gateway closed, by protocol and reason: idle, for new ones where as many"
+            " are open as are allowed; unread, as an answer was not read.",
+            ["protocol", "reason"],
+            registry=self.registry,
+        )
         self.canary_share = Gauge(
             "keraserve_gateway_canary_share",
             "Share of a model's unlabelled requests that its canary answers.",

@@ -1,0 +1,110 @@
+"""The gRPC port: its server, with bounds on connections and on how long each may do nothing."""
+
+import asyncio
+import time
+from typing import Any, cast
+
+import grpc.aio
+import structlog
+
+from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.passthrough import PassThrough
+from keraserve_gateway.telemetry.metrics import Metrics
+from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES
+from keraserve_protocol.grpc_connections import LOOK_SECONDS, GrpcConnections, Look, most_accepted
+
+log = structlog.get_logger()
+
+_CALLS_OF_A_CONNECTION = 128
+_MOST_CALLS = 32 * _CALLS_OF_A_CONNECTION  # whatever they wait for
+_LOG_SECONDS = 10.0  # from one line about connections to the next, of each kind
+_SHARE = 20  # a look takes one part in so many of the time at most
+
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
+    ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
+    # Who answers no ping is gone, or reads nothing. Who pings more often than this is cut off.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # Clients that know several gateways behind one name spread anew.
+    ("grpc.max_connection_age_ms", 10 * 60_000),
+]
+
+
+class GrpcServer:
+    """grpcio's server, and beside it who looks after its connections.
+
+    Attributes:
+        port: on which it listens.
+    """
+
+    def __init__(self, address: str, gateway: Gateway) -> None:
+        """Open the port; messages may be as long as HTTP bodies.
+
+        Raises:
+            RuntimeError: the address can't be listened on.
+        """
+        settings = gateway.settings
+        bounds = [
+            ("grpc.max_receive_message_length", settings.max_body_bytes),
+            ("grpc.max_allowed_incoming_connections", most_accepted(settings.max_connections)),
+            ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
+            ("grpc.max_connection_idle_ms", settings.idle_seconds * 1000),
+            ("grpc.max_connection_age_grace_ms", int(settings.deadline_seconds * 1000)),
+        ]
+        call_seconds = settings.deadline_seconds + settings.unread_seconds
+        self._connections = GrpcConnections(settings.max_connections, call_seconds, _MOST_CALLS // 2)
+        self._report = _Report(gateway.metrics)
+        made: Any = cast(Any, grpc.aio).server
+        server: Any = made(options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=_MOST_CALLS)
+        server.add_generic_rpc_handlers((PassThrough(gateway, self._connections),))
+        self.port: int = server.add_insecure_port(address)
+        self._server: grpc.aio.Server = server
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Answer."""
+        await self._server.start()
+        self._looking = asyncio.create_task(self._look())
+
+    async def stop(self, grace: float) -> None:
+        """Close the port; calls may go on for some seconds."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await self._server.stop(grace)
+
+    async def _look(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                self._report.write(await asyncio.to_thread(self._connections.look, self.port))
+            except Exception:  # the next look may do better
+                log.exception("unexpected error")
+            await asyncio.sleep(max(LOOK_SECONDS, _SHARE * (time.monotonic() - began)))
+
+
+class _Report:
+    """Writes down what was found: in metrics each time, in the log now and then."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._next = dict[str, float]()  # by reason, when it may be logged again
+        self._ended = dict[str, int]()  # by reason, since it was logged
+
+    def write(self, look: Look) -> None:
+        self._metrics.connections.labels("grpc").set(look.open)
+        self._add("idle", look.idle, "gRPC connections ended for new ones: max_connections are open")
+        self._add("unread", look.unread, "gRPC connections ended: answers were not read")
+        self._add("full", look.refusing, "new gRPC connections are refused: all that may be open are")
+
+    def _add(self, reason: str, count: int, event: str) -> None:
+        if reason != "full" and count:
+            self._metrics.connections_ended.labels("grpc", reason).inc(count)
+        ended = self._ended[reason] = self._ended.get(reason, 0) + count
+        now = time.monotonic()
+        if ended and now >= self._next.get(reason, 0):
+            self._next[reason], self._ended[reason] = now + _LOG_SECONDS, 0
+            log.warning(event, **({} if reason == "full" else {"count": ended}))

@@ -1,0 +1,188 @@
+"""The open connections of a gRPC server, for which grpcio has no calls: how many there are, and ending one.
+
+grpcio refuses connections beyond a number (`grpc.max_allowed_incoming_connections`) and says so nowhere; it
+closes no idle one for a new one, and ends no call whose answer is not read. Its connections are open files of
+this process: here they are found by their port, and shut down, which grpcio takes for the end of the caller.
+"""
+
+import os
+import socket
+import threading
+import time
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+LOOK_SECONDS = 0.1
+_OPEN_FILES = "/dev/fd"
+_STUCK_SECONDS = 1.0  # a call that has been out of work for as long waits for its caller
+
+
+def most_accepted(most: int) -> int:
+    """Say how many grpcio shall accept, so that there is room for new ones until the next look."""
+    return most + most // 8 + 16
+
+
+def connected(port: int) -> dict[str, int]:
+    """Find the connections to a port of this process: their descriptors, by grpcio's name of the peer."""
+    found: dict[str, int] = {}
+    for name in os.listdir(_OPEN_FILES):  # noqa: PTH208 - ten times a second
+        try:
+            wire = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, int(name))
+        except OSError:  # no socket
+            continue
+        try:
+            if _port(wire.getsockname()) == port:
+                found[_peer(wire)] = int(name)
+        except OSError:  # it listens, or ends at this moment
+            pass
+        finally:
+            wire.detach()
+    return found
+
+
+def shut_down(descriptor: int, peer: str) -> None:
+    """End a connection; nothing happens where the descriptor is another's by now."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, os.dup(descriptor)) as wire:
+            if _peer(wire) == peer:
+                wire.shutdown(socket.SHUT_RDWR)
+    except OSError:  # it has ended
+        pass
+
+
+def _port(address: Any) -> int:
+    return 0 if isinstance(address, str | bytes) else int(address[1])  # a path, of a Unix socket
+
+
+def _peer(wire: socket.socket) -> str:
+    host, port = wire.getpeername()[:2]
+    mapped = host.removeprefix("::ffff:")
+    if ":" in mapped:
+        return "ipv6:" + quote(f"[{host}]:{port}", safe=":")
+    return f"ipv4:{mapped}:{port}"
+
+
+class Call:
+    """A call, to be told of what becomes of it.
+
+    Attributes:
+        began: when, by the monotonic clock.
+        in_work: whether its message is here, and no answer yet.
+    """
+
+    __slots__ = ("_all", "_connection", "began", "in_work")
+
+    def __init__(self, everyone: "GrpcConnections", connection: "_Connection", now: float) -> None:
+        self._all, self._connection, self.began = everyone, connection, now
+        self.in_work = False
+
+    def end(self) -> None:
+        """It is over: its answer is read, or nobody waits for it."""
+        self._all.remove(self, self._connection)
+
+
+class _Connection:
+    __slots__ = ("calls", "quiet_since", "used")
+
+    def __init__(self, now: float) -> None:
+        self.calls: set[Call] = set()
+        self.quiet_since, self.used = now, False
+
+    @property
+    def in_work(self) -> bool:
+        return any(call.in_work for call in self.calls)
+
+    def waiting(self, since: float) -> int:
+        """Count the calls that began before then and wait for their caller to send or to read."""
+        return sum(not call.in_work and call.began < since for call in self.calls)
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Who goes first: one without any call yet, then the one whose latest call is longest ago."""
+        return self.used, self.quiet_since
+
+
+class Look(NamedTuple):
+    """What was found.
+
+    Attributes:
+        open: how many connections are open.
+        idle: how many of them were ended for new ones.
+        unread: how many were ended whose callers left answers unread: one for too long, or too many.
+        refusing: whether all that can be open are, so that grpcio refuses new ones.
+    """
+
+    open: int
+    idle: int
+    unread: int
+    refusing: bool
+
+
+class GrpcConnections:
+    """Bounds how many connections a gRPC server has, and how long one may have a call.
+
+    Of those beyond the bound, the ones end that have had no call yet, then those without one for longest; one
+    with a call in work does not. For threads.
+
+    Args:
+        most: how many may be open from one look to the next; more than `most_accepted` of them never are, by
+            grpcio's own bound.
+        call_seconds: how long a call may take in all, but for one in work, which has its own end.
+        most_waiting: how many calls may wait for their callers; where more do, the connection ends that has
+            most of them.
+    """
+
+    def __init__(self, most: int, call_seconds: float, most_waiting: int) -> None:
+        self._most, self._call_seconds, self._most_waiting = most, call_seconds, most_waiting
+        self._known: dict[str, _Connection] = {}  # by peer
+        self._lock = threading.Lock()
+
+    def began(self, peer: str) -> Call:
+        """Note a call, by grpcio's name of its peer; it has to be told of its end."""
+        now = time.monotonic()
+        with self._lock:
+            connection = self._known.get(peer) or self._known.setdefault(peer, _Connection(now))
+            connection.used, connection.quiet_since = True, now
+            call = Call(self, connection, now)
+            connection.calls.add(call)
+        return call
+
+    def remove(self, call: Call, connection: _Connection) -> None:
+        """Note the end of a call."""
+        with self._lock:
+            connection.calls.discard(call)
+            connection.quiet_since = time.monotonic()
+
+    def look(self, port: int) -> Look:
+        """Find the connections to a port, and end those that have to."""
+        now, found = time.monotonic(), connected(port)
+        with self._lock:
+            self._forget(found)
+            here = {peer: self._known.setdefault(peer, _Connection(now)) for peer in found}
+            unread = _unread(here, now, self._call_seconds, self._most_waiting)
+            idle = [peer for peer, one in here.items() if not (peer in unread or one.in_work)]
+            idle.sort(key=lambda peer: here[peer].order)
+        surplus = max(0, len(found) - len(unread) - self._most)
+        crowded = idle[:surplus]
+        for peer in (*unread, *crowded):
+            shut_down(found[peer], peer)
+        left = len(found) - len(unread) - len(crowded)
+        return Look(left, len(crowded), len(unread), left >= most_accepted(self._most))
+
+    def _forget(self, found: dict[str, int]) -> None:
+        for peer in [peer for peer, one in self._known.items() if peer not in found and not one.calls]:
+            del self._known[peer]
+
+
+def _unread(here: dict[str, _Connection], now: float, seconds: float, most: int) -> set[str]:
+    """Find those that have a call for too long, and those with most where there are too many."""
+    unread = {peer for peer, one in here.items() if one.waiting(now - seconds)}
+    others = here.keys() - unread
+    waiting = {peer: count for peer in others if (count := here[peer].waiting(now - _STUCK_SECONDS))}
+    total = sum(waiting.values())
+    for peer in sorted(waiting, key=waiting.__getitem__, reverse=True):
+        if total <= most:
+            break
+        unread.add(peer)
+        total -= waiting[peer]
+    return unread

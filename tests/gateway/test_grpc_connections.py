@@ -1,0 +1,190 @@
+"""The gRPC port: who does nothing makes room for who asks, and an answer that nobody reads has an end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import structlog
+from gateway.test_command import ended
+from gateway.test_http_connection import http_port
+from http2_frames import NO_WINDOW, SETTINGS, call
+
+from keraserve_gateway import grpc_server
+from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.settings import Settings
+from keraserve_gateway.upstream.model_server import GrpcModelServer
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+HEALTH = "/grpc.health.v1.Health/Check"
+LONG = {"header_seconds": 600, "idle_seconds": 600, "deadline_seconds": 600}  # nothing ends by itself
+REQUEST = m.GetModelStatusRequest(model_spec=m.model_spec("x")).SerializeToString()
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Port:
+    """A gRPC port of a gateway in this process, before a model server that answers when it may."""
+
+    def __init__(self, stack: AsyncExitStack, serve_faults: Any, free_port: Callable[[], int]) -> None:
+        self._stack, self._serve_faults, self._free_port = stack, serve_faults, free_port
+        self.asked, self.may = 0, asyncio.Event()
+        self.may.set()
+
+    async def open(self, host: str = "127.0.0.1", **given: Any) -> None:
+        async def models(_: Any, __: Any) -> m.GetModelStatusResponse:
+            self.asked += 1
+            await self.may.wait()
+            answer = m.GetModelStatusResponse()
+            answer.model_version_status.add(version=1, state=30)
+            return answer
+
+        address = await self._serve_faults({services.GET_MODEL_STATUS: models})
+        upstream, self.port = GrpcModelServer(address, max_merged=1), self._free_port()
+        self._stack.push_async_callback(upstream.close)
+        self.gateway = Gateway.of(Settings(models="x", model_server=address, **given), upstream)
+        server = GrpcServer(f"{host}:{self.port}", self.gateway)
+        await server.start()
+        self._stack.push_async_callback(server.stop, 0)
+
+    async def wires(self, count: int, sent: bytes = b"") -> list[Wire]:
+        wires = [await asyncio.open_connection("127.0.0.1", self.port) for _ in range(count)]
+        for _, writer in wires:
+            writer.write(sent)
+            self._stack.callback(writer.close)
+        return wires
+
+    async def channel(self, host: str = "127.0.0.1") -> grpc.aio.Channel:
+        channel = grpc.aio.insecure_channel(f"{host}:{self.port}", options=OWN_CONNECTION)
+        return await self._stack.enter_async_context(channel)
+
+    async def healthy(self) -> None:
+        """Ask as a probe does: on a connection of its own, once that is there."""
+        channel = await self.channel()
+        answer = await channel.unary_unary(HEALTH)(b"", timeout=60, wait_for_ready=True)
+        assert answer == b"\x08\x01"
+        await channel.close()
+
+    def counted(self, line: str) -> float:
+        """Give a metric's value; 0 for one that is not there."""
+        found = [one for one in self.gateway.metrics.render().decode().splitlines() if one.startswith(line)]
+        return float(found[0].rpartition(" ")[2]) if found else 0
+
+    def ended(self, reason: str) -> float:
+        return self.counted(f'keraserve_gateway_connections_ended_total{{protocol="grpc",reason="{reason}"}}')
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def port(serve_faults, free_port) -> AsyncIterator[Port]:
+    async with AsyncExitStack() as stack:
+        yield Port(stack, serve_faults, free_port)
+
+
+async def test_who_leaves_without_the_answer_leaves_no_trace_of_the_stack(
+    port: Port, start_gateway, free_port
+) -> None:
+    await port.open()  # for its model server alone
+    upstream, own = port.gateway.settings.model_server, free_port()
+    process, log = start_gateway("--port=0", f"--grpc-port={own}", f"--model-server={upstream}", "--models=x")
+    await http_port(log)
+    _, writer = await asyncio.open_connection("127.0.0.1", own)
+    writer.write(NO_WINDOW + call(services.GET_MODEL_STATUS.path, REQUEST))
+    await port.until(lambda: '"path":"/tensorflow.serving.ModelService/GetModelStatus"' in log.read_text())
+    writer.close()
+    await asyncio.sleep(0.5)
+    process.terminate()
+    lines = await ended(process, log)
+    assert {"call", "stopped"} <= {line["event"] for line in lines}
+    assert not [line for line in lines if "exception" in line or line.get("level") == "error"]
+
+
+@pytest.mark.parametrize("sent", [b"", SETTINGS])
+async def test_connections_without_a_call_make_room_for_probes_and_callers(port: Port, sent: bytes) -> None:
+    """More of them than may be open, and nothing of them would end by itself."""
+    with structlog.testing.capture_logs() as lines:
+        await port.open(max_connections=4, **LONG)
+        await port.wires(40, sent)
+        for _ in range(3):
+            await port.healthy()
+        await port.until(lambda: port.counted('keraserve_gateway_connections{protocol="grpc"}') <= 4)
+    assert port.ended("idle") >= 16  # the others were refused by grpcio
+    assert [one["count"] for one in lines if one["event"].startswith("gRPC connections ended for new ones")]
+
+
+async def test_the_one_that_has_gone_longest_without_a_call_goes(port: Port) -> None:
+    await port.open(max_connections=2, **LONG)
+    channels = [await port.channel() for _ in range(3)]
+    for channel in channels[:2]:
+        await channel.unary_unary(HEALTH)(b"", timeout=60)
+    await port.until(lambda: port.counted('keraserve_gateway_connections{protocol="grpc"}') == 2)
+    assert port.ended("idle") == 0
+    await channels[2].unary_unary(HEALTH)(b"", timeout=60)
+    await port.until(lambda: port.ended("idle") == 1)
+    assert [one.get_state() is grpc.ChannelConnectivity.READY for one in channels] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("host", "callers"), [("127.0.0.1", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "[::1]")]
+)
+async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, callers: str) -> None:
+    """By whichever of its addresses."""
+    await port.open(host, max_connections=1, **LONG)
+    port.may.clear()
+    busy, other = await port.channel(callers), await port.channel(callers)
+    asked = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
+    await port.until(lambda: port.asked == 1)
+    for reason in range(1, 4):
+        await other.channel_ready()
+        await port.until(lambda at_least=reason: port.ended("idle") >= at_least)  # it is always the other
+    port.may.set()
+    assert await asked
+
+
+async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_server, "most_accepted", lambda most: most)
+    monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
+    with structlog.testing.capture_logs() as lines:
+        await port.open(max_connections=1, **LONG)
+        port.may.clear()
+        busy = await port.channel()
+        asked = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
+        await port.until(
+            lambda: any(one["event"].startswith("new gRPC connections are refused") for one in lines)
+        )
+        port.may.set()
+        await asked
+
+
+async def test_an_answer_that_is_not_read_has_an_end(port: Port) -> None:
+    """gRPC would wait for ten minutes."""
+    await port.open(deadline_seconds=1, unread_seconds=1, max_in_flight=1, max_waiting=0)
+    [(reader, _)] = await port.wires(1, NO_WINDOW + call(services.GET_MODEL_STATUS.path, REQUEST))
+    await port.until(lambda: port.asked == 1)
+    await port.until(lambda: port.gateway.admission.in_flight == 0)
+    await port.healthy()
+    async with asyncio.timeout(60):
+        await reader.read()
+    await port.until(lambda: port.ended("unread") == 1)
+
+
+async def test_calls_whose_answers_are_not_read_keep_nobody_out(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are as many as are allowed, and none would end by itself."""
+    monkeypatch.setattr(grpc_server, "_MOST_CALLS", 8)
+    await port.open(**LONG)
+    calls = [call(services.GET_MODEL_STATUS.path, REQUEST, stream) for stream in range(1, 17, 2)]
+    await port.wires(1, NO_WINDOW + b"".join(calls))
+    await port.until(lambda: port.asked == 8)
+    await port.until(lambda: port.ended("unread") == 1)
+    await port.healthy()
