@@ -84,6 +84,14 @@ def test_the_pictures_of_a_folder_are_those_that_training_would_take(
     for name in ("up.PNG", "of-windows.jfif", "no-suffix", ".hidden.png", "__MACOSX/a.png", "@eaDir/b.png"):
         (inside / name).parent.mkdir(parents=True, exist_ok=True)
         (inside / name).write_bytes(red)
+    for name in (
+        "$RECYCLE.BIN/S-1-5/c.png",
+        "System Volume Information/d.png",
+        "lost+found/e.png",
+        "#recycle/f.png",
+    ):
+        (inside / name).parent.mkdir(parents=True, exist_ok=True)
+        (inside / name).write_bytes(red)
     (inside / "notes.txt").write_text("no picture")
     (inside / "a-folder.png").mkdir()
     result = run("classify", "colours", inside, "--url", pair.url, "--json")

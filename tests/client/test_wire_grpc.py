@@ -93,7 +93,8 @@ def test_equal_classes_stay_in_order_and_top_k_cuts() -> None:
     one = response.result.classifications.add()
     for label, score in (("a", 0.25), ("b", 0.5), ("c", 0.25)):
         one.classes.add(label=label, score=score)
-    [question], [prediction] = finish(plans.classify(Target("a"), [Picture(b"png")], 2), response)
+    plan = plans.classify(Target("a"), [Picture(b"png")], 2)
+    [question, _], [prediction] = finish(plan, response, m.PredictResponse())
     example = m.Example.FromString(question.request.input.example_list.examples[0])
     assert example.features.feature["image/encoded"].bytes_list.value == [b"png"]
     assert question.request.model_spec.signature_name == "classify"

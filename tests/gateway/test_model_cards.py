@@ -66,6 +66,8 @@ async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, 
         assert answer["warnings"] == [WARNING]
     (model,) = (await client.get("/v1/models")).json()["models"]
     assert [one.get("warnings") for one in model["versions"]] == [[WARNING], None]
+    entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
+    assert [(one["version"], one.get("warnings")) for one in entries] == [("3", [WARNING]), ("2", None)]
     assert version.asked == 1
     (request,) = version.specs
     assert (request.model_spec.name, request.model_spec.version.value) == ("colours", 3)
@@ -102,6 +104,8 @@ async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: b
         assert "warnings" not in answer.json()
     (model,) = (await client.get("/v1/models")).json()["models"]
     assert not [one for one in model["versions"] if "warnings" in one]
+    entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
+    assert not [one for one in entries if "warnings" in one]
     assert version.asked == 1
 
 

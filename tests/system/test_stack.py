@@ -44,13 +44,14 @@ PROCEDURAL = (
 
 def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures: list[Path]) -> None:
     with Client(stack.url) as client:
-        assert client.classify(A, pictures[0])[0].warnings == (PROCEDURAL,)
         assert [each.warnings for model in client.models() for each in model.versions] == [
             (PROCEDURAL,),
             (PROCEDURAL,),
         ]
-    for address in (stack.grpc, stack.model_server):
-        with GrpcClient(address) as client:
+    for kind, address in ((Client, stack.url), (GrpcClient, stack.grpc), (GrpcClient, stack.model_server)):
+        with kind(address) as client:
+            assert client.classify(A, pictures[0])[0].warnings == (PROCEDURAL,)
+            assert [each.warnings for each in client.classify_many(A, pictures[:1])] == [(PROCEDURAL,)]
             (version,) = client.status(B).versions
             assert version.warnings == (PROCEDURAL,)
     program = Path(sys.executable).with_name("keraserve")

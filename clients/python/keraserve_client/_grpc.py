@@ -8,8 +8,9 @@ import grpc.aio
 
 from keraserve_client._errors import KeraserveError
 from keraserve_client._keys import authorization
+from keraserve_client._rpc import Rpc
 from keraserve_client._verbs import AsyncVerbs, Verbs
-from keraserve_client._wire_grpc import GrpcPlans, Rpc, error_of
+from keraserve_client._wire_grpc import GrpcPlans, error_of
 from keraserve_protocol.messages import Message
 
 DEFAULT_TARGET = "127.0.0.1:8500"

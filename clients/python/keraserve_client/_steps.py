@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from keraserve_client._errors import DeadlineExceeded, InvalidInput, KeraserveError
 
@@ -17,7 +17,16 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
-Plan = Generator[Question, Answer, Result]
+
+@dataclass(frozen=True, slots=True)
+class Beside(Generic[Question]):
+    """A question that the call could do without: asked once, and given up after so many seconds."""
+
+    question: Question
+    seconds: float
+
+
+Plan = Generator[Question | Beside[Question], Answer, Result]
 
 _LONGEST = 1e6  # seconds, eleven days: sockets refuse infinity
 
@@ -52,6 +61,10 @@ class Deadline:
     def left(self) -> float:
         """Seconds until then; 0 or less afterwards."""
         return self._end - time.monotonic()
+
+    def at_most(self, seconds: float) -> "Deadline":
+        """Give this one, or one in so many seconds where that is sooner."""
+        return self if self.left() <= seconds else Deadline(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,12 @@ def carry_out(
         question = next(plan)
         while True:
             try:
-                asking: Steps[Question, Answer, Answer] = _ask(question, retry, deadline)
+                asking: Steps[Question, Answer, Answer]
+                if isinstance(question, Beside):
+                    beside = cast("Beside[Question]", question)
+                    asking = _ask(beside.question, ONCE, deadline.at_most(beside.seconds))
+                else:
+                    asking = _ask(question, retry, deadline)
                 answer = yield from asking
             except KeraserveError as error:
                 question = plan.throw(error)

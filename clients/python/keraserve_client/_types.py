@@ -30,8 +30,7 @@ class Prediction:
         classes: the `top_k` most probable, best first.
         model: the model's name.
         version: the version that answered.
-        warnings: what everybody who sees this has to know of that version, as its model card says; over gRPC
-            `status` has them.
+        warnings: what everybody who sees this has to know of that version, as its model card says.
     """
 
     filename: str | None
@@ -76,8 +75,7 @@ class VersionStatus:
     """A version of a model; `error` is empty unless it failed.
 
     Attributes:
-        warnings: what everybody who sees its answers has to know, as its model card says. `Client.models` and
-            `GrpcClient.status` have them.
+        warnings: what everybody who sees its answers has to know, as its model card says.
     """
 
     version: int

@@ -251,7 +251,10 @@ def _warnings(document: Any) -> tuple[str, ...]:
 def _status(model: str, document: Any) -> ModelStatus:
     versions = (
         VersionStatus(
-            int(entry["version"]), State(entry["state"]), str(entry["status"].get("error_message", ""))
+            int(entry["version"]),
+            State(entry["state"]),
+            str(entry["status"].get("error_message", "")),
+            _warnings(entry),
         )
         for entry in document["model_version_status"]
     )

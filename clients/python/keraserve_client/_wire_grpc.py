@@ -1,14 +1,12 @@
 """The calls over gRPC, as messages: TensorFlow Serving's PredictionService and ModelService. No I/O."""
 
-import json
 import re
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
 
 import grpc
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from keraserve_client._cards import Cards
 from keraserve_client._errors import (
     ConnectionFailed,
     InvalidAnswer,
@@ -19,6 +17,7 @@ from keraserve_client._errors import (
 )
 from keraserve_client._images import Picture
 from keraserve_client._plans import Plans, Target, best, signatures_of
+from keraserve_client._rpc import Rpc, ask
 from keraserve_client._steps import Plan
 from keraserve_client._tensors import Tensors
 from keraserve_client._types import (
@@ -36,37 +35,20 @@ from keraserve_client._wire import seconds
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.rest import HTTP_STATUS, shortest
-from keraserve_protocol.tensors import TensorError, from_proto
 
 CLASSIFY_SIGNATURE = "classify"
-MODEL_CARD_SIGNATURE, _CARD = "model_card", "json"
 
 # grpc.health.v1: its two messages have one field each, which on the wire are these well-known ones'.
 HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
 _SERVING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Rpc:
-    """A unary call and its request."""
-
-    call: services.Call[Any, Any]
-    request: m.Message
-
-
-Request = TypeVar("Request", bound=m.Message)
-Response = TypeVar("Response", bound=m.Message)
-
-
-def _ask(call: services.Call[Request, Response], request: Request) -> Generator[Rpc, m.Message, Response]:
-    answer = yield Rpc(call, request)
-    if not isinstance(answer, call.response):
-        raise InvalidAnswer(f"{call.path} answered with a {type(answer).__name__}")
-    return answer
-
-
 class GrpcPlans(Plans[Rpc, m.Message]):
     """TensorFlow Serving's gRPC API."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cards = Cards()
 
     def classify(
         self, target: Target, pictures: list[Picture], top_k: int
@@ -76,10 +58,12 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         request = m.ClassificationRequest(
             model_spec=_spec(target, CLASSIFY_SIGNATURE), input=m.Input(example_list=examples)
         )
-        response = yield from _ask(services.CLASSIFY, request)
+        response = yield from ask(services.CLASSIFY, request)
         answers = response.result.classifications
         if len(answers) != len(pictures):
             raise InvalidAnswer(f"{len(answers)} answers to {len(pictures)} pictures")
+        version = response.model_spec.version.value
+        warnings = yield from self._cards.warnings(target.model, version)
         return [
             Prediction(
                 filename=picture.filename,
@@ -88,7 +72,8 @@ class GrpcPlans(Plans[Rpc, m.Message]):
                     for label, score in best([(c.label, c.score) for c in answer.classes], top_k)
                 ),
                 model=target.model,
-                version=response.model_spec.version.value,
+                version=version,
+                warnings=warnings,
             )
             for picture, answer in zip(pictures, answers, strict=True)
         ]
@@ -108,20 +93,20 @@ class GrpcPlans(Plans[Rpc, m.Message]):
     def status(self, target: Target) -> Plan[Rpc, m.Message, ModelStatus]:
         """GetModelStatus."""
         request = m.GetModelStatusRequest(model_spec=_spec(target))
-        response = yield from _ask(services.GET_MODEL_STATUS, request)
+        response = yield from ask(services.GET_MODEL_STATUS, request)
         versions: list[VersionStatus] = []
         for entry in response.model_version_status:
             state = _state(entry.state)
             warnings: tuple[str, ...] = ()
             if state is State.AVAILABLE:
-                warnings = yield from _warnings(Target(target.model, version=entry.version))
+                warnings = yield from self._cards.warnings(target.model, entry.version)
             versions.append(VersionStatus(entry.version, state, entry.status.error_message, warnings))
         return ModelStatus(target.model, tuple(sorted(versions, key=lambda entry: -entry.version)))
 
     def metadata(self, target: Target) -> Plan[Rpc, m.Message, Metadata]:
         """GetModelMetadata."""
         request = m.GetModelMetadataRequest(model_spec=_spec(target), metadata_field=[m.SIGNATURE_DEF])
-        response = yield from _ask(services.GET_MODEL_METADATA, request)
+        response = yield from ask(services.GET_MODEL_METADATA, request)
         try:
             signatures = signatures_of(m.unpack_signatures(response))
         except ValueError as error:
@@ -131,31 +116,18 @@ class GrpcPlans(Plans[Rpc, m.Message]):
     def ready(self) -> Plan[Rpc, m.Message, bool]:
         """Ask the health service; a server without one is ready when it says so."""
         try:
-            answer = yield from _ask(HEALTH, StringValue())
+            answer = yield from ask(HEALTH, StringValue())
         except KeraserveError as error:
             return error.status_code == HTTP_STATUS[grpc.StatusCode.UNIMPLEMENTED]
         return answer.value == _SERVING
 
     def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Rpc, m.Message, Tensors]:
         request = m.PredictRequest(model_spec=_spec(target, name), inputs=inputs)
-        response = yield from _ask(services.PREDICT, request)
+        response = yield from ask(services.PREDICT, request)
         return response.outputs
 
     def _check(self, signature: Signature) -> None:
         """TensorFlow's own messages carry every type."""
-
-
-def _warnings(target: Target) -> Plan[Rpc, m.Message, tuple[str, ...]]:
-    """What the card of a version warns of; nothing where it has no card, or none is to be had."""
-    spec = _spec(target, MODEL_CARD_SIGNATURE)
-    # One output of several: so TensorFlow Serving takes a request without inputs under batching too.
-    request = m.PredictRequest(model_spec=spec, output_filter=[_CARD])
-    try:
-        response = yield from _ask(services.PREDICT, request)
-        card: Any = json.loads(from_proto(response.outputs[_CARD]).item())
-        return tuple(str(sentence) for sentence in card.get("warnings", ()))
-    except (KeraserveError, TensorError, ValueError, TypeError, AttributeError):
-        return ()  # somebody else's model
 
 
 def error_of(

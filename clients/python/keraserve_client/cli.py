@@ -23,8 +23,8 @@ from keraserve_client._keys import VARIABLE
 from keraserve_client._table import print_models, print_predictions, print_status
 from keraserve_client._types import Failure, Prediction
 from keraserve_protocol import image_formats
+from keraserve_protocol.image_folders import is_left_by_a_system
 
-_NOT_LOOKED_INTO = ("__macosx", "@eadir")  # thumbnails and the like that systems leave
 _FEW = 3  # retries while a person waits and there is no work to lose
 _FIRST_SECONDS = 5.0
 
@@ -198,7 +198,7 @@ def _pictures(paths: list[Path]) -> list[Path]:
 def _is_picture(entry: Path, folder: Path) -> bool:
     """Judge by the suffix, or where that says nothing by the first bytes, as training does."""
     parts = entry.relative_to(folder).parts
-    if any(part.startswith(".") or part.lower() in _NOT_LOOKED_INTO for part in parts) or not entry.is_file():
+    if any(map(is_left_by_a_system, parts)) or not entry.is_file():
         return False
     if entry.suffix.lower() in image_formats.SUFFIXES:
         return True

@@ -7,7 +7,7 @@ metadata answers present, 64-bit integers as strings in those two.
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -253,8 +253,15 @@ def regression_answer(response: m.RegressionResponse) -> bytes:
     return _dump({"results": [shortest(one.value) for one in response.result.regressions]})
 
 
-def status_answer(response: m.GetModelStatusResponse) -> bytes:
-    """Write the status of a model: `{"model_version_status": [{"version": "1", "state": …}]}`."""
+def status_answer(
+    response: m.GetModelStatusResponse, warnings: Mapping[int, Sequence[str]] | None = None
+) -> bytes:
+    """Write the status of a model: `{"model_version_status": [{"version": "1", "state": …}]}`.
+
+    Args:
+        response: what TensorFlow Serving says.
+        warnings: by version; where there are some, the version has `"warnings": […]` too, which is our own.
+    """
     versions: list[Json] = [
         {
             "version": str(one.version),
@@ -263,6 +270,7 @@ def status_answer(response: m.GetModelStatusResponse) -> bytes:
                 "error_code": _CODE_NAMES.get(one.status.error_code, str(one.status.error_code)),
                 "error_message": one.status.error_message,
             },
+            **({"warnings": list(told)} if (told := (warnings or {}).get(one.version)) else {}),
         }
         for one in response.model_version_status
     ]

@@ -6,20 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keraserve_protocol import image_formats
+from keraserve_protocol.image_folders import is_left_by_a_system
 from keraserve_training.data import picture_files
 
 _NO_PICTURE = f"not a {image_formats.named()} picture"
-_LEFT_BY_SYSTEMS = (
-    "thumbs.db",
-    "ehthumbs.db",
-    "desktop.ini",
-    "__macosx",
-    "@eadir",
-    "#recycle",
-    "$recycle.bin",
-    "system volume information",
-    "lost+found",
-)
 
 Refuse = Callable[[Path, str], None]
 
@@ -98,13 +88,9 @@ def _entries(folder: Path, refuse: Refuse) -> list["os.DirEntry[str]"]:
         refuse(folder, error.strerror or "can't be read")
         return []
     for entry in found:
-        if _left_by_a_system(entry.name):
+        if is_left_by_a_system(entry.name):
             refuse(Path(entry.path), "hidden, or left by a system")
-    return [entry for entry in found if not _left_by_a_system(entry.name)]
-
-
-def _left_by_a_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
+    return [entry for entry in found if not is_left_by_a_system(entry.name)]
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -99,13 +99,16 @@ async def unready(
     return reasons + [f"model {one.name!r} has no available version" for one in models if not one.available]
 
 
-async def status(server: ModelServer, target: Target, trip: Trip) -> Answer:
-    """Give a model's status as TensorFlow Serving's REST API does."""
+async def status(server: ModelServer, target: Target, cards: ModelCards, trip: Trip) -> Answer:
+    """Give a model's status as TensorFlow Serving's REST API does, with what versions that answer warn of."""
     if target.label is not None:  # GetModelStatus takes no notice of labels
         resolved = (await _metadata(server, target, trip)).model_spec.version.value
         target = Target(target.name, version=resolved)
     request = m.GetModelStatusRequest(model_spec=target.spec())
-    return Answer(rest.status_answer(await server.status(request, trip.timeout, trip.metadata)))
+    response = await server.status(request, trip.timeout, trip.metadata)
+    available = [one.version for one in response.model_version_status if one.state == one.AVAILABLE]
+    found = await asyncio.gather(*(cards.warnings(target.name, version) for version in available))
+    return Answer(rest.status_answer(response, dict(zip(available, found, strict=True))))
 
 
 async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:

@@ -105,6 +105,11 @@ class ModelVersionStatus(BaseModel):
     version: str = Field(examples=["1"])
     state: str = Field(examples=["AVAILABLE"])
     status: Status
+    warnings: list[str] = Field(
+        [],
+        description="ours: what the version's card warns of; absent if nothing",
+        examples=[[]],
+    )
 
 
 class ModelStatus(BaseModel):

@@ -40,7 +40,7 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.ModelStatus)},
     )
     async def status(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.status(call.server, target, call.trip))
+        return call.answer(await predict.status(call.server, target, call.gateway.cards, call.trip))
 
     @routes.get(
         f"{path}/metadata",

@@ -1,0 +1,33 @@
+"""A gRPC call as a value. No I/O."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from keraserve_client._errors import InvalidAnswer
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A unary call and its request."""
+
+    call: services.Call[Any, Any]
+    request: m.Message
+
+
+Request = TypeVar("Request", bound=m.Message)
+Response = TypeVar("Response", bound=m.Message)
+
+
+def ask(call: services.Call[Request, Response], request: Request) -> Generator[Rpc, m.Message, Response]:
+    """Ask for one answer.
+
+    Raises:
+        InvalidAnswer: it is of another type.
+    """
+    answer = yield Rpc(call, request)
+    if not isinstance(answer, call.response):
+        raise InvalidAnswer(f"{call.path} answered with a {type(answer).__name__}")
+    return answer

@@ -1,0 +1,123 @@
+"""Over gRPC the client reads what a version warns of from its card: once, and never at an answer's cost."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from keraserve_client import _cards as cards
+from keraserve_client import _errors as errors
+from keraserve_client import _steps as steps
+from keraserve_client import _wire_grpc as wire_grpc
+from keraserve_client._images import Picture
+from keraserve_client._plans import Target
+from keraserve_protocol import messages as m
+from keraserve_protocol import services, tensors
+
+WARNING = "Trained on procedural pictures, which mean nothing."
+
+
+def card(content: Any) -> m.PredictResponse:
+    response = m.PredictResponse()
+    response.outputs["json"].CopyFrom(tensors.to_proto(content))
+    return response
+
+
+def answer(version: int = 3) -> m.ClassificationResponse:
+    response = m.ClassificationResponse(model_spec=m.model_spec("a", version=version))
+    response.result.classifications.add().classes.add(label="red", score=1)
+    return response
+
+
+def classified(plans: wire_grpc.GrpcPlans, *outcomes: Any, seconds: float = 30.0) -> tuple[list[Any], Any]:
+    """Classify by a server with these outcomes; gives what it was asked, how long, and the result."""
+    plan = plans.classify(Target("a"), [Picture(b"png")], 1)
+    going = steps.carry_out(plan, steps.Retry(), steps.Deadline(seconds))
+    asked, outcome, left = [], None, list(outcomes)
+    try:
+        while True:
+            step = going.send(outcome)
+            assert isinstance(step, steps.Ask), "nothing here is asked again"
+            asked.append((step.question, step.seconds))
+            outcome = left.pop(0)
+    except StopIteration as done:
+        assert not left
+        return asked, done.value
+
+
+def test_a_version_is_asked_once_for_its_card() -> None:
+    plans = wire_grpc.GrpcPlans()
+    warning = card(json.dumps({"warnings": [WARNING]}).encode())
+    for version in (3, 4):
+        asked, [prediction] = classified(plans, answer(version), warning)
+        assert prediction.warnings == (WARNING,)
+        [_, (question, seconds)] = asked
+        assert question.call is services.PREDICT
+        spec = question.request.model_spec
+        assert (spec.name, spec.version.value, spec.signature_name) == ("a", version, "model_card")
+        assert list(question.request.output_filter) == ["json"]
+        assert seconds <= 1
+        _, [again] = classified(plans, answer(version))
+        assert again.warnings == (WARNING,)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        errors.BadRequest("no such signature", status_code=400),
+        errors.StatusError("no such call", status_code=501),
+        m.PredictResponse(),
+        m.ClassificationResponse(),
+        card(b"no JSON"),
+        card(b"[]"),
+        card(b'{"warnings": 7}'),
+        card(b"\xff"),
+        card([b"{}", b"{}"]),
+        card([1.5]),
+        card(b"[" * 100_000),
+    ],
+)
+def test_somebody_elses_model_warns_of_nothing(given: Any) -> None:
+    plans = wire_grpc.GrpcPlans()
+    assert classified(plans, answer(), given)[1][0].warnings == ()
+    assert classified(plans, answer())[1][0].warnings == ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        errors.Unavailable("away", status_code=503),
+        errors.TooManyRequests("busy", status_code=429),
+        errors.DeadlineExceeded("no answer within 1 s"),
+        errors.ConnectionFailed("no server answers"),
+        errors.NotFound("unloaded", status_code=404),
+    ],
+)
+def test_a_server_without_time_for_it_is_asked_again_later(
+    given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = wire_grpc.GrpcPlans()
+    assert classified(plans, answer(), given)[1][0].warnings == ()
+    assert classified(plans, answer())[1][0].warnings == ()  # not at once
+    now = time.monotonic()
+    monkeypatch.setattr(cards.time, "monotonic", lambda: now + 31)
+    found = card(json.dumps({"warnings": [WARNING]}).encode())
+    assert classified(plans, answer(), found)[1][0].warnings == (WARNING,)
+
+
+def test_a_classification_that_came_in_time_is_not_lost_for_want_of_its_card() -> None:
+    plans = wire_grpc.GrpcPlans()
+    plan = plans.classify(Target("a"), [Picture(b"png")], 1)
+    deadline = steps.Deadline(0.05)
+    going = steps.carry_out(plan, steps.Retry(), deadline)
+    next(going)
+    while deadline.left() > 0:
+        time.sleep(0.01)
+    with pytest.raises(StopIteration) as done:
+        going.send(answer())
+    assert done.value.value[0].best.label == "red"
+
+
+def test_a_server_that_names_no_version_is_not_asked() -> None:
+    assert classified(wire_grpc.GrpcPlans(), answer(0))[1][0].warnings == ()
