@@ -88,3 +88,17 @@ def test_types_are_told() -> None:
 def test_the_public_surface_is_all_and_sorted() -> None:
     assert keraserve_client.__all__ == sorted(keraserve_client.__all__)
     assert all(hasattr(keraserve_client, name) for name in keraserve_client.__all__)
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:8500", "HTTPS://models.example", ""])
+def test_a_url_is_no_grpc_target(target: str) -> None:
+    for kind in (keraserve_client.GrpcClient, keraserve_client.AsyncGrpcClient):
+        with pytest.raises(errors.InvalidInput, match=r"is no gRPC target: write host:port.*Client and"):
+            kind(target)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost:8000", "grpc://localhost:8500", ""])
+def test_what_grpc_takes_is_no_url(url: str) -> None:
+    for kind in (keraserve_client.Client, keraserve_client.AsyncClient):
+        with pytest.raises(errors.InvalidInput, match="it has to start with http:// or https://"):
+            kind(url)

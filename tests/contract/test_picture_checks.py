@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_gateway.calls import image_formats
+from keraserve_protocol import image_files
 
 _NOISE = np.random.default_rng(1).integers(0, 255, (48, 48, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(_NOISE).resize((16, 16)).resize((48, 48))
@@ -102,7 +102,7 @@ PICTURES = {
 def decodes(data: bytes) -> bool:
     try:
         # As the gateway sends it: TensorFlow might not survive an animated WebP as it is.
-        sent = image_formats.decodable(data)
+        sent = image_files.decodable(data)
         tf.io.decode_image(sent, channels=0, expand_animations=False)
     except (tf.errors.InvalidArgumentError, struct.error):  # the latter: too short a BMP
         return False
@@ -111,8 +111,8 @@ def decodes(data: bytes) -> bool:
 
 def passes(data: bytes) -> bool:
     try:
-        image_formats.check(data, image_formats.read(data))
-    except (image_formats.BadImage, image_formats.UnknownFormat):
+        image_files.check(data, image_files.read(data))
+    except (image_files.BadImage, image_files.UnknownFormat):
         return False
     return True
 

@@ -164,7 +164,11 @@ async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None
     gateway, server = asked
     for body, status, says in (
         ({"instances": [1.5] * 1024}, 200, ""),
-        ({"instances": [1.5] * 1025}, 413, "input 'x' has 1025 rows, 1024 are allowed"),
+        (
+            {"instances": [1.5] * 1025},
+            413,
+            "input 'x' has 1025 rows, 1024 are allowed in a request (max_rows)",
+        ),
         ({"inputs": [1.5] * 1025}, 413, "1025 rows"),
         ({"instances": [1.5] * 3000, "signature_name": "whole"}, 200, ""),
         ({"instances": [1] * 3000, "signature_name": "other"}, 200, ""),
@@ -183,7 +187,9 @@ async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None
     gateway = await make(gateway.app.state.gateway.settings.model_server, max_rows=2000, max_elements=1500)
     answer = await gateway.post(f"{MODEL}:predict", json={"instances": [1.5] * 1501})
     assert answer.status_code == 413
-    assert answer.json() == {"error": "the tensors have 1501 elements, 1500 are allowed in a request"}
+    assert answer.json() == {
+        "error": "the tensors have 1501 elements, 1500 are allowed in a request (max_elements)"
+    }
     assert len(server.requests) == asked_before
 
 
@@ -215,7 +221,7 @@ async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, uni
     body = full(unit, b"--a\r\n\r\n", b"\r\n--a--\r\n")
     answer = await gateway.post(f"{MODEL}/images:classify", content=body, headers=headers)
     assert answer.status_code == 413
-    assert answer.json()["detail"] == "more than 32 pictures and 100 other fields in a form"
+    assert answer.json()["detail"] == "more than 32 pictures (max_images) and 100 other fields in a form"
     assert not server.requests
 
 

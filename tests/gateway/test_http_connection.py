@@ -251,7 +251,7 @@ async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_
     refused_reader, refused_writer = await asyncio.open_connection("127.0.0.1", port)
     refused_writer.write(GET.replace(b"livez", b"v1/models") + b"\r\n")
     refused = await asyncio.wait_for(refused_reader.read(), 20)
-    assert problem(refused, 503)["detail"] == "as many connections are open as are allowed"
+    assert problem(refused, 503)["detail"] == "as many connections are open as are allowed (max_connections)"
     assert b"retry-after: 1" in refused
     for probe in (b"livez", b"readyz", b"healthz", b"metrics", b"v2/health/live", b"v2/health/ready?x"):
         probe_reader, probe_writer = await asyncio.open_connection("127.0.0.1", port)

@@ -10,7 +10,6 @@ import structlog
 
 from keraserve_gateway import keys
 from keraserve_gateway.http.app import gateway_of
-from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol import messages, model_config, services
 from keraserve_protocol import messages as m
 
@@ -97,22 +96,6 @@ async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, r
     assert 'keraserve_gateway_request_seconds_bucket{le="+Inf",model="colours",version="1"} 1.0' in text
     assert "made-up" not in text
     assert "90" not in {line.split('version="')[1][:2] for line in text.splitlines() if 'version="' in line}
-
-
-def test_versions_of_long_ago_have_no_series() -> None:
-    metrics = Metrics()
-    lines: list[int] = []
-    for version in range(1, 60):
-        for protocol, code in (("http", "200"), ("http", "400"), ("grpc", "OK")):
-            metrics.observe(protocol, "m", str(version), code, 0.1, images=1)
-        metrics.observe("http", "other", "1", "200", 0.1)
-        lines.append(len(metrics.render().splitlines()))
-    assert lines[10:] == lines[10:11] * len(lines[10:])
-    page = metrics.render().decode()
-    assert 'version="59"' in page
-    assert 'version="52"' in page
-    assert 'version="51"' not in page
-    assert 'model="other",protocol="http",version="1"' in page
 
 
 async def test_registries_are_apart(make, embedded: str) -> None:
@@ -210,7 +193,7 @@ async def test_series_of_ended_versions_go(make, serve_faults) -> None:
 
     async def shown() -> set[str]:
         text = (await gateway.get("/metrics")).text
-        return {one for n in range(1, 9) for one in [str(n)] if f'version="{one}"' in text}
+        return {one for n in range(1, 30) for one in [str(n)] if f'version="{one}"' in text}
 
     for version in range(1, 4):
         states.update({version: 30, version - 1: 50} if version > 1 else {})
@@ -226,6 +209,11 @@ async def test_series_of_ended_versions_go(make, serve_faults) -> None:
     ).status_code == 200
     del states[2]
     assert await shown() == {"3"}
+    for version in range(4, 24):  # however many there are, those that live stay
+        states[version] = 30
+        await gateway.post("/v1/models/colours:classify", json={"examples": [{"a": 1}]})
+    for _ in range(2):
+        assert await shown() == {str(version) for version in range(3, 24)}
     states.clear()
     await shown()
     assert await shown() == set()

@@ -12,6 +12,7 @@ from encoded_pictures import undecodable_png
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerAway
 from keraserve_gateway.upstream.independent_rows import IndependentRows
+from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
@@ -59,13 +60,13 @@ class Known:
     """Knows one version whose rows are independent, or (0) none."""
 
     def __init__(self, version: int) -> None:
-        self.known, self.forgotten = version, 0
+        self.known, self.answers = version, list[int]()
 
     def version(self, _: m.ModelSpec) -> int:
         return self.known
 
-    def forget(self, _: m.ModelSpec) -> None:
-        self.forgotten += 1
+    def answered(self, _: m.ModelSpec, version: int) -> None:
+        self.answers.append(version)
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ async def test_what_another_version_answered_together_is_asked_again(server: Ser
     answers = await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
     assert [labels(one) for one in answers] == [["1"], ["2"]]
     assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
-    assert known.forgotten == 1
+    assert known.answers == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -245,15 +246,22 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
         response.outputs["json"].CopyFrom(m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[card]))
         return response
 
-    rows, spec = IndependentRows(predict), m.model_spec("a", signature="classify")
+    cards = ModelCards(predict)
+    rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
+    assert rows.version(spec) == 0  # nobody has said yet which version it means
+    rows.answered(spec, 7)
     assert [rows.version(spec), rows.version(spec)] == [0, 0]  # it is asked beside the requests, once
     await asyncio.sleep(0.01)
     assert rows.version(spec) == version
     assert [one.model_spec.signature_name for one in asked] == ["model_card"]
-    rows.forget(spec)
+    assert [one.model_spec.version.value for one in asked] == [7]
+    assert await cards.warnings("a", 7) == ()  # the same card: it is not asked for again
+    rows.answered(m.model_spec("a", label="stable"), 7)
+    assert (rows.version(m.model_spec("a", label="stable")), len(asked)) == (version, 1)
+    rows.answered(spec, 8)
     assert rows.version(spec) == 0
     await asyncio.sleep(0.01)
-    assert (rows.version(spec), len(asked)) == (version, 2)
+    assert [one.model_spec.version.value for one in asked] == [7, 8]
 
 
 async def test_through_a_real_model_server(

@@ -196,7 +196,7 @@ def test_examples_have_a_limit_of_their_own() -> None:
     body = b'{"examples":[{"a":1},{"a":2},{"a":3}]}'
     for request in (rest.classification_request, rest.regression_request):
         assert len(request(body, m.model_spec("a"), 3).input.example_list.examples) == 3
-        with pytest.raises(TooMuchError, match="3 examples in a request, 2 are allowed"):
+        with pytest.raises(TooMuchError, match=r"3 examples in a request, 2 are allowed \(max_rows\)"):
             request(body, m.model_spec("a"), 2)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 import grpc
 import grpc.aio
 
-from keraserve_client._errors import KeraserveError
+from keraserve_client._errors import InvalidInput, KeraserveError
 from keraserve_client._keys import authorization
 from keraserve_client._rpc import Rpc
 from keraserve_client._verbs import AsyncVerbs, Verbs
@@ -42,7 +42,7 @@ class GrpcClient(Verbs[Rpc, Message]):
         credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends in the clear.
 
     Raises:
-        InvalidInput: a setting out of range.
+        InvalidInput: a setting out of range, or a URL as the target.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class GrpcClient(Verbs[Rpc, Message]):
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         super().__init__(GrpcPlans(), timeout, retries)
-        self._target = target
+        self._target = _target(target)
         self._metadata = _metadata(api_key)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options=_OPTIONS)
@@ -92,7 +92,7 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         super().__init__(GrpcPlans(), timeout, retries)
-        self._target = target
+        self._target = _target(target)
         self._metadata = _metadata(api_key)
         self._credentials = credentials
         self._opened: grpc.aio.Channel | None = None
@@ -118,6 +118,16 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
             )
         except grpc.RpcError as error:
             return _failure(error, self._target)
+
+
+def _target(given: str) -> str:
+    """Check a target: gRPC itself would look for a host named `http`, and say that no server answers."""
+    if not given or given.lower().startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{given!r} is no gRPC target: write host:port without http://, as in {DEFAULT_TARGET}; TLS is"
+            " set by `credentials`. Client and AsyncClient take URLs"
+        )
+    return given
 
 
 def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:

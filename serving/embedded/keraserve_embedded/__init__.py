@@ -17,6 +17,7 @@
 | `predict`, `classify`, `metadata`, `request_limits` | one request on one loaded version |
 | `work`, `patience` | how a request's graph is run and waited for |
 | `batching`, `batch_queue`, `batch`, `batching_options` | requests that wait together run together |
+| `memory_plan`, `message_bytes`, `decode_memory` | how much memory all requests may take together |
 | `tensors`, `quiet_tensorflow`, `memory` | the edge to TensorFlow and to Python's memory |
 | `observer` | what an engine tells whoever watches it |
 | `errors` | every error, and its status code |

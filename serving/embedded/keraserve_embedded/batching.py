@@ -17,7 +17,7 @@ from keraserve_embedded import batch
 from keraserve_embedded.batch import Arrays
 from keraserve_embedded.batch_queue import BatchQueue, Task
 from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.errors import ExecutionError, InternalError, InvalidRequestError
+from keraserve_embedded.errors import ExecutionError, InternalError, InvalidRequestError, TooLargeError
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.signature import Origin, Signature
 from keraserve_embedded.work import Work
@@ -210,7 +210,7 @@ class Batcher:
         began = time.monotonic()
         try:
             results = signature.run_merged(batch.merge([task.arrays for task in tasks], rows))
-        except ExecutionError:
+        except (ExecutionError, TooLargeError):  # alone, most may be what is wanted of them
             return False
         except Exception as error:  # of one request, perhaps: alone, only that one has it
             log.warning("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)

@@ -12,7 +12,7 @@ from keraserve_embedded.loaded_version import LoadedVersion
 from keraserve_embedded.predict import DEFAULT_SIGNATURE, answering_spec
 from keraserve_embedded.quiet_tensorflow import tf
 from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
-from keraserve_embedded.signature import Signature
+from keraserve_embedded.signature import CLASSIFY_METHOD, REGRESS_METHOD, Signature
 from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import (
     ClassificationRequest,
@@ -29,8 +29,6 @@ from keraserve_protocol.messages import (
 )
 from keraserve_protocol.tensors import Array
 
-CLASSIFY_METHOD = "tensorflow/serving/classify"
-REGRESS_METHOD = "tensorflow/serving/regress"
 _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"
 
 

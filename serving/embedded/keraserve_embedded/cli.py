@@ -14,6 +14,7 @@ from keraserve_embedded.batching_options import BatchingOptions, read
 from keraserve_embedded.config_file import ConfigFile
 from keraserve_embedded.errors import ConfigError, EmbeddedError
 from keraserve_embedded.memory import imports_for_life
+from keraserve_embedded.memory_plan import MemoryLimits
 from keraserve_embedded.model_list import single_model
 from keraserve_embedded.monitoring_config import metrics_path
 from keraserve_embedded.port import check_port
@@ -95,6 +96,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         intra_op_threads=given.tensorflow_intra_op_parallelism,
         inter_op_threads=given.tensorflow_inter_op_parallelism,
         limits=RequestLimits(given.max_request_rows, given.max_request_elements),
+        memory=MemoryLimits(given.max_bytes_in_flight, given.max_decoding_bytes),
     )
 
 
@@ -109,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(parser)
     _add_batching(parser)
     _add_limits(parser)
+    _add_memory(parser)
     _add_answers(parser)
     return parser
 
@@ -235,6 +238,22 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_memory(parser: argparse.ArgumentParser) -> None:
+    memory = parser.add_argument_group("memory of all requests together")
+    memory.add_argument(
+        "--max_bytes_in_flight",
+        type=_positive,
+        help="most bytes of the messages and bodies of requests at work, on both ports, which are in memory "
+        "five times (ours; default: 268435456, or as many as fit into the memory limit)",
+    )
+    memory.add_argument(
+        "--max_decoding_bytes",
+        type=_positive,
+        help="most bytes of memory for images that are decoded at a time; requests wait for each other "
+        "(ours; default: what the memory limit leaves)",
+    )
+
+
 def _batching(parser: argparse.ArgumentParser, given: argparse.Namespace) -> BatchingOptions | None:
     file = given.batching_parameters_file
     if file and not given.enable_batching:
@@ -278,6 +297,13 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)
+
+
+def _positive(text: str) -> int:
+    count = _count(text)
+    if not count:
+        raise argparse.ArgumentTypeError("0 would let no request through")
+    return count
 
 
 def _seconds(text: str) -> float:

@@ -8,10 +8,19 @@ from threading import Semaphore
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from keraserve_embedded.call_limits import CallLimits
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.errors import Code, DeadlinePassedError, EmbeddedError, InternalError, client_message
+from keraserve_embedded.errors import (
+    Code,
+    DeadlinePassedError,
+    EmbeddedError,
+    InternalError,
+    InvalidRequestError,
+    client_message,
+)
+from keraserve_embedded.message_bytes import MessageBytes
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
 from keraserve_embedded.reload import Reloading, TimeLeft
@@ -30,7 +39,12 @@ STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc
 
 
 def handlers(
-    engine: Engine, observer: Observer, reloading: Reloading, limits: CallLimits, slots: Semaphore
+    engine: Engine,
+    observer: Observer,
+    reloading: Reloading,
+    limits: CallLimits,
+    slots: Semaphore,
+    messages: MessageBytes,
 ) -> list[Any]:
     """Make the handlers of both services.
 
@@ -40,6 +54,7 @@ def handlers(
         reloading: what follows a reload.
         limits: how long a call may take to send and to read.
         slots: as many requests run at once; a call takes one when its message is there.
+        messages: counts the bytes of the requests at work.
     """
     counted = (
         (services.PREDICT, engine.predict),
@@ -47,18 +62,53 @@ def handlers(
         (services.REGRESS, engine.regress),
         (services.MULTI_INFERENCE, engine.multi_inference),
     )
+    questions = (
+        (services.GET_MODEL_METADATA, engine.metadata),
+        (services.GET_MODEL_STATUS, engine.status),
+    )
     return services.handlers(
         {
             **{
-                call: limits.limited(_slot(slots, _face(_counted(call.name, method, observer))))
+                call: limits.limited(
+                    _parsed(call, messages, _slot(slots, _face(_counted(call.name, method, observer))))
+                )
                 for call, method in counted
             },
-            services.GET_MODEL_METADATA: _beside(limits.limited(_face(_plain(engine.metadata)))),
-            services.GET_MODEL_STATUS: _beside(limits.limited(_face(_plain(engine.status)))),
-            services.RELOAD_CONFIG: limits.limited(_face(_waiting(reloading.reload))),
+            **{
+                call: _beside(limits.limited(_parsed(call, messages, _face(_plain(method)))))
+                for call, method in questions
+            },
+            services.RELOAD_CONFIG: limits.limited(
+                _parsed(services.RELOAD_CONFIG, messages, _face(_waiting(reloading.reload)))
+            ),
         },
         streamed=True,
     )
+
+
+def _parsed(call: services.Call[Any, Any], messages: MessageBytes, answer: Answer) -> Answer:
+    """Count and parse a message; its bytes are counted until its answer is there."""
+
+    def parsed(received: bytes, context: Any) -> Any:
+        try:
+            messages.take(len(received))
+        except EmbeddedError as error:
+            return _refuse(context, error)
+        try:
+            request = call.request.FromString(received)
+        except DecodeError:
+            messages.give_back(len(received))
+            return _refuse(context, InvalidRequestError(f"the message is no {call.request.DESCRIPTOR.name}"))
+        try:
+            return answer(request, context)
+        finally:
+            messages.give_back(len(received))
+
+    return parsed
+
+
+def _refuse(context: Any, error: EmbeddedError) -> Any:
+    return context.abort(STATUS[error.code], client_message(error))
 
 
 def _slot(slots: Semaphore, answer: Answer) -> Answer:
@@ -120,6 +170,6 @@ def _face(call: Answer) -> Answer:
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             failure = InternalError(f"internal error: {type(error).__name__}")
-        return context.abort(STATUS[failure.code], client_message(failure))
+        return _refuse(context, failure)
 
     return answer

@@ -1,24 +1,36 @@
 """An engine as the flags describe it, without a network: what the server shares with other processes."""
 
-from keraserve_embedded import memory
+from keraserve_embedded import memory, memory_plan
 from keraserve_embedded.batching_options import BatchingOptions, cores
 from keraserve_embedded.config_file import ConfigFile
+from keraserve_embedded.decode_memory import DECODE_MEMORY
 from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.message_bytes import MessageBytes
 from keraserve_embedded.model_list import single_model
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.periodic import Periodic
 from keraserve_embedded.quiet_tensorflow import set_threads
 from keraserve_embedded.settings import Settings
+from keraserve_protocol.memory_limit import limit_of_memory
 
 
 class HostedEngine:
     """An engine that follows its settings: which models, how often to look, how to batch.
 
-    One for each process, made before any model is loaded: TensorFlow's threads are set here.
+    One for each process, made before any model is loaded: TensorFlow's threads are set here, and how much
+    memory images may take while they are decoded.
+
+    Attributes:
+        messages: counts the messages of requests in flight; its limit is set by `start`.
     """
 
-    def __init__(self, settings: Settings, observer: Observer | None = None) -> None:
+    def __init__(
+        self, settings: Settings, observer: Observer | None = None, available: int | None = None
+    ) -> None:
+        """Prepare an engine; `available` is the bytes of memory it may have, None for this process' limit."""
         self._settings = settings
+        self._available = limit_of_memory() if available is None else available
+        self.messages = MessageBytes(memory_plan.IN_FLIGHT)
         intra_op, inter_op = threads(settings.batching)
         set_threads(
             intra_op if settings.intra_op_threads is None else settings.intra_op_threads,
@@ -45,11 +57,13 @@ class HostedEngine:
 
         Raises:
             ConfigError: the models.config can't be followed.
-            StartError: as `Engine.start`.
+            StartError: as `Engine.start`, or the settings need more memory than there is.
         """
         settings = self._settings
         config = ConfigFile(settings.model_config_file) if settings.model_config_file else None
         entries = config.read() if config else single_model(settings.model_name, settings.model_base_path)
+        planned = memory_plan.plan(settings.memory, memory_plan.bytes_of_models(entries), self._available)
+        self.messages.limit, DECODE_MEMORY.limit = planned.in_flight, planned.decoding
         if not self.engine.start(entries):
             return False
         poll = settings.model_config_file_poll_wait_seconds

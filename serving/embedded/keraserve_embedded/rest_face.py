@@ -26,6 +26,7 @@ from keraserve_embedded.errors import (
     UnknownLabelError,
 )
 from keraserve_embedded.grpc_face import STATUS
+from keraserve_embedded.message_bytes import MessageBytes
 from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.patience import Patience
@@ -59,7 +60,12 @@ class RestFace:
     """The application; `draining` makes it refuse what is new."""
 
     def __init__(
-        self, engine: Engine, metrics: Metrics | None, pool: CountingPool, options: RestOptions
+        self,
+        engine: Engine,
+        metrics: Metrics | None,
+        pool: CountingPool,
+        options: RestOptions,
+        messages: MessageBytes,
     ) -> None:
         self.draining = False
         self._running = 0
@@ -67,6 +73,8 @@ class RestFace:
         self._metrics = metrics
         self._observer: Observer = metrics or Observer()
         self._pool = pool
+        self._messages = messages
+        self._arriving = MessageBytes(messages.limit)  # bodies that are not whole
         # Questions about models don't wait behind those to models.
         self._questions = ThreadPoolExecutor(2, "question")
         self._options = options
@@ -125,7 +133,15 @@ class RestFace:
     async def _run(self, request: Request, asked: rest_calls.RestCall) -> bytes:
         if self.draining:
             raise DrainingError("the server is stopping")
-        body = await _body(request)
+        self._arriving.limit = self._messages.limit
+        body = await _body(request, self._arriving)
+        packed = request.headers.get("content-encoding", "").lower() == "gzip"
+        with self._messages.hold(_unpacked_size(body) if packed else len(body)):
+            if packed:
+                body = await asyncio.to_thread(_unpack, body)
+            return await self._answer(asked, body)
+
+    async def _answer(self, asked: rest_calls.RestCall, body: bytes) -> bytes:
         if self._pool.held >= self._pool.threads + self._options.waiting:
             raise BusyError(f"{self._options.waiting} requests wait already")
         patience = Patience()
@@ -146,29 +162,36 @@ def _failure(error: EmbeddedError) -> Response:
     return Response(rest.error_answer(str(error)), status, headers, JSON)
 
 
-async def _body(request: Request) -> bytes:
-    """Read the body, and unpack it where it came with `Content-Encoding: gzip`."""
+async def _body(request: Request, arriving: MessageBytes) -> bytes:
+    """Read the body; its bytes are counted until it is whole."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > _MOST_BYTES:
-            raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
-        chunks.append(chunk)
-    body = b"".join(chunks)
-    if request.headers.get("content-encoding", "").lower() != "gzip":
-        return body
-    return await asyncio.to_thread(_unpack, body)
+    try:
+        async for chunk in request.stream():
+            arriving.take(len(chunk))
+            size += len(chunk)
+            if size > _MOST_BYTES:
+                raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
+            chunks.append(chunk)
+    finally:
+        arriving.give_back(size)
+    return b"".join(chunks)
+
+
+def _unpacked_size(body: bytes) -> int:
+    """How many bytes a gzip says that it holds, in its last four; never more than are taken."""
+    return min(max(int.from_bytes(body[-4:], "little"), len(body)), _MOST_BYTES)
 
 
 def _unpack(body: bytes) -> bytes:
+    """Unpack a gzip, no further than to what it says of itself."""
     unpacking = zlib.decompressobj(_GZIP)
     try:
-        unpacked = unpacking.decompress(body, _MOST_BYTES)
+        unpacked = unpacking.decompress(body, _unpacked_size(body))
     except zlib.error as error:
         raise InvalidRequestError(f"the body is not gzip, as its Content-Encoding says: {error}") from error
     if unpacking.unconsumed_tail:
-        raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
+        raise TooLargeError(f"the body has more than {_unpacked_size(body)} bytes")
     if not unpacking.eof:
         raise InvalidRequestError("the body is cut off: its gzip has no end")
     return unpacked

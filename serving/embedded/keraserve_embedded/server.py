@@ -20,6 +20,8 @@ from keraserve_embedded.errors import StartError
 from keraserve_embedded.grpc_face import handlers
 from keraserve_embedded.health import Health
 from keraserve_embedded.hosting import HostedEngine
+from keraserve_embedded.memory_plan import IN_FLIGHT
+from keraserve_embedded.message_bytes import MessageBytes
 from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.monitoring_config import metrics_path
 from keraserve_embedded.observer import Observer
@@ -51,7 +53,7 @@ def serve(settings: Settings) -> None:
     metrics = Metrics() if _metrics_path(settings) else None
     hosted = HostedEngine(settings, metrics)
     _on_signals(stop, hosted.engine)
-    server = Server(hosted.engine, settings, metrics)
+    server = Server(hosted.engine, settings, metrics, hosted.messages)
     if not hosted.start():
         return
     server.start()
@@ -62,8 +64,20 @@ def serve(settings: Settings) -> None:
 class Server:
     """Both faces of an engine: the gRPC services, and the REST port where one is set."""
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        metrics: Metrics | None = None,
+        messages: MessageBytes | None = None,
+    ) -> None:
         """Prepare both; `metrics` are those that the engine tells, to be shown where the settings say.
+
+        Args:
+            engine: what answers.
+            settings: the operator's.
+            metrics: those that the engine tells.
+            messages: counts the bytes of requests in flight.
 
         Raises:
             ConfigError: the monitoring config can't be followed.
@@ -75,6 +89,7 @@ class Server:
         # A call has a thread from its headers on; as many requests run as there are slots.
         calls = settings.grpc_max_threads + _WAITING_REQUESTS
         self._pool = CountingPool(calls)
+        messages = messages or MessageBytes(settings.memory.in_flight or IN_FLIGHT)
         self._limits = CallLimits(_RECEIVE_SECONDS, _SEND_SECONDS)
         self._grpc = grpc.server(
             self._pool,
@@ -89,13 +104,14 @@ class Server:
                 Reloading(engine, folder),
                 self._limits,
                 Semaphore(settings.grpc_max_threads),
+                messages,
             )
         )
         self._health: Health | None = None
         if settings.enable_grpc_healthcheck_service:
             self._health = Health()
             self._health.add_to(self._grpc, self._limits)
-        self._rest_face = _rest_face(engine, settings, metrics)
+        self._rest_face = _rest_face(engine, settings, metrics, messages)
         self._rest: RestServer | None = None
         self.port = 0
 
@@ -185,10 +201,12 @@ def _on_signals(stop: threading.Event, engine: Engine) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-def _rest_face(engine: Engine, settings: Settings, metrics: Metrics | None) -> RestFace:
+def _rest_face(
+    engine: Engine, settings: Settings, metrics: Metrics | None, messages: MessageBytes
+) -> RestFace:
     path = _metrics_path(settings) if metrics else ""
     options = RestOptions(settings.rest_seconds, path, _WAITING_REQUESTS)
-    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options)
+    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options, messages)
 
 
 def _metrics_path(settings: Settings) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.memory_plan import WHAT_FITS, MemoryLimits
 from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
 
 
@@ -21,6 +22,7 @@ class Settings:
         intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
         inter_op_threads: ops that run at once; 0 leaves it to TensorFlow; None: what suits `batching`.
         limits: how much one request may ask for.
+        memory: how much memory all requests may take together.
     """
 
     host: str
@@ -45,3 +47,4 @@ class Settings:
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
     limits: RequestLimits = DEFAULT_LIMITS
+    memory: MemoryLimits = WHAT_FITS

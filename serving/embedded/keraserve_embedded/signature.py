@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 
 from keraserve_embedded import tensors
+from keraserve_embedded.decode_memory import DECODE_MEMORY, estimate
 from keraserve_embedded.errors import Code, ExecutionError, InvalidRequestError
 from keraserve_embedded.quiet_tensorflow import CallableOptions, tf
 from keraserve_protocol.messages import DataType, SignatureDef, TensorInfo, TensorProto
 from keraserve_protocol.tensors import Array
+
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+REGRESS_METHOD = "tensorflow/serving/regress"
+EXAMPLE_METHODS = (CLASSIFY_METHOD, REGRESS_METHOD)
+"""The method names of signatures that take serialized `tf.Example`s."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class Signature:
             An array for each output; strings are `object` elements of type `bytes`.
 
         Raises:
+            TooLargeError: its images take more memory than there is for decoding.
             ExecutionError: the graph failed. Where one element of a batch of strings is to blame (a picture
                 that can't be decoded), and rows are independent, the message begins with its place:
                 `image_bytes[2]: …`.
@@ -117,7 +124,10 @@ class Signature:
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Run it once as `run` does, without looking for the element that is to blame."""
         try:
-            results = self._callable(*(arrays[name] for name in self.inputs))
+            with DECODE_MEMORY.hold(
+                estimate(arrays, of_examples=self.definition.method_name in EXAMPLE_METHODS)
+            ):
+                results = self._callable(*(arrays[name] for name in self.inputs))
             return {name: _array(result) for name, result in zip(self.outputs, results, strict=True)}
         except tf.errors.OpError as error:
             raise ExecutionError(clean(error.message), Code(error.error_code)) from None

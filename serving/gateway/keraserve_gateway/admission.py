@@ -85,7 +85,7 @@ class Admission:
 
     def busy(self) -> Busy:
         """Say that there is no room."""
-        return Busy(f"{self.limit} requests are in flight, as many as are allowed")
+        return Busy(f"{self.limit} requests are in flight, as many as are allowed (max_in_flight)")
 
     @asynccontextmanager
     async def enter(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[Place]:

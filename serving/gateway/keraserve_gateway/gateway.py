@@ -22,6 +22,7 @@ from keraserve_gateway.upstream.configured import ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_gateway.wrong_keys import WrongKeys
+from keraserve_protocol.memory_limit import limit_of_memory
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class Gateway:
     bodies: BodyBytes
     bounds: Bounds
     predictor: Predictor
-    cards: ModelCards
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
@@ -56,7 +56,7 @@ class Gateway:
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
-        planned = memory.plan(settings, memory.limit_of_memory())
+        planned = memory.plan(settings, limit_of_memory())
         bounds = Bounds(settings.max_rows, settings.max_elements)
         return cls(
             settings,
@@ -68,10 +68,14 @@ class Gateway:
             BodyBytes(planned.bytes),
             bounds,
             Predictor(bounds),
-            ModelCards(server),
             tracing=tracing,
             arriving=Arriving(planned.arriving),
         )
+
+    @property
+    def cards(self) -> ModelCards:
+        """What the versions of the model server say of themselves."""
+        return self.server.cards
 
     def group(self, model: str, key: Key | None) -> Group:
         """Say with which requests one shares its places; models that don't exist are all one."""

@@ -98,7 +98,10 @@ class Keys:
             bucket = self._buckets[key.id] = Bucket(rate)
         wait = bucket.take()
         if wait:
-            raise TooFast(f"more than {rate:g} requests a second", retry_after=math.ceil(wait))
+            raise TooFast(
+                f"more than {rate:g} requests a second with this key (requests_per_second)",
+                retry_after=math.ceil(wait),
+            )
 
 
 def read(path: Path) -> Mapping[str, Key]:

@@ -1,12 +1,10 @@
-"""Memory: how much this process may have, and how much of it the bodies of requests in flight may take."""
+"""Memory: how much of it the bodies of requests in flight may take."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from keraserve_gateway.errors import Busy
 from keraserve_gateway.settings import IN_PROCESS, Settings
+from keraserve_protocol.memory_limit import mib
 
 COPIES = 4
 """How often a body is in memory while the model server works on it: as it came, as a message, as the bytes of
@@ -39,7 +37,9 @@ class BodyBytes:
             Busy: then there would be too many.
         """
         if self.held + size > self.limit:
-            raise Busy(f"the bodies in flight have {self.held} bytes, {self.limit} are allowed")
+            raise Busy(
+                f"the bodies in flight have {self.held} bytes, {self.limit} are allowed (max_bytes_in_flight)"
+            )
         self.held += size
 
     def give_back(self, size: int) -> None:
@@ -78,51 +78,12 @@ def plan(settings: Settings, limit: int) -> Plan:
     if wanted <= fits:
         return Plan(wanted, arriving)
     needed = (
-        f"{_mib(PROCESS)} for the process, {_mib(arriving)} for bodies that arrive and {COPIES} x"
-        f" {_mib(wanted)} for those in flight are {_mib(PROCESS + arriving + COPIES * wanted)},"
-        f" and the memory limit leaves {_mib(limit)}"
+        f"{mib(PROCESS)} for the process, {mib(arriving)} for bodies that arrive and {COPIES} x"
+        f" {mib(wanted)} for those in flight are {mib(PROCESS + arriving + COPIES * wanted)},"
+        f" and the memory limit leaves {mib(limit)}"
     )
     if "max_bytes_in_flight" in settings.model_fields_set or fits < settings.max_body_bytes:
         raise DoesNotFit(
             f"{needed}: raise that limit, or lower max_bytes_in_flight, max_body_bytes or max_arriving_bytes"
         )
-    return Plan(fits, arriving, f"{needed}: bodies in flight may have {_mib(fits)} together")
-
-
-def limit_of_memory(root: Path = Path("/")) -> int:
-    """Give the bytes that this process may have: by its control groups (v2 or v1), else the machine's."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([physical, *_limits_of_groups(root)])
-
-
-def _limits_of_groups(root: Path) -> Iterator[int]:
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            mount, name = root / "sys/fs/cgroup", "memory.max"
-        elif "memory" in controllers.split(","):
-            mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-        else:
-            continue
-        group = mount / path.lstrip("/")
-        # A container sees its own group as the root, under whatever path the machine has for it.
-        for folder in (group, *group.parents):
-            if folder.is_relative_to(mount):
-                yield from _read(folder / name)
-
-
-def _read(file: Path) -> Iterator[int]:
-    try:
-        text = file.read_text().strip()
-    except OSError:
-        return
-    if text.isdecimal():  # else "max"
-        yield int(text)
-
-
-def _mib(size: int) -> str:
-    return f"{size / (1 << 20):,.4g} MiB"
+    return Plan(fits, arriving, f"{needed}: bodies in flight may have {mib(fits)} together")

@@ -25,6 +25,7 @@ from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_gateway.telemetry.tracing import from_environment
 from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
 from keraserve_protocol import model_config
+from keraserve_protocol.memory_limit import limit_of_memory
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ async def serve(settings: Settings) -> None:
         CannotServe: models in this process can't be loaded, or the list of models can't be parsed.
         DoesNotFit: the bodies that the settings allow need more memory than there is.
     """
-    planned = memory.plan(settings, memory.limit_of_memory())
+    planned = memory.plan(settings, limit_of_memory())
     if planned.reason is not None:
         log.warning("less than the default fits into memory", reason=planned.reason)
     _check_models(settings)

@@ -347,7 +347,7 @@ def _examples(document: dict[str, Json], most: int | None) -> tuple[str, m.Input
     if not isinstance(listed, list) or not listed:
         raise JsonError("'examples' has to be a list of at least one example")
     if most is not None and len(listed) > most:
-        raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed")
+        raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed (max_rows)")
     # One after the other: as a message each takes a hundred times its bytes.
     serialized = [
         _example(value, f"examples[{index}]").SerializeToString() for index, value in enumerate(listed)

@@ -121,15 +121,15 @@ def handlers(
     Args:
         implementations: for each call a function, plain or async as the server is, of `(request, context)`.
             A call that is left out answers UNIMPLEMENTED.
-        streamed: the functions take an iterator of the one request, and so decide how long they wait for it;
-            callers see no difference.
+        streamed: the functions take an iterator of the one request's bytes, and so decide how long they
+            wait for it; callers see no difference.
     """
     make = "stream_unary_rpc_method_handler" if streamed else "unary_unary_rpc_method_handler"
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
     for call, function in implementations.items():
         services.setdefault(call.service, {})[call.name] = getattr(cast(Any, grpc), make)(
             function,
-            request_deserializer=call.request.FromString,
+            request_deserializer=None if streamed else call.request.FromString,
             response_serializer=call.response.SerializeToString,
         )
     return [

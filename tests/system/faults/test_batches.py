@@ -76,7 +76,7 @@ JSON = {
 
 def test_rows_beyond_the_limit_are_refused_by_every_way_in(each: Product) -> None:
     """By the limit on rows: what the rows are, and what they are not, is not looked at."""
-    gateway = f"{ROWS} rows, 1024 are allowed in a request"
+    gateway = f"{ROWS} rows, 1024 are allowed in a request (max_rows)"
     model_server = f"{ROWS} rows; at most 16384 are taken in one request (--max_request_rows)"
     for client, says in (
         (Client(each.url, retries=0), gateway),

@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from system.faults.mutations import mutated, pieces
 from system.faults.product import CASES, MINUTES
 
-from keraserve_gateway.calls import image_formats
-from keraserve_protocol import elements, open_inference, rest, tensors
+from keraserve_protocol import elements, image_files, open_inference, rest, tensors
 from keraserve_protocol import messages as m
 from keraserve_protocol.json_tensors import JsonError
 from keraserve_protocol.number_text import finish
@@ -98,9 +97,9 @@ WEBP = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\
 @cases(0.3)
 def test_image_headers(numbers: int) -> None:
     for data in mutated(numbers, BATCH, (png(9, 9, 9), JPEG, GIF, BMP, WEBP), HEADS):
-        with suppress(image_formats.BadImage, image_formats.UnknownFormat):
-            header = image_formats.read(data)
-            image_formats.check(data, header)
+        with suppress(image_files.BadImage, image_files.UnknownFormat):
+            header = image_files.read(data)
+            image_files.check(data, header)
             assert header.pixels > 0
 
 

@@ -31,9 +31,14 @@ class Bounds:
             sizes = [dim.size for dim in tensor.tensor_shape.dim]
             elements += math.prod(sizes)
             if sizes and name in known and _has_rows(known[name]) and sizes[0] > self.rows:
-                raise TooLarge(f"input {name!r} has {sizes[0]} rows, {self.rows} are allowed in a request")
+                raise TooLarge(
+                    f"input {name!r} has {sizes[0]} rows, {self.rows} are allowed in a request (max_rows)"
+                )
         if elements > self.elements:
-            raise TooLarge(f"the tensors have {elements} elements, {self.elements} are allowed in a request")
+            raise TooLarge(
+                f"the tensors have {elements} elements, {self.elements} are allowed in a request"
+                " (max_elements)"
+            )
 
     def check_examples(self, count: int) -> None:
         """Refuse a request with too many examples.
@@ -42,7 +47,7 @@ class Bounds:
             TooLarge: there are more than rows are allowed.
         """
         if count > self.rows:
-            raise TooLarge(f"{count} examples in a request, {self.rows} are allowed")
+            raise TooLarge(f"{count} examples in a request, {self.rows} are allowed (max_rows)")
 
 
 def _has_rows(info: m.TensorInfo) -> bool:

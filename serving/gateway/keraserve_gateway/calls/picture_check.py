@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls import image_formats
+from keraserve_protocol import image_files
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]
     if not pictures:
         raise errors.BadRequest("the request has no picture")
     if len(pictures) > limits.images:
-        raise errors.TooLarge(f"{len(pictures)} pictures in a request, {limits.images} are allowed")
+        raise errors.TooLarge(
+            f"{len(pictures)} pictures in a request, {limits.images} are allowed (max_images)"
+        )
     faults: dict[int, Fault] = {}
     for index, picture in enumerate(pictures):
         if index:
@@ -64,14 +66,14 @@ async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]
 
 def _fault(data: bytes, limits: Limits) -> Fault | None:
     try:
-        header = image_formats.read(data)
+        header = image_files.read(data)
         if header.pixels > limits.pixels:
             frames = f" in {header.frames} frames" if header.frames > 1 else ""
             size = f"{header.width}x{header.height}{frames} = {header.pixels} pixels"
-            return Fault(errors.TooLarge, f"{size}, {limits.pixels} are allowed")
-        image_formats.check(data, header)
-    except image_formats.UnknownFormat as error:
+            return Fault(errors.TooLarge, f"{size}, {limits.pixels} are allowed (max_pixels)")
+        image_files.check(data, header)
+    except image_files.UnknownFormat as error:
         return Fault(errors.UnsupportedMedia, str(error))
-    except image_formats.BadImage as error:
+    except image_files.BadImage as error:
         return Fault(errors.BadPicture, str(error))
     return None

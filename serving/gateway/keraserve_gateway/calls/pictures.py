@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls import image_formats, picture_check
+from keraserve_gateway.calls import picture_check
 from keraserve_gateway.calls.picture_check import Fault, Limits, Picture
 from keraserve_gateway.calls.predict import CLASSIFY, Target, has_signature
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_protocol import image_files, rest
 from keraserve_protocol import messages as m
-from keraserve_protocol import rest
 
 FEATURE = "image/encoded"
 
@@ -186,7 +186,7 @@ def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict
 
 def _example(data: bytes) -> bytes:
     example = m.Example()
-    example.features.feature[FEATURE].bytes_list.value.append(image_formats.decodable(data))
+    example.features.feature[FEATURE].bytes_list.value.append(image_files.decodable(data))
     return example.SerializeToString()
 
 

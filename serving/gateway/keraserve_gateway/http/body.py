@@ -11,7 +11,7 @@ from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.http import compression
 from keraserve_gateway.time_limit import TimeLimit
 
-_CROWDED = "the bodies that are arriving need more room than there is, and this one took longest"
+_CROWDED = "the bodies that are arriving need more than max_arriving_bytes, and this one took longest"
 
 
 async def receive_whole(receive: Receive, exchange: Exchange, limit: int, arriving: Arriving) -> bytes:
@@ -25,7 +25,7 @@ async def receive_whole(receive: Receive, exchange: Exchange, limit: int, arrivi
     declared = exchange.header("content-length") or ""
     digits = declared.lstrip("0")
     if digits.isdecimal() and (len(digits) > len(str(limit)) or int(digits) > limit):
-        raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
+        raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed (max_body_bytes)")
     chunks: list[bytes] = []
     size, more = 0, True
     time_limit = TimeLimit(exchange.trip.timeout)
@@ -39,7 +39,9 @@ async def receive_whole(receive: Receive, exchange: Exchange, limit: int, arrivi
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 size += len(chunk)
                 if size > limit:
-                    raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed")
+                    raise TooLarge(
+                        f"the body has more than {limit} bytes, as many as are allowed (max_body_bytes)"
+                    )
                 chunks.append(chunk)
                 if more:
                     body.add(len(chunk))

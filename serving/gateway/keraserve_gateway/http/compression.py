@@ -45,7 +45,9 @@ def expand(body: bytes, coding: str, limit: int) -> bytes:
             raise BadRequest(f"the body is not {form}, or it is cut off") from error
         room -= sum(map(len, pieces))
         if room < 0:
-            raise TooLarge(f"the body has more than {limit} bytes once expanded, as many as are allowed")
+            raise TooLarge(
+                f"the body has more than {limit} bytes once expanded, as many as are allowed (max_body_bytes)"
+            )
         expanded += pieces
         if place == len(body):
             return b"".join(expanded)

@@ -142,7 +142,11 @@ class _Connection(HttpToolsProtocol):
             self._deaf = True
             self.cycle.keep_alive = False  # the newest: the connection ends with its answer
         elif self.beyond and self.url.partition(b"?")[0] not in PROBES:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many connections are open as are allowed", 1)
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "as many connections are open as are allowed (max_connections)",
+                1,
+            )
         self._in_head, self._in_body = False, True
         if self._deaf:
             return
@@ -250,7 +254,9 @@ class _Connection(HttpToolsProtocol):
         return self._running is not None and not self.cycle.response_complete
 
     def _refuse_head(self) -> None:
-        detail = f"the request's line and headers have more than {self.bounds.head_bytes} bytes"
+        detail = (
+            f"the request's line and headers have more than {self.bounds.head_bytes} bytes (max_header_bytes)"
+        )
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def _start_timer(self, seconds: float) -> None:
@@ -269,7 +275,10 @@ class _Connection(HttpToolsProtocol):
         if self._answering():
             self.cycle.keep_alive = False  # the answer first, then the end
         elif self._in_head:
-            detail = f"the request's line and headers took more than {self.bounds.head_seconds:g} seconds"
+            detail = (
+                f"the request's line and headers took more than {self.bounds.head_seconds:g} seconds"
+                " (header_seconds)"
+            )
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
         else:
             self.transport.close()

@@ -126,7 +126,9 @@ class _Parts:
 
     def _add(self, picture: Picture) -> None:
         if len(self.pictures) >= self._most:
-            raise TooLarge(f"more than {self._most} pictures in a request, as many as are allowed")
+            raise TooLarge(
+                f"more than {self._most} pictures in a request, as many as are allowed (max_images)"
+            )
         self.pictures.append(picture)
 
     def end(self) -> None:
@@ -134,7 +136,7 @@ class _Parts:
 
 
 def _too_many(most: int) -> TooLarge:
-    return TooLarge(f"more than {most} pictures and {_MOST_FIELDS} other fields in a form")
+    return TooLarge(f"more than {most} pictures (max_images) and {_MOST_FIELDS} other fields in a form")
 
 
 def _filename(disposition: str) -> str | None:

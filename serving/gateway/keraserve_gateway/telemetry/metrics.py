@@ -7,9 +7,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-_MOST_VERSIONS = 8  # of a model: those that answered long ago make room for new ones
-
-
 class Metrics:
     """What is counted. `model` and `version` are empty where they are unknown or do not exist."""
 
@@ -77,7 +74,7 @@ class Metrics:
 
         self._series: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
         self._images: dict[tuple[str, str], Counter] = {}
-        self._versions: dict[str, dict[str, None]] = {}  # by model, the oldest first
+        self._versions: dict[str, set[str]] = {}  # by model
 
     def observe(
         self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
@@ -87,7 +84,7 @@ class Metrics:
         if found is None:  # to find them by their labels takes longer than to count
             requests = self.requests.labels(protocol, model, version, code)
             found = requests, self.seconds.labels(protocol, model, version)
-            self._note(model, version)
+            self._versions.setdefault(model, set()).add(version)
             self._series[protocol, model, version, code] = found
         found[0].inc()
         found[1].observe(seconds)
@@ -97,21 +94,14 @@ class Metrics:
                 counted = self._images[model, version] = self.images.labels(model, version)
             counted.inc(images)
 
-    def _note(self, model: str, version: str) -> None:
-        """Let the series of a model's oldest version go when there are too many."""
-        versions = self._versions.setdefault(model, {})
-        versions[version] = None
-        if len(versions) > _MOST_VERSIONS:
-            self.forget(model, next(iter(versions)))
-
     def versions(self) -> dict[str, set[str]]:
         """Give the versions that have series, by model."""
-        named = {model: {one for one in versions if one} for model, versions in self._versions.items()}
+        named = {model: versions - {""} for model, versions in self._versions.items()}
         return {model: versions for model, versions in named.items() if versions}
 
     def forget(self, model: str, version: str) -> None:
         """Remove the series of a version that has ended; should it be asked for again, they begin at 0."""
-        self._versions.get(model, {}).pop(version, None)
+        self._versions.get(model, set()).discard(version)
         self._images.pop((model, version), None)
         _remove(self.images, model, version)
         for series in [one for one in self._series if one[1:3] == (model, version)]:

@@ -22,9 +22,11 @@ from keraserve_gateway import errors
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
+from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import CannotServe, translated
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
+from keraserve_protocol.memory_limit import limit_of_memory
 
 if TYPE_CHECKING:
     from keraserve_embedded.engine import Engine
@@ -47,6 +49,7 @@ class InProcessModelServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = _engine_settings(settings)
+        self.cards = ModelCards(self.predict)
         self._hosted: HostedEngine | None = None
         self._metrics: Metrics | None = None
         self._turn: LoopTurn | None = None
@@ -163,7 +166,8 @@ class InProcessModelServer:
         from keraserve_embedded.metrics import Metrics
 
         metrics = Metrics()
-        self._hosted = HostedEngine(self._settings, metrics)
+        # `memory.plan` takes the other half, and counts the messages.
+        self._hosted = HostedEngine(self._settings, metrics, limit_of_memory() // 2)
         metrics.watch(self._hosted.engine)
         self._metrics = metrics
         if not self._closed:
@@ -178,4 +182,5 @@ def _engine_settings(settings: Settings) -> EngineSettings:
     # Its lines are the model server's log; those of other libraries matter only where something is wrong.
     logging.getLogger("keraserve_embedded").setLevel(logging.INFO)
     given = cli.parse([*flags, *shlex.split(settings.model_server_flags or "")])
-    return replace(given, batching=given.batching or UNASKED)
+    memory = replace(given.memory, in_flight=0)
+    return replace(given, batching=given.batching or UNASKED, memory=memory)

@@ -1,24 +1,27 @@
-"""What versions say of themselves that everybody who sees their answers has to know.
+"""What versions say of themselves: warnings for whoever sees their answers, and whether rows are independent.
 
 A version that `keraserve-train export` wrote has a signature `model_card` that gives its card as JSON. It is
-asked once for each version, beside the requests; whoever has none, or doesn't answer, has no warnings.
+asked once for each version, beside the requests. Whoever has none, or doesn't answer, has no warnings, and of
+its rows nothing is known.
 """
 
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
 
 from keraserve_gateway import errors
-from keraserve_gateway.upstream.card_signature import ASK_SECONDS, OUTPUT, SIGNATURE
-from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import elements
 from keraserve_protocol import messages as m
 
 log = structlog.get_logger()
 
+SIGNATURE, OUTPUT = "model_card", "json"
+ASK_SECONDS = 5.0  # for an answer
 FIRST_SECONDS = 0.25  # that the first request for a version waits for it, at most
 AGAIN_SECONDS = 30.0  # until a model server that was away is asked again
 _MOST = 1024  # versions that are remembered
@@ -26,24 +29,49 @@ _BYTES, _WARNINGS, _LETTERS = 1 << 20, 20, 500  # of a card, and of one warning
 
 Version = tuple[str, int]
 Warnings = tuple[str, ...]
+Predict = Callable[[m.PredictRequest, float], Awaitable[m.PredictResponse]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is looked at of a card; the defaults where there is none.
+
+    Attributes:
+        warnings: sentences for everybody who sees the version's answers.
+        independent_rows: each row of a batch was measured to be answered as if it were alone.
+    """
+
+    warnings: Warnings = ()
+    independent_rows: bool = False
+
+
+_NONE = Card()
 
 
 class ModelCards:
-    """The warnings of every version that was asked for. To be used inside one event loop.
+    """The cards of every version that was asked for. To be used inside one event loop.
 
     Args:
-        server: the model server.
+        predict: asks the model server; a request, and the seconds it may take.
     """
 
-    def __init__(self, server: ModelServer) -> None:
-        self._server = server
-        self._known: dict[Version, Warnings] = {}
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self._known: dict[Version, Card] = {}
         self._asking: dict[Version, asyncio.Task[None]] = {}
         self._not_before: dict[Version, float] = {}
 
     def known(self, model: str, version: int) -> Warnings | None:
         """Give the warnings of a version; None where it hasn't been asked for yet."""
-        return self._known.get((model, version))
+        found = self._known.get((model, version))
+        return None if found is None else found.warnings
+
+    def independent_rows(self, model: str, version: int) -> bool:
+        """Say whether a version's rows are known to be independent; asks beside the requests if need be."""
+        found = self._known.get((model, version))
+        if found is None:
+            self._asked((model, version))
+        return found is not None and found.independent_rows
 
     async def warnings(self, model: str, version: int) -> Warnings:
         """Give the warnings of a version, asking for them where need be; none while they are not known.
@@ -52,16 +80,23 @@ class ModelCards:
         """
         key = model, version
         if (found := self._known.get(key)) is not None:
-            return found
-        if version < 1 or time.monotonic() < self._not_before.get(key, 0.0):
-            return ()
-        task = self._asking.get(key)
+            return found.warnings
+        task = self._asked(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key))
+            return ()
         await asyncio.wait({task}, timeout=FIRST_SECONDS)
         if not task.done():
             self._not_before[key] = time.monotonic() + ASK_SECONDS
-        return self._known.get(key, ())
+        return self._known.get(key, _NONE).warnings
+
+    def _asked(self, key: Version) -> "asyncio.Task[None] | None":
+        """Give what asks for a card; None where it can't be asked for, or not yet again."""
+        if key[1] < 1 or time.monotonic() < self._not_before.get(key, 0.0):
+            return None
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._ask(key))
+        return task
 
     async def _ask(self, key: Version) -> None:
         model, version = key
@@ -69,28 +104,28 @@ class ModelCards:
             model_spec=m.model_spec(model, version=version, signature=SIGNATURE), output_filter=[OUTPUT]
         )
         try:
-            response = await self._server.predict(request, ASK_SECONDS)
+            response = await self._predict(request, ASK_SECONDS)
             given = OUTPUT in response.outputs  # to look it up would make one
-            self._keep(key, _warnings(response.outputs[OUTPUT]) if given else ())
+            self._keep(key, _read(response.outputs[OUTPUT]) if given else _NONE)
         except (errors.BadRequest, errors.NotImplementedThere, errors.BadAnswer):
-            self._keep(key, ())  # a version without a card
+            self._keep(key, _NONE)  # a version without a card
         except errors.GatewayError as error:
             self._not_before[key] = time.monotonic() + AGAIN_SECONDS
             log.info("no model card", model=model, version=version, reason=error.detail)
         except (ValueError, RecursionError, elements.TensorError) as error:
             log.warning("a model card can't be read", model=model, version=version, reason=str(error))
-            self._keep(key, ())
+            self._keep(key, _NONE)
         finally:
             del self._asking[key]
 
-    def _keep(self, key: Version, found: Warnings) -> None:
+    def _keep(self, key: Version, found: Card) -> None:
         self._not_before.pop(key, None)
         while len(self._known) >= _MOST:
             del self._known[next(iter(self._known))]
         self._known[key] = found
 
 
-def _warnings(tensor: m.TensorProto) -> Warnings:
+def _read(tensor: m.TensorProto) -> Card:
     """Read a card.
 
     Raises:
@@ -100,8 +135,12 @@ def _warnings(tensor: m.TensorProto) -> Warnings:
     if not isinstance(content, bytes) or len(content) > _BYTES:
         raise ValueError(f"it is no text of at most {_BYTES} bytes")
     card: Any = json.loads(content)
-    found: Any = cast(dict[str, Any], card).get("warnings", []) if isinstance(card, dict) else None
+    if not isinstance(card, dict):
+        raise ValueError("it is no JSON object")
+    fields = cast(dict[str, Any], card)
+    found: Any = fields.get("warnings", [])
     if not isinstance(found, list):
         raise ValueError("its warnings are no list")
     sentences = cast(list[Any], found)[:_WARNINGS]
-    return tuple(one[:_LETTERS] for one in sentences if isinstance(one, str))
+    warnings = tuple(one[:_LETTERS] for one in sentences if isinstance(one, str))
+    return Card(warnings, fields.get("independent_rows") is True)

@@ -16,6 +16,7 @@ from keraserve_gateway import errors
 from keraserve_gateway.deadline import Deadline, Metadata
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.independent_rows import IndependentRows
+from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -30,7 +31,13 @@ class CannotServe(Exception):  # noqa: N818 (a sentence for the operator)
 
 
 class ModelServer(Protocol):
-    """A model server. Every call takes the seconds that it may last and raises `GatewayError`s."""
+    """A model server. Every call takes the seconds that it may last and raises `GatewayError`s.
+
+    Attributes:
+        cards: what its versions say of themselves.
+    """
+
+    cards: ModelCards
 
     @property
     def is_up(self) -> bool:
@@ -91,7 +98,8 @@ class GrpcModelServer:
 
     def __init__(self, addresses: str, max_merged: int) -> None:
         self._connection = Connection(addresses)
-        self._together = Together(self._classify, max_merged, IndependentRows(self.predict))
+        self.cards = ModelCards(self.predict)
+        self._together = Together(self._classify, max_merged, IndependentRows(self.cards))
 
     @property
     def is_up(self) -> bool:

@@ -24,6 +24,7 @@ class Routed:
 
     def __init__(self, server: ModelServer, canary: Canary, exchange: Exchange) -> None:
         self._server = server
+        self.cards = server.cards
         self._canary = canary
         self._exchange = exchange
         self._chosen: dict[str, tuple[int, ...]] = {}

@@ -25,8 +25,8 @@ class Rows(Protocol):
         """Give the version that a model spec means, if its rows are known to be independent; else 0."""
         ...
 
-    def forget(self, spec: m.ModelSpec) -> None:
-        """Ask again what a model spec means."""
+    def answered(self, spec: m.ModelSpec, version: int) -> None:
+        """Note which version has answered a model spec."""
         ...
 
 
@@ -111,7 +111,8 @@ class Together:
         except TimeoutError as error:
             raise DeadlineExceeded("the model server did not answer in time") from error
         if answer is None:
-            return await self._classify(request, one.deadline.left(), metadata)
+            answer = await self._classify(request, one.deadline.left(), metadata)
+            self._rows.answered(request.model_spec, answer.model_spec.version.value)
         return answer
 
     def _send(self) -> None:
@@ -157,7 +158,7 @@ class Together:
             response = await self._classify(merged, max(one.deadline.left() for one in group), metadata)
             answers = _taken_apart(response, [one.examples for one in group])
             if response.model_spec.version.value != version:  # a new one, of which nothing is known yet
-                self._rows.forget(group[0].request.model_spec)
+                self._rows.answered(group[0].request.model_spec, response.model_spec.version.value)
                 answers = [None for _ in group]
         except (BadRequest, TooLarge, BadAnswer):
             answers = [None for _ in group]

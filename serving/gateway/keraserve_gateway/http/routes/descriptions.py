@@ -48,7 +48,7 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     413: _Refusal(
         "Too many bytes, pictures, pixels, rows or elements, or too much JSON",
-        errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed"),
+        errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed (max_body_bytes)"),
     ),
     415: _Refusal(
         "Not a kind of picture or of body that is taken",
@@ -56,7 +56,7 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     429: _Refusal(
         "Too many requests; try again after `Retry-After` seconds",
-        errors.Busy("64 requests are in flight, as many as are allowed"),
+        errors.Busy("64 requests are in flight, as many as are allowed (max_in_flight)"),
     ),
     500: _Refusal(
         "The gateway or the model server failed", errors.ModelServerFailed("the model server failed")

@@ -4,7 +4,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
+from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _SOI, _EOI, _SOS, _DQT, _DHT, _DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, _DAC}

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
+from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _EXTENSION, _IMAGE = 0x21, 0x2C
 # Encoders fill their blocks. A body of one-byte blocks would keep all other requests waiting.

@@ -2,7 +2,7 @@
 
 import struct
 
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
+from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _FIRST = 12  # where the chunks begin
 _CHUNK_HEADER = 8

@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
+from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _FIRST = 8  # where the chunks begin
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}

@@ -8,8 +8,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from keraserve_gateway.calls import image_formats
-from keraserve_gateway.calls.image_formats import BadImage, UnknownFormat
+from keraserve_protocol import image_files
+from keraserve_protocol.image_files import BadImage, UnknownFormat
 
 
 def encode(kind: str, width: int = 37, height: int = 23, **options: object) -> bytes:
@@ -41,7 +41,7 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_size_and_type(name: str) -> None:
-    header = image_formats.read(PICTURES[name])
+    header = image_files.read(PICTURES[name])
     assert (header.width, header.height, header.pixels) == (37, 23, 37 * 23)
     kind = name.rpartition(" ")[2]
     assert header.format == (kind if kind in {"png", "gif", "bmp", "webp"} else "jpeg")
@@ -54,7 +54,7 @@ def test_every_truncation_is_read_or_refused(name: str) -> None:
     read = []
     for end in range(min(len(data), 8000)):
         try:
-            read.append(image_formats.read(data[:end]))
+            read.append(image_files.read(data[:end]))
         except BadImage:
             assert not read, "once it can be read, more bytes don't change that"
     assert all((one.width, one.height) == (37, 23) for one in read)
@@ -67,7 +67,7 @@ def test_random_bytes() -> None:
     for n in range(20_000):
         data = starts[n % len(starts)] + generator.randbytes(generator.randrange(64))
         try:
-            header = image_formats.read(data)
+            header = image_files.read(data)
         except (BadImage, UnknownFormat):
             continue
         assert header.width > 0
@@ -81,7 +81,7 @@ def test_random_damage() -> None:
         for _ in range(generator.randrange(1, 9)):
             data[generator.randrange(len(data))] = generator.randrange(256)
         try:
-            image_formats.read(bytes(data))
+            image_files.read(bytes(data))
         except (BadImage, UnknownFormat):
             continue
 
@@ -111,7 +111,7 @@ def test_random_damage() -> None:
 )
 def test_broken_headers(data: bytes) -> None:
     with pytest.raises(BadImage):
-        image_formats.read(data)
+        image_files.read(data)
 
 
 BM = b"BMW has sold more of its cars than ever this year, says the company."
@@ -120,16 +120,16 @@ BM = b"BMW has sold more of its cars than ever this year, says the company."
 @pytest.mark.parametrize("data", [b"hello", BM, b"RIFF\0\0\0\0WAVEfmt ", b"II*\0", b"<svg/>", b"\0" * 100])
 def test_other_formats(data: bytes) -> None:
     with pytest.raises(UnknownFormat):
-        image_formats.read(data)
+        image_files.read(data)
 
 
 def test_unusual_but_right() -> None:
     core = b"BM" + b"\0" * 12 + struct.pack("<IHHHH", 12, 7, 9, 1, 24)
-    assert image_formats.read(core).pixels == 63
+    assert image_files.read(core).pixels == 63
     top_down = b"BM" + b"\0" * 12 + struct.pack("<Iii", 40, 7, -9)
-    assert image_formats.read(top_down).height == 9
+    assert image_files.read(top_down).height == 9
     filled = b"\xff\xd8\xff\xff\xff\x01\xff\xd0\xff\xc2\0\x11\x08\0\x09\0\x07\x03"
-    assert (image_formats.read(filled).width, image_formats.read(filled).height) == (7, 9)
+    assert (image_files.read(filled).width, image_files.read(filled).height) == (7, 9)
 
 
 @pytest.mark.parametrize("filler", [b"\xff\x01", b"\xff", b"\xff\xe0\x00\x02"])
@@ -142,13 +142,13 @@ def test_a_body_of_markers_only_is_given_up_early(filler: bytes) -> None:
             return super().__getitem__(place)  # pyright: ignore
 
     with pytest.raises(BadImage):
-        image_formats.read(Counted(b"\xff\xd8\xff\xe0\x00\x02" + filler * 100_000))
+        image_files.read(Counted(b"\xff\xd8\xff\xe0\x00\x02" + filler * 100_000))
     assert Counted.reads < 100_000
 
 
-def checked(data: bytes) -> image_formats.ImageHeader:
-    header = image_formats.read(data)
-    image_formats.check(data, header)
+def checked(data: bytes) -> image_files.ImageHeader:
+    header = image_files.read(data)
+    image_files.check(data, header)
     return header
 
 
@@ -186,7 +186,7 @@ def test_a_bmp_is_sent_up_to_the_end_of_its_rows() -> None:
     data = PICTURES["bmp"]
     for after in (b"\0\0", b"more" * 500):  # Photoshop's two bytes; what others append
         checked(data + after)
-        assert image_formats.decodable(data + after) == data
+        assert image_files.decodable(data + after) == data
     with pytest.raises(BadImage, match="asks for"):
         checked(PICTURES["bmp"][:-1])
 
@@ -302,7 +302,7 @@ def test_frames_of_a_gif_count() -> None:
     with pytest.raises(BadImage):
         checked(data[: second - 2])
     huge = b"GIF89a\1\0\1\0\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 0, 0, 60000, 60000, 0x80) + bytes(6)
-    assert image_formats.read(huge).pixels == 60000**2
+    assert image_files.read(huge).pixels == 60000**2
     with pytest.raises(BadImage, match="far too many pieces"):
         checked(data[:second] + b"\x21\xfe" + b"\1x" * 20_000)
 
@@ -359,19 +359,19 @@ def test_an_extended_webp_has_its_size_in_front() -> None:
     data = webp((b"VP8X", bytes(4) + CANVAS), (b"ICCP", b"odd"), LOSSLESS, (b"EXIF", b""))
     assert (checked(data).width, checked(data).height) == (15, 9)
     huge = webp((b"VP8X", bytes(4) + b"\xff" * 6), LOSSLESS)
-    assert image_formats.read(huge).pixels == 2**48
+    assert image_files.read(huge).pixels == 2**48
 
 
 def test_an_animated_webp_is_sent_with_the_flag_that_its_decoder_needs() -> None:
     data = frames(2, kind="WEBP", lossless=True)
-    sent = image_formats.decodable(data)
+    sent = image_files.decodable(data)
     assert [place for place in range(len(data)) if data[place] != sent[place]] == [20]
     assert (data[20], sent[20]) == (0x02, 0x12)
-    assert image_formats.decodable(sent) == sent
+    assert image_files.decodable(sent) == sent
     for name in PICTURES:
-        assert image_formats.decodable(PICTURES[name]) is PICTURES[name]
+        assert image_files.decodable(PICTURES[name]) is PICTURES[name]
     for end in range(30):
-        assert len(image_formats.decodable(data[:end])) == end
+        assert len(image_files.decodable(data[:end])) == end
 
 
 def segment(marker: int, content: bytes) -> bytes:

@@ -11,9 +11,9 @@ the compressed data itself.
 import struct
 from functools import partial
 
-from keraserve_gateway.calls.image_formats import bmp, gif, jpeg, png, webp
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader, UnknownFormat
 from keraserve_protocol import other_formats
+from keraserve_protocol.image_files import bmp, gif, jpeg, png, webp
+from keraserve_protocol.image_files.header import BadImage, ImageHeader, UnknownFormat
 from keraserve_protocol.image_formats import FORMATS, SIGNATURE_BYTES, Signature, find
 
 __all__ = ["BadImage", "ImageHeader", "UnknownFormat", "check", "decodable", "read"]

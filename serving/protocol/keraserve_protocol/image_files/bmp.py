@@ -5,7 +5,7 @@ TensorFlow reads the bytes of a pixel and nothing else: not what a palette or ch
 
 import struct
 
-from keraserve_gateway.calls.image_formats.header import BadImage, ImageHeader
+from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _CORE_HEADER, _INFO_HEADER = 12, 40
 _HEADER_WITH_ALPHA = 56

@@ -1,0 +1,106 @@
+"""What fits into this process' memory: the messages of requests, and images while they are decoded."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keraserve_embedded.decode_memory import MOST_BYTES_PER_PIXEL
+from keraserve_embedded.errors import StartError
+from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.repository import fingerprint
+from keraserve_protocol.image_formats import MAX_PIXELS
+from keraserve_protocol.memory_limit import mib
+
+log = logging.getLogger(__name__)
+
+TENSORFLOW = 384 << 20
+"""Bytes of TensorFlow and Python without a model. Measured: 227 MiB, and what threads and requests leave."""
+COPIES = 5
+"""How often a message is in memory at most: as it arrives, whole, as a message, as arrays, as tensors."""
+IN_FLIGHT = 256 << 20
+"""Bytes of the messages of requests in flight, unless it is set or less fits."""
+LEAST_IN_FLIGHT = 64 << 20
+"""One message of gRPC's: a start that has no room for it is refused."""
+ONE_IMAGE = MAX_PIXELS * MOST_BYTES_PER_PIXEL
+"""Bytes that the largest image takes which exported models decode."""
+LEAST_DECODING = ONE_IMAGE // 8
+"""Where not even so much is left for decoding, a start is refused."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What fits.
+
+    Attributes:
+        in_flight: bytes of the messages of requests in flight together.
+        decoding: bytes of the images that are decoded at a time together.
+    """
+
+    in_flight: int
+    decoding: int
+
+
+@dataclass(frozen=True)
+class MemoryLimits:
+    """What the operator has set; None: what fits.
+
+    Attributes:
+        in_flight: most bytes of the messages of requests in flight; 0: somebody else limits them.
+        decoding: most bytes of the images that are decoded at a time.
+    """
+
+    in_flight: int | None = None
+    decoding: int | None = None
+
+
+WHAT_FITS = MemoryLimits()
+
+
+def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
+    """Share out the memory, and tell how; what was set is never lowered.
+
+    Args:
+        limits: what the operator has set.
+        models: the bytes of the models on disk, which is the least that they take in memory.
+        available: the bytes that this process may have.
+
+    Raises:
+        StartError: not even the least fits, or not what was set; the message shows the sum.
+    """
+    rest = available - TENSORFLOW - models
+    least_decoding = LEAST_DECODING if limits.decoding is None else limits.decoding
+    in_flight = IN_FLIGHT if limits.in_flight is None else limits.in_flight
+    if limits.in_flight is None:
+        wanted = ONE_IMAGE if limits.decoding is None else limits.decoding
+        in_flight = max(min(in_flight, (rest - wanted) // COPIES), LEAST_IN_FLIGHT)
+    decoding = rest - COPIES * in_flight if limits.decoding is None else limits.decoding
+    needed = (
+        f"{mib(TENSORFLOW)} for TensorFlow, {mib(models)} for the models' files, {COPIES} x {mib(in_flight)}"
+        f" for messages in flight and {mib(max(decoding, least_decoding))} for decoding"
+    )
+    total = TENSORFLOW + models + COPIES * in_flight + max(decoding, least_decoding)
+    if total > available:
+        raise StartError(
+            f"{needed} are {mib(total)}, and the memory limit leaves {mib(available)}: raise that limit,"
+            " serve fewer models, or lower --max_bytes_in_flight or --max_decoding_bytes"
+        )
+    tell = log.info
+    if decoding < ONE_IMAGE or (limits.in_flight is None and in_flight < IN_FLIGHT):
+        tell = log.warning
+    tell("memory: %s, of %s", needed, mib(available))
+    if decoding < ONE_IMAGE:
+        log.warning(
+            "images that take more than %s to decode are refused; the largest take %s",
+            mib(decoding), mib(ONE_IMAGE),
+        )  # fmt: skip
+    return MemoryPlan(in_flight, decoding)
+
+
+def bytes_of_models(entries: Sequence[ModelEntry]) -> int:
+    """Add up the files of the versions that are to be served; what can't be read is not counted."""
+    return sum(
+        size
+        for entry in entries
+        for version in entry.aspired()
+        for _, size, _ in fingerprint(entry.base_path / str(version))
+    )

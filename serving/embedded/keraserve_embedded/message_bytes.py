@@ -1,0 +1,55 @@
+"""How many bytes the messages of requests in flight may have together, on both ports."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from keraserve_embedded.errors import BusyError, TooLargeError
+
+
+class MessageBytes:
+    """Counts them, for all threads.
+
+    Attributes:
+        limit: how many there may be together.
+        held: how many there are.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self._count = threading.Lock()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Count a message as long as its request is at work; raises as `take`."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give_back(size)
+
+    def take(self, size: int) -> None:
+        """Count more bytes; to be given back.
+
+        Raises:
+            TooLargeError: alone they are too many.
+            BusyError: beside those of others they are.
+        """
+        if size > self.limit:
+            raise TooLargeError(
+                f"the message has {size} bytes, which is larger than max_bytes_in_flight, {self.limit}: raise"
+                " the model server's --max_bytes_in_flight"
+            )
+        with self._count:
+            if self.held + size > self.limit:
+                raise BusyError(
+                    f"the messages in flight have {self.held} bytes, this one {size} more; together"
+                    f" {self.limit} are allowed (--max_bytes_in_flight)"
+                )
+            self.held += size
+
+    def give_back(self, size: int) -> None:
+        """Count fewer bytes."""
+        with self._count:
+            self.held -= size

@@ -1,0 +1,45 @@
+"""How much memory this process may have, and how its settings' sum is told where that is too little."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def limit_of_memory(root: Path = Path("/")) -> int:
+    """Give the bytes that this process may have: by its control groups (v2 or v1), else the machine's."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([physical, *_limits_of_groups(root)])
+
+
+def _limits_of_groups(root: Path) -> Iterator[int]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = mount / path.lstrip("/")
+        # A container sees its own group as the root, under whatever path the machine has for it.
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(mount):
+                yield from _read(folder / name)
+
+
+def _read(file: Path) -> Iterator[int]:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return
+    if text.isdecimal():  # else "max"
+        yield int(text)
+
+
+def mib(size: int) -> str:
+    """Write bytes for people."""
+    return f"{size / (1 << 20):,.4g} MiB"
