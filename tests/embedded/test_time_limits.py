@@ -1,5 +1,6 @@
 """Who doesn't finish sending, or doesn't read, holds nothing for ever: on both ports."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ import httpx2
 import pytest
 from embedded.conftest import settings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from http2_frames import SETTINGS
 
 from keraserve_embedded import rest_connection, server
 from keraserve_embedded.engine import Engine
+from keraserve_embedded.errors import StartError
 from keraserve_embedded.model_list import ModelEntry
 from keraserve_embedded.rest_connection import RestConnection
 from keraserve_embedded.server import Server
@@ -137,3 +140,80 @@ def test_who_never_reads_is_cut_off(rest: int, monkeypatch: pytest.MonkeyPatch) 
             assert time.monotonic() < until, "it was not cut off"
             time.sleep(0.1)
     assert httpx2.get(f"http://127.0.0.1:{rest}/v1/models/colours").status_code == 200
+
+
+LARGE = b"x" * (rest_connection.HEAD_BYTES + 1)
+QUESTION = b"GET /v1/models/colours HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /" + LARGE + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + LARGE,
+        QUESTION + b"X: " + LARGE + b"\r\n\r\n",
+        QUESTION + b"X: " + LARGE,
+        QUESTION + b"X: y\r\n" * (len(LARGE) // 5) + b"\r\n",
+    ],
+)
+def test_a_head_has_a_bound(rest: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", rest)) as large:
+        large.sendall(sent)
+        answer = closed_within(large, 20)
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert answer.endswith(b'{"error":"the request\'s line and headers have more than 32768 bytes"}')
+
+
+def test_a_large_head_below_the_bound_and_a_large_body_are_taken(rest: int) -> None:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{rest}") as client:
+        for _ in range(2):
+            answer = client.post(
+                "/v1/models/colours:predict", content=b" " * 300_000, headers={"X": "y" * 30_000}
+            )
+            assert answer.status_code == 400
+        assert client.get("/v1/models/colours").status_code == 200
+
+
+def test_connections_have_a_bound(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the REST port: those that are quiet, or send the half of a body, make room for who asks."""
+    monkeypatch.setattr(rest_connection, "MOST", 3)
+    monkeypatch.setattr(rest_connection, "HEAD_SECONDS", 600)
+    half = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+    held = [socket.create_connection(("127.0.0.1", rest)) for _ in range(6)]
+    for number, one in enumerate(held):
+        one.sendall(half if number % 2 else b"")
+    for _ in range(3):
+        assert httpx2.get(f"http://127.0.0.1:{rest}/v1/models/colours", timeout=60).status_code == 200
+    for one in held[:3]:
+        assert closed_within(one, 20) == b""
+    for one in held:
+        one.close()
+
+
+@pytest.mark.parametrize("sent", [b"", SETTINGS])
+def test_grpc_connections_without_a_call_make_room_for_probes(
+    engine: Engine, serve: Serve, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    """More of them than may be open, and nothing of them would end by itself."""
+    options = [("grpc.max_allowed_incoming_connections", 4), ("grpc.server_handshake_timeout_ms", 600_000)]
+    started, _ = serve(engine, channel_arguments=options)
+    held = [socket.create_connection(("127.0.0.1", started.port)) for _ in range(40)]
+    for one in held:
+        with contextlib.suppress(OSError):  # it was refused
+            one.sendall(sent)
+    for _ in range(3):
+        with grpc.insecure_channel(
+            f"127.0.0.1:{started.port}", [("grpc.use_local_subchannel_pool", 1)]
+        ) as own:
+            asked = health_pb2_grpc.HealthStub(own).Check(
+                health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True
+            )
+            assert asked.status == 1
+    assert "as many gRPC connections are open as are allowed" in caplog.text
+    for one in held:
+        one.close()
+
+
+def test_a_number_of_connections_that_is_none(engine: Engine, serve: Serve) -> None:
+    with pytest.raises(StartError, match="is a number, not 'many'"):
+        serve(engine, channel_arguments=[("grpc.max_allowed_incoming_connections", "many")])

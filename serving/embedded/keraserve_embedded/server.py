@@ -30,6 +30,7 @@ from keraserve_embedded.reload import Reloading
 from keraserve_embedded.rest_face import RestFace, RestOptions
 from keraserve_embedded.rest_server import RestServer
 from keraserve_embedded.settings import Settings
+from keraserve_protocol.grpc_connections import most_accepted
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ _MESSAGE_BYTES = 64 << 20  # a batch of large pictures; the operator's channel a
 _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
 _RECEIVE_SECONDS = 10.0  # from a call's headers to the end of its message
 _SEND_SECONDS = 30.0  # until an answer is read
+_CONNECTIONS = "grpc.max_allowed_incoming_connections"
 _DRAIN_LOOK_SECONDS = 0.05
 _QUIET_LOOKS = 10  # gRPC may hold a request, or an answer, that no thread of ours knows of
 
@@ -81,6 +83,7 @@ class Server:
 
         Raises:
             ConfigError: the monitoring config can't be followed.
+            StartError: the number of connections is none.
         """
         self._engine = engine
         self._settings = settings
@@ -90,10 +93,15 @@ class Server:
         calls = settings.grpc_max_threads + _WAITING_REQUESTS
         self._pool = CountingPool(calls)
         messages = messages or MessageBytes(settings.memory.in_flight or IN_FLIGHT)
-        self._limits = CallLimits(_RECEIVE_SECONDS, _SEND_SECONDS)
+        options = dict(_options(settings.channel_arguments))
+        most = options[_CONNECTIONS]
+        if not isinstance(most, int):
+            raise StartError(f"{_CONNECTIONS} in --grpc_channel_arguments is a number, not {most!r}")
+        self._limits = CallLimits(_RECEIVE_SECONDS, _SEND_SECONDS, most)
+        options[_CONNECTIONS] = most_accepted(most)
         self._grpc = grpc.server(
             self._pool,
-            options=_options(settings.channel_arguments),
+            options=list(options.items()),
             maximum_concurrent_rpcs=calls,
         )
         folder = settings.model_config_file.absolute().parent if settings.model_config_file else Path.cwd()
@@ -133,7 +141,7 @@ class Server:
         if self._health:
             self._engine.on_change = self._tell_health
             self._tell_health()
-        self._limits.start()
+        self._limits.start(self.port)
         self._grpc.start()
         if self._rest:
             self._rest.start()
@@ -225,6 +233,8 @@ def _options(given: Sequence[tuple[str, int | str]]) -> list[tuple[str, Any]]:
         "grpc.max_connection_idle_ms": 600_000,
         "grpc.keepalive_time_ms": 60_000,
         "grpc.keepalive_timeout_ms": 20_000,
+        # One more takes the place of one that does nothing.
+        _CONNECTIONS: 400,
         "grpc.so_reuseport": 0,
         "grpc.max_receive_message_length": _MESSAGE_BYTES,
         "grpc.max_send_message_length": _MESSAGE_BYTES,
