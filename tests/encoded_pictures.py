@@ -10,9 +10,9 @@ def png(red: int, green: int, blue: int, *, width: int = 12, height: int = 10) -
     return _png(width, height, zlib.compress(rows))
 
 
-def undecodable_png() -> bytes:
-    """Encode a picture that is whole but for its compressed data, which only a decoder can see."""
-    return _png(12, 10, b"\x78\x9c" + b"\xff" * 40)
+def undecodable_png(size: int = 40) -> bytes:
+    """Encode a picture that is whole but for its `size` compressed bytes, which only a decoder can see."""
+    return _png(12, 10, b"\x78\x9c" + b"\xff" * size)
 
 
 def _png(width: int, height: int, pixels: bytes) -> bytes:

@@ -71,6 +71,7 @@ async def test_outputs(answers, output: m.TensorProto, status: int, says: str) -
         assert says in answer.json()["error"]
     given[services.PREDICT] = m.PredictResponse()
     assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).status_code == 502
+    assert (await gateway.post("/v2/models/colours/infer", json=INFER)).status_code == 502
 
 
 async def test_outputs_without_rows_are_asked_for_by_columns(answers) -> None:

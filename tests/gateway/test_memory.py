@@ -1,15 +1,22 @@
 """What bodies in flight may take of the memory there is."""
 
 import asyncio
+import gc
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from keraserve_gateway import memory
 from keraserve_gateway.errors import Busy
+from keraserve_gateway.exchange import Exchange
+from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.memory import BodyBytes, DoesNotFit, plan
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
@@ -107,6 +114,46 @@ async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: b
     examples = {"examples": [{"a": "x" * (2 * size)}]}
     assert (await gateway.post("/v1/models/colours:classify", json=examples)).status_code in (413, 429)
     assert bodies.held == 0
+
+
+async def test_a_refused_request_leaves_nothing_in_memory(make, serve_faults, free_port, red: bytes) -> None:
+    """Its body above all; without the garbage collector, which comes by after thousands of requests."""
+    gateway = await make(await serve_faults({}), deadline_seconds=0.5, max_body_bytes=1000)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield red[:20]
+        await asyncio.sleep(60)
+
+    def kept() -> list[Exchange]:
+        return [one for one in gc.get_objects() if isinstance(one, Exchange)]
+
+    address = f"127.0.0.1:{free_port()}"
+    front = GrpcServer(address, gateway_of(gateway.app))
+    await front.start()
+    gc.collect()
+    gc.disable()
+    try:
+        for content, packed, status in (
+            (b"no picture", {}, 415),
+            (red[:50], {}, 400),
+            (b"no gzip", {"content-encoding": "gzip"}, 400),
+            (bytes(2000), {}, 413),
+            (slow(), {}, 408),
+            (red, {}, 501),
+        ):
+            path, headers = "/v1/models/colours/images:classify", {"content-type": "image/png", **packed}
+            assert (await gateway.post(path, content=content, headers=headers)).status_code == status
+            await asyncio.sleep(0.01)
+            assert not kept(), status
+        async with grpc.aio.insecure_channel(address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError, match="is no PredictRequest"):
+                await channel.unary_unary(services.PREDICT.path)(b"\xff" * 500)
+        await front.stop(0)
+        await asyncio.sleep(0.01)
+        assert not kept(), "gRPC"
+    finally:
+        gc.enable()
+        await front.stop(0)
 
 
 def test_the_limits_of_the_deployments_fit_the_defaults() -> None:

@@ -100,6 +100,15 @@ class Exchange:
             raise BadRequest("X-Request-Timeout has to be a positive number of seconds")
         self.trip = self.trip.at_most(float(given))
 
+    def fail(self, error: GatewayError) -> None:
+        """Note why it was refused, or failed, and no more: not where that came up.
+
+        The frames of a traceback hold the body, and this exchange. So they would be in memory until the
+        garbage collector comes by, after thousands of requests.
+        """
+        self.error = error.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+
     def words(self, seconds: float) -> dict[str, Any]:
         """Say what its log line says of it, beside its status."""
         return {

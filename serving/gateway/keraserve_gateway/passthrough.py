@@ -9,7 +9,7 @@ long as the call may last.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -34,12 +34,12 @@ from keraserve_protocol.grpc_connections import GrpcConnections
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
-else:
-    Handler = grpc.GenericRpcHandler  # not subscriptable when it runs
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+else:  # not subscriptable when it runs
+    Handler, Context = grpc.GenericRpcHandler, grpc.aio.ServicerContext
 
 log = structlog.get_logger()
 Call = services.Call[Any, Any]
-Requests = AsyncIterator[bytes]
 
 _CALLS = {call.path: call for call in services.CALLS}
 # grpc.health.v1.Health/Check for the whole server; its answer's one field is the status, an enum of number 1.
@@ -69,41 +69,34 @@ class PassThrough(Handler):
         if call is None:
             return None
 
-        async def forward(requests: Requests, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-            return await self._forward(call, requests, context)
+        async def forward(_: object, context: Context) -> bytes:
+            return await self._forward(call, context)
 
         # Without (de)serializers the handler is given bytes, and gives bytes.
         return cast(Any, grpc).stream_unary_rpc_method_handler(forward)
 
-    async def _health(self, requests: Requests, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+    async def _health(self, _: object, context: Context) -> bytes:
         """Answer as `/readyz` does."""
         gateway, exchange = self._gateway, self._exchange(context)
         request_id = exchange.trip.request_id
         self._open(context)
         try:
-            await self._received(requests, exchange)
+            await self._received(context, exchange)
         except GatewayError as error:
-            await context.abort(grpc_status(error), error.detail)
+            return _failed(context, grpc_status(error), error.detail)
         reasons = await unready(gateway.server, gateway.configured, gateway.admission, request_id)
         return _NOT_SERVING if reasons else _SERVING
 
-    async def _forward(
-        self, call: Call, requests: Requests, context: "grpc.aio.ServicerContext[bytes, bytes]"
-    ) -> bytes:
+    async def _forward(self, call: Call, context: Context) -> bytes:
         started, exchange = time.perf_counter(), self._exchange(context)
         with self._gateway.span(exchange, call.path[1:], {"rpc.system": "grpc"}):
-            code, detail, answer = await self._handled(call, requests, context, exchange, started)
+            code, detail, answer = await self._handled(call, context, exchange, started)
         if code is not grpc.StatusCode.OK:
-            await context.abort(code, detail, _pushback(exchange.error))
+            return _failed(context, code, detail, _pushback(exchange.error))
         return answer
 
     async def _handled(
-        self,
-        call: Call,
-        requests: Requests,
-        context: "grpc.aio.ServicerContext[bytes, bytes]",
-        exchange: Exchange,
-        started: float,
+        self, call: Call, context: Context, exchange: Exchange, started: float
     ) -> tuple[grpc.StatusCode, str, bytes]:
         """Answer, and write down how."""
         trip, answer, open_call = exchange.trip, b"", self._open(context)
@@ -111,9 +104,9 @@ class PassThrough(Handler):
         with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
             await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
             try:
-                answer = await self._answered(call, requests, exchange, context.peer(), open_call)
+                answer = await self._answered(call, context, exchange, open_call)
             except GatewayError as error:
-                exchange.error = error
+                exchange.fail(error)
                 code, detail = grpc_status(error), error.detail
             except Exception:
                 log.exception("unexpected error")
@@ -127,24 +120,26 @@ class PassThrough(Handler):
             log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
         return code, detail, answer
 
-    async def _received(self, requests: Requests, exchange: Exchange) -> bytes:
-        """Wait for a call's message, up to its deadline, and no longer than others leave it the room."""
+    async def _received(self, context: Context, exchange: Exchange) -> bytes:
+        """Wait for a call's message, up to its deadline, and no longer than others leave it the room.
+
+        It is read from the context: gRPC's iterator of requests, left after the first, keeps that in memory.
+        """
         time_limit = TimeLimit(exchange.trip.timeout)
         message = ArrivingBody(self._arriving, time_limit)
         try:
             with time_limit, message:
                 message.add(1)
-                async for request in requests:
-                    return request
+                request = await cast(Any, context).read()
         except TimeoutError as error:
             if message.given_up:
                 raise Busy(_CROWDED) from error
             raise SlowBody("the message did not arrive before the call's deadline") from error
-        raise BadRequest("the call has no message")
+        if request is cast(Any, grpc.aio).EOF:
+            raise BadRequest("the call has no message")
+        return request
 
-    async def _answered(
-        self, call: Call, requests: Requests, exchange: Exchange, peer: str, open_call: OpenCall
-    ) -> bytes:
+    async def _answered(self, call: Call, context: Context, exchange: Exchange, open_call: OpenCall) -> bytes:
         """Check the key, wait for a place, ask the model server."""
         if call is services.RELOAD_CONFIG:
             # It makes the model server load what its caller names: for the operator, who can reach that.
@@ -153,9 +148,9 @@ class PassThrough(Handler):
         try:
             exchange.key = gateway.keys.recognise(exchange.given_key)
         except KeyUnknown:
-            await gateway.wrong_keys.slow_down(peer.rpartition(":")[0].removeprefix("ipv4:"))
+            await gateway.wrong_keys.slow_down(context.peer().rpartition(":")[0].removeprefix("ipv4:"))
             raise
-        request = await self._received(requests, exchange)
+        request = await self._received(context, exchange)
         open_call.in_work = True
         gateway.bodies.take(len(request))
         exchange.held = len(request)
@@ -190,7 +185,7 @@ class PassThrough(Handler):
             return await ask()
         return await Routed(self._gateway.server, self._gateway.canary, exchange).ask(specs, ask)
 
-    def _open(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> OpenCall:
+    def _open(self, context: Context) -> OpenCall:
         """Note a call until grpcio has written its answer, or its caller is gone."""
         call = self._connections.began(context.peer())
 
@@ -200,7 +195,7 @@ class PassThrough(Handler):
         cast(Any, context).add_done_callback(ended)
         return call
 
-    def _exchange(self, context: "grpc.aio.ServicerContext[bytes, bytes]") -> Exchange:
+    def _exchange(self, context: Context) -> Exchange:
         given = {key: str(value) for key, value in context.invocation_metadata() or ()}
         left = cast("float | None", context.time_remaining())
         return Exchange.of(given.get, min(self._seconds, left if left is not None else self._seconds))
@@ -243,6 +238,24 @@ def _version(call: Call, answer: bytes) -> int:
     if isinstance(message, m.MultiInferenceResponse):
         return message.results[0].model_spec.version.value if message.results else 0
     return cast(m.PredictResponse, message).model_spec.version.value
+
+
+def _failed(
+    context: Context,
+    code: grpc.StatusCode,
+    detail: str,
+    trailing: tuple[tuple[str, str], ...] = (),
+) -> bytes:
+    """End a call with a status; gives what its handler returns, which is not sent.
+
+    Not by `context.abort`: the context keeps the exception that it raises, whose frames hold the context.
+    gRPC's objects are none of the garbage collector's, so each such call would stay in memory for ever.
+    """
+    context.set_code(code)
+    context.set_details(detail)
+    if trailing:
+        context.set_trailing_metadata(trailing)
+    return b""
 
 
 def _pushback(error: GatewayError | None) -> tuple[tuple[str, str], ...]:

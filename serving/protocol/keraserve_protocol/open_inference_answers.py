@@ -29,8 +29,10 @@ def reply(inference: Inference, response: m.PredictResponse) -> Reply:
 
     Raises:
         FormError: an output that has not the form asked for, or none in the protocol.
-        AnswerError: one that is missing, or no whole tensor.
+        AnswerError: no outputs, one that is missing, or one that is no whole tensor.
     """
+    if not response.outputs:
+        raise AnswerError("the model gave no outputs")
     described: list[dict[str, Any]] = []
     data: list[bytes] = []
     for name in inference.outputs or sorted(response.outputs):

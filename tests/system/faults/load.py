@@ -13,6 +13,8 @@ from system.faults.product import Product
 from keraserve_client import AsyncClient, AsyncGrpcClient, Client, Failure, GrpcClient, KeraserveError
 
 MODEL = "colours"
+UNDER_WAY = 16
+"""Images that a caller may have asked for and has no answer to: `classify_many` has the most."""
 _PAUSE = 0.02
 
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,10 @@ _ENVIRONMENT = {**_CLEAN, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "
 class Process:
     """One of the project's programs, with a log."""
 
-    def __init__(self, log: Path, program: str, *flags: str) -> None:
+    def __init__(self, log: Path, program: str, *flags: str, within: Sequence[str] = ()) -> None:
+        """Start it; `within` is a command that runs the one that follows it in its place."""
         self.log = log
-        self._command = [str(Path(sys.executable).with_name(program)), *flags]
+        self._command = [*within, str(Path(sys.executable).with_name(program)), *flags]
         self.start()
 
     def start(self) -> None:
@@ -53,6 +54,10 @@ class Process:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; gives the exit status."""
         return self._process.wait(60)
 
     def runs(self) -> bool:
@@ -77,13 +82,25 @@ class Process:
 
 @dataclass(frozen=True)
 class Product:
-    """What runs: where it listens, its processes (one and the same in process), and its own repository."""
+    """What runs: where it listens, its processes (one and the same in process), and its own repository.
+
+    Attributes:
+        port: the gateway's, for HTTP.
+        grpc_port: the gateway's.
+        gateway: its process.
+        model_server: its process.
+        models: the repository.
+        upstream: the model server's address, as the gateway's flag has it.
+        rest_port: the embedded server's; 0 in process.
+    """
 
     port: int
     grpc_port: int
     gateway: Process
     model_server: Process
     models: Path
+    upstream: str
+    rest_port: int = 0
 
     @property
     def url(self) -> str:
@@ -124,23 +141,44 @@ def running(
     shutil.copytree(models, own)
     config = own / "models.config"
     config.write_text(config.read_text().replace(str(models), str(own)))
-    upstream, http, grpc = _free_ports(3)
-    flags = (f"--model-config-file={config}", f"--port={http}", f"--grpc-port={grpc}", *flags)
+    flags = (f"--model-config-file={config}", *flags)
     if in_process:
-        gateway = Process(folder / "gateway.log", "keraserve-gateway", "--model-server=in-process", *flags)
-        product = Product(http, grpc, gateway, gateway, own)
-    else:
-        server = Process(
-            folder / "embedded.log",
-            "keraserve-embedded",
-            f"--port={upstream}",
-            f"--model_config_file={config}",
-            "--enable_serialization_as_tensor_content",
-            *(["--enable_batching"] if batching else []),
-        )
-        address = f"--model-server=127.0.0.1:{upstream}"
-        gateway = Process(folder / "gateway.log", "keraserve-gateway", address, *flags)
-        product = Product(http, grpc, gateway, server, own)
+        with gateway_before("in-process", folder, *flags, models=own) as product:
+            yield product
+        return
+    port, rest = free_ports(2)
+    server = Process(
+        folder / "embedded.log",
+        "keraserve-embedded",
+        f"--port={port}",
+        f"--rest_api_port={rest}",
+        f"--model_config_file={config}",
+        "--enable_serialization_as_tensor_content",
+        *(["--enable_batching"] if batching else []),
+    )
+    with gateway_before(f"127.0.0.1:{port}", folder, *flags, models=own, server=server, rest=rest) as product:
+        yield product
+
+
+@contextmanager
+def gateway_before(
+    address: str,
+    folder: Path,
+    *flags: str,
+    models: Path = Path(),
+    server: Process | None = None,
+    rest: int = 0,
+    within: Sequence[str] = (),
+) -> Iterator[Product]:
+    """Run a gateway before a model server, and end both; without `server` that is somebody else's.
+
+    Raises:
+        AssertionError: there is a traceback in a log.
+    """
+    http, grpc = free_ports(2)
+    flags = (f"--model-server={address}", f"--port={http}", f"--grpc-port={grpc}", *flags)
+    gateway = Process(folder / "gateway.log", "keraserve-gateway", *flags, within=within)
+    product = Product(http, grpc, gateway, server or gateway, models, address, rest)
     try:
         until(lambda: _ready(product), f"{folder} is not ready", 180)
         yield product
@@ -162,13 +200,18 @@ def until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
 
 def answer(port: int, request: bytes, seconds: float = 60) -> tuple[int, bytes]:
     """Send bytes and read to the connection's end; gives status and body."""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as wire:
-        wire.sendall(request)
-        received = b""
-        while more := wire.recv(1 << 16):
-            received += more
-    head, _, body = received.partition(b"\r\n\r\n")
+    head, _, body = talk(port, request, seconds=seconds).partition(b"\r\n\r\n")
     return int(head.split()[1]), body
+
+
+def talk(port: int, *pieces: bytes, seconds: float = 60) -> bytes:
+    """Send pieces, each in a packet of its own, and read to the connection's end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as wire:
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number, piece in enumerate(pieces):
+            time.sleep(0.1 if number else 0)
+            wire.sendall(piece)
+        return b"".join(iter(lambda: wire.recv(1 << 16), b""))
 
 
 def post(path: str, body: bytes, media_type: str, *headers: str) -> bytes:
@@ -187,7 +230,8 @@ def _ready(product: Product) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

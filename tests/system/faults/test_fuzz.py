@@ -39,13 +39,16 @@ def cases(share: float) -> Callable[[Any], Any]:
 
     def decorated(test: Any) -> Any:
         started: list[float] = []
+        done = 0
 
         @functools.wraps(test)
         def limited(numbers: int) -> None:
+            nonlocal done
             if not started:
                 started.append(time.monotonic())
             if time.monotonic() - started[0] > SECONDS:
                 return
+            done += BATCH
             try:
                 test(numbers)
             except BaseException as error:
@@ -59,7 +62,14 @@ def cases(share: float) -> Callable[[Any], Any]:
             print_blob=False,
             suppress_health_check=list(HealthCheck),
         )
-        return seed(SEED)(settled(given(numbers=st.integers(0, 1 << 48))(limited)))
+        fuzzing = seed(SEED)(settled(given(numbers=st.integers(0, 1 << 48))(limited)))
+
+        def counted(capsys: pytest.CaptureFixture[str]) -> None:
+            fuzzing()
+            with capsys.disabled():
+                print(f"{done} cases in {time.monotonic() - started[0]:.0f} s")
+
+        return counted
 
     return decorated
 

@@ -7,12 +7,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 from http2_frames import SETTINGS
-from system.faults.product import MINUTES, PLACES, Product, post, until
+from system.faults.product import MINUTES, PLACES, Product, gateway_before, post, until
 
 from keraserve_client import AsyncGrpcClient, Client, GrpcClient
 from keraserve_protocol import services
@@ -23,6 +24,7 @@ HALF = 80
 UNREAD = 20
 SILENT = 700  # more than may be open
 MEBIBYTES = 300
+LONG_ANSWERS = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @contextmanager
@@ -85,15 +87,31 @@ def test_who_never_reads_keeps_nobody_out(without_batching: Product, red: bytes)
     """Long answers fill the pipe, then come requests that need a place; there are fewer than who ask."""
     product = without_batching
     assert UNREAD > PLACES
-    unit = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
     with ExitStack() as stack, Client(product.url, retries=0) as client:
         held = [stack.enter_context(_deaf(product.port)) for _ in range(UNREAD)]
         for _ in range(40):
             for wire in held:
                 with suppress(OSError):
-                    wire.send(unit)
+                    wire.send(LONG_ANSWERS)
             assert client.classify("colours", red)[0].best.label == "red"
             assert product.status("/livez") == 200
+
+
+def test_who_never_reads_is_not_waited_for_at_the_end(without_batching: Product, tmp_path: Path) -> None:
+    """SIGTERM: a good end, before that of draining, and no traceback (`gateway_before` looks for one)."""
+    flags = (f"--model-config-file={without_batching.models / 'models.config'}", "--drain-seconds=60")
+    with (
+        gateway_before(without_batching.upstream, tmp_path, *flags, f"--max-in-flight={PLACES}") as product,
+        ExitStack() as stack,
+    ):
+        held = [stack.enter_context(_deaf(product.port)) for _ in range(UNREAD)]
+        for _ in range(40):
+            for wire in held:
+                with suppress(OSError):
+                    wire.send(LONG_ANSWERS)
+            assert product.status("/livez") == 200
+        assert product.gateway.end() == 0
+        assert "drain_seconds are over" not in product.gateway.log.read_text()
 
 
 def test_calls_of_headers_only_and_silent_connections_keep_nobody_from_grpc(

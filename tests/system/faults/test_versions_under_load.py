@@ -1,5 +1,6 @@
 """Versions come and go, whole and broken, while callers ask who give up at the first failure."""
 
+import hashlib
 import shutil
 import time
 
@@ -7,6 +8,7 @@ from system.faults.load import MODEL, callers
 from system.faults.product import MINUTES, Product, until
 
 from keraserve_client import Client
+from keraserve_embedded import digests
 
 SWAPS = 3 + int(MINUTES * 10)
 
@@ -47,6 +49,34 @@ def test_a_broken_version_leaves_the_old_one_serving(either: Product, red: bytes
             until(lambda t=now: all(one.since(t) > 3 for one in seen.values()), "somebody waits for ever")
     for number in range(good + 1, good + 4):
         shutil.rmtree(folder / str(number))
+    for one in seen.values():
+        assert one.failures == []
+        assert {version for _, version in one.answers} == {good}
+
+
+def test_a_damaged_version_that_still_loads_leaves_the_old_one_serving(either: Product, red: bytes) -> None:
+    """Its labels are others, in a graph that parses; the list of digests is the exporter's."""
+    folder = either.models / MODEL
+    with Client(either.url, retries=0) as client, callers(either, red, retries=0) as seen:
+        good = client.status(MODEL).available[0]
+        shutil.copytree(folder / "1", folder / "damaged")
+        graph = folder / "damaged/saved_model.pb"
+        listed = hashlib.sha256(graph.read_bytes()).hexdigest()
+        (folder / "damaged" / digests.FILE).write_text(f"{listed}  saved_model.pb\n")
+        assert graph.read_bytes().count(b"red")
+        graph.write_bytes(graph.read_bytes().replace(b"red", b"der"))
+        (folder / "damaged").rename(folder / str(good + 1))
+        until(
+            lambda: any(
+                v.version == good + 1 and "is not the file that was exported" in (v.error or "")
+                for v in client.status(MODEL).versions
+            ),
+            "no word about the damaged version",
+        )
+        now = time.monotonic()
+        until(lambda: all(one.since(now) > 3 for one in seen.values()), "somebody waits for ever")
+        assert client.classify(MODEL, red)[0].best.label == "red"
+    shutil.rmtree(folder / str(good + 1))
     for one in seen.values():
         assert one.failures == []
         assert {version for _, version in one.answers} == {good}

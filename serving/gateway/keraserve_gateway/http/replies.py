@@ -43,7 +43,7 @@ _CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
 
 def failure(scope: Scope, error: GatewayError) -> Response:
     """Render an error of ours."""
-    of(scope).error = error
+    of(scope).fail(error)
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
     if error.retry_after is not None:

@@ -1,0 +1,122 @@
+"""What the gateway takes when every place has a body as large as allowed: less than its memory limit."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from encoded_pictures import undecodable_png
+from system.faults.fake_model_server import classes, fake_model_server
+from system.faults.product import Process, Product, answer, free_ports, gateway_before, post
+
+from keraserve_gateway.memory import plan
+from keraserve_gateway.settings import Settings
+from keraserve_protocol import messages as m
+from keraserve_protocol import services
+
+LIMIT = 1024  # MiB; what the container has by compose.yaml
+AT_ONCE = 64  # the places by default
+IMAGE = undecodable_png((16 << 20) - 200)  # of the size that a body may have
+SUM = (
+    "160 MiB for the process, 128 MiB for bodies that arrive and 4 x 256 MiB for those in flight are"
+    " 1,312 MiB, and the memory limit leaves 1,024 MiB"
+)
+
+
+def flood(product: Product) -> Counter[int]:
+    """Send as many images as there are places at once; gives the statuses, 0 for a connection that ended."""
+    request = post("/v1/models/any/images:classify", IMAGE, "image/png")
+    start = threading.Barrier(AT_ONCE)
+
+    def ask(_: int) -> int:
+        start.wait(60)
+        try:
+            return answer(product.port, request)[0]
+        except (OSError, IndexError):  # refused before all was sent
+            return 0
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return Counter(pool.map(ask, range(AT_ONCE)))
+
+
+def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationResponse:
+    time.sleep(1)  # so that bodies meet
+    return classes(request)
+
+
+REFUSED = 60  # one after the other
+SIZE = 8 << 20  # bytes of each
+MEBIBYTES = 240  # of growth: half of what they are together
+
+
+def by_http(product: Product) -> None:
+    status, _ = answer(product.port, post("/v1/models/colours/images:classify", bytes(SIZE), "image/png"))
+    assert status == 415
+
+
+def by_grpc(product: Product) -> None:
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(product.grpc, options) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(services.PREDICT.path)(b"\xff" * SIZE, timeout=60)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("refused", [by_http, by_grpc])
+def test_refused_bodies_do_not_add_up(product: Product, refused: Callable[[Product], None]) -> None:
+    refused(product)
+    product.gateway.forget_peak()
+    before = product.gateway.mebibytes()
+    for _ in range(REFUSED):
+        refused(product)
+    assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
+
+
+def within_group(folder: Path) -> tuple[str, ...]:
+    """Give the command that lets another one see a control group (v1 and v2) with the memory limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        (folder / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "cgroup" / name).write_text(f"{LIMIT << 20}\n")
+    mount = f'mount --bind {folder / "cgroup"} /sys/fs/cgroup && exec "$@"'
+    command = ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh")
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("a namespace of mounts is not allowed here")
+    return command
+
+
+@pytest.mark.parametrize("by", ["settings", "control group"])
+def test_as_many_bodies_as_places_stay_below_the_memory_limit(tmp_path: Path, by: str) -> None:
+    """By what the gateway finds out itself, and by the same as settings."""
+    if by == "settings":
+        fits = plan(Settings(), LIMIT << 20)
+        flags = (f"--max-bytes-in-flight={fits.bytes}", f"--max-arriving-bytes={fits.arriving}")
+        within = ()
+    else:
+        flags, within = (), within_group(tmp_path)
+    with (
+        fake_model_server({services.CLASSIFY: classify}) as address,
+        gateway_before(address, tmp_path, "--models=any", *flags, within=within) as product,
+    ):
+        statuses = flood(product)
+        assert set(statuses) <= {200, 408, 429, 0}
+        assert statuses[200] > 1, statuses
+        assert product.gateway.mebibytes("VmHWM") < LIMIT
+        assert product.status("/readyz") == 200
+        if by == "control group":
+            assert f"{SUM}: bodies in flight may have 184 MiB together" in product.gateway.log.read_text()
+
+
+def test_settings_beyond_the_control_groups_limit_end_the_start_with_the_sum(tmp_path: Path) -> None:
+    flags = ("--port=0", "--grpc-port=0", "--models=any", f"--max-bytes-in-flight={256 << 20}")
+    address = f"--model-server=127.0.0.1:{free_ports(1)[0]}"
+    within = within_group(tmp_path)
+    process = Process(tmp_path / "log", "keraserve-gateway", address, *flags, within=within)
+    assert process.wait() == 1
+    assert f"{SUM}: raise that limit, or lower max_bytes_in_flight" in process.log.read_text()
