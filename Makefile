@@ -30,10 +30,13 @@ BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
 STEPS = build/bench-accelerator/steps.json
 BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
 
-# What leans most on the versions of others: connections, both servers over a real wire, the client's values.
+# What leans most on the versions of others: connections, both servers over a real wire, the client's values; a
+# network that is trained, drawn and exported, and the decoders inside it.
 LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_parser.py \
   tests/gateway/test_http_connection.py tests/gateway/test_one_write.py tests/gateway/test_idle_connections.py \
-  tests/gateway/test_keys.py tests/gateway/test_images.py tests/embedded/test_rest.py tests/client/test_wire.py
+  tests/gateway/test_keys.py tests/gateway/test_images.py tests/embedded/test_rest.py tests/client/test_wire.py \
+  tests/contract/test_image_format_list.py tests/training/test_export.py tests/training/test_decoders.py \
+  tests/training/test_folding.py tests/training/test_plots.py tests/training/test_cli.py
 
 .DEFAULT_GOAL := help
 # One after the other also under -j: `make train-all export` exports what was trained.
@@ -103,10 +106,10 @@ test-faults: setup ## the promises of docs/reliability.md at length   [MINUTES=1
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers
 
-test-lowest: setup ## a part of the tests with the lowest versions that the serving parts say they work with
+test-lowest: setup ## a part of the tests with the lowest versions that each part says it works with
 	@$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
 	@$(UV) pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
-	  serving/protocol serving/gateway serving/embedded "clients/python[pillow]"
+	  serving/protocol serving/gateway serving/embedded ./training "clients/python[pillow]"
 	@$(UV) pip install --quiet --python build/lowest/bin/python \
 	  $$(grep -oE "^(pytest|pytest-asyncio|pyyaml)==[^ ]+" constraints.txt)
 	@build/lowest/bin/python -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)

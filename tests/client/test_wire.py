@@ -72,7 +72,7 @@ def test_one_picture_is_the_body() -> None:
 
 
 def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
-    pictures = [Picture(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'), Picture(b"BM"), Picture(b"", "größe.png")]
+    pictures = [Picture(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'), Picture(b"GIF89a"), Picture(b"", "größe.png")]
     body, media_type = wire.multipart(pictures, "x7")
     assert media_type == "multipart/form-data; boundary=x7"
     parts: list[bytearray] = []
@@ -90,7 +90,7 @@ def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
     assert [bytes(part) for part in parts] == [picture.data for picture in pictures]
     assert headers == [
         b'form-data; name="images"; filename="a%22b%0D%0A.jpg"', b"image/jpeg",
-        b'form-data; name="images"; filename="picture-1"', b"image/bmp",
+        b'form-data; name="images"; filename="picture-1"', b"image/gif",
         'form-data; name="images"; filename="größe.png"'.encode(), b"application/octet-stream",
     ]  # fmt: skip
 
