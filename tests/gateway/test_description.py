@@ -16,7 +16,7 @@ import pytest
 
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.exchange import begin
-from keraserve_gateway.http import replies
+from keraserve_gateway.http import openapi, replies
 from keraserve_gateway.http.routes import descriptions
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -120,3 +120,14 @@ def test_what_schemathesis_finds(stack: Any, tmp_path: Path) -> None:
     generated = re.search(r"([\d,]+) generated, ([\d,]+) passed", run.stdout)
     assert generated, run.stdout[-1000:]
     assert int(generated[1].replace(",", "")) > 500
+
+
+async def test_the_description_is_written_once(gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is long: who asks for it again and again takes no time from others."""
+    written: list[Any] = []
+    describe = openapi.describe
+    monkeypatch.setattr(openapi, "describe", lambda app: (written.append(app), describe(app))[1])
+    answers = [await gateway.get("/openapi.json") for _ in range(3)]
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].headers["content-type"] == "application/json"
+    assert len(written) == 1

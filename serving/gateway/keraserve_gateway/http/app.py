@@ -39,6 +39,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         title="Keraserve gateway",
         version=VERSION,
         description=DESCRIPTION,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -51,6 +52,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         },
     )
     app.state.gateway = gateway
+    openapi.add_route(app)
     for routes in (images, compatible, inference, process, pages):
         app.include_router(routes.router())
     app.openapi = lambda: openapi.describe(app)
