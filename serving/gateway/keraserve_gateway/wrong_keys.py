@@ -6,16 +6,15 @@ A right key is taken at once, whoever else is at its address: behind a proxy man
 import asyncio
 import ipaddress
 import re
+import time
 from collections import OrderedDict
-
-from keraserve_gateway.bucket import Bucket
 
 KEPT = 1024
 """Addresses that are remembered; the one that was heard of least recently goes."""
 PER_SECOND = 10.0
-"""Wrong keys of an address that are answered at once."""
-DELAY_SECONDS = 1.0
-"""How much later all others are."""
+"""Wrong keys of an address that are answered, on all its connections together; a second's worth at once."""
+LONGEST_SECONDS = 10.0
+"""No answer waits longer: more than PER_SECOND of them come only on more than a hundred connections."""
 
 _KEY = re.compile(r"ks_[0-9a-f]{8}_[A-Za-z0-9_-]+")
 
@@ -24,20 +23,21 @@ class WrongKeys:
     """Counts them by address."""
 
     def __init__(self) -> None:
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._turns: OrderedDict[str, float] = OrderedDict()  # when the latest one of an address is answered
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._turns)
 
     async def slow_down(self, address: str) -> None:
-        """Wait, if an address has sent many."""
-        source = _source(address)
-        bucket = self._buckets.pop(source, None) or Bucket(PER_SECOND)
-        self._buckets[source] = bucket
-        if len(self._buckets) > KEPT:
-            self._buckets.popitem(last=False)
-        if bucket.take():
-            await asyncio.sleep(DELAY_SECONDS)
+        """Wait until an address has its turn, if it has sent many."""
+        source, now = _source(address), time.monotonic()
+        latest = self._turns.pop(source, 0.0)
+        turn = min(max(latest, now - 1.0) + 1 / PER_SECOND, now + LONGEST_SECONDS)
+        self._turns[source] = turn
+        if len(self._turns) > KEPT:
+            self._turns.popitem(last=False)
+        if turn > now:
+            await asyncio.sleep(turn - now)
 
 
 def without_keys(text: str) -> str:
