@@ -61,6 +61,13 @@ class TwoVersions:
             answer.result.classifications.add().classes.add(label="x", score=1)
         return answer
 
+    async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
+        """Answer with what came."""
+        version = await self.version(request.model_spec, context)
+        signature = request.model_spec.signature_name
+        spec = m.model_spec(request.model_spec.name, version=version, signature=signature)
+        return m.PredictResponse(model_spec=spec, outputs=request.inputs)
+
     async def multi_inference(
         self, request: m.MultiInferenceRequest, context: Any
     ) -> m.MultiInferenceResponse:
@@ -90,7 +97,11 @@ async def versions() -> TwoVersions:
 
 @pytest.fixture
 async def gateway(make, serve_faults, versions: TwoVersions, folder: Path) -> httpx2.AsyncClient:
-    calls = {services.CLASSIFY: versions.classify, services.MULTI_INFERENCE: versions.multi_inference}
+    calls = {
+        services.CLASSIFY: versions.classify,
+        services.PREDICT: versions.predict,
+        services.MULTI_INFERENCE: versions.multi_inference,
+    }
     return await make(await serve_faults(calls), models="", model_config_file=folder / "models.config")
 
 
@@ -208,6 +219,12 @@ async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None
         assert await found(unlabelled, ("x-model-label", "stable")) == 1
         assert await found(m.model_spec("colours", version=3)) == 3
         assert await found(m.model_spec("colours", label="stable")) == 1
+        for size in (8, 2 << 20):  # the long one is not parsed as a whole
+            given = m.PredictRequest(model_spec=m.model_spec("colours", signature="some"))
+            given.inputs["x"].tensor_content = bytes(size)
+            answer = await stub.predict(given)
+            assert (answer.model_spec.version.value, answer.model_spec.signature_name) == (2, "some")
+            assert answer.outputs["x"] == given.inputs["x"]
         both = m.MultiInferenceRequest()
         both.tasks.add().model_spec.name = both.tasks.add().model_spec.name = "colours"
         answer = await stub.multi_inference(both)

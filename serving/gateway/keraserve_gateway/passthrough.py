@@ -18,10 +18,19 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway.arriving import Arriving, ArrivingBody
+from keraserve_gateway.calls.aside import in_turns
 from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predict import unready
 from keraserve_gateway.deadline import REQUEST_ID
-from keraserve_gateway.errors import BadRequest, Busy, Forbidden, GatewayError, KeyUnknown, SlowBody
+from keraserve_gateway.errors import (
+    BadRequest,
+    Busy,
+    Forbidden,
+    GatewayError,
+    KeyUnknown,
+    SlowBody,
+    TooLarge,
+)
 from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.statuses import grpc_status
@@ -31,6 +40,13 @@ from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.grpc_connections import Call as OpenCall
 from keraserve_protocol.grpc_connections import GrpcConnections
+from keraserve_protocol.message_amount import (
+    AmountError,
+    MalformedError,
+    check_amount,
+    first_message,
+    without_values,
+)
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
@@ -46,6 +62,8 @@ _CALLS = {call.path: call for call in services.CALLS}
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
+_LONG = 1 << 20  # bytes: tensors of more take milliseconds to parse
+_LONGEST_SPEC = 4 << 10  # bytes
 _CROWDED = "more calls are sending their messages than are waited for, and this one took longest"
 
 
@@ -154,10 +172,7 @@ class PassThrough(Handler):
         open_call.in_work = True
         gateway.bodies.take(len(request))
         exchange.held = len(request)
-        try:
-            message = call.request.FromString(request)
-        except DecodeError as error:
-            raise BadRequest(f"the request is no {call.request.DESCRIPTOR.name}") from error
+        message = await _parsed(call, request)
         specs = _specs(message)
         names = list(dict.fromkeys(spec.name for spec in specs))
         exchange.model = names[0] if names else ""
@@ -176,7 +191,7 @@ class PassThrough(Handler):
         before = list(map(_choice, specs))
 
         async def ask() -> bytes:
-            sent = request if before == list(map(_choice, specs)) else message.SerializeToString()
+            sent = request if before == list(map(_choice, specs)) else _changed(call, request, message)
             trip = exchange.trip
             return await self._gateway.server.call(call.path, sent, trip.timeout, trip.metadata)
 
@@ -199,6 +214,36 @@ class PassThrough(Handler):
         given = {key: str(value) for key, value in context.invocation_metadata() or ()}
         left = cast("float | None", context.time_remaining())
         return Exchange.of(given.get, min(self._seconds, left if left is not None else self._seconds))
+
+
+async def _parsed(call: Call, request: bytes) -> m.Message:
+    """Parse a request; of a long one with tensors, all but what is in them.
+
+    Raises:
+        TooLarge: far too much in it.
+        BadRequest: it is none, or has a name that is no model's.
+    """
+    try:
+        await in_turns(check_amount(request, call.request))
+        if call is services.PREDICT and len(request) > _LONG:
+            message = without_values(request)
+        else:
+            message = call.request.FromString(request)
+    except AmountError as error:
+        raise TooLarge(str(error)) from error
+    except (MalformedError, DecodeError) as error:
+        raise BadRequest(f"the request is no {call.request.DESCRIPTOR.name}") from error
+    if any(spec.ByteSize() > _LONGEST_SPEC for spec in _specs(message)):
+        raise BadRequest(f"names of model, label and signature of more than {_LONGEST_SPEC} bytes together")
+    return message
+
+
+def _changed(call: Call, request: bytes, message: m.Message) -> bytes:
+    """Write the versions of a parsed request into it: later fields are merged into earlier ones."""
+    if call is services.PREDICT:
+        spec = cast(m.PredictRequest, message).model_spec
+        return request + m.PredictRequest(model_spec=spec).SerializeToString()
+    return message.SerializeToString()
 
 
 def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
@@ -232,12 +277,10 @@ def _version(call: Call, answer: bytes) -> int:
     if call is services.GET_MODEL_STATUS:
         return 0
     try:
-        message = call.response.FromString(answer)
-    except DecodeError:
+        spec = first_message(answer, call.response, "model_spec", within="results")
+        return m.ModelSpec.FromString(spec).version.value
+    except (MalformedError, DecodeError):
         return 0  # the caller's to complain about
-    if isinstance(message, m.MultiInferenceResponse):
-        return message.results[0].model_spec.version.value if message.results else 0
-    return cast(m.PredictResponse, message).model_spec.version.value
 
 
 def _failed(

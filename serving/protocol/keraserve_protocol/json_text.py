@@ -13,6 +13,7 @@ import codecs
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Iterator
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -20,6 +21,7 @@ MOST_VALUES = 524_288
 MOST_CONTAINERS = 131_072
 MOST_STRINGS = 262_144
 MOST_KEYS = 32_768
+MOST_ESCAPES = 524_288
 MOST_DIGITS = 1_000
 
 _LIMITS = (
@@ -30,7 +32,6 @@ _LIMITS = (
 )
 _SMALL = 64 << 10  # bytes: within all of the limits, whatever they are
 _PIECE = 256 << 10  # bytes
-_WHITE_SPACE = b" \t\r\n"
 
 
 class JsonError(ValueError):
@@ -60,7 +61,6 @@ def load(body: bytes) -> dict[str, Json]:
         TooMuchError: more values, lists and objects, strings, or keys than are allowed.
         JsonError: no JSON, too deeply nested, or no object.
     """
-    body = body.strip(_WHITE_SPACE)
     if len(body) > _SMALL:
         check_amount(body)
     try:
@@ -78,7 +78,7 @@ def load(body: bytes) -> dict[str, Json]:
                 "the body is not JSON: it begins with a byte-order mark; send it without"
             ) from error
         raise JsonError(f"the body is not JSON: {error}") from error
-    if "\\ud" in text or "\\uD" in text:
+    if b"\\" in body and (_has(body, b"\\ud") or _has(body, b"\\uD")):
         _check_text(value)
     if not isinstance(value, dict):
         raise JsonError(f"the body has to be a JSON object, not {kind(value)}")
@@ -91,21 +91,27 @@ def check_amount(body: bytes) -> None:
     Raises:
         TooMuchError: as `load`.
     """
-    if _excess(body) is None:
+    if body.count(b"\\") > MOST_ESCAPES:
+        raise TooMuchError(
+            f"the JSON holds more than {MOST_ESCAPES} escapes, as many as are allowed; write text as UTF-8"
+        )
+    if _excess(body.count) is None:
         return
     # Exactly, then: commas, brackets and colons in strings are text.
-    if b"\\" in body:
-        if body.count(b"\\") > MOST_VALUES:
-            raise TooMuchError(f"the JSON holds more than {MOST_VALUES} escapes, as many as are allowed")
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if body.count(b'"') <= 2 * MOST_STRINGS:
-        body = b'""'.join(body.split(b'"')[::2])
-    excess = _excess(body)
-    if excess is not None:
-        raise TooMuchError(
-            f"the JSON holds more than {excess}, as many as are allowed beside one regular list of numbers;"
-            " send less at a time, or binary data (gRPC, or /v2/models/…/infer)"
-        )
+    counts: Counter[bytes] = Counter()
+    inside = 0  # of a string, where a piece begins
+    for piece in _pieces_between_escapes(body):
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        outside = b" ".join(parts[inside::2])
+        counts.update({sign: outside.count(sign) for sign in (b"[", b"{", b":", b",")})
+        counts[b'"'] += len(parts) - 1
+        inside ^= (len(parts) - 1) % 2
+        excess = _excess(counts.__getitem__)
+        if excess is not None:
+            raise TooMuchError(
+                f"the JSON holds more than {excess}, as many as are allowed beside one regular list of"
+                " numbers; send less at a time, or binary data (gRPC, or /v2/models/…/infer)"
+            )
 
 
 def kind(value: Json) -> str:
@@ -119,11 +125,28 @@ def kind(value: Json) -> str:
     return "null" if value is None else names.get(type(value).__name__, "a number")
 
 
-def _excess(body: bytes) -> str | None:
+def _excess(count: Callable[[bytes], int]) -> str | None:
     for what, signs, most in _LIMITS:
-        if sum(map(body.count, signs)) > most:
+        if sum(map(count, signs)) > most:
             return f"{most // 2 if what == 'strings' else most} {what}"
     return None
+
+
+def _pieces_between_escapes(body: bytes) -> Iterator[bytes]:
+    """Cut a text, and no escape: to look through all of it at once takes a fortieth of a second."""
+    start = 0
+    while start < len(body):
+        end = start + _PIECE
+        while body[end - 1 : end] == b"\\":
+            end += 1
+        yield body[start:end]
+        start = end
+
+
+def _has(body: bytes, word: bytes) -> bool:
+    """Search in pieces: a search for more than one sign takes a hundredth of a second for some megabytes."""
+    pieces = range(0, len(body), _PIECE)
+    return any(body.find(word, start, start + _PIECE + len(word) - 1) >= 0 for start in pieces)
 
 
 def _decoded(body: bytes) -> str:

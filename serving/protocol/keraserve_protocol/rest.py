@@ -6,7 +6,6 @@ metadata answers present, 64-bit integers as strings in those two.
 """
 
 import json
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,8 +18,8 @@ from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import number_text
+from keraserve_protocol.examples import example
 from keraserve_protocol.json_tensors import (
-    decode_binary,
     from_tensor,
     is_binary,
     pack_numbers,
@@ -349,49 +348,12 @@ def _examples(document: dict[str, Json], most: int | None) -> tuple[str, m.Input
     if most is not None and len(listed) > most:
         raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed (max_rows)")
     # One after the other: as a message each takes a hundred times its bytes.
-    serialized = [
-        _example(value, f"examples[{index}]").SerializeToString() for index, value in enumerate(listed)
-    ]
+    serialized = [example(value, f"examples[{index}]") for index, value in enumerate(listed)]
     if "context" not in document:
         return _signature(document), m.Input(example_list=m.ExampleList(examples=serialized))
-    context = _example(document["context"], "context").SerializeToString()
+    context = example(document["context"], "context")
     given = m.ExampleListWithContext(examples=serialized, context=context)
     return _signature(document), m.Input(example_list_with_context=given)
-
-
-def _example(value: Json, where: str) -> m.Example:
-    if not isinstance(value, dict):
-        raise JsonError(f"{where} has to be an object of features")
-    example = m.Example()
-    for name, content in value.items():
-        feature = _feature(content if isinstance(content, list) else [content], f"{where}.{name}")
-        example.features.feature[name].CopyFrom(feature)
-    return example
-
-
-def _feature(values: list[Json], where: str) -> m.Feature:
-    """Booleans and whole numbers are int64, numbers with a point float, text and `b64` bytes."""
-    kinds = {type(value) for value in values}
-    if not values:
-        return m.Feature()
-    if kinds <= {str, dict}:
-        encoded = [
-            value.encode() if isinstance(value, str) else decode_binary(value, where) for value in values
-        ]
-        return m.Feature(bytes_list=m.BytesList(value=encoded))
-    if kinds <= {int, bool}:
-        whole = cast("list[int]", values)
-        if min(whole) < -(1 << 63) or max(whole) >= 1 << 63:
-            raise JsonError(f"{where}: a number is out of int64's range")
-        return m.Feature(int64_list=m.Int64List(value=[int(value) for value in whole]))
-    if kinds == {float}:
-        decimals = cast("list[float]", values)
-        try:
-            struct.pack(f"<{len(decimals)}f", *decimals)
-        except OverflowError as error:
-            raise JsonError(f"{where}: a number is out of float32's range") from error
-        return m.Feature(float_list=m.FloatList(value=decimals))
-    raise JsonError(f"{where}: a feature holds strings, whole numbers or decimal numbers, and one kind only")
 
 
 def _message(message: m.Message) -> dict[str, Any]:

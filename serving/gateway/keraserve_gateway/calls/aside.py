@@ -8,13 +8,16 @@ from typing import ParamSpec, TypeVar
 
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.errors import DeadlineExceeded
+from keraserve_protocol.number_text import Steps
 
 LARGE = 1 << 16
 """Bytes; more is not worked on in one turn of the event loop."""
 LARGE_EXAMPLES = 1 << 14
 """Bytes of JSON of examples, of which each is made a message."""
 
-_one_at_a_time = ThreadPoolExecutor(1, "body")  # two would only take turns, and the event loop's too
+# One at a time: two would only take turns, and the event loop's too. But a picture waits for no long list.
+_bodies = ThreadPoolExecutor(1, "body")
+_pictures = ThreadPoolExecutor(1, "picture")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,9 +30,31 @@ async def aside(trip: Trip, large: bool, function: Callable[P, T], *given: P.arg
     """
     if not large:
         return function(*given, **named)
-    call = partial(function, *given, **named)
+    return await _run(_bodies, trip, partial(function, *given, **named))
+
+
+async def picture_aside(trip: Trip, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Call a function that looks through a picture, in the thread for them.
+
+    Raises:
+        DeadlineExceeded: as `aside`.
+    """
+    return await _run(_pictures, trip, partial(function, *given, **named))
+
+
+async def _run(thread: ThreadPoolExecutor, trip: Trip, call: Callable[[], T]) -> T:
     try:
         async with asyncio.timeout(trip.timeout):
-            return await asyncio.get_running_loop().run_in_executor(_one_at_a_time, call)
+            return await asyncio.get_running_loop().run_in_executor(thread, call)
     except TimeoutError as error:
         raise DeadlineExceeded("the deadline passed before the body was worked on") from error
+
+
+async def in_turns(steps: Steps[T]) -> T:
+    """Drive work to its end; others have their turn whenever it pauses."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        await asyncio.sleep(0)

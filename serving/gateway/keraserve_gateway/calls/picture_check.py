@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
+from keraserve_gateway.calls.aside import LARGE, picture_aside
+from keraserve_gateway.deadline import Trip
 from keraserve_protocol import image_files
+
+_LARGE_GIF = 1 << 12  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Fault:
         return self.kind(f"{place}: {self.reason}", picture=place)
 
 
-async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]:
+async def check(pictures: Sequence[Picture], limits: Limits, trip: Trip) -> dict[int, Fault]:
     """Look at every picture of a request; between two of them, other requests get their turn.
 
     Returns:
@@ -47,6 +51,7 @@ async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]
     Raises:
         BadRequest: no picture at all.
         TooLarge: too many of them.
+        DeadlineExceeded: other pictures took all of the request's time.
     """
     if not pictures:
         raise errors.BadRequest("the request has no picture")
@@ -58,10 +63,18 @@ async def check(pictures: Sequence[Picture], limits: Limits) -> dict[int, Fault]
     for index, picture in enumerate(pictures):
         if index:
             await asyncio.sleep(0)
-        fault = _fault(picture.data, limits)
+        if _is_large(picture.data):
+            fault = await picture_aside(trip, _fault, picture.data, limits)
+        else:
+            fault = _fault(picture.data, limits)
         if fault is not None:
             faults[index] = fault
     return faults
+
+
+def _is_large(data: bytes) -> bool:
+    """Tell whether a look through it takes milliseconds; a GIF may be in pieces of three bytes."""
+    return len(data) > (_LARGE_GIF if data.startswith(b"GIF") else LARGE)
 
 
 def _fault(data: bytes, limits: Limits) -> Fault | None:

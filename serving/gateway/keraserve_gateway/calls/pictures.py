@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import picture_check
+from keraserve_gateway.calls.aside import LARGE, picture_aside
 from keraserve_gateway.calls.picture_check import Fault, Limits, Picture
 from keraserve_gateway.calls.predict import CLASSIFY, Target, has_signature
 from keraserve_gateway.deadline import Trip
@@ -95,7 +96,7 @@ class Classifier:
             GatewayError: no picture or too many; a single picture, or the first one if `strict`, can't be
                 classified; BadPicture: none of several can be; or what the model server answered.
         """
-        faults = await picture_check.check(pictures, self._limits)
+        faults = await picture_check.check(pictures, self._limits, trip)
         _give_up(faults, pictures, strict=strict)
         sound = {index: picture for index, picture in enumerate(pictures) if index not in faults}
         version, found = await self._ask_for_all(target, sound, faults, trip)
@@ -156,7 +157,12 @@ class Classifier:
     ) -> m.ClassificationResponse:
         # Messages are filled in place: one that is given to another's constructor is copied, picture and all.
         request = m.ClassificationRequest(model_spec=spec)
-        request.input.example_list.examples.extend(_example(picture.data) for picture in pictures)
+        for picture in pictures:
+            if len(picture.data) > LARGE:  # each of the copies that are made of it takes its time
+                example = await picture_aside(trip, _example, picture.data)
+            else:
+                example = _example(picture.data)
+            request.input.example_list.examples.append(example)
         response = await self._server.classify(request, trip.timeout, trip.metadata)
         answers = len(response.result.classifications)
         if answers != len(pictures):

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.aside import LARGE, aside
+from keraserve_gateway.calls.aside import LARGE, aside, in_turns
 from keraserve_gateway.calls.bounds import Bounds
 from keraserve_gateway.calls.predict import (
     Answer,
@@ -22,7 +21,6 @@ from keraserve_protocol import rest
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
 from keraserve_protocol.rest import Prediction
 
-T = TypeVar("T")
 Hold = Callable[[int], None]
 
 
@@ -125,16 +123,6 @@ class Predictor:
     async def _alone(self, packing: Steps[Prediction], trip: Trip) -> Prediction:
         try:
             async with asyncio.timeout(trip.timeout), self._packing:
-                return await _in_turns(packing)
+                return await in_turns(packing)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the deadline passed before all numbers were read") from error
-
-
-async def _in_turns(steps: Steps[T]) -> T:
-    """Drive work to its end; others have their turn whenever it pauses."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-        await asyncio.sleep(0)

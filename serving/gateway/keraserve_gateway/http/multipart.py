@@ -5,6 +5,7 @@ the body is bounded already, so memory is the simpler place.
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
@@ -19,6 +20,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ENCODED_NAME = re.compile(r";\s*filename\*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 _LONGEST_NAME = 255
 _MOST_FIELDS = 100
+_PIECE = 256 << 10  # bytes that are searched, or read, at once: nothing else runs meanwhile
 _FILE_TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
@@ -37,7 +39,8 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
     boundary = options.get(b"boundary")
     if not boundary:
         raise BadRequest("multipart/form-data without a boundary")
-    if body.count(b"\r\n--" + boundary) > most + _MOST_FIELDS + 1:
+    sign = b"\r\n--" + boundary
+    if sum(body.count(sign, *piece) for piece in _pieces(body, sign)) > most + _MOST_FIELDS + 1:
         raise _too_many(most)  # here: what is nearly a boundary costs the parser a microsecond each, too
     parts = _Parts(most)
     try:
@@ -53,7 +56,9 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
                 "on_end": parts.end,
             },
         )
-        parser.write(_without_preamble(body, boundary))
+        begin = _after_preamble(body, boundary)
+        for start in range(begin, len(body), _PIECE):
+            parser.write(body[start : start + _PIECE])
         parser.finalize()
     except FormParserError as error:
         raise BadRequest(f"the multipart body is malformed: {error}") from error
@@ -64,12 +69,19 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
     return parts.pictures
 
 
-def _without_preamble(body: bytes, boundary: bytes) -> bytes:
-    """Leave out what stands before the first boundary (RFC 2046, 5.1.1); some clients write a line there."""
+def _after_preamble(body: bytes, boundary: bytes) -> int:
+    """Find the first boundary (RFC 2046, 5.1.1); some clients write a line before it."""
     if body.startswith(b"--" + boundary):
-        return body
-    place = body.find(b"\r\n--" + boundary)
-    return body if place < 0 else body[place + 2 :]
+        return 0
+    sign = b"\r\n--" + boundary
+    places = (body.find(sign, *piece) for piece in _pieces(body, sign))
+    return next((place + 2 for place in places if place >= 0), 0)
+
+
+def _pieces(body: bytes, sign: bytes) -> Iterator[tuple[int, int]]:
+    """Give where pieces begin and end that have each `sign` in them whole, and once."""
+    for start in range(0, len(body), _PIECE):
+        yield start, start + _PIECE + len(sign) - 1
 
 
 class _Parts:

@@ -22,6 +22,7 @@ from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 log = structlog.get_logger()
+_LONG = 1 << 20  # bytes: a longer message takes milliseconds to write
 
 Response = TypeVar("Response", bound=m.Message)
 
@@ -178,7 +179,10 @@ class GrpcModelServer:
     async def _ask(
         self, call: services.Call[Any, Response], request: m.Message, timeout: float, metadata: Metadata
     ) -> Response:
-        answer = await self.call(call.path, request.SerializeToString(), timeout, metadata)
+        sent = request.SerializeToString()
+        if len(sent) > _LONG:
+            await asyncio.sleep(0)  # gRPC makes another copy of it
+        answer = await self.call(call.path, sent, timeout, metadata)
         try:
             return call.response.FromString(answer)
         except DecodeError as error:

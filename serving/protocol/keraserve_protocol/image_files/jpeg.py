@@ -20,6 +20,7 @@ _MARKER_AMID_RESTARTS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _LENGTH = struct.Struct(">H")
 # Real pictures have dozens of markers and at most some twenty scans, each of them work on the whole picture.
 _MOST_MARKERS, _MOST_SCANS = 1000, 100
+_PIECE = 256 << 10  # bytes that are searched at once: nothing else runs meanwhile
 
 
 def read(data: bytes) -> ImageHeader:
@@ -63,7 +64,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Give each segment's marker, and where what it carries begins and ends, the end marker's last."""
     place, pattern = 2, _MARKER
     for _ in range(_MOST_MARKERS):
-        found = pattern.search(data, place)
+        found = _search(pattern, data, place)
         if found is None:
             raise BadImage(
                 "the jpeg is cut off: it has no end marker; if viewers show it whole, save it again"
@@ -83,6 +84,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             pattern = _MARKER_AMID_RESTARTS
         place += length
     raise BadImage(f"the jpeg has more than {_MOST_MARKERS} segments")
+
+
+def _search(pattern: re.Pattern[bytes], data: bytes, place: int) -> re.Match[bytes] | None:
+    """Search for two bytes in pieces that overlap by one."""
+    for start in range(place, len(data), _PIECE):
+        if found := pattern.search(data, start, start + _PIECE + 1):
+            return found
+    return None
 
 
 def _frame(segment: bytes) -> dict[int, int]:
