@@ -106,7 +106,7 @@ HTTP: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "examples": (
         CLASSIFY,
         JSON,
-        lambda: listed(b'{"examples":[', b'{"a":"%b"}' % (b"x" * 16_000), b"]}", 1024),
+        lambda: listed(b'{"examples":[', b'{"a":"%b"}' % (b"x" * 8_000), b"]}", 1024),
     ),
     "infer": (INFER, JSON, lambda: listed(INPUT % (b"FP32", 524_200), b"0.12345678901", b"]}]}", 524_200)),
     "infer strings": (INFER, JSON, lambda: listed(INPUT % (b"BYTES", 262_000), b'""', b"]}]}", 262_000)),

@@ -224,17 +224,15 @@ def classification_request(
     Raises:
         JsonError: the body is not of that form.
     """
-    signature, given = _examples(load(body), most)
-    request = m.ClassificationRequest(model_spec=spec, input=given)
-    request.model_spec.signature_name = signature
+    request = m.ClassificationRequest(model_spec=spec)
+    request.model_spec.signature_name = _fill(request.input, load(body), most)
     return request
 
 
 def regression_request(body: bytes, spec: m.ModelSpec, most: int | None = None) -> m.RegressionRequest:
     """Build the message of a `:regress`; as `classification_request`."""
-    signature, given = _examples(load(body), most)
-    request = m.RegressionRequest(model_spec=spec, input=given)
-    request.model_spec.signature_name = signature
+    request = m.RegressionRequest(model_spec=spec)
+    request.model_spec.signature_name = _fill(request.input, load(body), most)
     return request
 
 
@@ -341,7 +339,8 @@ def some(names: Iterable[str]) -> str:
     return ", ".join([*first[:10], "…"] if len(first) > 10 else first)
 
 
-def _examples(document: dict[str, Json], most: int | None) -> tuple[str, m.Input]:
+def _fill(given: m.Input, document: dict[str, Json], most: int | None) -> str:
+    """Put the examples in, and give the signature's name. A message made of messages copies each of them."""
     listed = document.get("examples")
     if not isinstance(listed, list) or not listed:
         raise JsonError("'examples' has to be a list of at least one example")
@@ -349,11 +348,12 @@ def _examples(document: dict[str, Json], most: int | None) -> tuple[str, m.Input
         raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed (max_rows)")
     # One after the other: as a message each takes a hundred times its bytes.
     serialized = [example(value, f"examples[{index}]") for index, value in enumerate(listed)]
-    if "context" not in document:
-        return _signature(document), m.Input(example_list=m.ExampleList(examples=serialized))
-    context = example(document["context"], "context")
-    given = m.ExampleListWithContext(examples=serialized, context=context)
-    return _signature(document), m.Input(example_list_with_context=given)
+    if "context" in document:
+        given.example_list_with_context.context = example(document["context"], "context")
+        given.example_list_with_context.examples.extend(serialized)
+    else:
+        given.example_list.examples.extend(serialized)
+    return _signature(document)
 
 
 def _message(message: m.Message) -> dict[str, Any]:
