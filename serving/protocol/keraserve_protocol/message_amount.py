@@ -15,6 +15,7 @@ from keraserve_protocol.number_text import Steps
 MOST_MESSAGES = 4_096
 MOST_FIELDS = 262_144
 _SMALL = 8 << 10  # bytes: within both limits, whatever they are
+_LONGEST_SPEC = 4 << 10  # bytes
 _TURN = 1_000  # fields, read in about a millisecond
 _VARINT, _EIGHT, _LENGTH, _FOUR = 0, 1, 2, 5
 
@@ -67,6 +68,7 @@ def without_values(data: bytes) -> PredictRequest:
     length. To be called after `check_amount`, which bounds all else.
 
     Raises:
+        AmountError: names of models that are none, by their length.
         MalformedError, DecodeError: it is no such message.
     """
     request = PredictRequest()
@@ -74,6 +76,8 @@ def without_values(data: bytes) -> PredictRequest:
         if begin < 0:
             continue
         if number == PredictRequest.MODEL_SPEC_FIELD_NUMBER:
+            if stop - begin > _LONGEST_SPEC:
+                raise AmountError(f"names of model, label and signature of more than {_LONGEST_SPEC} bytes")
             request.model_spec.MergeFromString(data[begin:stop])
         elif number == PredictRequest.INPUTS_FIELD_NUMBER:
             name, shape = _input(data, begin, stop)
