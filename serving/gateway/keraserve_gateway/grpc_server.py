@@ -91,20 +91,27 @@ class _Report:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._next = dict[str, float]()  # by reason, when it may be logged again
+        self._next = dict[str, float]()  # by event or reason, when it may be logged again
         self._ended = dict[str, int]()  # by reason, since it was logged
 
     def write(self, look: Look) -> None:
         self._metrics.connections.labels("grpc").set(look.open)
-        self._add("idle", look.idle, "gRPC connections ended for new ones: max_connections are open")
-        self._add("unread", look.unread, "gRPC connections ended: answers were not read")
-        self._add("full", look.refusing, "new gRPC connections are refused: all that may be open are")
+        self._write_ended("idle", look.idle, "more than max_connections are open")
+        self._write_ended("unread", look.unread, "answers were not read")
+        if look.refusing and self._may_log("refused"):
+            log.warning("gRPC connections are refused", reason="all that may be open are")
 
-    def _add(self, reason: str, count: int, event: str) -> None:
-        if reason != "full" and count:
+    def _write_ended(self, reason: str, count: int, sentence: str) -> None:
+        if count:
             self._metrics.connections_ended.labels("grpc", reason).inc(count)
         ended = self._ended[reason] = self._ended.get(reason, 0) + count
+        if ended and self._may_log(reason):
+            self._ended[reason] = 0
+            log.warning("gRPC connections ended", reason=sentence, count=ended)
+
+    def _may_log(self, key: str) -> bool:
         now = time.monotonic()
-        if ended and now >= self._next.get(reason, 0):
-            self._next[reason], self._ended[reason] = now + _LOG_SECONDS, 0
-            log.warning(event, **({} if reason == "full" else {"count": ended}))
+        if now < self._next.get(key, 0):
+            return False
+        self._next[key] = now + _LOG_SECONDS
+        return True

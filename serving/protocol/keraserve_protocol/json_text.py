@@ -1,4 +1,4 @@
-"""A request's JSON, parsed strictly and within limits on what is in it.
+"""JSON: a request's, parsed strictly and within limits on what is in it, and an answer's, written.
 
 Strictly: UTF-8, one object and nothing behind it, no key twice. TensorFlow Serving's parser takes the first
 of two values with one name and Python's the last, so neither is what the sender can rely on. NaN and Infinity
@@ -13,7 +13,10 @@ import codecs
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -30,6 +33,8 @@ _LIMITS = (
     ("strings", (b'"',), 2 * MOST_STRINGS),
     ("values", (b",", b"[", b"{"), MOST_VALUES),
 )
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 _SMALL = 64 << 10  # bytes: within all of the limits, whatever they are
 _PIECE = 256 << 10  # bytes
 
@@ -83,6 +88,17 @@ def load(body: bytes) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise JsonError(f"the body has to be a JSON object, not {kind(value)}")
     return value
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """Write an answer's JSON. NaN and Infinity are written as such; half of a surrogate pair as "?"."""
+    try:
+        written = orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        written = None
+    if written is None or b"null" in written:  # which stands for NaN and Infinity, too
+        return _encoder.encode(value).encode(errors="replace")
+    return written
 
 
 def check_amount(body: bytes) -> None:

@@ -1,10 +1,10 @@
 """Answers of the Open Inference Protocol v2, with the binary tensor extension: pure functions."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keraserve_protocol import json_text
 from keraserve_protocol import messages as m
 from keraserve_protocol.json_text import AnswerError
 from keraserve_protocol.open_inference import Inference
@@ -55,12 +55,12 @@ def reply(inference: Inference, response: m.PredictResponse) -> Reply:
     document: dict[str, Any] = {"model_name": spec.name, "model_version": str(spec.version.value)}
     if inference.id is not None:
         document["id"] = inference.id
-    return Reply(_dump({**document, "outputs": described}), tuple(data))
+    return Reply(json_text.dump({**document, "outputs": described}), tuple(data))
 
 
 def model_metadata(name: str, versions: Sequence[int], signature: m.SignatureDef) -> bytes:
     """Describe a signature of a model as if it were the model; `versions` are those that answer."""
-    return _dump(
+    return json_text.dump(
         {
             "name": name,
             "versions": [str(version) for version in versions],
@@ -81,7 +81,3 @@ def _described(tensors: Mapping[str, m.TensorInfo]) -> list[dict[str, Any]]:
         {"name": name, "datatype": datatype_of(tensors[name].dtype), "shape": shape(tensors[name])}
         for name in sorted(tensors)
     ]
-
-
-def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -5,7 +5,6 @@ its server: `results` as the key of `:classify` and `:regress`, every primitive 
 metadata answers present, 64-bit integers as strings in those two.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +12,6 @@ from itertools import islice
 from typing import Any, cast
 
 import grpc
-import orjson
 from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
@@ -26,7 +24,7 @@ from keraserve_protocol.json_tensors import (
     shortest,
     to_tensor,
 )
-from keraserve_protocol.json_text import AnswerError, FormError, Json, JsonError, TooMuchError, load
+from keraserve_protocol.json_text import AnswerError, FormError, Json, JsonError, TooMuchError, dump, load
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 
 __all__ = [
@@ -199,14 +197,14 @@ def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
         raise AnswerError("the model gave no outputs")
     values = {name: _output(name, response.outputs[name]) for name in sorted(response.outputs)}
     if layout is Layout.COLUMNS:
-        return _dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
+        return dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
     sizes = {name: len(value) if isinstance(value, list) else None for name, value in values.items()}
     if None in sizes.values() or len(set(sizes.values())) > 1:
         raise JsonError(f"the outputs have no common batch dimension; ask with 'inputs' instead: {sizes}")
     columns = [cast("list[Json]", value) for value in values.values()]
     if len(columns) == 1:
-        return _dump({"predictions": columns[0]})
-    return _dump({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]})
+        return dump({"predictions": columns[0]})
+    return dump({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]})
 
 
 def _output(name: str, tensor: m.TensorProto) -> Json:
@@ -242,12 +240,12 @@ def classification_answer(response: m.ClassificationResponse) -> bytes:
         [[item.label, shortest(item.score)] for item in one.classes]
         for one in response.result.classifications
     ]
-    return _dump({"results": results})
+    return dump({"results": results})
 
 
 def regression_answer(response: m.RegressionResponse) -> bytes:
     """Write the answer to a `:regress`: one number for every example."""
-    return _dump({"results": [shortest(one.value) for one in response.result.regressions]})
+    return dump({"results": [shortest(one.value) for one in response.result.regressions]})
 
 
 def status_answer(
@@ -271,7 +269,7 @@ def status_answer(
         }
         for one in response.model_version_status
     ]
-    return _dump({"model_version_status": versions})
+    return dump({"model_version_status": versions})
 
 
 def state_name(state: m.ModelVersionStatus.State) -> str:
@@ -293,12 +291,12 @@ def metadata_answer(response: m.GetModelMetadataResponse) -> bytes:
     for signature in signatures["signature_def"].values():
         # TensorFlow Serving prints every field, and its SignatureDef has this one more.
         signature["defaults"] = {}
-    return _dump({"model_spec": _message(response.model_spec), "metadata": {"signature_def": signatures}})
+    return dump({"model_spec": _message(response.model_spec), "metadata": {"signature_def": signatures}})
 
 
 def error_answer(message: str) -> bytes:
     """Write an error: `{"error": message}`."""
-    return _dump({"error": message})
+    return dump({"error": message})
 
 
 def _signature(document: dict[str, Json]) -> str:
@@ -360,16 +358,3 @@ def _message(message: m.Message) -> dict[str, Any]:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-
-def _dump(value: Json | dict[str, Any]) -> bytes:
-    try:
-        written = orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair
-        written = None
-    if written is None or b"null" in written:  # which stands for NaN and Infinity, too
-        return _encoder.encode(value).encode(errors="replace")
-    return written
