@@ -10,7 +10,7 @@ _PRECISIONS = {"float32": "o", "bfloat16": "D"}
 
 def draw(rows: Sequence[Row], file: Path) -> None:
     """Write it as SVG: a line for each step with the experiment's own batch, a colour for a backend."""
-    from bench import drawing
+    from bench.report import drawing
 
     rows = [row for row in rows if row.documented]
     steps = list(dict.fromkeys(row.step for row in rows))

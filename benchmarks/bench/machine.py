@@ -8,20 +8,22 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.commands import PEERS
-from bench.place import ROOT, Place
-from bench.setup import PEER_NAMES
+from bench.systems.commands import PEERS_FOLDER
+from bench.systems.compared import PEERS
+from bench.workspace import ROOT, BodyKind, Workspace
 
 _OURS = ("tensorflow", "fastapi", "uvicorn", "grpcio")
 
 
-def about(place: Place) -> dict[str, str]:
+def about(workspace: Workspace) -> dict[str, str]:
     """Say it, a line each."""
-    weights = place.folder / "weights.txt"
+    weights = workspace.folder / "weights.txt"
     model = (
-        f"MobileNet 0.25 at 128 px, 10 classes, {weights.read_text()}" if place.own else f"`{place.model}`"
+        f"MobileNet 0.25 at 128 px, 10 classes, {weights.read_text()}"
+        if workspace.own
+        else f"`{workspace.model}`"
     )
-    sizes = [Path(file).stat().st_size for file in place.bodies("jpeg")]
+    sizes = [Path(file).stat().st_size for file in workspace.bodies(BodyKind.JPEG)]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),
@@ -31,7 +33,7 @@ def about(place: Place) -> dict[str, str]:
             [
                 f"Python {platform.python_version()}",
                 *(f"{name} {importlib.metadata.version(name)}" for name in _OURS),
-                *(" ".join(_pinned(name)) for name in PEER_NAMES),
+                *(" ".join(_pinned(name)) for name in PEERS),
             ]
         ),
         "model": model,
@@ -40,7 +42,7 @@ def about(place: Place) -> dict[str, str]:
 
 
 def _pinned(peer: str) -> tuple[str, str]:
-    name, _, version = (PEERS / f"{peer}.txt").read_text().splitlines()[0].partition("==")
+    name, _, version = (PEERS_FOLDER / f"{peer}.txt").read_text().splitlines()[0].partition("==")
     return name, version
 
 

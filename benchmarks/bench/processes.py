@@ -18,8 +18,8 @@ from pathlib import Path
 
 _MARK = "KERASERVE_BENCH"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PATIENCE = 300.0
-_GRACE = 10.0
+_START_SECONDS = 300.0
+_STOP_SECONDS = 10.0
 
 
 class BenchError(RuntimeError):
@@ -47,18 +47,18 @@ class Started:
 
     mark: str
     log: Path
-    first: Sequence[subprocess.Popen[bytes]]
+    processes: Sequence[subprocess.Popen[bytes]]
     began: float
 
     def wait(self, ready: Callable[[], bool]) -> float:
         """Wait until `ready`; gives the seconds since the start.
 
         Raises:
-            BenchError: a process has ended, or nothing came in five minutes.
+            BenchError: a process has ended, or five minutes are over.
         """
         while not ready():
-            ended = [one.returncode for one in self.first if one.poll() is not None]
-            if ended or time.monotonic() > self.began + _PATIENCE:
+            ended = [one.returncode for one in self.processes if one.poll() is not None]
+            if ended or time.monotonic() > self.began + _START_SECONDS:
                 tail = "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[-15:])
                 raise BenchError(f"{self.log} ends so, codes {ended}:\n{tail}")
             time.sleep(0.01)
@@ -66,28 +66,28 @@ class Started:
 
     def processor_seconds(self) -> float:
         """Processor time of all of them so far, and of their children that have ended."""
-        return sum(_processor_seconds(number) for number in self._numbers())
+        return sum(_processor_seconds(number) for number in self._process_ids())
 
     def pss(self) -> int:
         """Bytes of memory: each process's own, and its share of what several hold together."""
-        return sum(_pss(number) for number in self._numbers())
+        return sum(_pss(number) for number in self._process_ids())
 
-    def _numbers(self) -> list[int]:
+    def _process_ids(self) -> list[int]:
         wanted = f"{_MARK}={self.mark}".encode()
         return [number for number, entries in _environments() if wanted in entries]
 
     def stop(self) -> None:
         """End all: SIGTERM for those that were started here, and SIGKILL for what is left."""
-        for process in reversed(self.first):
+        for process in reversed(self.processes):
             process.terminate()
-        for process in reversed(self.first):
+        for process in reversed(self.processes):
             try:
-                process.wait(_GRACE)
+                process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        while numbers := self._numbers():
-            for number in numbers:
+        while ids := self._process_ids():
+            for number in ids:
                 _kill(number)
             time.sleep(0.05)
 

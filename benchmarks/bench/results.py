@@ -1,23 +1,43 @@
-"""What a run has found out, as it is kept in `build/bench-results.json`."""
+"""What a run has measured, as it is kept below `build/`."""
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.figures import percentile
-from bench.plan import Round
-from bench.systems import System
+from bench.load.specification import LoadResult
+from bench.spread import percentile
+from bench.systems.compared import System
+from bench.systems.endpoint import Endpoint
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that is measured once a round; declared in the module of its scenario.
+
+    Attributes:
+        name: what it is.
+        unit: of its values.
+    """
+
+    name: str
+    unit: str
+
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return f"{self.name}, {self.unit}"
 
 
 @dataclass
-class Load:
-    """One way to ask, at one number of clients: a figure for each round.
+class ClosedLoop:
+    """An endpoint's figures at one number of clients; a value for each round.
 
     Attributes:
-        rates: pictures a second.
+        rates: images a second.
         p50, p99: milliseconds.
-        processor: milliseconds of processor time that the system took for a picture.
+        processor: milliseconds of processor time that the system took for an image.
         generator: the same of the load generator.
     """
 
@@ -27,9 +47,9 @@ class Load:
     processor: list[float] = field(default_factory=list)
     generator: list[float] = field(default_factory=list)
 
-    def add(self, one: Round, processor_seconds: float) -> None:
-        """Take a round."""
-        self.rates.append(len(one.milliseconds) / one.seconds)
+    def add(self, one: LoadResult, processor_seconds: float) -> None:
+        """Add a round."""
+        self.rates.append(one.rate)
         self.p50.append(percentile(one.milliseconds, 50))
         self.p99.append(percentile(one.milliseconds, 99))
         self.processor.append(processor_seconds * 1000 / len(one.milliseconds))
@@ -42,16 +62,18 @@ class Results:
 
     Attributes:
         about: machine, versions, date, how it was measured: name and sentence.
-        limit: pictures a second of the signature in process, by batch size.
-        doors: by name of the door, then by clients.
-        facts: all other figures by name, one for each round.
+        upper_bounds: images a second of the signature in process, by batch size.
+        endpoints: by name, then by clients.
+        figures: all other figures by title, a value for each round.
         skipped: what was not measured, and why.
     """
 
     about: dict[str, str] = field(default_factory=dict)
-    limit: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    doors: dict[str, dict[str, Load]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Load)))
-    facts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    upper_bounds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    endpoints: dict[str, dict[str, ClosedLoop]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(ClosedLoop))
+    )
+    figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     skipped: dict[str, str] = field(default_factory=dict)
 
     def write(self, file: Path) -> None:
@@ -62,18 +84,40 @@ class Results:
     def read(cls, file: Path) -> "Results":
         """Read it again."""
         kept = json.loads(file.read_text())
-        doors = {
-            name: {clients: Load(**one) for clients, one in loads.items()}
-            for name, loads in kept.pop("doors").items()
+        endpoints = {
+            name: {clients: ClosedLoop(**one) for clients, one in loops.items()}
+            for name, loops in kept.pop("endpoints").items()
         }
-        return cls(doors=doors, **kept)
+        return cls(endpoints=endpoints, **kept)
 
     def leave_out(self, system: System, why: str) -> None:
         """Forget what was measured of a system, so that all have as many rounds."""
-        for door in system.doors:
-            self.doors.pop(door.name, None)
-            self.skipped[door.title] = why
+        for endpoint in system.endpoints:
+            self.endpoints.pop(endpoint.name, None)
+            self.skipped[endpoint.title] = why
 
-    def load(self, door: str, clients: int) -> Load | None:
-        """What was measured there, if anything was."""
-        return self.doors.get(door, {}).get(str(clients))
+    def add(self, figure: Figure, value: float) -> None:
+        """Add a round's value."""
+        self.figures[figure.title].append(value)
+
+    def values(self, figure: Figure) -> Sequence[float]:
+        """Give a figure's values; none if it was not measured."""
+        return self.figures.get(figure.title, [])
+
+    def add_loop(self, endpoint: Endpoint, clients: int, one: LoadResult, spent: float) -> ClosedLoop:
+        """Add a round of an endpoint, in which the system took `spent` seconds of processor time."""
+        loop = self.endpoints[endpoint.name][str(clients)]
+        loop.add(one, spent)
+        return loop
+
+    def loop(self, endpoint: Endpoint, clients: int) -> ClosedLoop | None:
+        """Give an endpoint's figures at this number of clients, if it was measured."""
+        return self.endpoints.get(endpoint.name, {}).get(str(clients))
+
+    def add_upper_bound(self, batch: int, rate: float) -> None:
+        """Add a round's images a second with batches of this size."""
+        self.upper_bounds[str(batch)].append(rate)
+
+    def upper_bound(self, batch: int) -> Sequence[float]:
+        """Give the images a second of each round with batches of this size."""
+        return self.upper_bounds.get(str(batch), [])

@@ -1,85 +1,107 @@
-"""The table: every system in turn, started anew for each round, with one, eight and thirty-two clients."""
+"""A whole run: in each round every system, and every scenario beside the table."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from bench import asking
-from bench.place import ROOT, SIZES, Place
-from bench.plan import Plan, Round
-from bench.processes import BenchError, Started, started
+from bench.context import Context
+from bench.processes import BenchError, started
 from bench.results import Results
-from bench.systems import System
-
-CLIENTS = (1, 8, 32)
-Tell = Callable[[str], None]
-Right = tuple[list[str], list[float]]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long and how often."""
-
-    rounds: int
-    warm_up: float
-    seconds: float
-
-    def applied(self, plan: Plan) -> Plan:
-        """Give the plan with these times."""
-        return replace(plan, warm_up=self.warm_up, seconds=self.seconds)
+from bench.scenarios import (
+    beside_lists,
+    classify_many,
+    cold_start,
+    gateway_alone,
+    images,
+    json_lists,
+    overload,
+    small_images,
+    upper_bound,
+)
+from bench.systems import requests
+from bench.systems.compared import IN_PROCESS, SYSTEMS, TUTORIALS, System
+from bench.workspace import Workspace
 
 
-def limit(place: Place, timing: Timing, results: Results) -> Right:
-    """Measure the model alone; gives what it says of each picture."""
-    command = [sys.executable, "-m", "bench.limit", str(place.saved_model.resolve()), str(timing.seconds)]
-    done = subprocess.run(
-        [*command, *place.bodies("jpeg")],
-        cwd=ROOT / "benchmarks",
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise BenchError(f"the model can't be run:\n{done.stderr[-2000:]}")
-    found = json.loads(done.stdout)
-    for size in SIZES:
-        results.limit[str(size)].append(found["rates"][str(size)])
-    return found["labels"], found["probabilities"]
+class _InProcess(NamedTuple):
+    """A scenario whose requests go to one process with gateway and model server."""
+
+    name: str
+    measure: Callable[[int, Context], None]
+    needs_own_models: bool = False
 
 
-def measure(system: System, place: Place, timing: Timing, results: Results, right: Right, tell: Tell) -> None:
-    """Measure one system in one round, once its answers have been found right."""
-    ports = system.ports()
-    with started(system.name, system.commands(place, ports), place.logs) as running:
-        for door in system.doors:
-            port, bodies = ports[door.port], place.bodies(door.bodies)
-            first = asking.body(bodies[0])
-            running.wait(lambda door=door, port=port, first=first: asking.answers(door, port, first))
-            asking.check(door, port, bodies, right)
-            for clients in CLIENTS:
-                plan = Plan(port, door.path, door.content_type, bodies, clients)
-                one, spent = watched(running, timing.applied(plan))
-                load = results.doors[door.name][str(clients)]
-                load.add(one, spent)
-                tell(f"{door.title}, {clients}: {load.rates[-1]:.0f}/s, p99 {load.p99[-1]:.1f} ms")
+_GATEWAY, _COLD, _LISTS = "gateway", "cold", "lists"
+_IN_PROCESS = (
+    _InProcess(_LISTS, json_lists.measure),
+    _InProcess("overload", overload.measure),
+    _InProcess("clothes", small_images.measure, needs_own_models=True),
+    _InProcess("many", classify_many.measure),
+)
+SCENARIOS = (_GATEWAY, _COLD, *(scenario.name for scenario in _IN_PROCESS))
+"""What `--only` may name beside the systems."""
 
 
-def watched(running: Started, plan: Plan) -> tuple[Round, float]:
-    """Carry out a plan; gives also the processor time that the system took in the time that counts."""
-    before = running.processor_seconds()
-    one = asking.load(plan)
-    spent = running.processor_seconds() - before
-    return one, spent * one.seconds / (one.seconds + plan.warm_up)
+def run(context: Context, only: set[str]) -> None:
+    """Measure all rounds of what is named, of all if nothing is.
+
+    Every second round goes through the systems backwards.
+
+    Raises:
+        BenchError: one of our systems can't be measured. A peer that fails is left out.
+    """
+    installed = _installed(context.workspace, context.results)
+    chosen = [system for system in installed if not only or system.name in only]
+    wanted = {name for name in SCENARIOS if not only or name in only}
+    for number in range(context.timing.rounds):
+        context.tell(f"round {number + 1} of {context.timing.rounds}")
+        expected = upper_bound.measure(context)
+        for system in chosen[:: -1 if number % 2 else 1]:
+            try:
+                images.measure(system, context, expected)
+            except BenchError as error:
+                if system.ours:
+                    raise
+                context.results.leave_out(system, str(error).splitlines()[0])
+                context.tell(str(error))
+                chosen = [one for one in chosen if one is not system]
+        _scenarios(context, wanted, tutorials=TUTORIALS in installed)
 
 
-def installed(systems: list[System], place: Place, results: Results) -> list[System]:
+def _scenarios(context: Context, wanted: set[str], *, tutorials: bool) -> None:
+    if _GATEWAY in wanted:
+        context.tell("the gateway alone")
+        with gateway_alone.starting(context.workspace) as (port, running):
+            gateway_alone.measure(port, running, context)
+            beside_lists.measure(port, context)
+    if _COLD in wanted:
+        context.tell("cold start")
+        cold_start.measure(context)
+    _in_process(context, [scenario for scenario in _IN_PROCESS if scenario.name in wanted])
+    if _LISTS in wanted and tutorials:
+        context.tell("lists, the tutorials' way")
+        json_lists.measure_tutorials(context)
+
+
+def _in_process(context: Context, scenarios: list[_InProcess]) -> None:
+    workspace = context.workspace
+    if not scenarios:
+        return
+    [port] = IN_PROCESS.ports()
+    with started("in-process-scenarios", IN_PROCESS.commands(workspace, [port]), workspace.logs) as running:
+        running.wait(lambda: requests.is_ready(port))
+        for scenario in scenarios:
+            if workspace.own or not scenario.needs_own_models:
+                context.tell(f"one process: {scenario.name}")
+                scenario.measure(port, context)
+
+
+def _installed(workspace: Workspace, results: Results) -> list[System]:
     """Leave out what can't run here, and say so."""
     kept: list[System] = []
-    for system in systems:
+    for system in SYSTEMS:
         if not system.installed:
             results.leave_out(system, "not installed; `make bench-peers` installs it")
-        elif system.name == "tutorial" and not place.own:
+        elif system.needs_keras_file and not workspace.own:
             results.leave_out(system, "needs a `.keras` file, and a repository has none")
         else:
             kept.append(system)

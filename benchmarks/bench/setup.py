@@ -1,4 +1,4 @@
-"""What a run needs: models, pictures, and the environments of the peers."""
+"""What a run needs: models, images, and the environments of the peers."""
 
 import json
 import shutil
@@ -7,17 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.commands import PEERS, peer_python
-from bench.place import ROOT, Place
 from bench.processes import BenchError
+from bench.systems.commands import PEERS_FOLDER, peer_python
+from bench.systems.compared import PEERS
+from bench.workspace import ROOT, BodyKind, Workspace
 from keraserve_protocol import image_formats
 
-PICTURES = 64
-PEER_NAMES = ("litserve", "bentoml", "rayserve")
+IMAGES = 64
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Choose pictures, spread evenly over all that lie below a folder.
+def images_in(folder: Path) -> list[Path]:
+    """Choose images, spread evenly over all that lie below a folder.
 
     Raises:
         BenchError: there are fewer than eight.
@@ -27,23 +27,24 @@ def pictures_in(folder: Path) -> list[Path]:
         raise BenchError(
             f"{folder} has {len(found)} pictures: name a folder with some: make bench PICTURES=…"
         )
-    return found[:: max(1, len(found) // PICTURES)][:PICTURES]
+    return found[:: max(1, len(found) // IMAGES)][:IMAGES]
 
 
-def prepare(place: Place, pictures: Sequence[Path]) -> None:
-    """Make models and bodies, if that has not been done for just these pictures."""
-    made = place.folder / "made.json"
-    wanted = json.dumps([str(file.resolve()) for file in pictures] + [str(place.models), place.model])
+def prepare(workspace: Workspace, images: Sequence[Path]) -> None:
+    """Make models and bodies, if that has not been done for just these images."""
+    made = workspace.folder / "made.json"
+    sources = [str(file.resolve()) for file in images]
+    wanted = json.dumps([*sources, str(workspace.models), workspace.model, *BodyKind])
     if made.is_file() and made.read_text() == wanted:
         return
-    shutil.rmtree(place.folder, ignore_errors=True)
-    place.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bench.model", str(place.folder.resolve())]
-    if place.given:
-        command += [str(place.models.resolve()), place.model]
+    shutil.rmtree(workspace.folder, ignore_errors=True)
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "bench.model", str(workspace.folder.resolve())]
+    if workspace.given:
+        command += [str(workspace.models.resolve()), workspace.model]
     done = subprocess.run(
         command,
-        input=json.dumps([str(file.resolve()) for file in pictures]),
+        input=json.dumps(sources),
         cwd=ROOT / "benchmarks",
         text=True,
         capture_output=True,
@@ -60,12 +61,21 @@ def install_peers() -> None:
         BenchError: a package can't be had.
     """
     uv = Path(sys.executable).with_name("uv")
-    for name in PEER_NAMES:
+    for name in PEERS:
         python = peer_python(name)
         folder = python.parents[1]
         commands = [
             [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
-            [uv, "pip", "install", "--quiet", "--python", python, "--requirements", PEERS / f"{name}.txt"],
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                python,
+                "--requirements",
+                PEERS_FOLDER / f"{name}.txt",
+            ],
         ]
         for command in commands:
             if subprocess.run(command).returncode:

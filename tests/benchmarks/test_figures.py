@@ -1,16 +1,23 @@
 """The arithmetic of the benchmarks. What they time is nobody's test."""
 
+import importlib
 import math
+import pkgutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bench import page, schedule
-from bench.figures import Spread, percentile, ratio
-from bench.goals import goals
-from bench.plan import Round
-from bench.results import Load, Results
-from bench.systems import systems
+from bench import scenarios
+from bench.goal import at_least, at_most
+from bench.goals import GOALS
+from bench.load import arrivals
+from bench.load.specification import LoadResult
+from bench.report import page
+from bench.results import ClosedLoop, Figure, Results
+from bench.scenarios import gateway_alone
+from bench.spread import Spread, percentile, ratio
+from bench.systems import compared
+from bench.systems.compared import SYSTEMS
 
 
 def test_a_spread_is_middle_lowest_and_highest() -> None:
@@ -36,46 +43,86 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 
 def test_arrivals_have_the_rate_that_was_asked_for_and_no_rhythm() -> None:
-    moments = list(schedule.arrivals(500, 20, seed=1))
+    moments = list(arrivals.poisson(500, 20, seed=1))
     assert moments == sorted(moments)
     assert moments[0] > 0
     assert moments[-1] < 20
     assert len(moments) == pytest.approx(10_000, rel=0.05)
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     assert sum(gap < 0.001 for gap in gaps) / len(gaps) == pytest.approx(1 - math.exp(-0.5), abs=0.03)
-    assert moments == list(schedule.arrivals(500, 20, seed=1))
+    assert moments == list(arrivals.poisson(500, 20, seed=1))
 
 
 def _results() -> Results:
     results = Results()
-    for name, milliseconds in (("in-process", 10.0), ("good-fastapi", 20.0), ("litserve", 40.0)):
+    for endpoint, milliseconds in (
+        (compared.ONE_PROCESS, 10.0),
+        (compared.GOOD_FASTAPI, 20.0),
+        (compared.LITSERVE, 40.0),
+    ):
         for clients in (1, 8, 32):
             rate = round(clients * 1000 / milliseconds)
             for _ in range(2):
-                one = Round(1.0, [milliseconds] * rate, {200: rate}, 0.01)
-                results.doors[name][str(clients)].add(one, 0.5)
-    results.limit["8"] += [4000, 4000]
-    results.limit["32"] += [5000, 6000]
-    results.facts["gateway alone: idle, MB"].append(120.0)
+                one = LoadResult(1.0, [milliseconds] * rate, {200: rate}, 0.01)
+                results.add_loop(endpoint, clients, one, 0.5)
+    for batch, rates in ((8, [4000, 4000]), (32, [5000, 6000])):
+        for rate in rates:
+            results.add_upper_bound(batch, rate)
+    results.add(gateway_alone.IDLE_MEMORY, 120.0)
     results.skipped["Ray Serve"] = "not installed"
     results.about["machine"] = "any"
     return results
 
 
 def test_a_round_becomes_figures() -> None:
-    load = Load()
-    load.add(Round(2.0, [1.0, 2.0, 3.0, 4.0], {200: 4}, 0.001), processor_seconds=0.008)
-    assert load == Load([2.0], [2.0], [4.0], [2.0], [0.25])
+    loop = ClosedLoop()
+    loop.add(LoadResult(2.0, [1.0, 2.0, 3.0, 4.0], {200: 4}, 0.001), processor_seconds=0.008)
+    assert loop == ClosedLoop([2.0], [2.0], [4.0], [2.0], [0.25])
 
 
 def test_goals_compare_within_the_run_and_say_what_was_not_measured() -> None:
-    found = {goal.what: goal for goal in goals(_results())}
-    one = found["one process, 1 client: images/s, of good FastAPI's"]
-    assert (one.value, one.reached) == (2, True)
-    memory = found["gateway alone: idle memory (PSS)"]
-    assert (memory.value, memory.reached) == (120, False)
-    overload = found["the same: goodput, of the peak"]
-    assert (overload.value, overload.reached) == (None, None)
+    results, goals = _results(), {goal.name: goal for goal in GOALS}
+    one = goals["one process, 1 client: images/s, of good FastAPI's"]
+    assert (one.measured(results), one.reached(results)) == (2, True)
+    memory = goals["gateway alone: idle memory (PSS)"]
+    assert (memory.measured(results), memory.reached(results)) == (120, False)
+    overload = goals["the same: goodput, of the peak"]
+    assert (overload.measured(results), overload.reached(results)) == (None, None)
+
+
+def test_a_bound_is_part_of_what_is_wanted() -> None:
+    assert at_least(2).holds(2)
+    assert not at_least(2).holds(1.99)
+    assert at_most(2).holds(2)
+    assert not at_most(2).holds(2.01)
+
+
+def _figures() -> list[Figure]:
+    """Give the figures of all scenarios."""
+    modules = [
+        importlib.import_module(f"{scenarios.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(scenarios.__path__)
+    ]
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Figure)]
+
+
+def test_no_figure_has_the_title_of_another() -> None:
+    titles = [figure.title for figure in _figures()]
+    assert len(titles) == len(set(titles)) == 19
+
+
+def test_a_run_that_measures_everything_has_a_value_for_every_goal() -> None:
+    results = Results()
+    for system in SYSTEMS:
+        for endpoint in system.endpoints:
+            for clients in (1, 8, 32):
+                results.add_loop(endpoint, clients, LoadResult(1.0, [1.0]), 0.5)
+    for figure in _figures():
+        results.add(figure, 1.0)
+    for batch in (8, 32):
+        results.add_upper_bound(batch, 1.0)
+    assert len(GOALS) == 17
+    assert {goal.name for goal in GOALS if goal.measured(results) is None} == set()
 
 
 def test_the_page_has_every_system_and_says_what_is_missing() -> None:
@@ -101,12 +148,12 @@ def test_figures_replace_those_that_were_there() -> None:
 
 def test_a_peer_that_fails_in_a_later_round_is_left_out_of_all() -> None:
     results = _results()
-    [litserve] = [system for system in systems("m") if system.name == "litserve"]
+    [litserve] = [system for system in SYSTEMS if compared.LITSERVE in system.endpoints]
     results.leave_out(litserve, "port 1 is taken")
     text = page.render(results, Path("images/performance.svg"))
     assert "| LitServe" not in text
     assert "- Not measured: LitServe, batching: port 1 is taken." in text
-    assert {goal.value for goal in goals(results) if "LitServe" in goal.what} == {None}
+    assert {goal.measured(results) for goal in GOALS if "LitServe" in goal.name} == {None}
 
 
 def test_a_run_is_kept_whole(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The load generator, before servers that refuse, hang up, and answer."""
+"""The load generator, before servers that reject, close connections, and respond."""
 
 import asyncio
 import itertools
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from bench import schedule
-from bench.load import run
-from bench.plan import Plan
+from bench.load import arrivals
+from bench.load.generator import run
+from bench.load.specification import LoadSpecification
 
 STATUSES = ("200 OK", "429 Too Many Requests", "200 OK")
 
 
-async def test_an_open_loop_counts_every_answer_and_outlives_closed_connections(tmp_path: Path) -> None:
+async def test_an_open_loop_counts_every_response_and_outlives_closed_connections(tmp_path: Path) -> None:
     turns, closed, handlers = itertools.count(), 0, list["asyncio.Task[None]"]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,10 +35,10 @@ async def test_an_open_loop_counts_every_answer_and_outlives_closed_connections(
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         found = await asyncio.to_thread(
-            run, Plan(port, "/", "text/plain", [str(tmp_path / "body")], 0, 400.0, 0.0, 1.0)
+            run, LoadSpecification(port, "/", "text/plain", [str(tmp_path / "body")], 0, 400.0, 0.0, 1.0)
         )
         await asyncio.gather(*handlers)
-    asked = len(list(schedule.arrivals(400.0, 1.0)))
+    asked = len(list(arrivals.poisson(400.0, 1.0)))
     assert next(turns) == asked
     assert closed == asked // 10
     assert len(handlers) == 256 + closed  # what need not be opened again is not
@@ -69,14 +69,16 @@ async def test_a_closed_loop_keeps_its_connections_and_sends_what_a_socket_does_
     (tmp_path / "body").write_bytes(body)
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        plan = Plan(port, "/", "text/plain", [str(tmp_path / "body")], 3, warm_up=0.0, seconds=0.3)
-        found = await asyncio.to_thread(run, plan)
+        load = LoadSpecification(
+            port, "/", "text/plain", [str(tmp_path / "body")], 3, warm_up=0.0, seconds=0.3
+        )
+        found = await asyncio.to_thread(run, load)
     assert connections == 3
     assert all(right)
     assert found.statuses == {200: len(found.milliseconds)} == {200: len(right)}
 
 
-async def test_an_early_answer_ends_its_connection_and_the_next_request_has_another(tmp_path: Path) -> None:
+async def test_an_early_response_ends_its_connection_and_the_next_request_has_another(tmp_path: Path) -> None:
     """What was not sent of the first would be taken for the second."""
     heads, handlers = list[bytes](), list["asyncio.Task[None]"]()
 
@@ -90,8 +92,10 @@ async def test_an_early_answer_ends_its_connection_and_the_next_request_has_anot
     (tmp_path / "body").write_bytes(bytes(32 << 20))  # more than sockets hold
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        plan = Plan(port, "/", "text/plain", [str(tmp_path / "body")], 1, warm_up=0.0, seconds=0.5)
-        found = await asyncio.to_thread(run, plan)
+        load = LoadSpecification(
+            port, "/", "text/plain", [str(tmp_path / "body")], 1, warm_up=0.0, seconds=0.5
+        )
+        found = await asyncio.to_thread(run, load)
         await asyncio.gather(*handlers)
     assert len(heads) > 1
     assert set(heads) == {b"POST / HTTP/1.1\r\n"}
@@ -110,5 +114,5 @@ async def test_a_closed_loop_ends_where_its_server_does(said: bytes) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    found = await asyncio.to_thread(run, Plan(port, "/", "", [], 2, warm_up=0.0, seconds=60.0))
+    found = await asyncio.to_thread(run, LoadSpecification(port, "/", "", [], 2, warm_up=0.0, seconds=60.0))
     assert found.statuses == {0: 2}

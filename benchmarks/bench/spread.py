@@ -1,4 +1,4 @@
-"""Figures of several rounds: middle, lowest, highest, and ratios. Only numbers in here."""
+"""Values of several rounds: median, lowest, highest, percentiles and ratios. Only numbers in here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle one of several rounds' figures, and how far they lie apart."""
+    """The median of the values of several rounds, and the lowest and highest."""
 
     middle: float
     lowest: float

@@ -11,9 +11,9 @@ from types import TracebackType
 
 import httptools
 
-_received = memoryview(bytearray(1 << 16))  # in place of new memory for each answer
+_received = memoryview(bytearray(1 << 16))  # in place of new memory for each response
 LOST = 0
-"""The status of a request whose connection has ended without an answer."""
+"""The status of a request whose connection has ended without a response."""
 
 
 def request(path: str, content_type: str, body: bytes) -> bytes:
@@ -28,12 +28,12 @@ class Connection:
     """A connection that is kept open; one request at a time.
 
     Attributes:
-        asked: the moment that the request in work counts from; None where there is none.
+        since: the moment that the request in work counts from; None where there is none.
         ended: whether it has to be opened again before the next request.
     """
 
     def __init__(self, port: int) -> None:
-        self.asked: float | None = None
+        self.since: float | None = None
         self._port = port
         self.open()
 
@@ -44,16 +44,16 @@ class Connection:
         self._socket.setblocking(False)
         self._parser = httptools.HttpResponseParser(self)
         self._unsent = memoryview(b"")
-        self._status: int | None = None  # of an answer that is whole
+        self._status: int | None = None  # of a response that is whole
         self.ended = False
 
     def fileno(self) -> int:
         """Give the socket's number, for epoll."""
         return self._socket.fileno()
 
-    def send(self, data: bytes, asked: float) -> bool:
-        """Send a request that counts from `asked`, or as much as the socket takes; tells whether all."""
-        self.asked = asked
+    def send(self, data: bytes, since: float) -> bool:
+        """Send a request that counts from `since`, or as much as the socket takes; tells whether all."""
+        self.since = since
         self._unsent = memoryview(data)
         return self.send_rest()
 
@@ -68,7 +68,7 @@ class Connection:
         return not self._unsent
 
     def receive(self) -> int | None:
-        """Take what has come; gives the status of an answer that is whole, or LOST."""
+        """Take what has come; gives the status of a response that is whole, or LOST."""
         try:
             size = self._socket.recv_into(_received)
         except BlockingIOError:
@@ -87,11 +87,11 @@ class Connection:
         return status
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._socket.close()
 
     def on_message_complete(self) -> None:
-        """Note it: the parser's call, which forgets the answer after it."""
+        """Note it: the parser's call, which forgets the response after it."""
         self._status = self._parser.get_status_code()
         self.ended = bool(self._unsent) or not self._parser.should_keep_alive()
 
@@ -107,19 +107,19 @@ class Connections:
             self._watch(one)
 
     def __enter__(self) -> "Connections":
-        """Begin."""
+        """Enter the context."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up."""
+        """Close all of them."""
         for one in self.all:
             one.close()
         self._poll.close()
 
-    def send(self, connection: Connection, data: bytes, asked: float) -> None:
-        """Send a request that counts from `asked`.
+    def send(self, connection: Connection, data: bytes, since: float) -> None:
+        """Send a request that counts from `since`.
 
         Raises:
             OSError: the connection had ended, and can't be opened again.
@@ -127,16 +127,16 @@ class Connections:
         if connection.ended:
             connection.open()
             self._watch(connection)
-        if not connection.send(data, asked):
+        if not connection.send(data, since):
             self._poll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
 
-    def answers(self, patience: float | None) -> Iterator[tuple[Connection, float, int]]:
-        """Wait for something to happen, `patience` seconds at most.
+    def responses(self, timeout: float | None) -> Iterator[tuple[Connection, float, int]]:
+        """Wait for something to happen, `timeout` seconds at most.
 
         Yields:
-            A connection that is free again, from when its request counts, and the answer's status.
+            A connection that is free again, from when its request counts, and the response's status.
         """
-        for number, event in self._poll.poll(patience):
+        for number, event in self._poll.poll(timeout):
             connection = self._by_number[number]
             if event & select.EPOLLOUT and connection.send_rest():
                 self._poll.modify(connection, select.EPOLLIN)
@@ -148,9 +148,9 @@ class Connections:
             if connection.ended:
                 del self._by_number[number]
                 connection.close()
-            if connection.asked is not None:
-                asked, connection.asked = connection.asked, None
-                yield connection, asked, status
+            if connection.since is not None:
+                since, connection.since = connection.since, None
+                yield connection, since, status
 
     def _watch(self, connection: Connection) -> None:
         self._by_number[connection.fileno()] = connection

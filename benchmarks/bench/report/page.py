@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.figures import Spread, ratio
-from bench.goals import Goal, goals
+from bench.goals import GOALS
 from bench.results import Results
-from bench.rounds import CLIENTS
-from bench.systems import systems
+from bench.scenarios.images import CLIENTS, MOST_CLIENTS
+from bench.scenarios.upper_bound import BATCHES, LARGEST_BATCH
+from bench.spread import Spread, ratio
+from bench.systems.compared import SYSTEMS
+from bench.systems.endpoint import Endpoint
 
 SERVING, TRAINING, ACCELERATOR = "figures", "training figures", "accelerator figures"
-_OURS = {"in-process", "two-processes", "grpc"}
 
 
 def insert(page: str, figures: str, mark: str = SERVING) -> str:
@@ -33,8 +34,8 @@ def render(results: Results, chart: Path) -> str:
         _about(results),
         f"![Images a second of each system, with 1, 8 and 32 clients]({chart})",
         _systems(results),
-        _goals(goals(results)),
-        _facts(results),
+        _goals(results),
+        _figures(results),
     ]
     if results.skipped:
         parts.append("\n".join(f"- Not measured: {name}: {why}." for name, why in results.skipped.items()))
@@ -57,73 +58,72 @@ def _systems(results: Results) -> str:
         head += [f"{clients}: images/s", "p50 ms", "p99 ms"]
     head += ["of the limit", "of the best other", "processor ms an image", "load generator"]
     rows = [
-        _system_row(results, door.name, door.title)
-        for one in systems("")
-        for door in one.doors
-        if door.name in results.doors
+        _system_row(results, endpoint)
+        for system in SYSTEMS
+        for endpoint in system.endpoints
+        if endpoint.name in results.endpoints
     ]
-    rows.append(_limit_row(results, len(head)))
+    rows.append(_upper_bound_row(results, len(head)))
     return "### Pictures\n\n" + table(head, rows)
 
 
-def _system_row(results: Results, name: str, title: str) -> list[str]:
-    row = [title]
+def _system_row(results: Results, endpoint: Endpoint) -> list[str]:
+    row = [endpoint.title]
     for clients in CLIENTS:
-        load = results.load(name, clients)
+        loop = results.loop(endpoint, clients)
         row += (
             [
-                Spread.of(load.rates).text(),
-                f"{Spread.of(load.p50).middle:.1f}",
-                f"{Spread.of(load.p99).middle:.0f}",
+                Spread.of(loop.rates).text(),
+                f"{Spread.of(loop.p50).middle:.1f}",
+                f"{Spread.of(loop.p99).middle:.0f}",
             ]
-            if load
+            if loop
             else ["", "", ""]
         )
-    most = results.load(name, CLIENTS[-1])
+    most = results.loop(endpoint, MOST_CLIENTS)
     if most is None:
         return row + [""] * 4
     best = _best_other(results)
     return [
         *row,
-        f"{ratio(most.rates, results.limit['32']):.0%}",
+        f"{ratio(most.rates, results.upper_bound(LARGEST_BATCH)):.0%}",
         f"{ratio(most.rates, best):.2f}" if best else "",
         f"{Spread.of(most.processor).middle:.2f}",
         f"{Spread.of(most.generator).middle:.2f}",
     ]
 
 
-def _limit_row(results: Results, columns: int) -> list[str]:
+def _upper_bound_row(results: Results, columns: int) -> list[str]:
     row = ["the limit: the signature in process, batches of 8 and of 32", "", "", ""]
-    for size in ("8", "32"):
-        row += [Spread.of(results.limit[size]).text(), "", ""]
+    for batch in BATCHES:
+        row += [Spread.of(results.upper_bound(batch)).text(), "", ""]
     return row + [""] * (columns - len(row))
 
 
 def _best_other(results: Results) -> Sequence[float]:
     """The rates of the fastest system that is not ours, with most clients."""
     others = [
-        load.rates
-        for name in results.doors
-        if name not in _OURS and (load := results.load(name, CLIENTS[-1]))
+        loop.rates
+        for system in SYSTEMS
+        if not system.ours
+        for endpoint in system.endpoints
+        if (loop := results.loop(endpoint, MOST_CLIENTS))
     ]
     return max(others, key=lambda rates: Spread.of(rates).middle, default=[])
 
 
-def _goals(found: Sequence[Goal]) -> str:
-    rows = [
-        [
-            goal.what,
-            f"{'at least' if goal.at_least else 'at most'} {goal.bound:g} {goal.unit}".strip(),
-            "not measured" if goal.value is None else f"{goal.value:.2f} {goal.unit}".strip(),
-            {True: "yes", False: "no", None: ""}[goal.reached],
-        ]
-        for goal in found
-    ]
+def _goals(results: Results) -> str:
+    rows: list[list[str]] = []
+    for goal in GOALS:
+        value = goal.measured(results)
+        found = "not measured" if value is None else f"{value:.2f} {goal.unit}".strip()
+        reached = {True: "yes", False: "no", None: ""}[goal.reached(results)]
+        rows.append([goal.name, f"{goal.wanted.text()} {goal.unit}".strip(), found, reached])
     return "### What is to be reached\n\n" + table(
         ["ratio within this run", "wanted", "found", "reached"], rows
     )
 
 
-def _facts(results: Results) -> str:
-    rows = [[name, Spread.of(values).text(2)] for name, values in results.facts.items()]
+def _figures(results: Results) -> str:
+    rows = [[name, Spread.of(values).text(2)] for name, values in results.figures.items()]
     return "### The other figures\n\n" + table(["figure", "middle (lowest to highest)"], rows) if rows else ""

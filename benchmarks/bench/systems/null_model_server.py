@@ -1,6 +1,6 @@
-"""A model server that answers at once, and always the same: what is left is the gateway's own cost.
+"""A model server that responds at once, and always the same: what is left is the gateway's own cost.
 
-A program: `python -m bench.null_server PORT`.
+A program: `python -m bench.systems.null_model_server PORT`.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from keraserve_protocol import services
 _CLASSES = [m.Class(label=f"class-{number}", score=(10 - number) / 55) for number in range(10)]
 
 
-def _answers() -> dict[services.Call, m.Message]:
+def _responses() -> dict[services.Call, m.Message]:
     spec = m.model_spec("any", version=1)
     status = m.ModelVersionStatus(version=1, state=m.ModelVersionStatus.AVAILABLE)
     signatures = m.SignatureDefMap()
@@ -31,27 +31,27 @@ def _answers() -> dict[services.Call, m.Message]:
     }
 
 
-def _answering(answer: m.Message):
-    async def answering(request: m.Message, context: object) -> m.Message:
+def _handler(response: m.Message):
+    async def handle(request: m.Message, context: object) -> m.Message:
         del request, context
-        return answer
+        return response
 
-    return answering
+    return handle
 
 
 async def _classify(request: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
     del context
-    answer = m.ClassificationResponse(model_spec=m.model_spec("any", version=1))
+    response = m.ClassificationResponse(model_spec=m.model_spec("any", version=1))
     for _ in request.input.example_list.examples:
-        answer.result.classifications.add(classes=_CLASSES)
-    return answer
+        response.result.classifications.add(classes=_CLASSES)
+    return response
 
 
 async def serve(port: int) -> None:
     """Serve until the process is ended."""
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", 64 << 20)])
-    answering = {call: _answering(answer) for call, answer in _answers().items()}
-    handlers = services.handlers({**answering, services.CLASSIFY: _classify})
+    fixed = {call: _handler(response) for call, response in _responses().items()}
+    handlers = services.handlers({**fixed, services.CLASSIFY: _classify})
     server.add_generic_rpc_handlers(tuple(handlers))
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

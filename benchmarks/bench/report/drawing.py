@@ -1,4 +1,4 @@
-"""How the pages' pictures look."""
+"""How the charts of the documents look."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ INK = "#767676"  # read on white and on black
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty one; sizes in inches."""
+    """Give an empty figure; sizes in inches."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -30,6 +30,6 @@ def figure(width: float, height: float) -> Any:
 
 
 def save(figure: Any, file: Path) -> None:
-    """As SVG, the same bytes for the same figures."""
+    """Write it as SVG, the same bytes for the same values."""
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, transparent=True, metadata={"Date": None})

@@ -1,16 +1,19 @@
-"""What the load generator is asked to do, and what it says came of it."""
+"""What the load generator shall send, and what it reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+GRPC = "grpc"
+"""In place of a content type: the path is a gRPC call's."""
+
 
 @dataclass(frozen=True)
-class Plan:
+class LoadSpecification:
     """What to send, to whom, and how.
 
     Attributes:
         port: on 127.0.0.1.
-        path: of the HTTP requests; with "grpc" the call's.
+        path: of the HTTP requests; with `GRPC` the call's.
         content_type: of their bodies.
         bodies: files, sent in turns; with none, the path is asked for by GET.
         clients: in a closed loop; 0 for an open one.
@@ -30,12 +33,12 @@ class Plan:
 
 
 @dataclass
-class Round:
-    """What came of it.
+class LoadResult:
+    """What became of the requests.
 
     Attributes:
         seconds: that counted.
-        milliseconds: of each request that was answered well in this time.
+        milliseconds: of each request that succeeded in this time.
         statuses: how many requests ended with which status; gRPC's "OK" is 200, all else of it 0, and so is a
             connection that was lost.
         processor_seconds: that the load generator itself took.
@@ -45,3 +48,8 @@ class Round:
     milliseconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     processor_seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that succeeded."""
+        return len(self.milliseconds) / self.seconds

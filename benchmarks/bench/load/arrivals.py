@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 
 
-def arrivals(rate: float, seconds: float, seed: int = 0) -> Iterator[float]:
+def poisson(rate: float, seconds: float, seed: int = 0) -> Iterator[float]:
     """Give the moments of a Poisson process, in seconds from its start: `rate` a second on average."""
     generator = random.Random(seed)  # the same moments for every system
     moment = generator.expovariate(rate)

@@ -1,17 +1,30 @@
 """Where a run keeps what it makes: below `build/bench`, which git ignores."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 PHOTOGRAPHS, CLOTHES = "photographs", "clothes"
-SIZES = (8, 32)
-"""Of batches, for the limit."""
+"""The models that are made here."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class BodyKind(StrEnum):
+    """The kinds of request bodies that are made of each image."""
+
+    JPEG = "jpeg"
+    BASE64 = "base64"
+    PREDICT = "predict"
+    PIXELS = "pixels"
+    LARGE_PIXELS = "large-pixels"
+    LARGE_INSTANCES = "large-instances"
+    CLOTHES_PNG = "clothes-png"
+    CLOTHES_INSTANCES = "clothes-instances"
+
+
 @dataclass(frozen=True)
-class Place:
-    """A folder with models, pictures and logs.
+class Workspace:
+    """A folder with models, images and logs.
 
     Attributes:
         folder: all of it.
@@ -52,12 +65,12 @@ class Place:
         """What the systems print."""
         return self.folder / "logs"
 
-    def body(self, kind: str, number: int) -> Path:
+    def body(self, kind: BodyKind, number: int) -> Path:
         """The file of one request's body."""
         folder = self.folder / "bodies" / kind
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{number:03}"
 
-    def bodies(self, kind: str) -> list[str]:
-        """All request bodies of a kind, in the order of the pictures."""
+    def bodies(self, kind: BodyKind) -> list[str]:
+        """All request bodies of a kind, in the order of the images."""
         return sorted(str(file) for file in (self.folder / "bodies" / kind).iterdir())

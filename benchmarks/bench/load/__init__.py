@@ -1,0 +1,1 @@
+"""The load generator, which runs in a process of its own."""

@@ -1,0 +1,1 @@
+"""What is measured: a module a scenario, with its figures and its goals."""
