@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+from free_ports import free_port, free_ports
 
 from keraserve_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient
 
@@ -28,14 +29,6 @@ class Pair:
     url: str
     gateway_grpc: str
     model_server: str
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [entry.getsockname()[1] for entry in sockets]
-    for entry in sockets:
-        entry.close()
-    return ports
 
 
 def start(log: Path, program: str, *flags: str, **settings: str) -> subprocess.Popen[bytes]:
@@ -232,7 +225,7 @@ def silent() -> Iterator[str]:
 @pytest.fixture
 def nobody() -> str:
     """An address where nobody listens."""
-    return f"127.0.0.1:{free_ports(1)[0]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,6 @@ gRPC has the same call, both transports have to give the same.
 """
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from free_ports import free_ports
 
 from keraserve_client import (
     BadRequest,
@@ -140,11 +140,6 @@ class Gateway:
             time.sleep(0.02)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
@@ -164,7 +159,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     upstream.add_generic_rpc_handlers(services.handlers(calls))
     upstream_port = upstream.add_insecure_port("127.0.0.1:0")
     upstream.start()
-    http_port, grpc_port = free_port(), free_port()
+    http_port, grpc_port = free_ports(2)
     settings = {
         "KERASERVE_MODEL_SERVER": f"127.0.0.1:{upstream_port}",
         "KERASERVE_MODEL_CONFIG_FILE": str(folder / "models.config"),

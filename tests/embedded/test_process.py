@@ -5,7 +5,6 @@ import contextlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import grpc
 import httpx2
 import numpy as np
 import pytest
+from free_ports import free_port
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from saved_models import save
 
@@ -106,11 +106,6 @@ def ask(stub: Stub, picture: bytes, label: str | None = None) -> str:
 
 def status(http: httpx2.Client) -> str:
     return str(http.get("/v1/models/colours").status_code)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def ask_rest(http: httpx2.Client, picture: bytes, version: str = "") -> str:

@@ -1,7 +1,6 @@
 """The gateway's tests stand on the real embedded server; faults come from a gRPC server made for them."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import grpc
 import grpc.aio
 import httpx2
 import pytest
+from free_ports import free_port as find_free_port
 
 from keraserve_gateway import reread
 from keraserve_gateway.http.app import create_app
@@ -37,14 +37,9 @@ def _files_are_looked_at_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reread, "LOOK_SECONDS", 0)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    return _free_port
+    return find_free_port
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +52,7 @@ def embedded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @contextmanager
 def _serving(config: Path, log: Path, *flags: str) -> Iterator[str]:
     """Run `keraserve-embedded` until the last model of `config` is available; gives its address."""
-    port = _free_port()
+    port = find_free_port()
     command = [str(Path(sys.executable).with_name("keraserve-embedded")), f"--port={port}", *flags]
     command.append(f"--model_config_file={config}")
     quiet = {**ENVIRONMENT, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -112,7 +107,7 @@ def stack(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     (folder / "models.config").write_text(model_config.render(config))
     flags = ("--enable_serialization_as_tensor_content",)
     with _serving(folder / "models.config", folder / "embedded.log", *flags) as address:
-        found = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}", address)
+        found = Stack(f"127.0.0.1:{find_free_port()}", f"127.0.0.1:{find_free_port()}", address)
         command = [str(Path(sys.executable).with_name("keraserve-gateway")), f"--model-server={address}"]
         command += [f"--model-config-file={folder / 'models.config'}", f"--port={found.http.split(':')[1]}"]
         command += [f"--grpc-port={found.grpc.split(':')[1]}"]

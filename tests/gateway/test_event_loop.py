@@ -9,7 +9,6 @@ import gzip
 import json
 import os
 import random
-import socket
 import struct
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 import grpc
 import pytest
+from free_ports import free_ports
 from system.faults.product import answer, post, until
 
 from keraserve_protocol import messages as m
@@ -253,7 +253,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     read, write = os.pipe()
     log = tmp_path_factory.mktemp("watched") / "log"
     program = Path(__file__).with_name("watched_gateway.py")
-    port, grpc_port = free_ports()
+    port, grpc_port = free_ports(2)
     flags = [f"--model-server={address}", "--models=colours", f"--port={port}", f"--grpc-port={grpc_port}"]
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -276,14 +276,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         if process.stdin is not None:
             process.stdin.close()
         upstream.stop(0)
-
-
-def free_ports() -> list[int]:
-    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [one.getsockname()[1] for one in listening]
-    for one in listening:
-        one.close()
-    return ports
 
 
 @pytest.mark.parametrize("case", HTTP)

@@ -15,6 +15,7 @@ import httpx2
 import numpy as np
 import pytest
 from conftest import png
+from free_ports import free_ports
 from gateway.conftest import ENVIRONMENT
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -70,7 +71,7 @@ def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Al
     config = model_config.read(models / "models.config")
     config.model_config_list.config[0].base_path = "/nowhere/colours"
     (folder / "models/models.config").write_text(model_config.render(config))
-    ports = [_free_port() for _ in range(2)]
+    ports = free_ports(2)
     running = Alone(folder / "models", *ports, folder / "log")
     try:
         # The ports answer while TensorFlow is still being loaded.
@@ -84,13 +85,6 @@ def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Al
         if running.process.poll() is None:
             running.process.kill()
         running.process.wait(20)
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 RED = png(230, 20, 20)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from free_ports import free_ports
 
 MINUTES = float(os.environ.get("FAULTS_MINUTES", "0"))
 """How long load goes on; 0: the short form, some seconds."""
@@ -228,12 +229,3 @@ def _ready(product: Product) -> bool:
         return product.status("/readyz") == 200
     except OSError:
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -13,8 +13,9 @@ from typing import Any
 import grpc
 import pytest
 from encoded_pictures import undecodable_png
+from free_ports import free_port
 from system.faults.fake_model_server import classes, fake_model_server
-from system.faults.product import Process, Product, answer, free_ports, gateway_before, post
+from system.faults.product import Process, Product, answer, gateway_before, post
 
 from keraserve_gateway.memory import plan
 from keraserve_gateway.settings import Settings
@@ -115,7 +116,7 @@ def test_as_many_bodies_as_places_stay_below_the_memory_limit(tmp_path: Path, by
 
 def test_settings_beyond_the_control_groups_limit_end_the_start_with_the_sum(tmp_path: Path) -> None:
     flags = ("--port=0", "--grpc-port=0", "--models=any", f"--max-bytes-in-flight={256 << 20}")
-    address = f"--model-server=127.0.0.1:{free_ports(1)[0]}"
+    address = f"--model-server=127.0.0.1:{free_port()}"
     within = within_group(tmp_path)
     process = Process(tmp_path / "log", "keraserve-gateway", address, *flags, within=within)
     assert process.wait() == 1
