@@ -22,10 +22,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keraserve_embedded.cli import parse
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process.cli import parse
+from keraserve_embedded.process.server import Server
 
 
 @pytest.fixture(scope="module")

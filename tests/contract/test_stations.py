@@ -70,7 +70,7 @@ def test_http_stays_in_one_room_of_the_gateway(room: str) -> None:
         ("keraserve_gateway.serve", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_client", "tensorflow keras fastapi PIL"),
         ("keraserve_training.cli", "tensorflow keras"),
-        ("keraserve_embedded.cli", "tensorflow keras"),
+        ("keraserve_embedded.process.cli", "tensorflow keras"),
     ],
 )
 def test_what_an_import_brings_along(module: str, absent: str) -> None:

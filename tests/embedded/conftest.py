@@ -13,10 +13,10 @@ import pytest
 from embedded.many_models import save_all
 
 from keraserve_embedded.engine import Engine, EngineOptions
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.server import Server
-from keraserve_embedded.settings import Settings
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process.server import Server
+from keraserve_embedded.process.settings import Settings
 from keraserve_protocol.services import Stub
 
 

@@ -13,15 +13,15 @@ from embedded.test_batching import Arrays, Load, floats, strings
 from embedded.test_observer import Notes
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from keraserve_embedded.batching import Batcher
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.batching.batcher import Batcher
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.calls.work import Work
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code, EmbeddedError, ExecutionError, InternalError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.server import Server
-from keraserve_embedded.signature import Signature
-from keraserve_embedded.work import Work
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.signature import Signature
+from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import from_proto, to_proto
 

@@ -11,11 +11,11 @@ import pytest
 from embedded.test_batching import Arrays, Holding, Load, floats
 from embedded.test_observer import Notes
 
-from keraserve_embedded.batching import Batcher
-from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.loop_turn import LoopTurn
-from keraserve_embedded.signature import Signature
-from keraserve_embedded.work import Work
+from keraserve_embedded.batching.batcher import Batcher
+from keraserve_embedded.batching.event_loop import LoopTurn
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.calls.work import Work
+from keraserve_embedded.models.signature import Signature
 
 
 class _Sums:

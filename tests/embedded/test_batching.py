@@ -14,8 +14,11 @@ import tensorflow as tf
 from embedded.test_engine import write_warmup
 from embedded.test_observer import Notes
 
-from keraserve_embedded.batching import Batcher
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.batching.batcher import Batcher
+from keraserve_embedded.batching.event_loop import LoopTurn
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.calls.work import Work
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import (
     DeadlinePassedError,
@@ -24,12 +27,9 @@ from keraserve_embedded.errors import (
     InvalidRequestError,
     QueueFullError,
 )
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.loop_turn import LoopTurn
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.patience import Patience
-from keraserve_embedded.signature import Signature
-from keraserve_embedded.work import Work
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.signature import Signature
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import from_proto, to_proto
 

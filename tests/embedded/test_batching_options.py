@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_embedded.batching_options import UNASKED, BatchingOptions, read
+from keraserve_embedded.batching.options import UNASKED, BatchingOptions, read
 from keraserve_embedded.errors import ConfigError
 
 

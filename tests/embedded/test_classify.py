@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from keraserve_embedded import classify as calls
-from keraserve_embedded.classify import CLASSIFY_METHOD, REGRESS_METHOD
+from keraserve_embedded.calls import classify as calls
+from keraserve_embedded.calls.classify import CLASSIFY_METHOD, REGRESS_METHOD
+from keraserve_embedded.calls.work import finish
 from keraserve_embedded.errors import EmbeddedError, ExecutionError, InvalidRequestError, UnsupportedError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.work import finish
+from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_protocol.messages import (
     BytesList,
     ClassificationRequest,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_embedded.batching_options import BatchingOptions, cores
-from keraserve_embedded.cli import parse
-from keraserve_embedded.hosting import threads
+from keraserve_embedded.batching.options import BatchingOptions, cores
+from keraserve_embedded.process.cli import parse
+from keraserve_embedded.process.hosting import threads
 
 ONE = ["--model_name=colours", "--model_base_path=/models/colours"]
 
@@ -32,8 +32,8 @@ def test_a_socket_without_a_port() -> None:
 
 def test_tensorflows_threads_are_set() -> None:
     program = (
-        "import sys; from keraserve_embedded.cli import parse;"
-        "from keraserve_embedded.hosting import HostedEngine;"
+        "import sys; from keraserve_embedded.process.cli import parse;"
+        "from keraserve_embedded.process.hosting import HostedEngine;"
         "HostedEngine(parse(sys.argv[1:])); import tensorflow as tf; threads = tf.config.threading;"
         "print(threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())"
     )

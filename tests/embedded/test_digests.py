@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keraserve_embedded import digests
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code, LoadError
-from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.models import digests
+from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
 
 

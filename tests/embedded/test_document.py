@@ -5,8 +5,8 @@ import re
 import pytest
 from shown_by import Page
 
-from keraserve_embedded.cli import parse
 from keraserve_embedded.errors import CODES
+from keraserve_embedded.process.cli import parse
 from keraserve_protocol.services import CALLS
 
 PAGE = Page("model-server.md", "embedded")

@@ -14,9 +14,9 @@ from saved_models import save
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, EmbeddedError, NotServedError, StartError, UnknownLabelError
-from keraserve_embedded.model import Model
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.repository import VersionPolicy
+from keraserve_embedded.models.model import Model
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.repository import VersionPolicy
 from keraserve_protocol.messages import (
     ClassifyLog,
     GetModelStatusRequest,

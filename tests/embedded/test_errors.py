@@ -2,8 +2,8 @@ import grpc
 import pytest
 
 from keraserve_embedded import errors
+from keraserve_embedded.api.grpc_service import STATUS
 from keraserve_embedded.errors import CODES, Code, EmbeddedError, ExecutionError, LoadError, client_message
-from keraserve_embedded.grpc_face import STATUS
 
 
 def below(parent: type[EmbeddedError]) -> set[type[EmbeddedError]]:

@@ -15,8 +15,8 @@ from conftest import QUIET
 from embedded.conftest import settings
 
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
 from keraserve_protocol.tensors import from_proto, to_proto

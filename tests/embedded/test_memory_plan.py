@@ -16,12 +16,15 @@ import pytest
 from embedded.conftest import settings
 from encoded_pictures import png
 
-from keraserve_embedded import cli, decode_memory
-from keraserve_embedded.decode_memory import DecodeMemory, estimate
+from keraserve_embedded.api.message_bytes import MessageBytes
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import BusyError, StartError, TooLargeError
-from keraserve_embedded.hosting import HostedEngine
-from keraserve_embedded.memory_plan import (
+from keraserve_embedded.models import decode_memory
+from keraserve_embedded.models.decode_memory import DecodeMemory, estimate
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process import cli
+from keraserve_embedded.process.hosting import HostedEngine
+from keraserve_embedded.process.memory_plan import (
     COPIES,
     ONE_IMAGE,
     TENSORFLOW,
@@ -30,9 +33,7 @@ from keraserve_embedded.memory_plan import (
     bytes_of_models,
     plan,
 )
-from keraserve_embedded.message_bytes import MessageBytes
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.server import Server
+from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import PREDICT, Stub
 from keraserve_protocol.tensors import to_proto
@@ -95,7 +96,7 @@ def test_what_is_set_is_not_changed() -> None:
 
 
 def test_a_start_that_does_not_fit_ends_with_a_sentence(models: Path) -> None:
-    program = "from keraserve_embedded.cli import main; main()"
+    program = "from keraserve_embedded.process.cli import main; main()"
     command = [sys.executable, "-c", program, "--port=0", f"--model_base_path={models / 'colours'}"]
     ended = subprocess.run(
         [*command, f"--max_decoding_bytes={PHYSICAL}"], capture_output=True, text=True, timeout=120
@@ -243,7 +244,8 @@ def test_both_ports_hold_to_the_limits(
 def test_an_engine_takes_what_its_plan_says(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_memory.DECODE_MEMORY, "limit", None)
     program = (
-        "import sys; from keraserve_embedded.cli import parse; from keraserve_embedded.hosting import *;"
+        "import sys; from keraserve_embedded.process.cli import parse;"
+        "from keraserve_embedded.process.hosting import *;"
         "made = HostedEngine(parse(sys.argv[1:]), available=1 << 30); made.start();"
         "print(made.messages.limit, DECODE_MEMORY.limit); made.stop()"
     )

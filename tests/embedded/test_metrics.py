@@ -14,10 +14,10 @@ from embedded.conftest import settings
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, ConfigError
-from keraserve_embedded.metrics import Metrics
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.monitoring_config import metrics_path
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process.server import Server
+from keraserve_embedded.telemetry.metrics import Metrics
+from keraserve_embedded.telemetry.monitoring_config import metrics_path
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
 from keraserve_protocol.tensors import to_proto

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_embedded.config_file import ConfigFile
 from keraserve_embedded.errors import ConfigError
-from keraserve_embedded.model_list import ModelEntry, from_config, single_model
-from keraserve_embedded.repository import VersionPolicy
+from keraserve_embedded.models.config_file import ConfigFile
+from keraserve_embedded.models.model_list import ModelEntry, from_config, single_model
+from keraserve_embedded.models.repository import VersionPolicy
 from keraserve_protocol.model_config import parse
 
 FOLDER = Path("/srv/models")

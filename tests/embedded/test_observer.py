@@ -8,7 +8,7 @@ import pytest
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, EmbeddedError, StartError
-from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import to_proto

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keraserve_embedded.calls.predict import predict as begin
+from keraserve_embedded.calls.work import finish
 from keraserve_embedded.errors import (
     Code,
     ExecutionError,
     InvalidRequestError,
     UnknownSignatureError,
 )
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.predict import predict as begin
-from keraserve_embedded.signature import clean
-from keraserve_embedded.work import finish
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.signature import clean
 from keraserve_protocol.messages import (
     DataType,
     PredictRequest,

@@ -9,9 +9,9 @@ import grpc
 import numpy as np
 import pytest
 
-from keraserve_embedded import model as model_module
 from keraserve_embedded.engine import Engine
-from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.models import model as model_module
+from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
 from keraserve_protocol.tensors import from_proto, to_proto

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from embedded.test_batch_survives import classification, example
 
-from keraserve_embedded import cli, predict, tensors
-from keraserve_embedded.batching_options import UNASKED, BatchingOptions
+from keraserve_embedded.batching.options import UNASKED, BatchingOptions
+from keraserve_embedded.calls import predict
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import InvalidRequestError
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.models import tensors
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process import cli
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import from_proto, to_proto
 

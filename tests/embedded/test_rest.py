@@ -15,12 +15,12 @@ import httpx2
 import pytest
 from embedded.conftest import settings
 
-from keraserve_embedded import rest_face
-from keraserve_embedded import server as server_module
+from keraserve_embedded.api import rest_app
 from keraserve_embedded.engine import Engine, EngineOptions
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.repository import VersionPolicy
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.repository import VersionPolicy
+from keraserve_embedded.process import server as server_module
+from keraserve_embedded.process.server import Server
 
 Json = dict[str, Any]
 
@@ -291,7 +291,7 @@ def test_a_trailer_is_no_header(rest: httpx2.Client) -> None:
 
 
 def test_a_body_has_a_limit(rest: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_face, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(rest_app, "_MOST_BYTES", 1000)
     call, packed = "/v1/models/numbers:predict", {"content-encoding": "gzip"}
     for body, headers in ((bytes(1001), {}), (gzip.compress(bytes(1001)), packed)):
         refused = rest.post(call, content=body, headers=headers)

@@ -12,10 +12,10 @@ import tensorflow as tf
 from embedded.test_batching import floats
 from embedded.test_observer import Notes
 
-from keraserve_embedded.batching_options import UNASKED, BatchingOptions
+from keraserve_embedded.batching.options import UNASKED, BatchingOptions
 from keraserve_embedded.engine import Engine, EngineOptions
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
 from keraserve_protocol.tensors import from_proto, to_proto
 

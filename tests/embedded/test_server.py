@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.api.address import check_port, written
+from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.port import check_port, written
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
 from keraserve_protocol.tensors import to_proto

@@ -14,11 +14,12 @@ import tensorflow as tf
 from embedded.conftest import settings
 from embedded.many_models import edit
 
-from keraserve_embedded import batching_options, monitoring_config
+from keraserve_embedded.batching import options
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import ConfigError
-from keraserve_embedded.model_list import ModelEntry, from_config, single_model
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry, from_config, single_model
+from keraserve_embedded.process.server import Server
+from keraserve_embedded.telemetry import monitoring_config
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config
 from keraserve_protocol.tensors import from_proto, to_proto
@@ -148,7 +149,7 @@ def test_a_config_file_that_can_not_be_followed_ends_the_start_by_name(
     file = tmp_path / "models.config"
     file.write_bytes(content)
     flags = [f"--model_config_file={file}", "--port=0"]
-    program = f"from keraserve_embedded.cli import main; main({json.dumps(flags)})"
+    program = f"from keraserve_embedded.process.cli import main; main({json.dumps(flags)})"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert str(file) in ended.stderr
@@ -159,6 +160,6 @@ def test_a_config_file_that_can_not_be_followed_ends_the_start_by_name(
 def test_other_files_of_the_operator_too(tmp_path: Path) -> None:
     file = tmp_path / "some.config"
     file.write_text("\ufeff")
-    for read in (batching_options.read, monitoring_config.metrics_path):
+    for read in (options.read, monitoring_config.metrics_path):
         with pytest.raises(ConfigError, match=r"some\.config begins with a byte-order mark"):
             read(file)

@@ -14,12 +14,13 @@ from embedded.conftest import settings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from http2_frames import SETTINGS
 
-from keraserve_embedded import rest_connection, server
+from keraserve_embedded.api import rest_connection
+from keraserve_embedded.api.rest_connection import RestConnection
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.rest_connection import RestConnection
-from keraserve_embedded.server import Server
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.process import server
+from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import PREDICT, Stub
 

@@ -9,11 +9,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from keraserve_embedded import loaded_version
-from keraserve_embedded.labels import Labels
+from keraserve_embedded.models import loaded_version
+from keraserve_embedded.models.labels import Labels
+from keraserve_embedded.models.model import Load, Unload, next_transition
+from keraserve_embedded.models.repository import VersionPolicy, fingerprint, scan
 from keraserve_embedded.quiet_tensorflow import tf
-from keraserve_embedded.repository import VersionPolicy, fingerprint, scan
-from keraserve_embedded.transitions import Load, Unload, next_transition
 
 
 def test_only_numeric_folders_with_a_graph_are_versions(tmp_path: Path) -> None:

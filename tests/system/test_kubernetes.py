@@ -10,7 +10,7 @@ import pytest
 import yaml
 from programs import ROOT
 
-from keraserve_embedded import cli
+from keraserve_embedded.process import cli
 from keraserve_gateway.settings import ENV_PREFIX, Settings
 
 FOLDER = ROOT / "docker/kubernetes"

@@ -14,9 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keraserve_embedded import classify, memory, metadata, predict
-from keraserve_embedded.batching import Batcher, alone
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded import garbage_collection
+from keraserve_embedded.batching.batcher import Batcher, alone
+from keraserve_embedded.batching.event_loop import LoopTurn
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.calls import classify, metadata, predict
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.work import Call, finish, finish_async
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.errors import (
     Code,
     EmbeddedError,
@@ -26,18 +31,14 @@ from keraserve_embedded.errors import (
     StartError,
     UnknownLabelError,
 )
-from keraserve_embedded.labels import Labels
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.loop_turn import LoopTurn
-from keraserve_embedded.model import Model, ModelReport, State, Version
-from keraserve_embedded.model_list import ModelEntry
+from keraserve_embedded.models.labels import Labels
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model import Model, ModelReport, State, Version
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.signature import Origin
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.patience import Patience
 from keraserve_embedded.periodic import Periodic
-from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
-from keraserve_embedded.signature import Origin
 from keraserve_embedded.warmup import warm_up
-from keraserve_embedded.work import Call, finish, finish_async
 from keraserve_protocol import messages as m
 
 log = logging.getLogger(__name__)
@@ -172,8 +173,8 @@ class Engine:
     def status(self, request: m.GetModelStatusRequest) -> m.GetModelStatusResponse:
         """Answer GetModelStatus: of all versions, or of the one that a number or a label means.
 
-        Errors as `keraserve_embedded.metadata.status`, UnknownLabelError, and InternalError where threads for
-        batches are gone: whoever asks takes AVAILABLE for "it answers".
+        Errors as `keraserve_embedded.calls.metadata.status`, UnknownLabelError, and InternalError where
+        threads for batches are gone: whoever asks takes AVAILABLE for "it answers".
         """
         spec = _spec(request)
         running, wanted = self.batch_threads()
@@ -187,26 +188,26 @@ class Engine:
 
     # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
     # InvalidRequestError; where `patience` ends first, DeadlinePassedError or GivenUpError; with batching,
-    # as `keraserve_embedded.batching.Batcher.submit`.
+    # as `keraserve_embedded.batching.batcher.Batcher.submit`.
 
     def predict(self, request: m.PredictRequest, patience: Patience | None = None) -> m.PredictResponse:
-        """Answer Predict; errors as `keraserve_embedded.predict.predict`."""
+        """Answer Predict; errors as `keraserve_embedded.calls.predict.predict`."""
         return self._answer(request, patience)
 
     def classify(
         self, request: m.ClassificationRequest, patience: Patience | None = None
     ) -> m.ClassificationResponse:
-        """Answer Classify; errors as `keraserve_embedded.classify.classify`."""
+        """Answer Classify; errors as `keraserve_embedded.calls.classify.classify`."""
         return self._answer(request, patience)
 
     def regress(self, request: m.RegressionRequest, patience: Patience | None = None) -> m.RegressionResponse:
-        """Answer Regress; errors as `keraserve_embedded.classify.regress`."""
+        """Answer Regress; errors as `keraserve_embedded.calls.classify.regress`."""
         return self._answer(request, patience)
 
     def multi_inference(
         self, request: m.MultiInferenceRequest, patience: Patience | None = None
     ) -> m.MultiInferenceResponse:
-        """Answer MultiInference; errors as `keraserve_embedded.classify.multi_inference`."""
+        """Answer MultiInference; errors as `keraserve_embedded.calls.classify.multi_inference`."""
         return self._answer(request, patience)
 
     def loop_turn(self) -> LoopTurn:
@@ -243,7 +244,7 @@ class Engine:
             return metadata.inputs(version, signature)
 
     def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
-        """Answer GetModelMetadata; errors as `keraserve_embedded.metadata.check_fields`."""
+        """Answer GetModelMetadata; errors as `keraserve_embedded.calls.metadata.check_fields`."""
         spec = _spec(request)
         metadata.check_fields(request)
         with self._version(spec) as version:
@@ -336,7 +337,7 @@ class Engine:
             for number in (*retired, *model.forget_failed()):
                 self._observer.ended(name, number)
         if unloaded:
-            memory.give_back()
+            garbage_collection.give_back()
 
     def _assign_labels(self, model: Model) -> None:
         wanted = dict(model.entry.labels) if model.configured else {}

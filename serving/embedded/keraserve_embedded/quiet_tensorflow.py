@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keraserve_embedded.memory import imports_for_life
+from keraserve_embedded.garbage_collection import imports_for_life
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from keraserve_embedded.batch import merge, rows_of
-from keraserve_embedded.batching_options import cores
-from keraserve_embedded.classify import classify
+from keraserve_embedded.batching.arrays import merge, rows_of
+from keraserve_embedded.batching.options import cores
+from keraserve_embedded.calls.classify import classify
+from keraserve_embedded.calls.predict import predict
+from keraserve_embedded.calls.work import Results, Work, finish, run_here
 from keraserve_embedded.errors import Code, EmbeddedError, LoadError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.predict import predict
+from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.quiet_tensorflow import tf
-from keraserve_embedded.work import Results, Work, finish, run_here
 from keraserve_protocol.messages import PredictionLog
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")

@@ -8,7 +8,7 @@ from system.faults.load import MODEL, callers
 from system.faults.product import MINUTES, Product, until
 
 from keraserve_client import Client
-from keraserve_embedded import digests
+from keraserve_embedded.models import digests
 
 SWAPS = 3 + int(MINUTES * 10)
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from keraserve_embedded import cli
-from keraserve_embedded.batching_options import UNASKED
+from keraserve_embedded.batching.options import UNASKED
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.errors import EmbeddedError, NotServedError, UnknownLabelError, client_message
-from keraserve_embedded.patience import Patience
-from keraserve_embedded.settings import Settings as EngineSettings
+from keraserve_embedded.process import cli
+from keraserve_embedded.process.settings import Settings as EngineSettings
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.settings import Settings
@@ -29,10 +29,10 @@ from keraserve_protocol import services
 from keraserve_protocol.memory_limit import limit_of_memory
 
 if TYPE_CHECKING:
+    from keraserve_embedded.batching.event_loop import LoopTurn
     from keraserve_embedded.engine import Engine
-    from keraserve_embedded.hosting import HostedEngine
-    from keraserve_embedded.loop_turn import LoopTurn
-    from keraserve_embedded.metrics import Metrics
+    from keraserve_embedded.process.hosting import HostedEngine
+    from keraserve_embedded.telemetry.metrics import Metrics
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 _CALLS = {call.path: call for call in services.CALLS}
@@ -162,8 +162,8 @@ class InProcessModelServer:
 
     def _start(self) -> None:
         # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
-        from keraserve_embedded.hosting import HostedEngine
-        from keraserve_embedded.metrics import Metrics
+        from keraserve_embedded.process.hosting import HostedEngine
+        from keraserve_embedded.telemetry.metrics import Metrics
 
         metrics = Metrics()
         # `memory.plan` takes the other half, and counts the messages.

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_embedded import tensors
-from keraserve_embedded.decode_memory import DECODE_MEMORY, estimate
 from keraserve_embedded.errors import Code, ExecutionError, InvalidRequestError
+from keraserve_embedded.models import tensors
+from keraserve_embedded.models.decode_memory import DECODE_MEMORY, estimate
 from keraserve_embedded.quiet_tensorflow import CallableOptions, tf
 from keraserve_protocol.messages import DataType, SignatureDef, TensorInfo, TensorProto
 from keraserve_protocol.tensors import Array

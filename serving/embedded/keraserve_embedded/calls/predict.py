@@ -1,11 +1,11 @@
 """Predict: one request on one loaded version. Messages in, messages out; no network, no engine."""
 
-from keraserve_embedded import tensors
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.work import Call, Work
 from keraserve_embedded.errors import InvalidRequestError, UnknownSignatureError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
-from keraserve_embedded.signature import Signature
-from keraserve_embedded.work import Call, Work
+from keraserve_embedded.models import tensors
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.signature import Signature
 from keraserve_protocol.messages import ModelSpec, PredictRequest, PredictResponse, TensorProto
 
 DEFAULT_SIGNATURE = "serving_default"

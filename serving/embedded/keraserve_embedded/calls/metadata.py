@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from keraserve_embedded.calls.predict import answering_spec
 from keraserve_embedded.errors import InvalidRequestError, NotServedError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model import Version
-from keraserve_embedded.predict import answering_spec
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model import Version
 from keraserve_protocol.messages import (
     SIGNATURE_DEF,
     GetModelMetadataRequest,

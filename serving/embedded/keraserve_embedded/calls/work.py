@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from keraserve_embedded.signature import Signature
+from keraserve_embedded.models.signature import Signature
 from keraserve_protocol.tensors import Array
 
 Response = TypeVar("Response")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_embedded.errors import ConfigError
-from keraserve_embedded.repository import VersionPolicy, scan
+from keraserve_embedded.models.repository import VersionPolicy, scan
 from keraserve_protocol.messages import ModelConfig, ModelServerConfig
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

@@ -14,8 +14,8 @@ from keraserve_embedded.errors import (
     LoadError,
     UnavailableLabelError,
 )
-from keraserve_embedded.model import ModelReport
-from keraserve_embedded.model_list import ModelEntry, from_config
+from keraserve_embedded.models.model import ModelReport
+from keraserve_embedded.models.model_list import ModelEntry, from_config
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config
 from keraserve_protocol.model_config import ModelConfigError

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from keraserve_embedded.batching_options import BatchingOptions, read
-from keraserve_embedded.config_file import ConfigFile
+from keraserve_embedded.api.address import check_port
+from keraserve_embedded.batching.options import BatchingOptions, read
+from keraserve_embedded.calls.request_limits import RequestLimits
 from keraserve_embedded.errors import ConfigError, EmbeddedError
-from keraserve_embedded.memory import imports_for_life
-from keraserve_embedded.memory_plan import MemoryLimits
-from keraserve_embedded.model_list import single_model
-from keraserve_embedded.monitoring_config import metrics_path
-from keraserve_embedded.port import check_port
-from keraserve_embedded.request_limits import RequestLimits
-from keraserve_embedded.settings import Settings
+from keraserve_embedded.garbage_collection import imports_for_life
+from keraserve_embedded.models.config_file import ConfigFile
+from keraserve_embedded.models.model_list import single_model
+from keraserve_embedded.process.memory_plan import MemoryLimits
+from keraserve_embedded.process.settings import Settings
+from keraserve_embedded.telemetry.monitoring_config import metrics_path
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         for port in (settings.port, settings.rest_api_port):
             check_port(settings.host, port or 0)
         with imports_for_life():
-            from keraserve_embedded import server
+            from keraserve_embedded.process import server
 
         server.serve(settings)
     except EmbeddedError as error:

@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import Code
-from keraserve_embedded.model import State
+from keraserve_embedded.models.model import State
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.version_series import VersionSeries
+from keraserve_embedded.telemetry.version_series import VersionSeries
 
 # TensorFlow Serving's buckets, in microseconds: from 10, each 1.8 times the one before.
 _MICROSECONDS = tuple(10 * 1.8**power for power in range(33))

@@ -7,10 +7,10 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from keraserve_embedded import digests, model_card
 from keraserve_embedded.errors import Code, LoadError
+from keraserve_embedded.models import digests, model_card
+from keraserve_embedded.models.signature import Origin, Signature, clean
 from keraserve_embedded.quiet_tensorflow import SavedModel, has_gpu, session, tf
-from keraserve_embedded.signature import Origin, Signature, clean
 from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
 
 log = logging.getLogger(__name__)

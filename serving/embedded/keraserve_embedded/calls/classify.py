@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_embedded import tensors
+from keraserve_embedded.calls.predict import DEFAULT_SIGNATURE, answering_spec
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.work import Call, Work
 from keraserve_embedded.errors import InvalidRequestError, UnsupportedError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.predict import DEFAULT_SIGNATURE, answering_spec
+from keraserve_embedded.models import tensors
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.signature import CLASSIFY_METHOD, REGRESS_METHOD, Signature
 from keraserve_embedded.quiet_tensorflow import tf
-from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
-from keraserve_embedded.signature import CLASSIFY_METHOD, REGRESS_METHOD, Signature
-from keraserve_embedded.work import Call, Work
 from keraserve_protocol.messages import (
     ClassificationRequest,
     ClassificationResponse,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from keraserve_embedded.batch import Arrays
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.batching.arrays import Arrays
+from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.errors import QueueFullError
 
 _LEAST_HALVED = (

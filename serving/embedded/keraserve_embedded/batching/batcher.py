@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from keraserve_embedded import batch
-from keraserve_embedded.batch import Arrays
-from keraserve_embedded.batch_queue import BatchQueue, Task
-from keraserve_embedded.batching_options import BatchingOptions
+from keraserve_embedded.batching.arrays import Arrays, join, kind_of, merge, rows_of, split, take_apart
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.batching.queue import BatchQueue, Task
+from keraserve_embedded.calls.work import Work
 from keraserve_embedded.errors import ExecutionError, InternalError, InvalidRequestError, TooLargeError
+from keraserve_embedded.models.signature import Origin, Signature
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.signature import Origin, Signature
-from keraserve_embedded.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ class Batcher:
         return tasks
 
     def _tasks(self, work: Work) -> list[Task]:
-        options, rows = self._options, batch.rows_of(work.arrays)
+        options, rows = self._options, rows_of(work.arrays)
         forget = partial(self._forget, work.signature)
         mergeable = work.signature.independent and work.signature.batched
         if not rows or not mergeable or work.signature in self._unmergeable:
@@ -123,12 +122,11 @@ class Batcher:
             raise InvalidRequestError(
                 f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
             )
-        kind = batch.kind_of(work.arrays, pad=options.pad_variable_length_inputs)
+        kind = kind_of(work.arrays, pad=options.pad_variable_length_inputs)
         most = options.piece(rows)
-        pieces = [work.arrays] if rows <= most else batch.split(work.arrays, most)
+        pieces = [work.arrays] if rows <= most else split(work.arrays, most)
         return [
-            Task(piece, batch.rows_of(piece), kind, number * most, forget)
-            for number, piece in enumerate(pieces)
+            Task(piece, rows_of(piece), kind, number * most, forget) for number, piece in enumerate(pieces)
         ]
 
     def _forget(self, signature: Signature, task: Task) -> None:
@@ -209,13 +207,13 @@ class Batcher:
     def _run_merged(self, signature: Signature, tasks: Sequence[Task], rows: int) -> bool:
         began = time.monotonic()
         try:
-            results = signature.run_merged(batch.merge([task.arrays for task in tasks], rows))
+            results = signature.run_merged(merge([task.arrays for task in tasks], rows))
         except (ExecutionError, TooLargeError):  # alone, most may be what is wanted of them
             return False
         except Exception as error:  # of one request, perhaps: alone, only that one has it
             log.warning("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)
             return False
-        parts = batch.take_apart(results, [task.rows for task in tasks], rows)
+        parts = take_apart(results, [task.rows for task in tasks], rows)
         if parts is None:
             log.warning("%s: its results are no batch; its requests run alone from now on", signature.origin)
             self._unmergeable.add(signature)
@@ -235,14 +233,14 @@ def alone(work: Work, observer: Observer) -> Arrays:
     Many rows run one part after the other where they are known to be independent: so what a request takes of
     memory does not grow with them.
     """
-    signature, rows = work.signature, batch.rows_of(work.arrays) if work.signature.batched else 0
+    signature, rows = work.signature, rows_of(work.arrays) if work.signature.batched else 0
     if rows > _ROWS_AT_ONCE and signature.independent:
-        parts = batch.split(work.arrays, _ROWS_AT_ONCE)
+        parts = split(work.arrays, _ROWS_AT_ONCE)
         results = [
-            _run_here(signature, part, observer, batch.rows_of(part), number * _ROWS_AT_ONCE)
+            _run_here(signature, part, observer, rows_of(part), number * _ROWS_AT_ONCE)
             for number, part in enumerate(parts)
         ]
-        return batch.join(results)
+        return join(results)
     return _run_here(signature, work.arrays, observer, rows)
 
 
@@ -282,7 +280,7 @@ def _joined(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":
                 return
         if whole.set_running_or_notify_cancel():
             try:
-                whole.set_result(batch.join([piece.result() for piece in pieces]))
+                whole.set_result(join([piece.result() for piece in pieces]))
             except BaseException as error:
                 whole.set_exception(error)
 

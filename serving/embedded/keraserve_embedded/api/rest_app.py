@@ -11,8 +11,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from keraserve_embedded import rest_calls
-from keraserve_embedded.counting_pool import CountingPool
+from keraserve_embedded.api import rest_calls
+from keraserve_embedded.api.grpc_service import STATUS
+from keraserve_embedded.api.message_bytes import MessageBytes
+from keraserve_embedded.api.request_pool import CountingPool
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import (
     BusyError,
@@ -25,11 +28,8 @@ from keraserve_embedded.errors import (
     TooLargeError,
     UnknownLabelError,
 )
-from keraserve_embedded.grpc_face import STATUS
-from keraserve_embedded.message_bytes import MessageBytes
-from keraserve_embedded.metrics import Metrics
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.patience import Patience
+from keraserve_embedded.telemetry.metrics import Metrics
 from keraserve_protocol import rest
 
 log = logging.getLogger(__name__)

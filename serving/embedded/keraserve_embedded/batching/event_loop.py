@@ -10,9 +10,9 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from functools import partial
 
-from keraserve_embedded.batch import Arrays
-from keraserve_embedded.batching import Batcher
-from keraserve_embedded.work import Work
+from keraserve_embedded.batching.arrays import Arrays
+from keraserve_embedded.batching.batcher import Batcher
+from keraserve_embedded.calls.work import Work
 
 
 @dataclass(slots=True)

@@ -1,16 +1,17 @@
 """An engine as the flags describe it, without a network: what the server shares with other processes."""
 
-from keraserve_embedded import memory, memory_plan
-from keraserve_embedded.batching_options import BatchingOptions, cores
-from keraserve_embedded.config_file import ConfigFile
-from keraserve_embedded.decode_memory import DECODE_MEMORY
+from keraserve_embedded import garbage_collection
+from keraserve_embedded.api.message_bytes import MessageBytes
+from keraserve_embedded.batching.options import BatchingOptions, cores
 from keraserve_embedded.engine import Engine, EngineOptions
-from keraserve_embedded.message_bytes import MessageBytes
-from keraserve_embedded.model_list import single_model
+from keraserve_embedded.models.config_file import ConfigFile
+from keraserve_embedded.models.decode_memory import DECODE_MEMORY
+from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.observer import Observer
 from keraserve_embedded.periodic import Periodic
+from keraserve_embedded.process import memory_plan
+from keraserve_embedded.process.settings import Settings
 from keraserve_embedded.quiet_tensorflow import set_threads
-from keraserve_embedded.settings import Settings
 from keraserve_protocol.memory_limit import limit_of_memory
 
 
@@ -36,7 +37,7 @@ class HostedEngine:
             intra_op if settings.intra_op_threads is None else settings.intra_op_threads,
             inter_op if settings.inter_op_threads is None else settings.inter_op_threads,
         )
-        memory.collect_rarely()
+        garbage_collection.collect_rarely()
         self.engine = Engine(
             EngineOptions(
                 poll_seconds=settings.file_system_poll_wait_seconds,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keraserve_embedded.batching_options import BatchingOptions
-from keraserve_embedded.memory_plan import WHAT_FITS, MemoryLimits
-from keraserve_embedded.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.process.memory_plan import WHAT_FITS, MemoryLimits
 
 
 @dataclass(frozen=True)

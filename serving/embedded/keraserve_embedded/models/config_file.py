@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keraserve_embedded.errors import ConfigError
-from keraserve_embedded.model_list import ModelEntry, from_config
+from keraserve_embedded.models.model_list import ModelEntry, from_config
 from keraserve_protocol import model_config
 from keraserve_protocol.model_config import ModelConfigError
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from keraserve_embedded.call_limits import CallLimits
+from keraserve_embedded.api.grpc_limits import CallLimits
 from keraserve_protocol.services import MODEL_SERVICE, PREDICTION_SERVICE
 
 log = logging.getLogger(__name__)

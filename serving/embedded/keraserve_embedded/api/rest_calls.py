@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import InternalError, InvalidRequestError, TooLargeError, UnsupportedError
-from keraserve_embedded.patience import Patience
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 from keraserve_protocol.number_text import NumberText, finish

@@ -6,10 +6,10 @@ import threading
 
 import uvicorn
 
+from keraserve_embedded.api.address import written
+from keraserve_embedded.api.rest_app import RestFace
+from keraserve_embedded.api.rest_connection import RestConnection
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.port import written
-from keraserve_embedded.rest_connection import RestConnection
-from keraserve_embedded.rest_face import RestFace
 
 log = logging.getLogger(__name__)
 

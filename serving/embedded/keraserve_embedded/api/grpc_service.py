@@ -10,7 +10,10 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from keraserve_embedded.call_limits import CallLimits
+from keraserve_embedded.api.grpc_limits import CallLimits
+from keraserve_embedded.api.message_bytes import MessageBytes
+from keraserve_embedded.api.reload_config import Reloading, TimeLeft
+from keraserve_embedded.deadline import Patience
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import (
     Code,
@@ -20,10 +23,7 @@ from keraserve_embedded.errors import (
     InvalidRequestError,
     client_message,
 )
-from keraserve_embedded.message_bytes import MessageBytes
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.patience import Patience
-from keraserve_embedded.reload import Reloading, TimeLeft
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keraserve_embedded.decode_memory import MOST_BYTES_PER_PIXEL
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.repository import fingerprint
+from keraserve_embedded.models.decode_memory import MOST_BYTES_PER_PIXEL
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.repository import fingerprint
 from keraserve_protocol.image_formats import MAX_PIXELS
 from keraserve_protocol.memory_limit import mib
 

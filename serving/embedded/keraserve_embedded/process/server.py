@@ -13,23 +13,23 @@ from typing import Any
 
 import grpc
 
-from keraserve_embedded.call_limits import CallLimits
-from keraserve_embedded.counting_pool import CountingPool
+from keraserve_embedded.api.address import written
+from keraserve_embedded.api.grpc_health import Health
+from keraserve_embedded.api.grpc_limits import CallLimits
+from keraserve_embedded.api.grpc_service import handlers
+from keraserve_embedded.api.message_bytes import MessageBytes
+from keraserve_embedded.api.reload_config import Reloading
+from keraserve_embedded.api.request_pool import CountingPool
+from keraserve_embedded.api.rest_app import RestFace, RestOptions
+from keraserve_embedded.api.rest_server import RestServer
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
-from keraserve_embedded.grpc_face import handlers
-from keraserve_embedded.health import Health
-from keraserve_embedded.hosting import HostedEngine
-from keraserve_embedded.memory_plan import IN_FLIGHT
-from keraserve_embedded.message_bytes import MessageBytes
-from keraserve_embedded.metrics import Metrics
-from keraserve_embedded.monitoring_config import metrics_path
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.port import written
-from keraserve_embedded.reload import Reloading
-from keraserve_embedded.rest_face import RestFace, RestOptions
-from keraserve_embedded.rest_server import RestServer
-from keraserve_embedded.settings import Settings
+from keraserve_embedded.process.hosting import HostedEngine
+from keraserve_embedded.process.memory_plan import IN_FLIGHT
+from keraserve_embedded.process.settings import Settings
+from keraserve_embedded.telemetry.metrics import Metrics
+from keraserve_embedded.telemetry.monitoring_config import metrics_path
 from keraserve_protocol.grpc_connections import most_accepted
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,9 @@ from enum import IntEnum
 from pathlib import Path
 
 from keraserve_embedded.errors import Code, LoadError
-from keraserve_embedded.loaded_version import LoadedVersion
-from keraserve_embedded.model_list import ModelEntry
-from keraserve_embedded.repository import Fingerprint, fingerprint, scan
-from keraserve_embedded.transitions import Load, next_transition
+from keraserve_embedded.models.loaded_version import LoadedVersion
+from keraserve_embedded.models.model_list import ModelEntry
+from keraserve_embedded.models.repository import Fingerprint, fingerprint, scan
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,20 @@ class State(IntEnum):
     AVAILABLE = 30
     UNLOADING = 40
     END = 50
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load this version."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class Unload:
+    """Unload this version."""
+
+    version: int
 
 
 @dataclass
@@ -252,3 +265,22 @@ class Model:
             version = self.available[number]
             version.state = State.UNLOADING
             self.available = {n: v for n, v in self.available.items() if n != number}
+
+
+def next_transition(aspired: set[int], available: set[int], loadable: set[int]) -> Load | Unload | None:
+    """Take the next step from the versions that serve to the ones that should.
+
+    What is no longer wanted goes as soon as something wanted serves (or nothing is wanted), the lowest
+    version first; until then at most one unwanted version stays. Then the highest new version is loaded.
+
+    Args:
+        aspired: the versions that should serve.
+        available: the versions that do.
+        loadable: those of `aspired` that are not yet loaded and may be tried.
+    """
+    unwanted = available - aspired
+    if unwanted and (not aspired or aspired & available or len(unwanted) > 1):
+        return Unload(min(unwanted))
+    if loadable:
+        return Load(max(loadable))
+    return None

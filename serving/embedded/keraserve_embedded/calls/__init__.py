@@ -1,0 +1,1 @@
+"""The calls of TensorFlow Serving's API on one loaded version: messages in, messages out."""
