@@ -36,7 +36,7 @@ def load(many: Path, models: Path) -> Callable[[str], LoadedVersion]:
     def version(name: str) -> LoadedVersion:
         if name not in loaded:
             folder = models if name == "colours" else many
-            loaded[name] = LoadedVersion(name, 1, folder / name / "1", told=True)
+            loaded[name] = LoadedVersion(name, 1, folder / name / "1", assume_independent=True)
         return loaded[name]
 
     return version

@@ -12,7 +12,7 @@ from embedded.test_batching import Arrays, Holding, Load, floats
 from embedded.test_observer import Notes
 
 from keraserve_embedded.batching.batcher import Batcher
-from keraserve_embedded.batching.event_loop import LoopTurn
+from keraserve_embedded.batching.event_loop import EventLoopBatcher
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls.work import Work
 from keraserve_embedded.models.signature import Signature
@@ -45,9 +45,9 @@ class _Niceness(_Sums):
 async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(load: Load) -> None:
     notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
     batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
-    turn = LoopTurn(batcher)
+    loop_batcher = EventLoopBatcher(batcher)
     works = [Work(sums, {"a": floats(n)}) for n in range(8)]  # type: ignore[arg-type]
-    totals = await asyncio.gather(*map(turn.run, works))
+    totals = await asyncio.gather(*map(loop_batcher.run, works))
     assert [one["total"].tolist() for one in totals] == [[n] for n in range(8)]
     batcher.stop()
     assert [one[4:] for one in notes.heard] == [(4, 4), (4, 4)]

@@ -15,17 +15,17 @@ from embedded.test_engine import write_warmup
 from embedded.test_observer import Notes
 
 from keraserve_embedded.batching.batcher import Batcher
-from keraserve_embedded.batching.event_loop import LoopTurn
+from keraserve_embedded.batching.event_loop import EventLoopBatcher
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls.work import Work
-from keraserve_embedded.deadline import Patience
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import (
-    DeadlinePassedError,
+    DeadlineExceededError,
     ExecutionError,
-    GivenUpError,
     InvalidRequestError,
     QueueFullError,
+    RequestCancelledError,
 )
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model_list import ModelEntry
@@ -153,7 +153,7 @@ def test_results_that_are_no_batch_are_not_taken_apart(
 ) -> None:
     module = Distinct()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.distinct})
-    version = LoadedVersion("distinct", 1, tmp_path, told=True)
+    version = LoadedVersion("distinct", 1, tmp_path, assume_independent=True)
     batches, distinct = hold(), version.signatures["serving_default"]
     futures = [batches.submit(distinct, x=floats(1, 1, n)) for n in (2, 1)]
     batches.release()
@@ -264,14 +264,14 @@ def wait_for(seconds: float) -> m.PredictRequest:
     return made
 
 
-async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:
+async def test_an_event_loop_gets_the_error_of_what_does_not_run(hold: Any, load: Load) -> None:
     batches, sums = (
         hold(max_batch_size=2, max_enqueued_batches=1),
         load("numbers").signatures["serving_default"],
     )
-    turn = LoopTurn(batches.batcher)
+    loop_batcher = EventLoopBatcher(batches.batcher)
     works = [Work(sums, {"a": floats(*rows), "b": floats(*rows)}) for rows in ([1, 2, 3], [1], [2], [3], [4])]
-    *asked, gone = [asyncio.create_task(turn.run(work)) for work in works]
+    *asked, gone = [asyncio.create_task(loop_batcher.run(work)) for work in works]
     await asyncio.sleep(0)
     gone.cancel()  # before it is handed over
     await asyncio.sleep(0.05)
@@ -286,12 +286,14 @@ async def test_a_loop_is_told_what_does_not_run(hold: Any, load: Load) -> None:
 
 
 async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
-    threads, turn = threading.active_count(), engine.loop_turn()
-    slow = asyncio.create_task(engine.answer(wait_for(1.0), turn))
+    threads, loop_batcher = threading.active_count(), engine.event_loop_batcher()
+    slow = asyncio.create_task(engine.answer(wait_for(1.0), loop_batcher))
     await asyncio.sleep(0.1)
-    sums = [asyncio.create_task(engine.answer(request(n), turn)) for n in range(50)]
-    named = [asyncio.create_task(engine.answer(picture_request(one), turn)) for one in (red, b"bad", green)]
-    gone = asyncio.create_task(engine.answer(request(7), turn))
+    sums = [asyncio.create_task(engine.answer(request(n), loop_batcher)) for n in range(50)]
+    named = [
+        asyncio.create_task(engine.answer(picture_request(one), loop_batcher)) for one in (red, b"bad", green)
+    ]
+    gone = asyncio.create_task(engine.answer(request(7), loop_batcher))
     await asyncio.sleep(0.05)
     assert threading.active_count() == threads
     gone.cancel()
@@ -305,17 +307,17 @@ async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, gr
     assert (await slow).model_spec.name == "waiting"
 
 
-def test_who_waits_on_a_thread_has_patience_or_not(engine: Engine) -> None:
+def test_who_waits_on_a_thread_has_a_deadline_or_not(engine: Engine) -> None:
     slow = threading.Thread(target=engine.predict, args=(wait_for(1.0),))
     slow.start()
-    while not engine._models["waiting"].available[1].running:
+    while not engine._manager._models["waiting"].available[1].running:
         pass
-    with pytest.raises(DeadlinePassedError):
-        engine.predict(request(1), Patience(0.1))
+    with pytest.raises(DeadlineExceededError):
+        engine.predict(request(1), Deadline(0.1))
     assert engine.waiting() == {}
-    leaving = Patience()
-    threading.Timer(0.1, leaving.give_up).start()
-    with pytest.raises(GivenUpError):
+    leaving = Deadline()
+    threading.Timer(0.1, leaving.cancel).start()
+    with pytest.raises(RequestCancelledError):
         engine.predict(request(1), leaving)
     assert engine.waiting() == {}
     slow.join()

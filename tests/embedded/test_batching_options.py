@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_embedded.batching.options import UNASKED, BatchingOptions, read
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions, read
 from keraserve_embedded.errors import ConfigError
 
 
@@ -31,7 +31,7 @@ def test_the_parameters_file_is_tensorflow_servings(tmp_path: Path) -> None:
     assert read(write(tmp_path / "p", "")) == BatchingOptions()
     splitting = read(write(tmp_path / "p", "enable_large_batch_splitting { value: true }"))
     assert (splitting.rows, splitting.padded(7), wanted.padded(33)) == (1000, 7, 128)
-    assert UNASKED.rows == 32
+    assert IMPLICIT_BATCHING.rows == 32
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_all_versions_and_labels(repository: Path, engines: Engines) -> None:
     engine.configure([entry(repository, VersionPolicy(latest=None), stable=1, canary=2)])
     save(repository / "colours", 2, NEW)
     until(lambda: states(engine) == {2: "AVAILABLE", 1: "AVAILABLE"})
-    until(lambda: engine._labels["colours"].version("canary") == 2)
+    until(lambda: engine._manager._labels["colours"].version("canary") == 2)
     assert (says(engine), says(engine, label="canary"), says(engine, label="stable")) == (
         b"RED",
         b"RED",
@@ -174,7 +174,7 @@ def test_a_label_leaves_a_version_before_that_is_unloaded(
     retire = Model._retire
 
     def spy(model: Model, number: int) -> None:
-        meant.append(engine._labels["colours"].version("stable"))
+        meant.append(engine._manager._labels["colours"].version("stable"))
         retire(model, number)
 
     monkeypatch.setattr(Model, "_retire", spy)
@@ -310,7 +310,7 @@ def test_memory_of_unloaded_versions_is_given_back(tmp_path: Path, engines: Engi
     after_first = 0.0
     for version in range(2, 9):
         engine.predict(made)
-        with engine._version(model_spec("heavy")) as loaded:
+        with engine._manager.hold(model_spec("heavy")) as loaded:
             alive += [weakref.ref(loaded), weakref.ref(loaded._session)]
         del loaded
         (base / str(version - 1)).rename(base / str(version))

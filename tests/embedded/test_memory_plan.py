@@ -187,11 +187,11 @@ def test_messages_are_counted() -> None:
     messages = MessageBytes(10)
     with messages.hold(4), messages.hold(6):
         with pytest.raises(BusyError, match=r"have 10 bytes, this one 1 more; together 10 are allowed"):
-            messages.take(1)
+            messages.acquire(1)
         assert messages.held == 10
     assert messages.held == 0
     with pytest.raises(TooLargeError, match="has 11 bytes, which is larger than max_bytes_in_flight, 10"):
-        messages.take(11)
+        messages.acquire(11)
 
 
 def asking(*pictures: bytes) -> m.PredictRequest:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from embedded.test_batch_survives import classification, example
 
-from keraserve_embedded.batching.options import UNASKED, BatchingOptions
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
 from keraserve_embedded.calls import predict
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.engine import Engine
@@ -30,7 +30,9 @@ def claim(*shape: int) -> m.PredictRequest:
     return made
 
 
-@pytest.mark.parametrize("batching", [None, BatchingOptions(), UNASKED], ids=["alone", "asked", "unasked"])
+@pytest.mark.parametrize(
+    "batching", [None, BatchingOptions(), IMPLICIT_BATCHING], ids=["alone", "asked", "unasked"]
+)
 def test_a_shape_that_claims_too_much_is_refused_before_anything_is_allocated(
     models: Path,
     engines: Callable[..., Engine],

@@ -12,7 +12,7 @@ import tensorflow as tf
 from embedded.test_batching import floats
 from embedded.test_observer import Notes
 
-from keraserve_embedded.batching.options import UNASKED, BatchingOptions
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model_list import ModelEntry
@@ -74,9 +74,9 @@ async def ask_together(
     notes = Notes()
     engine = Engine(EngineOptions(poll_seconds=0.05, batching=batching), notes)
     assert engine.start([ModelEntry("rank", (saved,))])
-    turn = engine.loop_turn()
+    loop_batcher = engine.event_loop_batcher()
     try:
-        answers = await asyncio.gather(*(engine.answer(one, turn) for one in requests))
+        answers = await asyncio.gather(*(engine.answer(one, loop_batcher) for one in requests))
     finally:
         engine.stop()
     ran = [(one[4], one[5]) for one in notes.heard if one[0] == "ran"]
@@ -85,7 +85,9 @@ async def ask_together(
 
 async def test_nothing_is_merged_or_split_unasked(saved: Path) -> None:
     """With one processor core too: what waits behind another request would be merged."""
-    options = BatchingOptions(**{**vars(UNASKED), "num_batch_threads": 1, "max_execution_batch_size": 4})
+    options = BatchingOptions(
+        **{**vars(IMPLICIT_BATCHING), "num_batch_threads": 1, "max_execution_batch_size": 4}
+    )
     sizes = [1, 2, 3, 8, 40]
     answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in sizes])
     assert answers == [pytest.approx([1 / n] * n) for n in sizes]
@@ -102,7 +104,9 @@ async def test_merged_and_split_where_the_version_says_that_rows_are_independent
 ) -> None:
     # What the card says of this model is not true: so the answers show that it was believed.
     saved = with_card(json.dumps({"independent_rows": True}))
-    options = BatchingOptions(**{**vars(UNASKED), "num_batch_threads": 1, "max_execution_batch_size": 4})
+    options = BatchingOptions(
+        **{**vars(IMPLICIT_BATCHING), "num_batch_threads": 1, "max_execution_batch_size": 4}
+    )
     answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in (1, 3, 8)])
     assert answers[2] == pytest.approx([1 / 4] * 8)
     assert answers[0] == pytest.approx([1 / 4])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from keraserve_embedded.api.address import check_port, written
+from keraserve_embedded.api.address import check_port, format_address
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
@@ -236,7 +236,7 @@ def test_a_port_that_is_taken_is_named(waiting: Engine, serve: Serve) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     check_port("127.0.0.1", port)
-    assert written("::1", 8500) == "[::1]:8500"
+    assert format_address("::1", 8500) == "[::1]:8500"
 
 
 def test_a_unix_socket(waiting: Engine, serve: Serve, tmp_path: Path) -> None:

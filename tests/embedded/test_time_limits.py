@@ -177,7 +177,7 @@ def test_a_large_head_below_the_bound_and_a_large_body_are_taken(rest: int) -> N
 
 def test_connections_have_a_bound(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the REST port: those that are quiet, or send the half of a body, make room for who asks."""
-    monkeypatch.setattr(rest_connection, "MOST", 3)
+    monkeypatch.setattr(rest_connection, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(rest_connection, "HEAD_SECONDS", 600)
     half = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
     held = [socket.create_connection(("127.0.0.1", rest)) for _ in range(6)]

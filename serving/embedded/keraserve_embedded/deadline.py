@@ -1,16 +1,16 @@
-"""How long somebody waits for an answer, and whether still."""
+"""The deadline of a request that waits on a thread; it can be cancelled."""
 
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
 
-from keraserve_embedded.errors import DeadlinePassedError, GivenUpError
+from keraserve_embedded.errors import DeadlineExceededError, RequestCancelledError
 from keraserve_protocol.tensors import Array
 
 
-class Patience:
-    """A caller on a thread of its own.
+class Deadline:
+    """When a caller stops waiting.
 
     Args:
         seconds: how long it waits, from now; None: for ever.
@@ -18,19 +18,20 @@ class Patience:
 
     def __init__(self, seconds: float | None = None) -> None:
         self._until = None if seconds is None else time.monotonic() + seconds
-        self._waited_for: Future[Mapping[str, Array]] | None = None
-        self._gone = False
+        self._future: Future[Mapping[str, Array]] | None = None
+        self._cancelled = False
         self._lock = threading.Lock()
 
-    def give_up(self) -> None:
-        """Wait no longer: what waits in a queue leaves it. From any thread."""
+    def cancel(self) -> None:
+        """Stop waiting now: the request leaves its queue. From any thread."""
         with self._lock:
-            self._gone = True
-            future = self._waited_for
+            self._cancelled = True
+            future = self._future
         if future:
             future.cancel()
 
-    def _left(self) -> float | None:
+    def seconds_left(self) -> float | None:
+        """How many seconds are left, at least 0; None for ever."""
         if self._until is None:
             return None
         # gRPC says of a call without a deadline that it may take centuries, more than a lock can wait.
@@ -40,18 +41,18 @@ class Patience:
         """Wait for the results.
 
         Raises:
-            DeadlinePassedError: they took too long.
-            GivenUpError: the caller gave up.
+            DeadlineExceededError: they took too long.
+            RequestCancelledError: `cancel` was called.
         """
         with self._lock:
-            self._waited_for = future
-            gone = self._gone
-        if gone:
+            self._future = future
+            cancelled = self._cancelled
+        if cancelled:
             future.cancel()
         try:
-            return future.result(self._left())
+            return future.result(self.seconds_left())
         except TimeoutError:
             future.cancel()
-            raise DeadlinePassedError("Deadline Exceeded") from None
+            raise DeadlineExceededError("Deadline Exceeded") from None
         except CancelledError:
-            raise GivenUpError("CANCELLED") from None
+            raise RequestCancelledError("CANCELLED") from None

@@ -11,12 +11,12 @@ EmbeddedError
     ├── NotServedError         no such model, or no such version, is available
     ├── UnknownSignatureError  the model has no signature of this name
     ├── UnsupportedError       a call, or a form of one, that is not served
-    ├── GivenUpError           nobody waits for the answer any more
+    ├── RequestCancelledError  nobody waits for the answer any more
     ├── QueueFullError         too many requests wait for this signature
     ├── TooLargeError          the body has more bytes than are read
     ├── BusyError              too many requests wait already
     ├── DrainingError          the server is stopping
-    ├── DeadlinePassedError    the client's deadline passed, or the server's own
+    ├── DeadlineExceededError  the client's deadline passed, or the server's own
     ├── ExecutionError         the graph failed; carries TensorFlow's code
     └── InternalError          a defect of this server
 """
@@ -115,11 +115,11 @@ class DrainingError(RequestError):
     """The server is stopping."""
 
 
-class DeadlinePassedError(RequestError):
+class DeadlineExceededError(RequestError):
     """The client's deadline passed, or the time that the server allows."""
 
 
-class GivenUpError(RequestError):
+class RequestCancelledError(RequestError):
     """Nobody waits for the answer any more, or the server stops."""
 
 
@@ -148,8 +148,8 @@ CODES: dict[type[EmbeddedError], Code] = {
     TooLargeError: Code.RESOURCE_EXHAUSTED,
     BusyError: Code.RESOURCE_EXHAUSTED,
     DrainingError: Code.UNAVAILABLE,
-    DeadlinePassedError: Code.DEADLINE_EXCEEDED,
-    GivenUpError: Code.CANCELLED,
+    DeadlineExceededError: Code.DEADLINE_EXCEEDED,
+    RequestCancelledError: Code.CANCELLED,
     QueueFullError: Code.UNAVAILABLE,
     ExecutionError: Code.UNKNOWN,
     InternalError: Code.INTERNAL,

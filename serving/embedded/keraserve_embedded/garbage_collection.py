@@ -1,4 +1,4 @@
-"""The garbage collector, and giving memory back to the operating system."""
+"""Python's garbage collector, and the return of freed memory to the operating system."""
 
 import ctypes
 import gc
@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def imports_for_life() -> Iterator[None]:
-    """Keep the garbage collector from what is imported meanwhile, which stays as long as the process.
+def permanent_imports() -> Iterator[None]:
+    """Exclude what is imported meanwhile from garbage collection: it stays as long as the process.
 
-    TensorFlow's are half a million objects. To look through them again and again takes a fifth of the import,
-    and later a tenth of the time of requests, which a collection stops.
+    TensorFlow makes half a million objects. Collections that visit them take a fifth of the import's time,
+    and later a tenth of the time of requests, which wait while a collection runs.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -23,13 +23,13 @@ def imports_for_life() -> Iterator[None]:
             gc.enable()
 
 
-def collect_rarely() -> None:
-    """Let a round of the garbage collector begin later: what requests leave behind goes without one."""
+def collect_less_often() -> None:
+    """Raise the threshold of a collection: reference counts alone free what requests leave."""
     gc.set_threshold(10_000)
 
 
-def give_back() -> None:
-    """Collect what unloaded models leave (TensorFlow's Python objects form cycles) and return freed pages."""
+def release_memory() -> None:
+    """Collect the reference cycles that unloaded models leave, and return freed pages."""
     gc.collect()
     # glibc keeps freed memory for itself; other C libraries have no such call.
     with suppress(OSError, AttributeError):

@@ -1,10 +1,10 @@
-"""What an engine tells whoever watches it: metrics, for one."""
+"""What an engine reports while it works; `Metrics` is one observer."""
 
 from keraserve_embedded.errors import Code
 
 
 class Observer:
-    """Hears of everything that an engine does; to be overridden where it matters.
+    """Receives every event of an engine; a subclass overrides the methods that it needs.
 
     The methods are called on the threads that do the work, any of them at once: they have to be quick, and
     they must not raise. But for `request`, `model` is "" and `version` 0 where a request named none that
@@ -12,14 +12,14 @@ class Observer:
     """
 
     def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
-        """A face has answered one request; here `model` is whatever the request says.
+        """The gRPC or REST API has answered one request; here `model` is whatever the request says.
 
         Args:
             model: the name that the request gives.
-            api: the call as the face names it: `Predict` over gRPC, `predict` over REST, "" for a status.
+            api: the call as that API names it: `Predict` over gRPC, `predict` over REST, "" for a status.
             entrypoint: GRPC or REST.
             code: the status.
-            seconds: from the request's arrival at the face.
+            seconds: from the request's arrival.
         """
 
     def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:

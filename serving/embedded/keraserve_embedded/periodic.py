@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again."""
+"""A thread that calls a function periodically."""
 
 import logging
 import threading

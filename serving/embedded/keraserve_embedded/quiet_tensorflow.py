@@ -1,7 +1,7 @@
-"""The one place that imports TensorFlow: without its chatter on stderr.
+"""The only module that imports TensorFlow; what TensorFlow logs at import does not reach stderr.
 
 TensorFlow logs before `TF_CPP_MIN_LOG_LEVEL` takes effect, so stderr itself is closed for the seconds of
-the import. What the operator sets in the environment wins.
+the import. Variables that the operator has set take precedence.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from keraserve_embedded.garbage_collection import imports_for_life
+from keraserve_embedded.garbage_collection import permanent_imports
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,7 +29,7 @@ def _stderr_closed() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _stderr_closed(), imports_for_life(), warnings.catch_warnings():
+with _stderr_closed(), permanent_imports(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore
@@ -42,7 +42,7 @@ tf.get_logger().setLevel(logging.ERROR)
 def set_threads(intra_op: int, inter_op: int) -> None:
     """Set how many threads share one op, and how many ops run at once; 0 leaves it to TensorFlow.
 
-    With an `inter_op` of -1 whoever asks for a run of a graph runs all of its ops. Only before the first
+    With an `inter_op` of -1 the calling thread runs all ops of a graph. Only before the first
     model is loaded.
     """
     tf.config.threading.set_intra_op_parallelism_threads(intra_op)

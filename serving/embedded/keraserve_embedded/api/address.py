@@ -1,4 +1,4 @@
-"""The address that the server listens on."""
+"""The address that the server listens on: check that it is free, and write it."""
 
 import socket
 
@@ -20,9 +20,9 @@ def check_port(host: str, port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
     except OSError as error:
-        raise StartError(f"can't listen on {written(host, port)}: {error.strerror}") from error
+        raise StartError(f"can't listen on {format_address(host, port)}: {error.strerror}") from error
 
 
-def written(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Write `host:port`, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""grpc.health.v1: whether this server wants requests."""
+"""The service grpc.health.v1: whether this server takes requests."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 # "" is the server; the short names are what TensorFlow Serving calls its services here.
 NAMES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
 _STATUS = health_pb2.HealthCheckResponse
-_THREADS = 32  # a call holds one while its message is on its way
+_THREADS = 32  # a call holds one while its message arrives
 
 
-class Health:
-    """Says SERVING while every configured model has a version that serves, and the server does not drain."""
+class HealthService:
+    """Reports SERVING while every configured model serves and the server does not drain."""
 
     def __init__(self) -> None:
         # Watch without a thread for each watcher: a few watchers would take all the requests' threads.
@@ -30,7 +30,7 @@ class Health:
         self.set(serving=False)
 
     def add_to(self, server: grpc.Server, limits: CallLimits) -> None:
-        """Serve it on `server`, on threads of its own: who asks while all others are busy has to hear so."""
+        """Serve it on `server`, on threads of its own: it responds while all request threads are busy."""
         check = limits.limited(self._servicer.Check)
         check.experimental_thread_pool = ThreadPoolExecutor(_THREADS, "health")  # type: ignore[attr-defined]
         made: Any = grpc
@@ -50,7 +50,7 @@ class Health:
         server.add_generic_rpc_handlers((service,))
 
     def set(self, *, serving: bool) -> None:
-        """Say so, to those who ask and to those who watch."""
+        """Change the status that Check and Watch report."""
         if serving == self._serving:
             return
         self._serving = serving
@@ -59,5 +59,5 @@ class Health:
             self._servicer.set(name, status)
 
     def drain(self) -> None:
-        """Say NOT_SERVING from now on, whatever `set` is told later."""
+        """Say NOT_SERVING from now on, whatever `set` is called with later."""
         self._servicer.enter_graceful_shutdown()

@@ -1,4 +1,4 @@
-"""What a gRPC caller may hold: its place while it sends or reads, and connections that do nothing."""
+"""Limits on gRPC callers: time to send a message, time to read the response, open connections."""
 
 import logging
 import math
@@ -13,15 +13,15 @@ from keraserve_protocol.grpc_connections import LOOK_SECONDS, GrpcConnections
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.5
-_ANY = 1 << 30  # as many calls may wait for their callers as there are: they are cut off one by one
+_CHECK_SECONDS = 0.5
+_UNLIMITED = 1 << 30  # as many calls may wait for their callers as there are: they are cut off one by one
 _LOG_SECONDS = 10.0  # from one line about connections to the next
 
 
 class CallLimits:
     """Cuts off calls that are overdue, and connections that do nothing where too many are open.
 
-    gRPC's Python gives a call to a thread when its headers are there, and the thread waits for the message.
+    gRPC's Python starts a call on a thread when its headers have arrived; the thread waits for the message.
 
     Args:
         receive_seconds: how long a call may take to send its message.
@@ -30,27 +30,27 @@ class CallLimits:
     """
 
     def __init__(self, receive_seconds: float, send_seconds: float, most_connections: int) -> None:
-        self._connections = GrpcConnections(most_connections, math.inf, _ANY)
+        self._connections = GrpcConnections(most_connections, math.inf, _UNLIMITED)
         self._connections_watch = Periodic("connections", LOOK_SECONDS, self._look)
-        self._port, self._ended, self._next_line = 0, 0, 0.0
+        self._port, self._ended, self._next_log = 0, 0, 0.0
         self._receive_seconds, self._send_seconds = receive_seconds, send_seconds
         self._until: dict[Any, float] = {}  # by context
-        self._watch = Periodic("call limits", _LOOK_SECONDS, self._cut_off)
+        self._watch = Periodic("call limits", _CHECK_SECONDS, self._cut_off)
 
     def start(self, port: int) -> None:
-        """Begin to look; at the connections of a port if it is not 0."""
+        """Start the watch on calls; and on the connections of `port` if that is not 0."""
         self._watch.start()
         if port:
             self._port = port
             self._connections_watch.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop both watches."""
         self._watch.stop()
         self._connections_watch.stop()
 
-    def limited(self, answer: Callable[[Any, Any], Any]) -> Callable[[Iterator[Any], Any], Any]:
-        """Give an answer to the one message of a call, which is received here."""
+    def limited(self, handler: Callable[[Any, Any], Any]) -> Callable[[Iterator[Any], Any], Any]:
+        """Wrap the handler of a call with one message, which is received here, within its time limit."""
 
         def receive(messages: Iterator[Any], context: Any) -> Any:
             call = self._connections.began(context.peer())
@@ -65,7 +65,7 @@ class CallLimits:
                 return context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
             call.in_work = True
             try:
-                response = answer(message, context)
+                response = handler(message, context)
             finally:
                 call.in_work = False
             self._until[context] = time.monotonic() + self._send_seconds
@@ -78,12 +78,12 @@ class CallLimits:
     def _look(self) -> None:
         look, now = self._connections.look(self._port), time.monotonic()
         self._ended += look.idle
-        if (self._ended or look.refusing) and now >= self._next_line:
+        if (self._ended or look.refusing) and now >= self._next_log:
             log.warning(
                 "as many gRPC connections are open as are allowed: %d that did nothing were ended%s",
                 self._ended, ", and new ones are refused" if look.refusing else "",
             )  # fmt: skip
-            self._ended, self._next_line = 0, now + _LOG_SECONDS
+            self._ended, self._next_log = 0, now + _LOG_SECONDS
 
     def _cut_off(self) -> None:
         now = time.monotonic()

@@ -12,12 +12,12 @@ from google.protobuf.message import DecodeError
 
 from keraserve_embedded.api.grpc_limits import CallLimits
 from keraserve_embedded.api.message_bytes import MessageBytes
-from keraserve_embedded.api.reload_config import Reloading, TimeLeft
-from keraserve_embedded.deadline import Patience
+from keraserve_embedded.api.reload_config import ConfigReloader
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import (
     Code,
-    DeadlinePassedError,
+    DeadlineExceededError,
     EmbeddedError,
     InternalError,
     InvalidRequestError,
@@ -29,11 +29,11 @@ from keraserve_protocol import services
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Any, Any], Any]
+Handler = Callable[[Any, Any], Any]
 
 _NO_MODEL = m.ModelSpec()
-# More than run at once: each call holds one while its message is on its way.
-_BESIDE = ThreadPoolExecutor(64, "question")
+# More than run at once: a call holds a thread while its message arrives.
+_METADATA_THREADS = ThreadPoolExecutor(64, "metadata")
 # gRPC's own statuses by number; they have the numbers of our codes.
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -41,7 +41,7 @@ STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc
 def handlers(
     engine: Engine,
     observer: Observer,
-    reloading: Reloading,
+    reloader: ConfigReloader,
     limits: CallLimits,
     slots: Semaphore,
     messages: MessageBytes,
@@ -50,19 +50,19 @@ def handlers(
 
     Args:
         engine: what answers.
-        observer: is told of each request.
-        reloading: what follows a reload.
+        observer: receives each request.
+        reloader: follows HandleReloadConfigRequest.
         limits: how long a call may take to send and to read.
-        slots: as many requests run at once; a call takes one when its message is there.
+        slots: as many requests run at once; a call takes one when its message has arrived.
         messages: counts the bytes of the requests at work.
     """
-    counted = (
+    inference = (
         (services.PREDICT, engine.predict),
         (services.CLASSIFY, engine.classify),
         (services.REGRESS, engine.regress),
         (services.MULTI_INFERENCE, engine.multi_inference),
     )
-    questions = (
+    about_models = (
         (services.GET_MODEL_METADATA, engine.metadata),
         (services.GET_MODEL_STATUS, engine.status),
     )
@@ -70,106 +70,112 @@ def handlers(
         {
             **{
                 call: limits.limited(
-                    _parsed(call, messages, _slot(slots, _face(_counted(call.name, method, observer))))
+                    _with_message(
+                        call,
+                        messages,
+                        _with_slot(slots, _with_status(_observed(call.name, method, observer))),
+                    )
                 )
-                for call, method in counted
+                for call, method in inference
             },
             **{
-                call: _beside(limits.limited(_parsed(call, messages, _face(_plain(method)))))
-                for call, method in questions
+                call: _on_metadata_threads(
+                    limits.limited(_with_message(call, messages, _with_status(_without_deadline(method))))
+                )
+                for call, method in about_models
             },
             services.RELOAD_CONFIG: limits.limited(
-                _parsed(services.RELOAD_CONFIG, messages, _face(_waiting(reloading.reload)))
+                _with_message(services.RELOAD_CONFIG, messages, _with_status(_with_deadline(reloader.reload)))
             ),
         },
         streamed=True,
     )
 
 
-def _parsed(call: services.Call[Any, Any], messages: MessageBytes, answer: Answer) -> Answer:
-    """Count and parse a message; its bytes are counted until its answer is there."""
+def _with_message(call: services.Call[Any, Any], messages: MessageBytes, handler: Handler) -> Handler:
+    """Count and parse a message; its bytes are counted until the call has ended."""
 
-    def parsed(received: bytes, context: Any) -> Any:
+    def parse(received: bytes, context: Any) -> Any:
         try:
-            messages.take(len(received))
+            messages.acquire(len(received))
         except EmbeddedError as error:
-            return _refuse(context, error)
+            return _reject(context, error)
         try:
             request = call.request.FromString(received)
         except DecodeError:
-            messages.give_back(len(received))
-            return _refuse(context, InvalidRequestError(f"the message is no {call.request.DESCRIPTOR.name}"))
+            messages.release(len(received))
+            return _reject(context, InvalidRequestError(f"the message is no {call.request.DESCRIPTOR.name}"))
         try:
-            return answer(request, context)
+            return handler(request, context)
         finally:
-            messages.give_back(len(received))
+            messages.release(len(received))
 
-    return parsed
+    return parse
 
 
-def _refuse(context: Any, error: EmbeddedError) -> Any:
+def _reject(context: Any, error: EmbeddedError) -> Any:
     return context.abort(STATUS[error.code], client_message(error))
 
 
-def _slot(slots: Semaphore, answer: Answer) -> Answer:
-    def waits(request: Any, context: Any) -> Any:
+def _with_slot(slots: Semaphore, handler: Handler) -> Handler:
+    def wait(request: Any, context: Any) -> Any:
         with slots:
-            return answer(request, context)
+            return handler(request, context)
 
-    return waits
-
-
-def _beside(answer: Any) -> Answer:
-    """Answer on threads of their own: questions about models don't wait behind those to models."""
-    answer.experimental_thread_pool = _BESIDE
-    return answer
+    return wait
 
 
-def _plain(call: Callable[[Any], Any]) -> Answer:
+def _on_metadata_threads(handler: Any) -> Handler:
+    """Run on separate threads: status and metadata don't wait behind inference."""
+    handler.experimental_thread_pool = _METADATA_THREADS
+    return handler
+
+
+def _without_deadline(call: Callable[[Any], Any]) -> Handler:
     return lambda request, _: call(request)
 
 
-def _waiting(call: Callable[[Any, TimeLeft], Any]) -> Answer:
-    return lambda request, context: call(request, context.time_remaining)
+def _with_deadline(call: Callable[[Any, Deadline], Any]) -> Handler:
+    return lambda request, context: call(request, Deadline(context.time_remaining()))
 
 
-def _counted(name: str, call: Callable[[Any, Patience], Any], observer: Observer) -> Answer:
-    """Run a call for as long as its caller waits, and count it as TensorFlow Serving does."""
+def _observed(name: str, call: Callable[[Any, Deadline], Any], observer: Observer) -> Handler:
+    """Run a call until its deadline, and count it as TensorFlow Serving does."""
 
     def answer(request: Any, context: Any) -> Any:
-        patience = Patience(context.time_remaining())
-        context.add_callback(patience.give_up)  # whoever hangs up leaves the queue
+        deadline = Deadline(context.time_remaining())
+        context.add_callback(deadline.cancel)  # the client has hung up
         began, code = time.monotonic(), Code.INTERNAL
         try:
-            response = call(request, patience)
+            response = call(request, deadline)
             code = Code.OK
         except EmbeddedError as error:
             code = error.code
             raise
         finally:
-            observer.request(_model(request), name, "GRPC", code, time.monotonic() - began)
+            observer.request(_model_name(request), name, "GRPC", code, time.monotonic() - began)
         return response
 
     return answer
 
 
-def _model(request: Any) -> str:
-    asked = request.tasks[0] if isinstance(request, m.MultiInferenceRequest) and request.tasks else request
-    return getattr(asked, "model_spec", _NO_MODEL).name
+def _model_name(request: Any) -> str:
+    named = request.tasks[0] if isinstance(request, m.MultiInferenceRequest) and request.tasks else request
+    return getattr(named, "model_spec", _NO_MODEL).name
 
 
-def _face(call: Answer) -> Answer:
+def _with_status(handler: Handler) -> Handler:
     def answer(request: Any, context: Any) -> Any:
         try:
             left = context.time_remaining()
             if left is not None and left <= 0:
-                raise DeadlinePassedError("Deadline Exceeded")
-            return call(request, context)
+                raise DeadlineExceededError("Deadline Exceeded")
+            return handler(request, context)
         except EmbeddedError as error:
             failure = error
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             failure = InternalError(f"internal error: {type(error).__name__}")
-        return _refuse(context, failure)
+        return _reject(context, failure)
 
     return answer

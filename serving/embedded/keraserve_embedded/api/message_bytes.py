@@ -1,4 +1,4 @@
-"""How many bytes the messages of requests in flight may have together, on both ports."""
+"""A limit on the bytes of all messages in flight, on both ports."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from keraserve_embedded.errors import BusyError, TooLargeError
 
 
 class MessageBytes:
-    """Counts them, for all threads.
+    """Counts the bytes, for all threads.
 
     Attributes:
         limit: how many there may be together.
@@ -22,15 +22,15 @@ class MessageBytes:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Count a message as long as its request is at work; raises as `take`."""
-        self.take(size)
+        """Count a message as long as its request is at work; raises as `acquire`."""
+        self.acquire(size)
         try:
             yield
         finally:
-            self.give_back(size)
+            self.release(size)
 
-    def take(self, size: int) -> None:
-        """Count more bytes; to be given back.
+    def acquire(self, size: int) -> None:
+        """Count more bytes, until `release`.
 
         Raises:
             TooLargeError: alone they are too many.
@@ -49,7 +49,7 @@ class MessageBytes:
                 )
             self.held += size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Count fewer bytes."""
         with self._count:
             self.held -= size

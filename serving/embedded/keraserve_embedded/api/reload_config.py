@@ -1,15 +1,16 @@
-"""HandleReloadConfigRequest: other models without a restart. A wrong configuration changes nothing."""
+"""HandleReloadConfigRequest: a new list of models without a restart. A wrong one changes nothing."""
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import (
     Code,
     ConfigError,
-    DeadlinePassedError,
+    DeadlineExceededError,
     DrainingError,
     LoadError,
     UnavailableLabelError,
@@ -22,36 +23,35 @@ from keraserve_protocol.model_config import ModelConfigError
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.1
-TimeLeft = Callable[[], float | None]
+_POLL_SECONDS = 0.1
 
 
-class Reloading:
-    """Follows such requests, one after the other."""
+class ConfigReloader:
+    """Replaces the configuration of an engine, one request after the other."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         """`folder` is where relative base paths start."""
         self._engine = engine
         self._folder = folder
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
-    def reload(self, request: m.ReloadConfigRequest, left: TimeLeft) -> m.ReloadConfigResponse:
+    def reload(self, request: m.ReloadConfigRequest, deadline: Deadline) -> m.ReloadConfigResponse:
         """Take the request's models in place of the present ones, and wait until they are loaded.
 
         Args:
             request: the whole configuration, as a models.config would have it.
-            left: tells how many seconds the caller still waits; None for any.
+            deadline: until when the caller waits.
 
         Raises:
             ConfigError, UnavailableLabelError: it can't be followed; nothing was changed.
             LoadError: it was followed, and a model has no version that serves.
-            DeadlinePassedError: it is being followed, and that takes longer than the caller waits.
+            DeadlineExceededError: it is being followed, and that takes longer than the caller waits.
         """
         entries = self._entries(request.config)
-        with self._one_at_a_time:
+        with self._lock:
             self._check_labels(entries)
             log.info("told to serve %s", ", ".join(entry.name for entry in entries) or "no model")
-            self._wait(self._engine.configure(entries), left)
+            self._wait(self._engine.configure(entries), deadline)
             self._check_models(entries)
         return m.ReloadConfigResponse(status=m.StatusProto())
 
@@ -76,29 +76,28 @@ class Reloading:
                 now = report.labels.get(label) if report else None
                 early = self._engine.options.early_labels and now is None
                 if not (version in allowed or version == now or early):
-                    raise UnavailableLabelError(_no_label(entry.name, version))
+                    raise UnavailableLabelError(_unavailable(entry.name, version))
 
-    def _wait(self, followed: threading.Event, left: TimeLeft) -> None:
-        while not followed.wait(_LOOK_SECONDS):
-            seconds = left()
-            if seconds is not None and seconds <= 0:
-                raise DeadlinePassedError("Deadline Exceeded: the models are still being loaded")
+    def _wait(self, followed: threading.Event, deadline: Deadline) -> None:
+        while not followed.wait(_POLL_SECONDS):
+            if deadline.seconds_left() == 0:
+                raise DeadlineExceededError("Deadline Exceeded: the models are still being loaded")
             if self._engine.stopping:
                 raise DrainingError("the server is stopping")
 
     def _check_models(self, entries: Sequence[ModelEntry]) -> None:
         reports = {report.name: report for report in self._engine.models()}
-        wrong = [_trouble(reports[entry.name]) for entry in entries if not reports[entry.name].available]
-        if wrong:
-            listed = "".join(f"{{{one}}}, " for one in wrong)
-            raise LoadError(f"{len(wrong)} model(s) did not become available: {{{listed}}}", Code.UNKNOWN)
+        failures = [_failure(reports[entry.name]) for entry in entries if not reports[entry.name].available]
+        if failures:
+            listed = "".join(f"{{{one}}}, " for one in failures)
+            raise LoadError(f"{len(failures)} model(s) did not become available: {{{listed}}}", Code.UNKNOWN)
         for entry in entries:
             for label, version in entry.labels.items():
                 if reports[entry.name].labels.get(label) != version:
-                    raise UnavailableLabelError(_no_label(entry.name, version))
+                    raise UnavailableLabelError(_unavailable(entry.name, version))
 
 
-def _trouble(report: ModelReport) -> str:
+def _failure(report: ModelReport) -> str:
     failed = [version for version in report.versions if version.code != Code.OK]
     if not failed:
         return f"{{name: {report.name}}} due to error: {report.problem or 'no version to serve'}"
@@ -107,7 +106,7 @@ def _trouble(report: ModelReport) -> str:
     return f"{name} due to error: {worst.code.name}: {worst.message}"
 
 
-def _no_label(model: str, version: int) -> str:
+def _unavailable(model: str, version: int) -> str:
     return (
         f"Request to assign label to version {version} of model {model}, "
         "which is not currently available for inference"

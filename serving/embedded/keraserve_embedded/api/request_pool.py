@@ -1,4 +1,4 @@
-"""The threads that requests run on."""
+"""The thread pool that requests run on; it counts them."""
 
 import threading
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 
-class CountingPool(ThreadPoolExecutor):
+class RequestPool(ThreadPoolExecutor):
     """A thread pool that knows how many requests it holds, running or waiting.
 
     Attributes:
         threads: how many requests run at once.
-        held: how many are there.
+        held: how many requests it has.
     """
 
     def __init__(self, threads: int) -> None:

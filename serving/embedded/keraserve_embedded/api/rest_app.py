@@ -14,13 +14,13 @@ from starlette.types import Receive, Scope, Send
 from keraserve_embedded.api import rest_calls
 from keraserve_embedded.api.grpc_service import STATUS
 from keraserve_embedded.api.message_bytes import MessageBytes
-from keraserve_embedded.api.request_pool import CountingPool
-from keraserve_embedded.deadline import Patience
+from keraserve_embedded.api.request_pool import RequestPool
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import (
     BusyError,
     Code,
-    DeadlinePassedError,
+    DeadlineExceededError,
     DrainingError,
     EmbeddedError,
     InternalError,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 JSON = "application/json"
 _MOST_BYTES = 256 << 20  # of a body: what 64 MiB of pixels, gRPC's limit, take as JSON
 _GZIP = 16 + zlib.MAX_WBITS
-# Where HTTP says more than the gRPC status behind it.
+# Errors whose HTTP status is more specific than their gRPC status.
 _OWN_STATUS = {UnknownLabelError: 404, TooLargeError: 413}
 
 
@@ -56,14 +56,14 @@ class RestOptions:
     waiting: int = 1024
 
 
-class RestFace:
-    """The application; `draining` makes it refuse what is new."""
+class RestApp:
+    """The ASGI application; it rejects new requests while `draining` is set."""
 
     def __init__(
         self,
         engine: Engine,
         metrics: Metrics | None,
-        pool: CountingPool,
+        pool: RequestPool,
         options: RestOptions,
         messages: MessageBytes,
     ) -> None:
@@ -74,9 +74,9 @@ class RestFace:
         self._observer: Observer = metrics or Observer()
         self._pool = pool
         self._messages = messages
-        self._arriving = MessageBytes(messages.limit)  # bodies that are not whole
-        # Questions about models don't wait behind those to models.
-        self._questions = ThreadPoolExecutor(2, "question")
+        self._arriving = MessageBytes(messages.limit)  # bodies that are still being read
+        # Status and metadata don't wait behind inference.
+        self._metadata_pool = ThreadPoolExecutor(2, "metadata")
         self._options = options
 
     @property
@@ -102,7 +102,7 @@ class RestFace:
         try:
             response = await self._respond(request, path)
             await response(request.scope, request.receive, send)
-        except ClientDisconnect:  # nobody is there to be answered
+        except ClientDisconnect:  # the client has disconnected
             pass
         finally:
             self._running -= 1
@@ -110,15 +110,15 @@ class RestFace:
     async def _respond(self, request: Request, path: str) -> Response:
         began, model, call = time.monotonic(), "", rest_calls.STATUS
         try:
-            asked = rest_calls.parse(request.method, path)
-            model, call = asked.spec.name, asked.call
+            parsed = rest_calls.parse(request.method, path)
+            model, call = parsed.spec.name, parsed.name
             async with asyncio.timeout(self._options.seconds or None):
-                body = await self._run(request, asked)
+                body = await self._run(request, parsed)
             response, code = Response(body, media_type=JSON), Code.OK
         except EmbeddedError as error:
             response, code = _failure(error), error.code
         except TimeoutError:
-            late = DeadlinePassedError(
+            late = DeadlineExceededError(
                 f"Timed out: no answer within {self._options.seconds:g} s (--rest_api_timeout_in_ms)"
             )
             response, code = _failure(late), late.code
@@ -130,7 +130,7 @@ class RestFace:
         self._observer.request(model, call, "REST", code, time.monotonic() - began)
         return response
 
-    async def _run(self, request: Request, asked: rest_calls.RestCall) -> bytes:
+    async def _run(self, request: Request, call: rest_calls.RestCall) -> bytes:
         if self.draining:
             raise DrainingError("the server is stopping")
         self._arriving.limit = self._messages.limit
@@ -139,19 +139,19 @@ class RestFace:
         with self._messages.hold(_unpacked_size(body) if packed else len(body)):
             if packed:
                 body = await asyncio.to_thread(_unpack, body)
-            return await self._answer(asked, body)
+            return await self._answer(call, body)
 
-    async def _answer(self, asked: rest_calls.RestCall, body: bytes) -> bytes:
+    async def _answer(self, call: rest_calls.RestCall, body: bytes) -> bytes:
         if self._pool.held >= self._pool.threads + self._options.waiting:
             raise BusyError(f"{self._options.waiting} requests wait already")
-        patience = Patience()
-        pool = self._questions if asked.call in rest_calls.QUESTIONS else self._pool
+        deadline = Deadline()
+        pool = self._metadata_pool if call.name in rest_calls.METADATA_CALLS else self._pool
         try:
             return await asyncio.wrap_future(
-                pool.submit(rest_calls.answer, self._engine, asked, body, patience)
+                pool.submit(rest_calls.answer, self._engine, call, body, deadline)
             )
         finally:
-            patience.give_up()  # after a timeout: what waits for a batch leaves it
+            deadline.cancel()  # after a timeout: what waits for a batch leaves it
 
 
 def _failure(error: EmbeddedError) -> Response:
@@ -163,28 +163,28 @@ def _failure(error: EmbeddedError) -> Response:
 
 
 async def _body(request: Request, arriving: MessageBytes) -> bytes:
-    """Read the body; its bytes are counted until it is whole."""
+    """Read the body; its bytes are counted until it is complete."""
     chunks: list[bytes] = []
     size = 0
     try:
         async for chunk in request.stream():
-            arriving.take(len(chunk))
+            arriving.acquire(len(chunk))
             size += len(chunk)
             if size > _MOST_BYTES:
                 raise TooLargeError(f"the body has more than {_MOST_BYTES} bytes")
             chunks.append(chunk)
     finally:
-        arriving.give_back(size)
+        arriving.release(size)
     return b"".join(chunks)
 
 
 def _unpacked_size(body: bytes) -> int:
-    """How many bytes a gzip says that it holds, in its last four; never more than are taken."""
+    """The unpacked size that a gzip states in its last four bytes; at most the limit of a body."""
     return min(max(int.from_bytes(body[-4:], "little"), len(body)), _MOST_BYTES)
 
 
 def _unpack(body: bytes) -> bytes:
-    """Unpack a gzip, no further than to what it says of itself."""
+    """Unpack a gzip, at most as many bytes as its trailer states."""
     unpacking = zlib.decompressobj(_GZIP)
     try:
         unpacked = unpacking.decompress(body, _unpacked_size(body))

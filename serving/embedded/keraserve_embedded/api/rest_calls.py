@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from keraserve_embedded.deadline import Patience
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import InternalError, InvalidRequestError, TooLargeError, UnsupportedError
 from keraserve_protocol import messages as m
@@ -20,26 +20,26 @@ _PATHS = {
     ),
     "GET": re.compile(rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<call>metadata))?", re.IGNORECASE),
 }
-_HIGHEST = (1 << 63) - 1  # versions are int64
+_MAX_VERSION = (1 << 63) - 1  # versions are int64
 STATUS = ""
-QUESTIONS = (STATUS, "metadata")
+METADATA_CALLS = (STATUS, "metadata")
 
 
 @dataclass(frozen=True)
 class RestCall:
-    """What a path asks for.
+    """A call of the REST API, from its path.
 
     Attributes:
-        call: `predict`, `classify`, `regress`, `metadata`, or "" for the status: TensorFlow Serving's names.
+        name: `predict`, `classify`, `regress`, `metadata`, or "" for the status: TensorFlow Serving's names.
         spec: the model, and its version or label.
     """
 
-    call: str
+    name: str
     spec: m.ModelSpec
 
 
 def parse(method: str, path: str) -> RestCall:
-    """Understand a method and a path that is still percent-encoded.
+    """Parse a method and a path that is still percent-encoded.
 
     Raises:
         InvalidRequestError: no call of the REST API.
@@ -52,25 +52,25 @@ def parse(method: str, path: str) -> RestCall:
     if not parts["model"]:
         raise InvalidRequestError("Missing model name in request.")
     version = int(parts["version"]) if parts["version"] else None
-    if version is not None and version > _HIGHEST:
+    if version is not None and version > _MAX_VERSION:
         raise InvalidRequestError(f"Failed to convert version: {version} to numeric.")
     label = unquote(parts["label"]) if parts["label"] else None
     spec = m.model_spec(unquote(parts["model"]), version=version, label=label)
     return RestCall((parts["call"] or STATUS).lower(), spec)
 
 
-def answer(engine: Engine, asked: RestCall, body: bytes, patience: Patience) -> bytes:
-    """Run one call, for as long as its caller waits, and write its answer.
+def answer(engine: Engine, call: RestCall, body: bytes, deadline: Deadline) -> bytes:
+    """Run one call, until its deadline, and write its answer.
 
     Raises:
         InvalidRequestError: the body is not what the call takes.
         TooLargeError: it holds more than is allowed.
         UnsupportedError: the model's answer has no form in JSON.
-        InternalError: it is no whole tensor.
+        InternalError: it is an incomplete tensor.
         RequestError: as the engine's methods.
     """
     try:
-        return _CALLS[asked.call](engine, asked.spec, body, patience)
+        return _CALLS[call.name](engine, call.spec, body, deadline)
     except rest.TooMuchError as error:
         raise TooLargeError(str(error)) from error
     except rest.FormError as error:
@@ -81,36 +81,36 @@ def answer(engine: Engine, asked: RestCall, body: bytes, patience: Patience) -> 
         raise InvalidRequestError(str(error)) from error
 
 
-def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
+def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline) -> bytes:
     prediction = rest.parse_prediction(body)
     inputs = engine.inputs(spec, prediction.signature)
     prediction = finish(rest.pack(prediction, inputs))
     if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
         prediction = rest.parse_whole(body)
         inputs = engine.inputs(spec, prediction.signature)
-    response = engine.predict(rest.predict_request(prediction, inputs, spec), patience)
+    response = engine.predict(rest.predict_request(prediction, inputs, spec), deadline)
     return rest.predict_answer(response, prediction.layout)
 
 
-def _classify(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
+def _classify(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline) -> bytes:
     request = rest.classification_request(body, spec)
-    return rest.classification_answer(engine.classify(request, patience))
+    return rest.classification_answer(engine.classify(request, deadline))
 
 
-def _regress(engine: Engine, spec: m.ModelSpec, body: bytes, patience: Patience) -> bytes:
-    return rest.regression_answer(engine.regress(rest.regression_request(body, spec), patience))
+def _regress(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline) -> bytes:
+    return rest.regression_answer(engine.regress(rest.regression_request(body, spec), deadline))
 
 
-def _metadata(engine: Engine, spec: m.ModelSpec, _: bytes, __: Patience) -> bytes:
+def _metadata(engine: Engine, spec: m.ModelSpec, _: bytes, __: Deadline) -> bytes:
     request = m.GetModelMetadataRequest(model_spec=spec, metadata_field=[m.SIGNATURE_DEF])
     return rest.metadata_answer(engine.metadata(request))
 
 
-def _status(engine: Engine, spec: m.ModelSpec, _: bytes, __: Patience) -> bytes:
+def _status(engine: Engine, spec: m.ModelSpec, _: bytes, __: Deadline) -> bytes:
     return rest.status_answer(engine.status(m.GetModelStatusRequest(model_spec=spec)))
 
 
-_CALLS: Mapping[str, Callable[[Engine, m.ModelSpec, bytes, Patience], bytes]] = {
+_CALLS: Mapping[str, Callable[[Engine, m.ModelSpec, bytes, Deadline], bytes]] = {
     "predict": _predict,
     "classify": _classify,
     "regress": _regress,

@@ -1,6 +1,6 @@
-"""One connection of the REST port: uvicorn's, with limits on time, on its head, and on how many there are.
+"""A connection of the REST port: uvicorn's, with limits on its time, its head and the number of connections.
 
-Its parser refuses what can be read in two ways. How long a body may take says `--rest_api_timeout_in_ms`.
+Its parser rejects ambiguous requests. `--rest_api_timeout_in_ms` limits the time of a body.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from keraserve_protocol import rest
 from keraserve_protocol.http_parser import RequestParser
 
 HEAD_SECONDS = 10.0  # from the connection, or a request's first byte, to the end of its head
-READ_SECONDS = 30.0  # until a caller goes on reading
+READ_SECONDS = 30.0  # until a client reads again
 HEAD_BYTES = 32 << 10  # of a request's line and headers, or of its trailers
-MOST = 400  # connections: one more takes the place of the one that has gone longest without a request in work
+MAX_CONNECTIONS = 400  # one more closes the one that has been idle longest
 
 
-class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
+class _HeadTooLarge(Exception):  # noqa: N818 (only the parser sees it)
     pass
 
 
@@ -31,23 +31,23 @@ class RestConnection(HttpToolsProtocol):
         self.parser: Any = RequestParser(cast(Any, self))
         self._in_head = False
         self._head_bytes = 0
-        self._unreported_bytes = 0  # since the parser reported something: what it collects, or skips
-        self.quiet_since = time.monotonic()
-        self._head_limit: asyncio.TimerHandle | None = None
-        self._read_limit: asyncio.TimerHandle | None = None
+        self._unreported_bytes = 0  # since the last event of the parser: what it buffers or skips
+        self.idle_since = time.monotonic()
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A caller has connected: its first request has to come."""
+        """A client has connected: the time for the head of its first request starts."""
         super().connection_made(transport)
-        self._head_limit = self.loop.call_later(HEAD_SECONDS, self._cut_off)
-        everyone = cast("set[RestConnection]", self.connections)  # a server's are all of one class
-        if len(everyone) > MOST:
-            spare = [one for one in everyone if one is not self and not one.in_work]
-            min(spare, key=lambda one: one.quiet_since, default=self).transport.abort()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._abort)
+        connections = cast("set[RestConnection]", self.connections)  # a server's are all of one class
+        if len(connections) > MAX_CONNECTIONS:
+            idle = [one for one in connections if one is not self and not one.in_work]
+            min(idle, key=lambda one: one.idle_since, default=self).transport.abort()
 
     @property
     def in_work(self) -> bool:
-        """Whether it has a request that is here whole, and an answer that is not hindered by its caller."""
+        """Whether its request is complete, and its answer is not held up by a client that does not read."""
         cycle: Any = self.cycle
         return bool(cycle) and not (cycle.response_complete or cycle.more_body or self.flow.write_paused)
 
@@ -56,13 +56,13 @@ class RestConnection(HttpToolsProtocol):
         self._unreported_bytes += len(data)
         super().data_received(data)
         if self._unreported_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self._refuse_head()
+            self._reject_head()
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head, self._head_bytes, self.quiet_since = True, 0, time.monotonic()
-        if self._head_limit is None:
-            self._head_limit = self.loop.call_later(HEAD_SECONDS, self._cut_off)
+        self._in_head, self._head_bytes, self.idle_since = True, 0, time.monotonic()
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._abort)
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -71,18 +71,18 @@ class RestConnection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is none, and would be taken for one."""
+        """Take a header; ignore a trailer."""
         self._count(len(name) + len(value) + 4)
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Its head is whole."""
+        """The head is complete."""
         self._in_head = False
         self._head_bytes = self._unreported_bytes = 0
-        if self._head_limit is not None:
-            self._head_limit.cancel()
-            self._head_limit = None
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -91,36 +91,36 @@ class RestConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """It is whole."""
-        self._unreported_bytes, self.quiet_since = 0, time.monotonic()
+        """The request is complete."""
+        self._unreported_bytes, self.idle_since = 0, time.monotonic()
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """The caller does not read what was written."""
+        """The client does not read what was written."""
         super().pause_writing()
-        self._read_limit = self._read_limit or self.loop.call_later(READ_SECONDS, self._cut_off)
+        self._read_timer = self._read_timer or self.loop.call_later(READ_SECONDS, self._abort)
 
     def resume_writing(self) -> None:
-        """The caller has read."""
-        if self._read_limit is not None:
-            self._read_limit.cancel()
-            self._read_limit = None
+        """The client has read."""
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also where the caller has not read its last answer."""
         super().timeout_keep_alive_handler()
         if self.transport.get_write_buffer_size():
-            self._cut_off()
+            self._abort()
 
-    def _cut_off(self) -> None:
+    def _abort(self) -> None:
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
-        for limit in (self._head_limit, self._read_limit):
-            if limit is not None:
-                limit.cancel()
+        for timer in (self._head_timer, self._read_timer):
+            if timer is not None:
+                timer.cancel()
         self.parser.close()
         super().connection_lost(exc)
 
@@ -128,21 +128,21 @@ class RestConnection(HttpToolsProtocol):
         """Answer what the parser does not take, in TensorFlow Serving's form, and close."""
         del msg  # uvicorn's
         if self._head_bytes > HEAD_BYTES:
-            self._refuse_head()
+            self._reject_head()
         else:
             says = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
-            self._refuse(HTTPStatus.BAD_REQUEST, says)
+            self._reject(HTTPStatus.BAD_REQUEST, says)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEAD_BYTES:
             raise _HeadTooLarge
 
-    def _refuse_head(self) -> None:
+    def _reject_head(self) -> None:
         says = f"the request's line and headers have more than {HEAD_BYTES} bytes"
-        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, says)
+        self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, says)
 
-    def _refuse(self, status: HTTPStatus, says: str) -> None:
+    def _reject(self, status: HTTPStatus, says: str) -> None:
         body = rest.error_answer(says)
         head = f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/json\r\n"
         length = f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -6,8 +6,8 @@ import threading
 
 import uvicorn
 
-from keraserve_embedded.api.address import written
-from keraserve_embedded.api.rest_app import RestFace
+from keraserve_embedded.api.address import format_address
+from keraserve_embedded.api.rest_app import RestApp
 from keraserve_embedded.api.rest_connection import RestConnection
 from keraserve_embedded.errors import StartError
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep an idle connection: they close it, not we
-_FAREWELL_SECONDS = 1
+_SHUTDOWN_SECONDS = 1
 
 
 class RestServer:
@@ -25,7 +25,7 @@ class RestServer:
         port: its number.
     """
 
-    def __init__(self, face: RestFace, host: str, port: int) -> None:
+    def __init__(self, app: RestApp, host: str, port: int) -> None:
         """Open the port; nothing is answered before `start`.
 
         Raises:
@@ -33,10 +33,10 @@ class RestServer:
         """
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
-        self._address = written(host, self.port)
+        self._address = format_address(host, self.port)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                face,
+                app,
                 http=RestConnection,
                 lifespan="off",
                 ws="none",
@@ -44,7 +44,7 @@ class RestServer:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_FAREWELL_SECONDS,  # after the drain, which has waited long enough
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,  # after the drain, which has waited long enough
             )
         )
         self._thread = threading.Thread(target=self._run, name="REST", daemon=True)
@@ -57,7 +57,7 @@ class RestServer:
     def stop(self) -> None:
         """Close the port and end what still runs."""
         self._server.should_exit = True
-        self._thread.join(_FAREWELL_SECONDS + 2)
+        self._thread.join(_SHUTDOWN_SECONDS + 2)
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
@@ -68,4 +68,6 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise StartError(f"can't listen on {written(host, port)}: {error.strerror or error}") from error
+        raise StartError(
+            f"can't listen on {format_address(host, port)}: {error.strerror or error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""Requests merged into one batch of arrays, and its results taken apart again. Only arrays in here."""
+"""Merge the arrays of requests into one batch, and split its results again."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -15,7 +15,7 @@ def rows_of(arrays: Arrays) -> int:
     return rows.pop() if len(rows) == 1 else 0
 
 
-def kind_of(arrays: Arrays, *, pad: bool) -> Hashable:
+def merge_key(arrays: Arrays, *, pad: bool) -> Hashable:
     """What two requests must have alike to be merged: the inner shapes, or with `pad` only their ranks."""
     if pad and all(array.size for array in arrays.values()):
         return tuple(array.ndim for array in arrays.values())
@@ -47,7 +47,7 @@ def merge(requests: Sequence[Arrays], rows: int) -> Arrays:
     return {name: _filled(_merged([arrays[name] for arrays in requests]), rows) for name in names}
 
 
-def take_apart(results: Arrays, sizes: Sequence[int], rows: int) -> list[Arrays] | None:
+def split_results(results: Arrays, sizes: Sequence[int], rows: int) -> list[Arrays] | None:
     """Give each request its rows of the results; None where a result has not as many rows as the batch."""
     if any(array.ndim == 0 or array.shape[0] != rows for array in results.values()):
         return None
@@ -70,10 +70,10 @@ def _merged(arrays: Sequence[Array]) -> Array:
 
 
 def _widened(array: Array, inner: Array) -> Array:
-    missing = [(0, 0), *((0, int(most - size)) for most, size in zip(inner, array.shape[1:], strict=True))]
-    if not any(more for _, more in missing):
+    padding = [(0, 0), *((0, int(most - size)) for most, size in zip(inner, array.shape[1:], strict=True))]
+    if not any(more for _, more in padding):
         return array
-    return np.pad(array, missing, constant_values=array.flat[0])
+    return np.pad(array, padding, constant_values=array.flat[0])
 
 
 def _filled(array: Array, rows: int) -> Array:

@@ -1,6 +1,6 @@
-"""The batcher: requests that wait together run together.
+"""The batcher: requests that wait at the same time run as one batch.
 
-It does not wait for more requests unless it is told to: a slot that is free takes what is there.
+A free thread takes what waits; it waits for more only where `batch_timeout_micros` says so.
 """
 
 import logging
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from keraserve_embedded.batching.arrays import Arrays, join, kind_of, merge, rows_of, split, take_apart
+from keraserve_embedded.batching.arrays import Arrays, join, merge, merge_key, rows_of, split, split_results
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.batching.queue import BatchQueue, Task
 from keraserve_embedded.calls.work import Work
@@ -23,20 +23,20 @@ from keraserve_embedded.observer import Observer
 
 log = logging.getLogger(__name__)
 
-# Added to the niceness of the threads that run graphs: what reads requests and writes answers goes first, and
-# is short. Else it waits for a core behind a batch, and with it the other threads for their next batch.
-_LESS_URGENT = 10
-_ROWS_AT_ONCE = 128  # of one request without batching
+# Added to the niceness of the threads that run graphs: the threads that read requests and write answers need
+# little time, and run first. Behind a batch they would wait for a core, and the next batch for them.
+_NICENESS = 10
+_MAX_ROWS = 128  # of one request without batching
 
 
 class Batcher:
     """Runs work in batches, on threads of its own.
 
-    Work runs alone and whole whose rows are not known to be independent, whose signature has no batch
-    dimension, or whose inputs don't agree on one. A future that is cancelled leaves its queue at once.
+    Work is neither merged nor split if its rows are not known to be independent, if its signature has no
+    batch dimension, or if its inputs differ in it. A future that is cancelled leaves its queue at once.
 
     Attributes:
-        on_loss: called on a thread that ends though nobody stopped the batcher.
+        on_loss: called on a thread that ends before `stop`.
     """
 
     def __init__(self, options: BatchingOptions, observer: Observer) -> None:
@@ -67,12 +67,12 @@ class Batcher:
         with self._change:
             tasks = self._enqueue(work)
             self._change.notify(len(tasks))
-        return _whole(tasks)
+        return _request_future(tasks)
 
     def submit_together(self, works: Sequence[Work]) -> "list[Future[Arrays]]":
         """Queue the work of several requests before a batch is made of any.
 
-        What `submit` would raise, the request's future does: one that can't be queued is no other's trouble.
+        A request that can't be queued does not affect the others: its future raises what `submit` would.
         """
         queued: list[Sequence[Task] | Exception] = []
         with self._change:
@@ -82,7 +82,10 @@ class Batcher:
                 except Exception as error:
                     queued.append(error)
             self._change.notify(sum(len(tasks) for tasks in queued if not isinstance(tasks, Exception)))
-        return [_failed(tasks) if isinstance(tasks, Exception) else _whole(tasks) for tasks in queued]
+        return [
+            _failed_future(tasks) if isinstance(tasks, Exception) else _request_future(tasks)
+            for tasks in queued
+        ]
 
     def waiting(self) -> dict[Origin, int]:
         """How many rows wait, by signature; signatures for which none does are left out."""
@@ -122,11 +125,11 @@ class Batcher:
             raise InvalidRequestError(
                 f"Task size {rows} is larger than maximum input batch size {options.max_batch_size}"
             )
-        kind = kind_of(work.arrays, pad=options.pad_variable_length_inputs)
+        key = merge_key(work.arrays, pad=options.pad_variable_length_inputs)
         most = options.piece(rows)
         pieces = [work.arrays] if rows <= most else split(work.arrays, most)
         return [
-            Task(piece, rows_of(piece), kind, number * most, forget) for number, piece in enumerate(pieces)
+            Task(piece, rows_of(piece), key, number * most, forget) for number, piece in enumerate(pieces)
         ]
 
     def _forget(self, signature: Signature, task: Task) -> None:
@@ -141,7 +144,7 @@ class Batcher:
 
     def _serve(self) -> None:
         if sys.platform == "linux":  # where this is the thread's own
-            os.nice(_LESS_URGENT)
+            os.nice(_NICENESS)
         try:
             while taken := self._take():
                 self._run_safely(*taken)
@@ -170,17 +173,17 @@ class Batcher:
             while not self._stopped:
                 now, soonest = time.monotonic(), None
                 for signature, queue in self._queues.items():
-                    ripe = queue.ripe_at()
-                    if ripe <= now:
-                        return signature, self._cut(signature, queue)
-                    soonest = ripe if soonest is None else min(soonest, ripe)
+                    due = queue.due_at()
+                    if due <= now:
+                        return signature, self._take_batch(signature, queue)
+                    soonest = due if soonest is None else min(soonest, due)
                 self._free += 1
                 self._change.wait(None if soonest is None else soonest - now)
                 self._free -= 1
         return None
 
-    def _cut(self, signature: Signature, queue: BatchQueue) -> list[Task]:
-        tasks = queue.cut(self._free + 1)
+    def _take_batch(self, signature: Signature, queue: BatchQueue) -> list[Task]:
+        tasks = queue.take_batch(self._free + 1)
         del self._queues[signature]
         if queue:
             self._queues[signature] = queue  # behind the others
@@ -190,7 +193,7 @@ class Batcher:
     def _run(self, signature: Signature, tasks: Sequence[Task]) -> None:
         """Run tasks as one batch; where that fails each alone, so that one bad picture fails alone."""
         rows = sum(task.rows for task in tasks)
-        padded = rows if tasks[0].kind is None else self._options.padded(rows)
+        padded = rows if tasks[0].merge_key is None else self._options.padded(rows)
         if (len(tasks) > 1 or padded > rows) and self._run_merged(signature, tasks, padded):
             return
         for task in tasks:
@@ -200,7 +203,7 @@ class Batcher:
             except Exception as error:
                 task.set_exception(error)
             else:
-                rows = task.rows if task.kind is not None else 0
+                rows = task.rows if task.merge_key is not None else 0
                 self._ran(signature, 1, rows, began)
                 task.set_result(results)
 
@@ -213,7 +216,7 @@ class Batcher:
         except Exception as error:  # of one request, perhaps: alone, only that one has it
             log.warning("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)
             return False
-        parts = take_apart(results, [task.rows for task in tasks], rows)
+        parts = split_results(results, [task.rows for task in tasks], rows)
         if parts is None:
             log.warning("%s: its results are no batch; its requests run alone from now on", signature.origin)
             self._unmergeable.add(signature)
@@ -224,20 +227,20 @@ class Batcher:
         return True
 
     def _ran(self, signature: Signature, requests: int, rows: int, began: float) -> None:
-        tell(self._observer, signature.origin, requests, rows, began)
+        report_run(self._observer, signature.origin, requests, rows, began)
 
 
-def alone(work: Work, observer: Observer) -> Arrays:
+def run_unbatched(work: Work, observer: Observer) -> Arrays:
     """Run work on this thread at once, as a server without batching does; errors as `Signature.run`.
 
     Many rows run one part after the other where they are known to be independent: so what a request takes of
     memory does not grow with them.
     """
     signature, rows = work.signature, rows_of(work.arrays) if work.signature.batched else 0
-    if rows > _ROWS_AT_ONCE and signature.independent:
-        parts = split(work.arrays, _ROWS_AT_ONCE)
+    if rows > _MAX_ROWS and signature.independent:
+        parts = split(work.arrays, _MAX_ROWS)
         results = [
-            _run_here(signature, part, observer, rows_of(part), number * _ROWS_AT_ONCE)
+            _run_here(signature, part, observer, rows_of(part), number * _MAX_ROWS)
             for number, part in enumerate(parts)
         ]
         return join(results)
@@ -247,27 +250,27 @@ def alone(work: Work, observer: Observer) -> Arrays:
 def _run_here(signature: Signature, arrays: Arrays, observer: Observer, rows: int, first: int = 0) -> Arrays:
     began = time.monotonic()
     results = signature.run(arrays, first=first)
-    tell(observer, signature.origin, 1, rows, began)
+    report_run(observer, signature.origin, 1, rows, began)
     return results
 
 
-def tell(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
+def report_run(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
     """Say that a graph has run since `began`."""
     observer.ran(origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began)
 
 
-def _failed(error: Exception) -> "Future[Arrays]":
+def _failed_future(error: Exception) -> "Future[Arrays]":
     future: Future[Arrays] = Future()
     future.set_exception(error)
     return future
 
 
-def _whole(tasks: Sequence[Task]) -> "Future[Arrays]":
-    """Give the future of a whole request."""
-    return tasks[0] if len(tasks) == 1 else _joined(tasks)
+def _request_future(tasks: Sequence[Task]) -> "Future[Arrays]":
+    """Give the future of a request."""
+    return tasks[0] if len(tasks) == 1 else _joined_future(tasks)
 
 
-def _joined(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":
+def _joined_future(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":
     """One future for the pieces of a request; cancelling it cancels them."""
     whole: Future[Arrays] = Future()
     left, lock = len(pieces), threading.Lock()

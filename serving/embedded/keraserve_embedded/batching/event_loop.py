@@ -1,7 +1,7 @@
-"""Between an event loop and the batcher's threads: what comes up in one turn of the loop goes over together.
+"""The batcher for an event loop: requests of one loop iteration are submitted together.
 
-So requests that arrive together run together, where the first alone would have woken a thread; and a batch
-that has run wakes the loop once, not once for each of its requests.
+So they run together; one after the other, the first would wake a thread and run alone. And a batch that has
+run wakes the loop once, not once for each of its requests.
 """
 
 import asyncio
@@ -16,55 +16,55 @@ from keraserve_embedded.calls.work import Work
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Pending:
     work: Work
     answer: "asyncio.Future[Arrays]"
     queued: "Future[Arrays] | None" = None
 
 
-class LoopTurn:
-    """The way to a batcher for one event loop. Not for threads."""
+class EventLoopBatcher:
+    """Submits work of one event loop to a batcher. Not for other threads."""
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
         self._loop = asyncio.get_running_loop()
-        self._held: list[_Asked] = []
+        self._pending: list[_Pending] = []
         self._ended: deque[tuple[asyncio.Future[Arrays], Future[Arrays]]] = deque()
-        self._woken = False
+        self._wakeup_scheduled = False
 
     async def run(self, work: Work) -> Arrays:
         """Run work in a batch; cancelling takes it out of the queue.
 
         Raises what `Batcher.submit` and its future do.
         """
-        if not self._held:
-            self._loop.call_soon(self._hand_over)
-        asked = _Asked(work, self._loop.create_future())
-        self._held.append(asked)
+        if not self._pending:
+            self._loop.call_soon(self._submit)
+        pending = _Pending(work, self._loop.create_future())
+        self._pending.append(pending)
         try:
-            return await asked.answer
+            return await pending.answer
         except asyncio.CancelledError:
-            if asked.queued is not None:
-                asked.queued.cancel()
+            if pending.queued is not None:
+                pending.queued.cancel()
             raise
 
-    def _hand_over(self) -> None:
-        held = [asked for asked in self._held if not asked.answer.done()]
-        self._held = []
-        futures = self._batcher.submit_together([asked.work for asked in held])
-        for asked, future in zip(held, futures, strict=True):
-            asked.queued = future
-            future.add_done_callback(partial(self._end, asked.answer))
+    def _submit(self) -> None:
+        submitted = [pending for pending in self._pending if not pending.answer.done()]
+        self._pending = []
+        futures = self._batcher.submit_together([pending.work for pending in submitted])
+        for pending, future in zip(submitted, futures, strict=True):
+            pending.queued = future
+            future.add_done_callback(partial(self._end, pending.answer))
 
     def _end(self, answer: "asyncio.Future[Arrays]", future: "Future[Arrays]") -> None:
         """Wake the loop, on any thread: the flag goes up before it and down before what ended is read."""
         self._ended.append((answer, future))
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._settle)
+        if not self._wakeup_scheduled:
+            self._wakeup_scheduled = True
+            self._loop.call_soon_threadsafe(self._resolve)
 
-    def _settle(self) -> None:
-        self._woken = False
+    def _resolve(self) -> None:
+        self._wakeup_scheduled = False
         while self._ended:
             answer, future = self._ended.popleft()
             if answer.done():

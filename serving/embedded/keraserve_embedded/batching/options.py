@@ -1,4 +1,4 @@
-"""How requests are merged into batches: TensorFlow Serving's parameters, and what they may be."""
+"""TensorFlow Serving's batching parameters, and their checks."""
 
 import math
 import os
@@ -30,8 +30,8 @@ class BatchingOptions:
         allowed_batch_sizes: a batch is padded to the next of these, in rising order; none: not at all.
         pad_variable_length_inputs: requests of different inner shapes are padded to the largest and merged.
         max_execution_batch_size: most rows in a batch; longer requests are split. None: no request is.
-        asked: the operator asked for batches, and so says that the rows of every model are independent, but
-            for those whose version says otherwise. Else only those count whose version says so.
+        explicit: the operator turned batching on: rows are independent, but in versions that say otherwise.
+            If not, they are independent only in versions that say so.
     """
 
     max_batch_size: int = 1000
@@ -41,10 +41,10 @@ class BatchingOptions:
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
     max_execution_batch_size: int | None = None
-    asked: bool = True
+    explicit: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Reject values that make no sense.
 
         Raises:
             ConfigError: with a sentence that names the parameter.
@@ -89,10 +89,10 @@ class BatchingOptions:
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
-# Where nobody says how: no request is refused for its length, and batches stay small enough for a slot to be
-# free soon. Decision 5 has the figures.
-UNASKED = BatchingOptions(
-    max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15, asked=False
+# Where batching is not configured: no request is rejected for its length, and batches stay small enough for a
+# slot to be free soon. Decision 5 has the figures.
+IMPLICIT_BATCHING = BatchingOptions(
+    max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15, explicit=False
 )
 
 
@@ -125,7 +125,7 @@ def from_parameters(given: BatchingParameters) -> BatchingOptions:
         longest = given.max_execution_batch_size.value
     return BatchingOptions(
         **numbers,
-        asked=True,
+        explicit=True,
         allowed_batch_sizes=tuple(given.allowed_batch_sizes),
         pad_variable_length_inputs=given.pad_variable_length_inputs,
         max_execution_batch_size=longest if given.enable_large_batch_splitting.value else None,

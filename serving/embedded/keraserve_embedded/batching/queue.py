@@ -1,4 +1,4 @@
-"""The requests that wait for one signature. No threads in here: the batcher holds its lock."""
+"""The queue of one signature. It has no lock: the batcher holds its own."""
 
 import math
 import time
@@ -11,21 +11,19 @@ from keraserve_embedded.batching.arrays import Arrays
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.errors import QueueFullError
 
-_LEAST_HALVED = (
-    8  # rows: each costs a small network hardly more than one of 16; one alone, half as much again
-)
+_MIN_HALF = 8  # rows: each costs a small network hardly more than one of 16; one alone, half as much again
 
 
 @dataclass(eq=False)
 class Task(Future[Arrays]):
     """A request, or a piece of one: the future of its results.
 
-    It is the future itself: two objects that know each other would be left to the garbage collector.
+    It is the future itself: two objects would form a reference cycle.
 
     Attributes:
         arrays: the inputs by name.
         rows: how many of them; 1 for a request without a batch dimension.
-        kind: what it must have in common with those it is merged with; None: it runs alone.
+        merge_key: equal for tasks that can be merged; None: it runs alone.
         first: the place of its first row in the whole request.
         forget: takes it out of its queue, when it is cancelled.
         arrived: when, on the monotonic clock.
@@ -33,7 +31,7 @@ class Task(Future[Arrays]):
 
     arrays: Arrays
     rows: int
-    kind: Hashable | None
+    merge_key: Hashable | None
     first: int = 0
     forget: "Callable[[Task], None] | None" = None
     arrived: float = field(default_factory=time.monotonic)
@@ -51,7 +49,7 @@ class Task(Future[Arrays]):
 
 
 class BatchQueue:
-    """First come, first served, but for those who fit into an earlier batch."""
+    """First in, first out, except for tasks that fit into an earlier batch."""
 
     def __init__(self, options: BatchingOptions) -> None:
         self._options = options
@@ -77,20 +75,20 @@ class BatchQueue:
         self.rows += rows
 
     def remove(self, task: Task) -> None:
-        """Take out a task that nobody waits for any more, if it is still here."""
+        """Take out a cancelled task, if it is still here."""
         if task in self._tasks:
             self._tasks.remove(task)
             self.rows -= task.rows
 
-    def ripe_at(self) -> float:
+    def due_at(self) -> float:
         """When the oldest task is to run: at once if its batch is full, else after the timeout."""
         first, timeout = self._tasks[0], self._options.batch_timeout_micros / 1e6
-        if not timeout or first.kind is None:
+        if not timeout or first.merge_key is None:
             return first.arrived
-        alike = sum(task.rows for task in self._tasks if task.kind == first.kind)
-        return first.arrived if alike >= self._options.rows else first.arrived + timeout
+        mergeable = sum(task.rows for task in self._tasks if task.merge_key == first.merge_key)
+        return first.arrived if mergeable >= self._options.rows else first.arrived + timeout
 
-    def cut(self, free: int = 1) -> list[Task]:
+    def take_batch(self, free: int = 1) -> list[Task]:
         """Take out the oldest task and those that fit into its batch.
 
         Args:
@@ -99,9 +97,9 @@ class BatchQueue:
         most = min(self._options.rows, self._options.padded(self._share(free)))
         first = self._tasks.popleft()
         taken, left, rows = [first], deque[Task](), first.rows
-        while self._tasks and rows < most and first.kind is not None:
+        while self._tasks and rows < most and first.merge_key is not None:
             task = self._tasks.popleft()
-            if task.kind == first.kind and rows + task.rows <= most:
+            if task.merge_key == first.merge_key and rows + task.rows <= most:
                 taken.append(task)
                 rows += task.rows
             else:
@@ -113,15 +111,15 @@ class BatchQueue:
     def _share(self, free: int) -> int:
         """How many rows a batch may have, so that others have some too.
 
-        Free threads have equal shares. Where this one alone is free, half is left for the one that ends next:
-        else they come to end together, and wait together for what their answers bring. Batches that were
-        waited for shall be as large as was asked for.
+        Free threads have equal shares. If only this thread is free, it leaves half for the next one:
+        if it took all, the threads would end at the same time, and be idle until their clients send again.
+        With a batch timeout, a batch is as large as possible.
         """
         if self._options.batch_timeout_micros or self._options.num_batch_threads == 1:
             return self.rows
         if free > 1:
             return math.ceil(self.rows / free)
-        return max(_LEAST_HALVED, math.ceil(self.rows / 2))
+        return max(_MIN_HALF, math.ceil(self.rows / 2))
 
     def clear(self) -> list[Task]:
         """Take out all."""

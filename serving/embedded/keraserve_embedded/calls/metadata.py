@@ -1,4 +1,4 @@
-"""GetModelMetadata and GetModelStatus: what a model is, and how its versions are."""
+"""GetModelMetadata and GetModelStatus: the signatures of a version, the states of all versions."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from keraserve_protocol.messages import (
 
 
 def check_fields(request: GetModelMetadataRequest) -> None:
-    """Check what is asked for, before the model is looked up.
+    """Check the fields of a request, before the model is looked up.
 
     Raises:
         InvalidRequestError: no field, or another than `signature_def`.
@@ -57,7 +57,7 @@ def status(
 
     Args:
         name: the model's name.
-        number: the one version that is asked for.
+        number: the one version to report; None for all.
         versions: those that were ever tried.
         problem: why there are none, where that is known.
 

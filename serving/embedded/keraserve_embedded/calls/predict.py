@@ -24,7 +24,7 @@ def predict(
         version: the version that the request's model spec means.
         request: its inputs as the signature wants them.
         as_content: answer with `tensor_content` in place of the typed fields.
-        limits: how much the request may ask for.
+        limits: how much the request may have.
 
     Raises:
         UnknownSignatureError: the model has none of this name.

@@ -1,4 +1,4 @@
-"""How much one request may ask for: rows, and elements of its tensors. Checked before anything is allocated.
+"""Limits of one request: rows, and elements of its tensors. They are checked before anything is allocated.
 
 A tensor's shape is a claim of a few bytes: in TensorFlow's format its last value stands for all that lack.
 """
@@ -14,7 +14,7 @@ from keraserve_protocol.messages import SignatureDef, TensorProto
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one request may have.
+    """How much one request may have.
 
     Attributes:
         rows: of a batch: examples, strings, or what a tensor of several dimensions has in its first.

@@ -1,7 +1,6 @@
-"""A call as a generator: it yields what a graph has to run, is sent the results, and returns the answer.
+"""A call as a generator: it yields work for a graph, is sent the results, and returns the response.
 
-So what a call means is written once, and whoever drives it decides how to wait: not at all, on a thread, or
-in an event loop.
+So a call is written once. Its driver decides where to wait: on a thread, in an event loop, or not at all.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping

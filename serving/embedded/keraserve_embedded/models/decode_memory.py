@@ -1,4 +1,4 @@
-"""How much memory the images take that are decoded at a time: a file of a few bytes may take a gigabyte.
+"""A limit on the memory of images that are decoded at a time: a file of a few bytes may take a gigabyte.
 
 What an image takes is estimated from its header, before the graph runs; a run whose images don't fit waits
 for others to end. Strings that are no images take nothing here.
@@ -34,7 +34,7 @@ class DecodeMemory:
         self.limit = limit
         self._held = 0
         self._change = threading.Condition()
-        self._turn = threading.Lock()  # first come, first served: small ones don't keep a large one waiting
+        self._turn = threading.Lock()  # first in, first out: small images don't delay a large one
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""`assets.extra/SHA256SUMS`: what the files of a version have to be, where its exporter wrote that down."""
+"""The digests in `assets.extra/SHA256SUMS`: detect files of a version that are damaged or missing."""
 
 import hashlib
 import re
@@ -11,12 +11,12 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # as `sha256sum` writes it
 
 
 def check(folder: Path) -> None:
-    """Compare the files of the version in `folder` with their digests; a version without a list is as it is.
+    """Compare the files of the version in `folder` with their digests, if it has a list of them.
 
     A graph with a damaged byte may still load, and then it answers wrong.
 
     Raises:
-        LoadError: a file that is missing or another one, by name; or the list itself is none.
+        LoadError: a file is missing or differs, with its name; or the list itself can't be read.
     """
     try:
         text = (folder / FILE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Version labels: names for versions, which requests may use in a number's place."""
+"""Version labels: names of versions, which requests may use instead of a number."""
 
 import logging
 from collections.abc import Collection

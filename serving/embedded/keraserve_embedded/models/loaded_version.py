@@ -34,14 +34,14 @@ class LoadedVersion:
             be merged or split.
     """
 
-    def __init__(self, model: str, number: int, folder: Path, *, told: bool = False) -> None:
+    def __init__(self, model: str, number: int, folder: Path, *, assume_independent: bool = False) -> None:
         """Load the SavedModel in `folder`, if its files are those that its exporter wrote.
 
         Args:
             model: its name.
             number: its version.
             folder: where it lies.
-            told: the operator says that rows are independent; it counts where the version itself is silent.
+            assume_independent: rows are independent unless the version's model card says otherwise.
 
         Raises:
             LoadError: with one line that says why.
@@ -49,8 +49,8 @@ class LoadedVersion:
         self.model = model
         self.number = number
         measured = model_card.independent_rows(folder)
-        self.independent_rows = told if measured is None else measured
-        if told and measured is False:
+        self.independent_rows = assume_independent if measured is None else measured
+        if assume_independent and measured is False:
             log.warning(
                 "%s %d: its requests run alone: its card says that rows are not independent", model, number
             )

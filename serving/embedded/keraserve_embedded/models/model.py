@@ -134,15 +134,15 @@ class Model:
 
     def follow(self, entry: ModelEntry) -> None:
         """Take what the configuration says of it now."""
-        # Whoever configures a version says that it is whole: as at the start, no second look is waited for.
+        # A new configuration says that its versions are complete: as at the start, they are loaded at once.
         self._looked = self._looked and entry == self.entry
         self.entry, self.configured = entry, True
 
-    def settle(self, goes_on: Callable[[], bool], relabel: Callable[[], None]) -> bool:
+    def reconcile(self, proceed: Callable[[], bool], relabel: Callable[[], None]) -> bool:
         """Look at the disk; load and unload until what serves is what should.
 
         Args:
-            goes_on: asked between two steps; false ends the work early (the server stops).
+            proceed: called between two steps; false ends the work early (the server stops).
             relabel: called at the end, and before a version is unloaded: its labels have to leave it first.
 
         Returns:
@@ -155,7 +155,7 @@ class Model:
         loadable = {number for number, folder in folders.items() if self._may_load(number, folder)}
         self._looked = True
         changed = False
-        while goes_on():
+        while proceed():
             step = next_transition(set(folders), set(self.available), loadable)
             if step is None:
                 break
@@ -190,7 +190,7 @@ class Model:
         return gone
 
     def _aspired(self) -> dict[int, Path] | None:
-        """The folders of the versions that should serve; None where the disk can't be asked."""
+        """The folders of the versions that should serve; None where the disk can't be read."""
         if not self.configured:
             return {}
         base_path = self.entry.base_path
@@ -199,12 +199,12 @@ class Model:
             found = scan(base_path)
             self._listed = True
         except OSError as error:
-            # Perhaps the volume is away for a moment: what serves goes on.
+            # The volume may be gone only for a moment: the versions that serve stay.
             self._complain(f"can't look for versions of {self.entry.name}: {error.strerror}: {base_path}")
             return None
         before, self._found = self._found, set(found)
         if self.available.keys() & before - set(found):
-            # What serves has gone from the disk, which may be about to go itself: the next look decides.
+            # A version that serves has gone from the disk; perhaps the volume goes: the next look decides.
             return None
         wanted = self.entry.policy.choose(set(found))
         missing = (self.entry.policy.specific or frozenset()) - wanted

@@ -1,4 +1,4 @@
-"""What a version says of itself in `assets.extra/model_card.json`, as far as it matters for serving it."""
+"""The model card of a version (`assets.extra/model_card.json`), as far as serving depends on it."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,6 @@ def independent_rows(folder: Path) -> bool | None:
     try:
         card: Any = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
-        return None  # somebody else's model: it may have no card, or another kind of one
+        return None  # a model of another exporter: it may have no card, or one of another kind
     said = card.get("independent_rows") if isinstance(card, dict) else None
     return said if isinstance(said, bool) else None

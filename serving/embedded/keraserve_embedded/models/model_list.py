@@ -35,7 +35,7 @@ class ModelEntry:
         return next((path for path in self.base_paths if path.exists()), self.base_paths[0])
 
     def aspired(self) -> set[int]:
-        """The versions on disk that should serve; none where the disk can't be asked."""
+        """The versions on disk that should serve; none where the disk can't be read."""
         try:
             return self.policy.choose(set(scan(self.base_path)))
         except OSError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Fingerprint = frozenset[tuple[str, int, int]]
-_HIGHEST = (1 << 63) - 1  # versions are int64 in the API
+_MAX_VERSION = (1 << 63) - 1  # versions are int64 in the API
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
@@ -30,9 +30,9 @@ class VersionPolicy:
 
 
 def scan(base_path: Path) -> dict[int, Path]:
-    """Find the versions that are whole enough to be tried: numeric folders with a graph in them.
+    """Find the versions that may be loaded: numeric folders with a graph in them.
 
-    A base path that is renamed meanwhile has them all the same.
+    The folder stays open, so that it is found complete even if it is renamed meanwhile.
 
     Raises:
         OSError: `base_path` can't be listed, or what is in it can't be looked at.
@@ -44,7 +44,7 @@ def scan(base_path: Path) -> dict[int, Path]:
             names = sorted(entry.name for entry in entries)
         for name in names:
             number = int(name) if name.isascii() and name.isdigit() else -1
-            if 0 <= number <= _HIGHEST and _has_graph(base, name):
+            if 0 <= number <= _MAX_VERSION and _has_graph(base, name):
                 found[number] = base_path / name
     finally:
         os.close(base)

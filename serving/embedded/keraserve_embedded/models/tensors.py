@@ -1,4 +1,4 @@
-"""TensorProto to what TensorFlow takes, and TensorFlow's answers to TensorProto, with no copy in between.
+"""TensorProto to arrays for TensorFlow, and TensorFlow's results to TensorProto, without a copy in between.
 
 Numbers of `tensor_content` go to TensorFlow as a view of the message's bytes; results are read through a
 view of TensorFlow's memory. numpy's types are the protocol's; the few that it lacks (bfloat16) go through
@@ -24,7 +24,7 @@ def decode(name: str, proto: TensorProto) -> Array:
     """Decode the input `name`; numbers are a view of the message's bytes where it has `tensor_content`.
 
     Raises:
-        InvalidRequestError: not a whole tensor.
+        InvalidRequestError: an incomplete tensor.
     """
     try:
         if proto.dtype == STRING:
@@ -54,7 +54,7 @@ def type_name(dtype: int) -> str:
 
 
 def _check_strings(proto: TensorProto) -> None:
-    """Refuse fewer strings than elements: the last would be repeated, each time with memory of its own."""
+    """Reject fewer strings than elements: the last would be repeated, each time with memory of its own."""
     elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
     if len(proto.string_val) != elements:
         raise TensorError(f"{len(proto.string_val)} strings for {elements} elements")

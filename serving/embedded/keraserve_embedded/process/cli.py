@@ -1,4 +1,4 @@
-"""`keraserve-embedded`: TensorFlow Serving's flags, as far as this server does what they say."""
+"""The command `keraserve-embedded`: those flags of TensorFlow Serving that this server supports."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ from keraserve_embedded.api.address import check_port
 from keraserve_embedded.batching.options import BatchingOptions, read
 from keraserve_embedded.calls.request_limits import RequestLimits
 from keraserve_embedded.errors import ConfigError, EmbeddedError
-from keraserve_embedded.garbage_collection import imports_for_life
+from keraserve_embedded.garbage_collection import permanent_imports
 from keraserve_embedded.models.config_file import ConfigFile
 from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.process.memory_plan import MemoryLimits
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Serve until told to stop, and exit: 0 stopped, 1 could not start, 2 wrong flags."""
+    """Serve until a signal, and exit: 0 stopped, 1 could not start, 2 wrong flags."""
     settings = parse(sys.argv[1:] if arguments is None else arguments)
     _log_to_stderr()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,15 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         check_files(settings)
         for port in (settings.port, settings.rest_api_port):
             check_port(settings.host, port or 0)
-        with imports_for_life():
+        with permanent_imports():
             from keraserve_embedded.process import server
 
         server.serve(settings)
     except EmbeddedError as error:
         log.error("%s", error)
         status = 1
-    # Not by way of Python's farewell: it waits for requests that were cut off, and TensorFlow does not
-    # survive it while a version is being loaded.
+    # `os._exit` skips Python's shutdown, which waits for requests that were cut off, and crashes TensorFlow
+    # while a version is being loaded.
     logging.shutdown()
     os._exit(status)
 
@@ -282,15 +282,15 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
 def _add_switch(group: "argparse._ArgumentGroup", flag: str, text: str) -> None:
     """Add a flag that takes `--flag`, `--flag=true` and `--flag=false`."""
     group.add_argument(
-        flag, type=_truth, nargs="?", const=True, default=False, metavar="true|false", help=text
+        flag, type=_boolean, nargs="?", const=True, default=False, metavar="true|false", help=text
     )
 
 
-def _truth(text: str) -> bool:
-    truths = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in truths:
+def _boolean(text: str) -> bool:
+    booleans = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in booleans:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return truths[text.lower()]
+    return booleans[text.lower()]
 
 
 def _count(text: str) -> int:

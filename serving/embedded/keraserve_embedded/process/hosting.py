@@ -1,4 +1,4 @@
-"""An engine as the flags describe it, without a network: what the server shares with other processes."""
+"""An engine made from the settings, without a network: for the server, and for the gateway's process."""
 
 from keraserve_embedded import garbage_collection
 from keraserve_embedded.api.message_bytes import MessageBytes
@@ -37,7 +37,7 @@ class HostedEngine:
             intra_op if settings.intra_op_threads is None else settings.intra_op_threads,
             inter_op if settings.inter_op_threads is None else settings.inter_op_threads,
         )
-        garbage_collection.collect_rarely()
+        garbage_collection.collect_less_often()
         self.engine = Engine(
             EngineOptions(
                 poll_seconds=settings.file_system_poll_wait_seconds,
@@ -86,7 +86,7 @@ def threads(batching: BatchingOptions | None) -> tuple[int, int]:
     """How many threads share one op, and how many run ops, as `set_threads` takes them.
 
     With batching the cores are shared among the batches that run at once, and each is run by its own thread:
-    many ops of one thread each get more done than one op of many threads, as nobody waits for the slowest.
+    many ops of one thread each get more done than one op of many threads, as no thread waits for the slowest.
     Without, both are TensorFlow's own choice.
     """
     return (max(1, cores() // batching.num_batch_threads), -1) if batching else (0, 0)

@@ -1,4 +1,4 @@
-"""What fits into this process' memory: the messages of requests, and images while they are decoded."""
+"""Divide the memory of this process: messages of requests, and images while they are decoded."""
 
 import logging
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ COPIES = 5
 """How often a message is in memory at most: as it arrives, whole, as a message, as arrays, as tensors."""
 IN_FLIGHT = 256 << 20
 """Bytes of the messages of requests in flight, unless it is set or less fits."""
-LEAST_IN_FLIGHT = 64 << 20
+MIN_IN_FLIGHT = 64 << 20
 """One message of gRPC's: a start that has no room for it is refused."""
 ONE_IMAGE = MAX_PIXELS * MOST_BYTES_PER_PIXEL
 """Bytes that the largest image takes which exported models decode."""
-LEAST_DECODING = ONE_IMAGE // 8
+MIN_DECODING = ONE_IMAGE // 8
 """Where not even so much is left for decoding, a start is refused."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What fits.
+    """The limits that fit into memory.
 
     Attributes:
         in_flight: bytes of the messages of requests in flight together.
@@ -45,7 +45,7 @@ class MemoryLimits:
     """What the operator has set; None: what fits.
 
     Attributes:
-        in_flight: most bytes of the messages of requests in flight; 0: somebody else limits them.
+        in_flight: most bytes of the messages of requests in flight; 0: the gateway limits them.
         decoding: most bytes of the images that are decoded at a time.
     """
 
@@ -53,11 +53,11 @@ class MemoryLimits:
     decoding: int | None = None
 
 
-WHAT_FITS = MemoryLimits()
+NO_LIMITS = MemoryLimits()
 
 
 def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
-    """Share out the memory, and tell how; what was set is never lowered.
+    """Share out the memory, and log how; what was set is never lowered.
 
     Args:
         limits: what the operator has set.
@@ -68,11 +68,11 @@ def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
         StartError: not even the least fits, or not what was set; the message shows the sum.
     """
     rest = available - TENSORFLOW - models
-    least_decoding = LEAST_DECODING if limits.decoding is None else limits.decoding
+    least_decoding = MIN_DECODING if limits.decoding is None else limits.decoding
     in_flight = IN_FLIGHT if limits.in_flight is None else limits.in_flight
     if limits.in_flight is None:
         wanted = ONE_IMAGE if limits.decoding is None else limits.decoding
-        in_flight = max(min(in_flight, (rest - wanted) // COPIES), LEAST_IN_FLIGHT)
+        in_flight = max(min(in_flight, (rest - wanted) // COPIES), MIN_IN_FLIGHT)
     decoding = rest - COPIES * in_flight if limits.decoding is None else limits.decoding
     needed = (
         f"{mib(TENSORFLOW)} for TensorFlow, {mib(models)} for the models' files, {COPIES} x {mib(in_flight)}"
@@ -84,10 +84,10 @@ def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
             f"{needed} are {mib(total)}, and the memory limit leaves {mib(available)}: raise that limit,"
             " serve fewer models, or lower --max_bytes_in_flight or --max_decoding_bytes"
         )
-    tell = log.info
+    write_line = log.info
     if decoding < ONE_IMAGE or (limits.in_flight is None and in_flight < IN_FLIGHT):
-        tell = log.warning
-    tell("memory: %s, of %s", needed, mib(available))
+        write_line = log.warning
+    write_line("memory: %s, of %s", needed, mib(available))
     if decoding < ONE_IMAGE:
         log.warning(
             "images that take more than %s to decode are refused; the largest take %s",

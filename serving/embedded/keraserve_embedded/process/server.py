@@ -1,4 +1,4 @@
-"""The process: loads the models, opens the port, and drains when it is told to stop."""
+"""The process: loads the models, opens the port, and drains on a signal."""
 
 import logging
 import os
@@ -13,14 +13,14 @@ from typing import Any
 
 import grpc
 
-from keraserve_embedded.api.address import written
-from keraserve_embedded.api.grpc_health import Health
+from keraserve_embedded.api.address import format_address
+from keraserve_embedded.api.grpc_health import HealthService
 from keraserve_embedded.api.grpc_limits import CallLimits
 from keraserve_embedded.api.grpc_service import handlers
 from keraserve_embedded.api.message_bytes import MessageBytes
-from keraserve_embedded.api.reload_config import Reloading
-from keraserve_embedded.api.request_pool import CountingPool
-from keraserve_embedded.api.rest_app import RestFace, RestOptions
+from keraserve_embedded.api.reload_config import ConfigReloader
+from keraserve_embedded.api.request_pool import RequestPool
+from keraserve_embedded.api.rest_app import RestApp, RestOptions
 from keraserve_embedded.api.rest_server import RestServer
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import StartError
@@ -39,8 +39,8 @@ _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED a
 _RECEIVE_SECONDS = 10.0  # from a call's headers to the end of its message
 _SEND_SECONDS = 30.0  # until an answer is read
 _CONNECTIONS = "grpc.max_allowed_incoming_connections"
-_DRAIN_LOOK_SECONDS = 0.05
-_QUIET_LOOKS = 10  # gRPC may hold a request, or an answer, that no thread of ours knows of
+_DRAIN_CHECK_SECONDS = 0.05
+_IDLE_CHECKS = 10  # gRPC may hold a request or a response that none of our threads has
 
 
 def serve(settings: Settings) -> None:
@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
 
 
 class Server:
-    """Both faces of an engine: the gRPC services, and the REST port where one is set."""
+    """The gRPC services of an engine, and its REST port where one is set."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Server:
             metrics.watch(engine)
         # A call has a thread from its headers on; as many requests run as there are slots.
         calls = settings.grpc_max_threads + _WAITING_REQUESTS
-        self._pool = CountingPool(calls)
+        self._pool = RequestPool(calls)
         messages = messages or MessageBytes(settings.memory.in_flight or IN_FLIGHT)
         options = dict(_options(settings.channel_arguments))
         most = options[_CONNECTIONS]
@@ -109,17 +109,17 @@ class Server:
             handlers(
                 engine,
                 metrics or Observer(),
-                Reloading(engine, folder),
+                ConfigReloader(engine, folder),
                 self._limits,
                 Semaphore(settings.grpc_max_threads),
                 messages,
             )
         )
-        self._health: Health | None = None
+        self._health: HealthService | None = None
         if settings.enable_grpc_healthcheck_service:
-            self._health = Health()
+            self._health = HealthService()
             self._health.add_to(self._grpc, self._limits)
-        self._rest_face = _rest_face(engine, settings, metrics, messages)
+        self._rest_app = _rest_app(engine, settings, metrics, messages)
         self._rest: RestServer | None = None
         self.port = 0
 
@@ -137,10 +137,10 @@ class Server:
         settings = self._settings
         self.port = self._listen()
         if settings.rest_api_port is not None:
-            self._rest = RestServer(self._rest_face, settings.host, settings.rest_api_port)
+            self._rest = RestServer(self._rest_app, settings.host, settings.rest_api_port)
         if self._health:
-            self._engine.on_change = self._tell_health
-            self._tell_health()
+            self._engine.on_change = self._update_health
+            self._update_health()
         self._limits.start(self.port)
         self._grpc.start()
         if self._rest:
@@ -153,8 +153,8 @@ class Server:
             self._open(f"unix:{settings.grpc_socket_path}")
             log.info("gRPC on %s", settings.grpc_socket_path)
         if settings.port is not None:
-            port = self._open(written(settings.host, settings.port))
-            log.info("gRPC on %s", written(settings.host, port))
+            port = self._open(format_address(settings.host, settings.port))
+            log.info("gRPC on %s", format_address(settings.host, port))
         return port
 
     def _open(self, address: str) -> int:
@@ -170,16 +170,16 @@ class Server:
         self._engine.interrupt()
         if self._health:
             self._health.drain()
-        self._rest_face.draining = True
+        self._rest_app.draining = True
         ended = self._grpc.stop(self._settings.drain_seconds)
-        # Watchers of the health would keep the server for the whole time: they are not waited for.
-        quiet = 0
+        # Open Watch calls of the health service would use up the time: the drain does not wait for them.
+        idle_checks = 0
         until = began + self._settings.drain_seconds
-        while quiet < _QUIET_LOOKS and time.monotonic() < until:
-            if ended.is_set() and self._rest_face.idle:
+        while idle_checks < _IDLE_CHECKS and time.monotonic() < until:
+            if ended.is_set() and self._rest_app.idle:
                 break
-            time.sleep(_DRAIN_LOOK_SECONDS)
-            quiet = quiet + 1 if self._idle else 0
+            time.sleep(_DRAIN_CHECK_SECONDS)
+            idle_checks = idle_checks + 1 if self._idle else 0
         if self._idle:
             self._grpc.stop(0).wait(1)
             log.info("drained after %.1f s", time.monotonic() - began)
@@ -191,9 +191,9 @@ class Server:
 
     @property
     def _idle(self) -> bool:
-        return self._pool.idle and self._rest_face.idle
+        return self._pool.idle and self._rest_app.idle
 
-    def _tell_health(self) -> None:
+    def _update_health(self) -> None:
         assert self._health is not None  # noqa: S101 - only called with one
         self._health.set(serving=self._engine.ready())
 
@@ -209,12 +209,10 @@ def _on_signals(stop: threading.Event, engine: Engine) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-def _rest_face(
-    engine: Engine, settings: Settings, metrics: Metrics | None, messages: MessageBytes
-) -> RestFace:
+def _rest_app(engine: Engine, settings: Settings, metrics: Metrics | None, messages: MessageBytes) -> RestApp:
     path = _metrics_path(settings) if metrics else ""
     options = RestOptions(settings.rest_seconds, path, _WAITING_REQUESTS)
-    return RestFace(engine, metrics, CountingPool(settings.rest_api_num_threads), options, messages)
+    return RestApp(engine, metrics, RequestPool(settings.rest_api_num_threads), options, messages)
 
 
 def _metrics_path(settings: Settings) -> str:

@@ -1,16 +1,16 @@
-"""What an operator can set; the names are the flags'."""
+"""The settings of the server; the names are the flags'."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
-from keraserve_embedded.process.memory_plan import WHAT_FITS, MemoryLimits
+from keraserve_embedded.process.memory_plan import NO_LIMITS, MemoryLimits
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The command line, understood.
+    """The command line, parsed.
 
     Attributes:
         port: of gRPC; 0 for any free one; None for none, only `grpc_socket_path`.
@@ -21,7 +21,7 @@ class Settings:
         batching: how requests are merged; None: each runs alone.
         intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
         inter_op_threads: ops that run at once; 0 leaves it to TensorFlow; None: what suits `batching`.
-        limits: how much one request may ask for.
+        limits: how much one request may have.
         memory: how much memory all requests may take together.
     """
 
@@ -47,4 +47,4 @@ class Settings:
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
     limits: RequestLimits = DEFAULT_LIMITS
-    memory: MemoryLimits = WHAT_FITS
+    memory: MemoryLimits = NO_LIMITS

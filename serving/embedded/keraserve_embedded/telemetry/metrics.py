@@ -1,4 +1,4 @@
-"""Prometheus metrics: TensorFlow Serving's, under its names, and ours for each version beside them."""
+"""Prometheus metrics: TensorFlow Serving's under its names, and our own by version."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -24,10 +24,10 @@ _CREATED = re.compile(rb"^(?:# (?:HELP|TYPE) )?[\w:]+_created\b.*\n", re.MULTILI
 
 
 class Metrics(Observer):
-    """What an engine and its faces did.
+    """What an engine and its APIs did.
 
-    Names that no configuration has stay out: their label is "", so that callers can't make new series. What
-    belongs to one version goes with it.
+    A name that no configuration has becomes "", so that callers can't make new series. The series of a
+    version are removed with it.
     """
 
     CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -37,10 +37,10 @@ class Metrics(Observer):
         self._knows: Callable[[str], bool] = lambda _: False
         self._series = VersionSeries()
         self._runtimes: dict[tuple[str, str], Histogram] = {}
-        self._declare_theirs()
-        self._declare_ours()
+        self._declare_tensorflow_servings()
+        self._declare_own()
 
-    def _declare_theirs(self) -> None:
+    def _declare_tensorflow_servings(self) -> None:
         model, path = "model_name", "model_path"
         self._request_count = self._counter(":tensorflow:serving:request_count", "Requests.", model, "status")
         self._request_latency = self._microseconds(
@@ -59,7 +59,7 @@ class Metrics(Observer):
             ":tensorflow:cc:saved_model:load_latency", "Microseconds that loading took.", path
         )
 
-    def _declare_ours(self) -> None:
+    def _declare_own(self) -> None:
         version = ("model_name", "version")
         self._answers = self._counter("keraserve_requests", "Requests.", *version, "API", "status")
         self._answer_seconds = self._seconds(
@@ -75,10 +75,10 @@ class Metrics(Observer):
     def watch(self, engine: Engine) -> None:
         """Show the state of this engine's models, and count its requests by their names."""
         self._knows = engine.knows
-        self.registry.register(_Now(engine))
+        self.registry.register(_StateCollector(engine))
 
     def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
-        """A face has answered one request."""
+        """The gRPC or REST API has answered one request."""
         name = model if self._knows(model) else ""
         self._request_count.labels(name, code.name).inc()
         if code == Code.OK:
@@ -149,8 +149,8 @@ class Metrics(Observer):
         return Histogram(name, text, labels, registry=self.registry, buckets=_POWERS_OF_2)
 
 
-class _Now(Collector):
-    """How the models and their versions are at the moment."""
+class _StateCollector(Collector):
+    """The present state of the models and their versions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

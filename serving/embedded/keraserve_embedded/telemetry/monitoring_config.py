@@ -12,7 +12,7 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
 def metrics_path(file: Path) -> str:
-    """Read where Prometheus shall find the metrics; "" where the file does not enable it.
+    """Read the path of the metrics for Prometheus; "" where the file does not enable it.
 
     Raises:
         ConfigError: the file can't be read or parsed, or its path is none.

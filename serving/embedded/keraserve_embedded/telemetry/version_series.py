@@ -1,6 +1,6 @@
-"""The series of metrics that belong to one version: they go when it has ended.
+"""The metric series of one version; they are removed when it has ended.
 
-Else a server that gets a new version every day shows all of them for ever.
+Without that, a server that gets a new version every day would show all of them for ever.
 """
 
 import threading
@@ -16,7 +16,7 @@ class _Series:
 
 
 class VersionSeries:
-    """Finds series, and keeps account of whose they are. From any thread.
+    """Finds series by labels, and stores which version they belong to. From any thread.
 
     Only versions between `begin` and `end` have series: a request that ends after its version is counted
     nowhere, so that nothing comes back.

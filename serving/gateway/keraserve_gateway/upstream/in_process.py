@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from keraserve_embedded.batching.options import UNASKED
-from keraserve_embedded.deadline import Patience
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING
+from keraserve_embedded.deadline import Deadline
 from keraserve_embedded.errors import EmbeddedError, NotServedError, UnknownLabelError, client_message
 from keraserve_embedded.process import cli
 from keraserve_embedded.process.settings import Settings as EngineSettings
@@ -29,7 +29,7 @@ from keraserve_protocol import services
 from keraserve_protocol.memory_limit import limit_of_memory
 
 if TYPE_CHECKING:
-    from keraserve_embedded.batching.event_loop import LoopTurn
+    from keraserve_embedded.batching.event_loop import EventLoopBatcher
     from keraserve_embedded.engine import Engine
     from keraserve_embedded.process.hosting import HostedEngine
     from keraserve_embedded.telemetry.metrics import Metrics
@@ -52,7 +52,7 @@ class InProcessModelServer:
         self.cards = ModelCards(self.predict)
         self._hosted: HostedEngine | None = None
         self._metrics: Metrics | None = None
-        self._turn: LoopTurn | None = None
+        self._batcher: EventLoopBatcher | None = None
         self._serves = False
         self._closed = False
 
@@ -152,13 +152,13 @@ class InProcessModelServer:
         if isinstance(request, m.GetModelMetadataRequest):
             return engine.metadata(request)
         if isinstance(request, m.PredictRequest) and request.ByteSize() > _LONG:
-            patience = Patience(timeout)
+            deadline = Deadline(timeout)
             try:
-                return await asyncio.to_thread(engine.predict, request, patience)
+                return await asyncio.to_thread(engine.predict, request, deadline)
             finally:
-                patience.give_up()
-        self._turn = self._turn or engine.loop_turn()
-        return await engine.answer(request, self._turn)
+                deadline.cancel()
+        self._batcher = self._batcher or engine.event_loop_batcher()
+        return await engine.answer(request, self._batcher)
 
     def _start(self) -> None:
         # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
@@ -183,4 +183,4 @@ def _engine_settings(settings: Settings) -> EngineSettings:
     logging.getLogger("keraserve_embedded").setLevel(logging.INFO)
     given = cli.parse([*flags, *shlex.split(settings.model_server_flags or "")])
     memory = replace(given.memory, in_flight=0)
-    return replace(given, batching=given.batching or UNASKED, memory=memory)
+    return replace(given, batching=given.batching or IMPLICIT_BATCHING, memory=memory)
