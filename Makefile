@@ -117,9 +117,10 @@ test-lowest: setup ## a part of the tests with the lowest versions that each par
 fuzz: setup ## schemathesis on the gateway's description, almost 11,000 cases: about eleven minutes
 	@FUZZ_EXAMPLES=300 $(BIN)/python -m pytest -s tests/gateway/test_description.py -k schemathesis
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff: rules and format; import-linter: which module may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache --no-logo
 
 format: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
