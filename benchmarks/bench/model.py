@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from bench.workspace import CLOTHES, PHOTOGRAPHS, BodyKind, Workspace
 from keraserve_protocol import messages as m
+from keraserve_protocol.signatures import IMAGE_BYTES
 from keraserve_protocol.tensors import to_proto
 
 _LONGEST_SIDE, _QUALITY = 160, 92  # about 5 KB
@@ -91,8 +92,8 @@ def bodies(workspace: Workspace, files: Sequence[Path]) -> None:
         workspace.body(BodyKind.JPEG, number).write_bytes(jpeg)
         listed = {"pictures": [base64.b64encode(jpeg).decode()]}
         workspace.body(BodyKind.BASE64, number).write_text(json.dumps(listed))
-        predict = m.PredictRequest(model_spec=m.model_spec(workspace.model, signature="image_bytes"))
-        predict.inputs["image_bytes"].CopyFrom(to_proto(np.array([jpeg], dtype=object)))
+        predict = m.PredictRequest(model_spec=m.model_spec(workspace.model, signature=IMAGE_BYTES))
+        predict.inputs[IMAGE_BYTES].CopyFrom(to_proto(np.array([jpeg], dtype=object)))
         workspace.body(BodyKind.PREDICT, number).write_bytes(predict.SerializeToString())
         with Image.open(io.BytesIO(jpeg)) as decoded:
             workspace.body(BodyKind.PIXELS, number).write_text(

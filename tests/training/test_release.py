@@ -8,6 +8,7 @@ import pytest
 from programs import BIN, train
 
 from keraserve_protocol import messages, model_config
+from keraserve_protocol.canary import FILE
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import release, server_config
 
@@ -38,7 +39,7 @@ def listed(models: Path) -> list[int]:
 
 
 def shares(models: Path) -> dict[str, float]:
-    return json.loads((models / release.FILE).read_text())
+    return json.loads((models / FILE).read_text())
 
 
 def test_a_model_without_labels_has_a_canary_beside_its_next_newest(models: Path) -> None:
@@ -133,8 +134,8 @@ def test_what_can_not_be_done_is_said_and_changes_nothing(models: Path) -> None:
     with pytest.raises(RepositoryError, match=r"no model 'b' .* it has a"):
         release.canary(models, "b", 0.1)
     assert (models / server_config.FILE).read_text() == before
-    assert not (models / release.FILE).exists()
-    (models / release.FILE).write_text("{broken")
+    assert not (models / FILE).exists()
+    (models / FILE).write_text("{broken")
     with pytest.raises(RepositoryError, match=r"canary\.json"):
         release.canary(models, "a", 0.1)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_embedded.quiet_tensorflow import set_threads, tf
+from keraserve_protocol.signatures import IMAGE_BYTES
 
 
 def measure(signature: Any, images: Sequence[bytes], batch: int, seconds: float) -> float:
@@ -44,7 +45,7 @@ def measure(signature: Any, images: Sequence[bytes], batch: int, seconds: float)
 def main(folder: str, seconds: str, batches: str, *files: str) -> None:
     """Load, warm up, measure, print."""
     set_threads(1, 0)
-    signature = tf.saved_model.load(folder).signatures["image_bytes"]
+    signature = tf.saved_model.load(folder).signatures[IMAGE_BYTES]
     images = [Path(file).read_bytes() for file in files]
     outputs = signature(image_bytes=tf.constant(images))
     labels = [label.decode() for label in outputs["label"].numpy().tolist()]

@@ -11,6 +11,7 @@ import uvloop
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 _CLASSES = [m.Class(label=f"class-{number}", score=(10 - number) / 55) for number in range(10)]
 
@@ -19,7 +20,7 @@ def _responses() -> dict[services.Call, m.Message]:
     spec = m.model_spec("any", version=1)
     status = m.ModelVersionStatus(version=1, state=m.ModelVersionStatus.AVAILABLE)
     signatures = m.SignatureDefMap()
-    signatures.signature_def["serving_default"].inputs["images"].dtype = m.DataType.DT_UINT8
+    signatures.signature_def[DEFAULT_SIGNATURE].inputs["images"].dtype = m.DataType.DT_UINT8
     label = m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[b"class-0"])
     label.tensor_shape.dim.add(size=1)
     return {

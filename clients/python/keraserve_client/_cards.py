@@ -9,9 +9,9 @@ from keraserve_client._rpc import Rpc
 from keraserve_client._steps import Beside, Plan
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
+from keraserve_protocol.signatures import CARD_OUTPUT, MODEL_CARD
 from keraserve_protocol.tensors import TensorError, from_proto
 
-SIGNATURE, _OUTPUT = "model_card", "json"
 _SECONDS = 1.0  # that an answer waits for the card of its version, at most
 _AGAIN_SECONDS = 30.0  # until a server that had no time for it is asked again
 _WITHOUT_CARD = {400, 501}  # what somebody else's model answers: it has no such signature
@@ -32,8 +32,8 @@ class Cards:
         if key in self._known or version < 1 or time.monotonic() < self._not_before.get(key, 0.0):
             return self._known.get(key, ())
         # One output of several: so TensorFlow Serving takes a request without inputs under batching too.
-        spec = m.model_spec(model, version=version, signature=SIGNATURE)
-        request = m.PredictRequest(model_spec=spec, output_filter=[_OUTPUT])
+        spec = m.model_spec(model, version=version, signature=MODEL_CARD)
+        request = m.PredictRequest(model_spec=spec, output_filter=[CARD_OUTPUT])
         try:
             response = yield Beside(Rpc(services.PREDICT, request), _SECONDS)
             found = _read(response) if isinstance(response, m.PredictResponse) else ()
@@ -51,7 +51,7 @@ class Cards:
 def _read(response: m.PredictResponse) -> tuple[str, ...]:
     """Read a card; what is none, of somebody else's model, warns of nothing."""
     try:
-        card: Any = json.loads(from_proto(response.outputs[_OUTPUT]).item())
+        card: Any = json.loads(from_proto(response.outputs[CARD_OUTPUT]).item())
         return tuple(str(sentence) for sentence in card.get("warnings", ()))
     except (TensorError, ValueError, TypeError, AttributeError, RecursionError):
         return ()

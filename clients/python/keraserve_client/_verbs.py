@@ -16,8 +16,7 @@ from keraserve_client._plans import Plans, Target
 from keraserve_client._steps import ONCE, Answer, Deadline, Plan, Question, Result, Retry, Wait, carry_out
 from keraserve_client._tensors import Inputs
 from keraserve_client._types import Arrays, Failure, Metadata, Model, ModelStatus, Prediction
-
-DEFAULT_SIGNATURE = "serving_default"
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
 class _Settings(Generic[Question, Answer]):

@@ -35,8 +35,7 @@ from keraserve_client._wire import seconds
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.rest import HTTP_STATUS, shortest
-
-CLASSIFY_SIGNATURE = "classify"
+from keraserve_protocol.signatures import CLASSIFY
 
 # grpc.health.v1: its two messages have one field each, which on the wire are these well-known ones'.
 HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
@@ -56,7 +55,7 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         """Classify, with the signature `classify` and one tf.Example for each picture."""
         examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
         request = m.ClassificationRequest(
-            model_spec=_spec(target, CLASSIFY_SIGNATURE), input=m.Input(example_list=examples)
+            model_spec=_spec(target, CLASSIFY), input=m.Input(example_list=examples)
         )
         response = yield from ask(services.CLASSIFY, request)
         answers = response.result.classifications

@@ -26,8 +26,10 @@ from keraserve_protocol.json_tensors import (
 )
 from keraserve_protocol.json_text import AnswerError, FormError, Json, JsonError, TooMuchError, dump, load
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 __all__ = [
+    "DEFAULT_SIGNATURE",
     "HTTP_STATUS",
     "AnswerError",
     "FormError",
@@ -52,8 +54,6 @@ __all__ = [
     "state_name",
     "status_answer",
 ]
-
-DEFAULT_SIGNATURE = "serving_default"
 
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.OK: 200,

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keraserve_protocol import messages
+from keraserve_protocol.canary import CANARY, FILE, STABLE
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import repository, server_config
-from keraserve_training.exporting.server_config import FIRST_LABEL as STABLE
 
-FILE = "canary.json"
-CANARY, PREVIOUS = "canary", "previous"
+PREVIOUS = "previous"
 
 
 def canary(models: Path, name: str, share: float, version: int | None = None) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 import tensorflow as tf
 
+from keraserve_protocol.signatures import CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES
 from keraserve_training.data import procedural
 from keraserve_training.exporting import warm_up
 
@@ -60,9 +61,9 @@ def _images(size: tuple[int, int], channels: int) -> np.ndarray[Any, Any]:
 def _questions(images: np.ndarray[Any, Any]) -> Mapping[str, Any]:
     encoded = [tf.io.encode_png(image).numpy() for image in images]
     return {
-        "serving_default": images,
-        "image_bytes": np.array(encoded, object),
-        "classify": np.array([warm_up.example(one) for one in encoded], object),
+        DEFAULT_SIGNATURE: images,
+        IMAGE_BYTES: np.array(encoded, object),
+        CLASSIFY: np.array([warm_up.example(one) for one in encoded], object),
     }
 
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keraserve_protocol import messages, model_config
+from keraserve_protocol.canary import STABLE
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import repository
 
 FILE = "models.config"
 SERVED_FROM = "/models"  # where compose.yaml mounts the repository
-FIRST_LABEL = "stable"
 KEPT_VERSIONS = 2  # the new one and the one to go back to
 _HEADER = (
     "# Which models are served. `keraserve-train export` adds new models; it keeps your changes of paths,\n"
@@ -101,7 +101,7 @@ def _read(file: Path) -> messages.ModelServerConfig:
 def _add(config: messages.ModelServerConfig, name: str, versions: Sequence[int]) -> messages.ModelConfig:
     entry = config.model_config_list.config.add(name=name, model_platform="tensorflow")
     entry.model_version_policy.latest.num_versions = KEPT_VERSIONS
-    entry.version_labels[FIRST_LABEL] = versions[-1]
+    entry.version_labels[STABLE] = versions[-1]
     return entry
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keraserve_protocol.signatures import CARD_OUTPUT, CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES, MODEL_CARD
 from keraserve_training.exporting import repository
 from keraserve_training.exporting.decoding import Preparation, decode
 from keraserve_training.learning.outputs import Output, probabilities
@@ -55,20 +56,20 @@ class ImageClassifier(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """All of them, traced."""
         images = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
-        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        encoded = tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)
         examples = tf.TensorSpec((None,), tf.string, name="inputs")
         return {
-            "serving_default": tf.function(self._images).get_concrete_function(images=images),
-            "image_bytes": tf.function(self._image_bytes).get_concrete_function(image_bytes=encoded),
-            "classify": tf.function(self._classify).get_concrete_function(inputs=examples),
-            "model_card": tf.function(self._card).get_concrete_function(),
+            DEFAULT_SIGNATURE: tf.function(self._images).get_concrete_function(images=images),
+            IMAGE_BYTES: tf.function(self._image_bytes).get_concrete_function(image_bytes=encoded),
+            CLASSIFY: tf.function(self._classify).get_concrete_function(inputs=examples),
+            MODEL_CARD: tf.function(self._card).get_concrete_function(),
         }
 
     def _images(self, images: Any) -> dict[str, Any]:
         return self._named(self._scores(self._prepare(images)))
 
     def _image_bytes(self, image_bytes: Any) -> dict[str, Any]:
-        return self._named(self._scores(decode(image_bytes, "image_bytes", self._prepare, self._shape)))
+        return self._named(self._scores(decode(image_bytes, IMAGE_BYTES, self._prepare, self._shape)))
 
     def _classify(self, inputs: Any) -> dict[str, Any]:
         # A missing feature counts as an empty picture: so the error says which example lacks it.
@@ -82,7 +83,7 @@ class ImageClassifier(tf.Module):
         # Two outputs, so that one can be asked for alone: TensorFlow Serving's batching takes no request
         # without inputs, but lets pass what asks for other outputs than the signature has.
         content = tf.io.read_file(self.card_file.asset_path)
-        return {"json": content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
+        return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
     def _scores(self, pictures: Any) -> Any:
         scores = probabilities(self._output, self._model(pictures, training=False))
@@ -120,6 +121,6 @@ def _set_classify_method(folder: Path) -> None:
     from tensorflow.python.saved_model import fingerprinting_utils  # pyright: ignore
 
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(folder))
-    updater.replace_method_name(signature_key="classify", method_name=CLASSIFY_METHOD, tags="serve")
+    updater.replace_method_name(signature_key=CLASSIFY, method_name=CLASSIFY_METHOD, tags="serve")
     updater.save()
     fingerprinting_utils.write_fingerprint(str(folder))

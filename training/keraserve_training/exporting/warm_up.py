@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keraserve_protocol import messages
+from keraserve_protocol.signatures import CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES
 from keraserve_protocol.tensors import to_proto
 from keraserve_training.data import procedural
 from keraserve_training.exporting.signatures import EXAMPLE_KEY
@@ -30,15 +31,15 @@ def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.
         encode = tf.io.encode_png if count == 1 else tf.io.encode_jpeg
         encoded = [encode(image).numpy() for image in images]
         for signature, key, values in (
-            ("serving_default", "images", to_proto(images)),
-            ("image_bytes", "image_bytes", to_proto(encoded)),
+            (DEFAULT_SIGNATURE, "images", to_proto(images)),
+            (IMAGE_BYTES, IMAGE_BYTES, to_proto(encoded)),
         ):
             request = messages.PredictRequest(model_spec=messages.model_spec(name, signature=signature))
             request.inputs[key].CopyFrom(values)
             yield messages.PredictionLog(predict_log=messages.PredictLog(request=request))
         examples = messages.ExampleList(examples=[example(content) for content in encoded])
         request = messages.ClassificationRequest(
-            model_spec=messages.model_spec(name, signature="classify"),
+            model_spec=messages.model_spec(name, signature=CLASSIFY),
             input=messages.Input(example_list=examples),
         )
         yield messages.PredictionLog(classify_log=messages.ClassifyLog(request=request))

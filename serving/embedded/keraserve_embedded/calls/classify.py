@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_embedded.calls.predict import DEFAULT_SIGNATURE, answering_spec
+from keraserve_embedded.calls.predict import answering_spec
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.calls.work import Call, Work
 from keraserve_embedded.errors import InvalidRequestError, UnsupportedError
@@ -27,6 +27,7 @@ from keraserve_protocol.messages import (
     RegressionResponse,
     RegressionResult,
 )
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 from keraserve_protocol.tensors import Array
 
 _INPUTS, _CLASSES, _SCORES, _OUTPUTS = "inputs", "classes", "scores", "outputs"

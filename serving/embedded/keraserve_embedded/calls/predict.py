@@ -7,8 +7,7 @@ from keraserve_embedded.models import tensors
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.signature import Signature
 from keraserve_protocol.messages import ModelSpec, PredictRequest, PredictResponse, TensorProto
-
-DEFAULT_SIGNATURE = "serving_default"
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
 def predict(

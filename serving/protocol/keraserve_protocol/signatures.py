@@ -1,0 +1,10 @@
+"""The names of the signatures that the exporter writes, and that servers and clients ask for."""
+
+DEFAULT_SIGNATURE = "serving_default"
+"""Used where a request names none, as TensorFlow Serving does."""
+IMAGE_BYTES = "image_bytes"
+"""Takes encoded images, as the input of the same name."""
+CLASSIFY = "classify"
+"""Takes examples, for Classify."""
+MODEL_CARD, CARD_OUTPUT = "model_card", "json"
+"""Takes nothing, and gives the version's model card: its text is in this output."""
