@@ -191,7 +191,8 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
     assert server.ended() == 0
     assert time.monotonic() - began < 18
     assert all(EVENT.fullmatch(line) for line in server.lines), server.lines
-    assert "colours 1 available" in server.lines[0]
+    assert " INFO memory: " in server.lines[0]
+    assert "colours 1 available" in server.lines[1]
 
 
 def test_a_second_signal_ends_it_at_once(many: Path, run: Callable[..., Process]) -> None:
@@ -213,7 +214,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(repository: Path, run: Cal
     shutil.rmtree(repository / "colours" / "1" / "variables")
     server = run("--model_name=colours", f"--model_base_path={repository / 'colours'}")
     assert server.ended(180) == 1
-    assert [line.split(" ", 2)[1] for line in server.lines] == ["ERROR", "ERROR"]
+    assert [line.split(" ", 2)[1] for line in server.lines] == ["INFO", "ERROR", "ERROR"]
     assert all(EVENT.fullmatch(line) for line in server.lines), server.lines
     assert "colours 1 can't be loaded" in server.lines[-1]
 
