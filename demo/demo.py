@@ -17,12 +17,13 @@ from rich.text import Text
 from stack import Ports, Stack, StackError, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
-from keraserve_training import experiments, run_folder
+from keraserve_training import experiments
 from keraserve_training.data import datasets
 from keraserve_training.errors import TrainingError
 from keraserve_training.experiments.fashion_mnist_reuse import COMPARISONS
 from keraserve_training.exporting import export
 from keraserve_training.profiles import PROFILES
+from keraserve_training.records import run_folder
 
 EXPERIMENT = "fashion-mnist-reuse"
 PAIR_LABELS = {"sandal", "shirt"}

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_training import atomic, options, profiles, run_folder
+from keraserve_training import atomic, options, profiles
 from keraserve_training.drawing import confusion, curves, galleries
 from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment, Figure
-from keraserve_training.findings import Findings
-from keraserve_training.learning import history
-from keraserve_training.reporting import marks
+from keraserve_training.records import caveats, history, run_folder
+from keraserve_training.records.findings import Findings
 
 REAL = {
     "name": "CIFAR-10",
@@ -188,7 +187,7 @@ def write(
         if content["rows"]:
             history.write(folder / name / run_folder.HISTORY, content["rows"])
     if draw:
-        with drawing.marked(marks.banner(config)):
+        with drawing.with_caveat(caveats.banner(config)):
             _draw(folder, networks, photographs)
             draw(folder)
     content = {

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from accelerator.steps import Step
-from keraserve_training import execution, runtime
+from keraserve_training import open_run, runtime
 from keraserve_training.data.examples import Examples
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import Options
 from keraserve_training.profiles import Profile, Share
 from keraserve_training.progress import Silent
-from keraserve_training.run import Asked, Run
+from keraserve_training.run import Run, RunSpec
 
 _NAMES = {"name", "keras_history", "input_layers", "output_layers"}
 _PROFILE = Profile("steps", True, Share(0.0, 200), Share(0.0, 24), 1, False, "Nothing is learnt.")
@@ -34,11 +34,11 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
     for experiment in experiments:
         keras.utils.clear_session()
         options = Options(weights="random") if "weights" in experiment.takes else Options()
-        asked = Asked(experiment.name, _PROFILE, 0, {}, options, experiment.weights)
+        spec = RunSpec(experiment.name, _PROFILE, 0, {}, options, experiment.weights)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "run"
-            with execution.opened(folder, asked, Silent()):
-                run = _Recording(folder, asked)
+            with open_run.opened(folder, spec, Silent()):
+                run = _Recording(folder, spec)
                 experiment.run(run)
         for step in run.steps:
             shape = json.dumps(_unnamed([json.loads(step.network), step.batch, step.loss, step.optimizer]))
@@ -50,8 +50,8 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
 class _Recording(Run):
     """Does all that a run does, but learn."""
 
-    def __init__(self, folder: Path, asked: Asked) -> None:
-        super().__init__(folder, asked, Silent())
+    def __init__(self, folder: Path, spec: RunSpec) -> None:
+        super().__init__(folder, spec, Silent())
         self.steps: list[Step] = []
 
     def features(self, name: str, model: Any, examples: Examples) -> Any:
@@ -60,7 +60,7 @@ class _Recording(Run):
 
         batch = inference.batch(model.input_shape[1:])  # as a GPU takes it
         network = folding.folded(model).to_json()
-        self.steps.append(Step(self._asked.experiment, model.name, batch, network, None, None, 0))
+        self.steps.append(Step(self._spec.experiment, model.name, batch, network, None, None, 0))
         return super().features(name, model, examples)
 
     def fit(self, name: str, *, phases: Sequence[Any], batch: int = 32, **plan: Any) -> Any:
@@ -79,7 +79,7 @@ class _Recording(Run):
 
         serialized: Any = keras.saving.serialize_keras_object
         return Step(
-            self._asked.experiment,
+            self._spec.experiment,
             name,
             batch,
             model.to_json(),

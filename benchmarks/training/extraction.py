@@ -25,14 +25,13 @@ from measuring_ways import Comparison
 from PIL import Image
 from rich.console import Console
 
-from keraserve_training import profiles, runtime
+from keraserve_training import profiles, runtime, statistics
 from keraserve_training.data import datasets, examples, procedural
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
 from keraserve_training.pretrained import backbones, bfloat16, folding
 from keraserve_training.pretrained.backbones import Backbone
-from keraserve_training.spreading import intervals
 
 _MODULES = {
     "inceptionv3": "inception_v3",
@@ -205,7 +204,7 @@ def _cost_of_rounding(bench: Bench) -> str:
             # The store is emptied by the next extraction: means over places are all that this head needs.
             parts.append((_values(extracted).mean(axis=(1, 2)), extracted.labels))
         reached.append([_accuracy(parts[0], parts[1], bench.classes, seed) for seed in range(_HEAD_SEEDS)])
-    cost = intervals.mean_interval([own - other for own, other in zip(*reached, strict=True)])
+    cost = statistics.mean_interval([own - other for own, other in zip(*reached, strict=True)])
     exact, rounded = (100 * sum(values) / len(values) for values in reached)
     return (
         f"A head that learns on them tells {exact:.2f} % (float32) and {rounded:.2f} % (bfloat16) of"

@@ -15,7 +15,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from keraserve_training import atomic, provenance
+from keraserve_training import atomic
+from keraserve_training.records import provenance
 
 Way = Callable[[], object]
 _SAMPLED_SECONDS = 0.005

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import execution, experiment, experiments, profiles, progress, run_folder, runtime
+from keraserve_training import experiment, experiments, open_run, profiles, progress, runtime
 from keraserve_training.exporting import export
+from keraserve_training.records import run_folder
 
 SEED = 42
 
@@ -26,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, reuse: experiment.Experiment)
     """A folder with one finished run; tests must not change it."""
     runs = tmp_path_factory.mktemp("runs")
     folder = run_folder.path(runs, reuse.name, "sample", SEED)
-    assert execution.execute(reuse, folder, profile=profiles.SAMPLE, seed=SEED, show=progress.Silent())
+    assert open_run.execute(reuse, folder, profile=profiles.SAMPLE, seed=SEED, show=progress.Silent())
     return runs
 
 

@@ -10,11 +10,11 @@ import pytest
 import sample_runs
 
 from keraserve_training import experiments
-from keraserve_training.findings import Findings
 from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cats-dogs-vgg16", 3

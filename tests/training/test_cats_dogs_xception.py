@@ -10,16 +10,17 @@ import pytest
 import sample_runs
 from PIL import Image
 
-from keraserve_training import experiments, profiles, progress, run_folder
+from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiments.cats_dogs_xception import parts
-from keraserve_training.findings import Findings
-from keraserve_training.learning import fit, history, rules
+from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones
-from keraserve_training.run_folder import FinishedRun
-from keraserve_training.spreading import study
+from keraserve_training.records import history, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.studies import study
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cats-dogs-xception", 3

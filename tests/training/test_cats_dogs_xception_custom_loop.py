@@ -12,11 +12,11 @@ import sample_runs
 from keraserve_training import experiments, progress
 from keraserve_training.data import procedural
 from keraserve_training.experiments.cats_dogs_xception_custom_loop import by_hand
-from keraserve_training.findings import Findings
 from keraserve_training.learning.fit import Loop, Phase, Plan, Trained, fit
 from keraserve_training.learning.outputs import Output, classifier
 from keraserve_training.options import Options
 from keraserve_training.profiles import FULL
+from keraserve_training.records.findings import Findings
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAMES = ("cats-dogs-xception", "cats-dogs-xception-custom-loop")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from keraserve_training import cli, execution, experiments, options, profiles, progress, run, run_folder
+from keraserve_training import cli, experiments, open_run, options, profiles, progress, run
 from keraserve_training.data import datasets
 from keraserve_training.errors import DataUnavailableError, OutdatedError, RunDiffersError
 from keraserve_training.exporting import export, model_card, repository
+from keraserve_training.records import run_folder
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME = "cats-dogs-xception"
@@ -32,17 +33,17 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def asked(pets: Path) -> run.Asked:
+def spec(pets: Path) -> run.RunSpec:
     given = options.Options(data=str(pets), name="pets")
-    return run.Asked(NAME, profiles.FULL, 1, {}, given, "none")
+    return run.RunSpec(NAME, profiles.FULL, 1, {}, given, "none")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, pets: Path) -> Path:
     """Of a run that has begun with those pictures."""
-    given = asked(pets)
+    given = spec(pets)
     folder = run_folder.path(tmp_path / "runs", NAME, "full", 1, given.options.slug())
-    with execution.opened(folder, given, progress.Silent()) as begun:
+    with open_run.opened(folder, given, progress.Silent()) as begun:
         begun.load(datasets.cats_dogs)
     return folder
 
@@ -62,7 +63,7 @@ def finish(folder: Path) -> None:
 
 
 def reopened(pets: Path, folder: Path, *, force: bool = False) -> bool:
-    with execution.opened(folder, asked(pets), progress.Silent(), force=force) as again:
+    with open_run.opened(folder, spec(pets), progress.Silent(), force=force) as again:
         return again.finished
 
 
@@ -118,7 +119,7 @@ def test_a_class_that_is_renamed_in_place_is_noticed_by_the_data_itself(pets: Pa
     (folder / "pictures.json").unlink()  # as an older version left it
     (pets / "cats").rename(pets / "cows")
     with (
-        execution.opened(folder, asked(pets), progress.Silent()) as again,
+        open_run.opened(folder, spec(pets), progress.Silent()) as again,
         pytest.raises(RunDiffersError, match="other pictures"),
     ):
         again.load(datasets.cats_dogs)
@@ -195,9 +196,9 @@ def test_one_that_is_outdated_does_not_stop_the_others(
 ) -> None:
     finish(folder)
     others = shutil.copytree(pets, tmp_path / "others")
-    given = run.Asked(NAME, profiles.FULL, 1, {}, options.Options(data=str(others)), "none")
+    given = run.RunSpec(NAME, profiles.FULL, 1, {}, options.Options(data=str(others)), "none")
     second = folder.parent / f"full-seed1+{given.options.slug()}"
-    with execution.opened(second, given, progress.Silent()) as begun:
+    with open_run.opened(second, given, progress.Silent()) as begun:
         begun.load(datasets.cats_dogs)
     finish(second)
     (pets / "cats" / "0.png").unlink()

@@ -10,7 +10,7 @@ import pytest
 import sample_runs
 from PIL import Image
 
-from keraserve_training import experiments, profiles, progress, run_folder
+from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import limited
@@ -23,11 +23,12 @@ from keraserve_training.experiments.cifar100_cnn import (
     turning_point,
 )
 from keraserve_training.experiments.cifar100_cnn_dropout import PLACEMENTS
-from keraserve_training.findings import Findings
-from keraserve_training.learning import fit, history
+from keraserve_training.learning import fit
+from keraserve_training.number_format import points
 from keraserve_training.options import Options
-from keraserve_training.reporting.wording import points
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import history, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAMES = ("cifar100-cnn", "cifar100-cnn-dropout", "cifar100-autoencoder")

@@ -17,17 +17,18 @@ import numpy as np
 import pytest
 import sample_runs
 
-from keraserve_training import experiments, profiles, progress, run
+from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
 from keraserve_training.experiments.cifar100_vgg16_dense import UNITS, scale, silent_units, troubles
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
-from keraserve_training.findings import Findings
 from keraserve_training.learning import fit, rules
+from keraserve_training.learning.evaluation import evaluate
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 DENSE, BATCHNORM, FINETUNE = (f"cifar100-vgg16-{name}" for name in ("dense", "batchnorm", "finetune"))
@@ -109,7 +110,7 @@ def test_what_the_network_sees_is_computed_once(finished: dict[str, FinishedRun]
 def test_the_exported_model_does_as_the_head_does(finished: dict[str, FinishedRun], name: str) -> None:
     trained = fit.load(finished[name].folder / "classifier")
     pictures = datasets.cifar100(SMALL, progress.Silent().tell).test
-    assert run.evaluate(trained, pictures).accuracy == finished[name].metrics["metrics"]["test_accuracy"]
+    assert evaluate(trained, pictures).accuracy == finished[name].metrics["metrics"]["test_accuracy"]
 
 
 def test_only_the_last_block_has_changed(finished: dict[str, FinishedRun], vgg16: backbones.Backbone) -> None:

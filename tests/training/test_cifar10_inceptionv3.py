@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import sample_runs
 
-from keraserve_training import experiments, run_folder
+from keraserve_training import experiments
 from keraserve_training.data.pictures import Pictures
-from keraserve_training.findings import Findings
-from keraserve_training.learning import fit, history, rules
+from keraserve_training.learning import fit, rules
+from keraserve_training.number_format import duration
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones, standardising
-from keraserve_training.reporting.wording import duration
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import history, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME, SEED = "cifar10-inceptionv3", 3

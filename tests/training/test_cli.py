@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import cli, execution, run_folder
+from keraserve_training import cli, open_run
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.experiment import Experiment
 from keraserve_training.exporting import export
 from keraserve_training.options import Options
+from keraserve_training.records import run_folder
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -90,7 +91,7 @@ def test_what_happens_underneath_is_one_sentence(
     def fails(*_: object, **__: object) -> bool:
         raise error
 
-    monkeypatch.setattr(execution, "execute", fails)
+    monkeypatch.setattr(open_run, "execute", fails)
     assert call(monkeypatch, "run", "fashion-mnist-reuse") != 0
     assert sentence in capsys.readouterr().err
 
@@ -101,7 +102,7 @@ def test_a_mistake_of_ours_is_kept_for_a_report(
     def fails(*_: object, **__: object) -> bool:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(execution, "execute", fails)
+    monkeypatch.setattr(open_run, "execute", fails)
     assert call(monkeypatch, "run", "fashion-mnist-reuse") == 1
     assert "Traceback" not in capsys.readouterr().err
     assert "ZeroDivisionError: oh" in (tmp_path / "keraserve-train-error.log").read_text()
@@ -116,7 +117,7 @@ def test_one_failing_experiment_does_not_stop_the_others(
         tried.append(arguments)
         raise DataUnavailableError("Connect this machine once.")
 
-    monkeypatch.setattr(execution, "execute", fails)
+    monkeypatch.setattr(open_run, "execute", fails)
     assert call(monkeypatch, "train-all", "fashion-*") == 1
     assert len(tried) == 2
     error = capsys.readouterr().err
@@ -131,7 +132,7 @@ def test_train_all_gives_each_experiment_the_options_that_it_takes(monkeypatch: 
         given[experiment.name] = options
         raise DataUnavailableError("Connect this machine once.")
 
-    monkeypatch.setattr(execution, "execute", notes)
+    monkeypatch.setattr(open_run, "execute", notes)
     assert call(monkeypatch, "train-all", "--backbone", "mobilenet", "--alpha", "0.25") == 1
     assert given["fashion-mnist-reuse"] == Options()
 

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import profiles, progress, run_folder
+from keraserve_training import profiles, progress
 from keraserve_training.data import procedural
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import PathsDisagreeError
 from keraserve_training.learning import compose, fit
+from keraserve_training.records import run_folder
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from invented_runs import network, rows
 
-from keraserve_training import atomic, predictions, run_folder
+from keraserve_training import atomic, statistics
 from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.experiments import EXPERIMENTS, find
 from keraserve_training.exporting import model_card
-from keraserve_training.findings import Findings
 from keraserve_training.learning.fit import _Clock
 from keraserve_training.machine_load import Others
-from keraserve_training.reporting import describing, evidence, report, report_curves, results
-from keraserve_training.spreading import intervals
+from keraserve_training.records import description, evidence, predictions, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.reporting import report, report_curves, results
 
 LABELS = ("cat", "dog")
 _SPAN = "95 % interval"
@@ -57,7 +57,7 @@ def test_a_network_is_at_chance_level_as_long_as_its_interval_reaches_it(right: 
     """Of 100 images, 50 of each class: 59 right may be chance, 60 are not."""
     first = right // 2
     found = of_test([[first, 50 - first], [50 - (right - first), right - first]])
-    low, _ = intervals.wilson(right, 100)
+    low, _ = statistics.wilson(right, 100)
     assert (low <= 0.5) == warned
     assert bool(evidence.warnings(found)) == warned
 
@@ -167,12 +167,12 @@ def test_texts_about_other_pictures_and_networks_name_them(experiment: Any) -> N
     for phrase in experiment.phrases:
         assert any(phrase in text for text in texts), phrase
     adapted = " ".join(
-        describing.adapted(text, experiment, {"options": OWN}, ("bird", "fish")) for text in texts
+        description.adapted(text, experiment.phrases, {"options": OWN}, ("bird", "fish")) for text in texts
     )
     for gone in ("cats from dogs", "Cats and dogs", "Xception", "VGG16", "InceptionV3", "CIFAR", "hundred"):
         assert gone not in adapted
     assert "bird" in adapted
-    assert texts[0] == describing.adapted(texts[0], experiment, {"options": {}}, ("bird", "fish"))
+    assert texts[0] == description.adapted(texts[0], experiment.phrases, {"options": {}}, ("bird", "fish"))
 
 
 def test_a_card_says_what_a_model_of_ones_own_tells_apart(tmp_path: Path) -> None:

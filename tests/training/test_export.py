@@ -18,9 +18,10 @@ from keraserve_protocol.tensors import from_proto
 from keraserve_training import experiment
 from keraserve_training.data import procedural
 from keraserve_training.errors import RepositoryError, RunMissingError
-from keraserve_training.exporting import decoding, export, model_card, repository
+from keraserve_training.exporting import export, model_card, repository
 from keraserve_training.learning import fit, outputs, rules
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.preprocessing import decoding
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"

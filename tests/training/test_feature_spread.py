@@ -12,7 +12,8 @@ from keraserve_training.data import procedural
 from keraserve_training.errors import FeaturesError
 from keraserve_training.pretrained import feature_spread, features
 from keraserve_training.progress import Silent
-from keraserve_training.spreading.spread import Done, Processes, Work
+from keraserve_training.workers.local import Processes
+from keraserve_training.workers.work import Done, Work
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 PICTURES = procedural.pictures(44, classes=2, size=(8, 8), channels=3, seed=1)

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, findings, run_folder
-from keraserve_training.learning import borrowing, history
+from keraserve_training import atomic
+from keraserve_training.learning import borrowing
+from keraserve_training.records import findings, history, run_folder
 
 CONFIG: dict[str, Any] = {
     "experiment": "cifar100-cnn",

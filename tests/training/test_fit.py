@@ -13,13 +13,14 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import execution, experiment, profiles, progress, run_folder
+from keraserve_training import experiment, open_run, profiles, progress
 from keraserve_training.data import procedural
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import FineTuningTooFastError, RunDamagedError, RunDiffersError
-from keraserve_training.learning import checkpoint, fit, history, outputs, rules
+from keraserve_training.learning import checkpoint, fit, outputs, rules
 from keraserve_training.learning.feed import Feed
 from keraserve_training.learning.fit import Phase, Plan
+from keraserve_training.records import history, run_folder
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NETWORKS = ("model-a", "model-b-on-a", "model-b-alone-document-schedule", "model-b-alone-constant-rate")
@@ -256,7 +257,7 @@ def test_a_run_killed_by_sigkill_ends_as_an_undisturbed_one(
     assert "model-a: epoch 3/3" in seen
     folder = run_folder.path(tmp_path, reuse.name, "sample", 42)
     assert run_folder.state(folder).startswith("interrupted at model-b-on-a, epoch 4")
-    assert execution.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
+    assert open_run.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
     for name in NETWORKS:
         ours, theirs = fit.load(folder / name), fit.load(finished.folder / name)
         for mine, whole in zip(ours.model.weights, theirs.model.weights, strict=True):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import execution, experiments, profiles, progress, run_folder
+from keraserve_training import experiments, open_run, profiles, progress
 from keraserve_training.errors import OptionError
 from keraserve_training.experiment import Servable
 from keraserve_training.exporting import export
 from keraserve_training.options import Options
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import run_folder
+from keraserve_training.records.run_folder import FinishedRun
 
 MOBILENET = Options(backbone="mobilenet", alpha=0.25, image_size=160, data="/somewhere/My flowers")
 
@@ -47,7 +48,7 @@ def test_an_experiment_says_what_it_takes(tmp_path: Path) -> None:
     reuse = experiments.find("fashion-mnist-reuse")
     arguments = {"profile": profiles.SAMPLE, "seed": 1, "show": progress.Silent()}
     with pytest.raises(OptionError, match=r"does not take --image-size; it takes "):
-        execution.execute(reuse, tmp_path / "run", options=Options(image_size=32), **arguments)
+        open_run.execute(reuse, tmp_path / "run", options=Options(image_size=32), **arguments)
     assert not (tmp_path / "run").exists()
 
 

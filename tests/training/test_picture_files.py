@@ -13,7 +13,7 @@ from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.picture_files import PictureFiles
 from keraserve_training.data.pictures import Pictures
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.exporting.decoding import Preparation, decode
+from keraserve_training.preprocessing.decoding import Preparation, decode
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = 32

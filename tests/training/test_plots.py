@@ -12,7 +12,7 @@ from PIL import Image
 
 from keraserve_training.drawing import comparisons, confusion, curves, end_labels, galleries
 from keraserve_training.drawing import page as drawing
-from keraserve_training.experiment import Unit
+from keraserve_training.number_format import Unit
 from keraserve_training.reporting import embedding
 
 rows = invented_runs.rows
@@ -128,7 +128,7 @@ def test_how_far_from_the_baseline(value: float, baseline: float, unit: Unit, sa
 
 
 def test_a_mark_is_on_every_picture_drawn_inside(tmp_path: Path) -> None:
-    with drawing.marked("Random weights: nothing was transferred"):
+    with drawing.with_caveat("Random weights: nothing was transferred"):
         curves.curves(tmp_path / "marked.png", {"a": rows(3)})
     curves.curves(tmp_path / "plain.png", {"a": rows(3)})
     with Image.open(tmp_path / "marked.png") as marked, Image.open(tmp_path / "plain.png") as plain:

@@ -64,7 +64,8 @@ def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
 
 def test_listing_needs_no_tensorflow() -> None:
     program = (
-        "import sys; from keraserve_training import cli, execution, listing, run, run_folder;"
+        "import sys; from keraserve_training import cli, commands, listing, open_run, run;"
+        "from keraserve_training.records import run_folder;"
         "from keraserve_training.experiments import registry; registry();"
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )

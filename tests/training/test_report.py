@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, network, rows
 
-from keraserve_training import experiment, measured, run_folder
+from keraserve_training import expected_ranges, experiment
 from keraserve_training.drawing import galleries
 from keraserve_training.experiment import Experiment, Figure
-from keraserve_training.findings import Findings
+from keraserve_training.records import run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting import report
-from keraserve_training.run_folder import FinishedRun
 
 TWO, TEN = ("cat", "dog"), tuple(f"class {number}" for number in range(10))
 HUNDRED = tuple(f"thing {number}" for number in range(100))
@@ -133,7 +134,7 @@ def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "weights", "profile", "marks"),
+    ("data", "weights", "profile", "caveats"),
     [
         (PROCEDURAL, RANDOM, "sample", ["procedural pictures", "random weights", "profile sample"]),
         (invented_runs.REAL, RANDOM, "full", ["random weights"]),
@@ -142,7 +143,7 @@ def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
     ],
 )
 def test_what_means_little_is_marked_everywhere(
-    tmp_path: Path, data: dict[str, object], weights: dict[str, object], profile: str, marks: list[str]
+    tmp_path: Path, data: dict[str, object], weights: dict[str, object], profile: str, caveats: list[str]
 ) -> None:
     of = invented_runs.experiment("cifar10-inceptionv3", "001")
     _simple(tmp_path, of, data=data, weights=weights, profile=profile)
@@ -150,11 +151,11 @@ def test_what_means_little_is_marked_everywhere(
     for mark in ("procedural pictures", "random weights", "profile sample", "profile quick"):
         badge = f'<span class="badge">{mark}</span>'
         places = page.count(badge)  # contents, comparison, title, figures, networks
-        assert places >= 5 if mark in marks else places == 0, mark
+        assert places >= 5 if mark in caveats else places == 0, mark
     warnings = re.findall(r'<p class="warn">(\w+)', page)
-    assert ("Procedural" in warnings) == ("procedural pictures" in marks)
-    assert ("Random" in warnings) == ("random weights" in marks)
-    assert ("Profile" in warnings) == (marks == ["profile quick"])
+    assert ("Procedural" in warnings) == ("procedural pictures" in caveats)
+    assert ("Random" in warnings) == ("random weights" in caveats)
+    assert ("Profile" in warnings) == (caveats == ["profile quick"])
 
 
 def test_runs_with_options_stand_beside_each_other(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_ranges_come_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.
     of = invented_runs.experiment("cifar100-cnn")
     _simple(tmp_path, of)
     monkeypatch.setattr(
-        measured, "_all", lambda: {of.name: {"test_accuracy": {"low": 0.7, "high": 0.9, "runs": 5}}}
+        expected_ranges, "_all", lambda: {of.name: {"test_accuracy": {"low": 0.7, "high": 0.9, "runs": 5}}}
     )
     assert "70.00 % to 90.00 % (5 runs)" in _page([of], tmp_path)
 

@@ -9,18 +9,10 @@ import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, REAL, network, rows
 from PIL import Image
 
-from keraserve_training import atomic, measured, run_folder
+from keraserve_training import atomic, expected_ranges, number_format
 from keraserve_training.experiment import Experiment
-from keraserve_training.reporting import (
-    describing,
-    gathering,
-    marks,
-    measuring,
-    reading,
-    report_runs,
-    results,
-    wording,
-)
+from keraserve_training.records import caveats, description, run_folder
+from keraserve_training.reporting import gathering, ranges, reading, report_runs, results
 
 TEN = tuple(f"class {number}" for number in range(10))
 MOBILENET = {"data": "/somewhere/private/pictures", "backbone": "mobilenet", "alpha": 0.25}
@@ -42,8 +34,8 @@ def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment
     _simple(tmp_path, of, 0.6, profile="quick")
     _simple(tmp_path, of, 0.1, profile="sample", data=PROCEDURAL, weights=RANDOM)
     _simple(tmp_path, of, 0.7, given=MOBILENET)
-    file = tmp_path / "measured.json"
-    content = measuring.write([of], tmp_path, file)
+    file = tmp_path / "expected_ranges.json"
+    content = ranges.write([of], tmp_path, file)
     assert content == json.loads(file.read_text())
     assert content == {
         of.name: {"test_accuracy": {"low": 0.78, "high": 0.8, "runs": 3}},
@@ -64,8 +56,8 @@ def test_pictures_are_known_by_their_digest_and_not_by_their_folders_name(
     _simple(tmp_path, of, 0.8, given=alice | {"data": "/alice/copy"}, seed=3)
     groups = gathering.gather(tmp_path, of.name).groups
     assert sorted(sorted(group.values("test_accuracy")) for group in groups) == [[0.3], [0.7, 0.8]]
-    ranges = measuring.measure([of], tmp_path)
-    assert {key: found["test_accuracy"]["runs"] for key, found in ranges.items()} == {
+    measured = ranges.measure([of], tmp_path)
+    assert {key: found["test_accuracy"]["runs"] for key, found in measured.items()} == {
         f"{of.name}+mobilenet-0-25-000000000000": 2,
         f"{of.name}+mobilenet-0-25-333333333333": 1,
     }
@@ -99,7 +91,7 @@ def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Pat
         changes = {"seed": seed, "settings": {"pair": pair}, **given}
         atomic.write_json(study / name / "config.json", config | changes)
         atomic.write_json(study / name / "metrics.json", metrics)
-    assert measuring.measure([of], tmp_path) == {
+    assert ranges.measure([of], tmp_path) == {
         of.name: {"test_accuracy": {"low": 0.78, "high": 0.9, "runs": 2}},
         f"{of.name}+mobilenet": {"test_accuracy": {"low": 0.5, "high": 0.5, "runs": 1}},
     }
@@ -107,9 +99,11 @@ def test_pieces_of_a_study_with_the_experiments_own_settings_count(tmp_path: Pat
 
 def test_what_is_measured_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     content = {"a+mobilenet": {"test_accuracy": {"low": 0.1, "high": 0.2, "runs": 3}}}
-    monkeypatch.setattr(measured, "_all", lambda: content)
-    assert measured.of(measured.key("a", "mobilenet"), "test_accuracy") == measured.Range(0.1, 0.2, 3)
-    assert measured.of(measured.key("a", ""), "test_accuracy") is None
+    monkeypatch.setattr(expected_ranges, "_all", lambda: content)
+    assert expected_ranges.of(
+        expected_ranges.key("a", "mobilenet"), "test_accuracy"
+    ) == expected_ranges.Range(0.1, 0.2, 3)
+    assert expected_ranges.of(expected_ranges.key("a", ""), "test_accuracy") is None
 
 
 def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) -> None:
@@ -173,14 +167,14 @@ def test_real_weights_are_shown_before_random_ones(tmp_path: Path, of: Experimen
     )
     shown = gathering.gather(tmp_path, of.name).shown
     assert shown
-    assert marks.of(shown.config) == []
+    assert caveats.of(shown.config) == []
 
 
 def test_marks_as_a_line() -> None:
     config = {"profile": {"procedural": True}, "weights": RANDOM, "data": PROCEDURAL}
-    assert marks.banner(config) == "Procedural pictures and random weights: these figures mean nothing"
-    assert marks.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"
-    assert marks.banner({"profile": {}, "weights": "none", "data": REAL}) == ""
+    assert caveats.banner(config) == "Procedural pictures and random weights: these figures mean nothing"
+    assert caveats.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"
+    assert caveats.banner({"profile": {}, "weights": "none", "data": REAL}) == ""
 
 
 @pytest.mark.parametrize(
@@ -231,14 +225,14 @@ def test_too_few_epochs_say_nothing() -> None:
     ],
 )
 def test_numbers_as_people_read_them(number: float, unit: Any, said: str) -> None:
-    assert wording.value(number, unit) == said
+    assert number_format.value(number, unit) == said
 
 
 def test_weights_in_words() -> None:
-    assert describing.weights({"weights": "none"}) == "none"
-    assert describing.weights({}) == "none"
-    assert describing.weights({"weights": RANDOM}) == "random weights"
+    assert description.weights({"weights": "none"}) == "none"
+    assert description.weights({}) == "none"
+    assert description.weights({"weights": RANDOM}) == "random weights"
     noted = IMAGENET | {"note": "those for 224 px"}
-    assert describing.weights({"weights": noted}).endswith(
+    assert description.weights({"weights": noted}).endswith(
         "(mobilenet_2_5_224_tf_no_top.h5); those for 224 px"
     )

@@ -13,17 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training import (
-    atomic,
-    execution,
-    experiment,
-    options,
-    predictions,
-    profiles,
-    progress,
-    run,
-    run_folder,
-)
+from keraserve_training import atomic, experiment, open_run, options, profiles, progress, run
 from keraserve_training.data import class_folders, picture_files, procedural
 from keraserve_training.errors import (
     DataUnavailableError,
@@ -33,16 +23,16 @@ from keraserve_training.errors import (
     RunDamagedError,
     RunDiffersError,
 )
-from keraserve_training.learning import history
 from keraserve_training.learning.fit import Phase
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import history, predictions, run_folder
+from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
-def asked(**changes: Any) -> run.Asked:
+def spec(**changes: Any) -> run.RunSpec:
     content: dict[str, Any] = {"experiment": "e", "profile": profiles.SAMPLE, "seed": 1, "settings": {}}
-    return run.Asked(**{**content, "options": options.NONE, "weights": "none", **changes})
+    return run.RunSpec(**{**content, "options": options.NONE, "weights": "none", **changes})
 
 
 def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
@@ -119,7 +109,7 @@ def test_a_finished_run_is_not_run_again(
 ) -> None:
     before = finished.config["run_id"]
     arguments: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": 42, "show": progress.Silent()}
-    assert not execution.execute(reuse, finished.folder, **arguments)
+    assert not open_run.execute(reuse, finished.folder, **arguments)
     assert run_folder.read_json(finished.folder / "config.json")["run_id"] == before
 
 
@@ -145,68 +135,68 @@ def test_a_picture_that_is_spoilt_while_it_runs_is_named(
 
     looking = dataclasses.replace(reuse, run=look)
     with pytest.raises(DataUnavailableError, match=r"(cat|dog).[12]\.jpg has gone or has been damaged since"):
-        execution.execute(looking, tmp_path / "run", profile=profiles.FULL, seed=1, show=progress.Silent())
+        open_run.execute(looking, tmp_path / "run", profile=profiles.FULL, seed=1, show=progress.Silent())
 
 
 def test_other_settings_are_reported(tmp_path: Path) -> None:
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         pass
     with (
         pytest.raises(RunDiffersError, match=r"settings was \{\}, now \{'pair': \[1, 2\]\}.*--force"),
-        execution.opened(tmp_path, asked(settings={"pair": (1, 2)}), progress.Silent()),
+        open_run.opened(tmp_path, spec(settings={"pair": (1, 2)}), progress.Silent()),
     ):
         pass
 
 
 def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) -> None:
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         pass
     config = run_folder.read_json(tmp_path / "config.json")
     config["versions"]["keras"] = "2.0"
     atomic.write_json(tmp_path / "config.json", config)
     with (
         pytest.raises(RunDiffersError, match="versions"),
-        execution.opened(tmp_path, asked(), progress.Silent()),
+        open_run.opened(tmp_path, spec(), progress.Silent()),
     ):
         pass
     atomic.write_json(tmp_path / "metrics.json", {})
-    with execution.opened(tmp_path, asked(), progress.Silent()) as finished:
+    with open_run.opened(tmp_path, spec(), progress.Silent()) as finished:
         assert finished.finished
 
 
 def test_other_pictures_are_reported(tmp_path: Path) -> None:
     from keraserve_training.data import datasets
 
-    with execution.opened(tmp_path, asked(), progress.Silent()) as first:
+    with open_run.opened(tmp_path, spec(), progress.Silent()) as first:
         first.load(datasets.fashion_mnist)
     config = run_folder.read_json(tmp_path / "config.json")
     config["data"]["sha256"] = "0"
     atomic.write_json(tmp_path / "config.json", config)
     with (
-        execution.opened(tmp_path, asked(), progress.Silent()) as second,
+        open_run.opened(tmp_path, spec(), progress.Silent()) as second,
         pytest.raises(RunDiffersError, match="pictures"),
     ):
         second.load(datasets.fashion_mnist)
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         assert run_folder.state(tmp_path) == "running, at the start"
         with (
             pytest.raises(RunBusyError, match="Another process"),
-            execution.opened(tmp_path, asked(), progress.Silent()),
+            open_run.opened(tmp_path, spec(), progress.Silent()),
         ):
             pass
     assert run_folder.state(tmp_path) == "interrupted at the start"
 
 
 def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         (tmp_path / "net").mkdir()
         (tmp_path / "net" / ".123.model.keras").write_bytes(b"half")
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         assert not list((tmp_path / "net").iterdir())
-    with execution.opened(tmp_path, asked(seed=2), progress.Silent(), force=True):
+    with open_run.opened(tmp_path, spec(seed=2), progress.Silent(), force=True):
         assert not (tmp_path / "net").exists()
         assert json.loads((tmp_path / "config.json").read_text())["seed"] == 2
 
@@ -214,7 +204,7 @@ def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
 def test_networks_without_a_configuration_count_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "result.json").write_text("{}")  # an interrupted --force
-    with execution.opened(tmp_path, asked(), progress.Silent()):
+    with open_run.opened(tmp_path, spec(), progress.Silent()):
         assert not (tmp_path / "net").exists()
 
 
@@ -223,7 +213,7 @@ def test_a_damaged_configuration_is_reported(tmp_path: Path, content: str) -> No
     (tmp_path / "config.json").write_text(content)
     with (
         pytest.raises(RunDamagedError, match="--force"),
-        execution.opened(tmp_path, asked(), progress.Silent()),
+        open_run.opened(tmp_path, spec(), progress.Silent()),
     ):
         pass
 
@@ -243,7 +233,7 @@ def test_a_reused_model_that_is_not_cloned_is_refused(tmp_path: Path) -> None:
         "labels": ("a", "b"),
         "output": "sigmoid",
     }
-    with execution.opened(tmp_path, asked(profile=profiles.FULL), progress.Silent()) as there:
+    with open_run.opened(tmp_path, spec(profile=profiles.FULL), progress.Silent()) as there:
         a = there.fit("a", build=network, **common)
         kept: Any = a.model.layers[:-1]
         last = keras.layers.Dense(1, activation="sigmoid")

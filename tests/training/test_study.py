@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from keraserve_training import experiment, profiles, run_folder
+from keraserve_training import experiment, profiles, statistics
 from keraserve_training.errors import OptionError, StudyError
 from keraserve_training.options import NONE, Options
+from keraserve_training.records import run_folder
 from keraserve_training.reporting import report
-from keraserve_training.spreading import intervals, pieces, seeds, study
-from keraserve_training.spreading.spread import Done, Processes, Work
+from keraserve_training.studies import pieces, seeds, study
+from keraserve_training.workers.local import Processes
+from keraserve_training.workers.work import Done, Work
 
 
 def do(reuse: experiment.Experiment, runs: Path, told: list[str]) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def test_several_seeds_of_an_experiment_without_a_question(
     assert told == [(1, 3, "seed 1"), (2, 3, "seed 2"), (3, 3, "seed 3")]
     assert [each.arguments["seed"] for each in workers.work] == [1, 2, 3]
     (sentence,) = seeds.words(reuse, rows)
-    mean = intervals.mean_interval(values)
+    mean = statistics.mean_interval(values)
     assert sentence == (
         f"{figure.title}: 91.00 % on average over 3 seeds, 95 % interval {100 * mean.low:.2f} % to"
         f" {100 * mean.high:.2f} % (from 90.00 % to 92.00 %)."

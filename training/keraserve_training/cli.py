@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from keraserve_training import training
+from keraserve_training import commands
 from keraserve_training.console import complain, counted, fail, out, printable, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
 from keraserve_training.experiments import find, matching, registry
@@ -95,8 +95,8 @@ def run(
 
     With --ray, a frozen network looks at the pictures on all machines; what learns from that learns here.
     """
-    workers = training.workers_for(ray, runs, 1, cpus, gpus) if ray else None
-    training.one(find(experiment), runs, _profile(profile), seed, options, force, workers)
+    workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
+    commands.one(find(experiment), runs, _profile(profile), seed, options, force, workers)
 
 
 @app.command("train-all")
@@ -124,10 +124,10 @@ def train_all(
     """
     chosen = matching(names or ["*"])
     if ray is None:
-        failures = training.here(chosen, runs, _profile(profile), seed, options, force)
+        failures = commands.here(chosen, runs, _profile(profile), seed, options, force)
     else:
-        workers = training.workers_for(ray, runs, 1, cpus, gpus)
-        failures = training.elsewhere(workers, chosen, runs, _profile(profile), seed, options, force)
+        workers = commands.workers_for(ray, runs, 1, cpus, gpus)
+        failures = commands.elsewhere(workers, chosen, runs, _profile(profile), seed, options, force)
     if failures:
         complain(f"{len(failures)} of {len(chosen)} experiments failed:")
         for name, reason in failures.items():
@@ -243,13 +243,13 @@ def results(
     """Write what the full runs gave as a document, and the ranges that `list` shows from then on."""
     from importlib import resources
 
-    from keraserve_training import measured
-    from keraserve_training.reporting import gathering, measuring
+    from keraserve_training import expected_ranges
+    from keraserve_training.reporting import gathering, ranges
     from keraserve_training.reporting import results as writing
 
     gathering.require(runs, (gathering.gather(runs, each.name) for each in registry().values()))
-    with resources.as_file(resources.files("keraserve_training") / measured.FILE) as ranges:
-        measuring.write(registry().values(), runs, ranges)
+    with resources.as_file(resources.files("keraserve_training") / expected_ranges.FILE) as file:
+        ranges.write(registry().values(), runs, file)
     page = writing.write(registry().values(), runs, docs, note)
     out.print(f"Results: {page}", highlight=False, soft_wrap=True, markup=False)
 
@@ -279,10 +279,10 @@ def study(
     Where its source document asks none: run it with several seeds, and say how much they differ.
     """
     experiment, chosen = find(name), _profile(profile)
-    workers = training.workers_for(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)
+    workers = commands.workers_for(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)
     with counted() as tell:
         if experiment.study:
-            from keraserve_training.spreading import study as studying
+            from keraserve_training.studies import study as studying
 
             summary = studying.do(
                 experiment,
@@ -297,7 +297,7 @@ def study(
             there = studying.folder(runs, experiment.name, chosen.name, options.slug())
             said = [*studying.words(summary), f"Picture: {there / studying.PICTURE}"]
         else:
-            from keraserve_training.spreading import seeds as seeding
+            from keraserve_training.studies import seeds as seeding
 
             if pairs:
                 raise UnknownVariantError(

@@ -19,7 +19,7 @@ TrainingError
 │   ├── OriginalChangedError      a reused model was not cloned
 │   ├── FineTuningTooFastError    layers were unfrozen without lowering the learning rate
 │   └── PathsDisagreeError        the composed model does not give what the head gave on stored features
-├── SpreadError                   the processes or machines that were to do the work can't
+├── WorkerError                   the processes or machines that were to do the work can't
 ├── NotComparableError            two networks were not tried on the same test images
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
@@ -104,7 +104,7 @@ class PathsDisagreeError(RuleError):
     """Backbone and head, put together, give other numbers than the head on stored features."""
 
 
-class SpreadError(TrainingError):
+class WorkerError(TrainingError):
     """Processes or machines that were to do pieces of work are not fit for it, or were lost."""
 
 

@@ -5,23 +5,23 @@ that it names as `run`: a linear assembly, read top to bottom. Such a file impor
 because `keraserve-train list` reads all of them and must not wait seconds for TensorFlow.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
-from keraserve_training.findings import Findings
+from keraserve_training.number_format import Unit
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
-
-Unit = Literal["share", "points", "loss", "seconds", "bytes", "count"]
 
 
 @dataclass(frozen=True)
 class Figure:
     """One number that an experiment gives, beside what its source document says of it.
 
-    What full runs gave is no part of it: `measured` knows that from the runs themselves.
+    What full runs gave is no part of it: `expected_ranges` knows that from the runs themselves.
 
     Attributes:
         metric: its key in `metrics.json`.
@@ -35,6 +35,13 @@ class Figure:
     title: str
     source: str
     unit: Unit = "share"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest value that it can have."""
+        if self.unit == "points":
+            return -1.0, 1.0
+        return 0.0, 1.0 if self.unit == "share" else math.inf
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from keraserve_training import measured, run_folder
+from keraserve_training import expected_ranges, number_format
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.experiments import registry
-from keraserve_training.reporting import gathering, wording
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import run_folder
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting import gathering
 
 
 def table(runs: Path, profile: str, seed: int) -> Table:
@@ -32,7 +33,7 @@ def table(runs: Path, profile: str, seed: int) -> Table:
             Text.assemble(
                 f"{experiment.name}\n", (f"{experiment.data}; weights: {experiment.weights}", "dim")
             ),
-            wording.value(experiment.parameters, "count"),
+            number_format.value(experiment.parameters, "count"),
             f"{first.title}\n{_expected(experiment.name, first)}",
             f"{experiment.minutes:g} min",
             state,
@@ -47,14 +48,14 @@ def figures(experiment: Experiment, run: FinishedRun) -> Table:
     content.add_column("this run", justify="right", style="bold")
     content.add_column("source document")
     content.add_column("full runs")
-    key = measured.key(experiment.name, gathering.key(run))
+    key = expected_ranges.key(experiment.name, gathering.key(run))
     for figure in experiment.figures:
         value = run.metrics["metrics"].get(figure.metric)
-        ours = "not measured" if value is None else wording.value(value, figure.unit)
+        ours = "not measured" if value is None else number_format.value(value, figure.unit)
         content.add_row(figure.title, ours, figure.source, _expected(key, figure))
     return content
 
 
 def _expected(key: str, figure: Figure) -> str:
-    found = measured.of(key, figure.metric)
-    return wording.span(found.low, found.high, figure.unit) if found else "not measured"
+    found = expected_ranges.of(key, figure.metric)
+    return number_format.span(found.low, found.high, figure.unit) if found else "not measured"

@@ -2,25 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from keraserve_training import atomic, predictions, provenance, run_folder
+from keraserve_training import atomic
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Examples, Shown
 from keraserve_training.errors import OriginalChangedError, RunDiffersError
-from keraserve_training.learning import borrowing, outputs
+from keraserve_training.learning import borrowing
+from keraserve_training.learning.evaluation import Evaluation, evaluate
 from keraserve_training.learning.outputs import Output
 from keraserve_training.options import Options
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
-from keraserve_training.spreading.spread import Workers
+from keraserve_training.records import predictions, provenance, run_folder
+from keraserve_training.workers.work import Workers
 
 if TYPE_CHECKING:
     import keras
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from keraserve_training.pretrained.backbones import Backbone
     from keraserve_training.pretrained.features import Features
 
-_MISTAKES = 9
-
 
 @dataclass(frozen=True)
-class Asked:
+class RunSpec:
     """What determines a run."""
 
     experiment: str
@@ -44,46 +43,15 @@ class Asked:
     weights: str
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A test picture that a network got wrong: its place, its class, the network's, and how sure it was."""
-
-    picture: int
-    true: int
-    predicted: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a network does on pictures that it has not seen; `mistakes` are the surest ones, surest first.
-
-    `predicted` int32 [N] is the class that it gave each of them.
-    """
-
-    accuracy: float
-    loss: float
-    pictures: int
-    confusion: npt.NDArray[np.int64]
-    mistakes: tuple[Mistake, ...]
-    predicted: npt.NDArray[np.int32]
-
-    def record(self) -> dict[str, Any]:
-        """The same in JSON's types, without what was said of each picture."""
-        content = asdict(replace(self, predicted=self.predicted[:0]))
-        del content["predicted"]
-        return content | {"confusion": self.confusion.tolist()}
-
-
 class Run:
-    """A run folder that is being filled. Made by `execution.opened`."""
+    """A run folder that is being filled. Made by `open_run.opened`."""
 
-    def __init__(self, folder: Path, asked: Asked, show: Show, workers: Workers | None = None) -> None:
+    def __init__(self, folder: Path, spec: RunSpec, show: Show, workers: Workers | None = None) -> None:
         self.folder = folder
-        self.seed = asked.seed
-        self.profile = asked.profile
-        self.options = asked.options
-        self._asked = asked
+        self.seed = spec.seed
+        self.profile = spec.profile
+        self.options = spec.options
+        self._spec = spec
         self._show = show
         self._workers = workers
         self._trained: dict[str, Trained] = {}
@@ -284,7 +252,7 @@ class Run:
         said = predictions.Predictions(evaluation.predicted, examples.labels, images)
         predictions.write(self.folder, trained.name, said)
         wrong = evaluation.mistakes
-        with self._marked():
+        with self._with_caveat():
             galleries.mistakes(
                 self.folder / run_folder.mistakes_picture(trained.name),
                 trained.name,
@@ -296,7 +264,7 @@ class Run:
 
     def picture(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
         """Draw a PNG that the report shows beside the run's curves."""
-        with self._marked():
+        with self._with_caveat():
             draw(self.folder / file)
         self._pictures.append({"file": file, "title": title, "caption": caption})
 
@@ -316,7 +284,7 @@ class Run:
         from keraserve_training.drawing import confusion, curves
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
-        with self._marked():
+        with self._with_caveat():
             histories = {name: trained.rows for name, trained in learnt.items()}
             on = "test" if all(map(self._validated_on_test, learnt)) else "validation"
             curves.curves(self.folder / run_folder.CURVES, histories, on=on)
@@ -344,16 +312,16 @@ class Run:
         return any(validated_on is examples for examples in self._tested_on)
 
     def _random_weights(self) -> bool:
-        from keraserve_training.reporting import marks
+        from keraserve_training.records import caveats
 
-        return marks.RANDOM in marks.of(run_folder.read_json(self.folder / run_folder.CONFIG))
+        return caveats.RANDOM in caveats.of(run_folder.read_json(self.folder / run_folder.CONFIG))
 
-    def _marked(self) -> AbstractContextManager[None]:
+    def _with_caveat(self) -> AbstractContextManager[None]:
         """What is drawn says so where its figures mean nothing."""
         from keraserve_training.drawing import page as drawing
-        from keraserve_training.reporting import marks
+        from keraserve_training.records import caveats
 
-        return drawing.marked(marks.banner(run_folder.read_json(self.folder / run_folder.CONFIG)))
+        return drawing.with_caveat(caveats.banner(run_folder.read_json(self.folder / run_folder.CONFIG)))
 
     def _write_down(self, key: str, value: Any, what: str) -> None:
         """Keep in `config.json` what the run was started with, or find it there."""
@@ -392,29 +360,3 @@ def _differs(there: Any, value: Any) -> bool:
     if isinstance(there, dict) and isinstance(value, dict):
         return any(there[key] != value[key] for key in there.keys() & value.keys())
     return there != value
-
-
-def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
-    """Try a network that tells classes apart on examples in their order."""
-    from keraserve_training.learning.feed import Feed, evaluation_batch
-
-    batches = Feed(examples, evaluation_batch(examples.shape)).in_order()
-    values = trained.model.predict(batches, verbose=0)  # pyright: ignore
-    scores = np.asarray(outputs.probabilities(trained.output, values))
-    predicted = scores.argmax(axis=-1)
-    confusion = np.zeros((len(trained.labels),) * 2, np.int64)
-    np.add.at(confusion, (examples.labels, predicted), 1)
-    sure = scores.max(axis=-1)
-    wrong = np.flatnonzero(predicted != examples.labels)
-    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:_MISTAKES]
-    return Evaluation(
-        accuracy=float(np.trace(confusion) / len(examples)),
-        loss=outputs.cross_entropy(scores, examples.labels),
-        pictures=len(examples),
-        confusion=confusion,
-        predicted=predicted.astype(np.int32),
-        mistakes=tuple(
-            Mistake(int(place), int(examples.labels[place]), int(predicted[place]), float(sure[place]))
-            for place in surest
-        ),
-    )

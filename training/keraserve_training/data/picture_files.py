@@ -97,8 +97,8 @@ class PictureFiles(Shown):
         """
         import tensorflow as tf
 
-        from keraserve_training.exporting import decoders
-        from keraserve_training.exporting.decoding import Preparation
+        from keraserve_training.preprocessing import decoders
+        from keraserve_training.preprocessing.decoding import Preparation
 
         shape = self.shape
         prepare = Preparation((shape[0], shape[1]), self.channels)
@@ -133,7 +133,7 @@ def _looked_at(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
 def _shown() -> Any:
     import tensorflow as tf
 
-    from keraserve_training.exporting import decoders, decoding
+    from keraserve_training.preprocessing import decoders, decoding
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     def shown(name: Any) -> tuple[Any, Any]:
@@ -181,7 +181,7 @@ def why_not(file: Path) -> str | None:
     """
     import tensorflow as tf
 
-    from keraserve_training.exporting import decoders
+    from keraserve_training.preprocessing import decoders
 
     try:
         decoders.decode(tf.constant(file.read_bytes()), _NAMELESS)
@@ -197,8 +197,8 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Decode all files, with all processors."""
     import tensorflow as tf
 
-    from keraserve_training.exporting import decoders
-    from keraserve_training.exporting.decoders import jpeg
+    from keraserve_training.preprocessing import decoders
+    from keraserve_training.preprocessing.decoders import jpeg
 
     def tried(index: Any, name: Any) -> tuple[Any, Any]:
         content = tf.io.read_file(name)

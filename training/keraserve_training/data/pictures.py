@@ -77,7 +77,7 @@ class Pictures(Shown):
         if self.size is None:  # no work for a second thread
             return prefetched(order_of_batches.map(gather), self.shape, batch)
 
-        from keraserve_training.exporting.decoding import Preparation
+        from keraserve_training.preprocessing.decoding import Preparation
 
         prepare = Preparation(self.size, self.shape[-1])
 

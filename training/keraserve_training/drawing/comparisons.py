@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import PercentFormatter
 
+from keraserve_training import number_format
 from keraserve_training.drawing import page as drawing
 from keraserve_training.drawing.page import BLUE, GREEN, GREY, ORANGE
-from keraserve_training.experiment import Unit
-from keraserve_training.reporting import wording
+from keraserve_training.number_format import Unit
 
 # Around numbers that the baseline's line may run through.
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="white")]
@@ -48,7 +48,7 @@ def bars(
         if start is not None and math.isfinite(start):
             axis.axvline(start, color=ORANGE, linestyle="--", linewidth=1)
         for place, (name, value) in enumerate(values.items()):
-            text = wording.value(value, unit)
+            text = number_format.value(value, unit)
             if start is not None and name != baseline:
                 text += f" ({_beside(value, start, unit)})"
             side = "right" if finite[name] < 0 else "left"
@@ -65,7 +65,7 @@ def bars(
 def _beside(value: float, baseline: float, unit: Unit) -> str:
     """How far a value is from the baseline: the difference of shares and losses, else the ratio."""
     if unit in ("share", "points", "loss") or not baseline * value:
-        return wording.difference(value - baseline, unit)
+        return number_format.difference(value - baseline, unit)
     ratio = value / baseline
     return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g}"
 

@@ -1,4 +1,4 @@
-"""What all pictures share: their look, the mark of figures that mean nothing, and small files."""
+"""What all pictures share: their look, the caveat above figures that mean nothing, and small files."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ Picture = npt.NDArray[np.uint8]
 
 DPI = 130
 BLUE, ORANGE, GREY, GREEN = "#1f77b4", "#d95f02", "#777777", "#117a65"
-_MARK: dict[str, Any] = {
+_CAVEAT: dict[str, Any] = {
     "color": "#8a3b00",
     "weight": "bold",
     "ha": "center",
@@ -47,17 +47,17 @@ _CHART_WIDE, _PHOTOGRAPHS_WIDE = 1100, 560  # pixels of the small copies
 _KIND = "Keraserve"
 _PHOTOGRAPHS = "photographs"
 
-_mark: ContextVar[str] = ContextVar("mark", default="")
+_caveat: ContextVar[str] = ContextVar("caveat", default="")
 
 
 @contextlib.contextmanager
-def marked(text: str) -> Iterator[None]:
+def with_caveat(text: str) -> Iterator[None]:
     """Write `text` above every picture that is drawn inside; nothing where it is empty."""
-    token = _mark.set(text)
+    token = _caveat.set(text)
     try:
         yield
     finally:
-        _mark.reset(token)
+        _caveat.reset(token)
 
 
 @contextlib.contextmanager
@@ -79,9 +79,9 @@ def page(
         if title:
             figure.suptitle(fill(title, width), fontsize=12)
         yield figure
-        if mark := _mark.get():
+        if caveat := _caveat.get():
             # Above the upper edge: the file grows by it, and nothing that was drawn is in its way.
-            figure.text(0.5, 1.02, fill(mark, width), **_MARK)
+            figure.text(0.5, 1.02, fill(caveat, width), **_CAVEAT)
         content = _render(figure)
     atomic.write_with(path, lambda part: _compress(content, part, photographs))
 

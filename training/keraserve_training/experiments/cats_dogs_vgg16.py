@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.findings import Findings
 from keraserve_training.learning.outputs import Output
-from keraserve_training.reporting import evidence, wording
+from keraserve_training.number_format import duration, percent, size
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +34,8 @@ def cats_dogs_vgg16() -> Experiment:
         one epoch, to see what an epoch costs without stored features.
     Choice of ours: 10 epochs; the source document does not say how many.
     Command: `keraserve-train run cats-dogs-vgg16`
-    Expected: test accuracy, seconds and bytes as in `measured.json`, which has the ranges of full runs; the
-        source document prints no accuracy, 45 minutes once against an hour an epoch, and 74 MB.
+    Expected: test accuracy, seconds and bytes as in `expected_ranges.json` (ranges of full runs); the source
+        document prints no accuracy, 45 minutes once against an hour an epoch, and 74 MB.
     Hardware: two processor cores; about 3 hours (with `--backbone mobilenet --alpha 0.25`: 5 minutes).
     """
     return Experiment(
@@ -149,19 +150,19 @@ def learnt(findings: Findings) -> list[str]:
         f"The head on stored features gets {evidence.accuracy(head['test'])} of the"
         f" {round(metrics['test_pictures']):,} test pictures right;"
         f" {evidence.guessing(head['test'], head['labels'])}. The network with {backbone} inside gets"
-        f" {wording.percent(metrics['test_accuracy_uncached'])} after its only epoch. The source document"
+        f" {percent(metrics['test_accuracy_uncached'])} after its only epoch. The source document"
         f" draws curves and prints no number. {evidence.ONE_RUN}",
-        f"Looking at all {pictures:,} pictures once and storing what is seen took {wording.duration(once)}."
+        f"Looking at all {pictures:,} pictures once and storing what is seen took {duration(once)}."
         f" The training steps of an epoch on that, without tracing the graph, take"
-        f" {wording.duration(with_them)}; with {backbone} inside they take {wording.duration(without)}"
+        f" {duration(with_them)}; with {backbone} inside they take {duration(without)}"
         + (f", {compared}" if compared else ".")
         + f"{evidence.meanwhile(head, uncached)} The source document says 45 minutes once, against an hour an"
         f" epoch, for {_ALL}.",
-        f"The stored features take {wording.size(metrics['cache_bytes'])}, {each:,.0f} bytes a picture, so"
-        f" {_ALL} would take {wording.size(metrics['cache_bytes_25000'])}. The source document estimates 74"
+        f"The stored features take {size(metrics['cache_bytes'])}, {each:,.0f} bytes a picture, so"
+        f" {_ALL} would take {size(metrics['cache_bytes_25000'])}. The source document estimates 74"
         " MB for VGG16, counting one bit for each number. They are float32: 7 by 7 by 512 numbers (not"
         f" 515, as it writes) are {_VGG16_BYTES:,} bytes a picture,"
-        f" {wording.size(_PICTURES * _VGG16_BYTES)} in all, 32 times as much.",
+        f" {size(_PICTURES * _VGG16_BYTES)} in all, 32 times as much.",
     ]
 
 

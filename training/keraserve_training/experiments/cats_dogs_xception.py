@@ -11,9 +11,10 @@ from keraserve_training.data import datasets
 from keraserve_training.data.examples import limited, split
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
-from keraserve_training.findings import Findings
 from keraserve_training.learning import outputs
-from keraserve_training.reporting import evidence, wording
+from keraserve_training.number_format import duration, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -42,8 +43,8 @@ def cats_dogs_xception() -> Experiment:
         then all of it for 10 at a rate of 1e-5, BatchNormalization in inference mode. Of a user's own
         pictures none is left out: a fifth of those that are not for the test is set aside.
     Command: `keraserve-train run cats-dogs-xception`
-    Expected: test accuracy before and after fine-tuning as in `measured.json`, which has the ranges of full
-        runs; the source document prints no number, only that fine-tuning is "a good improvement".
+    Expected: test accuracy before and after fine-tuning as in `expected_ranges.json` (ranges of full runs);
+        the source document prints no number, only that fine-tuning is "a good improvement".
     Hardware: two processor cores; about 8 hours (with `--backbone mobilenet --alpha 0.25`: half an hour).
     """
     return Experiment(
@@ -140,13 +141,13 @@ def learnt(findings: Findings) -> list[str]:
         *findings.caveats,
         f"With the network frozen, {evidence.accuracy(frozen['test'])} of the"
         f" {tuned['test']['pictures']:,} test pictures are right; after fine-tuning,"
-        f" {evidence.accuracy(tuned['test'])}, {wording.points(metrics['gain'])};"
+        f" {evidence.accuracy(tuned['test'])}, {points(metrics['gain'])};"
         f" {evidence.guessing(tuned['test'], tuned['labels'])}. The source document prints no number;"
         " it calls fine-tuning “a good improvement”.",
-        f"{both} The test loss went from {wording.value(metrics['test_loss_frozen'], 'loss')} to"
-        f" {wording.value(metrics['test_loss'], 'loss')}. {evidence.ONE_RUN}",
-        f"An epoch took {wording.duration(metrics['epoch_seconds_frozen'])} with the network frozen, where"
-        f" {learning[0]:,} numbers learn, and {wording.duration(metrics['epoch_seconds_fine_tuned'])} in"
+        f"{both} The test loss went from {value(metrics['test_loss_frozen'], 'loss')} to"
+        f" {value(metrics['test_loss'], 'loss')}. {evidence.ONE_RUN}",
+        f"An epoch took {duration(metrics['epoch_seconds_frozen'])} with the network frozen, where"
+        f" {learning[0]:,} numbers learn, and {duration(metrics['epoch_seconds_fine_tuned'])} in"
         f" fine-tuning, where {learning[1]:,} do.{evidence.meanwhile(frozen, tuned)}",
     ]
 

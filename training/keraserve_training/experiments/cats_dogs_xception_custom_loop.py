@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cats_dogs_xception import FROZEN, SIZE, fit_frozen, parts
-from keraserve_training.findings import Findings
 from keraserve_training.learning import outputs
-from keraserve_training.reporting import evidence, wording
+from keraserve_training.number_format import duration, percent, points
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -25,8 +26,8 @@ def cats_dogs_xception_custom_loop() -> Experiment:
     Task: the first stage of `cats-dogs-xception`, the network frozen below a new last layer, for 20 epochs
         from the same start on the same batches, with `tf.GradientTape` in place of `model.fit`.
     Command: `keraserve-train run cats-dogs-xception-custom-loop`
-    Expected: test accuracy as in `measured.json`, which has the ranges of full runs, and within chance that
-        of the first stage of `cats-dogs-xception`. The source document prints none.
+    Expected: test accuracy as in `expected_ranges.json` (ranges of full runs), and within chance that of the
+        first stage of `cats-dogs-xception`. The source document prints none.
     Hardware: two processor cores; about 3 hours (with `--backbone mobilenet --alpha 0.25`: 10 minutes).
     """
     return Experiment(
@@ -84,7 +85,7 @@ def learnt(findings: Findings) -> list[str]:
         f"With a loop written by hand, {evidence.accuracy(network['test'])} of the"
         f" {network['test']['pictures']:,} test pictures are right;"
         f" {evidence.guessing(network['test'], network['labels'])}. An epoch took"
-        f" {wording.duration(metrics['epoch_seconds'])}."
+        f" {duration(metrics['epoch_seconds'])}."
     )
     other = findings.of("cats-dogs-xception")
     if other is None:
@@ -99,8 +100,8 @@ def learnt(findings: Findings) -> list[str]:
         *findings.caveats,
         own,
         # How long it took is another run's time, of whatever else the machine did then.
-        f"model.fit, from the same start on the same batches, gets {wording.percent(theirs)} right after that"
-        f" stage, {wording.points(metrics['test_accuracy'] - theirs)}. {both}",
+        f"model.fit, from the same start on the same batches, gets {percent(theirs)} right after that"
+        f" stage, {points(metrics['test_accuracy'] - theirs)}. {both}",
     ]
 
 

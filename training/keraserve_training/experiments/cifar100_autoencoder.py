@@ -11,9 +11,9 @@ from keraserve_training.experiments.cifar100_cnn import (
     convolutional_network,
     train_network,
 )
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import duration, points, value
+from keraserve_training.number_format import duration, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -34,8 +34,8 @@ def cifar100_autoencoder() -> Experiment:
         15 epochs; autoencoder 2 does so with two more convolutions between the frozen ones of the first, 10
         epochs; then the network of `cifar100-cnn` starts from both encoders and learns as it does there.
     Command: `keraserve-train run cifar100-autoencoder`
-    Expected: test accuracy with and without the pre-training as in `measured.json`, which has the ranges of
-        full runs; the source document prints none.
+    Expected: test accuracy with and without the pre-training as in `expected_ranges.json` (ranges of full
+        runs); the source document prints none.
     Hardware: two processor cores; about 70 minutes (the network without pre-training is taken from
         `cifar100-cnn` where that has run).
     """

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import distance, duration, percent, points, value
+from keraserve_training.number_format import distance, duration, percent, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -32,8 +32,8 @@ def cifar100_cnn() -> Experiment:
         of two convolutions and a pooling, 1,024 dense units, half of them dropped; SGD with momentum, 15
         epochs, tried on the test pictures after every one.
     Command: `keraserve-train run cifar100-cnn`
-    Expected: test accuracy, gap to the training pictures and wall time as in `measured.json`, which has the
-        ranges of full runs; the source document prints none.
+    Expected: test accuracy, gap to the training pictures and wall time as in `expected_ranges.json` (ranges
+        of full runs); the source document prints none.
     Hardware: two processor cores; about 25 minutes.
     """
     return Experiment(
@@ -161,7 +161,7 @@ def accuracies(
 
     `pictures` are those of `test` as people see them, where that holds features.
     """
-    from keraserve_training.run import evaluate
+    from keraserve_training.learning.evaluation import evaluate
 
     found, known = run.test(trained, test, pictures).accuracy, evaluate(trained, train).accuracy
     return {"test_accuracy": found, "training_accuracy": known, "gap": known - found}

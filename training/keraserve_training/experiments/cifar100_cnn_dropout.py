@@ -11,9 +11,9 @@ from keraserve_training.experiments.cifar100_cnn import (
     convolutional_network,
     train_network,
 )
-from keraserve_training.findings import Findings, Metrics
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import duration, percent, points
+from keraserve_training.number_format import duration, percent, points
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings, Metrics
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -33,8 +33,8 @@ def cifar100_cnn_dropout() -> Experiment:
     Task: the network of `cifar100-cnn` with a quarter of the activations dropped after the first convolution,
         the second, the pooling, or all three, of both of its blocks; each trained as that network is.
     Command: `keraserve-train run cifar100-cnn-dropout`
-    Expected: test accuracy with each placement as in `measured.json`, which has the ranges of full runs; the
-        source document prints none and leaves the choice open.
+    Expected: test accuracy with each placement as in `expected_ranges.json` (ranges of full runs); the source
+        document prints none and leaves the choice open.
     Hardware: two processor cores; about 2 hours (the network without dropout is taken from `cifar100-cnn`
         where that has run).
     """

@@ -15,9 +15,9 @@ from keraserve_training.experiments.cifar100_vgg16_dense import (
     train_head,
     troubles,
 )
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import duration, percent, points, value
+from keraserve_training.number_format import duration, percent, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -33,8 +33,8 @@ def cifar100_vgg16_batchnorm() -> Experiment:
     Task: tells the hundred fine classes of CIFAR-100 apart, from the same stored features of VGG16, 15 epochs
         of the SGD of `cifar100-cnn`.
     Command: `keraserve-train run cifar100-vgg16-batchnorm`
-    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
-        prints none.
+    Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
+        none.
     Hardware: two processor cores; about 10 minutes, most of it for the features, which are taken from
         `cifar100-vgg16-dense` where that has run.
     """

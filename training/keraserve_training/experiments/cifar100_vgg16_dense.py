@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
-from keraserve_training.experiment import Experiment, Figure, Servable, Unit
+from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.cifar100_cnn import (
     BATCH,
     NETWORK,
@@ -14,9 +14,9 @@ from keraserve_training.experiments.cifar100_cnn import (
     sgd,
     turning_point,
 )
-from keraserve_training.findings import Findings, Metrics
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import distance, duration, percent, points, value
+from keraserve_training.number_format import Unit, distance, duration, percent, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings, Metrics
 
 if TYPE_CHECKING:
     import keras
@@ -50,8 +50,8 @@ def cifar100_vgg16_dense() -> Experiment:
     Difference: the source document's code feeds VGG16 with pixels from 0 to 1. Here it gets them as it was
         trained with them (blue first, means subtracted); the document's way is measured beside it.
     Command: `keraserve-train run cifar100-vgg16-dense`
-    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
-        prints none.
+    Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
+        none.
     Hardware: two processor cores; about 20 minutes, most of it for the features (with `--backbone mobilenet
         --alpha 0.25`: 3 minutes).
     """

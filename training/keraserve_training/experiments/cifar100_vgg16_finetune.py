@@ -17,9 +17,9 @@ from keraserve_training.experiments.cifar100_vgg16_dense import (
     seen,
     troubles,
 )
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import duration, percent, points, value
+from keraserve_training.number_format import duration, percent, points, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -47,8 +47,8 @@ def cifar100_vgg16_finetune() -> Experiment:
         document's way again, behind a head that has learnt before; and with the block's BatchNormalization
         learning instead of in inference mode. They say what a collapse of the document's way comes from.
     Command: `keraserve-train run cifar100-vgg16-finetune`
-    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
-        prints none.
+    Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
+        none.
     Hardware: two processor cores; about 2 hours (with `--backbone mobilenet --alpha 0.25`: 15 minutes).
     """
     return Experiment(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from keraserve_training.data import datasets
 from keraserve_training.data.examples import split
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence, wording
+from keraserve_training.number_format import duration, percent, points
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -38,8 +39,8 @@ def cifar10_inceptionv3() -> Experiment:
     Control: with `--weights random` the head gets the features standardised, since those of random weights
         may hardly differ.
     Command: `keraserve-train run cifar10-inceptionv3`
-    Expected: test accuracy as in `measured.json`, which has the ranges of full runs; the source document
-        reports 82.46 %.
+    Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document reports
+        82.46 %.
     Hardware: two processor cores; about 25 minutes.
     """
     return Experiment(
@@ -55,7 +56,7 @@ def cifar10_inceptionv3() -> Experiment:
         weights="imagenet",
         minutes=25,
         figures=(
-            Figure("test_accuracy", "Test accuracy, frozen network", wording.percent(_SOURCE_ACCURACY)),
+            Figure("test_accuracy", "Test accuracy, frozen network", percent(_SOURCE_ACCURACY)),
             Figure("test_accuracy_relu", "Test accuracy, frozen, head with ReLU", "not done"),
             Figure("test_accuracy_fine_tuned", "Test accuracy, fine-tuned (--fine-tune)", "not done"),
             Figure("validation_accuracy", "Validation accuracy", "80.93 % after 3 epochs"),
@@ -178,17 +179,17 @@ def learnt(findings: Findings) -> list[str]:
     sentences = [
         *findings.caveats,
         f"From what the frozen {backbone} sees, the head gets {evidence.accuracy(head['test'])} of the test"
-        f" pictures right, {wording.points(frozen - _SOURCE_ACCURACY)} against the source document's"
-        f" {wording.percent(_SOURCE_ACCURACY)} (InceptionV3, all of CIFAR-10);"
+        f" pictures right, {points(frozen - _SOURCE_ACCURACY)} against the source document's"
+        f" {percent(_SOURCE_ACCURACY)} (InceptionV3, all of CIFAR-10);"
         f" {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
         "That head has no activation: it is linear in the features. With ReLU after its convolution"
         f" (ours: {networks[RELU_HEAD]['epochs']} epochs at a falling rate) it gets"
-        f" {wording.percent(metrics['test_accuracy_relu'])} right"
-        f" ({wording.points(metrics['test_accuracy_relu'] - frozen)}), from the same features."
+        f" {percent(metrics['test_accuracy_relu'])} right"
+        f" ({points(metrics['test_accuracy_relu'] - frozen)}), from the same features."
         f" {evidence.pairs(findings, HEAD, findings, RELU_HEAD, words=('without ReLU', 'with ReLU'))}",
-        f"Looking at all pictures once took {wording.duration(once)}; after that, {head['epochs']} epochs"
-        f" of the head took {wording.duration(head['seconds'])}. Looking anew in every epoch, at all but the"
-        f" test pictures, would have taken {wording.duration(again)} at that pace.{evidence.meanwhile(head)}"
+        f"Looking at all pictures once took {duration(once)}; after that, {head['epochs']} epochs"
+        f" of the head took {duration(head['seconds'])}. Looking anew in every epoch, at all but the"
+        f" test pictures, would have taken {duration(again)} at that pace.{evidence.meanwhile(head)}"
         f" The validation loss was lowest after epoch {head['best_epoch']:.0f}, whose weights were kept.",
     ]
     if "test_accuracy_fine_tuned" not in metrics:
@@ -198,10 +199,10 @@ def learnt(findings: Findings) -> list[str]:
     return [
         *sentences,
         "Fine-tuned as a whole, which the source document does not do, the network gets"
-        f" {wording.percent(tuned)} right ({wording.points(tuned - frozen)}; against the source document"
-        f" {wording.points(tuned - _SOURCE_ACCURACY)})."
+        f" {percent(tuned)} right ({points(tuned - frozen)}; against the source document"
+        f" {points(tuned - _SOURCE_ACCURACY)})."
         f" {evidence.pairs(findings, HEAD, findings, CLASSIFIER, words=('frozen', 'fine-tuned'))} That took"
-        f" {wording.duration(networks[CLASSIFIER]['seconds'])} more. It has {whole['parameters']:,}"
+        f" {duration(networks[CLASSIFIER]['seconds'])} more. It has {whole['parameters']:,}"
         f" parameters; InceptionV3 with its head has {_SOURCE_PARAMETERS:,}, {smaller:,.1f} times as many.",
     ]
 

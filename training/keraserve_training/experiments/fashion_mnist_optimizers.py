@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments.fashion_mnist_reuse import HIDDEN, PAIR, set_aside
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence, wording
+from keraserve_training.number_format import duration, percent, value
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras
@@ -135,11 +136,11 @@ def train(run: "Run") -> None:
         [
             (
                 _TITLES[name],
-                wording.value(each.rows[-1]["loss"], "loss"),
-                wording.percent(each.rows[-1]["val_accuracy"]),
-                wording.percent(tests[name].accuracy),
-                wording.value(tests[name].loss, "loss"),
-                wording.duration(each.result["seconds"]),
+                value(each.rows[-1]["loss"], "loss"),
+                percent(each.rows[-1]["val_accuracy"]),
+                percent(tests[name].accuracy),
+                value(tests[name].loss, "loss"),
+                duration(each.result["seconds"]),
             )
             for name, each in trained.items()
         ],
@@ -171,7 +172,7 @@ def learnt(findings: Findings) -> list[str]:
     faster = [name for name in _TITLES if name != "sgd"]
     order = sorted(faster, key=lambda name: -metrics[f"test_accuracy_{name}"])
     first, second = order[:2]
-    each = ", ".join(f"{_TITLES[name]} {wording.percent(metrics[f'test_accuracy_{name}'])}" for name in order)
+    each = ", ".join(f"{_TITLES[name]} {percent(metrics[f'test_accuracy_{name}'])}" for name in order)
     epochs = {name: int(metrics[f"epochs_to_sgd_{name}"]) for name in faster}
     soon = [
         f"{_TITLES[name]} {epochs[name]}" for name in sorted(faster, key=epochs.__getitem__) if epochs[name]

@@ -8,9 +8,9 @@ from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.datasets import FASHION_MNIST_CLASSES
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import evidence
-from keraserve_training.reporting.wording import percent, points
+from keraserve_training.number_format import percent, points
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
     import keras

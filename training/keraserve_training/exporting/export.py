@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keraserve_training import comparing, run_folder
 from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import model_card, repository, server_config
 from keraserve_training.options import NONE, Options, flag
 from keraserve_training.profiles import FULL, SAMPLE
-from keraserve_training.reporting import marks
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import caveats, data_changes, run_folder
+from keraserve_training.records.run_folder import FinishedRun
 
 _LONGEST, _DIGEST = 63, 6  # letters of a model's name, and of the digest that makes a cut one unique
 
@@ -90,7 +89,7 @@ def export(
     notices: list[str] = []
     refused: list[str] = []
     for experiment, run in wanted:
-        reason = comparing.outdated(run)
+        reason = data_changes.outdated(run)
         if reason and not outdated:
             refused.append(f"{run.folder} no longer fits its pictures: {reason}")
             continue
@@ -111,7 +110,8 @@ def export(
         notices += server_config.write(models, served_from)
     if refused:
         raise OutdatedError(
-            f"{'; '.join([*refused, *notices])}: {comparing.ANEW}, or export it all the same with --outdated."
+            f"{'; '.join([*refused, *notices])}: {data_changes.ANEW}, or export it all the same with"
+            " --outdated."
         )
     return exported, notices
 
@@ -140,7 +140,7 @@ def _origin(run: FinishedRun, *, named: bool) -> str:
     """The end of a model's name that tells it from one of all pictures and pre-trained weights."""
     if run.profile == SAMPLE.name:  # which has no pre-trained weights either
         return f"-{run.profile}"
-    random = named and marks.RANDOM in marks.of(run.config)  # else the options have put it into the name
+    random = named and caveats.RANDOM in caveats.of(run.config)  # else the options have put it into the name
     return ("" if run.profile == FULL.name else f"-{run.profile}") + ("-random" if random else "")
 
 

@@ -11,8 +11,8 @@ from keraserve_training.errors import RepositoryError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import repository
 from keraserve_training.profiles import FULL
-from keraserve_training.reporting import describing, evidence, marks
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import caveats, description, evidence
+from keraserve_training.records.run_folder import FinishedRun
 
 _METRICS = ("accuracy", "loss", "pictures")
 _RANDOM = "The pre-trained network had random weights: nothing was transferred."
@@ -35,11 +35,11 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
     test, labels = network["test"] or {}, network["labels"]
     return {
         "model": servable.name,
-        "description": describing.adapted(servable.description, experiment, run.config, labels),
+        "description": description.adapted(servable.description, experiment.phrases, run.config, labels),
         "warnings": warnings(servable, run, outdated),
         "experiment": experiment.name,
         "source_document": experiment.source,
-        "task": describing.adapted(experiment.task, experiment, run.config, labels),
+        "task": description.adapted(experiment.task, experiment.phrases, run.config, labels),
         "run": run.metrics["run_id"],
         "run_folder": f"{experiment.name}/{run.folder.name}",
         "network": servable.model,
@@ -115,8 +115,8 @@ def _read(version: Path) -> dict[str, Any]:
 
 def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[str]:
     """What everybody who sees an answer of this model has to know, a sentence each."""
-    sentences = {marks.PROCEDURAL: _PROCEDURAL, marks.RANDOM: _RANDOM}
-    found = [sentences[mark] for mark in marks.of(run.config)]
+    sentences = {caveats.PROCEDURAL: _PROCEDURAL, caveats.RANDOM: _RANDOM}
+    found = [sentences[each] for each in caveats.of(run.config)]
     if run.profile != FULL.name and not run.metrics["procedural"]:
         found.append(f"Trained in short (profile {run.profile}): {_IN_SHORT}.")
     found += evidence.warnings(run.networks[servable.model])

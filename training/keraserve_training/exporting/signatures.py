@@ -20,8 +20,8 @@ import tensorflow as tf
 
 from keraserve_protocol.signatures import CARD_OUTPUT, CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES, MODEL_CARD
 from keraserve_training.exporting import repository
-from keraserve_training.exporting.decoding import Preparation, decode
 from keraserve_training.learning.outputs import Output, probabilities
+from keraserve_training.preprocessing.decoding import Preparation, decode
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 EXAMPLE_KEY = "image/encoded"

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from keraserve_training import run_folder
+from keraserve_training.records import run_folder
 
 # What the network's weights depend on, beside its own code
 _COMPARED = ("profile", "seed", "settings", "options", "data", "weights", "versions", "source_commit")

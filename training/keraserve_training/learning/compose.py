@@ -11,7 +11,7 @@ from keraserve_training.data.examples import Examples
 from keraserve_training.errors import PathsDisagreeError
 from keraserve_training.learning import outputs, rules
 from keraserve_training.learning.fit import Trained, load
-from keraserve_training.run_folder import MODEL, RESULT
+from keraserve_training.records.run_folder import MODEL, RESULT
 
 _TRIED = 16  # pictures that both ways are tried on
 _TOLERANCE = 1e-4

@@ -18,14 +18,15 @@ import numpy as np
 from keraserve_training import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import RunDamagedError
-from keraserve_training.learning import checkpoint, history, outputs, rules, strategy
+from keraserve_training.learning import checkpoint, outputs, rules, strategy
 from keraserve_training.learning.checkpoint import Rows
 from keraserve_training.learning.feed import Feed, evaluation_batch
 from keraserve_training.learning.outputs import Output
 from keraserve_training.machine_load import Others
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
-from keraserve_training.run_folder import BEST, CHECKPOINT, HISTORY, MODEL, RESULT, read_json
+from keraserve_training.records import history
+from keraserve_training.records.run_folder import BEST, CHECKPOINT, HISTORY, MODEL, RESULT, read_json
 
 # Steps that TensorFlow does before Python gets a word in: a third off the time of small networks.
 _STEPS_PER_CALL = 25

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import OptionError
+from keraserve_training.preprocessing.scaling import Mode, preprocess
 from keraserve_training.pretrained import loading as pretrained
 from keraserve_training.pretrained.networks import NETWORKS, Network
-from keraserve_training.pretrained.preprocessing import Mode, preprocess
 
 if TYPE_CHECKING:
     import keras

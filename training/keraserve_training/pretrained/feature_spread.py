@@ -18,7 +18,7 @@ from keraserve_training.errors import FeaturesError
 from keraserve_training.learning import rules
 from keraserve_training.pretrained import bfloat16
 from keraserve_training.progress import Show, Silent
-from keraserve_training.spreading.spread import Done, Work, Workers
+from keraserve_training.workers.work import Done, Work, Workers
 
 if TYPE_CHECKING:
     from keraserve_training.pretrained.extraction import Extraction
@@ -33,7 +33,7 @@ def make(extraction: "Extraction", shards: Sequence[int], name: str, show: Show,
 
     Raises:
         FeaturesError: at least one can't be made; the others are kept.
-        SpreadError: the workers failed.
+        WorkerError: the workers failed.
     """
     with _job(extraction) as job:
         parts = [

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keraserve_training import provenance
 from keraserve_training.data.examples import Examples, Indices, prefetched
-from keraserve_training.exporting.decoding import RULES
 from keraserve_training.learning import rules
+from keraserve_training.preprocessing.decoding import RULES
 from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, inference
 from keraserve_training.pretrained.extraction import Extraction
 from keraserve_training.pretrained.feature_store import STORED, Layout
 from keraserve_training.progress import Show, Silent
-from keraserve_training.spreading.spread import Workers
+from keraserve_training.records import provenance
+from keraserve_training.workers.work import Workers
 
 _SHARD_BYTES = 64 * 2**20
 
@@ -164,7 +164,7 @@ def extract(
 
     Raises:
         FeaturesError: they can't be stored.
-        SpreadError: the workers failed.
+        WorkerError: the workers failed.
         OptionError: the processor has no bfloat16.
     """
     show = show or Silent()

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keraserve_training import run_folder
 from keraserve_training.errors import RunDamagedError, RunMissingError
-from keraserve_training.learning import history
 from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES
-from keraserve_training.reporting import marks
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import caveats, history, run_folder
+from keraserve_training.records.run_folder import FinishedRun
 
 _DIGEST = 12  # characters that tell a user's pictures from others
 _NEEDED = {"profile", "seed", "data", "versions"}
@@ -109,7 +107,7 @@ def _rank(group: Group) -> tuple[int, bool]:
     run = group.latest
     order = list(PROFILES)
     profile = order.index(run.profile) if run.profile in PROFILES else len(order)
-    return profile, marks.RANDOM in marks.of(run.config)
+    return profile, caveats.RANDOM in caveats.of(run.config)
 
 
 def key(run: FinishedRun) -> str:

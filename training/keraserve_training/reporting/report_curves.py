@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import run_folder
 from keraserve_training.drawing import curves
 from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment
-from keraserve_training.learning import history
 from keraserve_training.profiles import PROFILES
-from keraserve_training.reporting import marks
-from keraserve_training.run_folder import FinishedRun
+from keraserve_training.records import caveats, history, run_folder
+from keraserve_training.records.run_folder import FinishedRun
 
 _PICTURES = {
     (False,): "the pictures set aside for validation",
@@ -34,7 +32,7 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     finished = [(experiment, run) for experiment, run in shown if run]
     profile = next((name for name in PROFILES if any(run.profile == name for _, run in finished)), "")
     drawn = [(experiment, run) for experiment, run in finished if run.profile == profile]
-    common = [mark for mark in marks.ALL if all(mark in marks.of(run.config) for _, run in drawn)]
+    common = [each for each in caveats.ALL if all(each in caveats.of(run.config) for _, run in drawn)]
     histories: dict[str, list[dict[str, Any]]] = {}
     for experiment, run in drawn:
         for name, title in _titles(experiment, run, common).items():
@@ -43,7 +41,7 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     if not histories:
         return ""
     on = sorted({network.get("validated_on_test", False) for _, run in drawn for network in _learnt(run)})
-    with drawing.marked(marks.line(common)):
+    with drawing.with_caveat(caveats.line(common)):
         title = f"Source document {number}: all networks"
         title += "" if profile == "full" else f", profile {profile}"
         curves.all_curves(file, title, histories, on="test" if on == [True] else "validation")
@@ -58,10 +56,10 @@ def _learnt(run: FinishedRun) -> list[dict[str, Any]]:
 
 
 def _titles(experiment: Experiment, run: FinishedRun, common: Sequence[str]) -> dict[str, str]:
-    """What to call each network among those of other experiments, with the marks that not all have."""
+    """What to call each network among those of other experiments, with the caveats that not all have."""
     learnt = [name for name, network in run.networks.items() if not network.get("composed_of")]
-    own = [mark for mark in marks.of(run.config) if mark not in common]
-    mark = f" [{', '.join(own)}]" if own else ""
+    own = [each for each in caveats.of(run.config) if each not in common]
+    note = f" [{', '.join(own)}]" if own else ""
     if len(learnt) == 1:
-        return {learnt[0]: f"{experiment.name}{mark}"}
-    return {name: f"{experiment.name}: {name}{mark}" for name in learnt}
+        return {learnt[0]: f"{experiment.name}{note}"}
+    return {name: f"{experiment.name}: {name}{note}" for name in learnt}

@@ -7,26 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_training import measured, run_folder
+from keraserve_training import expected_ranges, number_format
 from keraserve_training.drawing.confusion import NUMBERED
 from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment, Figure
-from keraserve_training.findings import Findings
-from keraserve_training.learning import history
-from keraserve_training.reporting import (
-    describing,
-    evidence,
-    gathering,
-    marks,
-    reading,
-    sources,
-    wording,
-)
+from keraserve_training.records import caveats, description, evidence, history, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting import gathering, reading, sources
 from keraserve_training.reporting.embedding import Embedded, embed
 from keraserve_training.reporting.gathering import Gathered
 from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, badges
 from keraserve_training.reporting.report_study import study_part
-from keraserve_training.run_folder import FinishedRun
 
 _CONFUSIONS_LISTED = 12
 _OPEN = 3  # networks whose confusion and mistakes are not folded away
@@ -52,14 +44,14 @@ def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, An
     values = run.metrics["metrics"]
     names = list(run.networks)
     labels = next(iter(run.networks.values()))["labels"]
-    adapted = partial(describing.adapted, experiment=experiment, config=run.config, labels=labels)
+    adapted = partial(description.adapted, phrases=experiment.phrases, config=run.config, labels=labels)
     return {
         "title": adapted(experiment.title),
         "task": adapted(experiment.task),
         "warnings": warnings(run),
         "badges": badges(run),
-        "marks": marks.of(run.config),
-        "options": describing.described(run.config) if describing.options(run.config) else "",
+        "caveats": caveats.of(run.config),
+        "options": description.described(run.config) if description.options(run.config) else "",
         "learnt": _learnt(experiment, run, runs),
         "figures": [_figure(experiment, run, figure, values) for figure in experiment.figures],
         "networks": [_network(name, network) for name, network in run.networks.items()],
@@ -72,9 +64,9 @@ def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, An
         "features": [_feature(record) for record in run.metrics.get("features", [])],
         "tried": _tried(run),
         "open": _OPEN,
-        "data": describing.data(run.config),
-        "weights": describing.weights(run.config),
-        "command": describing.command(experiment.name, run),
+        "data": description.data(run.config),
+        "weights": description.weights(run.config),
+        "command": description.command(experiment.name, run),
     }
 
 
@@ -99,12 +91,12 @@ def _figure(
     experiment: Experiment, run: FinishedRun, figure: Figure, values: Mapping[str, float]
 ) -> dict[str, str]:
     value = values.get(figure.metric)
-    span = measured.of(measured.key(experiment.name, gathering.key(run)), figure.metric)
+    span = expected_ranges.of(expected_ranges.key(experiment.name, gathering.key(run)), figure.metric)
     return {
         "title": figure.title,
         "source": figure.source,
-        "ours": NOT_MEASURED if value is None else wording.value(value, figure.unit),
-        "range": f"{wording.span(span.low, span.high, figure.unit)} ({span.runs} runs)"
+        "ours": NOT_MEASURED if value is None else number_format.value(value, figure.unit),
+        "range": f"{number_format.span(span.low, span.high, figure.unit)} ({span.runs} runs)"
         if span
         else NOT_MEASURED,
     }
@@ -118,10 +110,10 @@ def _network(name: str, network: Mapping[str, Any]) -> dict[str, str]:
         "parameters": f"{network['parameters']:,}",
         "pictures": f"{network['train_pictures']:,}",
         "epochs": "" if composed else str(network["epochs"]),
-        "time": "" if composed else wording.duration(network["seconds"]),
+        "time": "" if composed else number_format.duration(network["seconds"]),
         "accuracy": evidence.accuracy(test) if test else "",
-        "guess": wording.percent(evidence.largest_class(test)[1]) if test else "",
-        "loss": wording.value(test["loss"], "loss") if test else "",
+        "guess": number_format.percent(evidence.largest_class(test)[1]) if test else "",
+        "loss": number_format.value(test["loss"], "loss") if test else "",
         "notes": _notes(network, phases, composed),
     }
 
@@ -167,8 +159,9 @@ def _pictures(run: FinishedRun) -> list[tuple[str, Embedded]]:
 def _feature(record: Mapping[str, Any]) -> str:
     how = "read from the cache, where they had been made in" if record["from_cache"] else "made in"
     return (
-        f"{record['name']}: {record['pictures']:,} pictures, {how} {wording.duration(record['seconds'])},"
-        f" {wording.size(record['bytes'])} as {record['dtype']}"
+        f"{record['name']}: {record['pictures']:,} pictures, {how}"
+        f" {number_format.duration(record['seconds'])}, {number_format.size(record['bytes'])} as"
+        f" {record['dtype']}"
     )
 
 
@@ -183,7 +176,7 @@ def _tried(run: FinishedRun) -> list[dict[str, Any]]:
             found.append(
                 {
                     "name": name,
-                    "accuracy": wording.percent(test["accuracy"]),
+                    "accuracy": number_format.percent(test["accuracy"]),
                     "confusion": embed(confusion, f"Confusion matrix of {name}", chart=True),
                     "frequent": frequent(test["confusion"], network["labels"]),
                     "mistakes": embed(mistakes, f"The most confident mistakes of {name}", chart=False),

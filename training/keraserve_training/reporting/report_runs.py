@@ -1,13 +1,12 @@
 """Lines of the report's tables: runs beside each other, with what they were made of."""
 
-import math
 from typing import Any
 
+from keraserve_training import number_format, statistics
 from keraserve_training.experiment import Experiment, Figure
-from keraserve_training.reporting import describing, marks, wording
+from keraserve_training.records import caveats, description
+from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting.gathering import Gathered, Group
-from keraserve_training.run_folder import FinishedRun
-from keraserve_training.spreading import intervals
 
 NOT_MEASURED = "not measured"
 
@@ -23,15 +22,15 @@ def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]
         line
         | {
             "state": "",
-            "marks": badges(group.latest),
-            "options": describing.described(group.latest.config),
+            "caveats": badges(group.latest),
+            "options": description.described(group.latest.config),
             "ours": value_of(group, first),
             "over_seeds": over_seeds(group, first),
-            "time": wording.duration(group.latest.metrics["seconds"]),
+            "time": number_format.duration(group.latest.metrics["seconds"]),
             "features": _features(group.latest),
             "parameters": _parameters(group.latest),
-            "data": describing.data(group.latest.config),
-            "weights": describing.weights(group.latest.config),
+            "data": description.data(group.latest.config),
+            "weights": description.weights(group.latest.config),
         }
         for group in gathered.groups
         if group.latest.profile == profile
@@ -39,24 +38,24 @@ def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]
 
 
 def badges(run: FinishedRun) -> list[str]:
-    """What must be seen at a glance: marks, and that a run is no full one."""
-    return marks.of(run.config) + ([] if run.profile == "full" else [f"profile {run.profile}"])
+    """What must be seen at a glance: caveats, and that a run is no full one."""
+    return caveats.of(run.config) + ([] if run.profile == "full" else [f"profile {run.profile}"])
 
 
 def all_runs(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
     """A line for each finished run; none where the one shown is the only one."""
     lines = [
         {
-            "options": describing.described(run.config),
+            "options": description.described(run.config),
             "badges": badges(run),
             "seed": str(run.config["seed"]),
             "figures": [
-                wording.value(run.metrics["metrics"][figure.metric], figure.unit)
+                number_format.value(run.metrics["metrics"][figure.metric], figure.unit)
                 if run.metrics["metrics"].get(figure.metric) is not None
                 else ""
                 for figure in experiment.figures
             ],
-            "time": wording.duration(run.metrics["seconds"]),
+            "time": number_format.duration(run.metrics["seconds"]),
             "finished": run.metrics["finished"][:10],
             "shown": run is gathered.shown,
         }
@@ -69,14 +68,7 @@ def all_runs(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]
 def value_of(group: Group, figure: Figure) -> str:
     """A figure of the latest run."""
     values = group.values(figure.metric)
-    return wording.value(values[-1], figure.unit) if values else NOT_MEASURED
-
-
-def bounded(interval: intervals.Interval, figure: Figure) -> intervals.Interval:
-    """The same within what such a figure can be."""
-    if figure.unit == "points":
-        return interval.within(-1.0, 1.0)
-    return interval.within(0.0, 1.0 if figure.unit == "share" else math.inf)
+    return number_format.value(values[-1], figure.unit) if values else NOT_MEASURED
 
 
 def over_seeds(group: Group, figure: Figure) -> str:
@@ -84,17 +76,17 @@ def over_seeds(group: Group, figure: Figure) -> str:
     values = group.values(figure.metric)
     if len(values) < 2:
         return ""
-    interval = bounded(intervals.mean_interval(values), figure)
+    interval = statistics.mean_interval(values).within(*figure.limits)
     return (
-        f"{len(values)} seeds: mean {wording.value(interval.mean, figure.unit)}, 95 % interval"
-        f" {wording.span(interval.low, interval.high, figure.unit)}"
+        f"{len(values)} seeds: mean {number_format.value(interval.mean, figure.unit)}, 95 % interval"
+        f" {number_format.span(interval.low, interval.high, figure.unit)}"
     )
 
 
 def _features(run: FinishedRun) -> str:
     """How long it took to extract features, where this run did."""
     made = sum(record["seconds"] for record in run.metrics.get("features", []) if not record["from_cache"])
-    return f"and {wording.duration(made)} for features" if made else ""
+    return f"and {number_format.duration(made)} for features" if made else ""
 
 
 def _parameters(run: FinishedRun) -> str:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from keraserve_training import number_format
 from keraserve_training.experiment import Experiment
-from keraserve_training.reporting import wording
 from keraserve_training.reporting.embedding import embed
-from keraserve_training.spreading import study
+from keraserve_training.studies import study
 
 
 def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
@@ -18,7 +18,7 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
     return {
         "title": study.heading(summary),
         "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
-        f" {wording.duration(summary['seconds'])} of training in all." + _overall(summary),
+        f" {number_format.duration(summary['seconds'])} of training in all." + _overall(summary),
         "procedural": summary["procedural"],
         "profile": summary["profile"]["name"],
         "profile_explanation": summary["profile"]["explanation"],
@@ -55,10 +55,10 @@ def _row(summary: dict[str, Any], compared: dict[str, Any], name: str) -> dict[s
     means = list(compared["means"][name].values()) if name in compared["means"] else []
     return {
         "name": f"{summary['variants'][name]} ({name})" if name in summary["variants"] else name,
-        "first": wording.percent(means[0]) if means else "",
-        "second": wording.percent(means[1]) if means else "",
-        "gain": wording.points(gain["mean"]),
-        "interval": f"{wording.points(gain['low'])} to {wording.points(gain['high'])}"
+        "first": number_format.percent(means[0]) if means else "",
+        "second": number_format.percent(means[1]) if means else "",
+        "gain": number_format.points(gain["mean"]),
+        "interval": f"{number_format.points(gain['low'])} to {number_format.points(gain['high'])}"
         if gain["low"] is not None
         else "one seed",
     }

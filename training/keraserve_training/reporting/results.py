@@ -8,18 +8,19 @@ from typing import Any
 
 import jinja2
 
-from keraserve_training import atomic, run_folder
+from keraserve_training import atomic
 from keraserve_training.drawing import page as drawing
 from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment
-from keraserve_training.findings import Findings
-from keraserve_training.reporting import describing, gathering, marks, sources
+from keraserve_training.records import caveats, description, run_folder
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting import gathering, sources
 from keraserve_training.reporting.gathering import Gathered, Group
 from keraserve_training.reporting.report_curves import all_curves
 from keraserve_training.reporting.report_experiment import warnings
 from keraserve_training.reporting.report_runs import over_seeds, value_of
-from keraserve_training.run_folder import FinishedRun
-from keraserve_training.spreading import study
+from keraserve_training.studies import study
 
 DOCUMENT, PICTURES = "results.md", "results"
 _FULL = "full"
@@ -67,7 +68,7 @@ def _real(gathered: Gathered) -> Gathered:
     real = [
         Group(runs)
         for group in gathered.groups
-        if (runs := tuple(run for run in group.runs if marks.PROCEDURAL not in marks.of(run.config)))
+        if (runs := tuple(run for run in group.runs if caveats.PROCEDURAL not in caveats.of(run.config)))
     ]
     return Gathered(
         tuple(group for group in real if group.latest.profile == real[0].latest.profile), gathered.troubles
@@ -106,8 +107,8 @@ def _rows(experiment: Experiment, gathered: Gathered) -> list[dict[str, str]]:
 
 
 def _what(run: FinishedRun) -> str:
-    said = [describing.described(run.config)]
-    said += [f"**{mark}**" for mark in marks.of(run.config)]
+    said = [description.described(run.config)]
+    said += [f"**{each}**" for each in caveats.of(run.config)]
     said += [f"**profile {run.profile}**"] if run.profile != _FULL else []
     return "; ".join(said)
 
@@ -133,7 +134,7 @@ def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures
     if run := gathered.shown:
         content["shown"] = _what(run)
         labels = next(iter(run.networks.values()))["labels"]
-        content["task"] = describing.adapted(experiment.task, experiment, run.config, labels)
+        content["task"] = description.adapted(experiment.task, experiment.phrases, run.config, labels)
         content["warnings"] = warnings(run)
         content["learnt"] = _learnt(experiment, run, runs)
         drawn = [("Loss and accuracy", run_folder.CURVES)]
@@ -162,10 +163,10 @@ def _group(experiment: Experiment, group: Group) -> dict[str, str]:
     seeds = ", ".join(str(one.config["seed"]) for one in group.runs)
     return {
         "what": _what(run),
-        "command": describing.command(experiment.name, run, paths=False),
+        "command": description.command(experiment.name, run, paths=False),
         "seeds": seeds,
-        "data": describing.data(run.config),
-        "weights": describing.weights(run.config),
+        "data": description.data(run.config),
+        "weights": description.weights(run.config),
         "finished": run.metrics["finished"][:10],
     }
 

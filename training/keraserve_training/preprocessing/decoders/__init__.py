@@ -1,0 +1,95 @@
+"""Decode one encoded image inside the graph, as viewers show it; one module a format.
+
+The size is read from the header and limited before anything is decoded. What TensorFlow's decoders would get
+wrong without a word (transparency by colour, a BMP's palette, frames smaller than a GIF) is decoded rightly
+here, or refused with a sentence that names the image. Nothing but TensorFlow's own operations: TensorFlow
+Serving runs this too.
+"""
+
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraserve_protocol import image_formats
+from keraserve_training.preprocessing.decoders import bmp, exif, gif, jpeg, png, webp
+from keraserve_training.preprocessing.decoders.checks import refused
+
+_MODULES = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp, "WebP": webp}
+_DECODERS = [_MODULES[each.name].decode for each in image_formats.FORMATS]
+UNKNOWN = -1
+JPEG = image_formats.FORMATS.index(image_formats.JPEG)
+
+
+def kinds(encoded: Any) -> Any:
+    """Which format each file (string [...]) begins like; int32 [...]: its place in `FORMATS`, or UNKNOWN."""
+    values, masks, places = _signatures()
+    first = tf.io.decode_raw(
+        tf.strings.substr(encoded, 0, image_formats.SIGNATURE_BYTES),
+        tf.uint8,
+        fixed_length=image_formats.SIGNATURE_BYTES,
+    )
+    same = tf.bitwise.bitwise_and(first[..., tf.newaxis, :], masks) == values
+    matching = tf.reduce_all(same, axis=-1)
+    return tf.reduce_max(tf.where(matching, places, UNKNOWN), axis=-1)
+
+
+def decode(content: Any, image: Any) -> tuple[Any, Any]:
+    """Decode an image, of an animation the first frame, over white where it is transparent.
+
+    Args:
+        content: string []: the file.
+        image: string []: what an error calls the image.
+
+    Returns:
+        uint8 [h, w, 1 (grey) or 3 (RGB)] as the file stores it; and its EXIF orientation, int32 [], 1 to 8.
+
+    Raises (in the graph):
+        InvalidArgumentError: it is empty, of another format, has too many pixels, is of a kind that is not
+            decoded (each with a sentence that begins with `image`), or is damaged.
+    """
+
+    def unknown() -> tuple[Any, Any]:
+        empty = tf.strings.length(content) == 0
+        reason = tf.where(empty, "is empty", f"is not a {image_formats.named()} image")
+        with refused(True, image, reason):
+            return tf.zeros((0, 0, 3), tf.uint8), tf.constant(exif.UPRIGHT)
+
+    branches = [partial(each, content, image) for each in _branches()]
+    pixels, orientation = tf.switch_case(kinds(content), branches, default=unknown)
+    return tf.ensure_shape(pixels, (None, None, None)), tf.ensure_shape(orientation, ())
+
+
+@cache
+def _branches() -> list[Any]:
+    """Each format's decoder as a function of its own, which stays one in the graphs of all signatures.
+
+    As a part of these graphs, all five would be walked through for each image (decision 7).
+    """
+
+    def branch(decoder: Any) -> Any:
+        def decoded(content: Any, image: Any) -> tuple[Any, Any]:
+            pixels, orientation = decoder(content, image)
+            return tf.ensure_shape(pixels, (None, None, None)), orientation
+
+        text = tf.TensorSpec((), tf.string)
+        return tf.function(decoded, (text, text), experimental_attributes={"_noinline": True})
+
+    return [branch(decoder) for decoder in _DECODERS]
+
+
+def _signatures() -> tuple[Any, Any, Any]:
+    """The signatures' bytes and which of them count, uint8 [S, 12], and each one's format, int32 [S]."""
+    rows = [
+        (place, signature)
+        for place, each in enumerate(image_formats.FORMATS)
+        for signature in each.signatures
+    ]
+    values = np.zeros((len(rows), image_formats.SIGNATURE_BYTES), np.uint8)
+    masks = np.zeros_like(values)
+    for row, (_, signature) in enumerate(rows):
+        for start, part in signature:
+            values[row, start : start + len(part)] = list(part)
+            masks[row, start : start + len(part)] = 255
+    return values, masks, np.array([place for place, _ in rows], np.int32)

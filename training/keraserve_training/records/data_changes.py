@@ -1,0 +1,55 @@
+"""Whether a run still fits the pictures that it learnt from. Needs no TensorFlow."""
+
+from pathlib import Path
+
+from keraserve_training.data import layout
+from keraserve_training.data.layout import Layout
+from keraserve_training.data.listing import Listing, changes
+from keraserve_training.errors import DataUnavailableError
+from keraserve_training.options import Options
+from keraserve_training.records import run_folder
+from keraserve_training.records.run_folder import FinishedRun
+
+ANEW = "train again with --force (make model FORCE=1)"
+
+
+def found(options: Options) -> Layout | None:
+    """What there is of a user's own pictures; None where a run takes others.
+
+    Raises:
+        DataUnavailableError: there are none, or they can be read in two ways.
+    """
+    if options.data is None:
+        return None
+    return layout.read(Path(options.data).expanduser().resolve(), options.layout)
+
+
+def changed(folder: Path, there: Layout) -> str:
+    """What is different from the pictures that the run in `folder` began with; empty where nothing is.
+
+    Raises:
+        RunDamagedError: the run's list of them can't be read.
+        DataUnavailableError: a picture can't be read.
+    """
+    file = folder / run_folder.PICTURES
+    finished = (folder / run_folder.METRICS).exists()
+    if not file.exists():
+        return "an older version made this run and kept no list of its pictures" if finished else ""
+    before = Listing.read(file)
+    return changes(before, before.of_now(there), names=not finished)
+
+
+def outdated(run: FinishedRun) -> str:
+    """Why a finished run does not fit its pictures any more; empty where it does, or learnt from others.
+
+    Raises:
+        RunDamagedError: the run's list of them can't be read.
+    """
+    options = Options(**run.config.get("options", {}))
+    if options.data is not None and not Path(options.data).is_dir():
+        return f"the folder {options.data} is gone"
+    try:
+        there = found(options)
+        return changed(run.folder, there) if there else ""
+    except DataUnavailableError as error:
+        return str(error).rstrip(".")

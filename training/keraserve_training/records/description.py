@@ -1,0 +1,115 @@
+"""What a run was, in words: its options, its pictures, its weights, and how to make it again."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keraserve_training.options import flag
+from keraserve_training.records.run_folder import FinishedRun
+
+_FEW = 6  # classes that are named one by one
+
+
+def options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run; runs of older versions have none."""
+    return config.get("options") or {}
+
+
+def described(config: Mapping[str, Any]) -> str:
+    """The options in words; or that there are none."""
+    given = options(config)
+    words = [
+        f"pictures of {Path(given['data']).name}" if "data" in given else "",
+        _network(given) if given.get("backbone") else "",
+        # Random weights are a caveat, which is seen beside these words.
+        f"weights of {Path(given['weights']).name}" if given.get("weights", "random") != "random" else "",
+        f"{given['image_size']} px" if "image_size" in given else "",
+        "fine-tuned" if given.get("fine_tune") else "",
+        "bfloat16" if given.get("mixed_precision") else "",
+        f"strategy {given['strategy']}" if "strategy" in given else "",
+    ]
+    return ", ".join(word for word in words if word) or "no options"
+
+
+def adapted(text: str, phrases: Mapping[str, str], config: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """A text about an experiment, with a run's own network and pictures in place of the document's.
+
+    Args:
+        text: holds some of the phrases.
+        phrases: of the experiment whose text it is, see `Experiment.phrases`.
+        config: of the run.
+        labels: its classes.
+    """
+    given = options(config)
+    for phrase, what in phrases.items():
+        if what == "network" and given.get("backbone"):
+            text = text.replace(phrase, _network(given))
+        elif what == "size" and "image_size" in given:
+            text = text.replace(phrase, "{0} by {0} pixels".format(given["image_size"]))
+        elif what == "data" and "data" in given:
+            text = text.replace(phrase, Path(given["data"]).name)
+        elif what == "classes" and "data" in given:
+            verb = f"{phrase.split()[0]} " if phrase.split()[0].lower() in ("tell", "tells") else ""
+            text = text.replace(phrase, verb + (_apart(labels) if verb else _listed(labels)))
+    return text
+
+
+def _network(given: Mapping[str, Any]) -> str:
+    return given["backbone"] + (f" of width {given['alpha']}" if "alpha" in given else "")
+
+
+def _apart(labels: Sequence[str]) -> str:
+    """Classes after "tells"."""
+    if len(labels) == 2:
+        return f"{labels[0]} from {labels[1]}"
+    return f"{_listed(labels)} apart"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    if len(labels) > _FEW:
+        return f"{len(labels)} classes"
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
+
+
+def own_settings(function: Callable[..., None], config: Mapping[str, Any]) -> bool:
+    """Whether a run's settings are the defaults of its experiment's function, as far as any were given."""
+    own = inspect.signature(function).parameters
+    defaults = {name: json.loads(json.dumps(own[name].default)) for name in config["settings"] if name in own}
+    return defaults == config["settings"]
+
+
+def command(experiment: str, run: FinishedRun, *, paths: bool = True) -> str:
+    """What to type to make a run again.
+
+    Args:
+        experiment: its name.
+        run: the run.
+        paths: whether folders and files are written in full, or by their last part alone.
+    """
+    words = ["keraserve-train run", experiment]
+    for name, given in options(run.config).items():
+        shown = Path(given).name if name in ("data", "weights") and not paths else given
+        words.append(flag(name) if given is True else f"{flag(name)} {shown}")
+    words += [f"--profile {run.profile}"] if run.profile != "full" else []
+    return " ".join([*words, f"--seed {run.config['seed']}"])
+
+
+def weights(config: Mapping[str, Any]) -> str:
+    """The pre-trained weights of a run in words."""
+    record = config.get("weights")
+    if not isinstance(record, Mapping):
+        return str(record or "none")
+    kinds = {"imagenet": "ImageNet", "random": "random weights", "file": "a file"}
+    words = kinds.get(str(record.get("kind")), str(record.get("kind")))
+    name = record.get("file")
+    note = record.get("note")
+    return words + (f" ({Path(str(name)).name})" if name else "") + (f"; {note}" if note else "")
+
+
+def data(config: Mapping[str, Any]) -> str:
+    """The pictures of a run in words."""
+    record = config["data"]
+    train, test = (f"{record[name]:,}" for name in ("train_pictures", "test_pictures"))
+    return f"{record['origin']}: {train} training and {test} test pictures"

@@ -1,0 +1,117 @@
+"""What figures bear, in words: each sentence has a condition under which it may stand."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keraserve_training import statistics
+from keraserve_training.errors import NotComparableError
+from keraserve_training.number_format import percent
+from keraserve_training.records import predictions
+
+if TYPE_CHECKING:
+    from keraserve_training.records.findings import Findings
+
+Test = Mapping[str, Any]
+"""What `metrics.json` says of a network's test: `accuracy`, `pictures`, `confusion`."""
+
+ONE_RUN = "This is one run; another seed gives other figures."
+_QUIET = 0.1  # of the processors' time, which others took: below, a time can be compared
+_RARE = 0.05  # what chance makes less often than this is called more than chance
+
+
+def span(test: Test) -> tuple[float, float]:
+    """Wilson's 95 % interval of a test accuracy."""
+    count = test["pictures"]
+    return statistics.wilson(round(test["accuracy"] * count), count)
+
+
+def accuracy(test: Test) -> str:
+    """A test accuracy with its interval: `95.00 % (95 % interval 91.0 % to 97.3 %)`."""
+    low, high = (f"{100 * end:.1f} %" for end in span(test))
+    return f"{percent(test['accuracy'])} (95 % interval {low} to {high})"
+
+
+def largest_class(test: Test) -> tuple[int, float]:
+    """The most frequent class of the test images, and its share: who always names it gets that much right."""
+    counts = np.asarray(test["confusion"]).sum(axis=1)
+    return int(counts.argmax()), float(counts.max() / counts.sum())
+
+
+def guessing(test: Test, labels: Sequence[str]) -> str:
+    """What needs no network, for a sentence: `guessing would give 10.00 %`, or the largest class's share."""
+    place, share = largest_class(test)
+    if share * len(labels) <= 1:  # all are equally frequent
+        return f"guessing would give {percent(share)}"
+    return f"always saying “{labels[place]}” would give {percent(share)}"
+
+
+def at_chance(test: Test) -> bool:
+    """Whether the test can't tell a network from one that always names the most frequent class, or worse."""
+    return span(test)[0] <= largest_class(test)[1]
+
+
+def warnings(network: Mapping[str, Any]) -> list[str]:
+    """What everybody has to know of a network of `metrics.json`: that it is at chance level; else nothing."""
+    test = network.get("test")
+    if not test or not test["pictures"] or not at_chance(test):
+        return []
+    place, share = largest_class(test)
+    return [
+        f"At chance level: {accuracy(test)} of {test['pictures']:,} test images right, where always saying"
+        f" “{network['labels'][place]}” gets {percent(share)}."
+    ]
+
+
+def pairs(
+    findings: "Findings", network: str, others: "Findings", other: str, *, words: tuple[str, str]
+) -> str:
+    """Compare two networks on the same test images, or say why that can't be done.
+
+    Args:
+        findings: of the run with the first network, which is compared with.
+        network: the first one.
+        others: of the run with the second, which may be the same.
+        other: the second one.
+        words: what each of them is, after "right only": `("alone", "with reuse")`.
+    """
+    try:
+        paired = findings.paired(network, others, other)
+    except NotComparableError as error:
+        return str(error)
+    return verdict(paired, *words)
+
+
+def verdict(paired: predictions.Paired, first: str, second: str) -> str:
+    """What the images say that only one of two networks gets right; about these two, not about methods."""
+    if not paired.gained + paired.lost:
+        return f"Both get the same of the {paired.count:,} test images right."
+    p = f"p = {paired.p:.2g}" if paired.p >= 0.001 else "p < 0.001"
+    more = "more" if paired.p < _RARE else "no more"
+    return (
+        f"Of the same {paired.count:,} test images {paired.gained:,} are right only {second} and"
+        f" {paired.lost:,} only {first}: {more} than the choice of test images makes (exact McNemar test,"
+        f" {p})."
+    )
+
+
+def quiet(*networks: Mapping[str, Any]) -> bool:
+    """Whether these networks of `metrics.json` learnt on a machine that did hardly anything else.
+
+    Where that is not known (an older version, not Linux) it was not quiet.
+    """
+    return all((share := network.get("others_share")) is not None and share < _QUIET for network in networks)
+
+
+def meanwhile(*networks: Mapping[str, Any]) -> str:
+    """What has to be said after times; empty where the machine was quiet."""
+    if quiet(*networks):
+        return ""
+    shares = [share for network in networks if (share := network.get("others_share")) is not None]
+    if len(shares) < len(networks):
+        return " (What else the machine did meanwhile is not known, so these times are not compared.)"
+    return (
+        f" (Other programs took up to {100 * max(shares):.0f} % of the processors' time meanwhile, so these"
+        " times are upper bounds and not compared.)"
+    )

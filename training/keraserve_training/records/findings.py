@@ -1,0 +1,97 @@
+"""What a finished run found, as its experiment's sentences need it: its own figures and those of others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keraserve_training.records import caveats, predictions, run_folder
+from keraserve_training.records.run_folder import FinishedRun
+
+Metrics = Mapping[str, float]
+_DEAD = 1e-6  # of a feature's deviation: a head with usual initial weights and rates can't see it
+
+
+class Findings:
+    """The figures of one finished run, and the way to those of the runs that it can be compared with."""
+
+    def __init__(self, run: FinishedRun, runs: Path) -> None:
+        self._run = run
+        self._runs = runs
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the experiment measured."""
+        return self._run.metrics["metrics"]
+
+    @property
+    def networks(self) -> Mapping[str, Mapping[str, Any]]:
+        """What `metrics.json` says of each network: `test`, `phases`, `seconds`, `parameters`…"""
+        return self._run.networks
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the pre-trained network had random weights, so that nothing was transferred."""
+        return caveats.RANDOM in caveats.of(self._run.config)
+
+    @property
+    def caveats(self) -> list[str]:
+        """What has to be said before the figures: a sentence where they say little, none where they count."""
+        banner = caveats.banner(self._run.config)
+        return ([f"{banner}."] if banner else []) + self._dead_features()
+
+    def _dead_features(self) -> list[str]:
+        """That features of random weights hardly differ: a head on them as they are says nothing of them."""
+        records = self._run.metrics.get("features", [])
+        deviations = [record["deviation"] for record in records if "deviation" in record]
+        if not deviations or min(deviations) >= _DEAD:
+            return []
+        how = (
+            "The head gets them standardised."
+            if self.metrics.get("features_standardised")
+            else "The head gets them as they are and can hardly learn from them, so this is no measure of"
+            " what pre-training is worth."
+        )
+        return [
+            "The features of the random weights hardly differ from picture to picture (median deviation"
+            f" {min(deviations):.1g}). {how}"
+        ]
+
+    def history(self, network: str) -> list[dict[str, Any]]:
+        """A network's rows, one an epoch."""
+        from keraserve_training.records import history
+
+        return history.read(self._run.folder / network / run_folder.HISTORY)
+
+    def paired(self, network: str, others: "Findings", other: str) -> predictions.Paired:
+        """Two networks on the same test images: one of this run, and one of another run, or of this one.
+
+        Raises:
+            NotComparableError: the images differ, or a run did not keep what was said of each.
+        """
+        mine = predictions.read(self._run.folder, network)
+        theirs = predictions.read(others._run.folder, other)
+        # At another size the same images are other bytes: but all of the same test set are the same images.
+        data, other_data = self._run.config["data"], others._run.config["data"]
+        whole = len(mine.labels) == len(theirs.labels) == data["test_pictures"]
+        same = whole and data["sha256"] == other_data["sha256"]
+        return predictions.compare(mine, theirs, same_images=same)
+
+    def of(self, experiment: str) -> "Findings | None":
+        """Those of another experiment with the same profile, seed and pictures; None: there are none.
+
+        The other may know fewer options (a network without a backbone has none to choose); with a backbone of
+        its own it must have the same ones.
+        """
+        sides = [other for other in run_folder.finished(self._runs, experiment) if self._comparable(other)]
+        return Findings(sides[-1], self._runs) if sides else None
+
+    def _comparable(self, other: FinishedRun) -> bool:
+        mine, theirs = self._run.config, other.config
+        same = (
+            mine["profile"]["name"] == theirs["profile"]["name"]
+            and mine["seed"] == theirs["seed"]
+            and mine["data"]["sha256"] == theirs["data"]["sha256"]
+        )
+        options, others = mine.get("options", {}), theirs.get("options", {})
+        compared = set(others) | (set(options) if theirs["weights"] != "none" else set())
+        return same and all(options.get(name) == others.get(name) for name in compared - {"data", "name"})

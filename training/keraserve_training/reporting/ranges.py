@@ -1,0 +1,65 @@
+"""The ranges to expect, from the finished full runs: what `expected_ranges` reads."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keraserve_training import atomic, expected_ranges
+from keraserve_training.experiment import Experiment
+from keraserve_training.records import caveats, description, run_folder
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting import gathering
+from keraserve_training.studies import study
+
+_FULL = "full"
+
+
+def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The range of every figure over the finished full runs with real pictures.
+
+    Runs with options have their own (`expected_ranges.key`). The pieces of a study whose settings are those
+    of the experiment count as its runs with the same options.
+
+    Raises:
+        RunDamagedError: a piece of a study can't be read.
+    """
+    content: dict[str, dict[str, dict[str, float]]] = {}
+    for experiment in experiments:
+        found: dict[str, list[FinishedRun]] = {}
+        for group in gathering.gather(runs, experiment.name).groups:
+            key = expected_ranges.key(experiment.name, gathering.key(group.latest))
+            found.setdefault(key, []).extend(run for run in group.runs if _counts(run))
+        for there in study.folders(runs, experiment.name, _FULL):
+            for file in sorted(there.glob(f"*/{run_folder.METRICS}")):
+                piece = run_folder.finished_in(file.parent)
+                key = expected_ranges.key(experiment.name, gathering.key(piece))
+                if _counts(piece) and description.own_settings(experiment.run, piece.config):
+                    found.setdefault(key, []).append(piece)
+        content |= {key: _ranges(experiment, made) for key, made in sorted(found.items()) if made}
+    return content
+
+
+def write(experiments: Iterable[Experiment], runs: Path, file: Path) -> dict[str, dict[str, Any]]:
+    """Write what `measure` gives to `file`; returns it.
+
+    Raises:
+        RunDamagedError: a piece of a study can't be read.
+    """
+    content = measure(experiments, runs)
+    atomic.write_json(file, content)
+    return content
+
+
+def _counts(run: FinishedRun) -> bool:
+    return run.profile == _FULL and caveats.PROCEDURAL not in caveats.of(run.config)
+
+
+def _ranges(experiment: Experiment, made: Sequence[FinishedRun]) -> dict[str, dict[str, float]]:
+    # The same seed may have been run alone and as a piece of a study: it counts once.
+    by_seed = {run.config["seed"]: run.metrics["metrics"] for run in made}
+    ranges: dict[str, dict[str, float]] = {}
+    for figure in experiment.figures:
+        values = [metrics[figure.metric] for metrics in by_seed.values() if figure.metric in metrics]
+        if values:
+            ranges[figure.metric] = {"low": min(values), "high": max(values), "runs": len(values)}
+    return ranges

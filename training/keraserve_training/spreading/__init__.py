@@ -1,1 +1,0 @@
-"""Many runs side by side: in processes, or on several machines; and what they say together."""
