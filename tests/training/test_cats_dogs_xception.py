@@ -13,7 +13,7 @@ from PIL import Image
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.errors import UnknownVariantError
-from keraserve_training.experiments.cats_dogs_xception import parts
+from keraserve_training.experiments._cats_dogs import parts
 from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones

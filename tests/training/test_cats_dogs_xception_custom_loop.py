@@ -11,7 +11,7 @@ import sample_runs
 
 from keraserve_training import experiments, progress
 from keraserve_training.data import procedural
-from keraserve_training.experiments.cats_dogs_xception_custom_loop import by_hand
+from keraserve_training.experiments.cats_dogs_xception_custom_loop import custom_loop
 from keraserve_training.learning.fit import Loop, Phase, Plan, Trained, fit
 from keraserve_training.learning.outputs import Output, classifier
 from keraserve_training.options import Options
@@ -77,7 +77,7 @@ def train(
 @pytest.mark.parametrize("classes", [2, 3])
 def test_it_gives_what_fit_gives(tmp_path: Path, classes: int) -> None:
     theirs = train(tmp_path / "fit", classes=classes, loop=None)
-    ours = train(tmp_path / "loop", classes=classes, loop=by_hand)
+    ours = train(tmp_path / "loop", classes=classes, loop=custom_loop)
     for one, other in zip(ours.model.weights, theirs.model.weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-7)
     for row, expected in zip(ours.rows, theirs.rows, strict=True):
@@ -93,11 +93,11 @@ def test_a_killed_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
             if row["epoch"] in (1, 3):
                 raise KeyboardInterrupt
 
-    whole = train(tmp_path / "whole", classes=2, loop=by_hand)
+    whole = train(tmp_path / "whole", classes=2, loop=custom_loop)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "killed", classes=2, loop=by_hand, show=Killed())
-    rest = train(tmp_path / "killed", classes=2, loop=by_hand)
+            train(tmp_path / "killed", classes=2, loop=custom_loop, show=Killed())
+    rest = train(tmp_path / "killed", classes=2, loop=custom_loop)
     assert rest.result["digest"] == whole.result["digest"]
     losses = [[row["loss"] for row in trained.rows] for trained in (rest, whole)]
     assert losses[0] == losses[1]

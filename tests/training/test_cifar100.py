@@ -14,14 +14,14 @@ from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import limited
-from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
-from keraserve_training.experiments.cifar100_cnn import (
+from keraserve_training.experiments._cifar100 import (
     EPOCHS,
     PLACES,
     convolutional_network,
     sgd,
     turning_point,
 )
+from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
 from keraserve_training.experiments.cifar100_cnn_dropout import PLACEMENTS
 from keraserve_training.learning import fit
 from keraserve_training.number_format import points

@@ -20,8 +20,7 @@ import sample_runs
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.pictures import Pictures
-from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
-from keraserve_training.experiments.cifar100_vgg16_dense import UNITS, scale, silent_units, troubles
+from keraserve_training.experiments._cifar100_vgg16 import UNITS, lagging, scale, silent_units, troubles
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.learning import fit, rules
 from keraserve_training.learning.evaluation import evaluate

@@ -8,29 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keraserve_training.data import datasets
-from keraserve_training.data.examples import limited, split
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
-from keraserve_training.learning import outputs
+from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, augmentation, fit_frozen, parts
 from keraserve_training.number_format import duration, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
-    import keras
-
-    from keraserve_training.data.dataset import Dataset
     from keraserve_training.data.picture_files import PictureFiles
     from keraserve_training.data.pictures import Pictures
-    from keraserve_training.learning.fit import Loop, Trained
     from keraserve_training.run import Run
 
-SIZE = 150
-FROZEN, FINE_TUNED = "frozen", "fine-tuned"
-_EPOCHS, _TUNING_EPOCHS, _TUNING_RATE = 20, 10, 1e-5
-_LEARNING, _ASIDE = 0.4, 0.1  # of all pictures; as many as are set aside are tested on
-_OWN_ASIDE = 0.2  # of a user's training pictures
-_ROTATION = 0.1  # of a full turn, either way
+FINE_TUNED = "fine-tuned"
+_TUNING_EPOCHS, _TUNING_RATE = 10, 1e-5
 _SHOWN = 9
 _VARIANT = "as-is"
 
@@ -152,68 +143,6 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def parts(data: "Dataset", seed: int) -> "tuple[Pictures | PictureFiles, ...]":
-    """Pictures to learn from, to set aside and to test on.
-
-    Of the public ones 40, 10 and 10 %, as in the source document; of a user's own, which are few, all: a
-    fifth of those that are not for the test is set aside.
-    """
-    if data.kind == "folder":
-        return *split(data.train, _OWN_ASIDE, seed), data.test
-    count = len(data.train) + len(data.test)
-    rest, aside = split(data.train, round(_ASIDE * count), seed)
-    return limited(rest, round(_LEARNING * count), seed), aside, data.test
-
-
-def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop | None" = None) -> "Trained":
-    """Train a new last layer on top of a frozen network: the document's first stage.
-
-    Args:
-        run: keeps it as `frozen`.
-        backbone: pictures, 0 to 255, to features; it is copied.
-        data: of the backbone's size.
-        loop: trains an epoch in place of `model.fit`.
-    """
-    from keras import optimizers
-
-    from keraserve_training.learning.fit import Phase
-
-    learning, aside, _ = parts(data, run.seed)
-    units, output = outputs.classifier(len(data.classes))
-    return run.fit(
-        FROZEN,
-        build=lambda: _network(backbone, units, output),
-        train=learning,
-        validation=aside,
-        phases=[
-            Phase("frozen", _EPOCHS, optimizers.Adam, frozen=lambda model: [model.get_layer(backbone.name)])
-        ],
-        labels=data.classes,
-        output=output,
-        loop=loop,
-    )
-
-
-def _network(backbone: "keras.Model", units: int, output: outputs.Output) -> "keras.Model":
-    """Augmentation, a copy of the backbone, which scales the pictures itself, and a new last layer."""
-    from keras import Input, Model, layers
-
-    from keraserve_training.learning import rules
-
-    inputs = Input(backbone.input_shape[1:])
-    features = rules.clone(backbone)(_augmentation()(inputs), training=False)
-    pooled = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(features))
-    return Model(inputs, layers.Dense(units, activation="softmax" if output == "softmax" else None)(pooled))
-
-
-def _augmentation(seed: int | None = None) -> "keras.Model":
-    """Random flips and turns, in training only. Seed None: it follows from the run's."""
-    from keras import Sequential, layers
-
-    flip, turn = layers.RandomFlip("horizontal", seed=seed), layers.RandomRotation(_ROTATION, seed=seed)
-    return Sequential([flip, turn], name="augmentation")
-
-
 def _show(run: "Run", pictures: "Pictures | PictureFiles", classes: tuple[str, ...]) -> None:
     """Nine samples as they are, and nine augmentations of the first as the network gets them."""
     from keraserve_training.drawing import galleries
@@ -227,7 +156,7 @@ def _show(run: "Run", pictures: "Pictures | PictureFiles", classes: tuple[str, .
     run.picture("samples.png", title, draw, "The first nine pictures, in their own sizes.")
 
     ((one, _),) = few.batches(np.zeros(1, np.int64), 1)
-    augment = _augmentation(run.seed)
+    augment = augmentation(run.seed)
     changed = [np.asarray(augment(one, training=True))[0] for _ in range(_SHOWN)]
     first, *rest = [np.rint(picture).astype(np.uint8) for picture in (one.numpy()[0], *changed)]
     title = "Augmentations of one picture"

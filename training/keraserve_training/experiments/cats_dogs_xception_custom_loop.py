@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.cats_dogs_xception import FROZEN, SIZE, fit_frozen, parts
+from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, fit_frozen, parts
 from keraserve_training.learning import outputs
 from keraserve_training.number_format import duration, percent, points
 from keraserve_training.records import evidence
@@ -64,7 +64,7 @@ def train(run: "Run") -> None:
     backbone = run.backbone("xception", size=SIZE)
     data = run.load(datasets.cats_dogs).sized(backbone.size)
     _, output = outputs.classifier(len(data.classes))
-    frozen = fit_frozen(run, backbone.model, data, loop=by_hand(output))
+    frozen = fit_frozen(run, backbone.model, data, loop=custom_loop(output))
     *_, test = parts(data, run.seed)
     tried = run.test(frozen, test)
     run.finish(
@@ -105,7 +105,7 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def by_hand(output: outputs.Output) -> "Loop":
+def custom_loop(output: outputs.Output) -> "Loop":
     """Make a loop that gives what `model.fit` gives: loss and accuracy, averaged while the network learns."""
     # One graph for every compile, which brings a new optimizer, and not for every epoch.
     step_of = functools.cache(_step)

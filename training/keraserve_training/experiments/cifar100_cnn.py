@@ -1,28 +1,23 @@
 """Source document 000, a: the convolutional network that the document's other networks are compared with."""
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.number_format import distance, duration, percent, points, value
+from keraserve_training.experiments._cifar100 import (
+    NETWORK,
+    accuracies,
+    ahead,
+    per_epoch,
+    train_network,
+    turning_point,
+)
+from keraserve_training.number_format import duration, percent
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
-    import keras
-
-    from keraserve_training.data.dataset import Dataset
-    from keraserve_training.data.examples import Examples, Shown
-    from keraserve_training.learning.fit import Trained
     from keraserve_training.run import Run
-
-NETWORK = "cnn"
-BATCH, EPOCHS = 128, 15
-PLACES = ("conv 1", "conv 2", "pooling")
-"""The layers of each of the two convolutional blocks, after which dropout can be put."""
-_DROPPED = 0.25
 
 
 def cifar100_cnn() -> Experiment:
@@ -86,129 +81,3 @@ def learnt(findings: Findings) -> list[str]:
         f"The training took {duration(metrics['seconds'])}, {per_epoch(findings, NETWORK)} an epoch with the"
         f" trial on the test pictures.{evidence.meanwhile(network)}",
     ]
-
-
-def train_network(
-    run: "Run",
-    data: "Dataset",
-    name: str = NETWORK,
-    build: "Callable[[], keras.Model] | None" = None,
-    also_in: str | None = None,
-) -> "Trained":
-    """Train the document's network, or a variant that `build` makes, as the document does.
-
-    The validation pictures are the test pictures: the document draws both curves, and nothing is chosen by
-    them.
-    """
-    from keraserve_training.learning.fit import Phase
-
-    return run.fit(
-        name,
-        build=build or (lambda: convolutional_network(data)),
-        train=data.train,
-        validation=data.test,
-        phases=[Phase("trained", EPOCHS, sgd())],
-        labels=data.classes,
-        output="softmax",
-        batch=BATCH,
-        also_in=also_in,
-    )
-
-
-def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "keras.Model":
-    """Make the network: float32 [N, 32, 32, 3], 0 to 255, to a probability for each class.
-
-    Args:
-        data: its pictures' shape and its classes shape the network.
-        dropout: after which layers (`PLACES`) of both blocks a quarter of the activations is dropped.
-    """
-    from keras import Input, Sequential, layers
-
-    blocks: list[Any] = []
-    for number, filters in enumerate((32, 64), 1):
-        for place in PLACES:
-            name = f"block{number}_{place.replace(' ', '')}"
-            if place == "pooling":
-                blocks.append(layers.MaxPooling2D(2, name=name))
-            else:
-                blocks.append(layers.Conv2D(filters, 3, padding="same", activation="relu", name=name))
-            if place in dropout:
-                blocks.append(layers.Dropout(_DROPPED, name=f"{name}_dropout"))
-    return Sequential(
-        [
-            Input(data.train.shape),
-            layers.Rescaling(1 / 255),
-            *blocks,
-            layers.Flatten(),
-            layers.Dense(1024, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(len(data.classes), activation="softmax"),
-        ]
-    )
-
-
-def sgd(rate: float = 0.01) -> Callable[[], Any]:
-    """How all classifiers of the document learn, so that they can be compared."""
-    from keras import optimizers
-
-    return lambda: optimizers.SGD(rate, momentum=0.9)
-
-
-def accuracies(
-    run: "Run", trained: "Trained", train: "Examples", test: "Examples", pictures: "Shown | None" = None
-) -> dict[str, float]:
-    """Accuracy on test and training examples, both without dropout, and how far they are apart.
-
-    `pictures` are those of `test` as people see them, where that holds features.
-    """
-    from keraserve_training.learning.evaluation import evaluate
-
-    found, known = run.test(trained, test, pictures).accuracy, evaluate(trained, train).accuracy
-    return {"test_accuracy": found, "training_accuracy": known, "gap": known - found}
-
-
-def ahead(gap: float) -> str:
-    """Say what the gap between training and test accuracy is."""
-    return f"{distance(gap)} {'more' if gap >= 0 else 'less'} than of the test pictures"
-
-
-def against(findings: Findings, network: str, other: str, other_network: str, what: str) -> str:
-    """Compare a network with that of another experiment on the same test pictures, or say why not.
-
-    Args:
-        findings: of the run with the network.
-        network: its name.
-        other: the other experiment.
-        other_network: its network.
-        what: the other network in words.
-    """
-    theirs = findings.of(other)
-    if theirs is None:
-        return (
-            f"{other}, {what}, has not run with these pictures and options: there is nothing to compare with."
-        )
-    accuracy = theirs.metrics["test_accuracy"]
-    gain = points(findings.metrics["test_accuracy"] - accuracy)
-    pairs = evidence.pairs(theirs, other_network, findings, network, words=("there", "here"))
-    return f"{other}, {what}, gets {percent(accuracy)} right: here it is {gain}. {pairs}"
-
-
-def turning_point(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say in a sentence when the test loss was lowest."""
-    finite = [row for row in rows if math.isfinite(row["val_loss"])]
-    if not finite:
-        return "The test loss is not a number: the training diverged."
-    best, last = min(finite, key=lambda row: row["val_loss"]), finite[-1]
-    end = value(last["val_loss"], "loss")
-    if best is last:
-        return f"The test loss is lowest at the end ({end})."
-    return (
-        f"The test loss is lowest after epoch {best['epoch']:.0f} ({value(best['val_loss'], 'loss')}) and"
-        f" ends at {end}."
-    )
-
-
-def per_epoch(findings: Findings, network: str) -> str:
-    """What an epoch of one of a run's networks took, for a sentence."""
-    trained = findings.networks[network]
-    return duration(trained["seconds"] / trained["epochs"])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.cifar100_cnn import (
+from keraserve_training.experiments._cifar100 import (
     NETWORK,
     PLACES,
     accuracies,

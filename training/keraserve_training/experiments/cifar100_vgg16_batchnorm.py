@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.cifar100_cnn import NETWORK, against, per_epoch
-from keraserve_training.experiments.cifar100_vgg16_dense import (
+from keraserve_training.experiments._cifar100 import NETWORK, against, per_epoch
+from keraserve_training.experiments._cifar100_vgg16 import (
     CLASSIFIER,
     HEAD,
     SIZE,
     TAKES,
     figures,
+    lagging,
     seen,
     train_head,
     troubles,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from keraserve_training.run import Run
 
 _EPOCHS = 15
-_LAG = 0.05
 _BEFORE = "cifar100-vgg16-dense"
 
 
@@ -101,17 +101,6 @@ def learnt(findings: Findings) -> list[str]:
         *troubles(findings),
         *lagging(findings, HEAD),
         _time(findings),
-    ]
-
-
-def lagging(findings: Findings, network: str) -> list[str]:
-    """Say where a network with BatchNormalization does worse when it is tried than while it learns."""
-    learning, tried = findings.history(network)[-1]["accuracy"], findings.metrics["training_accuracy"]
-    if learning - tried < _LAG:
-        return []
-    return [
-        f"While it learns it gets {percent(learning)} of the training pictures right, with the moments of"
-        f" each batch; tried afterwards, with those that BatchNormalization has kept, {percent(tried)}."
     ]
 
 

@@ -2,38 +2,34 @@
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.cifar100_cnn import (
-    BATCH,
-    NETWORK,
-    accuracies,
-    against,
-    sgd,
-    turning_point,
+from keraserve_training.experiments._cifar100 import NETWORK, against
+from keraserve_training.experiments._cifar100_vgg16 import (
+    CLASSIFIER,
+    HEAD,
+    SIZE,
+    TAKES,
+    figures,
+    seen,
+    train_head,
+    troubles,
 )
-from keraserve_training.number_format import Unit, distance, duration, percent, points, value
+from keraserve_training.number_format import Unit, duration, percent, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings, Metrics
 
 if TYPE_CHECKING:
     import keras
 
-    from keraserve_training.data.dataset import Dataset
-    from keraserve_training.data.examples import Examples
-    from keraserve_training.learning.fit import Trained
     from keraserve_training.pretrained.backbones import Backbone
-    from keraserve_training.pretrained.features import Features
     from keraserve_training.run import Run
 
-TAKES = ("data", "backbone", "alpha", "weights", "image_size", "mixed_precision", "strategy")
-HEAD, CLASSIFIER, _UNSCALED = "head", "classifier", "head-unscaled"
-SIZE, UNITS = 32, 1024
+_UNSCALED = "head-unscaled"
 _EPOCHS = 10
 _WITH_TOP, _WITHOUT_TOP = 23, 19  # layers of VGG16, as the source document counts them and as it uses them
-_LITTLE, _MUCH, _WORSE = 0.1, 0.9, 1.05  # of units or points; of the loss of guessing
 _NO_TROUBLE = (
     "In this run the first epoch's loss is at most 5 % above that of guessing, the last one's below 90 % of"
     " it, at most a tenth of the dense units are silent, and training accuracy is at most 10 points above"
@@ -138,54 +134,6 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def seen(run: "Run", model: "keras.Model", data: "Dataset") -> "tuple[Features, Features]":
-    """What a frozen network sees in the training and in the test pictures."""
-    return run.features("train", model, data.train), run.features("test", model, data.test)
-
-
-def train_head(
-    run: "Run",
-    name: str,
-    features: "tuple[Features, Features]",
-    data: "Dataset",
-    epochs: int,
-    *,
-    normalised: bool,
-) -> "Trained":
-    """Train the document's head on stored features, those of the test pictures for validation."""
-    from keras import Input, Sequential
-
-    from keraserve_training.learning.fit import Phase
-
-    train, test = features
-    return run.fit(
-        name,
-        build=lambda: Sequential(
-            [Input(train.shape), *dense_layers(len(data.classes), normalised=normalised)]
-        ),
-        train=train,
-        validation=test,
-        phases=[Phase("trained", epochs, sgd())],
-        labels=data.classes,
-        output="softmax",
-        batch=BATCH,
-    )
-
-
-def dense_layers(classes: int, *, normalised: bool) -> "list[keras.Layer]":
-    """The document's head, with or without BatchNormalization before and after its dense layer."""
-    from keras import layers
-
-    return [
-        layers.Flatten(),
-        *([layers.BatchNormalization()] if normalised else []),
-        layers.Dense(UNITS, activation="relu", name="hidden"),
-        *([layers.BatchNormalization()] if normalised else []),
-        layers.Dropout(0.5),
-        layers.Dense(classes, activation="softmax", name="classes"),
-    ]
-
-
 def list_layers(run: "Run", backbone: "Backbone") -> int:
     """Put the network's layers into the report; returns how many there are."""
     layers = backbone.layers()
@@ -213,99 +161,6 @@ def as_the_document_feeds(backbone: "Backbone") -> "keras.Model":
         network(layers.Rescaling(1 / 255)(pictures), training=False),
         name=f"{network.name}-unscaled",
     )
-
-
-def figures(
-    run: "Run", trained: "Trained", features: "tuple[Features, Features]", data: "Dataset"
-) -> dict[str, float]:
-    """Try a head on its features; measure what can go wrong: their scale, its losses, its silent units."""
-    train, test = features
-    rows = trained.rows
-    return {
-        **accuracies(run, trained, train, test, data.test),
-        **scale(train),
-        "silent_units": silent_units(trained.model, test),
-        "loss_first": rows[0]["loss"],
-        "loss_last": rows[-1]["loss"],
-        "test_accuracy_first": rows[0]["val_accuracy"],
-        "classes": len(data.classes),
-        "pictures": len(train) + len(test),
-        "extraction_seconds": train.seconds + test.seconds,
-        "seconds": trained.result["seconds"],
-    }
-
-
-def scale(features: "Examples") -> dict[str, float]:
-    """How large features are: over all numbers their mean, standard deviation, largest one and share of
-    zeros;
-    and the standard deviation of a single feature over the pictures: the 5th and the 95th of 100 of them."""
-    import numpy as np
-
-    from keraserve_training.learning.feed import Feed, evaluation_batch
-
-    totals: Any = np.zeros((2, math.prod(features.shape)))
-    zeros, largest = 0, -math.inf
-    for batch, _ in Feed(features, evaluation_batch(features.shape)).in_order():
-        numbers = batch.numpy().reshape(len(batch), -1).astype(np.float64)
-        totals += numbers.sum(axis=0), np.square(numbers).sum(axis=0)
-        zeros += int((numbers == 0).sum())
-        largest = max(largest, float(numbers.max()))
-    means, squares = totals / len(features)
-    single = np.sqrt(np.maximum(squares - np.square(means), 0))
-    return {
-        "feature_mean": float(means.mean()),
-        "feature_deviation": float(np.sqrt(max(squares.mean() - means.mean() ** 2, 0))),
-        "feature_largest": largest,
-        "feature_zeros": zeros / (means.size * len(features)),
-        "feature_deviation_low": float(np.quantile(single, 0.05)),
-        "feature_deviation_high": float(np.quantile(single, 0.95)),
-    }
-
-
-def silent_units(model: "keras.Model", examples: "Examples") -> float:
-    """The share of the dense layer's units that are 0 for every example: such a unit learns nothing more."""
-    import numpy as np
-    from keras import Model
-
-    from keraserve_training.learning.feed import Feed, evaluation_batch
-
-    hidden = Model(model.inputs, model.get_layer("hidden").output)
-    loudest = np.full(UNITS, -np.inf)
-    for batch, _ in Feed(examples, evaluation_batch(examples.shape)).in_order():
-        loudest = np.maximum(loudest, hidden.predict_on_batch(batch).max(axis=0))
-    return float((loudest <= 0).mean())
-
-
-def troubles(findings: Findings, network: str = HEAD) -> list[str]:
-    """What is out of the ordinary while a network learns, a sentence each; none where nothing is."""
-    metrics, rows = findings.metrics, findings.history(network)
-    guessing = math.log(metrics["classes"])
-    diverged = [row["epoch"] for row in rows if not math.isfinite(row["loss"])]
-    if diverged:
-        return [f"From epoch {diverged[0]:.0f} on the loss is no number any more: the training diverged."]
-    first, last, silent = metrics["loss_first"], metrics["loss_last"], metrics["silent_units"]
-    found: list[str] = []
-    if first > _WORSE * guessing:
-        found.append(
-            f"The mean loss of the first epoch is {value(first, 'loss')}, more than the"
-            f" ln {round(metrics['classes'])} = {value(guessing, 'loss')} of guessing."
-        )
-    if last > _MUCH * guessing:
-        found.append(
-            f"After {len(rows)} epochs the training loss is {value(last, 'loss')}, where guessing gives"
-            f" {value(guessing, 'loss')}."
-        )
-    if silent > _LITTLE:
-        found.append(
-            f"{percent(silent)} of the {UNITS:,} dense units are 0 for every test picture: they tell nothing"
-            " about them."
-        )
-    if metrics["gap"] > _LITTLE:
-        found.append(
-            f"It gets {percent(metrics['training_accuracy'])} of the training pictures"
-            f" right, {distance(metrics['gap'])} more than of the test pictures. {turning_point(rows)}"
-        )
-    return found
 
 
 def _compare(run: "Run", found: Mapping[str, Mapping[str, float]]) -> None:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.cifar100_cnn import BATCH, NETWORK, accuracies, against, per_epoch, sgd
-from keraserve_training.experiments.cifar100_vgg16_batchnorm import lagging
-from keraserve_training.experiments.cifar100_vgg16_dense import (
+from keraserve_training.experiments._cifar100 import BATCH, NETWORK, accuracies, against, per_epoch, sgd
+from keraserve_training.experiments._cifar100_vgg16 import (
     CLASSIFIER,
     HEAD,
     SIZE,
     TAKES,
     dense_layers,
     figures,
+    lagging,
     seen,
     troubles,
 )

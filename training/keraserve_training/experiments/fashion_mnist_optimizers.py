@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments.fashion_mnist_reuse import HIDDEN, PAIR, set_aside
+from keraserve_training.experiments._fashion_mnist import HIDDEN, PAIR, set_aside
 from keraserve_training.number_format import duration, percent, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings

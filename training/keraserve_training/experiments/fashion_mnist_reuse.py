@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
-from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.datasets import FASHION_MNIST_CLASSES
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
+from keraserve_training.experiments._fashion_mnist import HIDDEN, PAIR, set_aside
 from keraserve_training.number_format import percent, points
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from keraserve_training.run import Run
 
-PAIR = (5, 6)
-HIDDEN = (300, 100, 50, 50, 50)
-_SET_ASIDE, _TRAINING = 5_000, 60_000
 _PICTURES_B = 200
 _HIGH, _LOW = 1e-3, 1e-4  # rates of SGD
 _ON_A, _ALONE = "model-b-on-a", "model-b-alone-document-schedule"
@@ -176,12 +173,6 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
         with_reuse, without = (figures[metric] for metric in comparison.compared)
         figures[comparison.gain] = with_reuse - without
     run.finish(figures)
-
-
-def set_aside(data: Dataset) -> tuple[Any, Any]:
-    """The pictures to learn from, and the first 5,000 (of 60,000, or in proportion) for validation."""
-    aside = round(len(data.train) * _SET_ASIDE / _TRAINING)
-    return data.train.after(aside), data.train.first(aside)
 
 
 def learnt(findings: Findings) -> list[str]:

@@ -1,0 +1,85 @@
+"""What the experiments of source document 004 share: the parts of the pictures, and the first stage."""
+
+from typing import TYPE_CHECKING
+
+from keraserve_training.data.examples import limited, split
+from keraserve_training.learning import outputs
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.data.dataset import Dataset
+    from keraserve_training.data.picture_files import PictureFiles
+    from keraserve_training.data.pictures import Pictures
+    from keraserve_training.learning.fit import Loop, Trained
+    from keraserve_training.run import Run
+
+
+SIZE = 150
+FROZEN = "frozen"
+_EPOCHS = 20
+_LEARNING, _ASIDE = 0.4, 0.1  # of all pictures; as many as are set aside are tested on
+_OWN_ASIDE = 0.2  # of a user's training pictures
+_ROTATION = 0.1  # of a full turn, either way
+
+
+def parts(data: "Dataset", seed: int) -> "tuple[Pictures | PictureFiles, ...]":
+    """Pictures to learn from, to set aside and to test on.
+
+    Of the public ones 40, 10 and 10 %, as in the source document; of a user's own, which are few, all: a
+    fifth of those that are not for the test is set aside.
+    """
+    if data.kind == "folder":
+        return *split(data.train, _OWN_ASIDE, seed), data.test
+    count = len(data.train) + len(data.test)
+    rest, aside = split(data.train, round(_ASIDE * count), seed)
+    return limited(rest, round(_LEARNING * count), seed), aside, data.test
+
+
+def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop | None" = None) -> "Trained":
+    """Train a new last layer on top of a frozen network: the document's first stage.
+
+    Args:
+        run: keeps it as `frozen`.
+        backbone: pictures, 0 to 255, to features; it is copied.
+        data: of the backbone's size.
+        loop: trains an epoch in place of `model.fit`.
+    """
+    from keras import optimizers
+
+    from keraserve_training.learning.fit import Phase
+
+    learning, aside, _ = parts(data, run.seed)
+    units, output = outputs.classifier(len(data.classes))
+    return run.fit(
+        FROZEN,
+        build=lambda: _network(backbone, units, output),
+        train=learning,
+        validation=aside,
+        phases=[
+            Phase("frozen", _EPOCHS, optimizers.Adam, frozen=lambda model: [model.get_layer(backbone.name)])
+        ],
+        labels=data.classes,
+        output=output,
+        loop=loop,
+    )
+
+
+def _network(backbone: "keras.Model", units: int, output: outputs.Output) -> "keras.Model":
+    """Augmentation, a copy of the backbone, which scales the pictures itself, and a new last layer."""
+    from keras import Input, Model, layers
+
+    from keraserve_training.learning import rules
+
+    inputs = Input(backbone.input_shape[1:])
+    features = rules.clone(backbone)(augmentation()(inputs), training=False)
+    pooled = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(features))
+    return Model(inputs, layers.Dense(units, activation="softmax" if output == "softmax" else None)(pooled))
+
+
+def augmentation(seed: int | None = None) -> "keras.Model":
+    """Random flips and turns, in training only. Seed None: it follows from the run's."""
+    from keras import Sequential, layers
+
+    flip, turn = layers.RandomFlip("horizontal", seed=seed), layers.RandomRotation(_ROTATION, seed=seed)
+    return Sequential([flip, turn], name="augmentation")
