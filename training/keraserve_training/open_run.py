@@ -15,6 +15,7 @@ from keraserve_training.data import picture_files
 from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
+from keraserve_training.locks import locked
 from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import Show
@@ -105,7 +106,7 @@ def opened(
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(atomic.locked(folder / run_folder.LOCK, wait=False))
+            stack.enter_context(locked(folder / run_folder.LOCK, wait=False))
         except BlockingIOError:
             raise RunBusyError(f"Another process is training in {folder}: wait for it, or stop it.") from None
         if force:

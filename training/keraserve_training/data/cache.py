@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from keraserve_training import atomic
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import DataUnavailableError
+from keraserve_training.locks import locked
 
 T = TypeVar("T")
 Fill = Callable[[Path, Tell], bool]
@@ -63,9 +63,8 @@ class Cached(Generic[T]):
             return self.read(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with atomic.locked(
-                self.folder / ".lock"
-            ):  # the pieces of a study would fetch it several times at once
+            # The pieces of a study would fetch it several times at once.
+            with locked(self.folder / ".lock"):
                 with contextlib.suppress(NotWholeError):
                     return self.read(self.folder)
                 return self._fetch(tell, ways)

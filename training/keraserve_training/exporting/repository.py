@@ -1,23 +1,23 @@
 """The model repository, `models/<name>/<version>/`: a version appears whole or not at all.
 
 It is written to a folder beside its place whose name is no number, so that no server looks at it; flushed to
-the disk; and renamed. Whoever writes holds a lock on that folder, which the kernel drops when the process
-dies: so the next exporter can tell what is abandoned from what is being written, also across containers,
-where process numbers say nothing.
+the disk; and renamed. Whoever writes holds a lock on a file beside that folder, which the system drops when
+the process dies: so the next exporter can tell what is abandoned from what is being written, also across
+containers, where process numbers say nothing.
 """
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import digests
+from keraserve_training.locks import locked
 
 LOCK = ".lock"
 MODEL_CARD = "assets.extra/model_card.json"
@@ -42,7 +42,7 @@ _UNFINISHED = ".exporting-"
 def exporting(models: Path, name: str) -> Iterator[None]:
     """Be the only exporter of a model; others wait, also in other processes and containers."""
     models.mkdir(parents=True, exist_ok=True)
-    with atomic.locked(models / f".{name}{LOCK}"):
+    with locked(models / f".{name}{LOCK}"):
         yield
 
 
@@ -66,26 +66,21 @@ def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
         )
     base = models / name
     base.mkdir(parents=True, exist_ok=True)
-    with atomic.locked(models / LOCK):
-        _remove_abandoned(base)
-        place, descriptor = _claim(base)
-    try:
+    with ExitStack() as claim:
+        with locked(models / LOCK):
+            _remove_abandoned(base)
+            place = claim.enter_context(_unfinished(base))
         write(place)
         missing = [file for file in REQUIRED if not (place / file).is_file()]
         if missing:
             raise RepositoryError(f"The export of {name} lacks {', '.join(missing)}: nothing was published.")
         digests.write(place)
         atomic.sync_tree(place)
-        with atomic.locked(models / LOCK):
+        with locked(models / LOCK):
             version = max(versions(base), default=0) + 1
             place.rename(base / str(version))
             atomic.sync(base)
         return version
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def names(models: Path) -> list[str]:
@@ -103,24 +98,35 @@ def versions(base: Path) -> list[int]:
     return sorted(int(name) for name in found if name.isascii() and name.isdigit() and int(name) > 0)
 
 
-def _claim(base: Path) -> tuple[Path, int]:
-    """Make an unfinished folder and lock it; the lock ends with the descriptor or with this process."""
+@contextmanager
+def _unfinished(base: Path) -> Iterator[Path]:
+    """Make an unfinished folder and hold its lock; the folder is removed where the caller fails."""
     # Not by tempfile: only its owner could read the version, and servers run as another user.
     place = base / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}"
-    place.mkdir()
-    descriptor = os.open(place, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return place, descriptor
+    try:
+        with locked(_lock_of(place)):
+            place.mkdir()
+            try:
+                yield place
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+    finally:
+        _lock_of(place).unlink(missing_ok=True)
 
 
 def _remove_abandoned(base: Path) -> None:
-    for place in base.glob(f"{_UNFINISHED}*"):
-        descriptor = os.open(place, os.O_RDONLY)
+    """Remove what exporters that were killed have left; the caller holds the repository's lock."""
+    for name in {path.name.removesuffix(LOCK) for path in base.glob(f"{_UNFINISHED}*")}:
+        place = base / name
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with locked(_lock_of(place), wait=False):
+                if place.exists():
+                    shutil.rmtree(place)
         except BlockingIOError:
             continue  # another exporter is at it
-        else:
-            shutil.rmtree(place)
-        finally:
-            os.close(descriptor)
+        _lock_of(place).unlink(missing_ok=True)
+
+
+def _lock_of(place: Path) -> Path:
+    return place.with_name(place.name + LOCK)

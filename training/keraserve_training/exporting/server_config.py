@@ -13,6 +13,7 @@ from keraserve_protocol.canary import STABLE
 from keraserve_training import atomic
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import repository
+from keraserve_training.locks import locked
 
 FILE = "models.config"
 SERVED_FROM = "/models"  # where compose.yaml mounts the repository
@@ -71,7 +72,7 @@ def edited(models: Path) -> Iterator[messages.ModelServerConfig]:
         RepositoryError: the file can't be read.
     """
     models.mkdir(parents=True, exist_ok=True)
-    with atomic.locked(models / repository.LOCK):
+    with locked(models / repository.LOCK):
         before = _read(models / FILE)
         config = messages.ModelServerConfig()
         config.CopyFrom(before)

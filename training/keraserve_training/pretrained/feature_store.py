@@ -30,6 +30,7 @@ import numpy.typing as npt
 from keraserve_training import atomic, runtime
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import FeaturesError
+from keraserve_training.locks import locked
 
 KEY, LOCK = "key.json", ".lock"
 # Numpy's files know no bfloat16: its two bytes are stored as they are.
@@ -124,10 +125,10 @@ class Store:
             with _explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 try:
-                    stack.enter_context(atomic.locked(self.folder / LOCK, wait=False))
+                    stack.enter_context(locked(self.folder / LOCK, wait=False))
                 except BlockingIOError:
                     tell(f"{self.folder.name}: another process makes these features, waiting for it")
-                    stack.enter_context(atomic.locked(self.folder / LOCK))
+                    stack.enter_context(locked(self.folder / LOCK))
             yield
 
     def check(self, tell: Tell) -> None:

@@ -11,15 +11,14 @@ runs/<experiment>/<profile>-seed<seed>[+<options>]/
 runs/features/      what pre-trained networks made of pictures, shared by all runs
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keraserve_training.errors import RunDamagedError
+from keraserve_training.locks import is_locked
 from keraserve_training.records import history
 
 CONFIG = "config.json"
@@ -126,7 +125,7 @@ def state(folder: Path) -> str:
         return "not run"
     if (folder / METRICS).exists():
         return "finished"
-    verb = "running, at" if _is_locked(folder / LOCK) else "interrupted at"
+    verb = "running, at" if is_locked(folder / LOCK) else "interrupted at"
     return f"{verb} {_place(folder)}"
 
 
@@ -141,17 +140,3 @@ def _place(folder: Path) -> str:
 
 def _networks(folder: Path) -> Iterator[Path]:
     return (inner for inner in folder.iterdir() if inner.is_dir())
-
-
-def _is_locked(file: Path) -> bool:
-    try:
-        descriptor = os.open(file, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
