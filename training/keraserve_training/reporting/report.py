@@ -2,9 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,14 @@ import jinja2
 
 from keraserve_training import atomic
 from keraserve_training.experiment import Experiment
-from keraserve_training.reporting import gathering, sources
+from keraserve_training.reporting.content import Content, by_source
 from keraserve_training.reporting.embedding import embed
-from keraserve_training.reporting.gathering import Gathered
 from keraserve_training.reporting.report_curves import all_curves
 from keraserve_training.reporting.report_experiment import experiment_part
 from keraserve_training.reporting.report_runs import compared
+from keraserve_training.reporting.sources import Source
 
 FILE = "report.html"
-
-
-@dataclass(frozen=True)
-class Item:
-    """An experiment with what there is of it."""
-
-    experiment: Experiment
-    gathered: Gathered
 
 
 def write(experiments: Iterable[Experiment], runs: Path) -> Path:
@@ -35,8 +25,8 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
 
     A run that can't be read is called out in its place.
     """
-    items = [Item(experiment, gathering.gather(runs, experiment.name)) for experiment in experiments]
-    items.sort(key=lambda item: item.experiment.source)
+    documents = by_source(experiments, runs)
+    items = [item for _, members in documents for item in members]
     finished = sum(item.gathered.shown is not None for item in items)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keraserve_training.reporting"),
@@ -47,26 +37,23 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
     page = environment.get_template("report.html.j2").render(
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         summary=f"{finished} of {len(items)} experiments finished.",
-        documents=[
-            _document(number, list(members), runs)
-            for number, members in groupby(items, key=lambda item: item.experiment.source)
-        ],
+        documents=[_document(source, members, runs) for source, members in documents],
     )
     runs.mkdir(parents=True, exist_ok=True)
     atomic.write_text(runs / FILE, page)
     return runs / FILE
 
 
-def _document(number: str, items: Sequence[Item], runs: Path) -> dict[str, Any]:
+def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str, Any]:
     """What the template needs of one source document."""
     shown = [(item.experiment, item.gathered.shown) for item in items]
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"
-        caption = all_curves(file, number, shown)
+        caption = all_curves(file, source.number, shown)
         picture = embed(file, "Accuracy and loss of every network", caption=caption)
     return {
-        "source": sources.of(number),
+        "source": source,
         "picture": picture,
         "rows": [row for item in items for row in compared(item.experiment, item.gathered)],
-        "experiments": [experiment_part(item.experiment, item.gathered, runs) for item in items],
+        "experiments": [experiment_part(item, runs) for item in items],
     }

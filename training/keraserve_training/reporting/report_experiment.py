@@ -1,7 +1,6 @@
 """What the report's template needs of one experiment."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import numpy as np
 
 from keraserve_training import expected_ranges, number_format
 from keraserve_training.drawing.confusion import NUMBERED
-from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.records import caveats, description, evidence, history, run_folder
-from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
-from keraserve_training.reporting import gathering, reading, sources
+from keraserve_training.reporting import gathering, reading
+from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.embedding import Embedded, embed
-from keraserve_training.reporting.gathering import Gathered
 from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, badges
 from keraserve_training.reporting.report_study import study_part
 
@@ -24,35 +21,33 @@ _CONFUSIONS_LISTED = 12
 _OPEN = 3  # networks whose confusion and mistakes are not folded away
 
 
-def experiment_part(experiment: Experiment, gathered: Gathered, runs: Path) -> dict[str, Any]:
+def experiment_part(content: Content, runs: Path) -> dict[str, Any]:
     """Everything about one experiment, with the run that stands for it."""
+    experiment, gathered = content.experiment, content.gathered
     part: dict[str, Any] = {
         "experiment": experiment,
-        "question": sources.QUESTIONS.get(experiment.name, ""),
-        "title": experiment.title,
-        "task": experiment.task,
+        "question": content.question,
+        "title": content.title,
+        "task": content.task,
         "run": gathered.shown,
         "state": run_folder.state(run_folder.path(runs, experiment.name, "full", 42)),
         "troubles": gathered.troubles,
-        "study": study_part(runs, experiment),
+        "study": study_part(content),
         "all_runs": all_runs(experiment, gathered),
     }
-    return part | _shown(experiment, gathered.shown, runs) if gathered.shown else part
+    return part | _shown(content, gathered.shown) if gathered.shown else part
 
 
-def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, Any]:
+def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
+    experiment = content.experiment
     values = run.metrics["metrics"]
     names = list(run.networks)
-    labels = next(iter(run.networks.values()))["labels"]
-    adapted = partial(description.adapted, phrases=experiment.phrases, config=run.config, labels=labels)
     return {
-        "title": adapted(experiment.title),
-        "task": adapted(experiment.task),
-        "warnings": warnings(run),
+        "warnings": content.warnings,
         "badges": badges(run),
         "caveats": caveats.of(run.config),
         "options": description.described(run.config) if description.options(run.config) else "",
-        "learnt": _learnt(experiment, run, runs),
+        "learnt": content.learnt,
         "figures": [_figure(experiment, run, figure, values) for figure in experiment.figures],
         "networks": [_network(name, network) for name, network in run.networks.items()],
         "readings": [line for name in names if (line := _reading(run, name))],
@@ -68,23 +63,6 @@ def _shown(experiment: Experiment, run: FinishedRun, runs: Path) -> dict[str, An
         "weights": description.weights(run.config),
         "command": description.command(experiment.name, run),
     }
-
-
-def warnings(run: FinishedRun) -> list[str]:
-    """What has to be seen of a run's networks before their figures."""
-    return [
-        f"{name}: {warning}"
-        for name, network in run.networks.items()
-        if not network.get("composed_of")
-        for warning in evidence.warnings(network)
-    ]
-
-
-def _learnt(experiment: Experiment, run: FinishedRun, runs: Path) -> list[str]:
-    try:
-        return experiment.explain(Findings(run, runs))
-    except RunDamagedError as error:  # of a run that this one is compared with
-        return [f"What was learnt can't be said: {error}"]
 
 
 def _figure(

@@ -1,20 +1,19 @@
 """What the report's template needs of a study."""
 
-from pathlib import Path
 from typing import Any
 
 from keraserve_training import number_format
 from keraserve_training.experiment import Experiment
+from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.embedding import embed
 from keraserve_training.studies import study
 
 
-def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
+def study_part(content: Content) -> dict[str, Any] | None:
     """The best study of an experiment that there is: what it asks, its picture, words and table."""
-    found = study.read(runs, experiment.name)
-    if not found:
+    if not content.study:
         return None
-    there, summary = found
+    there, summary = content.study
     return {
         "title": study.heading(summary),
         "explanation": f"{summary['explanation']} {summary['pieces']} pieces,"
@@ -26,7 +25,7 @@ def study_part(runs: Path, experiment: Experiment) -> dict[str, Any] | None:
             there / study.PICTURE, "Gain of every seed, with means and 95 % intervals", chart=True
         ),
         "words": study.words(summary),
-        "tables": [_table(experiment, summary, compared) for compared in summary["comparisons"]],
+        "tables": [_table(content.experiment, summary, compared) for compared in summary["comparisons"]],
     }
 
 

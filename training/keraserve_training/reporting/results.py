@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,14 @@ import jinja2
 
 from keraserve_training import atomic
 from keraserve_training.drawing import page as drawing
-from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment
 from keraserve_training.records import caveats, description, run_folder
-from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
-from keraserve_training.reporting import gathering, sources
+from keraserve_training.reporting.content import Content, by_source
 from keraserve_training.reporting.gathering import Gathered, Group
 from keraserve_training.reporting.report_curves import all_curves
-from keraserve_training.reporting.report_experiment import warnings
 from keraserve_training.reporting.report_runs import over_seeds, value_of
+from keraserve_training.reporting.sources import Source
 from keraserve_training.studies import study
 
 DOCUMENT, PICTURES = "results.md", "results"
@@ -36,14 +33,11 @@ def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str =
     """
     pictures = docs / PICTURES
     pictures.mkdir(parents=True, exist_ok=True)
-    items = [(experiment, _real(gathering.gather(runs, experiment.name))) for experiment in experiments]
-    items.sort(key=lambda item: item[0].source)
+    contents = by_source(experiments, runs, chosen=_real, paths=False)
     before = set(pictures.glob("*.png"))
-    documents = [
-        _document(number, list(members), runs, pictures)
-        for number, members in groupby(items, key=lambda item: item[0].source)
-    ]
-    shown = [run for _, gathered in items for group in gathered.groups for run in group.runs]
+    documents = [_document(source, members, pictures) for source, members in contents]
+    items = [item for _, members in contents for item in members]
+    shown = [run for item in items for group in item.gathered.groups for run in group.runs]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keraserve_training.reporting"),
         undefined=jinja2.StrictUndefined,
@@ -75,17 +69,15 @@ def _real(gathered: Gathered) -> Gathered:
     )
 
 
-def _document(
-    number: str, items: Sequence[tuple[Experiment, Gathered]], runs: Path, pictures: Path
-) -> dict[str, Any]:
-    file = pictures / f"source-{number}.png"
-    caption = all_curves(file, number, [(experiment, found.shown) for experiment, found in items])
+def _document(source: Source, items: Sequence[Content], pictures: Path) -> dict[str, Any]:
+    file = pictures / f"source-{source.number}.png"
+    caption = all_curves(file, source.number, [(item.experiment, item.gathered.shown) for item in items])
     return {
-        "source": sources.of(number),
+        "source": source,
         "picture": f"{PICTURES}/{file.name}" if caption else "",
         "caption": caption,
-        "rows": [row for experiment, found in items for row in _rows(experiment, found)],
-        "experiments": [_experiment(experiment, found, runs, pictures) for experiment, found in items],
+        "rows": [row for item in items for row in _rows(item.experiment, item.gathered)],
+        "experiments": [_experiment(item, pictures) for item in items],
     }
 
 
@@ -113,49 +105,40 @@ def _what(run: FinishedRun) -> str:
     return "; ".join(said)
 
 
-def _experiment(experiment: Experiment, gathered: Gathered, runs: Path, pictures: Path) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "experiment": experiment,
-        "question": sources.QUESTIONS.get(experiment.name, ""),
-        "groups": [_group(experiment, group) for group in gathered.groups],
-        "task": experiment.task,
-        "warnings": [],
-        "learnt": [],
-        "pictures": [],
-        "shown": "",
-        "study": [],
-    }
-    if found := study.read(runs, experiment.name):
-        there, summary = found
-        if not summary["procedural"]:
-            name = f"{experiment.name}-{study.PICTURE}"
-            content["study"] = [study.heading(summary), *study.words(summary)]
-            content["pictures"] = [(summary["title"], _kept(there / study.PICTURE, pictures / name))]
-    if run := gathered.shown:
-        content["shown"] = _what(run)
-        labels = next(iter(run.networks.values()))["labels"]
-        content["task"] = description.adapted(experiment.task, experiment.phrases, run.config, labels)
-        content["warnings"] = warnings(run)
-        content["learnt"] = _learnt(experiment, run, runs)
-        drawn = [("Loss and accuracy", run_folder.CURVES)]
+def _experiment(content: Content, pictures: Path) -> dict[str, Any]:
+    experiment, run = content.experiment, content.gathered.shown
+    said: list[str] = []
+    drawn: list[tuple[str, str]] = []
+    if run:
         drawn += [
-            (picture["title"], picture["file"])
-            for picture in run.metrics.get("pictures", [])
-            if picture["file"] not in _NOT_OURS
+            (title, _kept(run.folder / file, pictures / f"{experiment.name}-{file}"))
+            for title, file in _drawn(run)
         ]
-        there = [
-            (title, _kept(run.folder / file, pictures / f"{experiment.name}-{file}")) for title, file in drawn
-        ]
-        content["pictures"] = there + content["pictures"]
-    content["pictures"] = [(title, path) for title, path in content["pictures"] if path]
-    return content
+    if content.study and not content.study[1]["procedural"]:
+        there, summary = content.study
+        name = f"{experiment.name}-{study.PICTURE}"
+        said = [study.heading(summary), *study.words(summary)]
+        drawn.append((summary["title"], _kept(there / study.PICTURE, pictures / name)))
+    return {
+        "experiment": experiment,
+        "question": content.question,
+        "groups": [_group(experiment, group) for group in content.gathered.groups],
+        "task": content.task,
+        "warnings": content.warnings,
+        "learnt": content.learnt,
+        "pictures": [(title, path) for title, path in drawn if path],
+        "shown": _what(run) if run else "",
+        "study": said,
+    }
 
 
-def _learnt(experiment: Experiment, run: FinishedRun, runs: Path) -> list[str]:
-    try:
-        return experiment.explain(Findings(run, runs))
-    except RunDamagedError:
-        return ["What was learnt can't be said: a run that this one is compared with can't be read."]
+def _drawn(run: FinishedRun) -> list[tuple[str, str]]:
+    """Titles and files of a run's plots that may be published."""
+    return [("Loss and accuracy", run_folder.CURVES)] + [
+        (picture["title"], picture["file"])
+        for picture in run.metrics.get("pictures", [])
+        if picture["file"] not in _NOT_OURS
+    ]
 
 
 def _group(experiment: Experiment, group: Group) -> dict[str, str]:

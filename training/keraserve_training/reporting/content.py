@@ -1,0 +1,104 @@
+"""What is said of each experiment, the same in the report and in the document of results."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from keraserve_training.errors import RunDamagedError
+from keraserve_training.experiment import Experiment
+from keraserve_training.records import description, evidence
+from keraserve_training.records.findings import Findings
+from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting import gathering, sources
+from keraserve_training.reporting.gathering import Gathered
+from keraserve_training.reporting.sources import Source
+from keraserve_training.studies import study
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is said of one experiment, with the run that stands for it.
+
+    Attributes:
+        experiment: which.
+        gathered: its finished runs.
+        question: what the source document asks; may be empty.
+        title: one line, with the run's own network and images in place of the document's.
+        task: what is learnt from what, adapted like the title.
+        warnings: what has to be seen before the figures.
+        learnt: what the figures show, a sentence or more per item.
+        study: folder and summary of its best study; None where there is none.
+    """
+
+    experiment: Experiment
+    gathered: Gathered
+    question: str
+    title: str
+    task: str
+    warnings: list[str]
+    learnt: list[str]
+    study: tuple[Path, dict[str, Any]] | None
+
+
+def by_source(
+    experiments: Iterable[Experiment],
+    runs: Path,
+    *,
+    chosen: Callable[[Gathered], Gathered] = lambda gathered: gathered,
+    paths: bool = True,
+) -> list[tuple[Source, list[Content]]]:
+    """The content of every experiment, by source document.
+
+    Args:
+        experiments: which.
+        runs: folder of all runs.
+        chosen: leaves runs out.
+        paths: whether a run that can't be read is named with its folder.
+    """
+    items = [
+        _content(experiment, chosen(gathering.gather(runs, experiment.name)), runs, paths)
+        for experiment in experiments
+    ]
+    items.sort(key=lambda item: item.experiment.source)
+    grouped = groupby(items, key=lambda item: item.experiment.source)
+    return [(sources.of(number), list(members)) for number, members in grouped]
+
+
+def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool) -> Content:
+    run = gathered.shown
+
+    def adapted(text: str) -> str:
+        if run is None:
+            return text
+        labels = next(iter(run.networks.values()))["labels"]
+        return description.adapted(text, experiment.phrases, run.config, labels)
+
+    return Content(
+        experiment,
+        gathered,
+        sources.QUESTIONS.get(experiment.name, ""),
+        adapted(experiment.title),
+        adapted(experiment.task),
+        _warnings(run) if run else [],
+        _learnt(experiment, run, runs, paths) if run else [],
+        study.read(runs, experiment.name),
+    )
+
+
+def _warnings(run: FinishedRun) -> list[str]:
+    return [
+        f"{name}: {warning}"
+        for name, network in run.networks.items()
+        if not network.get("composed_of")
+        for warning in evidence.warnings(network)
+    ]
+
+
+def _learnt(experiment: Experiment, run: FinishedRun, runs: Path, paths: bool) -> list[str]:
+    try:
+        return experiment.explain(Findings(run, runs))
+    except RunDamagedError as error:  # of a run that this one is compared with
+        reason = str(error) if paths else "a run that this one is compared with can't be read."
+        return [f"What was learnt can't be said: {reason}"]
