@@ -33,8 +33,8 @@ BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--model
 # What leans most on the versions of others: connections, both servers over a real wire, the client's values; a
 # network that is trained, drawn and exported, and the decoders inside it.
 LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_parser.py \
-  tests/gateway/test_http_connection.py tests/gateway/test_one_write.py tests/gateway/test_idle_connections.py \
-  tests/gateway/test_keys.py tests/gateway/test_images.py tests/embedded/test_rest.py tests/client/test_wire.py \
+  tests/gateway/test_http_connection.py tests/gateway/test_coalesced_write.py tests/gateway/test_idle_connections.py \
+  tests/gateway/test_keys.py tests/gateway/test_classify_images.py tests/embedded/test_rest.py tests/client/test_wire.py \
   tests/contract/test_image_format_list.py tests/training/test_export.py tests/training/test_decoders.py \
   tests/training/test_folding.py tests/training/test_plots.py tests/training/test_cli.py
 

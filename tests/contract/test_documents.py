@@ -20,7 +20,7 @@ from keraserve_client import _errors as client_errors
 from keraserve_client.cli import app as commands
 from keraserve_gateway import errors
 from keraserve_gateway.http.app import create_app
-from keraserve_gateway.http.routes.descriptions import REFUSALS
+from keraserve_gateway.http.openapi_bodies import REFUSALS
 from keraserve_gateway.settings import ENV_PREFIX, Settings
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_gateway.telemetry.metrics import Metrics

@@ -66,7 +66,7 @@ def test_the_list_is_complete() -> None:
     assert asked - defined - modules - OTHERS == set(PRIVATE)
 
 
-CONNECTION = {  # overridden, or asked for, by `http_connection` and `rest_connection`
+CONNECTION = {  # overridden, or asked for, by `http.server.connection` and `rest_connection`
     "connection_made": ["transport"],
     "connection_lost": ["exc"],
     "data_received": ["data"],

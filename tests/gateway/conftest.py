@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from free_ports import free_port as find_free_port
 
-from keraserve_gateway import reread
+from keraserve_gateway import watched_file
 from keraserve_gateway.http.app import create_app
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.model_server import GrpcModelServer
@@ -34,7 +34,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _files_are_looked_at_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests write a file and ask at once."""
-    monkeypatch.setattr(reread, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0)
 
 
 @pytest.fixture

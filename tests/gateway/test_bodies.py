@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http import multipart
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, rest, services

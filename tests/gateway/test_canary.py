@@ -11,8 +11,8 @@ import grpc.aio
 import httpx2
 import pytest
 
-from keraserve_gateway import reread
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway import watched_file
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.configured import ConfiguredModels
@@ -178,7 +178,7 @@ def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder:
 
 
 async def test_a_file_is_looked_at_once_in_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reread, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.1)
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     for share in (0.0, 1.0):
         before = canary.shares

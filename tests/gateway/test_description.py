@@ -14,10 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from keraserve_gateway.context import begin
 from keraserve_gateway.deadline import Deadline, Trip
-from keraserve_gateway.exchange import begin
-from keraserve_gateway.http import openapi, replies
-from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http import error_responses, openapi, openapi_bodies
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
@@ -76,16 +75,16 @@ def test_every_body_and_every_refusal_has_an_example(description: dict[str, Any]
                 assert content["example"], (path, status)
 
 
-@pytest.mark.parametrize("status", descriptions.REFUSALS)
+@pytest.mark.parametrize("status", openapi_bodies.REFUSALS)
 def test_examples_of_refusals_are_what_is_sent(status: int) -> None:
-    error = descriptions.REFUSALS[status].example
+    error = openapi_bodies.REFUSALS[status].example
     for path, described in (
-        ("/v1/models", descriptions.problems(status)),
-        ("/v2", descriptions.tensorflow_errors(status)),
+        ("/v1/models", openapi_bodies.problems(status)),
+        ("/v2", openapi_bodies.tensorflow_errors(status)),
     ):
         scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
         begin(scope, 1).trip = Trip(Deadline.after(1), "5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f")
-        sent = replies.failure(scope, error)
+        sent = error_responses.failure(scope, error)
         assert sent.status_code == status
         (content,) = described[status]["content"].values()
         assert json.loads(bytes(sent.body)) == content["example"]

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from keraserve_gateway import errors, statuses
-from keraserve_gateway.http import replies
+from keraserve_gateway.http import error_responses
 from keraserve_gateway.upstream import model_server
 
 
@@ -67,4 +67,4 @@ def test_what_passes_is_answered_as_tensorflow_serving_answers_it() -> None:
     ],
 )
 def test_which_calls_are_tensorflow_servings(method: str, path: str, *, compatible: bool) -> None:
-    assert replies.is_compatible({"method": method, "path": path}) is compatible
+    assert error_responses.is_compatible({"method": method, "path": path}) is compatible

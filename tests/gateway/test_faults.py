@@ -288,8 +288,8 @@ async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypat
     async def broken(*_: Any) -> Any:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("keraserve_gateway.calls.predict.status", broken)
-    monkeypatch.setattr("keraserve_gateway.calls.predict.list_models", broken)
+    monkeypatch.setattr("keraserve_gateway.calls.tensorflow_rest.status", broken)
+    monkeypatch.setattr("keraserve_gateway.http.routes.models.list_models", broken)
     for path in ("/v1/models/colours", "/v1/models"):
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
             answer = await gateway.get(path, headers={"x-request-id": "mine"})

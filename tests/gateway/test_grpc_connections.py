@@ -13,9 +13,9 @@ from gateway.test_command import ended
 from gateway.test_http_connection import http_port
 from http2_frames import NO_WINDOW, SETTINGS, call
 
-from keraserve_gateway import grpc_server
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api import server
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages as m
@@ -151,7 +151,7 @@ async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, c
 
 
 async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grpc_server, "most_accepted", lambda most: most)
+    monkeypatch.setattr(server, "most_accepted", lambda most: most)
     monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
     with structlog.testing.capture_logs() as lines:
         await port.open(max_connections=1, **LONG)
@@ -179,7 +179,7 @@ async def test_calls_whose_answers_are_not_read_keep_nobody_out(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are as many as are allowed, and none would end by itself."""
-    monkeypatch.setattr(grpc_server, "_MOST_CALLS", 8)
+    monkeypatch.setattr(server, "_MOST_CALLS", 8)
     await port.open(**LONG)
     calls = [call(services.GET_MODEL_STATUS.path, REQUEST, stream) for stream in range(1, 17, 2)]
     await port.wires(1, NO_WINDOW + b"".join(calls))

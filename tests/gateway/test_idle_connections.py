@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gateway.test_one_write import POST, Wire
+from gateway.test_coalesced_write import POST, Wire
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from keraserve_gateway.http import http_connection
-from keraserve_gateway.http.http_connection import Bounds, bounded
+from keraserve_gateway.http.server import connection
+from keraserve_gateway.http.server.connection import Bounds, bounded
 from keraserve_gateway.telemetry.metrics import Metrics
 
 IDLE = 4
@@ -45,7 +45,7 @@ class Idle:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loop, self.wire, self.may = Loop(), Wire(), asyncio.Event()
-        monkeypatch.setattr(http_connection, "time", SimpleNamespace(monotonic=lambda: self.loop.now))
+        monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: self.loop.now))
 
         async def app(_: Any, __: Any, send: Any) -> None:
             await self.may.wait()

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway import bucket, cli, keys
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway import cli, keys, token_bucket
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
@@ -124,7 +124,7 @@ async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
 
 def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     now = 1000.0
-    monkeypatch.setattr(bucket.time, "monotonic", lambda: now)
+    monkeypatch.setattr(token_bucket.time, "monotonic", lambda: now)
     key, entry = keys.make("a")
     write(file, entry)
     ring = keys.Keys(file, rate=4)

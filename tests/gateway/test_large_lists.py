@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from keraserve_gateway.calls.bounds import Bounds
-from keraserve_gateway.calls.predict import Target
-from keraserve_gateway.calls.predictor import Predictor
+from keraserve_gateway.calls.predict_json import Predictor
+from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.calls.target import Target
 from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded
 from keraserve_protocol import messages as m

@@ -13,9 +13,9 @@ import grpc.aio
 import pytest
 
 from keraserve_gateway import memory
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.errors import Busy
-from keraserve_gateway.exchange import Exchange
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.memory import BodyBytes, DoesNotFit, plan
 from keraserve_gateway.settings import Settings

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.model_server import GrpcModelServer
 from keraserve_protocol import messages as m

@@ -15,9 +15,9 @@ import pytest
 from gateway.test_command import ended
 from gateway.test_http_connection import GET, http_port, problem
 
-from keraserve_gateway.arriving import Arriving, ArrivingBody
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api.server import GrpcServer
+from keraserve_gateway.incomplete_bodies import Arriving, ArrivingBody
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_server import GrpcModelServer

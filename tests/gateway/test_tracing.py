@@ -12,7 +12,7 @@ import pytest
 import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from keraserve_gateway.grpc_server import GrpcServer
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.telemetry import tracing
 from keraserve_protocol import messages as m

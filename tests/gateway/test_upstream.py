@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from keraserve_gateway.settings import Settings
-from keraserve_gateway.upstream import connection, silence
+from keraserve_gateway.upstream import connection, hang_detection
 
 PROGRAM = Path(__file__).with_name("server_to_kill.py")
 PATH = "/v1/models/colours"
@@ -127,7 +127,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, 
 async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
     make, start, free_port, monkeypatch, given_up: str
 ) -> None:
-    monkeypatch.setattr(silence, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(hang_detection, "PROBE_SECONDS", 0.5)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
     process = start(port)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from keraserve_gateway import memory
 from keraserve_gateway.admission import Admission, Group
-from keraserve_gateway.arriving import Arriving
-from keraserve_gateway.calls.bounds import Bounds
-from keraserve_gateway.calls.predictor import Predictor
-from keraserve_gateway.exchange import Exchange
+from keraserve_gateway.calls.predict_json import Predictor
+from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.context import Exchange
+from keraserve_gateway.incomplete_bodies import Arriving
 from keraserve_gateway.keys import Key, Keys
 from keraserve_gateway.memory import BodyBytes
 from keraserve_gateway.settings import Settings

@@ -16,9 +16,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keraserve_gateway.bucket import Bucket
 from keraserve_gateway.errors import KeyUnknown, ModelForbidden, NoKey, TooFast
-from keraserve_gateway.reread import Reread
+from keraserve_gateway.token_bucket import Bucket
+from keraserve_gateway.watched_file import Reread
 
 _NOBODYS = "0" * 64
 

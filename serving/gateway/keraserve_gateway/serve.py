@@ -16,11 +16,11 @@ from fastapi import FastAPI
 
 from keraserve_gateway import memory
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.grpc_server import GrpcServer
-from keraserve_gateway.http import open_connections
+from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import create_app, gateway_of
-from keraserve_gateway.http.http_connection import Bounds, bounded
-from keraserve_gateway.http.shedding import Shedding
+from keraserve_gateway.http.server import open_connections
+from keraserve_gateway.http.server.connection import Bounds, bounded
+from keraserve_gateway.http.server.rejection import Shedding
 from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_gateway.telemetry.tracing import from_environment
 from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from encoded_pictures import png
-from gateway.test_one_write import talk
+from gateway.test_coalesced_write import talk
 from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st

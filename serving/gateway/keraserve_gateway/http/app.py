@@ -10,11 +10,18 @@ from starlette.responses import Response
 
 from keraserve_gateway.errors import GatewayError
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import openapi, replies
-from keraserve_gateway.http.direct import Direct
+from keraserve_gateway.http import error_responses, openapi
+from keraserve_gateway.http.dependencies import register_segment
+from keraserve_gateway.http.fast_path import Direct
 from keraserve_gateway.http.middleware import Around
-from keraserve_gateway.http.routes import compatible, images, inference, pages, process
-from keraserve_gateway.http.routes.call import register_segment
+from keraserve_gateway.http.routes import (
+    classify_images,
+    health,
+    models,
+    open_inference,
+    pages,
+    tensorflow_rest,
+)
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.telemetry.tracing import Tracing
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -53,7 +60,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
     )
     app.state.gateway = gateway
     openapi.add_route(app)
-    for routes in (images, compatible, inference, process, pages):
+    for routes in (models, classify_images, tensorflow_rest, open_inference, health, pages):
         app.include_router(routes.router())
     app.openapi = lambda: openapi.describe(app)
     return app
@@ -65,12 +72,14 @@ def gateway_of(app: FastAPI) -> Gateway:
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:
-    return replies.failure(request.scope, cast(GatewayError, error))
+    return error_responses.failure(request.scope, cast(GatewayError, error))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """Answer 400 where FastAPI would answer 422."""
-    return replies.failure(request.scope, replies.invalid(cast(RequestValidationError, error).errors()))
+    return error_responses.failure(
+        request.scope, error_responses.invalid(cast(RequestValidationError, error).errors())
+    )
 
 
 async def _on_status(request: Request, error: Exception) -> Response:
@@ -82,4 +91,4 @@ async def _on_status(request: Request, error: Exception) -> Response:
             return Response(status_code=204, headers=headers)
     details = {404: "there is nothing at this path", 405: "this path has another method"}
     detail = details.get(raised.status_code, raised.detail)
-    return replies.plain(request.scope, raised.status_code, detail, headers)
+    return error_responses.plain(request.scope, raised.status_code, detail, headers)

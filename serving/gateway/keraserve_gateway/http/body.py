@@ -5,10 +5,10 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from keraserve_gateway.arriving import Arriving, ArrivingBody
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.errors import SlowBody, TooLarge
-from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.http import compression
+from keraserve_gateway.incomplete_bodies import Arriving, ArrivingBody
 from keraserve_gateway.time_limit import TimeLimit
 
 _CROWDED = "the bodies that are arriving need more than max_arriving_bytes, and this one took longest"

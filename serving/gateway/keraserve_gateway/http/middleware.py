@@ -11,11 +11,11 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keraserve_gateway import exchange as exchanges
+from keraserve_gateway import context as exchanges
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.errors import Draining, GatewayError, KeyUnknown
-from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import body, replies
+from keraserve_gateway.http import body, error_responses
 from keraserve_gateway.wrong_keys import without_keys
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ class Around:
             try:
                 await self._admitted(scope, receive, sending)
             except GatewayError as error:  # whose answer may have to wait, as others
-                await replies.failure(scope, error)(scope, receive, sending)
+                await error_responses.failure(scope, error)(scope, receive, sending)
         except ClientDisconnect:
             log.info("client went away")
         except asyncio.CancelledError:
@@ -133,11 +133,13 @@ class Around:
             log.warning("cut off at the end of draining")
             if not sending.status:
                 error = Draining("the gateway stopped before it could answer")
-                await replies.failure(scope, error)(scope, receive, sending)
+                await error_responses.failure(scope, error)(scope, receive, sending)
         except Exception:
             log.exception("unexpected error")
             if not sending.status:
-                reply = replies.plain(scope, 500, "an unexpected error; the log has it under this request id")
+                reply = error_responses.plain(
+                    scope, 500, "an unexpected error; the log has it under this request id"
+                )
                 await reply(scope, receive, sending)
 
     async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:

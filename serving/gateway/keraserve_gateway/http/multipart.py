@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from keraserve_gateway.calls.picture_check import Picture
+from keraserve_gateway.calls.image_check import Picture
 from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMedia
 from keraserve_protocol import image_formats, other_formats
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from keraserve_gateway.http.routes import descriptions
+from keraserve_gateway.http import openapi_bodies
 
 _REQUEST_ID = {"X-Request-ID": {"description": "the request's id", "schema": {"type": "string"}}}
 _KEYS = {
@@ -40,7 +40,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         _, unseen = models_json_schema(
-            [(model, "serialization") for model in descriptions.UNSEEN],
+            [(model, "serialization") for model in openapi_bodies.UNSEEN],
             ref_template="#/components/schemas/{model}",
         )
         components = description["components"]["schemas"]

@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from keraserve_gateway.telemetry.lines import EventLogger, Lines
+from keraserve_gateway.telemetry.buffered_log import EventLogger, Lines
 
 
 def configure(level: str) -> None:

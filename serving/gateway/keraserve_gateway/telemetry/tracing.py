@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from keraserve_gateway.exchange import Exchange
+from keraserve_gateway.context import Exchange
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from keraserve_gateway.reread import Reread
 from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.watched_file import Reread
 
 FILE = "canary.json"
 STABLE, CANARY = "stable", "canary"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keraserve_gateway.errors import ModelServerAway
-from keraserve_gateway.reread import Reread
+from keraserve_gateway.watched_file import Reread
 from keraserve_protocol import model_config
 
 

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from keraserve_gateway.errors import DeadlineExceeded, ModelServerAway
-from keraserve_gateway.upstream.silence import Silence
+from keraserve_gateway.upstream.hang_detection import Silence
 from keraserve_protocol import services
 
 MAX_MESSAGE_BYTES = 64 << 20

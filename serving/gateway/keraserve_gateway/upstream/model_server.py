@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
 from keraserve_gateway.deadline import Deadline, Metadata
+from keraserve_gateway.upstream.coalescing import Together
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.model_cards import ModelCards
-from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

@@ -17,10 +17,10 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
-from keraserve_gateway.arriving import Arriving, ArrivingBody
-from keraserve_gateway.calls.aside import in_turns
-from keraserve_gateway.calls.bounds import Bounds
-from keraserve_gateway.calls.predict import unready
+from keraserve_gateway.calls.offloading import in_turns
+from keraserve_gateway.calls.readiness import unready
+from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.deadline import REQUEST_ID
 from keraserve_gateway.errors import (
     BadRequest,
@@ -31,11 +31,11 @@ from keraserve_gateway.errors import (
     SlowBody,
     TooLarge,
 )
-from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
+from keraserve_gateway.incomplete_bodies import Arriving, ArrivingBody
 from keraserve_gateway.statuses import grpc_status
 from keraserve_gateway.time_limit import TimeLimit
-from keraserve_gateway.upstream.routed import Routed
+from keraserve_gateway.upstream.version_routing import Routed
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.grpc_connections import Call as OpenCall

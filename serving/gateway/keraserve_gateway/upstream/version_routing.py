@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.errors import NotFound
-from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.upstream.canary import NEWEST, Canary
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m

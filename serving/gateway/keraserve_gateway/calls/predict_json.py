@@ -4,17 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.aside import LARGE, aside, in_turns
-from keraserve_gateway.calls.bounds import Bounds
-from keraserve_gateway.calls.predict import (
-    Answer,
-    Signatures,
-    Target,
-    existing,
-    refused,
-    signatures,
-    unwritten,
-)
+from keraserve_gateway.calls.json_errors import request_error, response_error
+from keraserve_gateway.calls.offloading import LARGE, aside, in_turns
+from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.calls.signatures import Signatures, existing, signatures
+from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import rest
@@ -84,7 +78,7 @@ class Predictor:
             self._remembered[target] = of_now
             return await self._predict(server, target, prediction, of_now, trip, more, large=large)
         except rest.JsonError as error:
-            raise refused(error) from error
+            raise request_error(error) from error
 
     async def _predict(
         self,
@@ -117,7 +111,7 @@ class Predictor:
                 trip, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout
             )
         except rest.AnswerError as error:
-            raise unwritten(error) from error
+            raise response_error(error) from error
         return Answer(answer, response.model_spec.version.value)
 
     async def _alone(self, packing: Steps[Prediction], trip: Trip) -> Prediction:

@@ -8,7 +8,7 @@ import grpc.aio
 import structlog
 
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.passthrough import PassThrough
+from keraserve_gateway.grpc_api.passthrough import PassThrough
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES
 from keraserve_protocol.grpc_connections import LOOK_SECONDS, GrpcConnections, Look, most_accepted

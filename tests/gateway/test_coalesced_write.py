@@ -8,7 +8,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from keraserve_gateway.http.http_connection import Bounds, bounded
+from keraserve_gateway.http.server.connection import Bounds, bounded
 from keraserve_gateway.telemetry.metrics import Metrics
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"

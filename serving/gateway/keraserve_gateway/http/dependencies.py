@@ -6,13 +6,13 @@ from fastapi import Depends, Path, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from keraserve_gateway.calls.predict import Answer, Target
+from keraserve_gateway.calls.target import Answer, Target
+from keraserve_gateway.context import Exchange, of
 from keraserve_gateway.deadline import Trip
-from keraserve_gateway.exchange import Exchange, of
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import body
 from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_gateway.upstream.routed import Routed
+from keraserve_gateway.upstream.version_routing import Routed
 
 MAX_VERSION = (1 << 63) - 1
 

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
-from keraserve_gateway.calls import predict
 from keraserve_gateway.calls.ended_versions import forget_ended
-from keraserve_gateway.http import schemas
-from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import Call, ThisCall
+from keraserve_gateway.calls.readiness import unready
+from keraserve_gateway.http import openapi_bodies
+from keraserve_gateway.http.dependencies import Call, ThisCall
+from keraserve_gateway.http.schemas.health import Readiness
 
 
 def router() -> APIRouter:
@@ -43,17 +43,15 @@ def _add_ready(routes: APIRouter, path: str) -> None:
         path,
         operation_id=path.strip("/"),
         summary="Whether every configured model is served",
-        responses=descriptions.unready(),
+        responses=openapi_bodies.unready(),
     )
-    async def readyz(call: ThisCall, response: Response) -> schemas.Readiness:
+    async def readyz(call: ThisCall, response: Response) -> Readiness:
         return await readiness(call, response)
 
 
-async def readiness(call: Call, response: Response) -> schemas.Readiness:
+async def readiness(call: Call, response: Response) -> Readiness:
     """Say whether every configured model is served, with the status 503 where not."""
     gateway = call.gateway
-    reasons = await predict.unready(
-        gateway.server, gateway.configured, gateway.admission, call.trip.request_id
-    )
+    reasons = await unready(gateway.server, gateway.configured, gateway.admission, call.trip.request_id)
     response.status_code = 503 if reasons else 200
-    return schemas.Readiness(ready=not reasons, reasons=reasons)
+    return Readiness(ready=not reasons, reasons=reasons)

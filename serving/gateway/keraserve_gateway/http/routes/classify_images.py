@@ -1,4 +1,4 @@
-"""Pictures to classes, and the list of models."""
+"""Images to classes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -8,15 +8,14 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from keraserve_gateway.calls import predict
-from keraserve_gateway.calls.aside import LARGE, aside
-from keraserve_gateway.calls.picture_check import Limits, Picture
-from keraserve_gateway.calls.pictures import Classifier, PictureClasses
-from keraserve_gateway.calls.predict import Answer, Target
+from keraserve_gateway.calls.classify_images import Classifier, PictureClasses
+from keraserve_gateway.calls.image_check import Limits, Picture
+from keraserve_gateway.calls.offloading import LARGE, aside
+from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.errors import UnsupportedMedia
-from keraserve_gateway.http import multipart, schemas
-from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.http import multipart, openapi_bodies
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
 class Asked(BaseModel):
@@ -29,26 +28,12 @@ class Asked(BaseModel):
 
 
 _FORM = "multipart/form-data"
-_ERRORS = descriptions.problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+_ERRORS = openapi_bodies.problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 
 
 def router() -> APIRouter:
     """Make the routes."""
     routes = APIRouter()
-
-    @routes.get(
-        "/v1/models",
-        tags=["Models"],
-        operation_id="models",
-        summary="Every model with its versions, states and labels",
-        response_model_exclude_none=True,
-        responses=descriptions.problems(401, 429, 503, 504),
-    )
-    async def models(call: ThisCall) -> schemas.ModelList:
-        states = await predict.list_models(call.server, call.gateway.configured, call.trip)
-        seen = [one for one in states if call.exchange.may_see(one.name)]
-        seen = await predict.with_warnings(seen, call.gateway.cards)
-        return schemas.ModelList.model_validate({"models": seen}, from_attributes=True)
 
     for path, suffix, named in TARGETS:
         _add_classify(routes, MODEL + path, suffix, named)
@@ -68,9 +53,9 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         tags=["Images"],
         operation_id=f"classify_images{suffix}",
         summary="Classify one picture, or several",
-        response_model=schemas.ImageClassification,
+        response_model=ImageClassification,
         responses=_ERRORS,
-        openapi_extra=descriptions.picture_body(),
+        openapi_extra=openapi_bodies.picture_body(),
     )
 
 

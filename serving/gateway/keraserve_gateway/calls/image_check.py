@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.aside import LARGE, picture_aside
+from keraserve_gateway.calls.offloading import LARGE, picture_aside
 from keraserve_gateway.deadline import Trip
 from keraserve_protocol import image_files
 

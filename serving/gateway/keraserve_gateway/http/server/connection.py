@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from keraserve_gateway.exchange import CLIENT_GONE, IN_WORK
-from keraserve_gateway.http.early_answers import Head, Refusal, last_answer
-from keraserve_gateway.http.one_write import OneWrite
-from keraserve_gateway.http.open_connections import OpenConnections
+from keraserve_gateway.context import CLIENT_GONE, IN_WORK
+from keraserve_gateway.http.server.coalesced_write import OneWrite
+from keraserve_gateway.http.server.early_responses import Head, Refusal, last_answer
+from keraserve_gateway.http.server.open_connections import OpenConnections
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol.http_parser import RequestParser
 

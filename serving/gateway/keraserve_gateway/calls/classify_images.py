@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls import picture_check
-from keraserve_gateway.calls.aside import LARGE, picture_aside
-from keraserve_gateway.calls.picture_check import Fault, Limits, Picture
-from keraserve_gateway.calls.predict import CLASSIFY, Target, has_signature
+from keraserve_gateway.calls import image_check
+from keraserve_gateway.calls.image_check import Fault, Limits, Picture
+from keraserve_gateway.calls.offloading import LARGE, picture_aside
+from keraserve_gateway.calls.signatures import CLASSIFY, has_signature
+from keraserve_gateway.calls.target import Target
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import image_files, rest
@@ -96,7 +97,7 @@ class Classifier:
             GatewayError: no picture or too many; a single picture, or the first one if `strict`, can't be
                 classified; BadPicture: none of several can be; or what the model server answered.
         """
-        faults = await picture_check.check(pictures, self._limits, trip)
+        faults = await image_check.check(pictures, self._limits, trip)
         _give_up(faults, pictures, strict=strict)
         sound = {index: picture for index, picture in enumerate(pictures) if index not in faults}
         version, found = await self._ask_for_all(target, sound, faults, trip)

@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from keraserve_gateway.calls import predict
-from keraserve_gateway.calls.predict import Target
-from keraserve_gateway.http import tensorflow_schemas
-from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.calls import tensorflow_rest
+from keraserve_gateway.calls.target import Target
+from keraserve_gateway.http import openapi_bodies
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.http.schemas import tensorflow_rest as schemas
 
 TAG = "TensorFlow Serving"
-_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
+_ERRORS = openapi_bodies.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 
 
 def router() -> APIRouter:
@@ -37,20 +37,20 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"status{suffix}",
         summary="Status of a model's versions",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.ModelStatus)},
+        responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelStatus)},
     )
     async def status(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.status(call.server, target, call.gateway.cards, call.trip))
+        return call.answer(await tensorflow_rest.status(call.server, target, call.gateway.cards, call.trip))
 
     @routes.get(
         f"{path}/metadata",
         operation_id=f"metadata{suffix}",
         summary="Signatures of a model",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.ModelMetadata)},
+        responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelMetadata)},
     )
     async def metadata(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await predict.metadata(call.server, target, call.trip))
+        return call.answer(await tensorflow_rest.metadata(call.server, target, call.trip))
 
 
 def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -61,9 +61,9 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         response_class=Response,
         responses={
             **_ERRORS,
-            **descriptions.answer(tensorflow_schemas.Predictions | tensorflow_schemas.Outputs),
+            **openapi_bodies.answer(schemas.Predictions | schemas.Outputs),
         },
-        openapi_extra=descriptions.json_body(tensorflow_schemas.PredictBody),
+        openapi_extra=openapi_bodies.json_body(schemas.PredictBody),
     )
     async def predict_tensors(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         return await run(call, target)
@@ -73,21 +73,25 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"classify{suffix}",
         summary="Classify examples",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.Classes)},
-        openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
+        responses={**_ERRORS, **openapi_bodies.answer(schemas.Classes)},
+        openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
     async def classify(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
-        return call.answer(await predict.classify(call.server, target, await call.body(), most, call.trip))
+        return call.answer(
+            await tensorflow_rest.classify(call.server, target, await call.body(), most, call.trip)
+        )
 
     @routes.post(
         f"{path}:regress",
         operation_id=f"regress{suffix}",
         summary="Regress examples",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.answer(tensorflow_schemas.Values)},
-        openapi_extra=descriptions.json_body(tensorflow_schemas.ExamplesBody),
+        responses={**_ERRORS, **openapi_bodies.answer(schemas.Values)},
+        openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
     async def regress(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
-        return call.answer(await predict.regress(call.server, target, await call.body(), most, call.trip))
+        return call.answer(
+            await tensorflow_rest.regress(call.server, target, await call.body(), most, call.trip)
+        )

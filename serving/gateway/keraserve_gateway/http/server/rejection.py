@@ -11,15 +11,15 @@ from http import HTTPStatus
 import structlog
 from starlette.types import Scope
 
-from keraserve_gateway import exchange as exchanges
+from keraserve_gateway import context as exchanges
 from keraserve_gateway.admission import Group
+from keraserve_gateway.context import Exchange
 from keraserve_gateway.deadline import REQUEST_ID
 from keraserve_gateway.errors import Busy, GatewayError
-from keraserve_gateway.exchange import Exchange
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import replies
-from keraserve_gateway.http.early_answers import Head, Headers, written
+from keraserve_gateway.http import error_responses
 from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request, model_of
+from keraserve_gateway.http.server.early_responses import Head, Headers, written
 from keraserve_gateway.statuses import STATUSES, kind
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ class Shedding:
         if form not in self._answers:
             any_one = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
             exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
-            answer = replies.failure(any_one, exchange.error)
+            answer = error_responses.failure(any_one, exchange.error)
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
             self._answers[form] = kept, bytes(answer.body)
         kept, body = self._answers[form]
@@ -155,4 +155,4 @@ def _scope(head: Head) -> Scope:
 @lru_cache(maxsize=1024)
 def _form(method: bytes, path: str) -> bool:
     """Tell whether the request has TensorFlow Serving's form of errors."""
-    return replies.is_compatible({"method": method.decode("latin-1"), "path": path})
+    return error_responses.is_compatible({"method": method.decode("latin-1"), "path": path})

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
-from keraserve_gateway.exchange import new_id
+from keraserve_gateway.context import new_id
 
 log = structlog.get_logger()
 

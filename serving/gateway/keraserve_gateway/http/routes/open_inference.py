@@ -7,16 +7,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from keraserve_gateway.calls import infer, predict
-from keraserve_gateway.calls.predict import Target
+from keraserve_gateway.calls import open_inference
+from keraserve_gateway.calls.signatures import signatures
+from keraserve_gateway.calls.target import Target
 from keraserve_gateway.errors import BadRequest
-from keraserve_gateway.http import compression, inference_schemas, schemas
-from keraserve_gateway.http.routes import descriptions
-from keraserve_gateway.http.routes.call import MAX_VERSION, Model, ThisCall, by_label, newest, noted
-from keraserve_gateway.http.routes.process import readiness
+from keraserve_gateway.http import compression, openapi_bodies
+from keraserve_gateway.http.dependencies import MAX_VERSION, Model, ThisCall, by_label, newest, noted
+from keraserve_gateway.http.routes.health import readiness
+from keraserve_gateway.http.schemas import open_inference as schemas
+from keraserve_gateway.http.schemas.health import Readiness
 from keraserve_protocol.open_inference import HEADER_LENGTH
 
-_ERRORS = descriptions.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
+_ERRORS = openapi_bodies.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 _MODEL = "/v2/models/{model:segment}"
 
 Version = Annotated[str, Path(description="number or label of a version", examples=["1", "stable"])]
@@ -53,20 +55,20 @@ def router() -> APIRouter:
 
 def _add_server(routes: APIRouter) -> None:
     @routes.get("/v2", operation_id="inference_server", summary="Name, version and extensions")
-    async def server(call: ThisCall) -> inference_schemas.InferenceServer:
-        return inference_schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
+    async def server(call: ThisCall) -> schemas.InferenceServer:
+        return schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
 
     @routes.get("/v2/health/live", operation_id="inference_live", summary="Whether the process runs")
-    async def live() -> inference_schemas.InferenceLive:
-        return inference_schemas.InferenceLive(live=True)
+    async def live() -> schemas.InferenceLive:
+        return schemas.InferenceLive(live=True)
 
     @routes.get(
         "/v2/health/ready",
         operation_id="inference_ready",
         summary="Whether every configured model is served",
-        responses=descriptions.unready(),
+        responses=openapi_bodies.unready(),
     )
-    async def ready(call: ThisCall, response: Response) -> schemas.Readiness:
+    async def ready(call: ThisCall, response: Response) -> Readiness:
         return await readiness(call, response)
 
 
@@ -76,12 +78,12 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"inference_model{suffix}",
         summary="Versions, inputs and outputs of a model",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.answer(inference_schemas.InferenceModel)},
+        responses={**_ERRORS, **openapi_bodies.answer(schemas.InferenceModel)},
     )
     async def model(
         call: ThisCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
     ) -> Response:
-        return call.answer(await infer.describe(call.server, target, signature_name, call.trip))
+        return call.answer(await open_inference.describe(call.server, target, signature_name, call.trip))
 
     @routes.get(
         f"{path}/ready",
@@ -89,11 +91,9 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         summary="Whether a model answers",
         responses=_ERRORS,
     )
-    async def ready(
-        call: ThisCall, target: Annotated[Target, Depends(named)]
-    ) -> inference_schemas.InferenceModelReady:
-        await predict.signatures(call.server, target, call.trip)  # a model that answers has some
-        return inference_schemas.InferenceModelReady(name=target.name, ready=True)
+    async def ready(call: ThisCall, target: Annotated[Target, Depends(named)]) -> schemas.InferenceModelReady:
+        await signatures(call.server, target, call.trip)  # a model that answers has some
+        return schemas.InferenceModelReady(name=target.name, ready=True)
 
 
 def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -102,19 +102,21 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"infer{suffix}",
         summary="Run a signature on tensors, in JSON or as binary data",
         response_class=Response,
-        responses={**_ERRORS, **descriptions.inference_answer()},
-        openapi_extra=descriptions.inference_body(),
+        responses={**_ERRORS, **openapi_bodies.inference_answer()},
+        openapi_extra=openapi_bodies.inference_body(),
     )
     async def run(
         call: ThisCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
     ) -> Response:
         bounds = call.gateway.bounds
-        found = await infer.infer(call.server, target, await call.body(), header_length, bounds, call.trip)
+        found = await open_inference.infer(
+            call.server, target, await call.body(), header_length, bounds, call.trip
+        )
         call.exchange.version = found.version or call.exchange.version
         return await _sent(found, call.exchange.header("accept-encoding") or "")
 
 
-async def _sent(found: infer.InferAnswer, accepted: str) -> Response:
+async def _sent(found: open_inference.InferAnswer, accepted: str) -> Response:
     body, headers = found.body, {"Vary": "Accept-Encoding"}
     if coding := compression.choose(accepted, len(body)):
         body = await asyncio.to_thread(compression.compress, body, coding)

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from keraserve_gateway.telemetry.lines import Event, EventLogger, Lines
+from keraserve_gateway.telemetry.buffered_log import Event, EventLogger, Lines
 
 
 class File(io.StringIO):
@@ -125,7 +125,7 @@ def logged_by(program: str) -> str:
 def test_the_end_of_the_process_writes_what_is_held() -> None:
     program = """
         import asyncio, sys
-        from keraserve_gateway.telemetry.lines import Lines
+        from keraserve_gateway.telemetry.buffered_log import Lines
 
         lines = Lines(sys.stderr, str)
 

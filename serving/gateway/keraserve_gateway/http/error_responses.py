@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Scope
 
+from keraserve_gateway.context import of
 from keraserve_gateway.errors import (
     BadRequest,
     GatewayError,
@@ -18,7 +19,6 @@ from keraserve_gateway.errors import (
     NotFound,
     SlowBody,
 )
-from keraserve_gateway.exchange import of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 

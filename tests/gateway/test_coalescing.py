@@ -11,10 +11,10 @@ from encoded_pictures import undecodable_png
 
 from keraserve_gateway.deadline import Metadata
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerAway
+from keraserve_gateway.upstream.coalescing import Together
 from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import GrpcModelServer
-from keraserve_gateway.upstream.together import Together
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

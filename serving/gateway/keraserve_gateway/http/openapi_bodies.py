@@ -6,16 +6,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from keraserve_gateway import errors
-from keraserve_gateway.http import inference_schemas, schemas, tensorflow_schemas
+from keraserve_gateway.http.schemas import open_inference, tensorflow_rest
+from keraserve_gateway.http.schemas.health import Readiness
+from keraserve_gateway.http.schemas.problem import Problem
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import image_formats
 
 PICTURE_TYPES = (*(one.media_types[0] for one in image_formats.FORMATS), "application/octet-stream")
 UNSEEN: tuple[type[BaseModel], ...] = (
-    schemas.Problem,
-    tensorflow_schemas.PredictBody,
-    tensorflow_schemas.ExamplesBody,
-    inference_schemas.InferenceBody,
+    Problem,
+    tensorflow_rest.PredictBody,
+    tensorflow_rest.ExamplesBody,
+    open_inference.InferenceBody,
 )
 """The schemas that only these descriptions refer to."""
 
@@ -88,7 +90,7 @@ def tensorflow_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in TensorFlow Serving's form."""
     return {
         code: _refusal(code, "application/json", "TensorFlowError", {"error": REFUSALS[code].example.detail})
-        | {"model": tensorflow_schemas.TensorFlowError}
+        | {"model": tensorflow_rest.TensorFlowError}
         for code in codes
     }
 
@@ -144,12 +146,12 @@ def unready() -> dict[int | str, dict[str, Any]]:
     """Describe the answer of a probe that fails."""
     reasons = ["model 'fashion-mnist' has no available version"]
     content = {"application/json": {"example": {"ready": False, "reasons": reasons}}}
-    return {503: {"model": schemas.Readiness, "description": "Not ready, and why", "content": content}}
+    return {503: {"model": Readiness, "description": "Not ready, and why", "content": content}}
 
 
 def inference_body() -> dict[str, Any]:
     """Describe the body of `infer`, which the route reads itself."""
-    described = json_body(inference_schemas.InferenceBody)
+    described = json_body(open_inference.InferenceBody)
     described["requestBody"]["content"]["application/octet-stream"] = _BYTES
     return described
 
@@ -157,6 +159,4 @@ def inference_body() -> dict[str, Any]:
 def inference_answer() -> dict[int | str, dict[str, Any]]:
     """Describe the answer to `infer`, in JSON or with binary data behind it."""
     content = {"application/octet-stream": _BYTES}
-    return {
-        200: {"description": "The answer", "model": inference_schemas.InferenceAnswer, "content": content}
-    }
+    return {200: {"description": "The answer", "model": open_inference.InferenceAnswer, "content": content}}

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keraserve_gateway.calls.predict import Target
-from keraserve_gateway.http import replies
-from keraserve_gateway.http.routes import compatible, images
-from keraserve_gateway.http.routes.call import Call, noted
+from keraserve_gateway.calls.target import Target
+from keraserve_gateway.http import error_responses
+from keraserve_gateway.http.dependencies import Call, noted
+from keraserve_gateway.http.routes import classify_images, tensorflow_rest
 
 _PATH = re.compile(r"/v1/models/([^/:]+)(/images:classify|:predict)")
 
@@ -36,7 +36,9 @@ class Direct:
             return
         request = Request(scope, receive)
         call, target = Call(request), noted(request, Target(matched[1]))
-        answer = _classify(call, target) if matched[2] == "/images:classify" else compatible.run(call, target)
+        answer = (
+            _classify(call, target) if matched[2] == "/images:classify" else tensorflow_rest.run(call, target)
+        )
         response = await answer
         await response(scope, receive, send)
 
@@ -44,7 +46,7 @@ class Direct:
 async def _classify(call: Call, target: Target) -> Response:
     query: dict[str, str] = dict(call.request.query_params) if call.request.scope["query_string"] else {}
     try:
-        asked = images.Asked.model_validate(query)
+        asked = classify_images.Asked.model_validate(query)
     except ValidationError as error:
-        raise replies.invalid(error.errors()) from error
-    return await images.classify(call, target, asked)
+        raise error_responses.invalid(error.errors()) from error
+    return await classify_images.classify(call, target, asked)

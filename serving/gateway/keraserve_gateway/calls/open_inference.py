@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.aside import LARGE, aside
-from keraserve_gateway.calls.bounds import Bounds
-from keraserve_gateway.calls.predict import Answer, Target, existing, refused, signatures, unwritten
+from keraserve_gateway.calls.json_errors import request_error, response_error
+from keraserve_gateway.calls.offloading import LARGE, aside
+from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.calls.signatures import existing, signatures
+from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.deadline import Trip
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
@@ -38,7 +40,7 @@ async def infer(
     try:
         inference = await aside(trip, len(body) > LARGE, open_inference.parse, body, header_length)
     except JsonError as error:
-        raise refused(error) from error
+        raise request_error(error) from error
     if inference.timeout is not None:
         trip = replace(trip, deadline=trip.deadline.at_most(inference.timeout))
     known = _usable(await signatures(server, target, trip))
@@ -70,7 +72,7 @@ def _answer(inference: Inference, response: m.PredictResponse) -> InferAnswer:
     try:
         reply = open_inference_answers.reply(inference, response)
     except AnswerError as error:
-        raise unwritten(error) from error
+        raise response_error(error) from error
     length = len(reply.header) if reply.data else None
     return InferAnswer(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
 

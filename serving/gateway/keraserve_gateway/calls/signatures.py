@@ -1,0 +1,44 @@
+"""A model's signatures, and the metadata that they come in."""
+
+from collections.abc import Mapping
+
+from keraserve_gateway import errors
+from keraserve_gateway.calls.target import Target
+from keraserve_gateway.deadline import Trip
+from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_protocol import messages as m
+
+CLASSIFY = "classify"
+"""The name of the signature that classifies images."""
+
+Signatures = Mapping[str, m.SignatureDef]
+
+
+async def signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:
+    """Ask for the model's signatures."""
+    try:
+        return dict(m.unpack_signatures(await fetch_metadata(server, target, trip)).signature_def)
+    except ValueError as error:
+        raise errors.BadAnswer("the model server's metadata has no signatures") from error
+
+
+def existing(known: Signatures, name: str) -> str:
+    """Give the name of a signature back.
+
+    Raises:
+        BadRequest: there is none of that name; the message says which there are.
+    """
+    if name not in known:
+        raise errors.BadRequest(f"the model has no signature {name!r}; it has {', '.join(sorted(known))}")
+    return name
+
+
+async def has_signature(server: ModelServer, target: Target, signature: str, trip: Trip) -> bool:
+    """Tell whether the model has a signature of that name."""
+    return signature in await signatures(server, target, trip)
+
+
+async def fetch_metadata(server: ModelServer, target: Target, trip: Trip) -> m.GetModelMetadataResponse:
+    """Ask for a model's metadata: its signatures, and the version that a label or no version means."""
+    request = m.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=[m.SIGNATURE_DEF])
+    return await server.metadata(request, trip.timeout, trip.metadata)

@@ -1,0 +1,1 @@
+"""The gRPC port: TensorFlow Serving's two services, and the health service."""

@@ -1,0 +1,1 @@
+"""The JSON of each group of routes, for the API's description."""

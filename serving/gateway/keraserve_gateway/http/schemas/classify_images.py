@@ -1,0 +1,39 @@
+"""The JSON of `images:classify`."""
+
+from pydantic import BaseModel, Field
+
+from keraserve_gateway.http.schemas.models import WARNING
+
+
+class ClassEntry(BaseModel):
+    """A class, and how probable it is: 0 to 1."""
+
+    label: str = Field(examples=["Ankle boot"])
+    probability: float = Field(examples=[0.97])
+
+
+class PictureEntry(BaseModel):
+    """What one picture shows, best class first."""
+
+    filename: str | None = Field(description="null for a picture that was the body itself")
+    classes: list[ClassEntry]
+
+
+class RefusedPictureEntry(BaseModel):
+    """A picture, sent with others, that can't be classified."""
+
+    filename: str | None
+    error: str = Field(description="why", examples=["the png is cut off"])
+
+
+class ImageClassification(BaseModel):
+    """An entry for every picture, in the order of the request."""
+
+    model: str = Field(examples=["fashion-mnist"])
+    version: int = Field(examples=[1])
+    predictions: list[PictureEntry | RefusedPictureEntry]
+    warnings: list[str] = Field(
+        [],
+        description="what everybody who sees this has to know, from the version's card; absent if nothing",
+        examples=[[WARNING]],
+    )

@@ -1,0 +1,10 @@
+"""The JSON of the readiness probes."""
+
+from pydantic import BaseModel
+
+
+class Readiness(BaseModel):
+    """Whether the gateway can answer, and what is missing if not."""
+
+    ready: bool
+    reasons: list[str]
