@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from keraserve_gateway.admission import Admission
-from keraserve_gateway.errors import Busy, Draining
+from keraserve_gateway.errors import Draining, Overloaded
 
 
 async def until(condition) -> None:
@@ -27,7 +27,7 @@ async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
         await until(lambda: len(entered) + admission.waiting == len(visits))
         visits.append(asyncio.create_task(visit(number)))
     await until(lambda: admission.waiting == 2)
-    with pytest.raises(Busy, match="1 requests are in flight"):
+    with pytest.raises(Overloaded, match="1 requests are in flight"):
         await visit(3)
     go.set()
     await asyncio.gather(*visits)
@@ -75,7 +75,7 @@ async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
     for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
         admission = Admission(1, waiting=1, seconds=seconds)
         async with admission.enter(30):
-            with pytest.raises(Busy, match="in time"):
+            with pytest.raises(Overloaded, match="in time"):
                 async with admission.enter(left):
                     pass
         assert await admission.drain(0.1)
@@ -157,7 +157,7 @@ async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
     visits = Visits(Admission(8, waiting=2, seconds=30))
     visits.come(SLOW, 10)
     await until(lambda: visits.inside.count(SLOW) == 8 and visits.admission.waiting == 2)
-    with pytest.raises(Busy):
+    with pytest.raises(Overloaded):
         async with visits.admission.enter(30, SLOW):
             pass
     assert visits.admission.room == 0
@@ -168,7 +168,7 @@ async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
     assert visits.inside.count(SLOW) == 8
     visits.come(FAST)
     await until(lambda: visits.admission.waiting == 3)
-    with pytest.raises(Busy):
+    with pytest.raises(Overloaded):
         async with visits.admission.enter(30, FAST):
             pass
     visits.come(THIRD, 2)  # another key of the same model
@@ -198,7 +198,7 @@ async def test_places_are_shared_by_no_more_than_there_are() -> None:
     visits = Visits(Admission(1, waiting=0, seconds=30))
     visits.come(SLOW)
     await until(lambda: visits.inside == [SLOW])
-    with pytest.raises(Busy):
+    with pytest.raises(Overloaded):
         async with visits.admission.enter(30, FAST):
             pass
     await visits.end()

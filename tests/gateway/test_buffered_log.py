@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from keraserve_gateway.telemetry.buffered_log import Event, EventLogger, Lines
+from keraserve_gateway.telemetry.buffered_log import BufferedLog, Event, EventLogger
 
 
 class File(io.StringIO):
@@ -29,17 +29,17 @@ def file() -> File:
 
 
 @pytest.fixture
-def lines(file: File) -> Lines:
-    return Lines(file, json.dumps)
+def lines(file: File) -> BufferedLog:
+    return BufferedLog(file, json.dumps)
 
 
-def log(lines: Lines, *texts: str) -> None:
+def log(lines: BufferedLog, *texts: str) -> None:
     for text in texts:
         lines.write(text)
         lines.flush()
 
 
-def test_outside_of_an_event_loop_a_line_is_written_at_once(file: File, lines: Lines) -> None:
+def test_outside_of_an_event_loop_a_line_is_written_at_once(file: File, lines: BufferedLog) -> None:
     for number in "12":
         log(lines, number)
         assert file.getvalue().endswith(number)
@@ -52,7 +52,7 @@ async def written(file: File, writes: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_those_of_several_turns_are_written_together(file: File, lines: Lines) -> None:
+async def test_those_of_several_turns_are_written_together(file: File, lines: BufferedLog) -> None:
     for writes in (1, 2):
         log(lines, "a", "b")
         await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_events_become_lines_when_they_are_written_each_in_its_place(file:
         asked.append(event["number"])
         return f"event {event['number']}"
 
-    lines = Lines(file, rendered)
+    lines = BufferedLog(file, rendered)
     logger = EventLogger(lines)
     logger.info(number=1)
     log(lines, "a library's\n")
@@ -81,7 +81,7 @@ async def test_events_become_lines_when_they_are_written_each_in_its_place(file:
 
 
 def test_an_event_that_can_not_be_rendered_takes_no_other_with_it(file: File) -> None:
-    lines = Lines(file, json.dumps)
+    lines = BufferedLog(file, json.dumps)
     lines.write("a library's\n")
     EventLogger(lines).info(value=object())
     first, second = file.getvalue().splitlines()
@@ -89,7 +89,7 @@ def test_an_event_that_can_not_be_rendered_takes_no_other_with_it(file: File) ->
     assert json.loads(second)["event"] == "a log line could not be written"
 
 
-async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Lines) -> None:
+async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: BufferedLog) -> None:
     log(lines, "a")
     thread = threading.Thread(target=log, args=(lines, "b"))
     thread.start()
@@ -100,7 +100,7 @@ async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Line
     assert file.getvalue() == "abc"
 
 
-def test_a_loop_that_ended_early_holds_nothing_back(file: File, lines: Lines) -> None:
+def test_a_loop_that_ended_early_holds_nothing_back(file: File, lines: BufferedLog) -> None:
     ended = asyncio.new_event_loop()
     ended.call_soon(lambda: (log(lines, "a"), ended.stop()))
     ended.run_forever()
@@ -125,9 +125,9 @@ def logged_by(program: str) -> str:
 def test_the_end_of_the_process_writes_what_is_held() -> None:
     program = """
         import asyncio, sys
-        from keraserve_gateway.telemetry.buffered_log import Lines
+        from keraserve_gateway.telemetry.buffered_log import BufferedLog
 
-        lines = Lines(sys.stderr, str)
+        lines = BufferedLog(sys.stderr, str)
 
         async def main():
             lines.write("last")

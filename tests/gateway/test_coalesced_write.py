@@ -8,7 +8,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from keraserve_gateway.http.server.connection import Bounds, bounded
+from keraserve_gateway.http.server.connection import ConnectionLimits, connection_class
 from keraserve_gateway.telemetry.metrics import Metrics
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
@@ -45,7 +45,7 @@ async def talk(app: Any, *requests: bytes) -> Wire:
     config = Config(app, lifespan="off", log_config=None)
     config.load()
     wire = Wire()
-    make: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
+    make: Any = connection_class(ConnectionLimits(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
     connection = make(config, ServerState(), {}, asyncio.get_running_loop())
     connection.connection_made(wire)
     for request in requests:

@@ -9,9 +9,9 @@ import httpx2
 import pytest
 from encoded_pictures import undecodable_png
 
-from keraserve_gateway.deadline import Metadata
-from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerAway
-from keraserve_gateway.upstream.coalescing import Together
+from keraserve_gateway.context import Metadata
+from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerUnavailable
+from keraserve_gateway.upstream.coalescing import RequestCoalescer
 from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import GrpcModelServer
@@ -75,8 +75,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-def together(server: Server) -> Together:
-    return Together(server.classify, 6, Known(3))
+def coalescer(server: Server) -> RequestCoalescer:
+    return RequestCoalescer(server.classify, 6, Known(3))
 
 
 def request(*examples: bytes, model: str = "a", **spec: int) -> m.ClassificationRequest:
@@ -90,12 +90,12 @@ def labels(response: m.ClassificationResponse) -> list[str]:
 
 
 async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
-    server: Server, together: Together
+    server: Server, coalescer: RequestCoalescer
 ) -> None:
     answers = await asyncio.gather(
-        together.classify(request(b"1"), 5, [("x-request-id", "one")]),
-        together.classify(request(b"2", b"3"), 50, [("x-request-id", "two")]),
-        together.classify(request(b"4"), 5),
+        coalescer.classify(request(b"1"), 5, [("x-request-id", "one")]),
+        coalescer.classify(request(b"2", b"3"), 50, [("x-request-id", "two")]),
+        coalescer.classify(request(b"4"), 5),
     )
     assert [labels(one) for one in answers] == [["1"], ["2", "3"], ["4"]]
     assert {one.model_spec.version.value for one in answers} == {3}
@@ -105,20 +105,22 @@ async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
     assert metadata == (("x-request-id", "one"), ("x-request-id", "two"))
 
 
-async def test_who_is_alone_in_its_turn_is_asked_as_it_came(server: Server, together: Together) -> None:
+async def test_who_is_alone_in_its_turn_is_asked_as_it_came(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
     told = (("x-request-id", "one"), ("traceparent", "t"))
     for _ in range(2):
-        assert labels(await together.classify(request(b"1"), 5, told)) == ["1"]
+        assert labels(await coalescer.classify(request(b"1"), 5, told)) == ["1"]
     assert [(examples, metadata) for examples, _, metadata in server.calls] == [([b"1"], told)] * 2
 
 
-async def test_other_models_versions_and_traces_go_apart(server: Server, together: Together) -> None:
+async def test_other_models_versions_and_traces_go_apart(server: Server, coalescer: RequestCoalescer) -> None:
     await asyncio.gather(
-        together.classify(request(b"1"), 5),
-        together.classify(request(b"2", model="b"), 5),
-        together.classify(request(b"3", version=1), 5),
-        together.classify(request(b"4"), 5, [("traceparent", "t")]),
-        together.classify(request(b"5"), 5),
+        coalescer.classify(request(b"1"), 5),
+        coalescer.classify(request(b"2", model="b"), 5),
+        coalescer.classify(request(b"3", version=1), 5),
+        coalescer.classify(request(b"4"), 5, [("traceparent", "t")]),
+        coalescer.classify(request(b"5"), 5),
     )
     assert sorted(server.asked) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
 
@@ -132,62 +134,66 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, togethe
     ],
 )
 async def test_so_many_examples_are_merged_and_no_more(
-    server: Server, together: Together, sizes: Sequence[int], calls: Sequence[int]
+    server: Server, coalescer: RequestCoalescer, sizes: Sequence[int], calls: Sequence[int]
 ) -> None:
-    answers = await asyncio.gather(*(together.classify(request(*[b"x"] * size), 5) for size in sizes))
+    answers = await asyncio.gather(*(coalescer.classify(request(*[b"x"] * size), 5) for size in sizes))
     assert [len(labels(one)) for one in answers] == list(sizes)
     assert sorted(map(len, server.asked)) == sorted(calls)
 
 
-async def test_nor_more_bytes_than_a_call_is_worth(server: Server, together: Together) -> None:
-    await asyncio.gather(*(together.classify(request(b"x" * 400_000), 5) for _ in range(4)))
+async def test_nor_more_bytes_than_a_call_is_worth(server: Server, coalescer: RequestCoalescer) -> None:
+    await asyncio.gather(*(coalescer.classify(request(b"x" * 400_000), 5) for _ in range(4)))
     assert list(map(len, server.asked)) == [2, 2]
 
 
 async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
-    together = Together(server.classify, 1, Known(3))
-    await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.classify, 1, Known(3))
+    await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
 
-async def test_a_bad_one_is_nobody_elses_fault(server: Server, together: Together) -> None:
+async def test_a_bad_one_is_nobody_elses_fault(server: Server, coalescer: RequestCoalescer) -> None:
     good, bad, other = await asyncio.gather(
-        *(together.classify(request(one), 5) for one in (b"1", BAD, b"2")), return_exceptions=True
+        *(coalescer.classify(request(one), 5) for one in (b"1", BAD, b"2")), return_exceptions=True
     )
     assert (labels(good), labels(other)) == (["1"], ["2"])  # type: ignore[arg-type]
     assert isinstance(bad, BadRequest)
     assert sorted(server.asked) == [[b"1"], [b"1", BAD, b"2"], [b"2"], [BAD]]
 
 
-async def test_a_server_that_forgets_an_answer_is_asked_for_each(server: Server, together: Together) -> None:
+async def test_a_server_that_forgets_an_answer_is_asked_for_each(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
     server.forgets = 1
-    answers = await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    answers = await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
     assert [labels(one) for one in answers] == [["1"], ["2"]]
 
 
-@pytest.mark.parametrize("error", [ModelServerAway("it is away"), ValueError("a fault of ours")])
-async def test_other_errors_are_everybodys(server: Server, together: Together, error: Exception) -> None:
+@pytest.mark.parametrize("error", [ModelServerUnavailable("it is away"), ValueError("a fault of ours")])
+async def test_other_errors_are_everybodys(
+    server: Server, coalescer: RequestCoalescer, error: Exception
+) -> None:
     server.fails = error
     both = await asyncio.gather(
-        *(together.classify(request(one), 5) for one in (b"1", b"2")), return_exceptions=True
+        *(coalescer.classify(request(one), 5) for one in (b"1", b"2")), return_exceptions=True
     )
     assert both == [error, error]
     assert len(server.calls) == 1
 
 
-async def test_time_is_each_ones_own(server: Server, together: Together) -> None:
+async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 0.2
     short, long = await asyncio.gather(
-        together.classify(request(b"1"), 0.05), together.classify(request(b"2"), 5), return_exceptions=True
+        coalescer.classify(request(b"1"), 0.05), coalescer.classify(request(b"2"), 5), return_exceptions=True
     )
     assert isinstance(short, DeadlineExceeded)
     assert labels(long) == ["2"]  # type: ignore[arg-type]
     assert len(server.calls) == 1
 
 
-async def test_the_call_ends_when_nobody_waits_for_it(server: Server, together: Together) -> None:
+async def test_the_call_ends_when_nobody_waits_for_it(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 60
-    both = [asyncio.create_task(together.classify(request(one), 5)) for one in (b"1", b"2")]
+    both = [asyncio.create_task(coalescer.classify(request(one), 5)) for one in (b"1", b"2")]
     while not server.calls:
         await asyncio.sleep(0)
     both[0].cancel()
@@ -199,8 +205,10 @@ async def test_the_call_ends_when_nobody_waits_for_it(server: Server, together: 
     assert server.cancelled == 1
 
 
-async def test_who_leaves_before_the_call_is_not_asked_for(server: Server, together: Together) -> None:
-    gone, stays = (asyncio.create_task(together.classify(request(one), 5)) for one in (b"1", b"2"))
+async def test_who_leaves_before_the_call_is_not_asked_for(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
+    gone, stays = (asyncio.create_task(coalescer.classify(request(one), 5)) for one in (b"1", b"2"))
     await asyncio.sleep(0)
     gone.cancel()
     assert labels(await stays) == ["2"]
@@ -208,15 +216,15 @@ async def test_who_leaves_before_the_call_is_not_asked_for(server: Server, toget
 
 
 async def test_each_alone_where_rows_are_not_known_to_be_independent(server: Server) -> None:
-    together = Together(server.classify, 6, Known(0))
-    await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.classify, 6, Known(0))
+    await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
 
 async def test_what_another_version_answered_together_is_asked_again(server: Server) -> None:
     known = Known(2)  # the server answers as version 3
-    together = Together(server.classify, 6, known)
-    answers = await asyncio.gather(*(together.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.classify, 6, known)
+    answers = await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
     assert [labels(one) for one in answers] == [["1"], ["2"]]
     assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
     assert known.answers == [3, 3, 3]
@@ -285,5 +293,5 @@ async def test_through_a_real_model_server(
     best = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers if one.is_success]
     assert best == ["red", "green", "red", "green"]
     assert all(one.headers["x-model-version"] == "1" for one in answers if one.is_success)
-    # Together, refused for one of them, and each alone; the refused one once more.
+    # RequestCoalescer, refused for one of them, and each alone; the refused one once more.
     assert sizes == [5, 1, 1, 1, 1, 1, 1]

@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from keraserve_gateway import cli, settings_page
-from keraserve_gateway.serve import CannotListen, serve
+from keraserve_gateway.serve import PortUnavailable, serve
 from keraserve_gateway.settings import ENV_PREFIX, Settings
-from keraserve_gateway.upstream.model_server import CannotServe
+from keraserve_gateway.upstream.model_server import ModelsUnavailable
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -142,7 +142,7 @@ async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(**{"port": 0, "grpc_port": 0, setting: port})
-        with pytest.raises(CannotListen) as refused:
+        with pytest.raises(PortUnavailable) as refused:
             await serve(settings)
     flag = setting.replace("_", "-")
     assert str(refused.value) == (
@@ -151,7 +151,7 @@ async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
 
 
 async def test_an_address_of_another_machine() -> None:
-    with pytest.raises(CannotListen, match=r"can't listen on 192\.0\.2\.1:"):
+    with pytest.raises(PortUnavailable, match=r"can't listen on 192\.0\.2\.1:"):
         await serve(Settings(host="192.0.2.1", port=0, grpc_port=0))
 
 
@@ -236,5 +236,5 @@ def test_the_documentation_lists_every_setting_with_its_default() -> None:
 async def test_a_list_of_models_that_can_not_be_parsed_ends_the_start(tmp_path: Path) -> None:
     file = tmp_path / "models.config"
     file.write_text("model_config_list { config {")
-    with pytest.raises(CannotServe, match=r"models\.config: not a ModelServerConfig: 1:"):
+    with pytest.raises(ModelsUnavailable, match=r"models\.config: not a ModelServerConfig: 1:"):
         await serve(Settings(port=0, grpc_port=0, model_config_file=file))

@@ -14,9 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from keraserve_gateway.context import begin
-from keraserve_gateway.deadline import Deadline, Trip
 from keraserve_gateway.http import error_responses, openapi, openapi_bodies
+from keraserve_gateway.http.scope import new_context
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
@@ -83,7 +82,7 @@ def test_examples_of_refusals_are_what_is_sent(status: int) -> None:
         ("/v2", openapi_bodies.tensorflow_errors(status)),
     ):
         scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
-        begin(scope, 1).trip = Trip(Deadline.after(1), "5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f")
+        new_context(scope, 1).request_id = "5f0c7d1e9a0b4c5d8e7f6a5b4c3d2e1f"
         sent = error_responses.failure(scope, error)
         assert sent.status_code == status
         (content,) = described[status]["content"].values()

@@ -308,10 +308,10 @@ async def test_what_goes_wrong_after_an_answer_is_logged_and_nothing_to_others(
 ) -> None:
     gateway, good = await make(embedded), Gateway.observe
 
-    def broken(self: Gateway, exchange: Any, *given: Any) -> None:
-        if exchange.trip.request_id == "broken":
+    def broken(self: Gateway, context: Any, *given: Any) -> None:
+        if context.request_id == "broken":
             raise RuntimeError("secret")
-        good(self, exchange, *given)
+        good(self, context, *given)
 
     monkeypatch.setattr(Gateway, "observe", broken)
     with structlog.testing.capture_logs() as logged:

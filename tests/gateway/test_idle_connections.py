@@ -11,7 +11,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from keraserve_gateway.http.server import connection
-from keraserve_gateway.http.server.connection import Bounds, bounded
+from keraserve_gateway.http.server.connection import ConnectionLimits, connection_class
 from keraserve_gateway.telemetry.metrics import Metrics
 
 IDLE = 4
@@ -54,7 +54,7 @@ class Idle:
 
         config = Config(app, lifespan="off", log_config=None, timeout_keep_alive=IDLE)
         config.load()
-        made: Any = bounded(Bounds(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
+        made: Any = connection_class(ConnectionLimits(1024, 5, 5, 5, 8), lambda *_: None, Metrics())
         self.connection = made(config, ServerState(), {}, self.loop)
         self.connection.connection_made(self.wire)
         self.may.set()

@@ -39,7 +39,7 @@ async def main():
         try:
             if (await server.status(question, 10)).model_version_status[0].state == 30:
                 break
-        except (errors.ModelServerAway, errors.NotFound):
+        except (errors.ModelServerUnavailable, errors.NotFound):
             pass
         await asyncio.sleep(0.02)
     print(server.is_up, from_proto((await server.predict(request("colours"), 30)).outputs["label"]))
@@ -64,4 +64,4 @@ def test_what_is_available_answers_before_the_start_has_ended(models: Path) -> N
         timeout=200,
         env={**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ""},
     )
-    assert ran.stdout.split("\n")[:-1] == ["False [b'red']", "ModelServerAway", "NotFound"], ran.stderr
+    assert ran.stdout.split("\n")[:-1] == ["False [b'red']", "ModelServerUnavailable", "NotFound"], ran.stderr

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from keraserve_gateway.calls.predict_json import Predictor
-from keraserve_gateway.calls.request_limits import Bounds
+from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.target import Target
-from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded
 from keraserve_protocol import messages as m
 
-MODEL, BOUNDS = Target("a"), Bounds(rows=1024, elements=1 << 24)
+MODEL, LIMITS = Target("a"), RequestLimits(rows=1024, elements=1 << 24)
 NUMBERS = [[n / 8, -n] for n in range(20_000)]
 LARGE = json.dumps({"instances": NUMBERS}).encode()
 
@@ -37,12 +37,12 @@ class Sizes:
         return m.PredictResponse(outputs={"size": m.TensorProto(dtype=m.DataType.DT_INT32, int_val=[size])})
 
 
-def trip(seconds: float = 30.0) -> Trip:
-    return Trip(Deadline.after(seconds), "")
+def context(seconds: float = 30.0) -> RequestContext:
+    return RequestContext(Deadline.after(seconds), "")
 
 
 async def predict(predictor: Predictor, server: Any, body: bytes, seconds: float = 30.0) -> Any:
-    answer = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), trip(seconds))
+    answer = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), context(seconds))
     return json.loads(answer.body)["outputs"]
 
 
@@ -55,7 +55,7 @@ async def turns_until(work: asyncio.Task[Any]) -> int:
 
 
 async def test_others_have_their_turn_while_a_list_is_packed() -> None:
-    predictor, server = Predictor(BOUNDS), Sizes()
+    predictor, server = Predictor(LIMITS), Sizes()
     work = asyncio.create_task(predict(predictor, server, LARGE))
     assert await turns_until(work) > len(LARGE) / 10_000
     assert work.result() == 8 * len(NUMBERS)
@@ -66,7 +66,7 @@ async def test_others_have_their_turn_while_a_list_is_packed() -> None:
 
 
 async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -> None:
-    predictor, server, ended = Predictor(BOUNDS), Sizes(), list[str]()
+    predictor, server, ended = Predictor(LIMITS), Sizes(), list[str]()
 
     async def one(name: str, body: bytes) -> None:
         await predict(predictor, server, body)
@@ -83,7 +83,7 @@ async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -
 
 @pytest.mark.parametrize("waits", [False, True], ids=["packing", "waiting"])
 async def test_a_list_whose_time_is_over_or_whose_caller_left_is_left_alone(*, waits: bool) -> None:
-    predictor, server = Predictor(BOUNDS), Sizes()
+    predictor, server = Predictor(LIMITS), Sizes()
     before: Sequence[asyncio.Task[Any]] = []
     if waits:
         before = [asyncio.create_task(predict(predictor, server, LARGE))]
@@ -109,11 +109,11 @@ async def test_a_list_whose_time_is_over_or_whose_caller_left_is_left_alone(*, w
 )
 async def test_what_is_wrong_is_said(body: bytes, says: str) -> None:
     with pytest.raises(BadRequest, match=says):
-        await predict(Predictor(BOUNDS), Sizes(), body)
+        await predict(Predictor(LIMITS), Sizes(), body)
 
 
 async def test_numbers_that_another_type_holds_are_found_when_the_signature_changes() -> None:
-    predictor, server = Predictor(BOUNDS), Sizes(m.DataType.DT_INT32)
+    predictor, server = Predictor(LIMITS), Sizes(m.DataType.DT_INT32)
     assert await predict(predictor, server, b'{"inputs": [1, 2]}') == 8
     server.dtype = m.DataType.DT_DOUBLE
     assert await predict(predictor, server, LARGE) == 16 * len(NUMBERS)

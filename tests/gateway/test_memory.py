@@ -13,11 +13,11 @@ import grpc.aio
 import pytest
 
 from keraserve_gateway import memory
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.errors import Busy
+from keraserve_gateway.context import RequestContext
+from keraserve_gateway.errors import Overloaded
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
-from keraserve_gateway.memory import BodyBytes, DoesNotFit, plan
+from keraserve_gateway.memory import BodyBytes, MemoryExceeded, plan
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -51,7 +51,7 @@ def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
 )
 def test_settings_that_do_not_fit_are_refused_with_the_sum(given: dict[str, Any], limit: int) -> None:
     with pytest.raises(
-        DoesNotFit, match=r"160 MiB for the process, .* and 4 x .* are .* MiB, and the memory"
+        MemoryExceeded, match=r"160 MiB for the process, .* and 4 x .* are .* MiB, and the memory"
     ):
         plan(Settings(**given), limit * MIB)
 
@@ -69,7 +69,7 @@ def test_bytes_are_counted() -> None:
     bodies.take(4)
     bodies.take(6)
     with pytest.raises(
-        Busy, match=r"the bodies in flight have 10 bytes, 10 are allowed \(max_bytes_in_flight\)"
+        Overloaded, match=r"the bodies in flight have 10 bytes, 10 are allowed \(max_bytes_in_flight\)"
     ):
         bodies.take(1)
     bodies.give_back(4)
@@ -124,8 +124,8 @@ async def test_a_refused_request_leaves_nothing_in_memory(make, serve_faults, fr
         yield red[:20]
         await asyncio.sleep(60)
 
-    def kept() -> list[Exchange]:
-        return [one for one in gc.get_objects() if isinstance(one, Exchange)]
+    def kept() -> list[RequestContext]:
+        return [one for one in gc.get_objects() if isinstance(one, RequestContext)]
 
     address = f"127.0.0.1:{free_port()}"
     front = GrpcServer(address, gateway_of(gateway.app))

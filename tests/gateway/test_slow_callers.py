@@ -17,7 +17,7 @@ from gateway.test_http_connection import GET, http_port, problem
 
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api.server import GrpcServer
-from keraserve_gateway.incomplete_bodies import Arriving, ArrivingBody
+from keraserve_gateway.incomplete_bodies import IncompleteBodies, IncompleteBody
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_server import GrpcModelServer
@@ -96,11 +96,11 @@ def problem_of(answer: bytes) -> str:
 
 
 async def test_the_oldest_gives_its_room_to_others() -> None:
-    arriving, ends = Arriving(10), list[str]()
+    arriving, ends = IncompleteBodies(10), list[str]()
 
     async def receive(name: str, *sizes: int) -> None:
         limit = TimeLimit(30)
-        body = ArrivingBody(arriving, limit)
+        body = IncompleteBody(arriving, limit)
         try:
             with limit, body:
                 for size in sizes:

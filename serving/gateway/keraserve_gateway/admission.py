@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from keraserve_gateway.errors import Busy, Draining
+from keraserve_gateway.errors import Draining, Overloaded
 from keraserve_gateway.time_limit import TimeLimit
 
 Group = tuple[str, str]
@@ -83,9 +83,9 @@ class Admission:
         groups, waiting = self._groups(group), sum(one.group == group for one in self._queue)
         return self.limit // groups - held + self._most_waiting // groups - waiting
 
-    def busy(self) -> Busy:
+    def busy(self) -> Overloaded:
         """Say that there is no room."""
-        return Busy(f"{self.limit} requests are in flight, as many as are allowed (max_in_flight)")
+        return Overloaded(f"{self.limit} requests are in flight, as many as are allowed (max_in_flight)")
 
     @asynccontextmanager
     async def enter(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[Place]:
@@ -97,7 +97,7 @@ class Admission:
 
         Raises:
             Draining: the gateway is stopping.
-            Busy: all places are taken, and the queue is full or moved too slowly.
+            Overloaded: all places are taken, and the queue is full or moved too slowly.
         """
         self.check_open()
         if self.in_flight < self.limit or self._below_share(group):  # below the limit nobody waits
@@ -141,7 +141,7 @@ class Admission:
                 self._queue.remove(mine)
             if isinstance(error, TimeoutError):
                 busy = f"no place among {self.limit} requests in flight became free in time"
-                raise Busy(busy) from error
+                raise Overloaded(busy) from error
             raise
 
     def _take(self, group: Group) -> None:

@@ -37,16 +37,16 @@ def _serve(arguments: Sequence[str]) -> int:
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
     # Imported late: --help answers at once.
-    from keraserve_gateway.memory import DoesNotFit
-    from keraserve_gateway.serve import CannotListen, serve
+    from keraserve_gateway.memory import MemoryExceeded
+    from keraserve_gateway.serve import PortUnavailable, serve
     from keraserve_gateway.telemetry import logs
-    from keraserve_gateway.upstream.model_server import CannotServe
+    from keraserve_gateway.upstream.model_server import ModelsUnavailable
 
     logs.configure(settings.log_level)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings))
-    except (CannotListen, CannotServe, DoesNotFit) as error:
+    except (PortUnavailable, ModelsUnavailable, MemoryExceeded) as error:
         return _fail(str(error), 1)
     return 0
 

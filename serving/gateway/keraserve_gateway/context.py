@@ -1,19 +1,18 @@
-"""What the gateway knows of one request, HTTP or gRPC."""
+"""The context of one request, HTTP or gRPC: until when, who it is, and what it turned out to be about."""
 
 import random
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from starlette.types import Scope
-
-from keraserve_gateway.deadline import REQUEST_ID, Deadline, Trip
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
 from keraserve_gateway.wrong_keys import without_keys
 
+REQUEST_ID = "x-request-id"
 TIMEOUT = "x-request-timeout"
 LABEL = "x-model-label"
 STICKY = "x-sticky-key"
@@ -24,20 +23,46 @@ _VALID_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _VALID_STATE = re.compile(r"[ -~]{1,512}")  # W3C: as much is passed on at least
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-_KEY = "keraserve.exchange"
-CLIENT_GONE = "keraserve.client_gone"  # in the scope's state, if its client closed the connection
-IN_WORK = "keraserve.in_work"  # in the scope's state, while it has a place among those in flight
 
 Header = Callable[[str], str | None]
 """Gives the value of an HTTP header or of a gRPC call's metadata, by its name in small letters."""
 
+Metadata = Sequence[tuple[str, str]]
+"""What the model server is told of a request, in a call's metadata."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock; one total for everything that a request does."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Set a deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Give the seconds that are left, 0.0 once it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
+    def at_most(self, seconds: float) -> "Deadline":
+        """Give the earlier of this deadline and one `seconds` from now."""
+        return Deadline(min(self.at, time.monotonic() + seconds))
+
+
+def _no_header(_: str) -> None:
+    """Give the headers of a request that the gateway makes itself: none."""
+
 
 @dataclass
-class Exchange:
+class RequestContext:
     """One request: who it is, until when, which model, version and pictures it turned out to be about.
 
     Attributes:
-        trip: until when, and what the model server is told of it.
+        deadline: when it has to be answered.
+        request_id: what its log lines and responses carry.
+        trace: where it belongs in its caller's trace, `traceparent` and `tracestate`; empty if in none.
         header: gives a header or metadata value of it, by name.
         given_key: the API key that came with it.
         given_timeout: the seconds that its caller gives it, as sent.
@@ -53,8 +78,10 @@ class Exchange:
         status: with which it was answered, by HTTP's numbers or gRPC's names.
     """
 
-    trip: Trip
-    header: Header
+    deadline: Deadline
+    request_id: str = ""
+    trace: tuple[tuple[str, str], ...] = ()
+    header: Header = _no_header
     given_key: str | None = None
     given_timeout: str | None = None
     label: str | None = None
@@ -69,7 +96,7 @@ class Exchange:
     status: str = ""
 
     @classmethod
-    def of(cls, header: Header, seconds: float) -> "Exchange":
+    def from_headers(cls, header: Header, seconds: float) -> "RequestContext":
         """Make it of a request's headers, with a deadline `seconds` from now."""
         request_id, parent = header(REQUEST_ID), header(TRACE[0])
         trace: tuple[tuple[str, str], ...] = ()
@@ -79,7 +106,9 @@ class Exchange:
             whole = ((TRACE[0], parent), (TRACE[1], state))
             trace = whole if _VALID_STATE.fullmatch(state) else whole[:1]
         return cls(
-            Trip(Deadline.after(seconds), (request_id and valid_id(request_id)) or new_id(), trace),
+            Deadline.after(seconds),
+            (request_id and valid_id(request_id)) or new_id(),
+            trace,
             header,
             given_key=given_key(header),
             given_timeout=header(TIMEOUT),
@@ -87,7 +116,21 @@ class Exchange:
             sticky=header(STICKY),
         )
 
-    def shorten(self) -> None:
+    @property
+    def timeout(self) -> float:
+        """The seconds that are left."""
+        return self.deadline.left()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the model server is told of it."""
+        return (*(((REQUEST_ID, self.request_id),) if self.request_id else ()), *self.trace)
+
+    def limit_time(self, seconds: float) -> None:
+        """Have it end `seconds` from now, where that is earlier than its deadline."""
+        self.deadline = self.deadline.at_most(seconds)
+
+    def take_given_timeout(self) -> None:
         """Take the caller's own deadline, `X-Request-Timeout: <seconds>`, where it is the earlier one.
 
         Raises:
@@ -98,36 +141,36 @@ class Exchange:
             return
         if not _SECONDS.fullmatch(given) or float(given) <= 0:
             raise BadRequest("X-Request-Timeout has to be a positive number of seconds")
-        self.trip = self.trip.at_most(float(given))
+        self.limit_time(float(given))
 
-    def fail(self, error: GatewayError) -> None:
-        """Note why it was refused, or failed, and no more: not where that came up.
+    def record_error(self, error: GatewayError) -> None:
+        """Note why it was refused, or failed, without the traceback.
 
-        The frames of a traceback hold the body, and this exchange. So they would be in memory until the
-        garbage collector comes by, after thousands of requests.
+        A traceback's frames hold the body, and this context: a reference cycle, which stays in memory until
+        the garbage collector's next round, thousands of requests later.
         """
         self.error = error.with_traceback(None)
         error.__cause__ = error.__context__ = None
 
-    def words(self, seconds: float) -> dict[str, Any]:
-        """Say what its log line says of it, beside its status."""
+    def log_fields(self, seconds: float) -> dict[str, Any]:
+        """Give the fields of its log line, beside its status."""
         return {
             "milliseconds": round(seconds * 1000, 1),
             "model": without_keys(self.model),
             "version": str(self.version or ""),
-            **({"trace_id": self.trip.trace[0][1].split("-")[1]} if self.trip.trace else {}),
+            **({"trace_id": self.trace[0][1].split("-")[1]} if self.trace else {}),
             **({"key": self.key.name} if self.key else {}),
             **({"error": kind(self.error)} if self.error else {}),
         }
 
-    def attributes(self) -> dict[str, str]:
-        """Say what its span says of it."""
+    def span_attributes(self) -> dict[str, str]:
+        """Give the attributes of its span."""
         name = "http.response.status_code" if self.status.isdecimal() else "rpc.response.status_code"
         return {
             name: self.status,
             "keraserve.model": without_keys(self.model),
             "keraserve.version": str(self.version or ""),
-            "keraserve.request_id": self.trip.request_id,
+            "keraserve.request_id": self.request_id,
             **({"error.type": kind(self.error)} if self.error else {}),
         }
 
@@ -146,20 +189,6 @@ def given_key(header: Header) -> str | None:
     key = header("authorization")
     bearer = _BEARER.fullmatch(key.strip()) if key else None
     return bearer[1] if bearer else header("x-api-key")
-
-
-def begin(scope: Scope, deadline_seconds: float) -> Exchange:
-    """Make the exchange of an HTTP request and keep it in its scope."""
-    # Read once: Starlette looks through all headers for each. Of several with one name the first counts.
-    sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-    exchange = Exchange.of(sent.get, deadline_seconds)
-    scope[_KEY] = exchange
-    return exchange
-
-
-def of(scope: Scope) -> Exchange:
-    """Give the exchange of an HTTP request."""
-    return cast(Exchange, scope[_KEY])
 
 
 def new_id() -> str:

@@ -3,24 +3,26 @@
 GatewayError
 ├── BadRequest               the caller's input is wrong; the message says what
 │   └── BadPicture           … and which picture
-├── UnsupportedMedia         not a kind of body or picture that a model decodes
+├── UnsupportedMediaType     not a kind of body or picture that a model decodes
 ├── NotFound                 no such model, version or label
 ├── TooLarge                 over a limit: bytes, pictures, pixels
-├── SlowBody                 the request's body did not arrive within its deadline
-├── Busy                     too many requests in flight
-├── TooFast                  too many requests a second with this key
+├── RequestTimeout           the request's body did not arrive within its deadline
+├── Overloaded               too many requests in flight
+├── RateLimited              too many requests a second with this key
 ├── Draining                 the gateway is stopping
-├── NoKey                    no API key was given
-├── KeyUnknown               the API key is none of ours
+├── MissingApiKey            no API key was given
+├── UnknownApiKey            the API key is none of ours
 ├── ModelForbidden           the API key is not good for this model
 ├── Forbidden                not a call for the gateway's clients
 └── ModelServerError         what the model server did or did not answer
-    ├── ModelServerAway      not reachable, or the model is still loading
+    ├── ModelServerUnavailable  not reachable, or the model is still loading
     ├── DeadlineExceeded     no answer in time
-    ├── NotImplementedThere  it has no such call
-    ├── ModelServerFailed    it failed while working on the request
-    ├── BadAnswer            its answer is none
-    └── NoJsonForm           its answer has no form in JSON
+    ├── CallNotImplemented   it has no such call
+    ├── ModelServerFailure   it failed while working on the request
+    ├── InvalidResponse      its answer is malformed
+    └── NotJsonSerializable  its answer has no form in JSON
+
+The names on the wire (problem types, metrics, log lines) are in `statuses`: they don't follow these classes.
 """
 
 # ruff: noqa: N818 (the names say what happened; the root says that they are errors)
@@ -78,7 +80,7 @@ class BadPicture(BadRequest):
     """A picture that is empty, cut off before its size, or that the model can't decode."""
 
 
-class UnsupportedMedia(GatewayError):
+class UnsupportedMediaType(GatewayError):
     """A body or a picture of a type that no model decodes."""
 
 
@@ -90,27 +92,27 @@ class TooLarge(GatewayError):
     """More bytes, pictures or pixels than the settings allow."""
 
 
-class SlowBody(GatewayError):
+class RequestTimeout(GatewayError):
     """The request's body did not arrive within the request's deadline."""
 
 
-class Busy(GatewayError):
+class Overloaded(GatewayError):
     """As many requests as are allowed are in flight."""
 
     retry_after = 1
 
 
-class TooFast(GatewayError):
+class RateLimited(GatewayError):
     """More requests a second than the key may make."""
 
     retry_after = 1
 
 
-class NoKey(GatewayError):
+class MissingApiKey(GatewayError):
     """No API key was given, where one is needed."""
 
 
-class KeyUnknown(GatewayError):
+class UnknownApiKey(GatewayError):
     """The API key is none of ours."""
 
 
@@ -132,7 +134,7 @@ class ModelServerError(GatewayError):
     """What the model server did or did not answer."""
 
 
-class ModelServerAway(ModelServerError):
+class ModelServerUnavailable(ModelServerError):
     """It can't be reached, or is not ready."""
 
     retry_after = 2
@@ -142,19 +144,19 @@ class DeadlineExceeded(ModelServerError):
     """It did not answer in time."""
 
 
-class NotImplementedThere(ModelServerError):
+class CallNotImplemented(ModelServerError):
     """It does not have the call."""
 
 
-class ModelServerFailed(ModelServerError):
+class ModelServerFailure(ModelServerError):
     """It failed while working on the request."""
 
 
-class BadAnswer(ModelServerError):
+class InvalidResponse(ModelServerError):
     """Its answer can't be read, or does not fit the request: another may stand there in a moment."""
 
     retry_after = 2
 
 
-class NoJsonForm(ModelServerError):
+class NotJsonSerializable(ModelServerError):
     """Its answer is sound, and JSON can't carry it: to be asked for in another form."""

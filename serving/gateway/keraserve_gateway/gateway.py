@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from keraserve_gateway import memory
 from keraserve_gateway.admission import Admission, Group
 from keraserve_gateway.calls.predict_json import Predictor
-from keraserve_gateway.calls.request_limits import Bounds
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.incomplete_bodies import Arriving
+from keraserve_gateway.calls.request_limits import RequestLimits
+from keraserve_gateway.context import RequestContext
+from keraserve_gateway.incomplete_bodies import IncompleteBodies
 from keraserve_gateway.keys import Key, Keys
 from keraserve_gateway.memory import BodyBytes
 from keraserve_gateway.settings import Settings
@@ -36,28 +36,28 @@ class Gateway:
     admission: Admission
     keys: Keys
     bodies: BodyBytes
-    bounds: Bounds
+    request_limits: RequestLimits
     predictor: Predictor
     metrics: Metrics = field(default_factory=Metrics)
     tracing: Tracing | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever asks again for pictures one by one: see `Classifier`."""
-    arriving: Arriving = field(default_factory=lambda: Arriving(1 << 30))
+    incomplete_bodies: IncompleteBodies = field(default_factory=lambda: IncompleteBodies(1 << 30))
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":
         """Make the parts as the settings say.
 
         Raises:
-            DoesNotFit: the bodies that they allow need more memory than there is.
+            MemoryExceeded: the bodies that they allow need more memory than there is.
         """
         configured = ConfiguredModels(settings.model_config_file, settings.models)
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
         planned = memory.plan(settings, limit_of_memory())
-        bounds = Bounds(settings.max_rows, settings.max_elements)
+        limits = RequestLimits(settings.max_rows, settings.max_elements)
         return cls(
             settings,
             server,
@@ -66,10 +66,10 @@ class Gateway:
             Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
             Keys(settings.keys_file, settings.key_requests_per_second),
             BodyBytes(planned.bytes),
-            bounds,
-            Predictor(bounds),
+            limits,
+            Predictor(limits),
             tracing=tracing,
-            arriving=Arriving(planned.arriving),
+            incomplete_bodies=IncompleteBodies(planned.arriving),
         )
 
     @property
@@ -82,10 +82,10 @@ class Gateway:
         return (model if model in self.configured else "", key.name if key else "")
 
     def span(
-        self, exchange: Exchange, name: str, attributes: Mapping[str, str]
+        self, context: RequestContext, name: str, attributes: Mapping[str, str]
     ) -> AbstractContextManager[None]:
         """Give what holds a span around a request, if requests are traced."""
-        return self.tracing.request(exchange, name, attributes) if self.tracing else nullcontext()
+        return self.tracing.request(context, name, attributes) if self.tracing else nullcontext()
 
     def render_metrics(self) -> bytes:
         """Write the metrics of now, the engine's too if it is in here, in Prometheus' text format."""
@@ -98,13 +98,13 @@ class Gateway:
                 self.metrics.canary_share.labels(model).set(share)
         return self.metrics.render() + self.server.metrics_page()
 
-    def observe(self, exchange: Exchange, protocol: str, seconds: float) -> None:
+    def observe(self, context: RequestContext, protocol: str, seconds: float) -> None:
         """Count a request that has its status; with the names of things that exist, and no others."""
         # A version is known only from labels and answers, so a model with one exists even if not configured.
-        exists = bool(exchange.version or (exchange.model and exchange.model in self.configured))
-        model = exchange.model if exists else ""
-        version = str(exchange.version or "")
-        images = exchange.images if exchange.error is None else 0
-        self.metrics.observe(protocol, model, version, exchange.status, seconds, images)
-        if exchange.error is not None and exchange.error.origin is None:
-            self.metrics.refused.labels(kind(exchange.error)).inc()
+        exists = bool(context.version or (context.model and context.model in self.configured))
+        model = context.model if exists else ""
+        version = str(context.version or "")
+        images = context.images if context.error is None else 0
+        self.metrics.observe(protocol, model, version, context.status, seconds, images)
+        if context.error is not None and context.error.origin is None:
+            self.metrics.refused.labels(kind(context.error)).inc()

@@ -1,9 +1,9 @@
-"""Bodies that have not arrived whole: who sends the half of many takes no memory from the others."""
+"""Bodies that have not arrived whole: a bound on the memory of all of them together."""
 
 from keraserve_gateway.time_limit import TimeLimit
 
 
-class Arriving:
+class IncompleteBodies:
     """Bounds the bytes of all bodies that are arriving. Of one event loop; not for threads.
 
     Args:
@@ -13,9 +13,9 @@ class Arriving:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = 0
-        self._bodies: dict[ArrivingBody, None] = {}  # the oldest first
+        self._bodies: dict[IncompleteBody, None] = {}  # the oldest first
 
-    def add(self, body: "ArrivingBody", size: int) -> None:
+    def add(self, body: "IncompleteBody", size: int) -> None:
         """Count more of a body; where all have too much, those are given up that came first."""
         self._bodies.setdefault(body)
         self.bytes += size
@@ -25,18 +25,18 @@ class Arriving:
             self.remove(oldest)
             oldest.give_up()
 
-    def remove(self, body: "ArrivingBody") -> None:
+    def remove(self, body: "IncompleteBody") -> None:
         """Count a body no more: it is whole, or its request has ended."""
         if body in self._bodies:
             del self._bodies[body]
             self.bytes -= body.bytes
 
 
-class ArrivingBody:
-    """One of them: `with ArrivingBody(all_of_them, time_limit) as body: …`.
+class IncompleteBody:
+    """One of them: `with IncompleteBody(all_of_them, time_limit) as body: …`.
 
     Args:
-        arriving: those with which it shares the room.
+        others: those with which it shares the room.
         time_limit: ends its request, when its time is over or others need the room.
 
     Attributes:
@@ -44,8 +44,8 @@ class ArrivingBody:
         given_up: whether others needed the room.
     """
 
-    def __init__(self, arriving: Arriving, time_limit: TimeLimit) -> None:
-        self._arriving = arriving
+    def __init__(self, others: IncompleteBodies, time_limit: TimeLimit) -> None:
+        self._others = others
         self._time_limit = time_limit
         self.bytes = 0
         self.given_up = False
@@ -55,11 +55,11 @@ class ArrivingBody:
 
     def __exit__(self, *_: object) -> None:
         """Leave the room to others."""
-        self._arriving.remove(self)
+        self._others.remove(self)
 
     def add(self, size: int) -> None:
         """Take room for more of it."""
-        self._arriving.add(self, size)
+        self._others.add(self, size)
 
     def give_up(self) -> None:
         """End its request as if its time were over."""

@@ -16,9 +16,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keraserve_gateway.errors import KeyUnknown, ModelForbidden, NoKey, TooFast
-from keraserve_gateway.token_bucket import Bucket
-from keraserve_gateway.watched_file import Reread
+from keraserve_gateway.errors import MissingApiKey, ModelForbidden, RateLimited, UnknownApiKey
+from keraserve_gateway.token_bucket import TokenBucket
+from keraserve_gateway.watched_file import WatchedFile
 
 _NOBODYS = "0" * 64
 
@@ -60,24 +60,26 @@ class Keys:
         self._required = path is not None
         self._rate = rate
         empty: Mapping[str, Key] = {}
-        self._file = Reread(path, read, empty)
-        self._buckets: dict[str, Bucket] = {}
+        self._file = WatchedFile(path, read, empty)
+        self._buckets: dict[str, TokenBucket] = {}
 
     def recognise(self, given: str | None) -> Key | None:
         """Find the entry of a key; None where no keys are asked for.
 
         Raises:
-            NoKey: none was given.
-            KeyUnknown: it is none of ours.
+            MissingApiKey: none was given.
+            UnknownApiKey: it is none of ours.
         """
         if not self._required:
             return None
         if not given:
-            raise NoKey("an API key is needed: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+            raise MissingApiKey(
+                "an API key is needed: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
+            )
         entry = self._file.content.get(given[3:11])
         right = hmac.compare_digest(_hash(given), entry.sha256 if entry else _NOBODYS)
         if entry is None or not right:
-            raise KeyUnknown("the API key is not known")
+            raise UnknownApiKey("the API key is not known")
         return entry
 
     def admit(self, key: Key | None, models: Sequence[str]) -> None:
@@ -85,7 +87,7 @@ class Keys:
 
         Raises:
             ModelForbidden: the key is not good for one of them, which need not exist.
-            TooFast: the key has made too many requests.
+            RateLimited: the key has made too many requests.
         """
         if key is None:
             return
@@ -95,10 +97,10 @@ class Keys:
         rate = key.requests_per_second or self._rate
         bucket = self._buckets.get(key.id)
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[key.id] = Bucket(rate)
+            bucket = self._buckets[key.id] = TokenBucket(rate)
         wait = bucket.take()
         if wait:
-            raise TooFast(
+            raise RateLimited(
                 f"more than {rate:g} requests a second with this key (requests_per_second)",
                 retry_after=math.ceil(wait),
             )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keraserve_gateway.errors import Busy
+from keraserve_gateway.errors import Overloaded
 from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_protocol.memory_limit import mib
 
@@ -14,7 +14,7 @@ PROCESS = 160 << 20
 _ARRIVING = 8  # the part of the memory that bodies may have which are not whole, unless it is set
 
 
-class DoesNotFit(Exception):  # noqa: N818 (a sentence for the operator)
+class MemoryExceeded(Exception):  # noqa: N818 (a sentence for the operator)
     """Settings that need more memory than there is; the message shows the sum."""
 
 
@@ -34,10 +34,10 @@ class BodyBytes:
         """Count more of them; to be given back.
 
         Raises:
-            Busy: then there would be too many.
+            Overloaded: then there would be too many.
         """
         if self.held + size > self.limit:
-            raise Busy(
+            raise Overloaded(
                 f"the bodies in flight have {self.held} bytes, {self.limit} are allowed (max_bytes_in_flight)"
             )
         self.held += size
@@ -66,7 +66,7 @@ def plan(settings: Settings, limit: int) -> Plan:
     """Find out what fits into `limit` bytes of memory.
 
     Raises:
-        DoesNotFit: not even one body does, or not what the settings name.
+        MemoryExceeded: not even one body does, or not what the settings name.
     """
     if settings.model_server == IN_PROCESS:
         limit //= 2  # the rest is TensorFlow's and the models'
@@ -83,7 +83,7 @@ def plan(settings: Settings, limit: int) -> Plan:
         f" and the memory limit leaves {mib(limit)}"
     )
     if "max_bytes_in_flight" in settings.model_fields_set or fits < settings.max_body_bytes:
-        raise DoesNotFit(
+        raise MemoryExceeded(
             f"{needed}: raise that limit, or lower max_bytes_in_flight, max_body_bytes or max_arriving_bytes"
         )
     return Plan(fits, arriving, f"{needed}: bodies in flight may have {mib(fits)} together")

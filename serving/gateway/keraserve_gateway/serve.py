@@ -19,11 +19,11 @@ from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import create_app, gateway_of
 from keraserve_gateway.http.server import open_connections
-from keraserve_gateway.http.server.connection import Bounds, bounded
-from keraserve_gateway.http.server.rejection import Shedding
+from keraserve_gateway.http.server.connection import ConnectionLimits, connection_class
+from keraserve_gateway.http.server.rejection import OverloadRejection
 from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_gateway.telemetry.tracing import from_environment
-from keraserve_gateway.upstream.model_server import CannotServe, GrpcModelServer, ModelServer
+from keraserve_gateway.upstream.model_server import GrpcModelServer, ModelServer, ModelsUnavailable
 from keraserve_protocol import model_config
 from keraserve_protocol.memory_limit import limit_of_memory
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 _TURN = 0.001
 
 
-class CannotListen(Exception):  # noqa: N818 (a sentence for the operator)
+class PortUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
     """A port that can't be listened on; the message is a sentence that says what to do."""
 
 
@@ -48,9 +48,9 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
-        CannotListen: a port is in use, or the address is not this machine's.
-        CannotServe: models in this process can't be loaded, or the list of models can't be parsed.
-        DoesNotFit: the bodies that the settings allow need more memory than there is.
+        PortUnavailable: a port is in use, or the address is not this machine's.
+        ModelsUnavailable: models in this process can't be loaded, or the list of models can't be parsed.
+        MemoryExceeded: the bodies that the settings allow need more memory than there is.
     """
     planned = memory.plan(settings, limit_of_memory())
     if planned.reason is not None:
@@ -72,7 +72,7 @@ async def serve(settings: Settings) -> None:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         _announce(settings, listening)
         stopping = asyncio.create_task(stop.wait())
-        loading = asyncio.create_task(_until_trouble(load))
+        loading = asyncio.create_task(_load_in_background(load))
         await asyncio.wait({serving, stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
         await _stop(settings, gateway, server, front)
         await serving
@@ -92,7 +92,7 @@ def _check_models(settings: Settings) -> None:
     try:
         model_config.read(file)
     except model_config.ModelConfigError as error:
-        raise CannotServe(str(error)) from error
+        raise ModelsUnavailable(str(error)) from error
 
 
 def _spare_from_collection() -> None:
@@ -105,7 +105,7 @@ def _spare_from_collection() -> None:
 
 
 def _http(settings: Settings, app: FastAPI) -> _Server:
-    bounds = Bounds(
+    limits = ConnectionLimits(
         head_bytes=settings.max_header_bytes,
         head_seconds=settings.header_seconds,
         rest_seconds=settings.deadline_seconds,
@@ -115,7 +115,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
     gateway = gateway_of(app)
     config = uvicorn.Config(
         app,
-        http=bounded(bounds, Shedding(gateway).refusal, gateway.metrics),
+        http=connection_class(limits, OverloadRejection(gateway).refusal, gateway.metrics),
         timeout_keep_alive=settings.idle_seconds,
         lifespan="off",
         ws="none",
@@ -131,11 +131,11 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
 def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitable[None]]]:
     """Make the upstream, and what has to be awaited until it serves."""
     if settings.model_server != IN_PROCESS:
-        return GrpcModelServer(settings.model_server, settings.max_merged), _nothing
+        return GrpcModelServer(settings.model_server, settings.max_merged), _no_op
     try:
         from keraserve_gateway.upstream.in_process import InProcessModelServer
     except ModuleNotFoundError as error:
-        raise CannotServe(
+        raise ModelsUnavailable(
             f"model_server is {IN_PROCESS}, and {error.name} is not installed: "
             "pip install keraserve-gateway[embedded]"
         ) from error
@@ -143,12 +143,12 @@ def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitab
     return server, server.start
 
 
-async def _nothing() -> None:
-    """Wait for nothing: a model server of its own process is reached or not, request by request."""
+async def _no_op() -> None:
+    """Load nothing: a model server of its own process is reached or not, request by request."""
 
 
-async def _until_trouble(load: Callable[[], Awaitable[None]]) -> None:
-    """End only by an exception of the loading; where that ends well, never."""
+async def _load_in_background(load: Callable[[], Awaitable[None]]) -> None:
+    """Load; end only by an exception of that, and never where it succeeds."""
     await load()
     await asyncio.Event().wait()
 
@@ -173,7 +173,7 @@ async def _start_grpc(settings: Settings, gateway: Gateway) -> GrpcServer | None
     try:
         front = GrpcServer(address, gateway)
     except RuntimeError as error:
-        raise CannotListen(f"can't listen on {address}: {error}") from error
+        raise PortUnavailable(f"can't listen on {address}: {error}") from error
     await front.start()
     return front
 
@@ -185,10 +185,10 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         flag = f"--{setting.replace('_', '-')}"
         if error.errno == errno.EADDRINUSE:
-            raise CannotListen(
+            raise PortUnavailable(
                 f"port {port} on {host} is in use by another program; choose another with {flag}"
             ) from error
-        raise CannotListen(f"can't listen on {_joined(host, port)}: {error.strerror or error}") from error
+        raise PortUnavailable(f"can't listen on {_joined(host, port)}: {error.strerror or error}") from error
 
 
 def _on_signal() -> asyncio.Event:

@@ -3,7 +3,7 @@
 import time
 
 
-class Bucket:
+class TokenBucket:
     """Tokens for requests: filled at a rate, never with more than a second's worth (and at least one)."""
 
     def __init__(self, rate: float) -> None:

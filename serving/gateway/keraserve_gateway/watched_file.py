@@ -1,4 +1,4 @@
-"""Files that are read again whenever they change, as operators expect of a running server."""
+"""A watched file: read again whenever it changes, as operators expect of a running server."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ LOOK_SECONDS = 0.02
 """In an event loop a file is looked at once in this time: each look lets go of Python's lock."""
 
 
-class Reread(Generic[Content]):
+class WatchedFile(Generic[Content]):
     """What a file says now, or said when it could last be read: one that breaks changes nothing.
 
     Within `LOOK_SECONDS` an event loop looks at it once: all requests of that time find the same.

@@ -8,11 +8,11 @@ from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import image_check
-from keraserve_gateway.calls.image_check import Fault, Limits, Picture
-from keraserve_gateway.calls.offloading import LARGE, picture_aside
+from keraserve_gateway.calls.image_check import ImageError, Limits, Picture
+from keraserve_gateway.calls.offloading import LARGE, offload_image
 from keraserve_gateway.calls.signatures import CLASSIFY, has_signature
 from keraserve_gateway.calls.target import Target
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import image_files, rest
 from keraserve_protocol import messages as m
@@ -82,7 +82,13 @@ class Classifier:
         self._repeating = repeating
 
     async def classify(
-        self, target: Target, pictures: Sequence[Picture], *, top_k: int, strict: bool, trip: Trip
+        self,
+        target: Target,
+        pictures: Sequence[Picture],
+        *,
+        top_k: int,
+        strict: bool,
+        context: RequestContext,
     ) -> Classification:
         """Classify pictures, in one call of the model server if it takes them all.
 
@@ -91,16 +97,16 @@ class Classifier:
             pictures: at least one.
             top_k: how many classes of each.
             strict: one picture that can't be classified fails the request.
-            trip: deadline and request id.
+            context: of the request.
 
         Raises:
             GatewayError: no picture or too many; a single picture, or the first one if `strict`, can't be
                 classified; BadPicture: none of several can be; or what the model server answered.
         """
-        faults = await image_check.check(pictures, self._limits, trip)
+        faults = await image_check.check(pictures, self._limits, context)
         _give_up(faults, pictures, strict=strict)
         sound = {index: picture for index, picture in enumerate(pictures) if index not in faults}
-        version, found = await self._ask_for_all(target, sound, faults, trip)
+        version, found = await self._ask_for_all(target, sound, faults, context)
         _give_up(faults, pictures, strict=strict)
         entries = [
             RefusedPicture(picture.filename, faults[index].reason)
@@ -114,16 +120,16 @@ class Classifier:
         self,
         target: Target,
         pictures: Mapping[int, Picture],
-        faults: dict[int, Fault],
-        trip: Trip,
+        faults: dict[int, ImageError],
+        context: RequestContext,
     ) -> tuple[int, dict[int, m.Classifications]]:
         """Give the version that answered, and its answers by place; what it refuses joins the faults."""
         spec = target.spec(CLASSIFY)
         try:
-            response = await self._ask(spec, list(pictures.values()), trip)
+            response = await self._ask(spec, list(pictures.values()), context)
         except errors.BadRequest:
-            await self._check_model(target, trip)
-            return await self._ask_one_by_one(spec, pictures, faults, trip)
+            await self._check_model(target, context)
+            return await self._ask_one_by_one(spec, pictures, faults, context)
         answers = zip(pictures, response.result.classifications, strict=True)
         return response.model_spec.version.value, dict(answers)
 
@@ -131,8 +137,8 @@ class Classifier:
         self,
         spec: m.ModelSpec,
         pictures: Mapping[int, Picture],
-        faults: dict[int, Fault],
-        trip: Trip,
+        faults: dict[int, ImageError],
+        context: RequestContext,
     ) -> tuple[int, dict[int, m.Classifications]]:
         """Repeat each picture alone: it passed the check, so the refusal may be about somebody else's.
 
@@ -141,12 +147,12 @@ class Classifier:
         found: dict[int, m.Classifications] = {}
         for index, picture in pictures.items():
             try:
-                async with asyncio.timeout(trip.timeout), self._repeating:
-                    response = await self._ask(spec, [picture], trip)
+                async with asyncio.timeout(context.timeout), self._repeating:
+                    response = await self._ask(spec, [picture], context)
             except TimeoutError as error:
                 raise errors.DeadlineExceeded("no time was left to ask for each picture alone") from error
             except errors.BadRequest as error:
-                faults[index] = Fault(errors.BadPicture, f"the model can't read it: {error.detail}")
+                faults[index] = ImageError(errors.BadPicture, f"the model can't read it: {error.detail}")
                 continue
             found[index] = response.result.classifications[0]
             # A new version may appear between two calls; one answer comes from one version.
@@ -154,33 +160,33 @@ class Classifier:
         return spec.version.value, found
 
     async def _ask(
-        self, spec: m.ModelSpec, pictures: Sequence[Picture], trip: Trip
+        self, spec: m.ModelSpec, pictures: Sequence[Picture], context: RequestContext
     ) -> m.ClassificationResponse:
         # Messages are filled in place: one that is given to another's constructor is copied, picture and all.
         request = m.ClassificationRequest(model_spec=spec)
         for picture in pictures:
             if len(picture.data) > LARGE:  # each of the copies that are made of it takes its time
-                example = await picture_aside(trip, _example, picture.data)
+                example = await offload_image(context, _example, picture.data)
             else:
                 example = _example(picture.data)
             request.input.example_list.examples.append(example)
-        response = await self._server.classify(request, trip.timeout, trip.metadata)
+        response = await self._server.classify(request, context.timeout, context.metadata)
         answers = len(response.result.classifications)
         if answers != len(pictures):
-            raise errors.BadAnswer(f"the model server answered {answers} of {len(pictures)} pictures")
+            raise errors.InvalidResponse(f"the model server answered {answers} of {len(pictures)} pictures")
         return response
 
-    async def _check_model(self, target: Target, trip: Trip) -> None:
+    async def _check_model(self, target: Target, context: RequestContext) -> None:
         """Find out whether a refusal is the model's rather than a picture's."""
         try:
-            known = await has_signature(self._server, target, CLASSIFY, trip)
+            known = await has_signature(self._server, target, CLASSIFY, context)
         except errors.BadRequest as error:  # TensorFlow Serving says so of a label that it doesn't know
             raise errors.NotFound(error.detail, origin=error.origin) from error
         if not known:
             raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
 
 
-def _give_up(faults: Mapping[int, Fault], pictures: Sequence[Picture], *, strict: bool) -> None:
+def _give_up(faults: Mapping[int, ImageError], pictures: Sequence[Picture], *, strict: bool) -> None:
     """Raise if there is nothing to answer but faults, or if one is enough."""
     if not faults or (len(faults) < len(pictures) and not strict):
         return
@@ -199,8 +205,10 @@ def _example(data: bytes) -> bytes:
 
 def _best(one: m.Classifications, top_k: int) -> tuple[ClassProbability, ...]:
     if not one.classes:
-        raise errors.BadAnswer("the model gave a picture no classes")
+        raise errors.InvalidResponse("the model gave a picture no classes")
     if not math.isfinite(sum(map(attrgetter("score"), one.classes))):
-        raise errors.BadAnswer("the model gave a picture a probability that is no number: NaN, or infinite")
+        raise errors.InvalidResponse(
+            "the model gave a picture a probability that is no number: NaN, or infinite"
+        )
     ranked = sorted(one.classes, key=attrgetter("score"), reverse=True)[:top_k]
     return tuple(ClassProbability(item.label, rest.shortest(item.score)) for item in ranked)

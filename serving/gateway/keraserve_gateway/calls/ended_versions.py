@@ -1,6 +1,6 @@
 """Series of versions that the model server has ended: each would stay for as long as the gateway runs."""
 
-from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.errors import GatewayError, NotFound
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -11,11 +11,11 @@ _SECONDS = 1.0  # for all models: whoever collects metrics does not wait for lon
 
 async def forget_ended(server: ModelServer, metrics: Metrics, request_id: str) -> None:
     """Remove them, once they have been shown; where the model server does not say, all stay."""
-    trip = Trip(Deadline.after(_SECONDS), request_id)
+    context = RequestContext(Deadline.after(_SECONDS), request_id)
     for model, versions in metrics.versions().items():
         request = m.GetModelStatusRequest(model_spec=m.model_spec(model))
         try:
-            status = await server.status(request, trip.timeout, trip.metadata)
+            status = await server.status(request, context.timeout, context.metadata)
             alive = {str(one.version) for one in status.model_version_status if one.state != one.END}
         except NotFound:
             alive = set[str]()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.offloading import LARGE, picture_aside
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.calls.offloading import LARGE, offload_image
+from keraserve_gateway.context import RequestContext
 from keraserve_protocol import image_files
 
 _LARGE_GIF = 1 << 12  # bytes
@@ -29,7 +29,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ImageError:
     """What keeps one picture from being classified: a kind of error, and the reason as a sentence."""
 
     kind: type[errors.GatewayError]
@@ -41,12 +41,14 @@ class Fault:
         return self.kind(f"{place}: {self.reason}", picture=place)
 
 
-async def check(pictures: Sequence[Picture], limits: Limits, trip: Trip) -> dict[int, Fault]:
+async def check(
+    pictures: Sequence[Picture], limits: Limits, context: RequestContext
+) -> dict[int, ImageError]:
     """Look at every picture of a request; between two of them, other requests get their turn.
 
     Returns:
-        What is wrong with each that can't be sent, by its place: TooLarge (too many pixels), UnsupportedMedia
-        (of none of the formats that are taken), or BadPicture (empty, cut off, damaged).
+        What is wrong with each that can't be sent, by its place: TooLarge (too many pixels),
+        UnsupportedMediaType (of none of the formats that are taken), or BadPicture (empty, cut off, damaged).
 
     Raises:
         BadRequest: no picture at all.
@@ -59,12 +61,12 @@ async def check(pictures: Sequence[Picture], limits: Limits, trip: Trip) -> dict
         raise errors.TooLarge(
             f"{len(pictures)} pictures in a request, {limits.images} are allowed (max_images)"
         )
-    faults: dict[int, Fault] = {}
+    faults: dict[int, ImageError] = {}
     for index, picture in enumerate(pictures):
         if index:
             await asyncio.sleep(0)
         if _is_large(picture.data):
-            fault = await picture_aside(trip, _fault, picture.data, limits)
+            fault = await offload_image(context, _fault, picture.data, limits)
         else:
             fault = _fault(picture.data, limits)
         if fault is not None:
@@ -77,16 +79,16 @@ def _is_large(data: bytes) -> bool:
     return len(data) > (_LARGE_GIF if data.startswith(b"GIF") else LARGE)
 
 
-def _fault(data: bytes, limits: Limits) -> Fault | None:
+def _fault(data: bytes, limits: Limits) -> ImageError | None:
     try:
         header = image_files.read(data)
         if header.pixels > limits.pixels:
             frames = f" in {header.frames} frames" if header.frames > 1 else ""
             size = f"{header.width}x{header.height}{frames} = {header.pixels} pixels"
-            return Fault(errors.TooLarge, f"{size}, {limits.pixels} are allowed (max_pixels)")
+            return ImageError(errors.TooLarge, f"{size}, {limits.pixels} are allowed (max_pixels)")
         image_files.check(data, header)
     except image_files.UnknownFormat as error:
-        return Fault(errors.UnsupportedMedia, str(error))
+        return ImageError(errors.UnsupportedMediaType, str(error))
     except image_files.BadImage as error:
-        return Fault(errors.BadPicture, str(error))
+        return ImageError(errors.BadPicture, str(error))
     return None

@@ -11,4 +11,6 @@ def request_error(error: rest.JsonError) -> errors.GatewayError:
 
 def response_error(error: rest.AnswerError) -> errors.GatewayError:
     """Make the error of a response that is malformed, or that JSON can't carry."""
-    return (errors.NoJsonForm if isinstance(error, rest.FormError) else errors.BadAnswer)(str(error))
+    return (errors.NotJsonSerializable if isinstance(error, rest.FormError) else errors.InvalidResponse)(
+        str(error)
+    )

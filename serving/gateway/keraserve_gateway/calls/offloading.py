@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import DeadlineExceeded
 from keraserve_protocol.number_text import Steps
 
@@ -22,7 +22,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def aside(trip: Trip, large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+async def offload(
+    context: RequestContext, large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T:
     """Call a function that computes, in the thread if it has much to do.
 
     Raises:
@@ -30,27 +32,29 @@ async def aside(trip: Trip, large: bool, function: Callable[P, T], *given: P.arg
     """
     if not large:
         return function(*given, **named)
-    return await _run(_bodies, trip, partial(function, *given, **named))
+    return await _run(_bodies, context, partial(function, *given, **named))
 
 
-async def picture_aside(trip: Trip, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+async def offload_image(
+    context: RequestContext, function: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T:
     """Call a function that looks through a picture, in the thread for them.
 
     Raises:
-        DeadlineExceeded: as `aside`.
+        DeadlineExceeded: as `offload`.
     """
-    return await _run(_pictures, trip, partial(function, *given, **named))
+    return await _run(_pictures, context, partial(function, *given, **named))
 
 
-async def _run(thread: ThreadPoolExecutor, trip: Trip, call: Callable[[], T]) -> T:
+async def _run(thread: ThreadPoolExecutor, context: RequestContext, call: Callable[[], T]) -> T:
     try:
-        async with asyncio.timeout(trip.timeout):
+        async with asyncio.timeout(context.timeout):
             return await asyncio.get_running_loop().run_in_executor(thread, call)
     except TimeoutError as error:
         raise DeadlineExceeded("the deadline passed before the body was worked on") from error
 
 
-async def in_turns(steps: Steps[T]) -> T:
+async def run_in_turns(steps: Steps[T]) -> T:
     """Drive work to its end; others have their turn whenever it pauses."""
     while True:
         try:

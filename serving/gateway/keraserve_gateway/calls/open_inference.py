@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.json_errors import request_error, response_error
-from keraserve_gateway.calls.offloading import LARGE, aside
-from keraserve_gateway.calls.request_limits import Bounds
-from keraserve_gateway.calls.signatures import existing, signatures
+from keraserve_gateway.calls.offloading import LARGE, offload
+from keraserve_gateway.calls.request_limits import RequestLimits
+from keraserve_gateway.calls.signatures import require_signature, signatures
 from keraserve_gateway.calls.target import Answer, Target
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, open_inference_answers
@@ -30,7 +30,12 @@ class InferAnswer:
 
 
 async def infer(
-    server: ModelServer, target: Target, body: bytes, header_length: int | None, bounds: Bounds, trip: Trip
+    server: ModelServer,
+    target: Target,
+    body: bytes,
+    header_length: int | None,
+    limits: RequestLimits,
+    context: RequestContext,
 ) -> InferAnswer:
     """Run an `infer` request: `header_length` bytes of the body are JSON, or all.
 
@@ -38,32 +43,32 @@ async def infer(
     that were sent, `serving_default` before others.
     """
     try:
-        inference = await aside(trip, len(body) > LARGE, open_inference.parse, body, header_length)
+        inference = await offload(context, len(body) > LARGE, open_inference.parse, body, header_length)
     except JsonError as error:
         raise request_error(error) from error
     if inference.timeout is not None:
-        trip = replace(trip, deadline=trip.deadline.at_most(inference.timeout))
-    known = _usable(await signatures(server, target, trip))
+        context.limit_time(inference.timeout)
+    known = _usable(await signatures(server, target, context))
     name = _chosen(known, inference)
     _check(known[name], name, inference)
-    bounds.check(inference.inputs, known[name].inputs)
+    limits.check(inference.inputs, known[name].inputs)
     request = m.PredictRequest(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
-    response = await server.predict(request, trip.timeout, trip.metadata)
-    return await aside(trip, response.ByteSize() > LARGE, _answer, inference, response)
+    response = await server.predict(request, context.timeout, context.metadata)
+    return await offload(context, response.ByteSize() > LARGE, _answer, inference, response)
 
 
-async def describe(server: ModelServer, target: Target, signature: str, trip: Trip) -> Answer:
+async def describe(server: ModelServer, target: Target, signature: str, context: RequestContext) -> Answer:
     """Give a model's metadata: one signature, `serving_default` if none is named."""
     states, known = await asyncio.gather(
         server.status(
-            m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), trip.timeout, trip.metadata
+            m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), context.timeout, context.metadata
         ),
-        signatures(server, target, trip),
+        signatures(server, target, context),
     )
     known = _usable(known)
-    name = existing(known, signature or DEFAULT_SIGNATURE)
+    name = require_signature(known, signature or DEFAULT_SIGNATURE)
     serving = sorted(one.version for one in states.model_version_status if one.state == one.AVAILABLE)
     return Answer(open_inference_answers.model_metadata(target.name, serving, known[name]))
 
@@ -84,7 +89,7 @@ def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:
 
 def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
     if inference.signature is not None:
-        return existing(known, inference.signature)
+        return require_signature(known, inference.signature)
     given = inference.inputs.keys()
     fitting = [name for name in sorted(known) if known[name].inputs.keys() == given]
     if DEFAULT_SIGNATURE in fitting:

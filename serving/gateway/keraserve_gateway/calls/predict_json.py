@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.json_errors import request_error, response_error
-from keraserve_gateway.calls.offloading import LARGE, aside, in_turns
-from keraserve_gateway.calls.request_limits import Bounds
-from keraserve_gateway.calls.signatures import Signatures, existing, signatures
+from keraserve_gateway.calls.offloading import LARGE, offload, run_in_turns
+from keraserve_gateway.calls.request_limits import RequestLimits
+from keraserve_gateway.calls.signatures import Signatures, require_signature, signatures
 from keraserve_gateway.calls.target import Answer, Target
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import rest
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
@@ -18,7 +18,7 @@ from keraserve_protocol.rest import Prediction
 Hold = Callable[[int], None]
 
 
-def _nothing(_: int) -> None:
+def _no_op(_: int) -> None:
     """Count nothing."""
 
 
@@ -30,16 +30,16 @@ class Predictor:
     done in a thread all the same.
 
     Args:
-        bounds: on the tensors of a request.
+        limits: on the tensors of a request.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
         self._remembered: dict[Target, Signatures] = {}
         self._packing = asyncio.Lock()
 
     async def predict(
-        self, server: ModelServer, target: Target, body: bytes, trip: Trip, hold: Hold = _nothing
+        self, server: ModelServer, target: Target, body: bytes, context: RequestContext, hold: Hold = _no_op
     ) -> Answer:
         """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
 
@@ -50,7 +50,7 @@ class Predictor:
             server: the model server.
             target: the model.
             body: the JSON.
-            trip: deadline and request id.
+            context: of the request.
             hold: is told the bytes that the tensors have more than the JSON.
 
         Raises:
@@ -65,18 +65,18 @@ class Predictor:
         try:
             large = len(body) > LARGE
             found = rest.find_numbers(body) if large else None
-            prediction = found or await aside(trip, large, rest.parse_prediction, body)
+            prediction = found or await offload(context, large, rest.parse_prediction, body)
             known, refusal = self._remembered.get(target), None
             if known is not None:
                 try:
-                    return await self._predict(server, target, prediction, known, trip, more, large=large)
+                    return await self._predict(server, target, prediction, known, context, more, large=large)
                 except (rest.JsonError, errors.BadRequest) as error:
                     refusal = error
-            of_now = await signatures(server, target, trip)
+            of_now = await signatures(server, target, context)
             if refusal is not None and of_now == known:
                 raise refusal
             self._remembered[target] = of_now
-            return await self._predict(server, target, prediction, of_now, trip, more, large=large)
+            return await self._predict(server, target, prediction, of_now, context, more, large=large)
         except rest.JsonError as error:
             raise request_error(error) from error
 
@@ -86,37 +86,37 @@ class Predictor:
         target: Target,
         prediction: Prediction,
         known: Signatures,
-        trip: Trip,
+        context: RequestContext,
         built: Hold,
         *,
         large: bool,
     ) -> Answer:
-        inputs = dict(known[existing(known, prediction.signature)].inputs)
+        inputs = dict(known[require_signature(known, prediction.signature)].inputs)
         packing = rest.pack(prediction, inputs)
-        prediction = await self._alone(packing, trip) if large else finish(packing)
+        prediction = await self._alone(packing, context) if large else finish(packing)
         if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
-            prediction = await aside(trip, large, rest.parse_whole, prediction.value.body)
-            inputs = dict(known[existing(known, prediction.signature)].inputs)
+            prediction = await offload(context, large, rest.parse_whole, prediction.value.body)
+            inputs = dict(known[require_signature(known, prediction.signature)].inputs)
         numbers = isinstance(prediction.value, PackedNumbers)
-        request = await aside(
-            trip, large and not numbers, rest.predict_request, prediction, inputs, target.spec()
+        request = await offload(
+            context, large and not numbers, rest.predict_request, prediction, inputs, target.spec()
         )
-        self._bounds.check(request.inputs, inputs)
+        self._limits.check(request.inputs, inputs)
         built(request.ByteSize())
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
-        response = await server.predict(request, trip.timeout, trip.metadata)
+        response = await server.predict(request, context.timeout, context.metadata)
         try:
-            answer = await aside(
-                trip, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout
+            answer = await offload(
+                context, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout
             )
         except rest.AnswerError as error:
             raise response_error(error) from error
         return Answer(answer, response.model_spec.version.value)
 
-    async def _alone(self, packing: Steps[Prediction], trip: Trip) -> Prediction:
+    async def _alone(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
         try:
-            async with asyncio.timeout(trip.timeout), self._packing:
-                return await in_turns(packing)
+            async with asyncio.timeout(context.timeout), self._packing:
+                return await run_in_turns(packing)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the deadline passed before all numbers were read") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
-from keraserve_gateway.deadline import Deadline, Trip
+from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -41,9 +41,11 @@ class ModelState:
         return any(version.state == "AVAILABLE" for version in self.versions)
 
 
-async def list_models(server: ModelServer, configured: ConfiguredModels, trip: Trip) -> list[ModelState]:
+async def list_models(
+    server: ModelServer, configured: ConfiguredModels, context: RequestContext
+) -> list[ModelState]:
     """List every configured model with its state; one that isn't loaded yet has no versions."""
-    return list(await asyncio.gather(*(_state(server, model, trip) for model in configured.read())))
+    return list(await asyncio.gather(*(_state(server, model, context) for model in configured.read())))
 
 
 async def with_warnings(models: Sequence[ModelState], cards: ModelCards) -> list[ModelState]:
@@ -60,13 +62,15 @@ async def with_warnings(models: Sequence[ModelState], cards: ModelCards) -> list
     ]
 
 
-async def unready(
+async def unready_reasons(
     server: ModelServer, configured: ConfiguredModels, admission: Admission, request_id: str
 ) -> list[str]:
     """Say what keeps the gateway from serving every model: one sentence each, none when all is well."""
     reasons = ["the gateway is stopping"] if admission.draining else []
     try:
-        models = await list_models(server, configured, Trip(Deadline.after(PROBE_SECONDS), request_id))
+        models = await list_models(
+            server, configured, RequestContext(Deadline.after(PROBE_SECONDS), request_id)
+        )
     except errors.GatewayError as error:
         return [*reasons, error.detail]
     if not models:
@@ -74,10 +78,10 @@ async def unready(
     return reasons + [f"model {one.name!r} has no available version" for one in models if not one.available]
 
 
-async def _state(server: ModelServer, model: ConfiguredModel, trip: Trip) -> ModelState:
+async def _state(server: ModelServer, model: ConfiguredModel, context: RequestContext) -> ModelState:
     request = m.GetModelStatusRequest(model_spec=m.model_spec(model.name))
     try:
-        response = await server.status(request, trip.timeout, trip.metadata)
+        response = await server.status(request, context.timeout, context.metadata)
         found: Sequence[m.ModelVersionStatus] = response.model_version_status
     except errors.NotFound:  # configured, and not loaded yet
         found = ()

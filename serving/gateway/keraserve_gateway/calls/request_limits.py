@@ -9,7 +9,7 @@ from keraserve_protocol import messages as m
 
 
 @dataclass(frozen=True)
-class Bounds:
+class RequestLimits:
     """Limits on the tensors of a request.
 
     Attributes:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.target import Target
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 
@@ -14,15 +14,17 @@ CLASSIFY = "classify"
 Signatures = Mapping[str, m.SignatureDef]
 
 
-async def signatures(server: ModelServer, target: Target, trip: Trip) -> dict[str, m.SignatureDef]:
+async def signatures(
+    server: ModelServer, target: Target, context: RequestContext
+) -> dict[str, m.SignatureDef]:
     """Ask for the model's signatures."""
     try:
-        return dict(m.unpack_signatures(await fetch_metadata(server, target, trip)).signature_def)
+        return dict(m.unpack_signatures(await fetch_metadata(server, target, context)).signature_def)
     except ValueError as error:
-        raise errors.BadAnswer("the model server's metadata has no signatures") from error
+        raise errors.InvalidResponse("the model server's metadata has no signatures") from error
 
 
-def existing(known: Signatures, name: str) -> str:
+def require_signature(known: Signatures, name: str) -> str:
     """Give the name of a signature back.
 
     Raises:
@@ -33,12 +35,14 @@ def existing(known: Signatures, name: str) -> str:
     return name
 
 
-async def has_signature(server: ModelServer, target: Target, signature: str, trip: Trip) -> bool:
+async def has_signature(server: ModelServer, target: Target, signature: str, context: RequestContext) -> bool:
     """Tell whether the model has a signature of that name."""
-    return signature in await signatures(server, target, trip)
+    return signature in await signatures(server, target, context)
 
 
-async def fetch_metadata(server: ModelServer, target: Target, trip: Trip) -> m.GetModelMetadataResponse:
+async def fetch_metadata(
+    server: ModelServer, target: Target, context: RequestContext
+) -> m.GetModelMetadataResponse:
     """Ask for a model's metadata: its signatures, and the version that a label or no version means."""
     request = m.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=[m.SIGNATURE_DEF])
-    return await server.metadata(request, trip.timeout, trip.metadata)
+    return await server.metadata(request, context.timeout, context.metadata)

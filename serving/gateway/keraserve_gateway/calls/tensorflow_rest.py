@@ -4,59 +4,63 @@ import asyncio
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.json_errors import request_error
-from keraserve_gateway.calls.offloading import LARGE, LARGE_EXAMPLES, aside
+from keraserve_gateway.calls.offloading import LARGE, LARGE_EXAMPLES, offload
 from keraserve_gateway.calls.signatures import fetch_metadata
 from keraserve_gateway.calls.target import Answer, Target
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 
 
-async def status(server: ModelServer, target: Target, cards: ModelCards, trip: Trip) -> Answer:
+async def status(server: ModelServer, target: Target, cards: ModelCards, context: RequestContext) -> Answer:
     """Give a model's status as TensorFlow Serving's REST API does, with what versions that answer warn of."""
     if target.label is not None:  # GetModelStatus takes no notice of labels
-        resolved = (await fetch_metadata(server, target, trip)).model_spec.version.value
+        resolved = (await fetch_metadata(server, target, context)).model_spec.version.value
         target = Target(target.name, version=resolved)
     request = m.GetModelStatusRequest(model_spec=target.spec())
-    response = await server.status(request, trip.timeout, trip.metadata)
+    response = await server.status(request, context.timeout, context.metadata)
     available = [one.version for one in response.model_version_status if one.state == one.AVAILABLE]
     found = await asyncio.gather(*(cards.warnings(target.name, version) for version in available))
     return Answer(rest.status_answer(response, dict(zip(available, found, strict=True))))
 
 
-async def metadata(server: ModelServer, target: Target, trip: Trip) -> Answer:
+async def metadata(server: ModelServer, target: Target, context: RequestContext) -> Answer:
     """Give a model's signatures as TensorFlow Serving's REST API does."""
-    response = await fetch_metadata(server, target, trip)
+    response = await fetch_metadata(server, target, context)
     try:
         return Answer(rest.metadata_answer(response), response.model_spec.version.value)
     except rest.JsonError as error:
-        raise errors.BadAnswer(str(error)) from error
+        raise errors.InvalidResponse(str(error)) from error
 
 
-async def classify(server: ModelServer, target: Target, body: bytes, most: int, trip: Trip) -> Answer:
+async def classify(
+    server: ModelServer, target: Target, body: bytes, most: int, context: RequestContext
+) -> Answer:
     """Run `:classify` on a JSON body of `most` examples at most."""
     large = len(body) > LARGE_EXAMPLES
     try:
-        request = await aside(trip, large, rest.classification_request, body, target.spec(), most)
+        request = await offload(context, large, rest.classification_request, body, target.spec(), most)
     except rest.JsonError as error:
         raise request_error(error) from error
-    response = await server.classify(request, trip.timeout, trip.metadata)
+    response = await server.classify(request, context.timeout, context.metadata)
     _check_count(request, len(response.result.classifications))
     large = response.ByteSize() > LARGE
-    answer = await aside(trip, large, rest.classification_answer, response)
+    answer = await offload(context, large, rest.classification_answer, response)
     return Answer(answer, response.model_spec.version.value)
 
 
-async def regress(server: ModelServer, target: Target, body: bytes, most: int, trip: Trip) -> Answer:
+async def regress(
+    server: ModelServer, target: Target, body: bytes, most: int, context: RequestContext
+) -> Answer:
     """Run `:regress` on a JSON body of `most` examples at most."""
     large = len(body) > LARGE_EXAMPLES
     try:
-        request = await aside(trip, large, rest.regression_request, body, target.spec(), most)
+        request = await offload(context, large, rest.regression_request, body, target.spec(), most)
     except rest.JsonError as error:
         raise request_error(error) from error
-    response = await server.regress(request, trip.timeout, trip.metadata)
+    response = await server.regress(request, context.timeout, context.metadata)
     _check_count(request, len(response.result.regressions))
     return Answer(rest.regression_answer(response), response.model_spec.version.value)
 
@@ -65,9 +69,11 @@ def _check_count(request: m.ClassificationRequest | m.RegressionRequest, answers
     """Hold the number of answers against that of the examples.
 
     Raises:
-        BadAnswer: there are more or fewer.
+        InvalidResponse: there are more or fewer.
     """
     given = request.input
     listed = given.example_list if given.HasField("example_list") else given.example_list_with_context
     if answers != len(listed.examples):
-        raise errors.BadAnswer(f"the model server answered {answers} of {len(listed.examples)} examples")
+        raise errors.InvalidResponse(
+            f"the model server answered {answers} of {len(listed.examples)} examples"
+        )

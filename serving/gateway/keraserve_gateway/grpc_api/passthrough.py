@@ -17,25 +17,24 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 
-from keraserve_gateway.calls.offloading import in_turns
-from keraserve_gateway.calls.readiness import unready
-from keraserve_gateway.calls.request_limits import Bounds
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.deadline import REQUEST_ID
+from keraserve_gateway.calls.offloading import run_in_turns
+from keraserve_gateway.calls.readiness import unready_reasons
+from keraserve_gateway.calls.request_limits import RequestLimits
+from keraserve_gateway.context import REQUEST_ID, RequestContext
 from keraserve_gateway.errors import (
     BadRequest,
-    Busy,
     Forbidden,
     GatewayError,
-    KeyUnknown,
-    SlowBody,
+    Overloaded,
+    RequestTimeout,
     TooLarge,
+    UnknownApiKey,
 )
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.incomplete_bodies import Arriving, ArrivingBody
+from keraserve_gateway.incomplete_bodies import IncompleteBodies, IncompleteBody
 from keraserve_gateway.statuses import grpc_status
 from keraserve_gateway.time_limit import TimeLimit
-from keraserve_gateway.upstream.version_routing import Routed
+from keraserve_gateway.upstream.version_routing import VersionRouter
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.grpc_connections import Call as OpenCall
@@ -50,9 +49,9 @@ from keraserve_protocol.message_amount import (
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[bytes, bytes]
-    Context = grpc.aio.ServicerContext[bytes, bytes]
+    ServicerContext = grpc.aio.ServicerContext[bytes, bytes]
 else:  # not subscriptable when it runs
-    Handler, Context = grpc.GenericRpcHandler, grpc.aio.ServicerContext
+    Handler, ServicerContext = grpc.GenericRpcHandler, grpc.aio.ServicerContext
 
 log = structlog.get_logger()
 Call = services.Call[Any, Any]
@@ -74,7 +73,7 @@ class PassThrough(Handler):
         self._gateway = gateway
         self._connections = connections
         self._seconds = gateway.settings.deadline_seconds
-        self._arriving = Arriving(2 * gateway.settings.max_in_flight)  # messages, not bytes
+        self._incomplete = IncompleteBodies(2 * gateway.settings.max_in_flight)  # messages, not bytes
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -87,133 +86,141 @@ class PassThrough(Handler):
         if call is None:
             return None
 
-        async def forward(_: object, context: Context) -> bytes:
-            return await self._forward(call, context)
+        async def forward(_: object, rpc: ServicerContext) -> bytes:
+            return await self._forward(call, rpc)
 
         # Without (de)serializers the handler is given bytes, and gives bytes.
         return cast(Any, grpc).stream_unary_rpc_method_handler(forward)
 
-    async def _health(self, _: object, context: Context) -> bytes:
+    async def _health(self, _: object, rpc: ServicerContext) -> bytes:
         """Answer as `/readyz` does."""
-        gateway, exchange = self._gateway, self._exchange(context)
-        request_id = exchange.trip.request_id
-        self._open(context)
+        gateway, context = self._gateway, self._context(rpc)
+        request_id = context.request_id
+        self._open(rpc)
         try:
-            await self._received(context, exchange)
+            await self._received(rpc, context)
         except GatewayError as error:
-            return _failed(context, grpc_status(error), error.detail)
-        reasons = await unready(gateway.server, gateway.configured, gateway.admission, request_id)
+            return _failed(rpc, grpc_status(error), error.detail)
+        reasons = await unready_reasons(gateway.server, gateway.configured, gateway.admission, request_id)
         return _NOT_SERVING if reasons else _SERVING
 
-    async def _forward(self, call: Call, context: Context) -> bytes:
-        started, exchange = time.perf_counter(), self._exchange(context)
-        with self._gateway.span(exchange, call.path[1:], {"rpc.system": "grpc"}):
-            code, detail, answer = await self._handled(call, context, exchange, started)
+    async def _forward(self, call: Call, rpc: ServicerContext) -> bytes:
+        started, context = time.perf_counter(), self._context(rpc)
+        with self._gateway.span(context, call.path[1:], {"rpc.system": "grpc"}):
+            code, detail, answer = await self._handled(call, rpc, context, started)
         if code is not grpc.StatusCode.OK:
-            return _failed(context, code, detail, _pushback(exchange.error))
+            return _failed(rpc, code, detail, _pushback(context.error))
         return answer
 
     async def _handled(
-        self, call: Call, context: Context, exchange: Exchange, started: float
+        self, call: Call, rpc: ServicerContext, context: RequestContext, started: float
     ) -> tuple[grpc.StatusCode, str, bytes]:
         """Answer, and write down how."""
-        trip, answer, open_call = exchange.trip, b"", self._open(context)
+        answer, open_call = b"", self._open(rpc)
         code, detail = grpc.StatusCode.OK, ""
-        with structlog.contextvars.bound_contextvars(request_id=trip.request_id):
-            await context.send_initial_metadata(((REQUEST_ID, trip.request_id), *trip.trace[:1]))
+        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
+            await rpc.send_initial_metadata(((REQUEST_ID, context.request_id), *context.trace[:1]))
             try:
-                answer = await self._answered(call, context, exchange, open_call)
+                answer = await self._answered(call, rpc, context, open_call)
             except GatewayError as error:
-                exchange.fail(error)
+                context.record_error(error)
                 code, detail = grpc_status(error), error.detail
             except Exception:
                 log.exception("unexpected error")
-                code, detail = grpc.StatusCode.INTERNAL, f"an unexpected error; request id {trip.request_id}"
+                code = grpc.StatusCode.INTERNAL
+                detail = f"an unexpected error; request id {context.request_id}"
             finally:
                 open_call.in_work = False
-                self._gateway.bodies.give_back(exchange.held)
+                self._gateway.bodies.give_back(context.held)
             seconds = time.perf_counter() - started
-            exchange.status = code.name
-            self._gateway.observe(exchange, "grpc", seconds)
-            log.info("call", path=call.path, status=code.name, **exchange.words(seconds))
+            context.status = code.name
+            self._gateway.observe(context, "grpc", seconds)
+            log.info("call", path=call.path, status=code.name, **context.log_fields(seconds))
         return code, detail, answer
 
-    async def _received(self, context: Context, exchange: Exchange) -> bytes:
+    async def _received(self, rpc: ServicerContext, context: RequestContext) -> bytes:
         """Wait for a call's message, up to its deadline, and no longer than others leave it the room.
 
-        It is read from the context: gRPC's iterator of requests, left after the first, keeps that in memory.
+        It is read from gRPC's context: the iterator of requests, left after the first, keeps that in memory.
         """
-        time_limit = TimeLimit(exchange.trip.timeout)
-        message = ArrivingBody(self._arriving, time_limit)
+        time_limit = TimeLimit(context.timeout)
+        message = IncompleteBody(self._incomplete, time_limit)
         try:
             with time_limit, message:
                 message.add(1)
-                request = await cast(Any, context).read()
+                request = await cast(Any, rpc).read()
         except TimeoutError as error:
             if message.given_up:
-                raise Busy(_CROWDED) from error
-            raise SlowBody("the message did not arrive before the call's deadline") from error
+                raise Overloaded(_CROWDED) from error
+            raise RequestTimeout("the message did not arrive before the call's deadline") from error
         if request is cast(Any, grpc.aio).EOF:
             raise BadRequest("the call has no message")
         return request
 
-    async def _answered(self, call: Call, context: Context, exchange: Exchange, open_call: OpenCall) -> bytes:
+    async def _answered(
+        self, call: Call, rpc: ServicerContext, context: RequestContext, open_call: OpenCall
+    ) -> bytes:
         """Check the key, wait for a place, ask the model server."""
         if call is services.RELOAD_CONFIG:
             # It makes the model server load what its caller names: for the operator, who can reach that.
             raise Forbidden("the gateway does not pass this call on; make it at the model server")
         gateway = self._gateway
         try:
-            exchange.key = gateway.keys.recognise(exchange.given_key)
-        except KeyUnknown:
-            await gateway.wrong_keys.slow_down(context.peer().rpartition(":")[0].removeprefix("ipv4:"))
+            context.key = gateway.keys.recognise(context.given_key)
+        except UnknownApiKey:
+            await gateway.wrong_keys.slow_down(rpc.peer().rpartition(":")[0].removeprefix("ipv4:"))
             raise
-        request = await self._received(context, exchange)
+        request = await self._received(rpc, context)
         open_call.in_work = True
         gateway.bodies.take(len(request))
-        exchange.held = len(request)
+        context.held = len(request)
         message = await _parsed(call, request)
         specs = _specs(message)
         names = list(dict.fromkeys(spec.name for spec in specs))
-        exchange.model = names[0] if names else ""
-        gateway.keys.admit(exchange.key, names)
-        group = gateway.group(exchange.model, exchange.key)
-        _check(message, gateway.bounds)
-        async with gateway.admission.enter(exchange.trip.timeout, group):
-            answer = await self._asked(call, request, message, specs, exchange)
-        exchange.version = _version(call, answer) or exchange.version
+        context.model = names[0] if names else ""
+        gateway.keys.admit(context.key, names)
+        group = gateway.group(context.model, context.key)
+        _check(message, gateway.request_limits)
+        async with gateway.admission.enter(context.timeout, group):
+            answer = await self._asked(call, request, message, specs, context)
+        context.version = _version(call, answer) or context.version
         return answer
 
     async def _asked(
-        self, call: Call, request: bytes, message: m.Message, specs: Sequence[m.ModelSpec], exchange: Exchange
+        self,
+        call: Call,
+        request: bytes,
+        message: m.Message,
+        specs: Sequence[m.ModelSpec],
+        context: RequestContext,
     ) -> bytes:
         """Ask the model server, with the caller's bytes where nothing was written into them."""
         before = list(map(_choice, specs))
 
         async def ask() -> bytes:
             sent = request if before == list(map(_choice, specs)) else _changed(call, request, message)
-            trip = exchange.trip
-            return await self._gateway.server.call(call.path, sent, trip.timeout, trip.metadata)
+            return await self._gateway.server.call(call.path, sent, context.timeout, context.metadata)
 
         # A status is of all versions where none is named; of several models, the model server makes an error.
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
             return await ask()
-        return await Routed(self._gateway.server, self._gateway.canary, exchange).ask(specs, ask)
+        return await VersionRouter(self._gateway.server, self._gateway.canary, context).ask(specs, ask)
 
-    def _open(self, context: Context) -> OpenCall:
+    def _open(self, rpc: ServicerContext) -> OpenCall:
         """Note a call until grpcio has written its answer, or its caller is gone."""
-        call = self._connections.began(context.peer())
+        call = self._connections.began(rpc.peer())
 
         def ended(_: object) -> None:
             call.end()
 
-        cast(Any, context).add_done_callback(ended)
+        cast(Any, rpc).add_done_callback(ended)
         return call
 
-    def _exchange(self, context: Context) -> Exchange:
-        given = {key: str(value) for key, value in context.invocation_metadata() or ()}
-        left = cast("float | None", context.time_remaining())
-        return Exchange.of(given.get, min(self._seconds, left if left is not None else self._seconds))
+    def _context(self, rpc: ServicerContext) -> RequestContext:
+        given = {key: str(value) for key, value in rpc.invocation_metadata() or ()}
+        left = cast("float | None", rpc.time_remaining())
+        seconds = self._seconds if left is None else min(self._seconds, left)
+        return RequestContext.from_headers(given.get, seconds)
 
 
 async def _parsed(call: Call, request: bytes) -> m.Message:
@@ -224,7 +231,7 @@ async def _parsed(call: Call, request: bytes) -> m.Message:
         BadRequest: it is none, or has a name that is no model's.
     """
     try:
-        await in_turns(check_amount(request, call.request))
+        await run_in_turns(check_amount(request, call.request))
         if call is services.PREDICT and len(request) > _LONG:
             message = without_values(request)
         else:
@@ -253,17 +260,17 @@ def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
     return [cast(m.PredictRequest, message).model_spec]
 
 
-def _check(message: m.Message, bounds: Bounds) -> None:
+def _check(message: m.Message, limits: RequestLimits) -> None:
     """Look at what a request claims; rows are the model server's to look at, which knows the signature.
 
     Raises:
         TooLarge: too many elements, or examples.
     """
     if isinstance(message, m.PredictRequest):
-        bounds.check(message.inputs, {})
+        limits.check(message.inputs, {})
     elif isinstance(message, m.ClassificationRequest | m.RegressionRequest | m.MultiInferenceRequest):
         given = message.input
-        bounds.check_examples(
+        limits.check_examples(
             max(len(given.example_list.examples), len(given.example_list_with_context.examples))
         )
 
@@ -284,20 +291,20 @@ def _version(call: Call, answer: bytes) -> int:
 
 
 def _failed(
-    context: Context,
+    rpc: ServicerContext,
     code: grpc.StatusCode,
     detail: str,
     trailing: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """End a call with a status; gives what its handler returns, which is not sent.
 
-    Not by `context.abort`: the context keeps the exception that it raises, whose frames hold the context.
+    Not by gRPC's `context.abort`: the context keeps the exception that it raises, whose frames hold it.
     gRPC's objects are none of the garbage collector's, so each such call would stay in memory for ever.
     """
-    context.set_code(code)
-    context.set_details(detail)
+    rpc.set_code(code)
+    rpc.set_details(detail)
     if trailing:
-        context.set_trailing_metadata(trailing)
+        rpc.set_trailing_metadata(trailing)
     return b""
 
 

@@ -48,7 +48,7 @@ class GrpcServer:
             RuntimeError: the address can't be listened on.
         """
         settings = gateway.settings
-        bounds = [
+        limits = [
             ("grpc.max_receive_message_length", settings.max_body_bytes),
             ("grpc.max_allowed_incoming_connections", most_accepted(settings.max_connections)),
             ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),
@@ -59,7 +59,7 @@ class GrpcServer:
         self._connections = GrpcConnections(settings.max_connections, call_seconds, _MOST_CALLS // 2)
         self._report = _Report(gateway.metrics)
         made: Any = cast(Any, grpc.aio).server
-        server: Any = made(options=[*OPTIONS, *bounds], maximum_concurrent_rpcs=_MOST_CALLS)
+        server: Any = made(options=[*OPTIONS, *limits], maximum_concurrent_rpcs=_MOST_CALLS)
         server.add_generic_rpc_handlers((PassThrough(gateway, self._connections),))
         self.port: int = server.add_insecure_port(address)
         self._server: grpc.aio.Server = server

@@ -12,8 +12,8 @@ from keraserve_gateway.errors import GatewayError
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import error_responses, openapi
 from keraserve_gateway.http.dependencies import register_segment
-from keraserve_gateway.http.fast_path import Direct
-from keraserve_gateway.http.middleware import Around
+from keraserve_gateway.http.fast_path import FastPath
+from keraserve_gateway.http.middleware import RequestMiddleware
 from keraserve_gateway.http.routes import (
     classify_images,
     health,
@@ -51,7 +51,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is around every request
-        middleware=[Middleware(Around, gateway=gateway), Middleware(Direct)],
+        middleware=[Middleware(RequestMiddleware, gateway=gateway), Middleware(FastPath)],
         exception_handlers={
             GatewayError: _on_failure,
             RequestValidationError: _on_invalid,

@@ -3,7 +3,7 @@
 import re
 import zlib
 
-from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 
 _DEFLATE = 15
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": _DEFLATE}
@@ -26,13 +26,13 @@ def expand(body: bytes, coding: str, limit: int) -> bytes:
     """Undo a request's `Content-Encoding`. A gzip body may have several members, one behind the other.
 
     Raises:
-        UnsupportedMedia: a coding that is not known, or several.
+        UnsupportedMediaType: a coding that is not known, or several.
         BadRequest: not of that coding, cut off, with something behind it, or in far too many members.
         TooLarge: it would have more than `limit` bytes; no more than that are ever made.
     """
     window = _WINDOWS.get(coding)
     if window is None:
-        raise UnsupportedMedia(
+        raise UnsupportedMediaType(
             f"a body with the content encoding {coding[:40]!r}; send gzip, deflate or none"
         )
     sent, place, room = memoryview(body), 0, limit

@@ -7,30 +7,25 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from keraserve_gateway.calls.target import Answer, Target
-from keraserve_gateway.context import Exchange, of
-from keraserve_gateway.deadline import Trip
+from keraserve_gateway.context import RequestContext
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import body
+from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_gateway.upstream.version_routing import Routed
+from keraserve_gateway.upstream.version_routing import VersionRouter
 
 MAX_VERSION = (1 << 63) - 1
 
 
-class Call:
+class HttpCall:
     """One request."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.gateway: Gateway = request.app.state.gateway
-        self.exchange: Exchange = of(request.scope)
+        self.context: RequestContext = context_of(request.scope)
         """What the middleware will log and count."""
-        self._routed: ModelServer = Routed(self.gateway.server, self.gateway.canary, self.exchange)
-
-    @property
-    def trip(self) -> Trip:
-        """Deadline and request id."""
-        return self.exchange.trip
+        self._routed: ModelServer = VersionRouter(self.gateway.server, self.gateway.canary, self.context)
 
     @property
     def server(self) -> ModelServer:
@@ -39,8 +34,8 @@ class Call:
 
     async def body(self) -> bytes:
         """Give the body, once; expanded, bounded, alone and together with all others in flight."""
-        sent = len(self.exchange.body)
-        whole = await body.expanded(self.exchange, self.gateway.settings.max_body_bytes)
+        sent = len(self.context.body)
+        whole = await body.expanded(self.context, self.gateway.settings.max_body_bytes)
         self.hold(max(0, len(whole) - sent))
         return whole
 
@@ -48,14 +43,14 @@ class Call:
         """Count bytes in memory as this request's, until its end.
 
         Raises:
-            Busy: there would be too many.
+            Overloaded: there would be too many.
         """
         self.gateway.bodies.take(size)
-        self.exchange.held += size
+        self.context.held += size
 
     def answer(self, answer: Answer) -> Response:
         """Send a finished JSON body."""
-        self.exchange.version = answer.version or self.exchange.version
+        self.context.version = answer.version or self.context.version
         return Response(answer.body, media_type="application/json")
 
 
@@ -84,31 +79,31 @@ Label = Annotated[str, Path(description="label of a version", examples=["stable"
 # Coroutines, as FastAPI calls plain functions, and classes, in a thread each.
 async def newest(request: Request, model: Model) -> Target:
     """The newest version."""
-    return noted(request, Target(model))
+    return record_model(request, Target(model))
 
 
 async def by_version(request: Request, model: Model, version: Version) -> Target:
     """The version of that number."""
-    return noted(request, Target(model, version=version))
+    return record_model(request, Target(model, version=version))
 
 
 async def by_label(request: Request, model: Model, label: Label) -> Target:
     """The version behind a label."""
-    return noted(request, Target(model, label=label))
+    return record_model(request, Target(model, label=label))
 
 
-def noted(request: Request, target: Target) -> Target:
-    """Tell the middleware which model a request is about."""
-    of(request.scope).model = target.name
+def record_model(request: Request, target: Target) -> Target:
+    """Record in a request's context which model it is about."""
+    context_of(request.scope).model = target.name
     return target
 
 
-async def this_call(request: Request) -> Call:
+async def current_call(request: Request) -> HttpCall:
     """Make it of FastAPI's."""
-    return Call(request)
+    return HttpCall(request)
 
 
-ThisCall = Annotated[Call, Depends(this_call)]
+CurrentCall = Annotated[HttpCall, Depends(current_call)]
 
 MODEL = "/v1/models/{model:segment}"
 TARGETS = (

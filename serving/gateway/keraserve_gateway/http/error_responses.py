@@ -9,16 +9,16 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Scope
 
-from keraserve_gateway.context import of
 from keraserve_gateway.errors import (
     BadRequest,
     GatewayError,
-    KeyUnknown,
+    MissingApiKey,
     ModelForbidden,
-    NoKey,
     NotFound,
-    SlowBody,
+    RequestTimeout,
+    UnknownApiKey,
 )
+from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 
@@ -35,22 +35,22 @@ _NOT_SERVED = re.compile(
 )
 
 _CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
-    NoKey: 'Bearer realm="keraserve"',
-    KeyUnknown: 'Bearer realm="keraserve", error="invalid_token"',
+    MissingApiKey: 'Bearer realm="keraserve"',
+    UnknownApiKey: 'Bearer realm="keraserve", error="invalid_token"',
     ModelForbidden: 'Bearer realm="keraserve", error="insufficient_scope"',
 }
 
 
 def failure(scope: Scope, error: GatewayError) -> Response:
     """Render an error of ours."""
-    of(scope).fail(error)
+    context_of(scope).record_error(error)
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if type(error) in _CHALLENGES:
         headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
-    if isinstance(error, SlowBody):
+    if isinstance(error, RequestTimeout):
         headers["Connection"] = "close"  # the rest of the body may never come
     if is_compatible(scope):
         return Response(rest.error_answer(error.detail), status.http, headers, "application/json")
@@ -106,7 +106,7 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": of(scope).trip.request_id,
+        "request_id": context_of(scope).request_id,
     }
     if picture:
         content["picture"] = picture

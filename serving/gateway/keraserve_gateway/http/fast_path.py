@@ -1,8 +1,8 @@
-"""The two requests that are many and small, on a direct way: before FastAPI looks at them.
+"""The fast path: the two requests that are many and small are handled before FastAPI looks at them.
 
 Pictures, and tensors for `:predict`, each for a model's newest version. Their routes are declared with the
-others in `routes`, where the API's description has them from; so are what is done and what is refused. What
-comes this way skips the choice among all routes, and FastAPI's general way from a request to a function's
+others in `routes`, where the API's description has them from; so are what is done and what is refused. The
+fast path skips the choice among all routes, and FastAPI's general way from a request to a function's
 arguments and back: for a small picture half of the work.
 """
 
@@ -15,13 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.http import error_responses
-from keraserve_gateway.http.dependencies import Call, noted
+from keraserve_gateway.http.dependencies import HttpCall, record_model
 from keraserve_gateway.http.routes import classify_images, tensorflow_rest
 
 _PATH = re.compile(r"/v1/models/([^/:]+)(/images:classify|:predict)")
 
 
-class Direct:
+class FastPath:
     """ASGI middleware, to be put inside of what is around every request."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +35,7 @@ class Direct:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        call, target = Call(request), noted(request, Target(matched[1]))
+        call, target = HttpCall(request), record_model(request, Target(matched[1]))
         answer = (
             _classify(call, target) if matched[2] == "/images:classify" else tensorflow_rest.run(call, target)
         )
@@ -43,7 +43,7 @@ class Direct:
         await response(scope, receive, send)
 
 
-async def _classify(call: Call, target: Target) -> Response:
+async def _classify(call: HttpCall, target: Target) -> Response:
     query: dict[str, str] = dict(call.request.query_params) if call.request.scope["query_string"] else {}
     try:
         asked = classify_images.Asked.model_validate(query)

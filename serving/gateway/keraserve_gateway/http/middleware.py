@@ -1,4 +1,4 @@
-"""Around every request: its id, its place, its deadline, its log line, its metrics."""
+"""What every request gets: its id, its place, its deadline, its log line, its metrics."""
 
 import asyncio
 import re
@@ -11,11 +11,11 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keraserve_gateway import context as exchanges
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.errors import Draining, GatewayError, KeyUnknown
+from keraserve_gateway.context import RequestContext
+from keraserve_gateway.errors import Draining, GatewayError, UnknownApiKey
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import body, error_responses
+from keraserve_gateway.http.scope import CLIENT_GONE, IN_WORK, context_of, new_context
 from keraserve_gateway.wrong_keys import without_keys
 
 log = structlog.get_logger()
@@ -35,35 +35,35 @@ def model_of(path: str) -> str:
     return named[1] if named else ""
 
 
-def common_headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+def common_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
     """Give what every answer has, and no route sets."""
-    headers = [(b"x-request-id", exchange.trip.request_id.encode("latin-1"))]
-    if exchange.version:
-        headers.append((b"x-model-version", b"%d" % exchange.version))
-    for name, value in exchange.trip.trace[:1]:
+    headers = [(b"x-request-id", context.request_id.encode("latin-1"))]
+    if context.version:
+        headers.append((b"x-model-version", b"%d" % context.version))
+    for name, value in context.trace[:1]:
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
     headers.append((b"x-content-type-options", b"nosniff"))
     return headers
 
 
-def log_request(scope: Scope, exchange: Exchange, status: int, seconds: float) -> None:
+def log_request(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
     """Write the log line that every request has."""
     log.info(
         "request",
-        request_id=exchange.trip.request_id,
+        request_id=context.request_id,
         method=scope["method"],
         path=without_keys(scope["path"]),
         status=status,
-        **exchange.words(seconds),
+        **context.log_fields(seconds),
     )
 
 
 class _Sending:
     """Passes on what the application sends, puts the common headers in, and remembers the status."""
 
-    def __init__(self, send: Send, exchange: Exchange, *, bare: bool) -> None:
+    def __init__(self, send: Send, context: RequestContext, *, bare: bool) -> None:
         self._send = send
-        self._exchange = exchange
+        self._context = context
         self._bare = bare  # headers only
         self.status = 0
         self.answered: Callable[[], None] | None = None
@@ -74,19 +74,19 @@ class _Sending:
             self.status = message["status"]
             if self.answered is not None:
                 self.answered()
-            message["headers"] = [*message.get("headers", ()), *common_headers(self._exchange)]
+            message["headers"] = [*message.get("headers", ()), *common_headers(self._context)]
         elif self._bare:
             message["body"] = b""
         await self._send(message)
 
 
-class Around:
+class RequestMiddleware:
     """ASGI middleware; nothing that goes wrong inside gets past it but the end of the task itself."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
         self._gateway = gateway
-        self._ended: list[tuple[Scope, Exchange, int, float]] = []  # in this turn of the event loop
+        self._ended: list[tuple[Scope, RequestContext, int, float]] = []  # in this turn of the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -99,21 +99,21 @@ class Around:
         bare = scope["method"] == "HEAD"
         if bare:  # any GET, without its body
             scope = {**scope, "method": "GET"}
-        exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
-        sending = _Sending(send, exchange, bare=bare)
+        context = new_context(scope, self._gateway.settings.deadline_seconds)
+        sending = _Sending(send, context, bare=bare)
         # For this task's log lines; the server runs each request in a task of its own.
-        structlog.contextvars.bind_contextvars(request_id=exchange.trip.request_id)
-        with self._span(scope, exchange):
+        structlog.contextvars.bind_contextvars(request_id=context.request_id)
+        with self._span(scope, context):
             try:
                 await self._guarded(scope, receive, sending)
             finally:
-                self._finished(scope, exchange, sending.status or _CLIENT_GONE, started)
+                self._finished(scope, context, sending.status or _CLIENT_GONE, started)
 
-    def _span(self, scope: Scope, exchange: Exchange) -> AbstractContextManager[None]:
+    def _span(self, scope: Scope, context: RequestContext) -> AbstractContextManager[None]:
         if not is_guarded(scope["path"]):
             return nullcontext()
         # A span's name is no place for what callers make up, so the path is an attribute.
-        return self._gateway.span(exchange, scope["method"], {"url.path": without_keys(scope["path"])})
+        return self._gateway.span(context, scope["method"], {"url.path": without_keys(scope["path"])})
 
     async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         try:
@@ -124,7 +124,7 @@ class Around:
         except ClientDisconnect:
             log.info("client went away")
         except asyncio.CancelledError:
-            if exchanges.CLIENT_GONE in scope.get("state", {}):
+            if CLIENT_GONE in scope.get("state", {}):
                 log.info("client went away")
                 return
             if not self._gateway.admission.draining:
@@ -143,54 +143,54 @@ class Around:
                 await reply(scope, receive, sending)
 
     async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
-        exchange, path = exchanges.of(scope), scope["path"]
-        exchange.shorten()
+        context, path = context_of(scope), scope["path"]
+        context.take_given_timeout()
         if not is_guarded(path):
             await self._app(scope, receive, sending)
             return
         gateway, model = self._gateway, model_of(path)
         try:
-            exchange.key = gateway.keys.recognise(exchange.given_key)
-        except KeyUnknown:
+            context.key = gateway.keys.recognise(context.given_key)
+        except UnknownApiKey:
             await gateway.wrong_keys.slow_down((scope.get("client") or ("",))[0])
             raise
-        gateway.keys.admit(exchange.key, [model] if model else [])
+        gateway.keys.admit(context.key, [model] if model else [])
         if scope["method"] == "POST":  # a place is for who has sent everything
             gateway.admission.check_open()
-            exchange.body = await body.receive_whole(
-                receive, exchange, gateway.settings.max_body_bytes, gateway.arriving
+            context.body = await body.receive_whole(
+                receive, context, gateway.settings.max_body_bytes, gateway.incomplete_bodies
             )
-            gateway.bodies.take(len(exchange.body))
-            exchange.held = len(exchange.body)
-        group = gateway.group(model, exchange.key)
+            gateway.bodies.take(len(context.body))
+            context.held = len(context.body)
+        group = gateway.group(model, context.key)
         state = scope.setdefault("state", {})
-        async with gateway.admission.enter(exchange.trip.timeout, group) as place:
+        async with gateway.admission.enter(context.timeout, group) as place:
 
             def answered() -> None:
                 place.leave()
-                state.pop(exchanges.IN_WORK, None)
+                state.pop(IN_WORK, None)
 
-            sending.answered, state[exchanges.IN_WORK] = answered, True
+            sending.answered, state[IN_WORK] = answered, True
             await self._app(scope, receive, sending)
 
-    def _finished(self, scope: Scope, exchange: Exchange, status: int, started: float) -> None:
+    def _finished(self, scope: Scope, context: RequestContext, status: int, started: float) -> None:
         """Have it counted and logged when the other answers of this turn of the event loop have left, too.
 
         One request after the other, that takes less than each between other work. What comes after an answer
         finds it counted.
         """
-        self._gateway.bodies.give_back(exchange.held)
-        exchange.status = str(status)
+        self._gateway.bodies.give_back(context.held)
+        context.status = str(status)
         if not self._ended:
             asyncio.get_running_loop().call_soon(self._count_and_log, context=Context())
-        self._ended.append((scope, exchange, status, time.perf_counter() - started))
+        self._ended.append((scope, context, status, time.perf_counter() - started))
 
     def _count_and_log(self) -> None:
         ended, self._ended = self._ended, []
-        for scope, exchange, status, seconds in ended:
+        for scope, context, status, seconds in ended:
             try:
                 if is_guarded(scope["path"]):
-                    self._gateway.observe(exchange, "http", seconds)
-                log_request(scope, exchange, status, seconds)
+                    self._gateway.observe(context, "http", seconds)
+                log_request(scope, context, status, seconds)
             except Exception:  # it is nothing to the requests beside it
-                log.exception("unexpected error", request_id=exchange.trip.request_id)
+                log.exception("unexpected error", request_id=context.request_id)

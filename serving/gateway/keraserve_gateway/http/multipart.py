@@ -12,7 +12,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from keraserve_gateway.calls.image_check import Picture
-from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMedia
+from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from keraserve_protocol import image_formats, other_formats
 
 _AS_IT_IS = {"", "7bit", "8bit", "binary"}  # transfer encodings
@@ -32,7 +32,7 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
 
     Raises:
         TooLarge: more than `most` files, or far more other fields.
-        UnsupportedMedia: a file in a transfer encoding, or no file but a field with something else.
+        UnsupportedMediaType: a file in a transfer encoding, or no file but a field with something else.
         BadRequest: no boundary, a malformed body, or one that ends before its last boundary.
     """
     _, options = parse_options_header(content_type)
@@ -65,7 +65,9 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
     if not parts.ended:
         raise BadRequest("the multipart body ends before its last boundary")
     if not parts.pictures and parts.other is not None:
-        raise UnsupportedMedia(f"the form has no file; in its first field, {other_formats.say(parts.other)}")
+        raise UnsupportedMediaType(
+            f"the form has no file; in its first field, {other_formats.say(parts.other)}"
+        )
     return parts.pictures
 
 
@@ -118,7 +120,7 @@ class _Parts:
         elif name == b"content-type":
             self._typed = value.lower().startswith(_FILE_TYPES)
         elif name == b"content-transfer-encoding" and value.lower() not in _AS_IT_IS:
-            raise UnsupportedMedia(
+            raise UnsupportedMediaType(
                 f"a file in the transfer encoding {value[:40]!r}: send its own bytes, without an encoding"
             )
         self._field.clear()

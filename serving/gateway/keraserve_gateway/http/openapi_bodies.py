@@ -36,7 +36,9 @@ REFUSALS: dict[int, _Refusal] = {
     400: _Refusal(
         "Bad input; the text says which item", errors.BadRequest("version: 'x' is no version of a model")
     ),
-    401: _Refusal("An API key is needed, or it is not known", errors.KeyUnknown("the API key is not known")),
+    401: _Refusal(
+        "An API key is needed, or it is not known", errors.UnknownApiKey("the API key is not known")
+    ),
     403: _Refusal(
         "The API key is not good for this model",
         errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
@@ -46,7 +48,7 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     408: _Refusal(
         "The body did not arrive in time",
-        errors.SlowBody("the body did not arrive before the request's deadline"),
+        errors.RequestTimeout("the body did not arrive before the request's deadline"),
     ),
     413: _Refusal(
         "Too many bytes, pictures, pixels, rows or elements, or too much JSON",
@@ -54,26 +56,26 @@ REFUSALS: dict[int, _Refusal] = {
     ),
     415: _Refusal(
         "Not a kind of picture or of body that is taken",
-        errors.UnsupportedMedia(f"picture 0: it is no {image_formats.named()}"),
+        errors.UnsupportedMediaType(f"picture 0: it is no {image_formats.named()}"),
     ),
     429: _Refusal(
         "Too many requests; try again after `Retry-After` seconds",
-        errors.Busy("64 requests are in flight, as many as are allowed (max_in_flight)"),
+        errors.Overloaded("64 requests are in flight, as many as are allowed (max_in_flight)"),
     ),
     500: _Refusal(
-        "The gateway or the model server failed", errors.ModelServerFailed("the model server failed")
+        "The gateway or the model server failed", errors.ModelServerFailure("the model server failed")
     ),
     501: _Refusal(
         "JSON can't carry the model's answer; ask over gRPC, or for binary data",
-        errors.NoJsonForm("output 'y': DT_COMPLEX64 has no form in JSON; ask over gRPC"),
+        errors.NotJsonSerializable("output 'y': DT_COMPLEX64 has no form in JSON; ask over gRPC"),
     ),
     502: _Refusal(
         "The model server's answer can't be read",
-        errors.BadAnswer("the model server's answer to Predict can't be read"),
+        errors.InvalidResponse("the model server's answer to Predict can't be read"),
     ),
     503: _Refusal(
         "The model server is away or still loading, or the gateway is stopping",
-        errors.ModelServerAway("the model server is not available"),
+        errors.ModelServerUnavailable("the model server is not available"),
     ),
     504: _Refusal(
         "No answer within the deadline", errors.DeadlineExceeded("the model server did not answer in time")

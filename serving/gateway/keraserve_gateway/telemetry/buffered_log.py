@@ -1,4 +1,4 @@
-"""Log lines, written together: those of a fiftieth of a second in one system call."""
+"""A buffered log: the lines of a fiftieth of a second are written in one system call."""
 
 import asyncio
 import atexit
@@ -12,7 +12,7 @@ _HELD_SECONDS = 0.02
 Event = dict[str, Any]
 
 
-class Lines:
+class BufferedLog:
     """What logs are written to, in place of a file.
 
     A write lets go of Python's lock, and while threads compute it may take a millisecond to have it again.
@@ -73,7 +73,7 @@ class Lines:
 class EventLogger:
     """What structlog gives the events to, once they are complete."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: BufferedLog) -> None:
         self._lines = lines
 
     def msg(self, **event: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from keraserve_gateway.telemetry.buffered_log import EventLogger, Lines
+from keraserve_gateway.telemetry.buffered_log import BufferedLog, EventLogger
 
 
 def configure(level: str) -> None:
@@ -20,7 +20,7 @@ def configure(level: str) -> None:
         structlog.processors.format_exc_info,
     ]
     render = structlog.processors.JSONRenderer(_written)
-    lines = Lines(sys.stderr, lambda event: str(render(None, "", event)))
+    lines = BufferedLog(sys.stderr, lambda event: str(render(None, "", event)))
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -7,13 +7,12 @@ Without, the caller's `traceparent` goes on to the model server as it came.
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 
-from keraserve_gateway.context import Exchange
+from keraserve_gateway.context import RequestContext
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -34,21 +33,21 @@ class Tracing:
         self._tracer = provider.get_tracer(_SERVICE, version(_SERVICE))
 
     @contextmanager
-    def request(self, exchange: Exchange, name: str, attributes: Mapping[str, str]) -> Generator[None]:
+    def request(self, context: RequestContext, name: str, attributes: Mapping[str, str]) -> Generator[None]:
         """Hold a span around a request; the model server and the caller are told of this span."""
         from opentelemetry import propagate, trace
 
-        parent = propagate.extract(dict(exchange.trip.trace))
+        parent = propagate.extract(dict(context.trace))
         kind = trace.SpanKind.SERVER
         with self._tracer.start_as_current_span(name, parent, kind, attributes) as span:
             carrier: dict[str, str] = {}
             propagate.inject(carrier)
-            exchange.trip = replace(exchange.trip, trace=tuple(sorted(carrier.items())))
+            context.trace = tuple(sorted(carrier.items()))
             try:
                 yield
             finally:
-                span.set_attributes(exchange.attributes())
-                if exchange.failed:
+                span.set_attributes(context.span_attributes())
+                if context.failed:
                     span.set_status(trace.StatusCode.ERROR)
 
     def close(self) -> None:

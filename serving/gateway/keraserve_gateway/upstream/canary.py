@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from keraserve_gateway.upstream.configured import ConfiguredModels
-from keraserve_gateway.watched_file import Reread
+from keraserve_gateway.watched_file import WatchedFile
 
 FILE = "canary.json"
 STABLE, CANARY = "stable", "canary"
@@ -34,7 +34,7 @@ class Canary:
 
     def __init__(self, path: Path | None, configured: ConfiguredModels) -> None:
         empty: Shares = {}
-        self._file = Reread(path, _parse, empty, optional=True)
+        self._file = WatchedFile(path, _parse, empty, optional=True)
         self._configured = configured
 
     @property

@@ -1,4 +1,4 @@
-"""Requests that come in together are sent together: one call of the model server in place of many.
+"""Request coalescing: one call of the model server in place of many.
 
 A call costs both of its ends more than a small picture does. So what comes up in one turn of the event loop
 for the same model leaves as one call, where each row is known to be answered as if it were alone. Nothing
@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from keraserve_gateway.deadline import REQUEST_ID, Deadline, Metadata
-from keraserve_gateway.errors import BadAnswer, BadRequest, DeadlineExceeded, TooLarge
+from keraserve_gateway.context import REQUEST_ID, Deadline, Metadata
+from keraserve_gateway.errors import BadRequest, DeadlineExceeded, InvalidResponse, TooLarge
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_protocol import messages as m
 
@@ -35,7 +35,7 @@ _MOST_BYTES = 1 << 20  # to carry so much costs more than a call
 
 @dataclass(eq=False)
 class _Waiting:
-    """A request; its future gives the answer, or None where it shall be asked alone."""
+    """A request; its future gives the response, or None where the request shall go alone."""
 
     request: m.ClassificationRequest
     deadline: Deadline
@@ -76,7 +76,7 @@ class _Group:
         self.length += one.length
 
 
-class Together:
+class RequestCoalescer:
     """Merges classifications. Of one event loop.
 
     Args:
@@ -160,7 +160,7 @@ class Together:
             if response.model_spec.version.value != version:  # a new one, of which nothing is known yet
                 self._rows.answered(group[0].request.model_spec, response.model_spec.version.value)
                 answers = [None for _ in group]
-        except (BadRequest, TooLarge, BadAnswer):
+        except (BadRequest, TooLarge, InvalidResponse):
             answers = [None for _ in group]
         except Exception as error:
             for one in group:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keraserve_gateway.errors import ModelServerAway
-from keraserve_gateway.watched_file import Reread
+from keraserve_gateway.errors import ModelServerUnavailable
+from keraserve_gateway.watched_file import WatchedFile
 from keraserve_protocol import model_config
 
 
@@ -29,18 +29,18 @@ class ConfiguredModels:
 
     def __init__(self, path: Path | None, names: Sequence[str] = ()) -> None:
         fixed: Models = {name: ConfiguredModel(name) for name in names}
-        self._file = Reread(path, _parse, fixed)
+        self._file = WatchedFile(path, _parse, fixed)
 
     def read(self) -> tuple[ConfiguredModel, ...]:
         """List the models.
 
         Raises:
-            ModelServerAway: the file can't be read, and never could: it is written by the first export.
+            ModelServerUnavailable: the file could never be read: the first export writes it.
         """
         models = self._file.content
         if self._file.problem is not None and not models:
             reason = type(self._file.problem).__name__
-            raise ModelServerAway(f"the list of models can't be read: {reason}")
+            raise ModelServerUnavailable(f"the list of models can't be read: {reason}")
         return tuple(models.values())
 
     def labels(self, name: str) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 gRPC keeps trying to connect, with a pause of at most two seconds: that is the circuit breaker's probe. What
 is added here is patience with an end: a call waits a moment for a server that is just restarting; once the
 server has been away for longer than that, calls fail at once, until gRPC has reached it again. So they do
-when it is connected and hangs: see `silence`.
+when it is connected and hangs: see `hang_detection`.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
-from keraserve_gateway.errors import DeadlineExceeded, ModelServerAway
-from keraserve_gateway.upstream.hang_detection import Silence
+from keraserve_gateway.errors import DeadlineExceeded, ModelServerUnavailable
+from keraserve_gateway.upstream.hang_detection import HangDetector
 from keraserve_protocol import services
 
 MAX_MESSAGE_BYTES = 64 << 20
@@ -91,12 +91,12 @@ class Connection:
         self._up = asyncio.Event()
         self._away_since = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
-        self._silence = Silence(self._says_anything)
+        self._hang_detector = HangDetector(self._says_anything)
 
     @property
     def is_up(self) -> bool:
         """Whether there is a connection to at least one server, and one that answers."""
-        return self._is_connected and not self._silence.lasts
+        return self._is_connected and not self._hang_detector.detected
 
     @property
     def _is_connected(self) -> bool:
@@ -106,15 +106,15 @@ class Connection:
         """Wait for a connection, for as long as the server may still be counted as restarting.
 
         Raises:
-            ModelServerAway: the server has been away for longer, or is there and does not answer.
+            ModelServerUnavailable: the server has been away for longer, or is there and does not answer.
             DeadlineExceeded: `timeout` seconds were over before that.
         """
         if self._watching is None:
             self._away_since = time.monotonic()
             self._watching = asyncio.create_task(self._watch())
         if self._is_connected:
-            if self._silence.lasts:
-                raise ModelServerAway("the model server does not answer")
+            if self._hang_detector.detected:
+                raise ModelServerUnavailable("the model server does not answer")
             return
         if self._up.is_set():  # lost just now; the watcher has yet to see it
             self._lost()
@@ -125,18 +125,18 @@ class Connection:
                 return
             if timeout < patience:
                 raise DeadlineExceeded("the model server did not answer in time")
-        raise ModelServerAway("the model server is not available")
+        raise ModelServerUnavailable("the model server is not available")
 
     def ended(self, began: float, *, answered: bool) -> None:
         """Note how a call ended that began then, by the monotonic clock: given up, or with any status."""
         if answered:
-            self._silence.answered()
+            self._hang_detector.answered()
         else:
-            self._silence.unanswered(began)
+            self._hang_detector.unanswered(began)
 
     async def close(self) -> None:
         """Close the channel."""
-        self._silence.close()
+        self._hang_detector.close()
         if self._watching is not None:
             self._watching.cancel()
         await self.channel.close(None)

@@ -1,4 +1,4 @@
-"""Whether a model server that is connected also answers.
+"""Hang detection: whether a model server that is connected also responds.
 
 One that hangs keeps its connection, and each caller would learn it at his deadline. That a deadline passes,
 or a caller hangs up, says little: the model may be slow, or the caller in a hurry. So when a call ended like
@@ -19,20 +19,24 @@ Probe = Callable[[float], Awaitable[bool]]
 """Asks the server; tells whether it said anything at all within so many seconds."""
 
 
-class Silence:
-    """Of one event loop."""
+class HangDetector:
+    """Notes how calls end, and probes the server when nothing was answered. Of one event loop.
+
+    Attributes:
+        detected: whether the server hangs.
+    """
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._heard_at = time.monotonic()
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
-        self.lasts = False
+        self.detected = False
 
     def answered(self) -> None:
         """Note that the server said something, be it a refusal."""
         self._heard_at = time.monotonic()
-        self.lasts = False
+        self.detected = False
 
     def unanswered(self, since: float) -> None:
         """Note that a call which began then, by the monotonic clock, was given up without an answer."""
@@ -53,7 +57,7 @@ class Silence:
                     self.answered()
                 if self._heard_at >= began:
                     return
-                self.lasts = True
+                self.detected = True
                 await asyncio.sleep(_PAUSE)
         finally:
             self._asking = None

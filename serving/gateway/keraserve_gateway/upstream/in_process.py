@@ -19,11 +19,11 @@ from keraserve_embedded.errors import EmbeddedError, NotServedError, UnknownLabe
 from keraserve_embedded.process import cli
 from keraserve_embedded.process.settings import Settings as EngineSettings
 from keraserve_gateway import errors
-from keraserve_gateway.deadline import Metadata
+from keraserve_gateway.context import Metadata
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_cards import ModelCards
-from keraserve_gateway.upstream.model_server import CannotServe, translated
+from keraserve_gateway.upstream.model_server import ModelsUnavailable, translated
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.memory_limit import limit_of_memory
@@ -66,15 +66,15 @@ class InProcessModelServer:
         return self._metrics.page() if self._metrics else b""
 
     async def start(self) -> None:
-        """Load TensorFlow and the models; until then, requests for those that lack raise `ModelServerAway`.
+        """Load TensorFlow and the models; until then, its requests raise `ModelServerUnavailable`.
 
         Raises:
-            CannotServe: a model can't be loaded, or its configuration can't be followed.
+            ModelsUnavailable: a model can't be loaded, or its configuration can't be followed.
         """
         try:
             await asyncio.to_thread(self._start)
         except EmbeddedError as error:
-            raise CannotServe(str(error)) from error
+            raise ModelsUnavailable(str(error)) from error
 
     async def predict(
         self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
@@ -116,7 +116,7 @@ class InProcessModelServer:
         del metadata
         call = _CALLS.get(path)
         if call is None or call is services.RELOAD_CONFIG:
-            raise errors.NotImplementedThere(f"the model server has no call {path}")
+            raise errors.CallNotImplemented(f"the model server has no call {path}")
         try:
             parsed = call.request.FromString(request)
         except DecodeError as error:
@@ -133,7 +133,7 @@ class InProcessModelServer:
 
     async def _ask(self, request: m.Message, timeout: float) -> Any:
         if self._hosted is None:
-            raise errors.ModelServerAway(_LOADING)
+            raise errors.ModelServerUnavailable(_LOADING)
         try:
             with TimeLimit(timeout):
                 return await self._answer(self._hosted.engine, request, timeout)
@@ -143,7 +143,7 @@ class InProcessModelServer:
             # A version answers as soon as its status says so; what is not there yet is no unknown model.
             asked = not isinstance(request, m.GetModelStatusRequest)
             if asked and not self._serves and isinstance(error, NotServedError | UnknownLabelError):
-                raise errors.ModelServerAway(_LOADING) from error
+                raise errors.ModelServerUnavailable(_LOADING) from error
             raise translated(_STATUS[error.code], client_message(error)) from error
 
     async def _answer(self, engine: "Engine", request: m.Message, timeout: float) -> Any:

@@ -107,7 +107,7 @@ class ModelCards:
             response = await self._predict(request, ASK_SECONDS)
             given = OUTPUT in response.outputs  # to look it up would make one
             self._keep(key, _read(response.outputs[OUTPUT]) if given else _NONE)
-        except (errors.BadRequest, errors.NotImplementedThere, errors.BadAnswer):
+        except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):
             self._keep(key, _NONE)  # a version without a card
         except errors.GatewayError as error:
             self._not_before[key] = time.monotonic() + AGAIN_SECONDS

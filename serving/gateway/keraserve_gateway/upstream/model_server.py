@@ -13,8 +13,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
-from keraserve_gateway.deadline import Deadline, Metadata
-from keraserve_gateway.upstream.coalescing import Together
+from keraserve_gateway.context import Deadline, Metadata
+from keraserve_gateway.upstream.coalescing import RequestCoalescer
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.independent_rows import IndependentRows
 from keraserve_gateway.upstream.model_cards import ModelCards
@@ -27,7 +27,7 @@ _LONG = 1 << 20  # bytes: a longer message takes milliseconds to write
 Response = TypeVar("Response", bound=m.Message)
 
 
-class CannotServe(Exception):  # noqa: N818 (a sentence for the operator)
+class ModelsUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
     """The models can't be loaded; the message is a sentence that says why."""
 
 
@@ -93,14 +93,14 @@ class GrpcModelServer:
 
     Args:
         addresses: `host:port`, a name with several servers behind it, or several addresses (see
-            `connection.target`). None need answer yet: calls raise `ModelServerAway` until one does.
+            `connection.target`). None need answer yet: calls raise `ModelServerUnavailable` until one does.
         max_merged: most examples of several requests in one call.
     """
 
     def __init__(self, addresses: str, max_merged: int) -> None:
         self._connection = Connection(addresses)
         self.cards = ModelCards(self.predict)
-        self._together = Together(self._classify, max_merged, IndependentRows(self.cards))
+        self._coalescer = RequestCoalescer(self._classify, max_merged, IndependentRows(self.cards))
 
     @property
     def is_up(self) -> bool:
@@ -121,7 +121,7 @@ class GrpcModelServer:
         self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
     ) -> m.ClassificationResponse:
         """See `ModelServer`."""
-        return await self._together.classify(request, timeout, metadata)
+        return await self._coalescer.classify(request, timeout, metadata)
 
     async def regress(
         self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
@@ -186,7 +186,7 @@ class GrpcModelServer:
         try:
             return call.response.FromString(answer)
         except DecodeError as error:
-            raise errors.BadAnswer(f"the model server's answer to {call.name} can't be read") from error
+            raise errors.InvalidResponse(f"the model server's answer to {call.name} can't be read") from error
 
 
 _INPUT = {
@@ -209,24 +209,24 @@ def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
     if code is grpc.StatusCode.NOT_FOUND:
         return errors.NotFound(detail, origin=code)
     if code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_QUEUE_FULL):
-        return errors.Busy("the model server's queue is full", origin=code)
+        return errors.Overloaded("the model server's queue is full", origin=code)
     if code in _AWAY:
         # gRPC's own detail would show callers where the model server stands.
-        return errors.ModelServerAway("the model server is not available", origin=code)
+        return errors.ModelServerUnavailable("the model server is not available", origin=code)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded("the model server did not answer in time", origin=code)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return _exhausted(detail)
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return errors.NotImplementedThere(detail or "the model server has no such call", origin=code)
-    return errors.ModelServerFailed(detail or f"the model server failed: {code.name}", origin=code)
+        return errors.CallNotImplemented(detail or "the model server has no such call", origin=code)
+    return errors.ModelServerFailure(detail or f"the model server failed: {code.name}", origin=code)
 
 
 def _exhausted(detail: str) -> errors.GatewayError:
     """Tell gRPC's own limits on messages from a full queue: only that is worth a retry."""
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     if _ANSWER_TOO_LONG in detail:
-        return errors.BadAnswer(f"the model server's answer has more than {MAX_MESSAGE_BYTES} bytes")
+        return errors.InvalidResponse(f"the model server's answer has more than {MAX_MESSAGE_BYTES} bytes")
     if "larger than max" in detail:
         return errors.TooLarge(detail, origin=code)
-    return errors.Busy(detail or "the model server has too much to do", origin=code)
+    return errors.Overloaded(detail or "the model server has too much to do", origin=code)

@@ -1,10 +1,9 @@
-"""The model server as one request sees it: with a version chosen for it, where it names none."""
+"""Version routing: which version a request that names none goes to, for all of its calls."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.deadline import Metadata
+from keraserve_gateway.context import Metadata, RequestContext
 from keraserve_gateway.errors import NotFound
 from keraserve_gateway.upstream.canary import NEWEST, Canary
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -13,20 +12,20 @@ from keraserve_protocol import messages as m
 Answer = TypeVar("Answer")
 
 
-class Routed:
+class VersionRouter:
     """A `ModelServer` for one request; all its calls go to the same version, unless that has gone.
 
     Args:
         server: the model server.
         canary: chooses the version.
-        exchange: the request; is told the version that was chosen.
+        context: the request; is told the version that was chosen.
     """
 
-    def __init__(self, server: ModelServer, canary: Canary, exchange: Exchange) -> None:
+    def __init__(self, server: ModelServer, canary: Canary, context: RequestContext) -> None:
         self._server = server
         self.cards = server.cards
         self._canary = canary
-        self._exchange = exchange
+        self._context = context
         self._chosen: dict[str, tuple[int, ...]] = {}
 
     @property
@@ -80,11 +79,11 @@ class Routed:
         first = specs[0] if specs else m.ModelSpec()
         if first.WhichOneof("version_choice") is not None:
             return await call()
-        if self._exchange.label is not None:
+        if self._context.label is not None:
             for spec in specs:
-                spec.version_label = self._exchange.label
+                spec.version_label = self._context.label
             return await call()
-        versions = self._chosen.get(first.name) or self._canary.versions(first.name, self._exchange.sticky)
+        versions = self._chosen.get(first.name) or self._canary.versions(first.name, self._context.sticky)
         while True:
             self._chosen[first.name] = versions
             self._choose(specs, versions[0])
@@ -96,7 +95,7 @@ class Routed:
                     raise
 
     def _choose(self, specs: Sequence[m.ModelSpec], version: int) -> None:
-        self._exchange.version = version  # also where it fails: so that its failures are counted as its own
+        self._context.version = version  # also where it fails: so that its failures are counted as its own
         for spec in specs:
             if version == NEWEST:
                 spec.ClearField("version")

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from keraserve_gateway.calls.classify_images import Classifier, PictureClasses
 from keraserve_gateway.calls.image_check import Limits, Picture
-from keraserve_gateway.calls.offloading import LARGE, aside
+from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.target import Answer, Target
-from keraserve_gateway.errors import UnsupportedMedia
+from keraserve_gateway.errors import UnsupportedMediaType
 from keraserve_gateway.http import multipart, openapi_bodies
-from keraserve_gateway.http.dependencies import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, HttpCall
 from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
@@ -42,7 +42,7 @@ def router() -> APIRouter:
 
 def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     async def classify_images(
-        call: ThisCall, target: Annotated[Target, Depends(named)], asked: Annotated[Asked, Query()]
+        call: CurrentCall, target: Annotated[Target, Depends(named)], asked: Annotated[Asked, Query()]
     ) -> Response:
         return await classify(call, target, asked)
 
@@ -59,18 +59,20 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
     )
 
 
-async def classify(call: Call, target: Target, asked: Asked) -> Response:
+async def classify(call: HttpCall, target: Target, asked: Asked) -> Response:
     """Read the pictures of a request, and answer with their classes.
 
     Raises:
-        GatewayError: as `Classifier.classify`, and UnsupportedMedia for a body of another type.
+        GatewayError: as `Classifier.classify`, and UnsupportedMediaType for a body of another type.
     """
     sent = await _pictures(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.server, limits, call.gateway.repeating)
-    found = await classifier.classify(target, sent, top_k=asked.top_k, strict=asked.strict, trip=call.trip)
-    call.exchange.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
+    found = await classifier.classify(
+        target, sent, top_k=asked.top_k, strict=asked.strict, context=call.context
+    )
+    call.context.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
     cards = call.gateway.cards
     warnings = cards.known(found.model, found.version)
     if warnings is None:
@@ -78,13 +80,13 @@ async def classify(call: Call, target: Target, asked: Asked) -> Response:
     return call.answer(Answer(orjson.dumps(found.warned(warnings)), found.version))
 
 
-async def _pictures(call: Call) -> list[Picture]:
+async def _pictures(call: HttpCall) -> list[Picture]:
     """Read them. But for forms the type doesn't matter: many clients send none, or whatever they like."""
-    content_type = call.exchange.header("content-type") or ""
+    content_type = call.context.header("content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
         form, most = await call.body(), call.gateway.settings.max_images
-        return await aside(call.trip, len(form) > LARGE, multipart.pictures, form, content_type, most)
+        return await offload(call.context, len(form) > LARGE, multipart.pictures, form, content_type, most)
     if kind.startswith("multipart/"):
-        raise UnsupportedMedia(f"a body of type {kind[:100]!r}; send {_FORM}, or one picture as the body")
+        raise UnsupportedMediaType(f"a body of type {kind[:100]!r}; send {_FORM}, or one picture as the body")
     return [Picture(await call.body())]

@@ -5,9 +5,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
 from keraserve_gateway.calls.ended_versions import forget_ended
-from keraserve_gateway.calls.readiness import unready
+from keraserve_gateway.calls.readiness import unready_reasons
 from keraserve_gateway.http import openapi_bodies
-from keraserve_gateway.http.dependencies import Call, ThisCall
+from keraserve_gateway.http.dependencies import CurrentCall, HttpCall
 from keraserve_gateway.http.schemas.health import Readiness
 
 
@@ -30,9 +30,9 @@ def router() -> APIRouter:
     @routes.get(
         "/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse
     )
-    async def metrics(call: ThisCall) -> Response:
+    async def metrics(call: CurrentCall) -> Response:
         gateway, page = call.gateway, call.gateway.render_metrics()
-        await forget_ended(gateway.server, gateway.metrics, call.trip.request_id)
+        await forget_ended(gateway.server, gateway.metrics, call.context.request_id)
         return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return routes
@@ -45,13 +45,15 @@ def _add_ready(routes: APIRouter, path: str) -> None:
         summary="Whether every configured model is served",
         responses=openapi_bodies.unready(),
     )
-    async def readyz(call: ThisCall, response: Response) -> Readiness:
+    async def readyz(call: CurrentCall, response: Response) -> Readiness:
         return await readiness(call, response)
 
 
-async def readiness(call: Call, response: Response) -> Readiness:
+async def readiness(call: HttpCall, response: Response) -> Readiness:
     """Say whether every configured model is served, with the status 503 where not."""
     gateway = call.gateway
-    reasons = await unready(gateway.server, gateway.configured, gateway.admission, call.trip.request_id)
+    reasons = await unready_reasons(
+        gateway.server, gateway.configured, gateway.admission, call.context.request_id
+    )
     response.status_code = 503 if reasons else 200
     return Readiness(ready=not reasons, reasons=reasons)

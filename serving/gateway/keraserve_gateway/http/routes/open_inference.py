@@ -12,7 +12,14 @@ from keraserve_gateway.calls.signatures import signatures
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.http import compression, openapi_bodies
-from keraserve_gateway.http.dependencies import MAX_VERSION, Model, ThisCall, by_label, newest, noted
+from keraserve_gateway.http.dependencies import (
+    MAX_VERSION,
+    CurrentCall,
+    Model,
+    by_label,
+    newest,
+    record_model,
+)
 from keraserve_gateway.http.routes.health import readiness
 from keraserve_gateway.http.schemas import open_inference as schemas
 from keraserve_gateway.http.schemas.health import Readiness
@@ -32,10 +39,10 @@ HeaderLength = Annotated[
 async def by_version(request: Request, model: Model, version: Version) -> Target:
     """The version of that number, or behind that label: the protocol's versions are strings."""
     if not version.isdecimal():
-        return noted(request, Target(model, label=version))
+        return record_model(request, Target(model, label=version))
     if len(version) > len(str(MAX_VERSION)) or int(version) > MAX_VERSION:
         raise BadRequest(f"version: {version[:40]} is larger than any version")
-    return noted(request, Target(model, version=int(version)))
+    return record_model(request, Target(model, version=int(version)))
 
 
 def router() -> APIRouter:
@@ -55,7 +62,7 @@ def router() -> APIRouter:
 
 def _add_server(routes: APIRouter) -> None:
     @routes.get("/v2", operation_id="inference_server", summary="Name, version and extensions")
-    async def server(call: ThisCall) -> schemas.InferenceServer:
+    async def server(call: CurrentCall) -> schemas.InferenceServer:
         return schemas.InferenceServer(name="keraserve-gateway", version=call.request.app.version)
 
     @routes.get("/v2/health/live", operation_id="inference_live", summary="Whether the process runs")
@@ -68,7 +75,7 @@ def _add_server(routes: APIRouter) -> None:
         summary="Whether every configured model is served",
         responses=openapi_bodies.unready(),
     )
-    async def ready(call: ThisCall, response: Response) -> Readiness:
+    async def ready(call: CurrentCall, response: Response) -> Readiness:
         return await readiness(call, response)
 
 
@@ -81,9 +88,9 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **openapi_bodies.answer(schemas.InferenceModel)},
     )
     async def model(
-        call: ThisCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
+        call: CurrentCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
     ) -> Response:
-        return call.answer(await open_inference.describe(call.server, target, signature_name, call.trip))
+        return call.answer(await open_inference.describe(call.server, target, signature_name, call.context))
 
     @routes.get(
         f"{path}/ready",
@@ -91,8 +98,10 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         summary="Whether a model answers",
         responses=_ERRORS,
     )
-    async def ready(call: ThisCall, target: Annotated[Target, Depends(named)]) -> schemas.InferenceModelReady:
-        await signatures(call.server, target, call.trip)  # a model that answers has some
+    async def ready(
+        call: CurrentCall, target: Annotated[Target, Depends(named)]
+    ) -> schemas.InferenceModelReady:
+        await signatures(call.server, target, call.context)  # a model that answers has some
         return schemas.InferenceModelReady(name=target.name, ready=True)
 
 
@@ -106,14 +115,14 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         openapi_extra=openapi_bodies.inference_body(),
     )
     async def run(
-        call: ThisCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
+        call: CurrentCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
     ) -> Response:
-        bounds = call.gateway.bounds
+        limits = call.gateway.request_limits
         found = await open_inference.infer(
-            call.server, target, await call.body(), header_length, bounds, call.trip
+            call.server, target, await call.body(), header_length, limits, call.context
         )
-        call.exchange.version = found.version or call.exchange.version
-        return await _sent(found, call.exchange.header("accept-encoding") or "")
+        call.context.version = found.version or call.context.version
+        return await _sent(found, call.context.header("accept-encoding") or "")
 
 
 async def _sent(found: open_inference.InferAnswer, accepted: str) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from keraserve_gateway.calls import tensorflow_rest
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.http import openapi_bodies
-from keraserve_gateway.http.dependencies import MODEL, TARGETS, Call, ThisCall
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, HttpCall
 from keraserve_gateway.http.schemas import tensorflow_rest as schemas
 
 TAG = "TensorFlow Serving"
@@ -25,10 +25,10 @@ def router() -> APIRouter:
     return routes
 
 
-async def run(call: Call, target: Target) -> Response:
+async def run(call: HttpCall, target: Target) -> Response:
     """Answer `:predict`; errors as `Predictor.predict`."""
-    body = await call.body()
-    return call.answer(await call.gateway.predictor.predict(call.server, target, body, call.trip, call.hold))
+    predict = call.gateway.predictor.predict
+    return call.answer(await predict(call.server, target, await call.body(), call.context, call.hold))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -39,8 +39,9 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         response_class=Response,
         responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelStatus)},
     )
-    async def status(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await tensorflow_rest.status(call.server, target, call.gateway.cards, call.trip))
+    async def status(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
+        cards = call.gateway.cards
+        return call.answer(await tensorflow_rest.status(call.server, target, cards, call.context))
 
     @routes.get(
         f"{path}/metadata",
@@ -49,8 +50,8 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         response_class=Response,
         responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelMetadata)},
     )
-    async def metadata(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await tensorflow_rest.metadata(call.server, target, call.trip))
+    async def metadata(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
+        return call.answer(await tensorflow_rest.metadata(call.server, target, call.context))
 
 
 def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -65,7 +66,7 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         },
         openapi_extra=openapi_bodies.json_body(schemas.PredictBody),
     )
-    async def predict_tensors(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+    async def predict_tensors(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         return await run(call, target)
 
     @routes.post(
@@ -76,10 +77,10 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **openapi_bodies.answer(schemas.Classes)},
         openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
-    async def classify(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+    async def classify(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
         return call.answer(
-            await tensorflow_rest.classify(call.server, target, await call.body(), most, call.trip)
+            await tensorflow_rest.classify(call.server, target, await call.body(), most, call.context)
         )
 
     @routes.post(
@@ -90,8 +91,8 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **openapi_bodies.answer(schemas.Values)},
         openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
-    async def regress(call: ThisCall, target: Annotated[Target, Depends(named)]) -> Response:
+    async def regress(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
         return call.answer(
-            await tensorflow_rest.regress(call.server, target, await call.body(), most, call.trip)
+            await tensorflow_rest.regress(call.server, target, await call.body(), most, call.context)
         )

@@ -1,4 +1,4 @@
-"""An answer's head and the first of its body leave in one system call.
+"""The coalesced write: a response's head and the first of its body leave in one system call.
 
 uvicorn writes them one after the other: that is a system call more, and whoever reads wakes twice.
 """
@@ -8,7 +8,7 @@ import asyncio
 _CONTINUE = b"HTTP/1.1 100 "
 
 
-class OneWrite:
+class CoalescedWrite:
     """What a cycle writes to, in place of its transport.
 
     It does not know the cycle: two objects that know each other would be left to the garbage collector.

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from keraserve_gateway.context import CLIENT_GONE, IN_WORK
-from keraserve_gateway.http.server.coalesced_write import OneWrite
-from keraserve_gateway.http.server.early_responses import Head, Refusal, last_answer
+from keraserve_gateway.http.scope import CLIENT_GONE, IN_WORK
+from keraserve_gateway.http.server.coalesced_write import CoalescedWrite
+from keraserve_gateway.http.server.early_responses import Head, Rejecter, final_response
 from keraserve_gateway.http.server.open_connections import OpenConnections
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol.http_parser import RequestParser
@@ -26,7 +26,7 @@ PROBES = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/v2/healt
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConnectionLimits:
     """What a connection may take.
 
     Attributes:
@@ -46,10 +46,10 @@ class Bounds:
     connections: int
 
 
-def bounded(bounds: Bounds, refusal: Refusal, metrics: Metrics) -> type[asyncio.Protocol]:
+def connection_class(limits: ConnectionLimits, refusal: Rejecter, metrics: Metrics) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
-    opened = OpenConnections(bounds.connections, bounds.unread_seconds, metrics)
-    made = {"bounds": bounds, "refusal": staticmethod(refusal), "open": opened}
+    opened = OpenConnections(limits.connections, limits.unread_seconds, metrics)
+    made = {"limits": limits, "refusal": staticmethod(refusal), "open": opened}
     return type("BoundedConnection", (_Connection,), made)
 
 
@@ -58,8 +58,8 @@ class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nob
 
 
 class _Connection(HttpToolsProtocol):
-    bounds: Bounds
-    refusal: Refusal
+    limits: ConnectionLimits
+    refusal: Rejecter
     open: OpenConnections
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -80,7 +80,7 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_timer(self.bounds.head_seconds)
+        self._start_timer(self.limits.head_seconds)
         self.open.opened(self, cast("set[_Connection]", self.connections))  # a server's are all of one class
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,13 +106,13 @@ class _Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._deaf or self.transport.is_closing():
             return
-        if self._unreported_bytes > self.bounds.head_bytes:
+        if self._unreported_bytes > self.limits.head_bytes:
             self._refuse_head()
         elif self._in_body:
             if self._refused or self.cycle.response_complete:
-                self._start_timer(self.bounds.rest_seconds)
+                self._start_timer(self.limits.rest_seconds)
         elif self._in_head or not (self._answering() or self._idle):
-            self._start_timer(self.bounds.head_seconds)
+            self._start_timer(self.limits.head_seconds)
 
     # The parser's calls
 
@@ -122,13 +122,13 @@ class _Connection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self._head_bytes += len(url)
-        if self._head_bytes > self.bounds.head_bytes:
+        if self._head_bytes > self.limits.head_bytes:
             raise _HeadTooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self.bounds.head_bytes:
+        if self._head_bytes > self.limits.head_bytes:
             raise _HeadTooLarge
         if self._in_head:  # else it is a trailer, which nobody reads
             super().on_header(name, value)
@@ -215,7 +215,7 @@ class _Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if cycle.scope["method"] != "HEAD":  # whose head is all that is written
-            cycle.transport = cast(Any, OneWrite(cycle.transport))
+            cycle.transport = cast(Any, CoalescedWrite(cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -239,7 +239,7 @@ class _Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not take, in our form."""
         del msg  # uvicorn's
-        if self._head_bytes > self.bounds.head_bytes:
+        if self._head_bytes > self.limits.head_bytes:
             self._refuse_head()
         else:
             detail = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
@@ -255,7 +255,7 @@ class _Connection(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         detail = (
-            f"the request's line and headers have more than {self.bounds.head_bytes} bytes (max_header_bytes)"
+            f"the request's line and headers have more than {self.limits.head_bytes} bytes (max_header_bytes)"
         )
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
@@ -276,7 +276,7 @@ class _Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False  # the answer first, then the end
         elif self._in_head:
             detail = (
-                f"the request's line and headers took more than {self.bounds.head_seconds:g} seconds"
+                f"the request's line and headers took more than {self.limits.head_seconds:g} seconds"
                 " (header_seconds)"
             )
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
@@ -293,7 +293,7 @@ class _Connection(HttpToolsProtocol):
             self.pipeline.popleft()
         elif self._in_body or not self._answering():
             if not (self._in_body and (self._refused or self.cycle.response_started)):
-                self.transport.write(last_answer(status, detail, retry_after))
+                self.transport.write(final_response(status, detail, retry_after))
             self.transport.close()
             return
         newest = self.pipeline[0][0] if self.pipeline else cast("tuple[Any, Any]", self._running)[0]

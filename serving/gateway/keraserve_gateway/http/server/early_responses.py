@@ -1,4 +1,4 @@
-"""Answers that are written before there is an ASGI request: whole, by the connection itself."""
+"""Responses that the connection writes itself, whole, before there is an ASGI request."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -30,18 +30,18 @@ class Head(NamedTuple):
     standard: Headers
 
 
-Refusal = Callable[[Head], bytes | None]
-"""Gives the whole answer to a request that the application shall not have."""
+Rejecter = Callable[[Head], bytes | None]
+"""Gives the whole response to a request that is rejected; None for one that is not."""
 
 
-def written(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
-    """Write a whole answer."""
+def serialized(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
+    """Write a whole response."""
     lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
     return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
 
 
-def last_answer(status: HTTPStatus, detail: str, retry_after: int | None = None) -> bytes:
-    """Write and log the problem, in the form of `replies`, with which a connection ends."""
+def final_response(status: HTTPStatus, detail: str, retry_after: int | None = None) -> bytes:
+    """Write and log the problem, in the form of `error_responses`, with which a connection ends."""
     request_id = new_id()
     log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
     problem = {
@@ -57,4 +57,4 @@ def last_answer(status: HTTPStatus, detail: str, retry_after: int | None = None)
         (b"connection", b"close"),
         *([(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []),
     ]
-    return written(status, headers, json.dumps(problem).encode())
+    return serialized(status, headers, json.dumps(problem).encode())

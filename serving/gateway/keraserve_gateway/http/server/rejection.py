@@ -1,7 +1,7 @@
-"""Overload: what has no place is refused before it becomes an ASGI request.
+"""Rejection under overload: a request that gets no place is rejected before it is an ASGI request.
 
-To refuse it in the application costs a third of an answer. At four times what can be served that is more than
-all the answers, which would wait behind it.
+To reject it in the application costs a third of a response. At four times the load that can be served that is
+more than all the responses, which would wait for it.
 """
 
 import asyncio
@@ -11,29 +11,28 @@ from http import HTTPStatus
 import structlog
 from starlette.types import Scope
 
-from keraserve_gateway import context as exchanges
 from keraserve_gateway.admission import Group
-from keraserve_gateway.context import Exchange
-from keraserve_gateway.deadline import REQUEST_ID
-from keraserve_gateway.errors import Busy, GatewayError
+from keraserve_gateway.context import REQUEST_ID, TRACE, RequestContext, given_key, new_id
+from keraserve_gateway.errors import GatewayError, Overloaded
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import error_responses
 from keraserve_gateway.http.middleware import common_headers, is_guarded, log_request, model_of
-from keraserve_gateway.http.server.early_responses import Head, Headers, written
+from keraserve_gateway.http.scope import context_of, new_context
+from keraserve_gateway.http.server.early_responses import Head, Headers, serialized
 from keraserve_gateway.statuses import STATUSES, kind
 
 log = structlog.get_logger()
 
 _LOG_SECONDS = 1.0
 _LONGEST_PATH = 512  # characters
-_STATUS = HTTPStatus(STATUSES[Busy].http)
+_STATUS = HTTPStatus(STATUSES[Overloaded].http)
 _CODE = str(int(_STATUS))
-_ANY_ID = exchanges.new_id().encode()  # in place of a request's, in an answer that is kept
-_ECHOED = {REQUEST_ID.encode(), exchanges.TRACE[0].encode()}  # headers with which an answer differs
+_ANY_ID = new_id().encode()  # in place of a request's, in an answer that is kept
+_ECHOED = {REQUEST_ID.encode(), TRACE[0].encode()}  # headers with which an answer differs
 
 
-class Shedding:
-    """Refuses with the application's own answers, and one log line a second for all but the first."""
+class OverloadRejection:
+    """Rejects with the application's own responses, and one log line a second for all but the first."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -65,13 +64,13 @@ class Shedding:
         if whole is None or whole[0] is not head.standard:  # the server's list is another one each second
             unknown = Head(head.method, head.url, [(REQUEST_ID.encode(), _ANY_ID)], head.standard)
             whole = self._whole[form] = head.standard, self._answer(form, _scope(unknown), head.standard)
-        return whole[1].replace(_ANY_ID, exchanges.new_id().encode())
+        return whole[1].replace(_ANY_ID, new_id().encode())
 
     def _has_own_room(self, head: Head, path: str) -> bool:
         """Tell whether a request's model and key have places left of their share."""
         gateway, sent = self._gateway, dict(reversed(head.headers))
         try:
-            key = gateway.keys.recognise(exchanges.given_key(lambda name: _text(sent.get(name.encode()))))
+            key = gateway.keys.recognise(given_key(lambda name: _text(sent.get(name.encode()))))
         except GatewayError:
             return False
         group = gateway.group(_model(path), key)
@@ -85,22 +84,22 @@ class Shedding:
         """Log a request, or count it for the next line, and answer with what it brought."""
         scope = _scope(head)
         answer = self._answer(form, scope, head.standard)
-        self._log(scope, exchanges.of(scope))
+        self._log(scope, context_of(scope))
         return answer
 
     def _answer(self, form: bool, scope: Scope, standard: Headers) -> bytes:
         """Write the answer that the application would give, which renders it once for each form."""
-        exchange = exchanges.begin(scope, self._gateway.settings.deadline_seconds)
-        exchange.error = self._gateway.admission.busy()
+        context = new_context(scope, self._gateway.settings.deadline_seconds)
+        context.error = self._gateway.admission.busy()
         if form not in self._answers:
             any_one = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
-            exchanges.begin(any_one, self._gateway.settings.deadline_seconds)
-            answer = error_responses.failure(any_one, exchange.error)
+            new_context(any_one, self._gateway.settings.deadline_seconds)
+            answer = error_responses.failure(any_one, context.error)
             kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
             self._answers[form] = kept, bytes(answer.body)
         kept, body = self._answers[form]
-        headers = [*standard, *kept, *common_headers(exchange)]
-        return written(_STATUS, headers, body.replace(_ANY_ID, exchange.trip.request_id.encode()))
+        headers = [*standard, *kept, *common_headers(context)]
+        return serialized(_STATUS, headers, body.replace(_ANY_ID, context.request_id.encode()))
 
     def _let_in(self) -> None:
         if not self._coming:
@@ -111,12 +110,12 @@ class Shedding:
         self._coming = 0
         self._coming_of.clear()
 
-    def _log(self, scope: Scope, exchange: Exchange) -> None:
+    def _log(self, scope: Scope, context: RequestContext) -> None:
         if self._unlogged is not None:
             self._unlogged += 1
             return
         self._begin_to_count()
-        log_request(scope, exchange, _STATUS, 0.0)
+        log_request(scope, context, _STATUS, 0.0)
 
     def _begin_to_count(self) -> None:
         self._unlogged = 0
