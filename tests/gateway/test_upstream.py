@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import structlog
 
+from keraserve_gateway.addresses import grpc_target
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream import connection, hang_detection
 
@@ -204,7 +205,7 @@ async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, fr
     ],
 )
 def test_targets(addresses: str, target: str) -> None:
-    assert connection.target(addresses) == target
+    assert grpc_target(addresses) == target
     assert Settings(model_server=addresses).model_server == addresses
 
 

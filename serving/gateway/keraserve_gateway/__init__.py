@@ -15,7 +15,7 @@ contract, and `make lint` checks it.
 | `memory`, `admission`, `incomplete_bodies` | limits on what is in flight |
 | `context` | one request, HTTP or gRPC: its deadline, its ids, and what is learnt of it |
 | `keys`, `wrong_keys`, `token_bucket` | API keys, and their rates |
-| `settings`, `settings_page` | every setting; their page |
+| `settings`, `settings_page`, `addresses` | every setting; their page; model servers' addresses for gRPC |
 | `errors`, `statuses` | the one tree of errors; the one table of their status codes |
 | `watched_file`, `time_limit` | a file that is read again when it changes; a time limit that costs little |
 """

@@ -15,7 +15,7 @@ from pydantic_settings import (
 )
 
 from keraserve_gateway import keys
-from keraserve_gateway.upstream.connection import target
+from keraserve_gateway.addresses import grpc_target
 from keraserve_protocol import image_formats
 
 ENV_PREFIX = "KERASERVE_"
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     @classmethod
     def _reachable(cls, value: str) -> str:
         if value != IN_PROCESS:
-            target(value)
+            grpc_target(value)
         return value
 
     @field_validator("keys_file")

@@ -8,13 +8,13 @@ when it is connected and hangs: see `hang_detection`.
 
 import asyncio
 import contextlib
-import ipaddress
 import time
 from typing import Any, cast
 
 import grpc
 import grpc.aio
 
+from keraserve_gateway.addresses import grpc_target
 from keraserve_gateway.errors import DeadlineExceeded, ModelServerUnavailable
 from keraserve_gateway.upstream.hang_detection import HangDetector
 from keraserve_protocol import services
@@ -59,35 +59,15 @@ def to_be_repeated(error: grpc.aio.AioRpcError) -> bool:
     return services.closed_by_server(code, details)
 
 
-def target(addresses: str) -> str:
-    """Make gRPC's target of `host:port`, of a gRPC target, or of several IP addresses with ports.
-
-    Raises:
-        ValueError: several, and not all are IP addresses of one kind with ports.
-    """
-    if "," not in addresses or addresses.startswith(("ipv4:", "ipv6:")):
-        return addresses
-    several = [one.strip() for one in addresses.split(",")]
-    try:
-        kinds = {ipaddress.ip_address(one.rpartition(":")[0].strip("[]")).version for one in several}
-    except ValueError:
-        kinds = set[int]()
-    if len(kinds) != 1:
-        raise ValueError(
-            "several addresses have to be IP addresses with ports; or take one name for all servers"
-        )
-    return f"ipv{kinds.pop()}:{','.join(several)}"
-
-
 class Connection:
     """One channel, watched from its first use on. Of one event loop.
 
     Args:
-        addresses: as `target` takes them.
+        addresses: as `grpc_target` takes them.
     """
 
     def __init__(self, addresses: str) -> None:
-        self.channel: Any = cast(Any, grpc.aio).insecure_channel(target(addresses), options=_OPTIONS)
+        self.channel: Any = cast(Any, grpc.aio).insecure_channel(grpc_target(addresses), options=_OPTIONS)
         self._up = asyncio.Event()
         self._away_since = time.monotonic()
         self._watching: asyncio.Task[None] | None = None

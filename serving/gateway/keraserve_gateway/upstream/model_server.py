@@ -93,7 +93,7 @@ class GrpcModelServer:
 
     Args:
         addresses: `host:port`, a name with several servers behind it, or several addresses (see
-            `connection.target`). None need answer yet: calls raise `ModelServerUnavailable` until one does.
+            `grpc_target`). None need answer yet: calls raise `ModelServerUnavailable` until one does.
         max_merged: most examples of several requests in one call.
     """
 
