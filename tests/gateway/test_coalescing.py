@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from encoded_pictures import undecodable_png
 
-from keraserve_gateway.context import Metadata
+from keraserve_gateway.context import CallContext, Deadline, Metadata, RequestContext
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerUnavailable
 from keraserve_gateway.upstream.coalescing import RequestCoalescer
 from keraserve_gateway.upstream.independent_rows import IndependentRows
@@ -20,6 +20,7 @@ from keraserve_protocol import services
 
 PATH = "/v1/models/colours/images:classify"
 BAD = b"bad"
+TRACE = (("traceparent", "t"),)
 
 
 class Server:
@@ -32,11 +33,10 @@ class Server:
         self.forgets = 0  # answers that it leaves out of a call for several
         self.seconds = 0.0
 
-    async def classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata
-    ) -> m.ClassificationResponse:
+    async def ask(self, call: object, request: Any, context: CallContext) -> Any:
+        assert call is services.CLASSIFY
         examples = list(request.input.example_list.examples)
-        self.calls.append((examples, timeout, tuple(metadata)))
+        self.calls.append((examples, context.timeout, tuple(context.metadata)))
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
@@ -76,13 +76,17 @@ def server() -> Server:
 
 @pytest.fixture
 def coalescer(server: Server) -> RequestCoalescer:
-    return RequestCoalescer(server.classify, 6, Known(3))
+    return RequestCoalescer(server.ask, 6, Known(3))
 
 
 def request(*examples: bytes, model: str = "a", **spec: int) -> m.ClassificationRequest:
     made = m.ClassificationRequest(model_spec=m.model_spec(model, **spec))
     made.input.example_list.examples.extend(examples)
     return made
+
+
+def within(seconds: float, request_id: str = "", trace: tuple[tuple[str, str], ...] = ()) -> RequestContext:
+    return RequestContext(Deadline.after(seconds), request_id, trace)
 
 
 def labels(response: m.ClassificationResponse) -> list[str]:
@@ -93,9 +97,9 @@ async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
     answers = await asyncio.gather(
-        coalescer.classify(request(b"1"), 5, [("x-request-id", "one")]),
-        coalescer.classify(request(b"2", b"3"), 50, [("x-request-id", "two")]),
-        coalescer.classify(request(b"4"), 5),
+        coalescer.classify(request(b"1"), within(5, "one")),
+        coalescer.classify(request(b"2", b"3"), within(50, "two")),
+        coalescer.classify(request(b"4"), within(5)),
     )
     assert [labels(one) for one in answers] == [["1"], ["2", "3"], ["4"]]
     assert {one.model_spec.version.value for one in answers} == {3}
@@ -108,19 +112,19 @@ async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
 async def test_who_is_alone_in_its_turn_is_asked_as_it_came(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    told = (("x-request-id", "one"), ("traceparent", "t"))
+    told = (("x-request-id", "one"), *TRACE)
     for _ in range(2):
-        assert labels(await coalescer.classify(request(b"1"), 5, told)) == ["1"]
+        assert labels(await coalescer.classify(request(b"1"), within(5, "one", TRACE))) == ["1"]
     assert [(examples, metadata) for examples, _, metadata in server.calls] == [([b"1"], told)] * 2
 
 
 async def test_other_models_versions_and_traces_go_apart(server: Server, coalescer: RequestCoalescer) -> None:
     await asyncio.gather(
-        coalescer.classify(request(b"1"), 5),
-        coalescer.classify(request(b"2", model="b"), 5),
-        coalescer.classify(request(b"3", version=1), 5),
-        coalescer.classify(request(b"4"), 5, [("traceparent", "t")]),
-        coalescer.classify(request(b"5"), 5),
+        coalescer.classify(request(b"1"), within(5)),
+        coalescer.classify(request(b"2", model="b"), within(5)),
+        coalescer.classify(request(b"3", version=1), within(5)),
+        coalescer.classify(request(b"4"), within(5, "", TRACE)),
+        coalescer.classify(request(b"5"), within(5)),
     )
     assert sorted(server.asked) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
 
@@ -136,25 +140,27 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, coalesc
 async def test_so_many_examples_are_merged_and_no_more(
     server: Server, coalescer: RequestCoalescer, sizes: Sequence[int], calls: Sequence[int]
 ) -> None:
-    answers = await asyncio.gather(*(coalescer.classify(request(*[b"x"] * size), 5) for size in sizes))
+    answers = await asyncio.gather(
+        *(coalescer.classify(request(*[b"x"] * size), within(5)) for size in sizes)
+    )
     assert [len(labels(one)) for one in answers] == list(sizes)
     assert sorted(map(len, server.asked)) == sorted(calls)
 
 
 async def test_nor_more_bytes_than_a_call_is_worth(server: Server, coalescer: RequestCoalescer) -> None:
-    await asyncio.gather(*(coalescer.classify(request(b"x" * 400_000), 5) for _ in range(4)))
+    await asyncio.gather(*(coalescer.classify(request(b"x" * 400_000), within(5)) for _ in range(4)))
     assert list(map(len, server.asked)) == [2, 2]
 
 
 async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
-    coalescer = RequestCoalescer(server.classify, 1, Known(3))
-    await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.ask, 1, Known(3))
+    await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
 
 async def test_a_bad_one_is_nobody_elses_fault(server: Server, coalescer: RequestCoalescer) -> None:
     good, bad, other = await asyncio.gather(
-        *(coalescer.classify(request(one), 5) for one in (b"1", BAD, b"2")), return_exceptions=True
+        *(coalescer.classify(request(one), within(5)) for one in (b"1", BAD, b"2")), return_exceptions=True
     )
     assert (labels(good), labels(other)) == (["1"], ["2"])  # type: ignore[arg-type]
     assert isinstance(bad, BadRequest)
@@ -165,7 +171,7 @@ async def test_a_server_that_forgets_an_answer_is_asked_for_each(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
     server.forgets = 1
-    answers = await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
+    answers = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
     assert [labels(one) for one in answers] == [["1"], ["2"]]
 
 
@@ -175,7 +181,7 @@ async def test_other_errors_are_everybodys(
 ) -> None:
     server.fails = error
     both = await asyncio.gather(
-        *(coalescer.classify(request(one), 5) for one in (b"1", b"2")), return_exceptions=True
+        *(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")), return_exceptions=True
     )
     assert both == [error, error]
     assert len(server.calls) == 1
@@ -184,7 +190,9 @@ async def test_other_errors_are_everybodys(
 async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 0.2
     short, long = await asyncio.gather(
-        coalescer.classify(request(b"1"), 0.05), coalescer.classify(request(b"2"), 5), return_exceptions=True
+        coalescer.classify(request(b"1"), within(0.05)),
+        coalescer.classify(request(b"2"), within(5)),
+        return_exceptions=True,
     )
     assert isinstance(short, DeadlineExceeded)
     assert labels(long) == ["2"]  # type: ignore[arg-type]
@@ -193,7 +201,7 @@ async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer
 
 async def test_the_call_ends_when_nobody_waits_for_it(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 60
-    both = [asyncio.create_task(coalescer.classify(request(one), 5)) for one in (b"1", b"2")]
+    both = [asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2")]
     while not server.calls:
         await asyncio.sleep(0)
     both[0].cancel()
@@ -208,7 +216,7 @@ async def test_the_call_ends_when_nobody_waits_for_it(server: Server, coalescer:
 async def test_who_leaves_before_the_call_is_not_asked_for(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    gone, stays = (asyncio.create_task(coalescer.classify(request(one), 5)) for one in (b"1", b"2"))
+    gone, stays = (asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2"))
     await asyncio.sleep(0)
     gone.cancel()
     assert labels(await stays) == ["2"]
@@ -216,15 +224,15 @@ async def test_who_leaves_before_the_call_is_not_asked_for(
 
 
 async def test_each_alone_where_rows_are_not_known_to_be_independent(server: Server) -> None:
-    coalescer = RequestCoalescer(server.classify, 6, Known(0))
-    await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.ask, 6, Known(0))
+    await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
 
 async def test_what_another_version_answered_together_is_asked_again(server: Server) -> None:
     known = Known(2)  # the server answers as version 3
-    coalescer = RequestCoalescer(server.classify, 6, known)
-    answers = await asyncio.gather(*(coalescer.classify(request(one), 5) for one in (b"1", b"2")))
+    coalescer = RequestCoalescer(server.ask, 6, known)
+    answers = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
     assert [labels(one) for one in answers] == [["1"], ["2"]]
     assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
     assert known.answers == [3, 3, 3]
@@ -246,7 +254,8 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
 ) -> None:
     asked: list[m.PredictRequest] = []
 
-    async def predict(request: m.PredictRequest, timeout: float) -> m.PredictResponse:
+    async def ask(call: object, request: Any, context: CallContext) -> Any:
+        assert call is services.PREDICT
         asked.append(request)
         if card is None:
             raise BadRequest("no such signature", origin=grpc.StatusCode.FAILED_PRECONDITION)
@@ -254,7 +263,7 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
         response.outputs["json"].CopyFrom(m.TensorProto(dtype=m.DataType.DT_STRING, string_val=[card]))
         return response
 
-    cards = ModelCards(predict)
+    cards = ModelCards(ask)
     rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
     assert rows.version(spec) == 0  # nobody has said yet which version it means
     rows.answered(spec, 7)
@@ -276,14 +285,14 @@ async def test_through_a_real_model_server(
     gateway: httpx2.AsyncClient, red: bytes, green: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    call = GrpcModelServer.call
+    forward = GrpcModelServer.forward
 
     def counted(self: GrpcModelServer, path: str, request: bytes, *given: Any) -> Any:
         if path == services.CLASSIFY.path:
             sizes.append(len(m.ClassificationRequest.FromString(request).input.example_list.examples))
-        return call(self, path, request, *given)
+        return forward(self, path, request, *given)
 
-    monkeypatch.setattr(GrpcModelServer, "call", counted)
+    monkeypatch.setattr(GrpcModelServer, "forward", counted)
     monkeypatch.setattr(IndependentRows, "version", lambda *_: 1)  # somebody else's model: it has no card
     sent = [red, green, undecodable_png(), red, green]
     answers = await asyncio.gather(

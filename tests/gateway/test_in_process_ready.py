@@ -11,9 +11,11 @@ import asyncio, sys, threading
 from pathlib import Path
 from keraserve_embedded.engine import Engine
 from keraserve_gateway import errors
+from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream.in_process import InProcessModelServer
 from keraserve_protocol import messages as m
+from keraserve_protocol import services
 from keraserve_protocol.tensors import from_proto, to_proto
 import numpy as np
 
@@ -31,21 +33,26 @@ def request(name):
     made.inputs["images"].CopyFrom(to_proto(np.full((1, 1, 1, 3), (230, 20, 20), np.uint8)))
     return made
 
+def context(seconds):
+    return RequestContext(Deadline.after(seconds))
+
 async def main():
     server = InProcessModelServer(Settings(model_server="in-process", model_config_file=Path(sys.argv[1])))
     starting = asyncio.create_task(server.start())
     question = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
     while True:
         try:
-            if (await server.status(question, 10)).model_version_status[0].state == 30:
+            status = await server.ask(services.GET_MODEL_STATUS, question, context(10))
+            if status.model_version_status[0].state == 30:
                 break
         except (errors.ModelServerUnavailable, errors.NotFound):
             pass
         await asyncio.sleep(0.02)
-    print(server.is_up, from_proto((await server.predict(request("colours"), 30)).outputs["label"]))
+    found = await server.ask(services.PREDICT, request("colours"), context(30))
+    print(server.is_up, from_proto(found.outputs["label"]))
     for _ in range(2):
         try:
-            await server.predict(request("other"), 30)
+            await server.ask(services.PREDICT, request("other"), context(30))
         except errors.GatewayError as error:
             print(type(error).__name__)
         go.set()

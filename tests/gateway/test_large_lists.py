@@ -13,6 +13,7 @@ from keraserve_gateway.calls.target import Target
 from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded
 from keraserve_protocol import messages as m
+from keraserve_protocol import services
 
 MODEL, LIMITS = Target("a"), RequestLimits(rows=1024, elements=1 << 24)
 NUMBERS = [[n / 8, -n] for n in range(20_000)]
@@ -26,12 +27,11 @@ class Sizes:
         self.dtype = dtype
         self.requests: list[m.PredictRequest] = []
 
-    async def metadata(self, *_: object) -> m.GetModelMetadataResponse:
-        signatures = m.SignatureDefMap()
-        signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
-        return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
-
-    async def predict(self, request: m.PredictRequest, *_: object) -> m.PredictResponse:
+    async def ask(self, call: object, request: Any, _: object) -> Any:
+        if call is services.GET_MODEL_METADATA:
+            signatures = m.SignatureDefMap()
+            signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
+            return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
         self.requests.append(request)
         size = len(request.inputs["x"].tensor_content)
         return m.PredictResponse(outputs={"size": m.TensorProto(dtype=m.DataType.DT_INT32, int_val=[size])})

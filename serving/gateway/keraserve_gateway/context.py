@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from keraserve_gateway.errors import BadRequest, GatewayError
 from keraserve_gateway.keys import Key
@@ -49,6 +49,20 @@ class Deadline:
     def at_most(self, seconds: float) -> "Deadline":
         """Give the earlier of this deadline and one `seconds` from now."""
         return Deadline(min(self.at, time.monotonic() + seconds))
+
+
+class CallContext(Protocol):
+    """What a call of the model server needs of its request; `RequestContext` has it."""
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that are left."""
+        ...
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the model server is told of the request."""
+        ...
 
 
 def _no_header(_: str) -> None:

@@ -13,8 +13,8 @@ from keraserve_gateway.calls.offloading import LARGE, offload_image
 from keraserve_gateway.calls.signatures import CLASSIFY, has_signature
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_protocol import image_files, rest
+from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_protocol import image_files, rest, services
 from keraserve_protocol import messages as m
 
 FEATURE = "image/encoded"
@@ -76,7 +76,7 @@ class Classifier:
             together would meet in a batch again.
     """
 
-    def __init__(self, server: ModelServer, limits: Limits, repeating: asyncio.Lock) -> None:
+    def __init__(self, server: ModelCalls, limits: Limits, repeating: asyncio.Lock) -> None:
         self._server = server
         self._limits = limits
         self._repeating = repeating
@@ -170,7 +170,7 @@ class Classifier:
             else:
                 example = _example(picture.data)
             request.input.example_list.examples.append(example)
-        response = await self._server.classify(request, context.timeout, context.metadata)
+        response = await self._server.ask(services.CLASSIFY, request, context)
         answers = len(response.result.classifications)
         if answers != len(pictures):
             raise errors.InvalidResponse(f"the model server answered {answers} of {len(pictures)} pictures")

@@ -11,9 +11,9 @@ from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import require_signature, signatures
 from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import messages as m
-from keraserve_protocol import open_inference, open_inference_answers
+from keraserve_protocol import open_inference, open_inference_answers, services
 from keraserve_protocol.json_text import AnswerError, JsonError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of
@@ -30,7 +30,7 @@ class InferAnswer:
 
 
 async def infer(
-    server: ModelServer,
+    server: ModelCalls,
     target: Target,
     body: bytes,
     header_length: int | None,
@@ -55,15 +55,15 @@ async def infer(
     request = m.PredictRequest(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
-    response = await server.predict(request, context.timeout, context.metadata)
+    response = await server.ask(services.PREDICT, request, context)
     return await offload(context, response.ByteSize() > LARGE, _answer, inference, response)
 
 
-async def describe(server: ModelServer, target: Target, signature: str, context: RequestContext) -> Answer:
+async def describe(server: ModelCalls, target: Target, signature: str, context: RequestContext) -> Answer:
     """Give a model's metadata: one signature, `serving_default` if none is named."""
     states, known = await asyncio.gather(
-        server.status(
-            m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), context.timeout, context.metadata
+        server.ask(
+            services.GET_MODEL_STATUS, m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), context
         ),
         signatures(server, target, context),
     )

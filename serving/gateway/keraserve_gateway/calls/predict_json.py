@@ -10,8 +10,8 @@ from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import Signatures, require_signature, signatures
 from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_protocol import rest
+from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_protocol import rest, services
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
 from keraserve_protocol.rest import Prediction
 
@@ -39,7 +39,7 @@ class Predictor:
         self._packing = asyncio.Lock()
 
     async def predict(
-        self, server: ModelServer, target: Target, body: bytes, context: RequestContext, hold: Hold = _no_op
+        self, server: ModelCalls, target: Target, body: bytes, context: RequestContext, hold: Hold = _no_op
     ) -> Answer:
         """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
 
@@ -82,7 +82,7 @@ class Predictor:
 
     async def _predict(
         self,
-        server: ModelServer,
+        server: ModelCalls,
         target: Target,
         prediction: Prediction,
         known: Signatures,
@@ -105,7 +105,7 @@ class Predictor:
         built(request.ByteSize())
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
-        response = await server.predict(request, context.timeout, context.metadata)
+        response = await server.ask(services.PREDICT, request, context)
         try:
             answer = await offload(
                 context, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout

@@ -8,10 +8,10 @@ from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
 from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
+from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_gateway.upstream.model_cards import ModelCards
-from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
-from keraserve_protocol import rest
+from keraserve_protocol import rest, services
 
 PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks
 
@@ -42,7 +42,7 @@ class ModelState:
 
 
 async def list_models(
-    server: ModelServer, configured: ConfiguredModels, context: RequestContext
+    server: ModelCalls, configured: ConfiguredModels, context: RequestContext
 ) -> list[ModelState]:
     """List every configured model with its state; one that isn't loaded yet has no versions."""
     return list(await asyncio.gather(*(_state(server, model, context) for model in configured.read())))
@@ -63,7 +63,7 @@ async def with_warnings(models: Sequence[ModelState], cards: ModelCards) -> list
 
 
 async def unready_reasons(
-    server: ModelServer, configured: ConfiguredModels, admission: Admission, request_id: str
+    server: ModelCalls, configured: ConfiguredModels, admission: Admission, request_id: str
 ) -> list[str]:
     """Say what keeps the gateway from serving every model: one sentence each, none when all is well."""
     reasons = ["the gateway is stopping"] if admission.draining else []
@@ -78,10 +78,10 @@ async def unready_reasons(
     return reasons + [f"model {one.name!r} has no available version" for one in models if not one.available]
 
 
-async def _state(server: ModelServer, model: ConfiguredModel, context: RequestContext) -> ModelState:
+async def _state(server: ModelCalls, model: ConfiguredModel, context: RequestContext) -> ModelState:
     request = m.GetModelStatusRequest(model_spec=m.model_spec(model.name))
     try:
-        response = await server.status(request, context.timeout, context.metadata)
+        response = await server.ask(services.GET_MODEL_STATUS, request, context)
         found: Sequence[m.ModelVersionStatus] = response.model_version_status
     except errors.NotFound:  # configured, and not loaded yet
         found = ()

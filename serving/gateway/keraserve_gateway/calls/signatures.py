@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from keraserve_gateway import errors
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import messages as m
+from keraserve_protocol import services
 
 CLASSIFY = "classify"
 """The name of the signature that classifies images."""
@@ -15,7 +16,7 @@ Signatures = Mapping[str, m.SignatureDef]
 
 
 async def signatures(
-    server: ModelServer, target: Target, context: RequestContext
+    server: ModelCalls, target: Target, context: RequestContext
 ) -> dict[str, m.SignatureDef]:
     """Ask for the model's signatures."""
     try:
@@ -35,14 +36,14 @@ def require_signature(known: Signatures, name: str) -> str:
     return name
 
 
-async def has_signature(server: ModelServer, target: Target, signature: str, context: RequestContext) -> bool:
+async def has_signature(server: ModelCalls, target: Target, signature: str, context: RequestContext) -> bool:
     """Tell whether the model has a signature of that name."""
     return signature in await signatures(server, target, context)
 
 
 async def fetch_metadata(
-    server: ModelServer, target: Target, context: RequestContext
+    server: ModelCalls, target: Target, context: RequestContext
 ) -> m.GetModelMetadataResponse:
     """Ask for a model's metadata: its signatures, and the version that a label or no version means."""
     request = m.GetModelMetadataRequest(model_spec=target.spec(), metadata_field=[m.SIGNATURE_DEF])
-    return await server.metadata(request, context.timeout, context.metadata)
+    return await server.ask(services.GET_MODEL_METADATA, request, context)

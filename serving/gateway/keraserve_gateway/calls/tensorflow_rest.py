@@ -8,25 +8,25 @@ from keraserve_gateway.calls.offloading import LARGE, LARGE_EXAMPLES, offload
 from keraserve_gateway.calls.signatures import fetch_metadata
 from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.context import RequestContext
+from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_gateway.upstream.model_cards import ModelCards
-from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_protocol import messages as m
-from keraserve_protocol import rest
+from keraserve_protocol import rest, services
 
 
-async def status(server: ModelServer, target: Target, cards: ModelCards, context: RequestContext) -> Answer:
+async def status(server: ModelCalls, target: Target, cards: ModelCards, context: RequestContext) -> Answer:
     """Give a model's status as TensorFlow Serving's REST API does, with what versions that answer warn of."""
     if target.label is not None:  # GetModelStatus takes no notice of labels
         resolved = (await fetch_metadata(server, target, context)).model_spec.version.value
         target = Target(target.name, version=resolved)
     request = m.GetModelStatusRequest(model_spec=target.spec())
-    response = await server.status(request, context.timeout, context.metadata)
+    response = await server.ask(services.GET_MODEL_STATUS, request, context)
     available = [one.version for one in response.model_version_status if one.state == one.AVAILABLE]
     found = await asyncio.gather(*(cards.warnings(target.name, version) for version in available))
     return Answer(rest.status_answer(response, dict(zip(available, found, strict=True))))
 
 
-async def metadata(server: ModelServer, target: Target, context: RequestContext) -> Answer:
+async def metadata(server: ModelCalls, target: Target, context: RequestContext) -> Answer:
     """Give a model's signatures as TensorFlow Serving's REST API does."""
     response = await fetch_metadata(server, target, context)
     try:
@@ -36,7 +36,7 @@ async def metadata(server: ModelServer, target: Target, context: RequestContext)
 
 
 async def classify(
-    server: ModelServer, target: Target, body: bytes, most: int, context: RequestContext
+    server: ModelCalls, target: Target, body: bytes, most: int, context: RequestContext
 ) -> Answer:
     """Run `:classify` on a JSON body of `most` examples at most."""
     large = len(body) > LARGE_EXAMPLES
@@ -44,7 +44,7 @@ async def classify(
         request = await offload(context, large, rest.classification_request, body, target.spec(), most)
     except rest.JsonError as error:
         raise request_error(error) from error
-    response = await server.classify(request, context.timeout, context.metadata)
+    response = await server.ask(services.CLASSIFY, request, context)
     _check_count(request, len(response.result.classifications))
     large = response.ByteSize() > LARGE
     answer = await offload(context, large, rest.classification_answer, response)
@@ -52,7 +52,7 @@ async def classify(
 
 
 async def regress(
-    server: ModelServer, target: Target, body: bytes, most: int, context: RequestContext
+    server: ModelCalls, target: Target, body: bytes, most: int, context: RequestContext
 ) -> Answer:
     """Run `:regress` on a JSON body of `most` examples at most."""
     large = len(body) > LARGE_EXAMPLES
@@ -60,7 +60,7 @@ async def regress(
         request = await offload(context, large, rest.regression_request, body, target.spec(), most)
     except rest.JsonError as error:
         raise request_error(error) from error
-    response = await server.regress(request, context.timeout, context.metadata)
+    response = await server.ask(services.REGRESS, request, context)
     _check_count(request, len(response.result.regressions))
     return Answer(rest.regression_answer(response), response.model_spec.version.value)
 

@@ -197,14 +197,14 @@ class PassThrough(Handler):
         """Ask the model server, with the caller's bytes where nothing was written into them."""
         before = list(map(_choice, specs))
 
-        async def ask() -> bytes:
+        async def forward() -> bytes:
             sent = request if before == list(map(_choice, specs)) else _changed(call, request, message)
-            return await self._gateway.server.call(call.path, sent, context.timeout, context.metadata)
+            return await self._gateway.server.forward(call.path, sent, context)
 
         # A status is of all versions where none is named; of several models, the model server makes an error.
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
-            return await ask()
-        return await VersionRouter(self._gateway.server, self._gateway.canary, context).ask(specs, ask)
+            return await forward()
+        return await VersionRouter(self._gateway.server, self._gateway.canary, context).route(specs, forward)
 
     def _open(self, rpc: ServicerContext) -> OpenCall:
         """Note a call until grpcio has written its answer, or its caller is gone."""

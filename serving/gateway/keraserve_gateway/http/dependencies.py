@@ -11,7 +11,7 @@ from keraserve_gateway.context import RequestContext
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import body
 from keraserve_gateway.http.scope import context_of
-from keraserve_gateway.upstream.model_server import ModelServer
+from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_gateway.upstream.version_routing import VersionRouter
 
 MAX_VERSION = (1 << 63) - 1
@@ -25,10 +25,10 @@ class HttpCall:
         self.gateway: Gateway = request.app.state.gateway
         self.context: RequestContext = context_of(request.scope)
         """What the middleware will log and count."""
-        self._routed: ModelServer = VersionRouter(self.gateway.server, self.gateway.canary, self.context)
+        self._routed: ModelCalls = VersionRouter(self.gateway.server, self.gateway.canary, self.context)
 
     @property
-    def server(self) -> ModelServer:
+    def server(self) -> ModelCalls:
         """The upstream, which answers with the version that this request shall have."""
         return self._routed
 

@@ -6,16 +6,16 @@ waits for company; the busier the gateway, the more comes up in a turn.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
-from keraserve_gateway.context import REQUEST_ID, Deadline, Metadata
+from keraserve_gateway.context import REQUEST_ID, CallContext, Deadline, Metadata
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, InvalidResponse, TooLarge
 from keraserve_gateway.time_limit import TimeLimit
+from keraserve_gateway.upstream.model_calls import Ask, Request, Response
 from keraserve_protocol import messages as m
-
-Classify = Callable[[m.ClassificationRequest, float, Metadata], Awaitable[m.ClassificationResponse]]
+from keraserve_protocol import services
 
 
 class Rows(Protocol):
@@ -38,8 +38,7 @@ class _Waiting:
     """A request; its future gives the response, or None where the request shall go alone."""
 
     request: m.ClassificationRequest
-    deadline: Deadline
-    metadata: Metadata
+    context: CallContext
     answer: "asyncio.Future[m.ClassificationResponse | None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -55,8 +54,20 @@ class _Waiting:
     @property
     def likeness(self) -> tuple[bytes, Metadata]:
         """What those that may leave together have in common. A trace has one caller, so it goes alone."""
-        traces = [pair for pair in self.metadata if pair[0] != REQUEST_ID]
+        traces = [pair for pair in self.context.metadata if pair[0] != REQUEST_ID]
         return self.request.model_spec.SerializeToString(deterministic=True), tuple(traces)
+
+
+class _MergedContext:
+    """The `CallContext` of several requests: the longest time, and all of their ids."""
+
+    def __init__(self, contexts: Sequence[CallContext]) -> None:
+        self._deadline = Deadline.after(max(one.timeout for one in contexts))
+        self.metadata = tuple(pair for one in contexts for pair in one.metadata if pair[0] == REQUEST_ID)
+
+    @property
+    def timeout(self) -> float:
+        return self._deadline.left()
 
 
 @dataclass
@@ -80,38 +91,46 @@ class RequestCoalescer:
     """Merges classifications. Of one event loop.
 
     Args:
-        classify: the call; seconds, then metadata.
+        ask: makes a call of the model server.
         most: how many examples of several requests may be in a call.
         rows: knows the versions whose rows are independent; requests for others go each alone.
     """
 
-    def __init__(self, classify: Classify, most: int, rows: Rows) -> None:
-        self._classify = classify
+    def __init__(self, ask: Ask, most: int, rows: Rows) -> None:
+        self._ask = ask
         self._rows = rows
         self._most = most
         self._waiting: list[_Waiting] = []
         self._calls: set[asyncio.Task[None]] = set()
 
+    async def ask(
+        self, call: services.Call[Request, Response], request: Request, context: CallContext
+    ) -> Response:
+        """Make a call; see `Ask`."""
+        if not isinstance(request, m.ClassificationRequest):
+            return await self._ask(call, request, context)
+        return cast(Response, await self.classify(request, context))
+
     async def classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
+        self, request: m.ClassificationRequest, context: CallContext
     ) -> m.ClassificationResponse:
         """Classify examples, maybe with those of others; nobody's fault is another's.
 
         Raises:
-            DeadlineExceeded: `timeout` seconds were over.
+            DeadlineExceeded: the context's time was over.
             GatewayError: as the call.
         """
-        one = _Waiting(request, Deadline.after(timeout), metadata)
+        one = _Waiting(request, context)
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(one)
         try:
-            with TimeLimit(timeout):
+            with TimeLimit(context.timeout):
                 answer = await one.answer
         except TimeoutError as error:
             raise DeadlineExceeded("the model server did not answer in time") from error
         if answer is None:
-            answer = await self._classify(request, one.deadline.left(), metadata)
+            answer = await self._ask(services.CLASSIFY, request, context)
             self._rows.answered(request.model_spec, answer.model_spec.version.value)
         return answer
 
@@ -153,9 +172,9 @@ class RequestCoalescer:
         merged = m.ClassificationRequest(model_spec=group[0].request.model_spec)
         for one in group:
             merged.input.example_list.examples.extend(one.request.input.example_list.examples)
-        metadata = [pair for one in group for pair in one.metadata if pair[0] == REQUEST_ID]
+        context = _MergedContext([one.context for one in group])
         try:
-            response = await self._classify(merged, max(one.deadline.left() for one in group), metadata)
+            response = await self._ask(services.CLASSIFY, merged, context)
             answers = _taken_apart(response, [one.examples for one in group])
             if response.model_spec.version.value != version:  # a new one, of which nothing is known yet
                 self._rows.answered(group[0].request.model_spec, response.model_spec.version.value)

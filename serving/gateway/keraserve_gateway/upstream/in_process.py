@@ -19,9 +19,10 @@ from keraserve_embedded.errors import EmbeddedError, NotServedError, UnknownLabe
 from keraserve_embedded.process import cli
 from keraserve_embedded.process.settings import Settings as EngineSettings
 from keraserve_gateway import errors
-from keraserve_gateway.context import Metadata
+from keraserve_gateway.context import CallContext
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.time_limit import TimeLimit
+from keraserve_gateway.upstream.model_calls import Request, Response
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelsUnavailable, translated
 from keraserve_protocol import messages as m
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from keraserve_embedded.engine import Engine
     from keraserve_embedded.process.hosting import HostedEngine
     from keraserve_embedded.telemetry.metrics import Metrics
+
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 _CALLS = {call.path: call for call in services.CALLS}
@@ -49,7 +51,7 @@ class InProcessModelServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = _engine_settings(settings)
-        self.cards = ModelCards(self.predict)
+        self.cards = ModelCards(self.ask)
         self._hosted: HostedEngine | None = None
         self._metrics: Metrics | None = None
         self._batcher: EventLoopBatcher | None = None
@@ -76,52 +78,23 @@ class InProcessModelServer:
         except EmbeddedError as error:
             raise ModelsUnavailable(str(error)) from error
 
-    async def predict(
-        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.PredictResponse:
+    async def ask(
+        self, call: services.Call[Request, Response], request: Request, context: CallContext
+    ) -> Response:
         """See `ModelServer`."""
-        del metadata
-        return await self._ask(request, timeout)
+        del call  # its request says which it is
+        return await self._ask(request, context.timeout)
 
-    async def classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.ClassificationResponse:
+    async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
         """See `ModelServer`."""
-        del metadata
-        return await self._ask(request, timeout)
-
-    async def regress(
-        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.RegressionResponse:
-        """See `ModelServer`."""
-        del metadata
-        return await self._ask(request, timeout)
-
-    async def metadata(
-        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelMetadataResponse:
-        """See `ModelServer`."""
-        del metadata
-        return await self._ask(request, timeout)
-
-    async def status(
-        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelStatusResponse:
-        """See `ModelServer`."""
-        del metadata
-        return await self._ask(request, timeout)
-
-    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
-        """See `ModelServer`."""
-        del metadata
         call = _CALLS.get(path)
         if call is None or call is services.RELOAD_CONFIG:
             raise errors.CallNotImplemented(f"the model server has no call {path}")
         try:
-            parsed = call.request.FromString(request)
+            parsed = call.request.FromString(body)
         except DecodeError as error:
             raise errors.BadRequest(f"the message is no {call.request.DESCRIPTOR.name}") from error
-        answer: m.Message = await self._ask(parsed, timeout)
+        answer: m.Message = await self._ask(parsed, context.timeout)
         return answer.SerializeToString()
 
     async def close(self) -> None:

@@ -8,14 +8,15 @@ its rows nothing is known.
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
 
 from keraserve_gateway import errors
-from keraserve_protocol import elements
+from keraserve_gateway.context import Deadline, RequestContext
+from keraserve_gateway.upstream.model_calls import Ask
+from keraserve_protocol import elements, services
 from keraserve_protocol import messages as m
 
 log = structlog.get_logger()
@@ -29,7 +30,6 @@ _BYTES, _WARNINGS, _LETTERS = 1 << 20, 20, 500  # of a card, and of one warning
 
 Version = tuple[str, int]
 Warnings = tuple[str, ...]
-Predict = Callable[[m.PredictRequest, float], Awaitable[m.PredictResponse]]
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class ModelCards:
     """The cards of every version that was asked for. To be used inside one event loop.
 
     Args:
-        predict: asks the model server; a request, and the seconds it may take.
+        ask: makes a call of the model server.
     """
 
-    def __init__(self, predict: Predict) -> None:
-        self._predict = predict
+    def __init__(self, ask: Ask) -> None:
+        self._call = ask
         self._known: dict[Version, Card] = {}
         self._asking: dict[Version, asyncio.Task[None]] = {}
         self._not_before: dict[Version, float] = {}
@@ -104,7 +104,9 @@ class ModelCards:
             model_spec=m.model_spec(model, version=version, signature=SIGNATURE), output_filter=[OUTPUT]
         )
         try:
-            response = await self._predict(request, ASK_SECONDS)
+            response = await self._call(
+                services.PREDICT, request, RequestContext(Deadline.after(ASK_SECONDS))
+            )
             given = OUTPUT in response.outputs  # to look it up would make one
             self._keep(key, _read(response.outputs[OUTPUT]) if given else _NONE)
         except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):

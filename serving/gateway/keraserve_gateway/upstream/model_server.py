@@ -1,11 +1,11 @@
 """The upstream: TensorFlow Serving's calls as the gateway needs them, and their gRPC form.
 
-`ModelServer` is what the rest of the gateway knows; its other form, `in_process`, has the same methods.
+`ModelServer` is what the rest of the gateway knows; its other form is `in_process`.
 """
 
 import asyncio
 import time
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import grpc
 import grpc.aio
@@ -13,26 +13,24 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from keraserve_gateway import errors
-from keraserve_gateway.context import Deadline, Metadata
+from keraserve_gateway.context import CallContext, Deadline
 from keraserve_gateway.upstream.coalescing import RequestCoalescer
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.independent_rows import IndependentRows
+from keraserve_gateway.upstream.model_calls import ModelCalls, Request, Response
 from keraserve_gateway.upstream.model_cards import ModelCards
-from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 log = structlog.get_logger()
 _LONG = 1 << 20  # bytes: a longer message takes milliseconds to write
-
-Response = TypeVar("Response", bound=m.Message)
 
 
 class ModelsUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
     """The models can't be loaded; the message is a sentence that says why."""
 
 
-class ModelServer(Protocol):
-    """A model server. Every call takes the seconds that it may last and raises `GatewayError`s.
+class ModelServer(ModelCalls, Protocol):
+    """A model server.
 
     Attributes:
         cards: what its versions say of themselves.
@@ -49,38 +47,8 @@ class ModelServer(Protocol):
         """Give its own metrics in Prometheus' text format, where it has no address to be asked for them."""
         ...
 
-    async def predict(
-        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.PredictResponse:
-        """Run a signature on named tensors."""
-        ...
-
-    async def classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.ClassificationResponse:
-        """Run a classifying signature on examples."""
-        ...
-
-    async def regress(
-        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.RegressionResponse:
-        """Run a regressing signature on examples."""
-        ...
-
-    async def metadata(
-        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelMetadataResponse:
-        """Give the signatures of a model."""
-        ...
-
-    async def status(
-        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelStatusResponse:
-        """Give the states of a model's versions."""
-        ...
-
-    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
-        """Make the call at an HTTP/2 path with serialized messages, for passing through."""
+    async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
+        """Make the call at an HTTP/2 path with serialized messages; errors as `Ask`."""
         ...
 
     async def close(self) -> None:
@@ -99,8 +67,8 @@ class GrpcModelServer:
 
     def __init__(self, addresses: str, max_merged: int) -> None:
         self._connection = Connection(addresses)
-        self.cards = ModelCards(self.predict)
-        self._coalescer = RequestCoalescer(self._classify, max_merged, IndependentRows(self.cards))
+        self.cards = ModelCards(self.ask)
+        self._coalescer = RequestCoalescer(self._ask, max_merged, IndependentRows(self.cards))
 
     @property
     def is_up(self) -> bool:
@@ -111,39 +79,15 @@ class GrpcModelServer:
         """See `ModelServer`: nothing, its own port has them."""
         return b""
 
-    async def predict(
-        self, request: m.PredictRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.PredictResponse:
-        """See `ModelServer`."""
-        return await self._ask(services.PREDICT, request, timeout, metadata)
+    async def ask(
+        self, call: services.Call[Request, Response], request: Request, context: CallContext
+    ) -> Response:
+        """See `ModelServer`; classifications may be merged with others."""
+        return await self._coalescer.ask(call, request, context)
 
-    async def classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.ClassificationResponse:
-        """See `ModelServer`."""
-        return await self._coalescer.classify(request, timeout, metadata)
-
-    async def regress(
-        self, request: m.RegressionRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.RegressionResponse:
-        """See `ModelServer`."""
-        return await self._ask(services.REGRESS, request, timeout, metadata)
-
-    async def metadata(
-        self, request: m.GetModelMetadataRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelMetadataResponse:
-        """See `ModelServer`."""
-        return await self._ask(services.GET_MODEL_METADATA, request, timeout, metadata)
-
-    async def status(
-        self, request: m.GetModelStatusRequest, timeout: float, metadata: Metadata = ()
-    ) -> m.GetModelStatusResponse:
-        """See `ModelServer`."""
-        return await self._ask(services.GET_MODEL_STATUS, request, timeout, metadata)
-
-    async def call(self, path: str, request: bytes, timeout: float, metadata: Metadata = ()) -> bytes:
+    async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
         """See `ModelServer`. What no server took up is sent once more; what may have broken one is not."""
-        deadline = Deadline.after(timeout)
+        deadline = Deadline.after(context.timeout)
         # Without (de)serializers the call carries bytes.
         invoke = self._connection.channel.unary_unary(path)
         for last_try in (False, True):
@@ -152,7 +96,7 @@ class GrpcModelServer:
             await self._connection.ready(deadline.left())
             began = time.monotonic()
             try:
-                answer = await invoke(request, timeout=deadline.left(), metadata=tuple(metadata))
+                answer = await invoke(body, timeout=deadline.left(), metadata=tuple(context.metadata))
             except asyncio.CancelledError:
                 self._connection.ended(began, answered=False)
                 raise
@@ -171,18 +115,13 @@ class GrpcModelServer:
         """See `ModelServer`."""
         await self._connection.close()
 
-    async def _classify(
-        self, request: m.ClassificationRequest, timeout: float, metadata: Metadata
-    ) -> m.ClassificationResponse:
-        return await self._ask(services.CLASSIFY, request, timeout, metadata)
-
     async def _ask(
-        self, call: services.Call[Any, Response], request: m.Message, timeout: float, metadata: Metadata
+        self, call: services.Call[Request, Response], request: Request, context: CallContext
     ) -> Response:
         sent = request.SerializeToString()
         if len(sent) > _LONG:
             await asyncio.sleep(0)  # gRPC makes another copy of it
-        answer = await self.call(call.path, sent, timeout, metadata)
+        answer = await self.forward(call.path, sent, context)
         try:
             return call.response.FromString(answer)
         except DecodeError as error:
