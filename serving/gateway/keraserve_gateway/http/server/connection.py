@@ -8,6 +8,7 @@ unread. Bodies are bounded where they are read (`body`).
 import asyncio
 import time
 from dataclasses import dataclass
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -53,6 +54,16 @@ def connection_class(limits: ConnectionLimits, refusal: Rejecter, metrics: Metri
     return type("BoundedConnection", (_Connection,), made)
 
 
+class _Reading(Enum):
+    """What of a request a connection reads."""
+
+    NOTHING = auto()  # between two requests
+    HEAD = auto()
+    BODY = auto()
+    REJECTED_BODY = auto()  # of a request that is rejected: it is skipped
+    NO_MORE = auto()  # what was read ends the connection: what follows is not looked at
+
+
 class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
     pass
 
@@ -67,8 +78,7 @@ class _Connection(HttpToolsProtocol):
         self.parser: Any = RequestParser(cast(Any, self))
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
-        self._in_head = self._in_body = self._refused = False
-        self._deaf = False  # it has said something that ends it: what follows is not looked at
+        self._reading = _Reading.NOTHING
         self.beyond = False
         self._idle = False  # its last request is answered, and nothing has come since
         self._head_bytes = 0  # of the request that is arriving
@@ -99,25 +109,29 @@ class _Connection(HttpToolsProtocol):
                 task.cancel()  # and with it the call of the model server
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
+        if self._reading is _Reading.NO_MORE:
             return
         self._idle = False
         self._unreported_bytes += len(data)
         super().data_received(data)
-        if self._deaf or self.transport.is_closing():
+        reading = self._reading
+        if reading is _Reading.NO_MORE or self.transport.is_closing():
             return
         if self._unreported_bytes > self.limits.head_bytes:
             self._refuse_head()
-        elif self._in_body:
-            if self._refused or self.cycle.response_complete:
-                self._start_timer(self.limits.rest_seconds)
-        elif self._in_head or not (self._answering() or self._idle):
+        elif reading is _Reading.REJECTED_BODY or (reading is _Reading.BODY and self.cycle.response_complete):
+            self._start_timer(self.limits.rest_seconds)
+        elif reading is _Reading.HEAD or (
+            reading is _Reading.NOTHING and not (self._answering() or self._idle)
+        ):
             self._start_timer(self.limits.head_seconds)
 
     # The parser's calls
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes, self.quiet_since = True, 0, time.monotonic()
+        if self._reading is not _Reading.NO_MORE:
+            self._reading = _Reading.HEAD
+        self._head_bytes, self.quiet_since = 0, time.monotonic()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -130,29 +144,28 @@ class _Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.limits.head_bytes:
             raise _HeadTooLarge
-        if self._in_head:  # else it is a trailer, which nobody reads
+        if self._reading is _Reading.HEAD:  # else it is a trailer, which nobody reads
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
         self._head_bytes = self._unreported_bytes = 0
-        if self._deaf:
+        if self._reading is _Reading.NO_MORE:
             return
         if len(self.pipeline) >= _MOST_PIPELINED:
-            self._deaf = True
+            self._reading = _Reading.NO_MORE
             self.cycle.keep_alive = False  # the newest: the connection ends with its answer
-        elif self.beyond and self.url.partition(b"?")[0] not in PROBES:
+            return
+        if self.beyond and self.url.partition(b"?")[0] not in PROBES:
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "as many connections are open as are allowed (max_connections)",
                 1,
             )
-        self._in_head, self._in_body = False, True
-        if self._deaf:
             return
         self._idle = False  # an earlier request may have come together with this one
         refusal = self._refusal()
-        self._refused = refusal is not None
+        self._reading = _Reading.BODY if refusal is None else _Reading.REJECTED_BODY
         if refusal is None:
             super().on_headers_complete()
             if self.beyond:
@@ -163,13 +176,16 @@ class _Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unreported_bytes = 0
-        if not (self._deaf or self._refused):
+        if self._reading is _Reading.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._stop_timer()
-        self._in_body, self._unreported_bytes = False, 0
-        if not (self._deaf or self._refused):
+        reading, self._unreported_bytes = self._reading, 0
+        if reading is _Reading.NO_MORE:
+            return
+        self._reading = _Reading.NOTHING
+        if reading is _Reading.BODY:
             super().on_message_complete()
         if not (self._idle or self._answering() or self.transport.is_closing()):
             self._be_idle()  # the answer came before the body
@@ -274,7 +290,7 @@ class _Connection(HttpToolsProtocol):
             return
         if self._answering():
             self.cycle.keep_alive = False  # the answer first, then the end
-        elif self._in_head:
+        elif self._reading is _Reading.HEAD:
             detail = (
                 f"the request's line and headers took more than {self.limits.head_seconds:g} seconds"
                 " (header_seconds)"
@@ -288,11 +304,14 @@ class _Connection(HttpToolsProtocol):
 
         Answers that are due come first, and alone: this one would be taken for one of them.
         """
-        self._deaf = True
-        if self._in_body and self.pipeline:  # the one whose body this is will not be asked
+        reading, self._reading = self._reading, _Reading.NO_MORE
+        if reading is _Reading.NO_MORE:
+            return
+        in_body = reading is _Reading.BODY
+        if in_body and self.pipeline:  # the one whose body this is will not be asked
             self.pipeline.popleft()
-        elif self._in_body or not self._answering():
-            if not (self._in_body and (self._refused or self.cycle.response_started)):
+        elif in_body or not self._answering():
+            if not (reading is _Reading.REJECTED_BODY or (in_body and self.cycle.response_started)):
                 self.transport.write(final_response(status, detail, retry_after))
             self.transport.close()
             return
