@@ -15,7 +15,7 @@ from keraserve_gateway import watched_file
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.upstream.canary import Canary
-from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config, services
 

@@ -12,12 +12,12 @@ import grpc
 import grpc.aio
 import pytest
 
-from keraserve_gateway import memory
+from keraserve_gateway import memory_budget
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import Overloaded
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
-from keraserve_gateway.memory import BodyBytes, MemoryExceeded, plan
+from keraserve_gateway.memory_budget import BodyBytes, MemoryExceeded, plan
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -27,10 +27,10 @@ PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
-    assert plan(Settings(), 2048 * MIB) == memory.Plan(256 * MIB, 128 * MIB)
+    assert plan(Settings(), 2048 * MIB) == memory_budget.MemoryBudget(256 * MIB, 128 * MIB)
     lowered = plan(Settings(), 1024 * MIB)
     assert (lowered.bytes, lowered.arriving) == (184 * MIB, 128 * MIB)
-    assert memory.PROCESS + lowered.arriving + memory.COPIES * lowered.bytes <= 1024 * MIB
+    assert memory_budget.PROCESS + lowered.arriving + memory_budget.COPIES * lowered.bytes <= 1024 * MIB
     assert lowered.reason == (
         "160 MiB for the process, 128 MiB for bodies that arrive and 4 x 256 MiB for those in flight are"
         " 1,312 MiB, and the memory limit leaves 1,024 MiB: bodies in flight may have 184 MiB together"

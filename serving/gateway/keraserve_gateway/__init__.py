@@ -12,7 +12,7 @@ contract, and `make lint` checks it.
 | `calls/` | what the API's calls do, without HTTP or gRPC: bytes and values in, bytes and values out |
 | `upstream/` | the model server, over gRPC or in this process; which models and which version |
 | `telemetry/` | log lines, metrics, spans |
-| `memory`, `admission`, `incomplete_bodies` | limits on what is in flight |
+| `memory_budget`, `admission`, `incomplete_bodies` | limits on what is in flight |
 | `context` | one request, HTTP or gRPC: its deadline, its ids, and what is learnt of it |
 | `keys`, `wrong_keys`, `token_bucket` | API keys, and their rates |
 | `settings`, `settings_page`, `addresses` | every setting; their page; model servers' addresses for gRPC |

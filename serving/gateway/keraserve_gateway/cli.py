@@ -37,7 +37,7 @@ def _serve(arguments: Sequence[str]) -> int:
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
     # Imported late: --help answers at once.
-    from keraserve_gateway.memory import MemoryExceeded
+    from keraserve_gateway.memory_budget import MemoryExceeded
     from keraserve_gateway.serve import PortUnavailable, serve
     from keraserve_gateway.telemetry import logs
     from keraserve_gateway.upstream.model_server import ModelsUnavailable

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from keraserve_gateway import memory
+from keraserve_gateway import memory_budget
 from keraserve_gateway.admission import Admission, Group
 from keraserve_gateway.calls.predict_json import Predictor
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.incomplete_bodies import IncompleteBodies
 from keraserve_gateway.keys import Key, Keys
-from keraserve_gateway.memory import BodyBytes
+from keraserve_gateway.memory_budget import BodyBytes
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_gateway.telemetry.tracing import Tracing
 from keraserve_gateway.upstream.canary import FILE, Canary
-from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_gateway.wrong_keys import WrongKeys
@@ -56,7 +56,7 @@ class Gateway:
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
-        planned = memory.plan(settings, limit_of_memory())
+        planned = memory_budget.plan(settings, limit_of_memory())
         limits = RequestLimits(settings.max_rows, settings.max_elements)
         return cls(
             settings,

@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from keraserve_gateway import memory
+from keraserve_gateway import memory_budget
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import create_app, gateway_of
@@ -52,7 +52,7 @@ async def serve(settings: Settings) -> None:
         ModelsUnavailable: models in this process can't be loaded, or the list of models can't be parsed.
         MemoryExceeded: the bodies that the settings allow need more memory than there is.
     """
-    planned = memory.plan(settings, limit_of_memory())
+    planned = memory_budget.plan(settings, limit_of_memory())
     if planned.reason is not None:
         log.warning("less than the default fits into memory", reason=planned.reason)
     _check_models(settings)

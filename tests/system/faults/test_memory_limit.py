@@ -17,7 +17,7 @@ from free_ports import free_port
 from system.faults.fake_model_server import classes, fake_model_server
 from system.faults.product import Process, Product, answer, gateway_before, post
 
-from keraserve_gateway.memory import plan
+from keraserve_gateway.memory_budget import plan
 from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services

@@ -1,4 +1,4 @@
-"""Work on large bodies: in a thread, one at a time, while the event loop stays with all other requests."""
+"""Offloading: work on large bodies runs in a thread, one at a time, beside the event loop."""
 
 import asyncio
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
 from keraserve_gateway.context import Deadline, RequestContext
-from keraserve_gateway.upstream.configured import ConfiguredModel, ConfiguredModels
+from keraserve_gateway.upstream.configured_models import ConfiguredModel, ConfiguredModels
 from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_protocol import messages as m

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from keraserve_gateway.calls.target import Answer, Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import body
+from keraserve_gateway.http import request_body
 from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_gateway.upstream.version_routing import VersionRouter
@@ -35,7 +35,7 @@ class HttpCall:
     async def body(self) -> bytes:
         """Give the body, once; expanded, bounded, alone and together with all others in flight."""
         sent = len(self.context.body)
-        whole = await body.expanded(self.context, self.gateway.settings.max_body_bytes)
+        whole = await request_body.expanded(self.context, self.gateway.settings.max_body_bytes)
         self.hold(max(0, len(whole) - sent))
         return whole
 

@@ -46,7 +46,7 @@ class FastPath:
 async def _classify(call: HttpCall, target: Target) -> Response:
     query: dict[str, str] = dict(call.request.query_params) if call.request.scope["query_string"] else {}
     try:
-        asked = classify_images.Asked.model_validate(query)
+        options = classify_images.ClassifyOptions.model_validate(query)
     except ValidationError as error:
         raise error_responses.invalid(error.errors()) from error
-    return await classify_images.classify(call, target, asked)
+    return await classify_images.classify(call, target, options)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import Draining, GatewayError, UnknownApiKey
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import body, error_responses
+from keraserve_gateway.http import error_responses, request_body
 from keraserve_gateway.http.scope import CLIENT_GONE, IN_WORK, context_of, new_context
 from keraserve_gateway.wrong_keys import without_keys
 
@@ -157,7 +157,7 @@ class RequestMiddleware:
         gateway.keys.admit(context.key, [model] if model else [])
         if scope["method"] == "POST":  # a place is for who has sent everything
             gateway.admission.check_open()
-            context.body = await body.receive_whole(
+            context.body = await request_body.receive_whole(
                 receive, context, gateway.settings.max_body_bytes, gateway.incomplete_bodies
             )
             gateway.bodies.take(len(context.body))

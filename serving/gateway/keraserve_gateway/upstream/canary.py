@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from keraserve_gateway.upstream.configured import ConfiguredModels
+from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.watched_file import WatchedFile
 
 FILE = "canary.json"

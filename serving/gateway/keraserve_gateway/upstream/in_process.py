@@ -139,7 +139,7 @@ class InProcessModelServer:
         from keraserve_embedded.telemetry.metrics import Metrics
 
         metrics = Metrics()
-        # `memory.plan` takes the other half, and counts the messages.
+        # `memory_budget.plan` takes the other half, and counts the messages.
         self._hosted = HostedEngine(self._settings, metrics, limit_of_memory() // 2)
         metrics.watch(self._hosted.engine)
         self._metrics = metrics

@@ -18,7 +18,7 @@ from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, Htt
 from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
-class Asked(BaseModel):
+class ClassifyOptions(BaseModel):
     """The query."""
 
     top_k: int = Field(5, description="how many classes of each picture", ge=1, le=1000)
@@ -42,9 +42,11 @@ def router() -> APIRouter:
 
 def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
     async def classify_images(
-        call: CurrentCall, target: Annotated[Target, Depends(named)], asked: Annotated[Asked, Query()]
+        call: CurrentCall,
+        target: Annotated[Target, Depends(named)],
+        options: Annotated[ClassifyOptions, Query()],
     ) -> Response:
-        return await classify(call, target, asked)
+        return await classify(call, target, options)
 
     routes.add_api_route(
         f"{path}/images:classify",
@@ -59,7 +61,7 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
     )
 
 
-async def classify(call: HttpCall, target: Target, asked: Asked) -> Response:
+async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> Response:
     """Read the pictures of a request, and answer with their classes.
 
     Raises:
@@ -70,7 +72,7 @@ async def classify(call: HttpCall, target: Target, asked: Asked) -> Response:
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.server, limits, call.gateway.repeating)
     found = await classifier.classify(
-        target, sent, top_k=asked.top_k, strict=asked.strict, context=call.context
+        target, sent, top_k=options.top_k, strict=options.strict, context=call.context
     )
     call.context.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
     cards = call.gateway.cards

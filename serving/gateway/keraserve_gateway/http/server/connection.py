@@ -2,7 +2,7 @@
 
 uvicorn bounds neither the bytes of a request's head nor the time until it is whole, nor how many connections
 are open (its `limit_concurrency` refuses their requests, and keeps them), nor how long an answer may be left
-unread. Bodies are bounded where they are read (`body`).
+unread. Bodies are bounded where they are read (`request_body`).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Memory: how much of it the bodies of requests in flight may take."""
+"""The memory budget: how many bytes the bodies of requests in flight may have."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class BodyBytes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryBudget:
     """What fits into memory.
 
     Attributes:
@@ -62,7 +62,7 @@ class Plan:
     reason: str | None = None
 
 
-def plan(settings: Settings, limit: int) -> Plan:
+def plan(settings: Settings, limit: int) -> MemoryBudget:
     """Find out what fits into `limit` bytes of memory.
 
     Raises:
@@ -76,7 +76,7 @@ def plan(settings: Settings, limit: int) -> Plan:
     fits = (limit - PROCESS - arriving) // COPIES
     wanted = max(settings.max_bytes_in_flight, settings.max_body_bytes)
     if wanted <= fits:
-        return Plan(wanted, arriving)
+        return MemoryBudget(wanted, arriving)
     needed = (
         f"{mib(PROCESS)} for the process, {mib(arriving)} for bodies that arrive and {COPIES} x"
         f" {mib(wanted)} for those in flight are {mib(PROCESS + arriving + COPIES * wanted)},"
@@ -86,4 +86,4 @@ def plan(settings: Settings, limit: int) -> Plan:
         raise MemoryExceeded(
             f"{needed}: raise that limit, or lower max_bytes_in_flight, max_body_bytes or max_arriving_bytes"
         )
-    return Plan(fits, arriving, f"{needed}: bodies in flight may have {mib(fits)} together")
+    return MemoryBudget(fits, arriving, f"{needed}: bodies in flight may have {mib(fits)} together")
