@@ -124,13 +124,17 @@ async def test_a_refused_request_leaves_nothing_in_memory(make, serve_faults, fr
         yield red[:20]
         await asyncio.sleep(60)
 
-    def kept() -> list[RequestContext]:
+    def contexts() -> list[RequestContext]:
         return [one for one in gc.get_objects() if isinstance(one, RequestContext)]
+
+    def kept() -> list[RequestContext]:
+        return [one for one in contexts() if id(one) not in before]
 
     address = f"127.0.0.1:{free_port()}"
     front = GrpcServer(address, gateway_of(gateway.app))
     await front.start()
     gc.collect()
+    before = {id(one): one for one in contexts()}  # of other tests
     gc.disable()
     try:
         for content, packed, status in (

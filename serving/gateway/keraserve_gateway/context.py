@@ -65,6 +65,19 @@ class CallContext(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PlainCallContext:
+    """The `CallContext` of a call of the gateway's own, or of several requests together."""
+
+    deadline: Deadline
+    metadata: Metadata = ()
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that are left."""
+        return self.deadline.left()
+
+
 def _no_header(_: str) -> None:
     """Give the headers of a request that the gateway makes itself: none."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from keraserve_gateway.context import REQUEST_ID, CallContext, Deadline, Metadata
+from keraserve_gateway.context import REQUEST_ID, CallContext, Deadline, Metadata, PlainCallContext
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, InvalidResponse, TooLarge
 from keraserve_gateway.time_limit import TimeLimit
 from keraserve_gateway.upstream.model_calls import Ask, Request, Response
@@ -56,18 +56,6 @@ class _Waiting:
         """What those that may leave together have in common. A trace has one caller, so it goes alone."""
         traces = [pair for pair in self.context.metadata if pair[0] != REQUEST_ID]
         return self.request.model_spec.SerializeToString(deterministic=True), tuple(traces)
-
-
-class _MergedContext:
-    """The `CallContext` of several requests: the longest time, and all of their ids."""
-
-    def __init__(self, contexts: Sequence[CallContext]) -> None:
-        self._deadline = Deadline.after(max(one.timeout for one in contexts))
-        self.metadata = tuple(pair for one in contexts for pair in one.metadata if pair[0] == REQUEST_ID)
-
-    @property
-    def timeout(self) -> float:
-        return self._deadline.left()
 
 
 @dataclass
@@ -172,7 +160,9 @@ class RequestCoalescer:
         merged = m.ClassificationRequest(model_spec=group[0].request.model_spec)
         for one in group:
             merged.input.example_list.examples.extend(one.request.input.example_list.examples)
-        context = _MergedContext([one.context for one in group])
+        longest = max(one.context.timeout for one in group)
+        ids = [pair for one in group for pair in one.context.metadata if pair[0] == REQUEST_ID]
+        context = PlainCallContext(Deadline.after(longest), ids)
         try:
             response = await self._ask(services.CLASSIFY, merged, context)
             answers = _taken_apart(response, [one.examples for one in group])

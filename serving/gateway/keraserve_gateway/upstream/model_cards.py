@@ -14,7 +14,7 @@ from typing import Any, cast
 import structlog
 
 from keraserve_gateway import errors
-from keraserve_gateway.context import Deadline, RequestContext
+from keraserve_gateway.context import Deadline, PlainCallContext
 from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_protocol import elements, services
 from keraserve_protocol import messages as m
@@ -104,9 +104,8 @@ class ModelCards:
             model_spec=m.model_spec(model, version=version, signature=SIGNATURE), output_filter=[OUTPUT]
         )
         try:
-            response = await self._call(
-                services.PREDICT, request, RequestContext(Deadline.after(ASK_SECONDS))
-            )
+            context = PlainCallContext(Deadline.after(ASK_SECONDS))
+            response = await self._call(services.PREDICT, request, context)
             given = OUTPUT in response.outputs  # to look it up would make one
             self._keep(key, _read(response.outputs[OUTPUT]) if given else _NONE)
         except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):

@@ -109,14 +109,14 @@ class _Connection(HttpToolsProtocol):
                 task.cancel()  # and with it the call of the model server
 
     def data_received(self, data: bytes) -> None:
-        if self._reading is _Reading.NO_MORE:
+        if self._ending:
             return
         self._idle = False
         self._unreported_bytes += len(data)
         super().data_received(data)
-        reading = self._reading
-        if reading is _Reading.NO_MORE or self.transport.is_closing():
+        if self._ending or self.transport.is_closing():
             return
+        reading = self._reading
         if self._unreported_bytes > self.limits.head_bytes:
             self._refuse_head()
         elif reading is _Reading.REJECTED_BODY or (reading is _Reading.BODY and self.cycle.response_complete):
@@ -129,7 +129,7 @@ class _Connection(HttpToolsProtocol):
     # The parser's calls
 
     def on_message_begin(self) -> None:
-        if self._reading is not _Reading.NO_MORE:
+        if not self._ending:
             self._reading = _Reading.HEAD
         self._head_bytes, self.quiet_since = 0, time.monotonic()
         super().on_message_begin()
@@ -150,7 +150,7 @@ class _Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         self._head_bytes = self._unreported_bytes = 0
-        if self._reading is _Reading.NO_MORE:
+        if self._ending:
             return
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._reading = _Reading.NO_MORE
@@ -260,6 +260,10 @@ class _Connection(HttpToolsProtocol):
         else:
             detail = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
             self._refuse(HTTPStatus.BAD_REQUEST, detail)
+
+    @property
+    def _ending(self) -> bool:
+        return self._reading is _Reading.NO_MORE
 
     @property
     def in_work(self) -> bool:
