@@ -14,6 +14,7 @@ import structlog
 from keraserve_gateway.addresses import grpc_target
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream import connection, hang_detection
+from keraserve_gateway.upstream.model_cards import ASK_SECONDS
 
 PROGRAM = Path(__file__).with_name("server_to_kill.py")
 PATH = "/v1/models/colours"
@@ -96,7 +97,8 @@ async def test_what_never_left_is_sent_once_more(
     port, real, looked = free_port(), connection.Connection.ready, list[float]()
 
     async def ready(self: connection.Connection, timeout: float) -> None:
-        looked.append(timeout)
+        if timeout > ASK_SECONDS:  # else it is for the model's card
+            looked.append(timeout)
         if len(looked) > 1 and comes_back:
             start(port)
             await real(self, timeout)
