@@ -17,11 +17,12 @@ from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_gateway.telemetry.tracing import Tracing
-from keraserve_gateway.upstream.canary import FILE, Canary
+from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_gateway.wrong_keys import WrongKeys
+from keraserve_protocol.canary import FILE
 from keraserve_protocol.memory_limit import limit_of_memory
 
 

@@ -29,7 +29,6 @@ from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 __all__ = [
-    "DEFAULT_SIGNATURE",
     "HTTP_STATUS",
     "AnswerError",
     "FormError",

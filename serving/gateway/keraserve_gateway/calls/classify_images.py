@@ -10,12 +10,13 @@ from keraserve_gateway import errors
 from keraserve_gateway.calls import image_check
 from keraserve_gateway.calls.image_check import ImageError, Limits, Picture
 from keraserve_gateway.calls.offloading import LARGE, offload_image
-from keraserve_gateway.calls.signatures import CLASSIFY, has_signature
+from keraserve_gateway.calls.signatures import has_signature
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import image_files, rest, services
 from keraserve_protocol import messages as m
+from keraserve_protocol.signatures import CLASSIFY
 
 FEATURE = "image/encoded"
 

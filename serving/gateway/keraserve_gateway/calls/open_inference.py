@@ -17,7 +17,8 @@ from keraserve_protocol import open_inference, open_inference_answers, services
 from keraserve_protocol.json_text import AnswerError, JsonError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of
-from keraserve_protocol.rest import DEFAULT_SIGNATURE, some
+from keraserve_protocol.rest import some
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,6 @@ from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-CLASSIFY = "classify"
-"""The name of the signature that classifies images."""
-
 Signatures = Mapping[str, m.SignatureDef]
 
 

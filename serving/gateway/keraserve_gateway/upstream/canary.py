@@ -15,9 +15,8 @@ from pydantic import Field, TypeAdapter
 
 from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.watched_file import WatchedFile
+from keraserve_protocol.canary import CANARY, STABLE
 
-FILE = "canary.json"
-STABLE, CANARY = "stable", "canary"
 NEWEST = 0
 
 Shares = Mapping[str, float]

@@ -18,10 +18,10 @@ from keraserve_gateway.context import Deadline, PlainCallContext
 from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_protocol import elements, services
 from keraserve_protocol import messages as m
+from keraserve_protocol.signatures import CARD_OUTPUT, MODEL_CARD
 
 log = structlog.get_logger()
 
-SIGNATURE, OUTPUT = "model_card", "json"
 ASK_SECONDS = 5.0  # for an answer
 FIRST_SECONDS = 0.25  # that the first request for a version waits for it, at most
 AGAIN_SECONDS = 30.0  # until a model server that was away is asked again
@@ -101,13 +101,13 @@ class ModelCards:
     async def _ask(self, key: Version) -> None:
         model, version = key
         request = m.PredictRequest(
-            model_spec=m.model_spec(model, version=version, signature=SIGNATURE), output_filter=[OUTPUT]
+            model_spec=m.model_spec(model, version=version, signature=MODEL_CARD), output_filter=[CARD_OUTPUT]
         )
         try:
             context = PlainCallContext(Deadline.after(ASK_SECONDS))
             response = await self._call(services.PREDICT, request, context)
-            given = OUTPUT in response.outputs  # to look it up would make one
-            self._keep(key, _read(response.outputs[OUTPUT]) if given else _NONE)
+            given = CARD_OUTPUT in response.outputs  # to look it up would make one
+            self._keep(key, _read(response.outputs[CARD_OUTPUT]) if given else _NONE)
         except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):
             self._keep(key, _NONE)  # a version without a card
         except errors.GatewayError as error:
