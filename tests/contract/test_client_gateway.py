@@ -223,6 +223,7 @@ def extremes(dtype: str) -> np.ndarray:
     return np.array([np.iinfo(dtype).min, np.iinfo(dtype).max, 0], dtype)
 
 
+@pytest.mark.shows("every dtype that has")
 def test_every_dtype_goes_there_and_back_alike(client: Client, grpc_client: GrpcClient) -> None:
     inputs: dict[str, Any] = {dtype: extremes(dtype) for dtype in DTYPES}
     inputs["bool"] = np.array([True, False])
@@ -251,6 +252,7 @@ def test_metadata_and_status_are_alike(client: Client, grpc_client: GrpcClient) 
     )
 
 
+@pytest.mark.shows("GET /v1/models")
 def test_the_list_of_models(client: Client) -> None:
     listed = client.models()
     assert sorted(model.name for model in listed) == sorted(MODELS)
@@ -310,6 +312,7 @@ def test_every_refusal_is_typed_and_can_be_found_in_the_log(
     assert caught.value.detail[0] not in "{<"
 
 
+@pytest.mark.shows("call")
 @pytest.mark.parametrize(
     ("model", "picture", "kind"),
     [
@@ -330,6 +333,7 @@ def test_refusals_over_grpc_are_the_same(
         assert '"event":"call"' in gateway.logged(caught.value.request_id)
 
 
+@pytest.mark.shows("a refusal says when", "model-server-away")
 def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:
     for each in (client, grpc_client):
         with pytest.raises(Unavailable) as caught:

@@ -132,6 +132,7 @@ def damaged(data: bytes, generator: random.Random) -> bytes:
     return data[:place] + replacement + data[end:]
 
 
+@pytest.mark.shows("size, frames and structure")
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_decodes_passes(name: str) -> None:
     data, generator = PICTURES[name], random.Random(name)
@@ -142,6 +143,7 @@ def test_what_decodes_passes(name: str) -> None:
         assert passes(broken) or not decodes(broken) or is_misread(broken, data)
 
 
+@pytest.mark.shows("size, frames and structure")
 def test_what_is_cut_off_does_not_pass() -> None:
     for name in ("jpeg", "progressive", "png", "palette", "gif", "bmp", "webp", "lossless webp"):
         data = PICTURES[name]

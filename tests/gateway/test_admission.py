@@ -14,6 +14,7 @@ async def until(condition) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.shows("KERASERVE_MAX_WAITING")
 async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
     admission, go, entered = Admission(1, waiting=2, seconds=30), asyncio.Event(), list[int]()
 
@@ -71,6 +72,7 @@ async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
     assert (admission.in_flight, admission.waiting) == (0, 0)
 
 
+@pytest.mark.shows("KERASERVE_MAX_WAITING")
 async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
     for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
         admission = Admission(1, waiting=1, seconds=seconds)
@@ -153,6 +155,7 @@ class Visits:
         assert (self.admission.in_flight, self.admission.waiting) == (0, 0)
 
 
+@pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
 async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
     visits = Visits(Admission(8, waiting=2, seconds=30))
     visits.come(SLOW, 10)
@@ -176,6 +179,7 @@ async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
     await visits.end()
 
 
+@pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
 async def test_places_that_become_free_go_to_who_has_less_than_its_share() -> None:
     visits = Visits(Admission(4, waiting=4, seconds=30))
     slow = visits.come(SLOW, 6)

@@ -42,6 +42,7 @@ async def answers(serve_faults, make):
     return await make(await serve_faults({call: answering(call) for call in calls})), given
 
 
+@pytest.mark.shows("bad-answer", "no-json-form")
 @pytest.mark.parametrize(
     ("output", "status", "says"),
     [
@@ -82,6 +83,7 @@ async def test_outputs_without_rows_are_asked_for_by_columns(answers) -> None:
     assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).json() == {"outputs": 1.0}
 
 
+@pytest.mark.shows("NaN and infinities in", "bad-answer")
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
 async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
     """TensorFlow Serving's calls write them as it does; a picture's probability is a number or nothing."""
@@ -108,6 +110,7 @@ async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
     assert f'"data":[{word}]' in (await gateway.post("/v2/models/colours/infer", json=INFER)).text
 
 
+@pytest.mark.shows("bad-answer")
 async def test_as_many_answers_as_examples(answers, red: bytes) -> None:
     gateway, given = answers
     given[services.CLASSIFY], given[services.REGRESS] = m.ClassificationResponse(), m.RegressionResponse()
@@ -128,6 +131,7 @@ async def test_as_many_answers_as_examples(answers, red: bytes) -> None:
         assert says in answer.json()["detail"]
 
 
+@pytest.mark.shows("bad-answer")
 async def test_answers_longer_than_a_message_are_not_their_callers_fault(answers, red: bytes) -> None:
     gateway, given = answers
     long = m.ClassificationResponse()

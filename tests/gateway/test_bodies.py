@@ -114,6 +114,7 @@ CASES = {
 }
 
 
+@pytest.mark.shows("too-large")
 @pytest.mark.parametrize("case", CASES)
 async def test_small_requests_that_expand_are_refused_for_little(asked, case: str) -> None:
     gateway, server = asked
@@ -160,6 +161,7 @@ async def test_large_bodies_are_worked_on_beside_the_event_loop(asked, monkeypat
     assert len(server.requests) == 4
 
 
+@pytest.mark.shows("examples, rows, elements, pictures", "KERASERVE_MAX_ROWS")
 async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None:
     gateway, server = asked
     for body, status, says in (
@@ -214,6 +216,7 @@ async def test_text_that_is_no_json_is_refused(asked) -> None:
     assert not server.requests
 
 
+@pytest.mark.shows("parts of a form")
 @pytest.mark.parametrize("unit", [b"\r\n--ax", b"\r\n--a\rx", b"\r\n--a-x", b"\r\n--a\r\n\r\n"])
 async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, unit: bytes) -> None:
     gateway, server = asked
@@ -241,6 +244,7 @@ async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, mon
     assert [name.startswith("body") for name in threads] == [False, True]
 
 
+@pytest.mark.shows("KERASERVE_MAX_ROWS")
 async def test_what_a_call_over_grpc_claims_has_the_same_limits(asked) -> None:
     gateway, server = asked
     parts = gateway.app.state.gateway

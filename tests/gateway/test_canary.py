@@ -112,6 +112,7 @@ async def ask(gateway: httpx2.AsyncClient, red: bytes, path: str = IMAGES, **hea
     return answer.json()["version"]
 
 
+@pytest.mark.shows("X-Model-Version", "KERASERVE_CANARY_FILE")
 async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) -> None:
     assert {await ask(gateway, red) for _ in range(5)} == {3}  # no share: the newest, as TensorFlow Serving
     for share, expected in ((0.0, {1}), (1.0, {2})):
@@ -129,6 +130,7 @@ async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) ->
     assert {await ask(gateway, red) for _ in range(5)} == {3}
 
 
+@pytest.mark.shows("KERASERVE_CANARY_FILE")
 async def test_the_file_of_the_shares_may_lie_elsewhere(
     make, serve_faults, versions: TwoVersions, folder: Path, tmp_path: Path, red: bytes
 ) -> None:
@@ -140,6 +142,7 @@ async def test_the_file_of_the_shares_may_lie_elsewhere(
     assert await ask(gateway, red) == 2
 
 
+@pytest.mark.shows("X-Model-Label")
 async def test_who_names_a_version_gets_it(gateway, folder: Path, red: bytes) -> None:
     write_shares(folder, {"colours": 1.0})
     assert await ask(gateway, red, "/v1/models/colours/versions/1/images:classify") == 1
@@ -165,6 +168,7 @@ async def test_a_version_that_is_away_costs_nobody_an_answer(gateway, folder, ve
     assert 'requests_total{code="200",model="colours",protocol="http",version="1"} 1.0' in text
 
 
+@pytest.mark.shows("X-Sticky-Key")
 def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder: Path) -> None:
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     keys, before = [f"customer-{number}" for number in range(500)], set[str]()
@@ -198,6 +202,7 @@ def test_a_loop_that_has_ended_hides_nothing(folder: Path) -> None:
     assert canary.shares == {"colours": 0.5}
 
 
+@pytest.mark.shows("canary", "keraserve_gateway_canary_share")
 async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None:
     address = f"127.0.0.1:{free_port()}"
     server = GrpcServer(address, gateway_of(gateway.app))

@@ -17,6 +17,7 @@ PATH = "/v1/models/colours/images:classify"
 PNG = {"content-type": "image/png"}
 
 
+@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the answer: {"model", "version"')
 async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
     answer = await gateway.post(PATH, content=red, headers=PNG)
     assert answer.status_code == 200, answer.text
@@ -32,12 +33,14 @@ async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) 
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.shows("JPEG, PNG, GIF and")
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", "IMAGE/PNG; x=y", ""])
 async def test_the_header_decides_the_type(gateway: httpx2.AsyncClient, red: bytes, kind: str) -> None:
     answer = await gateway.post(PATH, content=red, headers={"content-type": kind})
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.shows("JPEG, PNG, GIF and")
 @pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "webp"])
 async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
     for mode, colour, label in (("RGB", (200, 0, 0), "red"), ("L", 200, None)):
@@ -68,6 +71,7 @@ async def test_text_that_begins_as_a_bitmap_does(gateway: httpx2.AsyncClient) ->
     assert "it is text, not an image" in answer.json()["detail"]
 
 
+@pytest.mark.shows("five classes, or top_k")
 async def test_five_classes_unless_more_or_less_are_asked_for(make, serve_faults, red: bytes) -> None:
     def seven(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
         response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
@@ -84,6 +88,7 @@ async def test_five_classes_unless_more_or_less_are_asked_for(make, serve_faults
         assert [one["label"] for one in prediction["classes"]] == list("6543210")[:count]
 
 
+@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the answer: {"model", "version"')
 async def test_several_pictures_in_order(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
     pictures = [red, green, green, red]
     files = [("files", (f"{n}.png", data, "image/png")) for n, data in enumerate(pictures)]
@@ -93,11 +98,13 @@ async def test_several_pictures_in_order(gateway: httpx2.AsyncClient, red: bytes
     assert found == [("0.png", ["red"]), ("1.png", ["green"]), ("2.png", ["green"]), ("3.png", ["red"])]
 
 
+@pytest.mark.shows('the answer: {"model", "version"')
 async def test_a_file_name_is_given_back_as_it_was(gateway: httpx2.AsyncClient, red: bytes) -> None:
     answer = await gateway.post(PATH, files=[("x", ("Füße <b>\u200b.png", red, "image/png"))])
     assert answer.json()["predictions"][0]["filename"] == "Füße <b>\u200b.png"
 
 
+@pytest.mark.shows("with Content-Length, or chunked")
 async def test_chunked_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for place in range(0, len(red), 7):
@@ -114,6 +121,7 @@ async def test_many_at_once(gateway: httpx2.AsyncClient, red: bytes, green: byte
     assert labels == ["red", "green"] * 10
 
 
+@pytest.mark.shows("five classes, or top_k")
 @pytest.mark.parametrize("top_k", ["0", "x", "-1", "100000"])
 async def test_top_k_is_checked(gateway: httpx2.AsyncClient, red: bytes, top_k: str) -> None:
     answer = await gateway.post(PATH, params={"top_k": top_k}, content=red, headers=PNG)
@@ -147,6 +155,7 @@ BAD = {
 }
 
 
+@pytest.mark.shows("a bad one among", "bad-picture", "unsupported-media")
 @pytest.mark.parametrize("name", BAD)
 async def test_a_bad_picture_has_an_entry_of_its_own(make, embedded: str, red: bytes, name: str) -> None:
     gateway = await make(embedded, max_pixels=10_000)
@@ -168,6 +177,7 @@ async def test_a_bad_picture_has_an_entry_of_its_own(make, embedded: str, red: b
     assert alone["picture"] == {"index": 0, "filename": None}
 
 
+@pytest.mark.shows("none of several can")
 async def test_when_no_picture_can_be_classified(gateway: httpx2.AsyncClient) -> None:
     files = [("f", (name, bad, "image/png")) for name, (bad, _) in BAD.items() if name != "too large"]
     problem = is_problem(await gateway.post(PATH, files=files), 400)
@@ -175,6 +185,7 @@ async def test_when_no_picture_can_be_classified(gateway: httpx2.AsyncClient) ->
     assert "images_total{" not in (await gateway.get("/metrics")).text
 
 
+@pytest.mark.shows("too-large", "KERASERVE_MAX_BODY_BYTES", "KERASERVE_MAX_IMAGES")
 async def test_limits(make, embedded: str, red: bytes) -> None:
     gateway = await make(embedded, max_images=2, max_pixels=119, max_body_bytes=2000)
     problem = is_problem(await gateway.post(PATH, content=red, headers=PNG), 413)
@@ -196,6 +207,7 @@ async def test_limits(make, embedded: str, red: bytes) -> None:
     assert read <= 4
 
 
+@pytest.mark.shows("unsupported-media")
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [
@@ -226,6 +238,7 @@ async def test_unknown_models_and_versions_are_said_in_plain_words(
         assert answer.json()["detail"] == detail
 
 
+@pytest.mark.shows("not-found")
 async def test_unknown_models_are_not_found(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for path in ("nope", "colours/versions/9", "colours/labels/none"):
         answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)

@@ -93,6 +93,7 @@ def labels(response: m.ClassificationResponse) -> list[str]:
     return [one.classes[0].label for one in response.result.classifications]
 
 
+@pytest.mark.shows("requests that come at")
 async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
@@ -118,6 +119,7 @@ async def test_who_is_alone_in_its_turn_is_asked_as_it_came(
     assert [(examples, metadata) for examples, _, metadata in server.calls] == [([b"1"], told)] * 2
 
 
+@pytest.mark.shows("requests that come at")
 async def test_other_models_versions_and_traces_go_apart(server: Server, coalescer: RequestCoalescer) -> None:
     await asyncio.gather(
         coalescer.classify(request(b"1"), within(5)),
@@ -129,6 +131,7 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, coalesc
     assert sorted(server.asked) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
 
 
+@pytest.mark.shows("KERASERVE_MAX_MERGED")
 @pytest.mark.parametrize(
     ("sizes", "calls"),
     [
@@ -152,12 +155,14 @@ async def test_nor_more_bytes_than_a_call_is_worth(server: Server, coalescer: Re
     assert list(map(len, server.asked)) == [2, 2]
 
 
+@pytest.mark.shows("requests that come at", "KERASERVE_MAX_MERGED")
 async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
     coalescer = RequestCoalescer(server.ask, 1, Known(3))
     await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
     assert sorted(server.asked) == [[b"1"], [b"2"]]
 
 
+@pytest.mark.shows("none of them notices")
 async def test_a_bad_one_is_nobody_elses_fault(server: Server, coalescer: RequestCoalescer) -> None:
     good, bad, other = await asyncio.gather(
         *(coalescer.classify(request(one), within(5)) for one in (b"1", BAD, b"2")), return_exceptions=True
@@ -187,6 +192,7 @@ async def test_other_errors_are_everybodys(
     assert len(server.calls) == 1
 
 
+@pytest.mark.shows("none of them notices")
 async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 0.2
     short, long = await asyncio.gather(
@@ -281,6 +287,7 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
     assert [one.model_spec.version.value for one in asked] == [7, 8]
 
 
+@pytest.mark.shows("none of them notices")
 async def test_through_a_real_model_server(
     gateway: httpx2.AsyncClient, red: bytes, green: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,9 @@ async def ended(process: subprocess.Popen[str], log: Path) -> list[dict[str, Any
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
+@pytest.mark.shows(
+    "draining", "KERASERVE_DRAIN_SECONDS", "SIGTERM: not ready, nothing", "listening", "draining, stopped"
+)
 async def test_drains(start_gateway, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -69,6 +72,7 @@ async def test_drains(start_gateway, serve_faults) -> None:
     assert slow["request_id"]
 
 
+@pytest.mark.shows("draining", "KERASERVE_DRAIN_SECONDS", "drain_seconds are over")
 async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, serve_faults) -> None:
     arrived = asyncio.Event()
 
@@ -91,6 +95,7 @@ async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, 
     assert {"draining", "drain_seconds are over", "cut off at the end of draining", "stopped"} <= events
 
 
+@pytest.mark.shows("KERASERVE_LOG_LEVEL")
 async def test_the_log_says_no_more_than_is_asked_for(start_gateway, free_port) -> None:
     port = free_port()
     process, log = start_gateway(f"--port={port}", "--grpc-port=0", "--log-level=warning", "--host=0.0.0.0")
@@ -105,6 +110,12 @@ async def test_the_log_says_no_more_than_is_asked_for(start_gateway, free_port) 
     assert [one["level"] for one in await ended(process, log)] == ["warning"]
 
 
+@pytest.mark.shows(
+    "slow-body",
+    "KERASERVE_HOST",
+    "KERASERVE_MAX_BODY_BYTES",
+    "LISTENING BEYOND THIS MACHINE WITHOUT KEYS: whoever reaches this address can use every model",
+)
 async def test_sockets(start_gateway, free_port) -> None:
     """Bodies that are declared too long, or stop coming, over a real connection; open to the world."""
     port = free_port()
@@ -137,6 +148,7 @@ async def test_sockets(start_gateway, free_port) -> None:
     assert "WITHOUT KEYS" in warnings[0]
 
 
+@pytest.mark.shows("KERASERVE_PORT")
 @pytest.mark.parametrize("setting", ["port", "grpc_port"])
 async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -150,6 +162,7 @@ async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
     )
 
 
+@pytest.mark.shows("KERASERVE_HOST")
 async def test_an_address_of_another_machine() -> None:
     with pytest.raises(PortUnavailable, match=r"can't listen on 192\.0\.2\.1:"):
         await serve(Settings(host="192.0.2.1", port=0, grpc_port=0))
@@ -192,6 +205,7 @@ def test_wrong_settings_are_one_sentence(capsys, flags: list[str], says: str) ->
     assert written.count("\n") == 1
 
 
+@pytest.mark.shows("KERASERVE_CONFIG")
 def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text('port = 1\nmax_images = 2\nmax_pixels = 3\nmodels = ["a", "b"]\n')
@@ -208,6 +222,7 @@ def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.Mo
         Settings()
 
 
+@pytest.mark.shows("KERASERVE_HOST")
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("example.org", False)],

@@ -46,6 +46,7 @@ def operations(description: dict[str, Any]) -> list[tuple[str, str, dict[str, An
     ]
 
 
+@pytest.mark.shows("GET /openapi.json")
 def test_every_operation_is_named_and_described(description: dict[str, Any]) -> None:
     found = [operation for _, _, operation in operations(description)]
     assert sorted(operation["operationId"] for operation in found) == sorted(OPERATIONS)
@@ -60,6 +61,7 @@ def test_every_operation_is_named_and_described(description: dict[str, Any]) -> 
     assert text.count('"$ref"') == text.count('"$ref": "#/components/schemas/')
 
 
+@pytest.mark.shows("GET /openapi.json")
 def test_every_body_and_every_refusal_has_an_example(description: dict[str, Any]) -> None:
     for method, path, operation in operations(description):
         body = operation.get("requestBody", {}).get("content", {})
@@ -90,6 +92,7 @@ def test_examples_of_refusals_are_what_is_sent(status: int) -> None:
         assert ("retry-after" in sent.headers) == ("Retry-After" in described[status].get("headers", {}))
 
 
+@pytest.mark.shows("GET /openapi.json")
 async def test_examples_of_requests_are_answered(
     gateway: httpx2.AsyncClient, description: dict[str, Any]
 ) -> None:
@@ -106,6 +109,7 @@ async def test_examples_of_requests_are_answered(
     assert sent >= 8
 
 
+@pytest.mark.shows("GET /openapi.json")
 def test_what_schemathesis_finds(stack: Any, tmp_path: Path) -> None:
     """All of its checks, on all operations: no server error, and nothing that is not as described."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run"]

@@ -278,6 +278,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         upstream.stop(0)
 
 
+@pytest.mark.shows("backslashes, as escapes are")
 @pytest.mark.parametrize("case", HTTP)
 def test_no_step_on_a_body_is_long(watched: Watched, case: str) -> None:
     path, media_type, make = HTTP[case]
@@ -294,6 +295,7 @@ def test_no_step_on_a_compressed_body_is_long(watched: Watched, call: str) -> No
         watched.check(lambda request=request: answer(watched.port, request))
 
 
+@pytest.mark.shows("names of model, label")
 @pytest.mark.parametrize("case", GRPC)
 def test_no_step_on_a_message_is_long(watched: Watched, case: str) -> None:
     call, make = GRPC[case]

@@ -42,6 +42,7 @@ def _checked(answer: httpx2.Response, status: int) -> str:
     return answer.text
 
 
+@pytest.mark.shows("Retry-After", "model-server-failed", "not-implemented-there")
 @pytest.mark.parametrize(
     ("code", "status", "retry"),
     [
@@ -73,6 +74,7 @@ async def test_statuses(make, serve_faults, red: bytes, code: grpc.StatusCode, s
         assert ("retry-after" in answer.headers) is retry
 
 
+@pytest.mark.shows("so is what a")
 @pytest.mark.parametrize(("closed", "status"), [(1, 200), (2, 503)])
 async def test_what_a_stopping_server_closed_is_sent_once_more(make, serve_faults, closed: int, status: int):
     """What gRPC's servers say of calls that no handler has taken up yet."""
@@ -113,6 +115,7 @@ class Changing:
         return m.PredictResponse(outputs={"x": request.inputs["x"]})
 
 
+@pytest.mark.shows("a new version may")
 async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_faults) -> None:
     model = Changing()
     address = await serve_faults(
@@ -140,6 +143,7 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
     assert await predict("five") == (200, ["five"], ["metadata", "predict"])
 
 
+@pytest.mark.shows("busy")
 async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) -> None:
     """TensorFlow Serving says so with the status of a server that is away, and these words."""
     full = "The batch scheduling queue to which this task was submitted is full"
@@ -149,6 +153,7 @@ async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) 
     assert int(answer.headers["retry-after"]) > 0
 
 
+@pytest.mark.shows("model-server-away")
 async def test_a_model_server_that_is_away(make, free_port, red: bytes) -> None:
     gateway = await make(f"127.0.0.1:{free_port()}")
     for answer in (
@@ -164,6 +169,7 @@ async def test_a_model_server_that_is_away(make, free_port, red: bytes) -> None:
     assert (await gateway.get("/livez")).status_code == 200
 
 
+@pytest.mark.shows("deadline-exceeded", "KERASERVE_DEADLINE_SECONDS")
 async def test_a_model_server_that_hangs_costs_the_deadline_and_no_more(make, serve_faults, red: bytes):
     address = await serve_faults(
         {services.CLASSIFY: hangs, services.GET_MODEL_STATUS: hangs, services.GET_MODEL_METADATA: hangs}
@@ -180,6 +186,7 @@ async def test_a_model_server_that_hangs_costs_the_deadline_and_no_more(make, se
     assert (await gateway.get("/readyz")).status_code == 503
 
 
+@pytest.mark.shows("X-Request-Timeout")
 async def test_the_caller_may_ask_for_less_time(make, serve_faults, red: bytes) -> None:
     seen: list[float] = []
 
@@ -197,6 +204,7 @@ async def test_the_caller_may_ask_for_less_time(make, serve_faults, red: bytes) 
         assert "X-Request-Timeout" in _checked(answered, 400)
 
 
+@pytest.mark.shows("KERASERVE_DEADLINE_SECONDS")
 async def test_the_model_server_gets_what_is_left_of_the_time(make, serve_faults, red: bytes) -> None:
     seen: list[float] = []
 
@@ -214,6 +222,7 @@ async def test_the_model_server_gets_what_is_left_of_the_time(make, serve_faults
     assert 0 < seen[0] < 19.6
 
 
+@pytest.mark.shows("slow-body")
 async def test_a_body_that_never_ends_is_cut_off(make, embedded: str) -> None:
     gateway = await make(embedded, deadline_seconds=0.3)
 
@@ -226,6 +235,7 @@ async def test_a_body_that_never_ends_is_cut_off(make, embedded: str) -> None:
     assert answer.headers["connection"] == "close"
 
 
+@pytest.mark.shows("Retry-After", "bad-answer")
 async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
     class Garbage(grpc.GenericRpcHandler):
         def service(self, _: grpc.HandlerCallDetails) -> Any:
@@ -252,6 +262,7 @@ async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
     _checked(await gateway.post(PREDICT, json={"instances": [1]}), 502)
 
 
+@pytest.mark.shows("another caller's picture in")
 async def test_a_neighbour_in_the_batch_spoils_nothing(make, serve_faults, red: bytes, green: bytes) -> None:
     """The first call is refused for somebody else's picture; alone, each of ours is fine."""
     asked: list[int] = []
@@ -282,6 +293,7 @@ async def test_a_model_without_the_signature_is_not_the_pictures_fault(make, ser
     assert "has no signature 'classify'" in _checked(answer, 400)
 
 
+@pytest.mark.shows("500", "unexpected error")
 async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypatch) -> None:
     gateway = await make(embedded)
 
@@ -326,6 +338,7 @@ async def test_what_goes_wrong_after_an_answer_is_logged_and_nothing_to_others(
     ]
 
 
+@pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT", "KERASERVE_MAX_WAITING", "keraserve_gateway_requests_waiting")
 async def test_who_waits_for_a_place_is_counted_and_served(make, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -347,6 +360,7 @@ async def test_who_waits_for_a_place_is_counted_and_served(make, serve_faults) -
     assert [(await one).status_code for one in asked] == [200, 200]
 
 
+@pytest.mark.shows("busy", "keraserve_gateway_requests_in_flight")
 async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 

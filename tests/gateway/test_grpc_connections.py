@@ -108,6 +108,7 @@ async def test_who_leaves_without_the_answer_leaves_no_trace_of_the_stack(
     assert not [line for line in lines if "exception" in line or line.get("level") == "error"]
 
 
+@pytest.mark.shows("keraserve_gateway_connections", "gRPC connections ended", "more than max_connections")
 @pytest.mark.parametrize("sent", [b"", SETTINGS])
 async def test_connections_without_a_call_make_room_for_probes_and_callers(port: Port, sent: bytes) -> None:
     """More of them than may be open, and nothing of them would end by itself."""
@@ -121,6 +122,7 @@ async def test_connections_without_a_call_make_room_for_probes_and_callers(port:
     assert [one["count"] for one in lines if one["event"] == "gRPC connections ended"]
 
 
+@pytest.mark.shows("KERASERVE_MAX_CONNECTIONS")
 async def test_the_one_that_has_gone_longest_without_a_call_goes(port: Port) -> None:
     await port.open(max_connections=2, **LONG)
     channels = [await port.channel() for _ in range(3)]
@@ -133,6 +135,7 @@ async def test_the_one_that_has_gone_longest_without_a_call_goes(port: Port) -> 
     assert [one.get_state() is grpc.ChannelConnectivity.READY for one in channels] == [False, True, True]
 
 
+@pytest.mark.shows("KERASERVE_MAX_CONNECTIONS")
 @pytest.mark.parametrize(
     ("host", "callers"), [("127.0.0.1", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "[::1]")]
 )
@@ -150,6 +153,7 @@ async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, c
     assert await asked
 
 
+@pytest.mark.shows("gRPC connections are refused")
 async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "most_accepted", lambda most: most)
     monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
@@ -163,6 +167,7 @@ async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.
         await asked
 
 
+@pytest.mark.shows("keraserve_gateway_connections_ended_total", "a call that is not")
 async def test_an_answer_that_is_not_read_has_an_end(port: Port) -> None:
     """gRPC would wait for ten minutes."""
     await port.open(deadline_seconds=1, unread_seconds=1, max_in_flight=1, max_waiting=0)
@@ -175,6 +180,7 @@ async def test_an_answer_that_is_not_read_has_an_end(port: Port) -> None:
     await port.until(lambda: port.ended("unread") == 1)
 
 
+@pytest.mark.shows("more than 2,048 calls")
 async def test_calls_whose_answers_are_not_read_keep_nobody_out(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from keraserve_protocol import messages, model_config, services
 from keraserve_protocol import messages as m
 
 
+@pytest.mark.shows("GET /livez", "GET /readyz", "GET /healthz")
 async def test_ready_when_every_model_is_served(gateway: httpx2.AsyncClient) -> None:
     for path in ("/readyz", "/healthz"):
         answer = await gateway.get(path)
@@ -21,6 +22,7 @@ async def test_ready_when_every_model_is_served(gateway: httpx2.AsyncClient) -> 
     assert (await gateway.get("/livez")).text == "ok\n"
 
 
+@pytest.mark.shows("GET /readyz", "KERASERVE_MODELS")
 async def test_not_ready_and_why(make, embedded: str, tmp_path) -> None:
     gateway = await make(embedded, models="colours,absent")
     answer = await gateway.get("/readyz")
@@ -33,6 +35,7 @@ async def test_not_ready_and_why(make, embedded: str, tmp_path) -> None:
     assert (await gateway.get("/v1/models")).status_code == 503
 
 
+@pytest.mark.shows("GET /readyz")
 async def test_not_ready_while_draining(gateway: httpx2.AsyncClient) -> None:
     assert await gateway_of(gateway.app).admission.drain(0.1)
     answer = await gateway.get("/readyz")
@@ -43,6 +46,7 @@ async def test_not_ready_while_draining(gateway: httpx2.AsyncClient) -> None:
     assert (await gateway.get("/livez")).status_code == 200
 
 
+@pytest.mark.shows("GET /v1/models")
 async def test_list_of_models(make, embedded: str, models) -> None:
     gateway = await make(embedded, models="", model_config_file=models / "models.config")
     version = {"version": 1, "state": "AVAILABLE", "error": ""}
@@ -51,6 +55,7 @@ async def test_list_of_models(make, embedded: str, models) -> None:
     }
 
 
+@pytest.mark.shows("KERASERVE_MODEL_CONFIG_FILE")
 async def test_models_config_is_read_again_when_it_changes(make, embedded: str, tmp_path) -> None:
     path = tmp_path / "models.config"
 
@@ -77,6 +82,12 @@ async def test_models_config_is_read_again_when_it_changes(make, embedded: str, 
     assert await names() == ["colours"]
 
 
+@pytest.mark.shows(
+    "GET /metrics",
+    "keraserve_gateway_requests_total",
+    "keraserve_gateway_request_seconds",
+    "keraserve_gateway_images_total",
+)
 async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for n in range(5):
         await gateway.post(f"/v1/models/made-up-{n}/images:classify", content=red)
@@ -105,6 +116,7 @@ async def test_registries_are_apart(make, embedded: str) -> None:
     assert "requests_total{" not in (await other.get("/metrics")).text
 
 
+@pytest.mark.shows("request")
 async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: bytes) -> None:
     key, entry = keys.make("shop")
     (tmp_path / "keys.toml").write_text(entry)
@@ -135,12 +147,14 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
     assert key not in str(logged)
 
 
+@pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["abc", "a" * 128, "1-2.3:4_5"])
 async def test_request_ids_are_taken(gateway: httpx2.AsyncClient, given: str) -> None:
     answer = await gateway.get("/livez", headers={"x-request-id": given})
     assert answer.headers["x-request-id"] == given
 
 
+@pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["", "a" * 129, "a b", "<script>", 'x"y'])
 async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> None:
     answer = await gateway.get("/livez", headers={"x-request-id": given})
@@ -148,6 +162,7 @@ async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> 
     assert answer.headers["x-request-id"] != (await gateway.get("/livez")).headers["x-request-id"]
 
 
+@pytest.mark.shows("404", "405")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

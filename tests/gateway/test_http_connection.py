@@ -87,6 +87,7 @@ def problem(answer: bytes, status: int) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.shows("431", "KERASERVE_MAX_HEADER_BYTES", "connection refused")
 async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
     for head in (
         GET + b"X: " + b"a" * 5000 + b"\r\n\r\n",
@@ -102,6 +103,7 @@ async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
     assert (await talk(GET + b"X: " + b"a" * 3000 + b"\r\n\r\n")).endswith(b"ok\n")
 
 
+@pytest.mark.shows("431")
 async def test_trailers_and_chunk_extensions_have_a_bound(talk: Talk) -> None:
     head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
     for endless in (
@@ -112,6 +114,7 @@ async def test_trailers_and_chunk_extensions_have_a_bound(talk: Talk) -> None:
         problem(await talk(head + endless), 431)
 
 
+@pytest.mark.shows("408", "KERASERVE_HEADER_SECONDS")
 async def test_a_slow_head_is_answered_and_ended(talk: Talk) -> None:
     said = problem(await talk(GET, b"A: b\r\n", pause=0.1), 408)
     assert "0.6 seconds" in said["detail"]
@@ -121,6 +124,7 @@ async def test_a_slow_head_is_answered_and_ended(talk: Talk) -> None:
     assert b"HTTP/1.1 408" in answer
 
 
+@pytest.mark.shows("KERASERVE_IDLE_SECONDS")
 async def test_a_connection_without_a_request_ends(talk: Talk) -> None:
     assert await talk() == b""
     assert await talk(b"\r\n", pause=0.1) == b""
@@ -145,6 +149,7 @@ async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
     assert flood.count(b"connection: close") == 1
 
 
+@pytest.mark.shows("400")
 async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
     answer = await talk(b"GET /livez HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -157,6 +162,7 @@ async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
         problem(await talk(nonsense), 400)
 
 
+@pytest.mark.shows("Upgrade")
 @pytest.mark.parametrize("later", [False, True])
 async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) -> None:
     """As curl --http2 and Java's HttpClient send it; the body is no request of its own."""
@@ -173,6 +179,7 @@ async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) 
         assert b"x-request-id: last" in answer
 
 
+@pytest.mark.shows("400")
 @pytest.mark.parametrize(
     "shape",
     [
@@ -195,6 +202,7 @@ async def test_what_is_read_in_two_ways_is_refused(talk: Talk, shape: bytes) -> 
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.shows("400")
 async def test_a_request_has_one_host(talk: Talk) -> None:
     assert "Host header is missing" in problem(await talk(b"GET /livez HTTP/1.1\r\n\r\n"), 400)["detail"]
     problem(await talk(GET + b"Host: x\r\n\r\n"), 400)
@@ -205,6 +213,9 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> byt
     return await asyncio.wait_for(reader.readuntil(b"ok\n"), 20)
 
 
+@pytest.mark.shows(
+    "KERASERVE_MAX_CONNECTIONS", "keraserve_gateway_connections", "keraserve_gateway_connections_ended_total"
+)
 async def test_connections_have_a_bound(start_gateway) -> None:
     """Who holds connections and does nothing with them keeps nobody out."""
     _, log = start_gateway("--port=0", "--grpc-port=0", "--max-connections=3")
@@ -234,6 +245,7 @@ async def test_connections_have_a_bound(start_gateway) -> None:
         writer.close()
 
 
+@pytest.mark.shows("503", "KERASERVE_MAX_CONNECTIONS")
 async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -266,6 +278,7 @@ async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_
         one.close()
 
 
+@pytest.mark.shows("client went away")
 async def test_a_client_that_goes_away_ends_the_call(start_gateway, serve_faults, red: bytes) -> None:
     arrived, ended = asyncio.Event(), asyncio.Event()
 

@@ -68,6 +68,7 @@ class Idle:
             await asyncio.sleep(0)
 
 
+@pytest.mark.shows("KERASERVE_IDLE_SECONDS")
 async def test_a_connection_ends_when_it_has_been_idle_since_its_last_answer(monkeypatch) -> None:
     idle = Idle(monkeypatch)
     for _ in range(3):

@@ -113,6 +113,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.shows("KERASERVE_MODEL_SERVER")
 @pytest.mark.parametrize(("method", "path", "how"), REQUESTS, ids=lambda one: one if type(one) is str else "")
 async def test_the_answers_are_those_of_a_model_server_of_its_own(
     alone: Alone, gateway: httpx2.AsyncClient, method: str, path: str, how: dict[str, Any]
@@ -207,6 +208,7 @@ def run(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=QUIET, timeout=120)
 
 
+@pytest.mark.shows("KERASERVE_MODEL_SERVER_FLAGS")
 def test_what_cannot_be_served_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     ended = run()
     assert ended.returncode == 2

@@ -41,6 +41,15 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
+@pytest.mark.shows(
+    "Authorization: Bearer KEY",
+    "WWW-Authenticate",
+    "no-key",
+    "model-forbidden",
+    "KERASERVE_KEYS_FILE",
+    "good for some models",
+    "keraserve_gateway_refused_total",
+)
 async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
     everything, for_everything = keys.make("operator")
     colours, for_colours = keys.make("shop", ["colours"])
@@ -82,6 +91,7 @@ async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
         assert f'keraserve_gateway_refused_total{{reason="{reason}"}}' in refused
 
 
+@pytest.mark.shows("compared in constant time")
 def test_every_comparison_is_one_of_hashes_in_constant_time(
     monkeypatch: pytest.MonkeyPatch, file: Path
 ) -> None:
@@ -105,6 +115,7 @@ def test_every_comparison_is_one_of_hashes_in_constant_time(
     assert key not in str(compared)
 
 
+@pytest.mark.shows("too-fast", "KERASERVE_KEY_REQUESTS_PER_SECOND", "a rate of its")
 async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
     slow, for_slow = keys.make("slow", rate=0.01)
     other, for_other = keys.make("other")
@@ -122,6 +133,7 @@ async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
     assert statuses == [200, 429]
 
 
+@pytest.mark.shows("KERASERVE_KEY_REQUESTS_PER_SECOND")
 def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     now = 1000.0
     monkeypatch.setattr(token_bucket.time, "monotonic", lambda: now)
@@ -138,6 +150,7 @@ def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path)
         assert refused.value.retry_after == 1
 
 
+@pytest.mark.shows("KERASERVE_KEYS_FILE", "off unless a file", "FILE can't be read")
 async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
     first, for_first = keys.make("first")
     second, for_second = keys.make("second")
@@ -163,6 +176,14 @@ async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
     assert (await status(first), await status(second)) == (401, 401)
 
 
+@pytest.mark.shows(
+    "keys, as metadata",
+    "a refusal says when",
+    "no-key",
+    "model-forbidden",
+    "too-fast",
+    "keraserve_gateway_requests_total",
+)
 async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file: Path) -> None:
     key, entry = keys.make("shop", ["colours"], rate=0.01)
     write(file, entry)
@@ -204,6 +225,7 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
     assert '{code="PERMISSION_DENIED",model="",protocol="grpc",version=""} 1.0' in text
 
 
+@pytest.mark.shows("KERASERVE_KEYS_FILE")
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -227,6 +249,7 @@ def test_a_file_that_is_none_is_one_sentence_at_the_start(
     assert "No such file" in capsys.readouterr().err
 
 
+@pytest.mark.shows("keraserve-gateway key NAME")
 def test_the_command_makes_a_key(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     flags = ["key", 'the "shop"', "--models=a,b", "--requests-per-second=2.5"]
     assert cli.main(flags) == 0

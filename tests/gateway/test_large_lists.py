@@ -54,6 +54,7 @@ async def turns_until(work: asyncio.Task[Any]) -> int:
     return turns
 
 
+@pytest.mark.shows("a picture as a")
 async def test_others_have_their_turn_while_a_list_is_packed() -> None:
     predictor, server = Predictor(LIMITS), Sizes()
     work = asyncio.create_task(predict(predictor, server, LARGE))

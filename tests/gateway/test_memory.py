@@ -26,6 +26,7 @@ MIB = 1 << 20
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT", "less than the default fits into memory")
 def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
     assert plan(Settings(), 2048 * MIB) == memory_budget.MemoryBudget(256 * MIB, 128 * MIB)
     lowered = plan(Settings(), 1024 * MIB)
@@ -40,6 +41,7 @@ def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
     assert plan(Settings(model_server="in-process"), 2048 * MIB).bytes == 184 * MIB
 
 
+@pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT")
 @pytest.mark.parametrize(
     ("given", "limit"),
     [
@@ -56,6 +58,7 @@ def test_settings_that_do_not_fit_are_refused_with_the_sum(given: dict[str, Any]
         plan(Settings(**given), limit * MIB)
 
 
+@pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT")
 def test_a_start_that_does_not_fit_ends_with_a_sentence(start_gateway) -> None:
     process, log = start_gateway("--port=0", "--grpc-port=0", f"--max-bytes-in-flight={PHYSICAL}")
     assert process.wait(60) == 1
@@ -76,6 +79,7 @@ def test_bytes_are_counted() -> None:
     bodies.take(4)
 
 
+@pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT")
 async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: bytes) -> None:
     arrived, go = asyncio.Semaphore(0), asyncio.Event()
 

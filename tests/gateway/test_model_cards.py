@@ -58,6 +58,7 @@ class Version:
         }
 
 
+@pytest.mark.shows("GET /v1/models/{m}", '"warnings": [...]')
 async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, red: bytes) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING], "more": 1}).encode())
     client = await make(await serve_faults(version.calls))
@@ -75,6 +76,7 @@ async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, 
     assert not request.inputs
 
 
+@pytest.mark.shows('"warnings": [...]', "a model card can't be read")
 @pytest.mark.parametrize(
     "card",
     [
@@ -109,6 +111,7 @@ async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: b
     assert version.asked == 1
 
 
+@pytest.mark.shows('"warnings": [...]')
 async def test_one_that_does_not_answer_delays_the_first_answer_alone(
     make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +125,7 @@ async def test_one_that_does_not_answer_delays_the_first_answer_alone(
     never.set()
 
 
+@pytest.mark.shows('"warnings": [...]', "no model card")
 async def test_one_that_was_away_is_asked_again(
     make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ async def test_one_that_was_away_is_asked_again(
     assert version.asked == 3
 
 
+@pytest.mark.shows('"warnings": [...]')
 async def test_many_at_once_ask_once(make, serve_faults, red: bytes) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING, "x" * 999] * 20}).encode())
     client = await make(await serve_faults(version.calls))  # merging looks at the card, too

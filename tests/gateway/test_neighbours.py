@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import grpc
+import pytest
 from encoded_pictures import undecodable_png
 
 from keraserve_protocol import messages as m
@@ -64,6 +65,7 @@ def metadata(request: Any, context: Any) -> m.GetModelMetadataResponse:
     return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
 
 
+@pytest.mark.shows("another caller's picture in")
 async def test_innocent_requests_survive_a_neighbours_picture(make, serve_faults, red: bytes, green: bytes):
     server = Merging(first=6)
     calls = {services.CLASSIFY: server.classify, services.GET_MODEL_METADATA: metadata}

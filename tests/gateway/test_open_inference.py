@@ -26,6 +26,7 @@ def given(name: str, array: Any, *, binary: bool = True) -> triton.InferInput:
     return one.set_data_from_numpy(array, binary_data=binary)
 
 
+@pytest.mark.shows("GET /v2", "GET /v2/health/live", "GET /v2/health/ready")
 def test_the_server(client: triton.InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
@@ -34,6 +35,7 @@ def test_the_server(client: triton.InferenceServerClient) -> None:
     assert described["extensions"] == ["binary_tensor_data"]
 
 
+@pytest.mark.shows("GET /v2/models/{m}", "GET /v2/models/{m}/ready")
 def test_a_model(client: triton.InferenceServerClient) -> None:
     for version in ("", "1", "stable"):
         assert client.is_model_ready("colours", version)
@@ -52,6 +54,7 @@ def test_a_model(client: triton.InferenceServerClient) -> None:
             client.get_model_metadata(*absent)
 
 
+@pytest.mark.shows("POST /v2/models/{m}/infer", "Inference-Header-Content-Length")
 @pytest.mark.parametrize("binary", [True, False])
 def test_pictures(client: triton.InferenceServerClient, red: bytes, green: bytes, *, binary: bool) -> None:
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
@@ -71,6 +74,7 @@ def test_pictures(client: triton.InferenceServerClient, red: bytes, green: bytes
     assert answer.as_numpy("label").tolist() == [b"green", b"red"]
 
 
+@pytest.mark.shows("POST /v2/models/{m}/infer", "an unmodified tritonclient, sync")
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("dtype", NUMBERS)
 def test_every_number(client: triton.InferenceServerClient, dtype: str, *, binary: bool) -> None:
@@ -85,6 +89,7 @@ def test_every_number(client: triton.InferenceServerClient, dtype: str, *, binar
     assert (found.dtype, found.tolist()) == (array.dtype, array.tolist())
 
 
+@pytest.mark.shows("POST /v2/models/{m}/infer", "no-json-form")
 def test_bfloat16_strings_and_nothing(client: triton.InferenceServerClient) -> None:
     from tritonclient.utils import triton_to_np_dtype
 
@@ -99,6 +104,7 @@ def test_bfloat16_strings_and_nothing(client: triton.InferenceServerClient) -> N
     assert client.infer("every_type", [given("float32_in", nothing)]).as_numpy("out").shape == (0, 3)
 
 
+@pytest.mark.shows("a body of any", "Content-Encoding")
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_compression(client: triton.InferenceServerClient, coding: str) -> None:
     array = np.arange(2000, dtype=np.int64).reshape(2, 1000)
@@ -113,6 +119,7 @@ def test_compression(client: triton.InferenceServerClient, coding: str) -> None:
         assert answer.as_numpy("out").tolist() == array.tolist()
 
 
+@pytest.mark.shows("an unmodified tritonclient, sync")
 async def test_the_asyncio_client(stack: Any, red: bytes) -> None:
     async with triton_aio.InferenceServerClient(stack.http) as client:
         assert await client.is_server_ready()
@@ -126,6 +133,7 @@ async def test_the_asyncio_client(stack: Any, red: bytes) -> None:
     assert [answer.as_numpy("label").tolist() for answer in answers] == [[b"red"]] * 8
 
 
+@pytest.mark.shows("not-found")
 @pytest.mark.parametrize(
     ("model", "given_name", "more", "says"),
     [
@@ -167,6 +175,7 @@ def test_wrong_shapes_outputs_and_pictures(client: triton.InferenceServerClient)
         )
 
 
+@pytest.mark.shows("Content-Encoding", "Inference-Header-Content-Length", "unsupported-media")
 async def test_faults_of_a_body(gateway: httpx2.AsyncClient) -> None:
     path = "/v2/models/colours/infer"
     for headers, status, says in (

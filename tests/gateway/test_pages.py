@@ -40,6 +40,7 @@ async def test_bodies_have_examples(alone: httpx2.AsyncClient) -> None:
             assert "multipart/form-data" in operations["post"]["requestBody"]["content"]
 
 
+@pytest.mark.shows("GET /", "no outside resource, a")
 @pytest.mark.parametrize("path", ["/", "/docs"])
 async def test_pages_need_no_outside_resource(alone: httpx2.AsyncClient, path: str) -> None:
     page = await alone.get(path)
@@ -68,6 +69,7 @@ async def test_the_page_names_the_formats_of_the_list(alone: httpx2.AsyncClient)
     assert "{" not in page
 
 
+@pytest.mark.shows("GET /web/{file}")
 async def test_only_the_pages_files_are_served(alone: httpx2.AsyncClient) -> None:
     for path in ("/web/", "/web/index.html", "/web/..%2fapp.py", "/redoc"):
         assert (await alone.get(path)).status_code == 404

@@ -53,6 +53,7 @@ def example(data: bytes) -> bytes:
     return m.Example(features=m.Features(feature={"image/encoded": feature})).SerializeToString()
 
 
+@pytest.mark.shows("Predict")
 async def test_the_real_model_server_through_the_gateway(front: Front, embedded: str, red: bytes) -> None:
     stub, _ = await front(embedded)
     examples = m.Input(example_list=m.ExampleList(examples=[example(red)]))
@@ -70,6 +71,7 @@ async def test_the_real_model_server_through_the_gateway(front: Front, embedded:
     assert "nope" in (refused.value.details() or "")
 
 
+@pytest.mark.shows("the caller's deadline, or", "X-Request-ID")
 async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults) -> None:
     seen: dict[str, Any] = {}
 
@@ -89,6 +91,7 @@ async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults)
     assert 3.1 < seen["left"] < 5.1  # the gateway's own, where the caller has none
 
 
+@pytest.mark.shows("HandleReloadConfigRequest", "forbidden")
 async def test_what_is_not_passed_on(front: Front, serve_faults) -> None:
     stub, _ = await front(await serve_faults({}))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -99,6 +102,7 @@ async def test_what_is_not_passed_on(front: Front, serve_faults) -> None:
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.shows("limits and draining", "KERASERVE_MAX_IN_FLIGHT")
 async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, free_port) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
@@ -124,6 +128,7 @@ async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, fre
     assert await draining
 
 
+@pytest.mark.shows("the caller's deadline, or")
 async def test_a_hanging_or_absent_model_server(front: Front, serve_faults, free_port) -> None:
     async def hangs(request: Any, context: Any) -> Any:
         await asyncio.sleep(60)
@@ -139,6 +144,7 @@ async def test_a_hanging_or_absent_model_server(front: Front, serve_faults, free
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.shows("limits and draining", "too-large", "KERASERVE_MAX_BODY_BYTES")
 async def test_large_messages(front: Front, serve_faults) -> None:
     def echo(request: m.PredictRequest, context: Any) -> m.PredictResponse:
         return m.PredictResponse(outputs=dict(request.inputs))
@@ -170,6 +176,7 @@ async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
     assert gateway.admission.in_flight == 0
 
 
+@pytest.mark.shows("grpc.health.v1.Health/Check")
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
     for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         server, port = GrpcModelServer(address, max_merged=1), free_port()

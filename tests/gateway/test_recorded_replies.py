@@ -71,6 +71,12 @@ async def client(stack: Any) -> Any:
         yield opened
 
 
+@pytest.mark.shows(
+    "GET /v1/models/{m}",
+    "POST /v1/models/{m}:predict",
+    "POST /v1/models/{m}:classify",
+    "POST /v1/models/{m}:regress",
+)
 @pytest.mark.parametrize(("method", "path", "body", "status", "reply"), RECORDED)
 async def test_recorded(
     client: httpx2.AsyncClient, method: str, path: str, body: Any, status: int, reply: Any
@@ -101,6 +107,7 @@ def signature(method: str, given: dict[str, Any], gives: dict[str, Any]) -> dict
     }
 
 
+@pytest.mark.shows("GET /v1/models/{m}/metadata")
 async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
     example = {"inputs": tensor("tf_example", "DT_STRING", None)}
     x, x2, y, y2, y3 = (tensor(name, "DT_FLOAT", ["-1", "1"]) for name in ("x", "x2", "y", "y2", "y3"))
@@ -120,6 +127,7 @@ async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
         }
 
 
+@pytest.mark.shows("not-found")
 @pytest.mark.parametrize("path", ["", "/metadata"])
 @pytest.mark.parametrize(
     "named", ["half", "half/versions/1", "half_plus_two/versions/9", "half_plus_two/labels/x"]
@@ -129,6 +137,7 @@ async def test_what_is_not_there(client: httpx2.AsyncClient, named: str, path: s
     assert (answer.status_code, set(answer.json())) == (404, {"error"})
 
 
+@pytest.mark.shows("a body of any", "too-large")
 async def test_how_a_body_may_come(client: httpx2.AsyncClient) -> None:
     import gzip
 
@@ -150,6 +159,7 @@ async def test_how_a_body_may_come(client: httpx2.AsyncClient) -> None:
     assert (await client.post(f"{THREE}:predict", content=chunks())).json() == reply
 
 
+@pytest.mark.shows("names with percent signs")
 async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/v1/models/half%5Fplus%5Ftwo")).json() == AVAILABLE
     answer = await client.post("/v1/models/half_plus_three%3Apredict", json={"instances": [1.0]})
@@ -168,6 +178,7 @@ async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
     assert (answer.status_code, set(answer.json())) == (404, {"error"})
 
 
+@pytest.mark.shows("any GET by HEAD", "405")
 async def test_methods(client: httpx2.AsyncClient) -> None:
     shown = await client.get(TWO)
     head = await client.head(TWO)

@@ -52,6 +52,7 @@ async def full(serve_faults, start_gateway, make, red: bytes):
         assert (await gateway.get("/v1/models")).status_code == 200
 
 
+@pytest.mark.shows("KERASERVE_MAX_WAITING")
 async def test_the_answer_is_the_applications(full, red: bytes) -> None:
     gateway, application, _ = full
     for path in (IMAGES, PREDICT, "/v2/models/colours/infer", "/v1/models/colours/versions/1:predict"):
@@ -153,6 +154,7 @@ async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
     assert (await gateway.get("/livez")).status_code == 200
 
 
+@pytest.mark.shows("more requests refused")
 async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:
     gateway, _, log = full
     answers = [await gateway.post(IMAGES, content=red, headers=PNG) for _ in range(20)]
@@ -173,6 +175,7 @@ def counts(log: str) -> list[int]:
     return [line.get("count", 1) for line in lines if line.get("error") == "busy"]
 
 
+@pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
 async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gateway, red: bytes) -> None:
     """Over HTTP, where what has no place is refused early, and by other paths, models and keys."""
     arrived, go = asyncio.Semaphore(0), asyncio.Event()

@@ -58,6 +58,7 @@ def predicting(spec: dict[str, Any], value: Any = ((1.0,), (2.0,)), name: str = 
     return request
 
 
+@pytest.mark.shows("Predict")
 def test_every_call(front: Stubs, behind: Stubs) -> None:
     prediction, management = front
     answer = prediction.Predict(predicting({**TWO, "version_label": "stable"}), timeout=20)
@@ -120,6 +121,7 @@ CALLS = {
 }
 
 
+@pytest.mark.shows("Predict")
 @pytest.mark.parametrize("request_", WRONG, ids=lambda request: type(request).__name__)
 def test_every_refusal_is_the_model_servers_own(front: Stubs, behind: Stubs, request_: Any) -> None:
     said = []

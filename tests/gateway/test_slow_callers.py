@@ -57,6 +57,7 @@ async def status(port: int, path: str = "/v1/models") -> int:
         return (await client.get(path)).status_code
 
 
+@pytest.mark.shows("slow-body", "KERASERVE_MAX_IN_FLIGHT")
 async def test_half_a_body_takes_no_place(gateway) -> None:
     _, _, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--deadline-seconds=3")
     halves = [await half_a_body(port) for _ in range(4)]
@@ -68,6 +69,7 @@ async def test_half_a_body_takes_no_place(gateway) -> None:
         writer.close()
 
 
+@pytest.mark.shows("KERASERVE_MAX_CONNECTIONS")
 async def test_half_a_body_holds_no_connection_that_another_needs(gateway) -> None:
     _, _, port = await gateway("--max-connections=3")
     halves = [await half_a_body(port) for _ in range(3)]
@@ -78,6 +80,7 @@ async def test_half_a_body_holds_no_connection_that_another_needs(gateway) -> No
         writer.close()
 
 
+@pytest.mark.shows("KERASERVE_MAX_ARRIVING_BYTES")
 async def test_bodies_that_arrive_share_their_room(gateway) -> None:
     _, _, port = await gateway("--max-arriving-bytes=400000")
     first, second = [await half_a_body(port, 250_000) for _ in range(2)]
@@ -95,6 +98,7 @@ def problem_of(answer: bytes) -> str:
     return body.decode()
 
 
+@pytest.mark.shows("KERASERVE_MAX_ARRIVING_BYTES")
 async def test_the_oldest_gives_its_room_to_others() -> None:
     arriving, ends = IncompleteBodies(10), list[str]()
 
@@ -147,6 +151,9 @@ async def pour(connection: socket.socket) -> None:
             connection.send(LONG + GUARDED)
 
 
+@pytest.mark.shows(
+    "KERASERVE_UNREAD_SECONDS", "keraserve_gateway_connections_ended_total", "connection ended"
+)
 async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway, unread) -> None:
     _, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--unread-seconds=2")
     connections = [unread(port) for _ in range(2)]
@@ -161,6 +168,7 @@ async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway,
     assert 'keraserve_gateway_connections_ended_total{protocol="http",reason="unread"} 2.0' in page
 
 
+@pytest.mark.shows("KERASERVE_UNREAD_SECONDS")
 async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -> None:
     """Neither for answers nor for refusals: there is one place, and all ask for it again and again."""
     process, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--drain-seconds=10")
@@ -227,6 +235,7 @@ async def silence() -> AsyncIterator[bytes]:
     yield b""
 
 
+@pytest.mark.shows("a message is waited", "slow-body")
 async def test_a_call_without_its_message_is_given_up(front) -> None:
     address, gateway = await front(deadline_seconds=0.5)
     async with grpc.aio.insecure_channel(address) as channel:
@@ -238,6 +247,7 @@ async def test_a_call_without_its_message_is_given_up(front) -> None:
     assert gateway.admission.in_flight == 0
 
 
+@pytest.mark.shows("a message is waited")
 async def test_calls_without_their_messages_keep_nobody_out(front) -> None:
     address, gateway = await front(max_in_flight=2)
     async with grpc.aio.insecure_channel(address) as channel:
@@ -259,6 +269,7 @@ async def test_calls_without_their_messages_keep_nobody_out(front) -> None:
     assert gateway.admission.in_flight == 0
 
 
+@pytest.mark.shows("KERASERVE_HEADER_SECONDS")
 async def test_a_connection_that_says_nothing_is_ended(front) -> None:
     address, _ = await front(max_connections=1, header_seconds=0.5)
     reader, writer = await asyncio.open_connection(*address.split(":"))

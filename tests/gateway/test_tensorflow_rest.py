@@ -22,6 +22,7 @@ async def test_status_is_tensorflow_servings(gateway: httpx2.AsyncClient) -> Non
     assert answer.json() == {"model_version_status": [version]}
 
 
+@pytest.mark.shows("GET /v1/models/{m}", "POST /v1/models/{m}:predict", "POST /v1/models/{m}/images:classify")
 @pytest.mark.parametrize("path", ["", "/versions/1", "/labels/stable"])
 async def test_every_way_to_name_a_model(gateway: httpx2.AsyncClient, red: bytes, path: str) -> None:
     model = f"/v1/models/colours{path}"
@@ -37,6 +38,7 @@ async def test_every_way_to_name_a_model(gateway: httpx2.AsyncClient, red: bytes
     assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
 
 
+@pytest.mark.shows("GET /v1/models/{m}/metadata")
 async def test_metadata(gateway: httpx2.AsyncClient) -> None:
     answer = (await gateway.get("/v1/models/colours/metadata")).json()
     assert answer["model_spec"] == {"name": "colours", "signature_name": "", "version": "1"}
@@ -48,6 +50,7 @@ async def test_metadata(gateway: httpx2.AsyncClient) -> None:
     assert images["tensor_shape"]["unknown_rank"] is False
 
 
+@pytest.mark.shows("POST /v1/models/{m}:predict")
 async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> None:
     pixels = [[[200, 0, 0]] * 2] * 2
     rows = await gateway.post("/v1/models/colours:predict", json={"instances": [pixels, pixels]})
@@ -57,6 +60,7 @@ async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> No
     assert len(columns.json()["outputs"]["probabilities"][0]) == 3
 
 
+@pytest.mark.shows("a picture as a")
 async def test_what_can_not_be_read_in_pieces_is_not_read_in_the_event_loop(
     gateway: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +80,7 @@ async def test_what_can_not_be_read_in_pieces_is_not_read_in_the_event_loop(
         assert (read_in.pop() == threading.get_ident()) is in_the_loop
 
 
+@pytest.mark.shows("POST /v1/models/{m}:classify")
 async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) -> None:
     body = {"signature_name": "classify", "context": {"image/encoded": b64(green)}, "examples": [{}, {}]}
     answer = await gateway.post("/v1/models/colours:classify", json=body)
@@ -83,6 +88,7 @@ async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) 
     assert best == ["green", "green"]
 
 
+@pytest.mark.shows("bad-request")
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
@@ -116,6 +122,7 @@ async def test_errors_are_tensorflow_servings(
     assert says in answer.json()["error"]
 
 
+@pytest.mark.shows("bad-request")
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"\xff\xfe\xfa", b"[" * 100_000, b'{"instances":' + b"[" * 300]
 )
@@ -125,6 +132,7 @@ async def test_no_json(gateway: httpx2.AsyncClient, body: bytes) -> None:
     assert "JSON" in answer.json()["error"]
 
 
+@pytest.mark.shows("bad-request")
 async def test_undecodable_picture_is_an_error_of_its_caller(gateway: httpx2.AsyncClient, red: bytes) -> None:
     body = {"signature_name": "image_bytes", "instances": [b64(red), b64(b"no picture"), b64(red)]}
     answer = await gateway.post("/v1/models/colours:predict", content=json.dumps(body))

@@ -58,6 +58,7 @@ def receiver() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
     server.server_close()
 
 
+@pytest.mark.shows("traceparent")
 async def test_without_opentelemetry_a_trace_goes_through_as_it_came(make, serve_faults) -> None:
     upstream = Upstream()
     gateway = await make(await serve_faults({services.GET_MODEL_STATUS: upstream.status}))
@@ -70,6 +71,7 @@ async def test_without_opentelemetry_a_trace_goes_through_as_it_came(make, serve
         assert "traceparent" not in upstream.seen
 
 
+@pytest.mark.shows("traceparent")
 async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, receiver, monkeypatch) -> None:
     endpoint, received = receiver
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
@@ -118,12 +120,14 @@ async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, recei
     assert over_grpc.span_id.hex() == told.split("-")[2]
 
 
+@pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
 def test_it_is_off_unless_asked_for() -> None:
     assert tracing.from_environment({}) is None
     asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}
     assert tracing.from_environment(asked) is None
 
 
+@pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
 def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with structlog.testing.capture_logs() as logged:
@@ -131,6 +135,7 @@ def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     assert "install keraserve-gateway[otel]" in logged[0]["event"]
 
 
+@pytest.mark.shows("traceparent")
 @pytest.mark.parametrize("state", [b"a=1\tb", "a=ü".encode(), b"a=" + b"b" * 12_000, b"a=1,\t b=2"])
 async def test_a_tracestate_that_grpc_can_not_carry_costs_no_request(
     make, embedded: str, state: bytes

@@ -34,6 +34,7 @@ async def refusal(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers
     return answer.status_code, answer.json()["detail"]
 
 
+@pytest.mark.shows("any Content-Type, or none")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -56,6 +57,7 @@ async def test_the_content_counts_and_not_its_type(
     assert await labels(gateway, red, kind) == ["red"]
 
 
+@pytest.mark.shows("any Content-Type, or none")
 async def test_no_type_at_all(gateway: httpx2.AsyncClient, red: bytes) -> None:
     request = gateway.build_request("POST", PATH, content=red)
     request.headers.pop("content-type", None)
@@ -71,6 +73,7 @@ async def test_another_multipart_type_is_refused_with_what_to_send(
     assert "send multipart/form-data" in detail
 
 
+@pytest.mark.shows("the files of a")
 async def test_a_text_field_beside_the_file_is_no_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for field in (
         FIELD,
@@ -88,6 +91,7 @@ async def test_a_text_field_beside_the_file_is_no_picture(gateway: httpx2.AsyncC
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.shows("the files of a")
 async def test_an_image_without_a_file_name_is_a_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for head in (b'Content-Disposition: form-data; name="f"', b"Content-Type: image/png", b"X-Nothing: 1"):
         assert await labels(gateway, form((head, red)), FORM) == ["red"]
@@ -99,6 +103,7 @@ async def test_an_image_without_a_file_name_is_a_picture(gateway: httpx2.AsyncCl
     ]
 
 
+@pytest.mark.shows("the files of a")
 async def test_a_file_field_left_empty_is_passed_over(gateway: httpx2.AsyncClient, red: bytes) -> None:
     empty = b'Content-Disposition: form-data; name="g"; filename=""\r\nContent-Type: application/octet-stream'
     assert await labels(gateway, form((empty, b""), (NAMED, red), (empty, b"")), FORM) == ["red"]
@@ -122,6 +127,7 @@ async def test_fields_do_not_count_as_pictures(make, embedded: str, red: bytes, 
     assert (status, "other fields" in detail) == (413, True)
 
 
+@pytest.mark.shows("the files of a")
 @pytest.mark.parametrize(
     "before", [b"\r\n", b"This is a message in MIME format.\r\n", b"one\r\n\r\n--two\r\n"]
 )
@@ -132,6 +138,7 @@ async def test_what_stands_around_a_form_is_passed_over(
     assert await labels(gateway, before + form((NAMED, red)) + after, FORM) == ["red"]
 
 
+@pytest.mark.shows("the files of a")
 @pytest.mark.parametrize(
     ("disposition", "name"),
     [
@@ -154,6 +161,7 @@ async def test_names_of_files(gateway: httpx2.AsyncClient, red: bytes, dispositi
     assert answer.json()["predictions"][0]["filename"] == name
 
 
+@pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("encoding", ["base64", "Quoted-Printable", "x-uuencode"])
 async def test_transfer_encodings_are_refused(gateway: httpx2.AsyncClient, red: bytes, encoding: str) -> None:
     head = NAMED + b"\r\nContent-Transfer-Encoding: " + encoding.encode()
@@ -169,11 +177,13 @@ async def test_encodings_that_change_nothing(gateway: httpx2.AsyncClient, red: b
     assert await labels(gateway, form((head, red)), FORM) == ["red"]
 
 
+@pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", " ", "identity, identity"])
 async def test_a_coding_that_is_none(gateway: httpx2.AsyncClient, red: bytes, coding: str) -> None:
     assert await labels(gateway, red, "image/png", content_encoding=coding) == ["red"]
 
 
+@pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "gzip, identity", "identity,gzip"])
 async def test_gzip_of_one_member_and_of_several(
     gateway: httpx2.AsyncClient, red: bytes, coding: str
@@ -183,6 +193,7 @@ async def test_gzip_of_one_member_and_of_several(
         assert await labels(gateway, body, "image/png", content_encoding=coding) == ["red"]
 
 
+@pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize(
     ("coding", "body", "status", "says"),
     [

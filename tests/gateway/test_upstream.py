@@ -56,6 +56,7 @@ async def noticed(gateway: httpx2.AsyncClient) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.shows("restarting: requests wait up")
 async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
     make, start, free_port, monkeypatch
 ) -> None:
@@ -72,6 +73,7 @@ async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
         await noticed(gateway)
 
 
+@pytest.mark.shows("what was lost with", "model server unavailable")
 async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked, monkeypatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 30.0)
     port = free_port()
@@ -89,6 +91,7 @@ async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked
     assert asked.read_text().split() == ["slow", "colours"]
 
 
+@pytest.mark.shows("a call that found")
 @pytest.mark.parametrize("comes_back", [True, False])
 async def test_what_never_left_is_sent_once_more(
     make, start, free_port, asked, monkeypatch, *, comes_back: bool
@@ -111,6 +114,7 @@ async def test_what_never_left_is_sent_once_more(
     assert asked.read_text().split() == ["colours"] * comes_back
 
 
+@pytest.mark.shows("away for longer: 503", "keraserve_gateway_model_server_up")
 async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, start, free_port) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
@@ -126,6 +130,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, 
     assert "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text
 
 
+@pytest.mark.shows("connected, and answering nothing")
 @pytest.mark.parametrize("given_up", ["by its deadline", "by its caller"])
 async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
     make, start, free_port, monkeypatch, given_up: str
@@ -157,6 +162,7 @@ async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.shows("a slow model, whatever")
 async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, asked) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", max_in_flight=8)
@@ -172,6 +178,7 @@ async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, aske
     assert 1 <= asked.read_text().splitlines().count("") <= 20
 
 
+@pytest.mark.shows("KERASERVE_MODEL_SERVER", "several: in turn; one")
 async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, free_port) -> None:
     ports = [free_port() for _ in range(3)]
     processes = [start(port, version) for version, port in enumerate(ports, 1)]
@@ -196,6 +203,7 @@ async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, fr
     assert {"1", "3"} <= set(found)
 
 
+@pytest.mark.shows("KERASERVE_MODEL_SERVER")
 @pytest.mark.parametrize(
     ("addresses", "target"),
     [

@@ -31,6 +31,7 @@ async def guarded(make, serve_faults, tmp_path: Path) -> Any:
     return await make(address, keys_file=tmp_path / "keys.toml"), key
 
 
+@pytest.mark.shows("wrong ones are slowed")
 async def test_guesses_are_slowed_down_and_right_keys_are_not(guarded, monkeypatch) -> None:
     gateway, key = guarded
     wrong = {"x-api-key": key[:-1] + "!"}
@@ -48,6 +49,7 @@ async def test_guesses_are_slowed_down_and_right_keys_are_not(guarded, monkeypat
     await asyncio.gather(*late, return_exceptions=True)
 
 
+@pytest.mark.shows("wrong ones are slowed")
 async def test_all_connections_of_an_address_have_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
 
@@ -71,6 +73,7 @@ async def test_all_connections_of_an_address_have_one_rate(monkeypatch: pytest.M
     assert not waits
 
 
+@pytest.mark.shows("wrong ones are slowed")
 async def test_so_many_addresses_are_remembered_and_no_more() -> None:
     wrong = WrongKeys()
     for n in range(KEPT + 50):
@@ -83,6 +86,7 @@ async def test_so_many_addresses_are_remembered_and_no_more() -> None:
     await wrong.slow_down("")
 
 
+@pytest.mark.shows("in a path, the")
 async def test_no_key_is_in_the_log(guarded) -> None:
     gateway, key = guarded
     with structlog.testing.capture_logs() as logged:

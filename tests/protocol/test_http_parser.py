@@ -48,6 +48,7 @@ class Receiver:
         self.requests.append((self.parser.get_method(), self.url, names, self.body))
 
 
+@pytest.mark.shows("400")
 @pytest.mark.parametrize(
     "request_",
     [
@@ -152,6 +153,7 @@ def test_what_is_right_is_read() -> None:
         ]
 
 
+@pytest.mark.shows("Upgrade")
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0", b"foo, bar"])
 @pytest.mark.parametrize("body", [LENGTH, b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nT: 1\r\n\r\n"])
 def test_an_offer_of_another_protocol_is_ignored(upgrade: bytes, body: bytes) -> None:

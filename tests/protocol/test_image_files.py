@@ -39,6 +39,7 @@ PICTURES = {
 }
 
 
+@pytest.mark.shows("size, frames and structure")
 @pytest.mark.parametrize("name", PICTURES)
 def test_size_and_type(name: str) -> None:
     header = image_files.read(PICTURES[name])
@@ -209,6 +210,7 @@ BGR = (0xFF0000, 0xFF00, 0xFF)
 GREY_LEVELS = b"".join(bytes([level, level, level, 0]) for level in range(256))
 
 
+@pytest.mark.shows("a BMP of 24")
 @pytest.mark.parametrize(
     "data",
     [
@@ -228,6 +230,7 @@ def test_a_bmp_whose_pixels_are_what_they_seem(data: bytes) -> None:
     assert checked(data).pixels == 8
 
 
+@pytest.mark.shows("a BMP of 24")
 @pytest.mark.parametrize(
     "data",
     [
@@ -294,6 +297,7 @@ def test_a_png_in_tiny_chunks() -> None:
     checked(png_of(HEADER, *((b"IDAT", PIXELS[n : n + 1]) for n in range(len(PIXELS))), (b"IEND", b"")))
 
 
+@pytest.mark.shows("size, frames and structure")
 def test_frames_of_a_gif_count() -> None:
     data = frames(3)
     assert (checked(data).frames, checked(data).pixels) == (3, 3 * 16 * 9)

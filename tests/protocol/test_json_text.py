@@ -106,6 +106,7 @@ def test_what_stands_between_two_lists_is_not_lost() -> None:
         predict((LARGE[:-1] + f',"instances":[{NUMBERS}]}}').encode())
 
 
+@pytest.mark.shows("digits of a number", "depth")
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -147,6 +148,7 @@ def test_text_of_any_script_is_taken() -> None:
 BYTES = 4 << 20
 
 
+@pytest.mark.shows("values in a JSON")
 @pytest.mark.parametrize(
     ("unit", "says"),
     [
@@ -165,6 +167,7 @@ def test_how_much_a_body_may_hold(unit: bytes, says: str) -> None:
         rest.classification_request(body, m.model_spec("a"))
 
 
+@pytest.mark.shows("keys of its objects")
 def test_how_many_keys_a_body_may_have() -> None:
     for names, refused in ((30_000, False), (33_000, True)):
         features = ",".join(f'"{name:x}":1' for name in range(names))
@@ -177,6 +180,7 @@ def test_how_many_keys_a_body_may_have() -> None:
             assert len(m.Example.FromString(example).features.feature) == names
 
 
+@pytest.mark.shows("values in a JSON")
 def test_commas_and_brackets_in_texts_are_text() -> None:
     text = '[],{}:"\\' * 150_000
     body = json.dumps({"inputs": [text]}).encode()
@@ -185,6 +189,7 @@ def test_commas_and_brackets_in_texts_are_text() -> None:
     assert len(predict(body, x=DataType.DT_STRING).inputs["x"].string_val) == 3
 
 
+@pytest.mark.shows("numbers in one regular")
 def test_a_large_list_may_have_many_numbers_and_no_more() -> None:
     within = predict(b'{"inputs":[' + b"1," * 999_999 + b"1]}")
     assert within.inputs["x"].tensor_shape.dim[0].size == 1_000_000

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from keraserve_protocol.memory_limit import limit_of_memory, mib
 
 MIB = 1 << 20
@@ -20,6 +22,7 @@ def groups(root: Path, text: str, **files: str) -> Path:
     return root
 
 
+@pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT")
 def test_the_limit_is_the_smallest_of_the_control_groups_and_the_machine(tmp_path: Path) -> None:
     v1 = "memory__{}memory.limit_in_bytes"
     for number, (text, files, expected) in enumerate(

@@ -58,6 +58,7 @@ def test_what_is_no_message(data: bytes) -> None:
         finish(check_amount(data * 8192 if data == b"\x0f\x00" else bytes(9000) + data, m.PredictRequest))
 
 
+@pytest.mark.shows("fields of a message", "messages in it: inputs")
 @pytest.mark.parametrize(
     ("unit", "most"), [(b"\x12\x00", MOST_MESSAGES), (b"\x1a\x00", MOST_FIELDS), (b"\x78\x01", MOST_FIELDS)]
 )

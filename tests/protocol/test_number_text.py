@@ -99,6 +99,7 @@ def test_what_is_not_regular_is_left_to_the_other_way(text: str) -> None:
     assert fast(text, DataType.DT_INT32) is None
 
 
+@pytest.mark.shows("numbers out of range")
 @pytest.mark.parametrize(
     ("text", "dtype"),
     [
@@ -163,6 +164,7 @@ def test_what_is_wrong_is_said(list_: str, dtype: DataType, says: str) -> None:
         prediction(f'{{"instances": {list_}}}', dtype)
 
 
+@pytest.mark.shows("numbers out of range")
 def test_infinity_may_be_written_but_not_become() -> None:
     written = prediction('{"instances": [Infinity, -Infinity, NaN]}')
     assert len(written.inputs["x"].tensor_content) == 12

@@ -234,6 +234,7 @@ def test_what_a_caller_writes_is_what_is_parsed_and_what_is_answered_is_what_it_
     assert open_inference.parse(body, length).inputs == {}
 
 
+@pytest.mark.shows("strings of a binary")
 def test_a_binary_input_has_so_many_strings_and_no_more() -> None:
     for count in (MOST_STRINGS, MOST_STRINGS + 1):
         one = {

@@ -59,6 +59,7 @@ SENT = {
 }
 
 
+@pytest.mark.shows("what was sent in")
 @pytest.mark.parametrize("name", SENT)
 def test_it_is_said_what_was_sent(name: str) -> None:
     data, says = SENT[name]

@@ -74,10 +74,12 @@ def test_one_input(body: object, dtype: DataType, value: object) -> None:
     assert built.inputs["x"].dtype == dtype
 
 
+@pytest.mark.shows("numbers out of range")
 def test_nan() -> None:
     assert math.isnan(tensors.from_proto(request(b'{"inputs": NaN}', x=DataType.DT_FLOAT).inputs["x"]).item())
 
 
+@pytest.mark.shows("numbers out of range", "bad-request")
 @pytest.mark.parametrize(
     ("body", "dtype", "says"),
     [
@@ -142,6 +144,7 @@ def answer(layout: rest.Layout, **outputs: object) -> object:
     return json.loads(rest.predict_answer(response, layout))
 
 
+@pytest.mark.shows("POST /v1/models/{m}:predict")
 def test_answers() -> None:
     rows, columns = rest.Layout.ROWS, rest.Layout.COLUMNS
     half = np.array([3.5, 4.0, 5.5], np.float32)

@@ -67,6 +67,7 @@ def shows_classes(page: Page, count: int = 5) -> None:
     expect(page.locator("#result[aria-busy]")).to_have_count(0)
 
 
+@pytest.mark.shows("GET /", "a model from the", "a picture picked, dropped")
 def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
     page.locator("#model").select_option(A)
     page.locator("#file").set_input_files(pictures[0])
@@ -81,6 +82,7 @@ def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
     expect(page.get_by_role("note")).to_contain_text("procedural pictures, which mean nothing")
 
 
+@pytest.mark.shows("a model from the")
 def test_another_model_answers_for_the_same_picture(page: Page, pictures: list[Path]) -> None:
     page.locator("#file").set_input_files(pictures[0])
     page.locator("#model").select_option(B)
@@ -88,6 +90,7 @@ def test_another_model_answers_for_the_same_picture(page: Page, pictures: list[P
     expect(page.locator("#facts")).to_contain_text(B)
 
 
+@pytest.mark.shows("errors that say what")
 def test_a_file_that_is_no_picture_is_explained(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no picture")
@@ -141,6 +144,7 @@ def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: i
     assert (top < 64, bottom > 192) == (True, True)
 
 
+@pytest.mark.shows("errors that say what")
 def test_a_server_that_is_away_can_be_asked_again(page: Page, pictures: list[Path]) -> None:
     page.context.set_offline(True)
     page.locator("#file").set_input_files(pictures[0])
@@ -150,6 +154,7 @@ def test_a_server_that_is_away_can_be_asked_again(page: Page, pictures: list[Pat
     shows_classes(page)
 
 
+@pytest.mark.shows("a picture picked, dropped")
 def test_a_picture_is_dropped(page: Page, pictures: list[Path]) -> None:
     page.evaluate(
         """(encoded) => {
@@ -166,6 +171,7 @@ def test_a_picture_is_dropped(page: Page, pictures: list[Path]) -> None:
     expect(page.locator("#name")).to_contain_text("dropped.png")
 
 
+@pytest.mark.shows("a picture picked, dropped")
 def test_a_picture_is_pasted(page: Page, pictures: list[Path]) -> None:
     page.evaluate(
         """async (encoded) => {
@@ -179,6 +185,7 @@ def test_a_picture_is_pasted(page: Page, pictures: list[Path]) -> None:
     shows_classes(page)
 
 
+@pytest.mark.shows("a picture picked, dropped")
 def test_a_photo_is_taken(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog")
@@ -192,12 +199,14 @@ def test_a_photo_is_taken(page: Page) -> None:
     expect(page.locator("#name")).to_contain_text("photo.jpg")
 
 
+@pytest.mark.shows("errors that say what")
 def test_a_camera_that_may_not_be_used_is_explained(page: Page) -> None:
     page.context.clear_permissions()
     page.get_by_role("button", name="Take a photo").click()
     expect(page.get_by_role("alert")).to_contain_text("does not let this page use the camera")
 
 
+@pytest.mark.shows("by keyboard, on a")
 def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
     def tab_to(place: str) -> None:
         for _ in range(12):
@@ -219,6 +228,7 @@ def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
     expect(page.locator("#name")).to_contain_text("photo.jpg")
 
 
+@pytest.mark.shows("by keyboard, on a")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone(page: Page, pictures: list[Path], scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -231,6 +241,7 @@ def test_it_fits_a_phone(page: Page, pictures: list[Path], scheme: str) -> None:
     assert (brightness < 64) == (scheme == "dark")
 
 
+@pytest.mark.shows("the curl and Python")
 def test_the_copied_lines_do_the_same(page: Page, pictures: list[Path]) -> None:
     page.locator("#file").set_input_files(pictures[0])
     shows_classes(page)
@@ -273,6 +284,7 @@ def locked(
         gateway.terminate()
 
 
+@pytest.mark.shows("errors that say what")
 def test_a_key_is_asked_for_and_kept_in_the_tab(
     context: BrowserContext, locked: tuple[str, str], pictures: list[Path]
 ) -> None:
@@ -294,6 +306,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(
     assert right not in page.content()
 
 
+@pytest.mark.shows("GET /docs")
 def test_the_api_is_described_without_another_host(page: Page, stack: Stack) -> None:
     page.goto(f"{stack.url}/docs")
     expect(page.get_by_text("images:classify").first).to_be_visible()

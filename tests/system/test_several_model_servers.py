@@ -97,6 +97,7 @@ def wait_for(true: Callable[[], bool], otherwise: str, seconds: float = 240) -> 
         time.sleep(0.1)
 
 
+@pytest.mark.shows("several: in turn; one")
 def test_requests_spread_evenly(ask: Callable[[], int]) -> None:
     counted = Counter(ask() for _ in range(90))
     assert counted == dict.fromkeys(SERVERS, 30)

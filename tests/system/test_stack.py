@@ -42,6 +42,7 @@ PROCEDURAL = (
 )
 
 
+@pytest.mark.shows('"warnings": [...]')
 def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures: list[Path]) -> None:
     with Client(stack.url) as client:
         assert [each.warnings for model in client.models() for each in model.versions] == [

@@ -131,6 +131,7 @@ def load(client: Client, picture: bytes) -> Iterator[Load]:
             caller.join()
 
 
+@pytest.mark.shows("so is what a", "several: in turn; one")
 def test_model_servers_are_replaced_without_a_lost_request(client: Client, red: bytes) -> None:
     before = containers(MODEL_SERVER)
     assert len(before) == 3
