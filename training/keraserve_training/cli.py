@@ -96,7 +96,7 @@ def run(
     With --ray, a frozen network looks at the pictures on all machines; what learns from that learns here.
     """
     workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
-    commands.one(find(experiment), runs, _profile(profile), seed, options, force, workers)
+    commands.run_one(find(experiment), runs, _profile(profile), seed, options, force, workers)
 
 
 @app.command("train-all")
@@ -124,10 +124,10 @@ def train_all(
     """
     chosen = matching(names or ["*"])
     if ray is None:
-        failures = commands.here(chosen, runs, _profile(profile), seed, options, force)
+        failures = commands.run_all(chosen, runs, _profile(profile), seed, options, force)
     else:
         workers = commands.workers_for(ray, runs, 1, cpus, gpus)
-        failures = commands.elsewhere(workers, chosen, runs, _profile(profile), seed, options, force)
+        failures = commands.run_all_on(workers, chosen, runs, _profile(profile), seed, options, force)
     if failures:
         complain(f"{len(failures)} of {len(chosen)} experiments failed:")
         for name, reason in failures.items():

@@ -1,4 +1,4 @@
-"""What `run`, `train-all` and `study` have in common: who does the work, and what is said of it."""
+"""What the commands `run`, `train-all` and `study` do: choose the workers, train, print the figures."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -35,14 +35,14 @@ def workers_for(ray: str | None, runs: Path, jobs: int, cpus: int | None, gpus: 
     return ray_cluster.RayCluster(ray, runs, cpus or ray_cluster.processors(ray), gpus, notice)
 
 
-def here(
+def run_all(
     chosen: Sequence[Experiment], runs: Path, profile: Profile, seed: int, options: Options, force: bool
 ) -> dict[str, str]:
     """Train experiments one after the other; gives why each failed that did."""
     failures: dict[str, str] = {}
     for experiment in chosen:
         try:
-            one(experiment, runs, profile, seed, options.restricted(experiment.takes), force)
+            run_one(experiment, runs, profile, seed, options.restricted(experiment.takes), force)
         except Exception as error:
             known = isinstance(error, TrainingError | OSError)
             failures[experiment.name] = str(error) if known else unexpected(error)
@@ -50,7 +50,7 @@ def here(
     return failures
 
 
-def elsewhere(
+def run_all_on(
     workers: "Workers",
     chosen: Sequence[Experiment],
     runs: Path,
@@ -83,7 +83,7 @@ def elsewhere(
     return failures
 
 
-def one(
+def run_one(
     experiment: Experiment,
     runs: Path,
     profile: Profile,
