@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -13,6 +14,7 @@ from gateway.test_command import ended
 from gateway.test_http_connection import http_port
 from http2_frames import NO_WINDOW, SETTINGS, call
 
+from keraserve_gateway import keys, wrong_keys
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api import server
 from keraserve_gateway.grpc_api.server import GrpcServer
@@ -192,3 +194,28 @@ async def test_calls_whose_answers_are_not_read_keep_nobody_out(
     await port.until(lambda: port.asked == 8)
     await port.until(lambda: port.ended("unread") == 1)
     await port.healthy()
+
+
+async def test_wrong_keys_leave_streams_of_their_connection_to_right_ones(
+    port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy, which has one connection for all of its callers."""
+    monkeypatch.setattr(wrong_keys, "PER_SECOND", 1 / 600)
+    monkeypatch.setattr(wrong_keys, "LONGEST_SECONDS", 600)
+    key, entry = keys.make("shop")
+    (tmp_path / "keys.toml").write_text(entry)
+    await port.open(keys_file=tmp_path / "keys.toml", **LONG)
+    ask = (await port.channel()).unary_unary(services.GET_MODEL_STATUS.path)
+    right = (("x-api-key", key),)
+    assert await ask(REQUEST, timeout=60, metadata=right)  # now it knows how many it may have
+    wrong = [
+        asyncio.ensure_future(ask(REQUEST, timeout=600, metadata=(("x-api-key", key[:-1] + "!"),)))
+        for _ in range(128)
+    ]
+    await port.until(lambda: sum(one.done() for one in wrong) == 128 - 32)
+    assert await ask(REQUEST, timeout=60, metadata=right)
+    answered = [one for one in wrong if one.done()]
+    for one in wrong:
+        one.cancel()
+    results = await asyncio.gather(*answered, return_exceptions=True)
+    assert {cast(grpc.aio.AioRpcError, one).code() for one in results} == {grpc.StatusCode.UNAUTHENTICATED}

@@ -106,6 +106,18 @@ def test_who_goes_first(stack: ExitStack, clock: Clock, most: int, gone: list[in
     assert look == (5 - len(gone), len(gone), 0, False)
 
 
+def test_an_answer_that_is_being_read_outlasts_idle_connections(stack: ExitStack, clock: Clock) -> None:
+    here, bounded = Listening(stack, "127.0.0.1"), GrpcConnections(1, 1000, 1000)
+    made = [here.connect() for _ in range(2)]
+    reading = bounded.began(made[0][2])
+    reading.in_work = True
+    clock.now = 105
+    bounded.began(made[1][2]).end()
+    reading.end_work()
+    assert bounded.look(here.port).idle == 1
+    assert ended([client for _, client, _ in made]) == [1]
+
+
 WAITING = [(60, 12, []), (60, 11, [2]), (60, 7, [2]), (60, 6, [1, 2]), (5, 12, [0, 1, 2])]
 
 

@@ -76,6 +76,10 @@ class Call:
         self._all, self._connection, self.began = everyone, connection, now
         self.in_work = False
 
+    def end_work(self) -> None:
+        """Its answer is there, and has to be read."""
+        self.in_work, self._connection.quiet_since = False, time.monotonic()
+
     def end(self) -> None:
         """It is over: its answer is read, or nobody waits for it."""
         self._all.remove(self, self._connection)
@@ -97,9 +101,9 @@ class _Connection:
         return sum(not call.in_work and call.began < since for call in self.calls)
 
     @property
-    def order(self) -> tuple[bool, float]:
-        """Who goes first: one without any call yet, then the one whose latest call is longest ago."""
-        return self.used, self.quiet_since
+    def order(self) -> tuple[bool, bool, float]:
+        """Which is ended first: without an open call; without any call yet; longest without one."""
+        return bool(self.calls), self.used, self.quiet_since
 
 
 class Look(NamedTuple):
@@ -121,8 +125,9 @@ class Look(NamedTuple):
 class GrpcConnections:
     """Bounds how many connections a gRPC server has, and how long one may have a call.
 
-    Of those beyond the bound, the ones end that have had no call yet, then those without one for longest; one
-    with a call in work does not. For threads.
+    Beyond the bound, connections end that have had no call yet, then those without one for longest, then
+    those whose callers are sending a message or reading an answer; never one with a call in work. For
+    threads.
 
     Args:
         most: how many may be open from one look to the next; more than `most_accepted` of them never are, by

@@ -67,7 +67,7 @@ class CallLimits:
             try:
                 response = handler(message, context)
             finally:
-                call.in_work = False
+                call.end_work()
             self._until[context] = time.monotonic() + self._send_seconds
             if not context.add_callback(lambda: self._until.pop(context, None)):
                 self._until.pop(context, None)  # it has ended already

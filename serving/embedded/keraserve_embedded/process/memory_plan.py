@@ -80,9 +80,17 @@ def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
     )
     total = TENSORFLOW + models + COPIES * in_flight + max(decoding, least_decoding)
     if total > available:
+        lower = [
+            flag
+            for flag, value in (
+                ("--max_bytes_in_flight", limits.in_flight),
+                ("--max_decoding_bytes", limits.decoding),
+            )
+            if value
+        ]
         raise StartError(
-            f"{needed} are {mib(total)}, and the memory limit leaves {mib(available)}: raise that limit,"
-            " serve fewer models, or lower --max_bytes_in_flight or --max_decoding_bytes"
+            f"{needed} are {mib(total)}, and the model server's part of the memory limit is {mib(available)}:"
+            f" raise that limit, serve fewer models{', or lower ' + ' or '.join(lower) if lower else ''}"
         )
     write_line = log.info
     if decoding < ONE_IMAGE or (limits.in_flight is None and in_flight < IN_FLIGHT):

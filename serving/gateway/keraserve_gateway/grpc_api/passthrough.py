@@ -9,6 +9,7 @@ long as the call may last.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -63,6 +64,7 @@ _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 _LONG = 1 << 20  # bytes: tensors of more take milliseconds to parse
 _LONGEST_SPEC = 4 << 10  # bytes
+_MOST_SLOWED = 32  # of a connection's 128 calls
 _CROWDED = "more calls are sending their messages than are waited for, and this one took longest"
 
 
@@ -73,6 +75,7 @@ class PassThrough(Handler):
         self._gateway = gateway
         self._connections = connections
         self._seconds = gateway.settings.deadline_seconds
+        self._slowed = Counter[str]()  # calls with wrong keys that wait, by connection
         self._incomplete = IncompleteBodies(2 * gateway.settings.max_in_flight)  # messages, not bytes
 
     def service(
@@ -130,7 +133,7 @@ class PassThrough(Handler):
                 code = grpc.StatusCode.INTERNAL
                 detail = f"an unexpected error; request id {context.request_id}"
             finally:
-                open_call.in_work = False
+                open_call.end_work()
                 self._gateway.bodies.give_back(context.held)
             seconds = time.perf_counter() - started
             context.status = code.name
@@ -168,7 +171,7 @@ class PassThrough(Handler):
         try:
             context.key = gateway.keys.recognise(context.given_key)
         except UnknownApiKey:
-            await gateway.wrong_keys.slow_down(rpc.peer().rpartition(":")[0].removeprefix("ipv4:"))
+            await self._slow_down(rpc.peer())
             raise
         request = await self._received(rpc, context)
         open_call.in_work = True
@@ -185,6 +188,18 @@ class PassThrough(Handler):
             answer = await self._asked(call, request, message, specs, context)
         context.version = _version(call, answer) or context.version
         return answer
+
+    async def _slow_down(self, peer: str) -> None:
+        """Let a wrong key wait, if few of its connection do: right keys of the connection need calls, too."""
+        if self._slowed[peer] >= _MOST_SLOWED:
+            return
+        self._slowed[peer] += 1
+        try:
+            await self._gateway.wrong_keys.slow_down(peer.rpartition(":")[0].removeprefix("ipv4:"))
+        finally:
+            self._slowed[peer] -= 1
+            if not self._slowed[peer]:
+                del self._slowed[peer]
 
     async def _asked(
         self,
