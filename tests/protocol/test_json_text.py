@@ -154,7 +154,7 @@ BYTES = 4 << 20
     [
         (b"[],", "131072 lists and objects"),
         (b"{},", "131072 lists and objects"),
-        (b'"",', "262144 strings"),
+        (b'"",', "131072 strings"),
         (b"1,", "524288 values"),
         (b"[[[1]]],", "131072 lists and objects"),
         (b'"\\"",', "524288 escapes"),

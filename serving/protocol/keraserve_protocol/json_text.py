@@ -22,7 +22,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 MOST_VALUES = 524_288
 MOST_CONTAINERS = 131_072
-MOST_STRINGS = 262_144
+MOST_STRINGS = 131_072
 MOST_KEYS = 32_768
 MOST_ESCAPES = 524_288
 MOST_DIGITS = 1_000
