@@ -3,7 +3,7 @@
 PYTHON ?= python3
 MODELS ?= models
 RUNS ?= runs
-# What train-all and export take: PROFILE=quick is the same on fewer real pictures, PROFILE=sample needs no data.
+# What train-all and export take: PROFILE=quick is the same on fewer real images, PROFILE=sample needs no data.
 PROFILE ?= full
 # ENGINE=embedded serves with our own image where tensorflow/serving can't be had, ENGINE=gpu with its GPU image.
 ENGINE ?= tfserving
@@ -28,7 +28,7 @@ COMPOSE = MODELS=$(abspath $(MODELS)) RUNS=$(abspath $(RUNS)) docker compose $(c
 
 BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
 STEPS = build/bench-accelerator/steps.json
-BENCH_OPTIONS = $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
+BENCH_OPTIONS = $(if $(IMAGES),--images "$(IMAGES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
 
 # What leans most on the versions of others: connections, both servers over a real wire, the client's values; a
 # network that is trained, drawn and exported, and the decoders inside it.
@@ -61,7 +61,7 @@ setup: .venv/ready ## .venv with everything, at the pinned versions
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	@touch $@
 
-demo: setup ## train on Fashion-MNIST, export, serve, classify pictures over HTTP and gRPC
+demo: setup ## train on Fashion-MNIST, export, serve, classify images over HTTP and gRPC
 	@$(TRAIN) run $(EXPERIMENT) --runs $(RUNS)
 	@$(TRAIN) export $(EXPERIMENT) --runs $(RUNS) --models $(MODELS)
 	@$(TRAIN) report --runs $(RUNS)
@@ -76,8 +76,8 @@ train-all: setup ## every experiment; what is finished is skipped, what was inte
 export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
 	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
-model: setup ## a model of your own pictures   DATA=folder [NAME= BACKBONE= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
-	@test -d "$(DATA)" || { echo "make: say which pictures: make model DATA=folder NAME=its-name" >&2; exit 1; }
+model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
+	@test -d "$(DATA)" || { echo "make: say which images: make model DATA=folder NAME=its-name" >&2; exit 1; }
 	@name=$$(basename "$(DATA)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$$//'); \
 	set -- --profile $(PROFILE) --data "$(DATA)" --name "$(or $(NAME),$$name)" \
 	  --backbone $(or $(BACKBONE),mobilenet) --image-size $(or $(IMAGE_SIZE),224) $(if $(ALPHA),--alpha $(ALPHA)) \
@@ -90,7 +90,7 @@ report: setup ## runs/report.html
 
 up: ## the container stack, with what was exported   [ENGINE=embedded|gpu]
 	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make demo does it in minutes," \
-	  "make model DATA=folder with your own pictures" >&2; exit 1; }
+	  "make model DATA=folder with your own images" >&2; exit 1; }
 	$(COMPOSE) up --detach --build --wait
 
 down: ## stop the container stack   [ENGINE=embedded|gpu]
@@ -135,7 +135,7 @@ docs: setup ## the client's API from its docstrings, as pages in build/docs
 	@$(BIN)/pdoc --docformat google --output-directory build/docs keraserve_client
 	@echo build/docs/keraserve_client.html
 
-bench: setup ## serving, measured against what else one would take, into docs/performance.md   [PICTURES=folder]
+bench: setup ## serving, measured against what else one would take, into docs/performance.md   [IMAGES=folder]
 	@$(BENCH) measure $(BENCH_OPTIONS)
 	@$(BENCH) publish
 

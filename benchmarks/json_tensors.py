@@ -1,4 +1,4 @@
-"""What a picture as a JSON list costs to read. `python benchmarks/json_tensors.py`
+"""What an image as a JSON list costs to read. `python benchmarks/json_tensors.py`
 
 The work on the body alone, as a ratio within one run: from the bytes of a 224x224x3 `:predict` to the packed
 tensor, against json.loads and numpy.array as most tutorials have it. `make bench` has the rest.
@@ -19,7 +19,7 @@ SHAPE = (1, 224, 224, 3)
 
 
 def bodies() -> dict[str, tuple[bytes, m.DataType]]:
-    """Give a picture as whole numbers, and as decimals."""
+    """Give an image as whole numbers, and as decimals."""
     generator = np.random.default_rng(1)
     whole = generator.integers(0, 256, SHAPE).tolist()
     decimals = generator.random(SHAPE).tolist()

@@ -1,4 +1,4 @@
-"""`make demo`, last part: serve what was exported and classify real test pictures over HTTP and gRPC."""
+"""`make demo`, last part: serve what was exported and classify real test images over HTTP and gRPC."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from statistics import median
 from typing import Annotated
 
 import typer
-from pictures import Picture, save
+from images import ImageFile, save
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -35,8 +35,8 @@ SCHEDULES = {
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one way of asking said of one picture."""
+class Response:
+    """What one way of asking said of one image."""
 
     label: str
     probability: float
@@ -48,16 +48,16 @@ def main(
     runs: Annotated[Path, typer.Option(help="the runs")] = Path("runs"),
     profile: Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")] = "full",
 ) -> None:
-    """Classify test pictures with the two models of `fashion-mnist-reuse`."""
+    """Classify test images with the two models of `fashion-mnist-reuse`."""
     console = Console(markup=False, emoji=False)
     try:
-        pictures = save(datasets.fashion_mnist(PROFILES[profile], console.print), runs / "demo")
+        images = save(datasets.fashion_mnist(PROFILES[profile], console.print), runs / "demo")
         folder = run_folder.path(runs, EXPERIMENT, profile, SEED)
         run = run_folder.finished_in(folder)
         experiment = experiments.find(EXPERIMENT)
         clothes, pair = (export.named(each, experiment, run).name for each in experiment.servables)
         with running(models, Ports(0, 0, 0), logs=runs / "demo/logs") as stack:
-            _show(console, pictures, stack, clothes, pair)
+            _show(console, images, stack, clothes, pair)
         accuracies = run.metrics["metrics"]
     except KeyboardInterrupt:
         sys.exit("stopped")
@@ -65,35 +65,33 @@ def main(
         console.print(str(error), style="red", soft_wrap=True)
         sys.exit(1)
     _show_accuracies(console, accuracies)
-    console.print(f"\npictures  {runs / 'demo'}/*.png", highlight=False)
+    console.print(f"\nimages  {runs / 'demo'}/*.png", highlight=False)
     console.print(f"curves    {folder / run_folder.CURVES}", highlight=False)
     console.print(f"report    {runs / 'report.html'}", highlight=False)
-    console.print("next      make serve, and drop a picture on the page", highlight=False)
+    console.print("next      make serve, and drop an image on the page", highlight=False)
 
 
-def _show(console: Console, pictures: list[Picture], stack: Stack, clothes: str, pair: str) -> None:
+def _show(console: Console, images: list[ImageFile], stack: Stack, clothes: str, pair: str) -> None:
     table = Table(
-        title="Test pictures, classified through the gateway",
+        title="Test images, classified through the gateway",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for column in ("picture", "true class", "over HTTP", "prob.", "ms", "over gRPC", "prob.", "ms"):
+    for column in ("image", "true class", "over HTTP", "prob.", "ms", "over gRPC", "prob.", "ms"):
         table.add_column(column, justify="right" if column in ("prob.", "ms") else "left", no_wrap=True)
-    answers: list[tuple[Answer, Answer]] = []
+    responses: list[tuple[Response, Response]] = []
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc:
-        for picture in pictures:
-            model = pair if picture.label in PAIR_LABELS else clothes
-            both = _ask(http, model, picture), _ask(grpc, model, picture)
-            answers.append(both)
-            table.add_row(
-                picture.path.stem, picture.label, *_cells(picture, both[0]), *_cells(picture, both[1])
-            )
+        for image in images:
+            model = pair if image.label in PAIR_LABELS else clothes
+            both = _ask(http, model, image), _ask(grpc, model, image)
+            responses.append(both)
+            table.add_row(image.path.stem, image.label, *_cells(image, both[0]), *_cells(image, both[1]))
     console.print(table)
-    right = sum(answer.label == picture.label for picture, (answer, _) in zip(pictures, answers, strict=True))
-    milliseconds = [median(pair[way].milliseconds for pair in answers) for way in (0, 1)]
+    right = sum(response.label == image.label for image, (response, _) in zip(images, responses, strict=True))
+    milliseconds = [median(pair[way].milliseconds for pair in responses) for way in (0, 1)]
     console.print(
-        f"{right} of {len(pictures)} right; median {milliseconds[0]:.1f} ms over HTTP,"
+        f"{right} of {len(images)} right; median {milliseconds[0]:.1f} ms over HTTP,"
         f" {milliseconds[1]:.1f} ms over gRPC\n"
     )
 
@@ -112,19 +110,19 @@ def _show_accuracies(console: Console, accuracies: Mapping[str, float]) -> None:
         console.print(f"  {title:<36}{accuracies[reused]:7.1%}{accuracies[alone]:16.1%}", highlight=False)
 
 
-def _ask(client: Client | GrpcClient, model: str, picture: Picture) -> Answer:
+def _ask(client: Client | GrpcClient, model: str, image: ImageFile) -> Response:
     began = time.perf_counter()
-    (prediction,) = client.classify(model, picture.path, top_k=1)
+    (prediction,) = client.classify(model, image.path, top_k=1)
     milliseconds = (time.perf_counter() - began) * 1000
-    return Answer(prediction.classes[0].label, prediction.classes[0].probability, milliseconds)
+    return Response(prediction.classes[0].label, prediction.classes[0].probability, milliseconds)
 
 
-def _cells(picture: Picture, answer: Answer) -> tuple[Text, str, str]:
-    colour = "green" if answer.label == picture.label else "red"
+def _cells(image: ImageFile, response: Response) -> tuple[Text, str, str]:
+    colour = "green" if response.label == image.label else "red"
     return (
-        Text(answer.label, style=colour),
-        f"{100 * answer.probability:.1f} %",
-        f"{answer.milliseconds:.1f}",
+        Text(response.label, style=colour),
+        f"{100 * response.probability:.1f} %",
+        f"{response.milliseconds:.1f}",
     )
 
 

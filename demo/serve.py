@@ -48,7 +48,7 @@ def _introduce(console: Console, stack: Stack) -> None:
     table.add_row("gRPC", stack.grpc)
     table.add_row("models", ", ".join(names))
     elsewhere = "" if stack.url.endswith(f":{DEFAULT.http}") else f" --url {stack.url}"
-    table.add_row("try", f"keraserve classify {names[0]} PICTURE.png{elsewhere}")
+    table.add_row("try", f"keraserve classify {names[0]} IMAGE.png{elsewhere}")
     table.add_row("stop", "Ctrl-C")
     console.print(table)
 

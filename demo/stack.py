@@ -86,7 +86,7 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     if not config.is_file():
         raise StackError(
             f"{config} is not there: nothing was exported yet. `make demo` does it in minutes, `make model"
-            " DATA=folder` with your own pictures"
+            " DATA=folder` with your own images"
         )
     ports = ports.settled()
     _check_free(ports)

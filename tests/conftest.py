@@ -1,4 +1,4 @@
-"""What tests of several stations share: a small real model, and pictures for it."""
+"""What tests of several stations share: a small real model, and images for it."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from encoded_pictures import png
+from encoded_images import png
 
 from keraserve_protocol import messages, model_config
 

@@ -1,4 +1,4 @@
-"""Class folders of small drawn pictures, as a user would bring them."""
+"""Class folders of small drawn images, as a user would bring them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ CLASSES = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 
 
 def draw(folder: Path, *, train: int = 8, test: int = 4, size: tuple[int, int] = (40, 36)) -> Path:
-    """Write `train` and `test` pictures of three colours, width by height `size`; returns `folder`."""
+    """Write `train` and `test` images of three colours, width by height `size`; returns `folder`."""
     generator = np.random.default_rng(0)
     for part, count in {"train": train, "test": test}.items():
         for name, colour in CLASSES.items():

@@ -19,13 +19,13 @@ REAL = {
     "kind": "public",
     "origin": "CIFAR-10 (University of Toronto)",
     "classes": 10,
-    "train_pictures": 50_000,
-    "test_pictures": 10_000,
+    "train_images": 50_000,
+    "test_images": 10_000,
     "sha256": "0" * 64,
 }
 PROCEDURAL = REAL | {
     "kind": "procedural",
-    "origin": "procedural pictures made on the spot: they mean nothing",
+    "origin": "procedural images made on the spot: they mean nothing",
 }
 RANDOM = {"kind": "random", "file": None, "sha256": "1" * 64, "note": ""}
 IMAGENET = {"kind": "imagenet", "file": "mobilenet_2_5_224_tf_no_top.h5", "sha256": "2" * 64, "note": ""}
@@ -96,21 +96,21 @@ def network(
     *,
     output: str = "softmax",
     accuracy: float | None = 0.8,
-    pictures: int = 1000,
+    images: int = 1000,
     parameters: int = 820_310,
     **more: Any,
 ) -> dict[str, Any]:
     """What `metrics.json` says of a network, and its rows under the key `rows`."""
     names = list(dict.fromkeys(row["phase"] for row in history_rows))
-    tested = None if accuracy is None else _test(len(labels), accuracy, pictures)
+    tested = None if accuracy is None else _test(len(labels), accuracy, images)
     return {
         "rows": list(history_rows),
         "labels": list(labels),
         "output": output,
         "input": [32, 32, 3],
         "parameters": parameters,
-        "train_pictures": 50_000,
-        "validation_pictures": 10_000,
+        "train_images": 50_000,
+        "validation_images": 10_000,
         "batch": 50,
         "phases": [
             {
@@ -131,15 +131,15 @@ def network(
     }
 
 
-def _test(classes: int, accuracy: float, pictures: int) -> dict[str, Any]:
+def _test(classes: int, accuracy: float, images: int) -> dict[str, Any]:
     draw = np.random.default_rng(classes)
-    each = pictures // classes
+    each = images // classes
     shares = draw.dirichlet(np.full(classes, 0.1), size=classes) * (1 - accuracy) + np.eye(classes) * accuracy
     matrix = np.stack([draw.multinomial(each, share / share.sum()) for share in shares])
     return {
         "accuracy": float(np.trace(matrix) / matrix.sum()),
         "loss": 0.6,
-        "pictures": int(matrix.sum()),
+        "images": int(matrix.sum()),
         "confusion": matrix.tolist(),
         "mistakes": [],
     }
@@ -157,11 +157,11 @@ def write(
     data: Mapping[str, Any] = REAL,
     weights: Any = "none",
     finished: str = "2026-01-02T03:04:05+00:00",
-    photographs: Sequence[drawing.Picture] = (),
+    photographs: Sequence[drawing.Image] = (),
     extras: Mapping[str, Any] | None = None,
     draw: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write a finished run; `draw` draws what `extras["pictures"]` names into the folder.
+    """Write a finished run; `draw` draws what `extras["images"]` names into the folder.
 
     What every run draws by itself is left out where there is nothing else to draw: it takes time.
     """
@@ -198,7 +198,7 @@ def write(
             name: {key: value for key, value in network.items() if key != "rows"}
             for name, network in networks.items()
         },
-        "pictures": [],
+        "images": [],
         "tables": [],
         "features": [],
         "seconds": sum(network["seconds"] for network in networks.values()),
@@ -210,7 +210,7 @@ def write(
 
 
 def _draw(
-    folder: Path, networks: Mapping[str, Mapping[str, Any]], photographs: Sequence[drawing.Picture]
+    folder: Path, networks: Mapping[str, Mapping[str, Any]], photographs: Sequence[drawing.Image]
 ) -> None:
     """What every run draws by itself."""
     histories = {name: network["rows"] for name, network in networks.items() if network["rows"]}
@@ -219,8 +219,8 @@ def _draw(
         if network["test"] and network["rows"]:
             labels = network["labels"]
             matrix = np.array(network["test"]["confusion"])
-            confusion.confusion(folder / run_folder.confusion_picture(name), name, matrix, labels)
+            confusion.confusion(folder / run_folder.confusion_image(name), name, matrix, labels)
             if photographs:
                 wrong = [(labels[0], labels[-1])] * len(photographs)
                 sure = np.linspace(0.9999, 0.8, len(photographs)).tolist()
-                galleries.mistakes(folder / run_folder.mistakes_picture(name), name, photographs, wrong, sure)
+                galleries.mistakes(folder / run_folder.mistakes_image(name), name, photographs, wrong, sure)

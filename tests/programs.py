@@ -17,7 +17,7 @@ def train(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def save_pictures(folder: Path) -> None:
-    """Write procedural pictures into `folder`, under the names that the demo gives its own."""
-    command = [sys.executable, str(ROOT / "demo/pictures.py"), "--profile", "sample", str(folder)]
+def save_images(folder: Path) -> None:
+    """Write procedural images into `folder`, under the names that the demo gives its own."""
+    command = [sys.executable, str(ROOT / "demo/images.py"), "--profile", "sample", str(folder)]
     subprocess.run(command, check=True, timeout=120)

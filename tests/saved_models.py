@@ -1,4 +1,4 @@
-"""A SavedModel small enough to train in no time: it says whether a picture is red, green or blue.
+"""A SavedModel small enough to train in no time: it says whether an image is red, green or blue.
 
 Not made by our exporter, but with its signatures (serving contract, section 2), so that the tests of the
 serving stations stand on a model of somebody else's making. Run as a program, so that a test process
@@ -22,7 +22,7 @@ class Colours(tf.Module):
         self.scale = tf.Variable(0.1, trainable=False)
         self.labels = tf.constant(labels)
 
-    def answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = tf.nn.softmax(self.scale * tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2]))
         return {
             "probabilities": probabilities,
@@ -38,17 +38,17 @@ class Colours(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self.answer(images)
+        return self.outputs(images)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self.answer(self.decode(image_bytes))
+        return self.outputs(self.decode(image_bytes))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
         encoded = tf.io.parse_example(inputs, feature)["image/encoded"]
-        scores = self.answer(self.decode(encoded))["probabilities"]
+        scores = self.outputs(self.decode(encoded))["probabilities"]
         classes = tf.repeat(self.labels[tf.newaxis], tf.shape(scores)[0], axis=0)
         return {"scores": scores, "classes": classes}
 

@@ -4,7 +4,7 @@
 may run on another machine, which then needs this folder and what was recorded.
 
 A step is what a batch costs that is on the device already: forward pass, gradients and update; or, where a
-network makes features, the forward pass. Weights and pictures are random: all this is about time.
+network makes features, the forward pass. Weights and images are random: all this is about time.
 """
 
 import hashlib
@@ -117,12 +117,12 @@ def measure(
 def table(
     output: Annotated[Path, typer.Argument(help="folder of the results")],
     page: Annotated[Path, typer.Argument(help="Markdown file that is written")],
-    picture: Annotated[Path, typer.Argument(help="SVG file that is written; docs/ has the page")],
+    image: Annotated[Path, typer.Argument(help="SVG file that is written; docs/ has the page")],
 ) -> None:
-    """Write what was found as Markdown, and a picture of it; needs Matplotlib, and no backend."""
-    page.write_text(results.render(output, str(picture.relative_to("docs"))))
-    chart.draw(results.rows(output), picture)
-    print(f"{page}, {picture}")
+    """Write what was found as Markdown, and an image of it; needs Matplotlib, and no backend."""
+    page.write_text(results.render(output, str(image.relative_to("docs"))))
+    chart.draw(results.rows(output), image)
+    print(f"{page}, {image}")
 
 
 def found_before(file: Path, now: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The picture: how fast every step is, and what share of the device that is."""
+"""The image: how fast every step is, and what share of the device that is."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -40,11 +40,11 @@ def build(step: Step, precision: str) -> Any:
 
 
 def examples(step: Step, model: Any, batch: int) -> tuple[Any, Any]:
-    """Random pictures, or features where it takes those, float32 [batch, ...], and what to learn of them."""
+    """Random images, or features where it takes those, float32 [batch, ...], and what to learn of them."""
     drawn = np.random.default_rng(1)
     shape = (batch, *model.input_shape[1:])
-    pictures = shape[-1] in (1, 3)
-    inputs = drawn.uniform(0, 255, shape) if pictures else np.abs(drawn.normal(0, 1, shape))
+    images = shape[-1] in (1, 3)
+    inputs = drawn.uniform(0, 255, shape) if images else np.abs(drawn.normal(0, 1, shape))
     if step.loss and step.loss["class_name"] == "MeanSquaredError":
         return inputs.astype(np.float32), (inputs / 255).astype(np.float32)
     return inputs.astype(np.float32), drawn.integers(0, max(2, model.output_shape[-1]), batch, np.int32)

@@ -1,6 +1,6 @@
 """Write down by which steps the experiments learn, by running them.
 
-Every experiment runs as it is, at its document's sizes, on a few procedural pictures and with random weights;
+Every experiment runs as it is, at its document's sizes, on a few procedural images and with random weights;
 in place of each epoch, the network is written down as it is then: compiled, with what is frozen frozen.
 """
 

@@ -67,7 +67,7 @@ def rows(folder: Path) -> list[Row]:
 
 
 def render(folder: Path, chart: str) -> str:
-    """Write every backend's figures that are in a folder, below the picture of them.
+    """Write every backend's figures that are in a folder, below the image of them.
 
     Raises:
         FileNotFoundError: nothing was measured.

@@ -59,7 +59,7 @@ class Team:
     def device(self, side: int) -> dict[str, Any]:
         """Its name, the backend's version, and what a product of two matrices of that side reaches."""
         self._workers[0].ask("device", side)
-        return self._workers[0].answer(self._left())
+        return self._workers[0].response(self._left())
 
     def figures(self, asked: Sequence[Asked], seconds: float) -> Iterator[measuring.Timed | Failed]:
         """One after the other as they are found, each timed for about so many seconds."""
@@ -82,7 +82,7 @@ class Team:
         ready, closed = [], []
         for place, one in enumerate(asked):
             try:
-                self._workers[place].answer(self._left())
+                self._workers[place].response(self._left())
                 ready.append((place, one))
             except (TimeoutError, RuntimeError) as error:
                 closed.append(place)
@@ -92,7 +92,7 @@ class Team:
             worker = self._workers[place]
             try:
                 worker.ask("time", seconds)
-                found: measuring.Timed | Failed = worker.answer(_TIMING)
+                found: measuring.Timed | Failed = worker.response(_TIMING)
             except (TimeoutError, RuntimeError) as error:
                 found = Failed(one, str(error))
             if isinstance(found, Failed) or not worker.gives_back(_HELD):
@@ -122,11 +122,11 @@ class Worker:
         theirs.close()  # or nobody is told when the process has ended
 
     def ask(self, question: str, *arguments: Any) -> None:
-        """Ask for one of `_Answers`; whoever asks must fetch the answer before the next question."""
+        """Ask for one of `_Answers`; whoever asks must fetch the response before the next question."""
         with suppress(OSError):  # the process has ended: `answer` will say so
             self._connection.send((question, arguments))
 
-    def answer(self, seconds: float) -> Any:
+    def response(self, seconds: float) -> Any:
         """Wait for it.
 
         Raises:
@@ -135,18 +135,18 @@ class Worker:
         """
         try:
             came = self._connection.poll(max(0.0, seconds))
-            answer = self._connection.recv() if came else TimeoutError("no time was left")
+            response = self._connection.recv() if came else TimeoutError("no time was left")
         except (EOFError, OSError):
             raise RuntimeError("its process ended") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     def gives_back(self, most: int) -> bool:
         """Tell whether it keeps no more than so many bytes of the device's memory."""
         self.ask("held")
         try:
-            return self.answer(_TIMING) <= most
+            return self.response(_TIMING) <= most
         except (TimeoutError, RuntimeError):
             return False
 
@@ -157,7 +157,7 @@ class Worker:
         self._connection.close()
 
 
-class _Answers:
+class _Responses:
     """What a worker does."""
 
     def __init__(self, backend: measuring.Backend) -> None:
@@ -192,16 +192,16 @@ class _Answers:
 
 def _work(backend: str, connection: Any) -> None:
     module: Any = importlib.import_module(backend)
-    answers = _Answers(module)
+    responses = _Responses(module)
     while True:
         try:
             question, arguments = connection.recv()
         except EOFError:
             return
-        connection.send(_answered(getattr(answers, question), arguments))
+        connection.send(_responded(getattr(responses, question), arguments))
 
 
-def _answered(question: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _responded(question: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
         return question(*arguments)
     except Exception as error:  # a backend raises whatever its parts raise; it may not fit through a pipe

@@ -1,1 +1,1 @@
-"""`make bench`: what serving a picture costs, here and with what users would take instead."""
+"""`make bench`: what serving an image costs, here and with what users would take instead."""

@@ -28,7 +28,7 @@ program = typer.Typer(add_completion=False)
 
 @program.command()
 def measure(
-    pictures: Annotated[Path, typer.Option(help="a folder with pictures")] = Path("runs/demo"),
+    images: Annotated[Path, typer.Option(help="a folder with images")] = Path("runs/demo"),
     models: Annotated[Path | None, typer.Option(help="a model repository, in place of ours")] = None,
     model: Annotated[str, typer.Option(help="the name of a model in it")] = "",
     only: Annotated[str, typer.Option(help="systems and scenarios, separated by commas; none: all")] = "",
@@ -36,7 +36,7 @@ def measure(
 ) -> None:
     """Measure, and keep the figures of a whole run in build/bench-figures.json."""
     workspace = Workspace(ROOT / "build" / "bench", (models, model) if models else None)
-    setup.prepare(workspace, setup.images_in(pictures))
+    setup.prepare(workspace, setup.images_in(images))
     began = time.monotonic()
 
     def tell(line: str) -> None:

@@ -37,7 +37,7 @@ def about(workspace: Workspace) -> dict[str, str]:
             ]
         ),
         "model": model,
-        "pictures": f"{len(sizes)} JPEG photographs of {sum(sizes) / len(sizes) / 1000:.1f} KB on average",
+        "images": f"{len(sizes)} JPEG photographs of {sum(sizes) / len(sizes) / 1000:.1f} KB on average",
     }
 
 

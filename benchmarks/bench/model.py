@@ -90,7 +90,7 @@ def bodies(workspace: Workspace, files: Sequence[Path]) -> None:
         image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
         jpeg = _encoded(image, "JPEG", quality=_QUALITY)
         workspace.body(BodyKind.JPEG, number).write_bytes(jpeg)
-        listed = {"pictures": [base64.b64encode(jpeg).decode()]}
+        listed = {"images": [base64.b64encode(jpeg).decode()]}
         workspace.body(BodyKind.BASE64, number).write_text(json.dumps(listed))
         predict = m.PredictRequest(model_spec=m.model_spec(workspace.model, signature=IMAGE_BYTES))
         predict.inputs[IMAGE_BYTES].CopyFrom(to_proto(np.array([jpeg], dtype=object)))

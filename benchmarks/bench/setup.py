@@ -24,9 +24,7 @@ def images_in(folder: Path) -> list[Path]:
     """
     found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in image_formats.SUFFIXES)
     if len(found) < 8:
-        raise BenchError(
-            f"{folder} has {len(found)} pictures: name a folder with some: make bench PICTURES=…"
-        )
+        raise BenchError(f"{folder} has {len(found)} images: name a folder with some: make bench IMAGES=…")
     return found[:: max(1, len(found) // IMAGES)][:IMAGES]
 
 

@@ -1,4 +1,4 @@
-"""BentoML with adaptive batching, as its documentation has it: a request is a list, here of one picture."""
+"""BentoML with adaptive batching, as its documentation has it: a request is a list, here of one image."""
 
 import base64
 import os
@@ -18,9 +18,9 @@ class Photographs:
         self.signature = tf.saved_model.load(os.environ["SAVED_MODEL"]).signatures["image_bytes"]
 
     @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=1000)
-    def predict(self, pictures: list[str]) -> list[dict[str, Any]]:
+    def predict(self, images: list[str]) -> list[dict[str, Any]]:
         """Classify a batch."""
-        found = self.signature(image_bytes=tf.constant([base64.b64decode(one) for one in pictures]))
+        found = self.signature(image_bytes=tf.constant([base64.b64decode(one) for one in images]))
         scores = found["probabilities"].numpy().max(axis=1).tolist()
         return [
             {"label": label.decode(), "probability": score}

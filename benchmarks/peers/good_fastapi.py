@@ -1,4 +1,4 @@
-"""FastAPI as whoever knows it would have it: the picture as it is, the signature in the thread pool."""
+"""FastAPI as whoever knows it would have it: the image as it is, the signature in the thread pool."""
 
 import os
 from typing import Any
@@ -11,9 +11,9 @@ signature = tf.saved_model.load(os.environ["SAVED_MODEL"]).signatures["image_byt
 app = FastAPI()
 
 
-def classify(picture: bytes) -> dict[str, Any]:
-    """Run the model on one picture."""
-    found = signature(image_bytes=tf.constant([picture]))
+def classify(image: bytes) -> dict[str, Any]:
+    """Run the model on one image."""
+    found = signature(image_bytes=tf.constant([image]))
     return {
         "label": found["label"].numpy()[0].decode(),
         "probability": float(found["probabilities"].numpy().max()),
@@ -22,5 +22,5 @@ def classify(picture: bytes) -> dict[str, Any]:
 
 @app.post("/predict")
 async def predict(request: Request) -> dict[str, Any]:
-    """Classify a picture."""
+    """Classify an image."""
     return await run_in_threadpool(classify, await request.body())

@@ -1,4 +1,4 @@
-"""LitServe with batching, as its documentation has it; the picture comes as it is."""
+"""LitServe with batching, as its documentation has it; the image comes as it is."""
 
 import os
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ class Photographs(litserve.LitAPI):
         return request
 
     def batch(self, inputs: list[bytes]) -> tf.Tensor:
-        """Put pictures together."""
+        """Put images together."""
         return tf.constant(inputs)
 
     def predict(self, x: tf.Tensor) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ class Photographs(litserve.LitAPI):
         return output
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """Answer."""
+        """Response."""
         return output
 
 

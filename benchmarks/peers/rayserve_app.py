@@ -18,9 +18,9 @@ class Photographs:
         self.signature = tf.saved_model.load(os.environ["SAVED_MODEL"]).signatures["image_bytes"]
 
     @serve.batch(max_batch_size=32, batch_wait_timeout_s=0.005)
-    async def classify(self, pictures: list[bytes]) -> list[dict[str, Any]]:
+    async def classify(self, images: list[bytes]) -> list[dict[str, Any]]:
         """Classify a batch."""
-        found = self.signature(image_bytes=tf.constant(pictures))
+        found = self.signature(image_bytes=tf.constant(images))
         scores = found["probabilities"].numpy().max(axis=1).tolist()
         return [
             {"label": label.decode(), "probability": score}

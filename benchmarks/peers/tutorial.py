@@ -14,16 +14,16 @@ height, width = model.input_shape[1:3]
 app = FastAPI()
 
 
-class Picture(BaseModel):
+class Sent(BaseModel):
     """What is sent."""
 
     image: list[Any]
 
 
 @app.post("/predict")
-def predict(picture: Picture) -> dict[str, Any]:
-    """Classify a picture."""
-    pixels = np.array(picture.image, dtype="float32")
+def predict(sent: Sent) -> dict[str, Any]:
+    """Classify an image."""
+    pixels = np.array(sent.image, dtype="float32")
     image = keras.ops.image.resize(pixels, (height, width), antialias=True)
     scores = model.predict(np.expand_dims(image, axis=0))[0]
     best = int(np.argmax(scores))

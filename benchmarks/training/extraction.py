@@ -1,6 +1,6 @@
 """`make bench-training`: what the pre-trained network costs, read once, stored, and in bfloat16.
 
-Comparisons in one run, each checked to give the same results before it is timed: extraction from picture
+Comparisons in one run, each checked to give the same results before it is timed: extraction from image
 files against the source documents' way and against the network alone; an epoch on stored features against one
 on the same in memory and one with the frozen network run again, for VGG16 too; float32 against bfloat16, with
 what that costs in accuracy. And what each network of the source documents costs at its document's size.
@@ -27,8 +27,8 @@ from rich.console import Console
 
 from keraserve_training import profiles, runtime, statistics
 from keraserve_training.data import datasets, examples, procedural
-from keraserve_training.data.picture_files import PictureFiles
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.image_files import ImageFiles
+from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError, OptionError, TrainingError
 from keraserve_training.pretrained import backbones, bfloat16, folding
 from keraserve_training.pretrained.backbones import Backbone
@@ -39,8 +39,8 @@ _MODULES = {
     "densenet121": "densenet",
     "nasnetmobile": "nasnet",
 }
-_FEW = 4000  # training pictures, for all comparisons but one
-_READY = 512  # pictures that are held ready for the network alone
+_FEW = 4000  # training images, for all comparisons but one
+_READY = 512  # images that are held ready for the network alone
 _HEAD_BATCH, _HEAD_EPOCHS, _HEAD_SEEDS = 50, 15, 5
 
 
@@ -49,36 +49,34 @@ class Bench:
     """What is measured on."""
 
     backbone: Backbone
-    train: PictureFiles
-    test: PictureFiles
+    train: ImageFiles
+    test: ImageFiles
     classes: int
     rounds: int
     scratch: Path
 
-    def extract(
-        self, pictures: PictureFiles, *, mixed: bool = False, backbone: Backbone | None = None
-    ) -> Any:
+    def extract(self, images: ImageFiles, *, mixed: bool = False, backbone: Backbone | None = None) -> Any:
         """Extract as a run does, anew."""
         from keraserve_training.pretrained import features
 
         shutil.rmtree(self.scratch / "features", ignore_errors=True)
         model = (backbone or self.backbone).model
         return features.extract(
-            model, pictures, store=self.scratch / "features", name="bench", mixed_precision=mixed
+            model, images, store=self.scratch / "features", name="bench", mixed_precision=mixed
         ).features
 
     def network_alone(self, network: Any) -> Callable[[], Any]:
-        """A way that lets `network` look at tensors that are ready, as often as there are pictures."""
+        """A way that lets `network` look at tensors that are ready, as often as there are images."""
         import tensorflow as tf
 
         from keraserve_training.learning.feed import evaluation_batch
 
         batch = evaluation_batch(self.train.shape)
         few = np.arange(min(_READY, len(self.train)))
-        ready = [pictures for pictures, _ in self.train.batches(few, batch)]
+        ready = [images for images, _ in self.train.batches(few, batch)]
 
         def alone() -> None:
-            look = tf.function(lambda pictures: network(pictures, training=False))
+            look = tf.function(lambda images: network(images, training=False))
             seen, place = 0, 0
             while seen < len(self.train):
                 seen += len(look(ready[place % len(ready)]))
@@ -93,10 +91,10 @@ def from_files(bench: Bench) -> Comparison:
     bare = bench.backbone.model.get_layer(network.name)
     module = importlib.import_module(f"keras.applications.{_MODULES.get(network.name, network.name)}")
 
-    def theirs(pictures: PictureFiles) -> npt.NDArray[np.float32]:
+    def theirs(images: ImageFiles) -> npt.NDArray[np.float32]:
         target = bench.scratch / "features.npz"
         return source_document.extract(
-            bare, module.preprocess_input, pictures.files, bench.backbone.size, target
+            bare, module.preprocess_input, images.files, bench.backbone.size, target
         )
 
     few = bench.train.first(64)
@@ -116,8 +114,8 @@ def from_files(bench: Bench) -> Comparison:
         f"Ours differs from the network by at most {difference:.1g} of the largest feature; the source"
         f" documents' way, which rounds the resized pixels, gives features {alike:.4f} alike (cosine)."
     ]
-    title = f"Extraction, {len(bench.train):,} pictures at {bench.backbone.size} px, {network.title}"
-    return measuring_ways.compare(title, "pictures", len(bench.train), ways, bench.rounds, notes)
+    title = f"Extraction, {len(bench.train):,} images at {bench.backbone.size} px, {network.title}"
+    return measuring_ways.compare(title, "images", len(bench.train), ways, bench.rounds, notes)
 
 
 def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
@@ -125,7 +123,7 @@ def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
 
     Args:
         bench: what is measured on.
-        other: a large network with random weights, which gets a twentieth of the pictures.
+        other: a large network with random weights, which gets a twentieth of the images.
     """
     import keras
 
@@ -137,13 +135,13 @@ def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
     if other:
         train = train.first(max(64, len(train) // 20))
     features = bench.extract(train, backbone=backbone)
-    in_memory = Pictures(_values(features), features.labels)
+    in_memory = Images(_values(features), features.labels)
     head = _head(features.shape, bench.classes, seed=1)
     whole = join(backbone.model, head)
     whole.layers[-2].trainable = False
-    (rows, _), (pictures, _) = (next(iter(inputs.batches(np.arange(32), 32))) for inputs in (features, train))
-    difference = float(np.abs(head(rows) - whole(pictures)).max())
-    seen = backbone.model(pictures, training=False)
+    (rows, _), (images, _) = (next(iter(inputs.batches(np.arange(32), 32))) for inputs in (features, train))
+    difference = float(np.abs(head(rows) - whole(images)).max())
+    seen = backbone.model(images, training=False)
     apart = float(np.abs(rows - seen).max() / np.abs(seen).max())  # probabilities may all be 0 or 1
     if max(10 * difference, apart) > 1e-3:
         raise TrainingError(
@@ -164,10 +162,9 @@ def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
     notes = [f"Both networks give the same probabilities (at most {difference:.1g} apart)."]
     random = " with random weights" if other else ""
     title = (
-        f"An epoch of the head, {len(train):,} pictures at {backbone.size} px,"
-        f" {backbone.network.title}{random}"
+        f"An epoch of the head, {len(train):,} images at {backbone.size} px, {backbone.network.title}{random}"
     )
-    return measuring_ways.compare(title, "pictures", len(train), ways, bench.rounds, notes)
+    return measuring_ways.compare(title, "images", len(train), ways, bench.rounds, notes)
 
 
 def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
@@ -191,7 +188,7 @@ def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
     }
     random = " with random weights" if other else ""
     title = f"Extraction in two precisions, {backbone.network.title}{random} at {backbone.size} px"
-    return measuring_ways.compare(title, "pictures", len(train), ways, bench.rounds, notes)
+    return measuring_ways.compare(title, "images", len(train), ways, bench.rounds, notes)
 
 
 def _cost_of_rounding(bench: Bench) -> str:
@@ -199,8 +196,8 @@ def _cost_of_rounding(bench: Bench) -> str:
     reached: list[list[float]] = []
     for mixed in (False, True):
         parts = []
-        for pictures in (bench.train, bench.test):
-            extracted = bench.extract(pictures, mixed=mixed)
+        for images in (bench.train, bench.test):
+            extracted = bench.extract(images, mixed=mixed)
             # The store is emptied by the next extraction: means over places are all that this head needs.
             parts.append((_values(extracted).mean(axis=(1, 2)), extracted.labels))
         reached.append([_accuracy(parts[0], parts[1], bench.classes, seed) for seed in range(_HEAD_SEEDS)])
@@ -208,13 +205,13 @@ def _cost_of_rounding(bench: Bench) -> str:
     exact, rounded = (100 * sum(values) / len(values) for values in reached)
     return (
         f"A head that learns on them tells {exact:.2f} % (float32) and {rounded:.2f} % (bfloat16) of"
-        f" {len(bench.test):,} test pictures right: bfloat16 costs {100 * cost.mean:.2f} points (95 %"
+        f" {len(bench.test):,} test images right: bfloat16 costs {100 * cost.mean:.2f} points (95 %"
         f" interval over {cost.count} seeds: {100 * cost.low:.2f} to {100 * cost.high:.2f})."
     )
 
 
 def _accuracy(train: Any, test: Any, classes: int, seed: int) -> float:
-    """What a last layer reaches on the test pictures' means; `train` and `test` are (means, labels)."""
+    """What a last layer reaches on the test images' means; `train` and `test` are (means, labels)."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -251,25 +248,23 @@ def _alike(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def _pictures(data: Path | None, most: int, scratch: Path, tell: Callable[[str], None]) -> Any:
-    """The user's pictures; or CIFAR-10's, or where those are not here procedural ones, as JPEG files."""
+def _images(data: Path | None, most: int, scratch: Path, tell: Callable[[str], None]) -> Any:
+    """The user's images; or CIFAR-10's, or where those are not here procedural ones, as JPEG files."""
     if data is not None:
         return datasets.class_folders(data, profiles.FULL, tell)
     try:
         source = datasets.cifar10(profiles.FULL, tell)
         parts: list[Any] = [examples.limited(source.train, most), examples.limited(source.test, _FEW)]
     except DataUnavailableError as error:
-        tell(f"{error} Procedural pictures are taken: their accuracies mean nothing.")
-        parts = [
-            procedural.pictures(most, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)
-        ]
-    for part, pictures in zip(("train", "test"), parts, strict=True):
-        shown = pictures.show(np.arange(len(pictures)))
-        for number, (picture, label) in enumerate(zip(shown, pictures.labels, strict=True)):
-            file = scratch / "pictures" / part / f"{label}" / f"{number:05}.jpg"
+        tell(f"{error} Procedural images are taken: their accuracies mean nothing.")
+        parts = [procedural.images(most, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)]
+    for part, images in zip(("train", "test"), parts, strict=True):
+        shown = images.show(np.arange(len(images)))
+        for number, (image, label) in enumerate(zip(shown, images.labels, strict=True)):
+            file = scratch / "images" / part / f"{label}" / f"{number:05}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(file, quality=95)
-    return datasets.class_folders(scratch / "pictures", profiles.FULL, lambda _: None)
+            Image.fromarray(image).save(file, quality=95)
+    return datasets.class_folders(scratch / "images", profiles.FULL, lambda _: None)
 
 
 def main(
@@ -278,7 +273,7 @@ def main(
     alpha: Annotated[float | None, typer.Option(help="its width, of MobileNet")] = 0.25,
     image_size: Annotated[int, typer.Option(help="pixels a side")] = 160,
     weights: Annotated[str, typer.Option(help="imagenet, random or a file")] = "imagenet",
-    pictures: Annotated[int, typer.Option(help="training pictures at most")] = 10_000,
+    images: Annotated[int, typer.Option(help="training images at most")] = 10_000,
     rounds: Annotated[int, typer.Option(help="rounds of each way, interleaved")] = 5,
     also: Annotated[str, typer.Option(help="a large network whose precisions are timed too")] = "inceptionv3",
     output: Annotated[Path, typer.Option(help="folder of the results")] = Path("runs/bench"),
@@ -290,7 +285,7 @@ def main(
         "backbone": backbone,
         "alpha": alpha,
         "size": image_size,
-        "pictures": pictures,
+        "images": images,
         "rounds": rounds,
     }
     runtime.prepare()
@@ -299,8 +294,8 @@ def main(
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=output) as scratch:
         try:
             built = backbones.build(backbone, size=image_size, weights=weights, alpha=alpha, tell=tell)
-            found = _pictures(data, pictures, Path(scratch), tell).sized(image_size)
-            train, test = examples.limited(found.train, pictures), examples.limited(found.test, _FEW)
+            found = _images(data, images, Path(scratch), tell).sized(image_size)
+            train, test = examples.limited(found.train, images), examples.limited(found.test, _FEW)
             many = Bench(built, train, test, len(found.classes), rounds, Path(scratch))
             bench = replace(many, train=examples.limited(train, _FEW))
             vgg16 = backbones.build("vgg16", size=224, weights="random")
@@ -319,7 +314,7 @@ def main(
         except TrainingError as error:
             console.print(f"[red]{error}[/red]")
             sys.exit(1)
-        settings |= {"pictures": len(train), "data": found.origin}
+        settings |= {"images": len(train), "data": found.origin}
         for comparison in comparisons:
             console.print(measuring_ways.table(comparison))
         measuring_ways.write(output, settings, comparisons)

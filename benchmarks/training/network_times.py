@@ -1,4 +1,4 @@
-"""What each network of the source documents costs a picture, at the size that its document gives it."""
+"""What each network of the source documents costs an image, at the size that its document gives it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,15 +20,15 @@ _NETWORKS = (
 _BATCH = 32
 
 
-def compare(pictures: int, rounds: int) -> Comparison:
-    """Time every network, frozen and with random weights, on `pictures` ready tensors."""
-    steps = max(1, pictures // _BATCH)
+def compare(images: int, rounds: int) -> Comparison:
+    """Time every network, frozen and with random weights, on `images` ready tensors."""
+    steps = max(1, images // _BATCH)
     ways = dict(_way(name, alpha, size, steps) for name, alpha, size in _NETWORKS)
     title = "The documents' networks, frozen, RANDOM weights, on ready tensors"
-    found = measuring_ways.compare(title, "pictures", steps * _BATCH, ways, rounds, [])
+    found = measuring_ways.compare(title, "images", steps * _BATCH, ways, rounds, [])
     for name, times in found.ways.items():
         seconds = 1000 * float(np.median(times.seconds)) / found.count
-        found.notes.append(f"{name}: {seconds:.1f} s for 1,000 pictures.")
+        found.notes.append(f"{name}: {seconds:.1f} s for 1,000 images.")
     return found
 
 

@@ -12,21 +12,21 @@ from PIL import Image
 def extract(
     model: Any, preprocess_input: Any, files: Sequence[Path], size: int, target: Path
 ) -> npt.NDArray[np.float32]:
-    """Features [N, h, w, c] of all pictures, also written to `target` as `.npz`.
+    """Features [N, h, w, c] of all images, also written to `target` as `.npz`.
 
     Args:
-        model: the bare network: scaled pictures to features.
-        preprocess_input: Keras' function that scales pictures for it.
-        files: pictures in colour.
+        model: the bare network: scaled images to features.
+        preprocess_input: Keras' function that scales images for it.
+        files: images in colour.
         size: pixels a side.
         target: a file.
     """
-    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     # What scipy.misc.imresize did: Pillow's bilinear filter, rounded to whole values.
     large = np.array(
         [
-            np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))
-            for picture in pictures
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+            for image in images
         ]
     ).astype("float32")
     features = model.predict(preprocess_input(large), verbose=0)

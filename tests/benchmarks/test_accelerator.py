@@ -91,14 +91,14 @@ def test_a_network_that_only_looks_rounds_its_weights_too() -> None:
     assert network(inputs).shape == (5, 6, 6, 4)
 
 
-def test_a_network_in_which_other_numbers_learn_is_refused(recorded: list[Step]) -> None:
+def test_a_network_in_which_other_numbers_learn_is_rejected(recorded: list[Step]) -> None:
     with pytest.raises(ValueError, match="276158 numbers learn, not 7"):
         networks.build(replace(recorded[0], learning=7), "float32")
 
 
 def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="run `measure` first"):
-        results.render(tmp_path, "a picture")
+        results.render(tmp_path, "an image")
     timed = {"step": "one: step", "batch": 32, "documented": True, "preparing": 1.0}
     found = {
         "device": "a device",

@@ -133,7 +133,7 @@ def test_the_page_has_every_system_and_says_what_is_missing() -> None:
     assert cells[10:] == ["59%", "2.00", "0.16", "0.00"]
     assert "- Not measured: Ray Serve: not installed." in text
     assert "| gateway alone: idle memory (PSS) | at most 100 MB | 120.00 MB | no |" in text
-    widths = {line.count("|") for line in text.split("### Pictures")[1].split("###")[0].splitlines() if line}
+    widths = {line.count("|") for line in text.split("### Images")[1].split("###")[0].splitlines() if line}
     assert len(widths) == 1
 
 

@@ -1,4 +1,4 @@
-"""Over gRPC the client reads what a version warns of from its card: once, and never at an answer's cost."""
+"""Over gRPC the client reads what a version warns of from its card: once, and never at a response's cost."""
 
 import json
 import time
@@ -10,12 +10,12 @@ from keraserve_client import _cards as cards
 from keraserve_client import _errors as errors
 from keraserve_client import _steps as steps
 from keraserve_client import _wire_grpc as wire_grpc
-from keraserve_client._images import Picture
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Target
 from keraserve_protocol import messages as m
 from keraserve_protocol import services, tensors
 
-WARNING = "Trained on procedural pictures, which mean nothing."
+WARNING = "Trained on procedural images, which mean nothing."
 
 
 def card(content: Any) -> m.PredictResponse:
@@ -24,7 +24,7 @@ def card(content: Any) -> m.PredictResponse:
     return response
 
 
-def answer(version: int = 3) -> m.ClassificationResponse:
+def response(version: int = 3) -> m.ClassificationResponse:
     response = m.ClassificationResponse(model_spec=m.model_spec("a", version=version))
     response.result.classifications.add().classes.add(label="red", score=1)
     return response
@@ -32,7 +32,7 @@ def answer(version: int = 3) -> m.ClassificationResponse:
 
 def classified(plans: wire_grpc.GrpcPlans, *outcomes: Any, seconds: float = 30.0) -> tuple[list[Any], Any]:
     """Classify by a server with these outcomes; gives what it was asked, how long, and the result."""
-    plan = plans.classify(Target("a"), [Picture(b"png")], 1)
+    plan = plans.classify(Target("a"), [EncodedImage(b"png")], 1)
     going = steps.carry_out(plan, steps.Retry(), steps.Deadline(seconds))
     asked, outcome, left = [], None, list(outcomes)
     try:
@@ -50,7 +50,7 @@ def test_a_version_is_asked_once_for_its_card() -> None:
     plans = wire_grpc.GrpcPlans()
     warning = card(json.dumps({"warnings": [WARNING]}).encode())
     for version in (3, 4):
-        asked, [prediction] = classified(plans, answer(version), warning)
+        asked, [prediction] = classified(plans, response(version), warning)
         assert prediction.warnings == (WARNING,)
         [_, (question, seconds)] = asked
         assert question.call is services.PREDICT
@@ -58,7 +58,7 @@ def test_a_version_is_asked_once_for_its_card() -> None:
         assert (spec.name, spec.version.value, spec.signature_name) == ("a", version, "model_card")
         assert list(question.request.output_filter) == ["json"]
         assert seconds <= 1
-        _, [again] = classified(plans, answer(version))
+        _, [again] = classified(plans, response(version))
         assert again.warnings == (WARNING,)
 
 
@@ -80,8 +80,8 @@ def test_a_version_is_asked_once_for_its_card() -> None:
 )
 def test_somebody_elses_model_warns_of_nothing(given: Any) -> None:
     plans = wire_grpc.GrpcPlans()
-    assert classified(plans, answer(), given)[1][0].warnings == ()
-    assert classified(plans, answer())[1][0].warnings == ()
+    assert classified(plans, response(), given)[1][0].warnings == ()
+    assert classified(plans, response())[1][0].warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_somebody_elses_model_warns_of_nothing(given: Any) -> None:
     [
         errors.Unavailable("away", status_code=503),
         errors.TooManyRequests("busy", status_code=429),
-        errors.DeadlineExceeded("no answer within 1 s"),
+        errors.DeadlineExceeded("no response within 1 s"),
         errors.ConnectionFailed("no server answers"),
         errors.NotFound("unloaded", status_code=404),
     ],
@@ -98,26 +98,26 @@ def test_a_server_without_time_for_it_is_asked_again_later(
     given: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = wire_grpc.GrpcPlans()
-    assert classified(plans, answer(), given)[1][0].warnings == ()
-    assert classified(plans, answer())[1][0].warnings == ()  # not at once
+    assert classified(plans, response(), given)[1][0].warnings == ()
+    assert classified(plans, response())[1][0].warnings == ()  # not at once
     now = time.monotonic()
     monkeypatch.setattr(cards.time, "monotonic", lambda: now + 31)
     found = card(json.dumps({"warnings": [WARNING]}).encode())
-    assert classified(plans, answer(), found)[1][0].warnings == (WARNING,)
+    assert classified(plans, response(), found)[1][0].warnings == (WARNING,)
 
 
 def test_a_classification_that_came_in_time_is_not_lost_for_want_of_its_card() -> None:
     plans = wire_grpc.GrpcPlans()
-    plan = plans.classify(Target("a"), [Picture(b"png")], 1)
+    plan = plans.classify(Target("a"), [EncodedImage(b"png")], 1)
     deadline = steps.Deadline(0.05)
     going = steps.carry_out(plan, steps.Retry(), deadline)
     next(going)
     while deadline.left() > 0:
         time.sleep(0.01)
     with pytest.raises(StopIteration) as done:
-        going.send(answer())
+        going.send(response())
     assert done.value.value[0].best.label == "red"
 
 
 def test_a_server_that_names_no_version_is_not_asked() -> None:
-    assert classified(wire_grpc.GrpcPlans(), answer(0))[1][0].warnings == ()
+    assert classified(wire_grpc.GrpcPlans(), response(0))[1][0].warnings == ()

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, red: bytes, green: bytes) -> Path:
     (tmp_path / "more").mkdir()
     (tmp_path / "b.png").write_bytes(red)
     (tmp_path / "more" / "a.PNG").write_bytes(green)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def test_classify_prints_a_table(pair: Any, folder: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["file", "class", "probability"]
-    assert re.fullmatch(r"2 pictures in [\d.]+ m?s, colours version 1", lines[-1])
+    assert re.fullmatch(r"2 images in [\d.]+ m?s, colours version 1", lines[-1])
     words = result.stdout.split()
     assert words.index("red") < words.index("green")
     assert "100.0%" in words
@@ -77,7 +77,7 @@ def test_a_bad_file_among_good_ones_does_not_spoil_them(pair: Any, folder: Path,
     assert set(listed) == {"file", "error"}
 
 
-def test_the_pictures_of_a_folder_are_those_that_training_would_take(
+def test_the_images_of_a_folder_are_those_that_training_would_take(
     pair: Any, folder: Path, red: bytes
 ) -> None:
     inside = folder / "inside"
@@ -92,7 +92,7 @@ def test_the_pictures_of_a_folder_are_those_that_training_would_take(
     ):
         (inside / name).parent.mkdir(parents=True, exist_ok=True)
         (inside / name).write_bytes(red)
-    (inside / "notes.txt").write_text("no picture")
+    (inside / "notes.txt").write_text("no image")
     (inside / "a-folder.png").mkdir()
     result = run("classify", "colours", inside, "--url", pair.url, "--json")
     assert result.exit_code == 0, result.output
@@ -103,7 +103,7 @@ def test_the_pictures_of_a_folder_are_those_that_training_would_take(
 def test_an_empty_folder_is_said_to_be(pair: Any, tmp_path: Path) -> None:
     result = run("classify", "colours", tmp_path, "--url", pair.url)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"keraserve: no pictures in {tmp_path}\n"
+    assert result.stderr == f"keraserve: no images in {tmp_path}\n"
 
 
 def test_models_and_status(pair: Any) -> None:
@@ -134,7 +134,7 @@ def test_models_and_status(pair: Any) -> None:
             "no server answers at http://{nobody}: connection refused",
         ),
         (["status", "m", "--grpc", "{nobody}"], 1, "no server answers at {nobody}: connection refused"),
-        (["models", "--url", "http://{silent}", "--timeout", "0.2"], 1, "no answer within 0.2 s"),
+        (["models", "--url", "http://{silent}", "--timeout", "0.2"], 1, "no response within 0.2 s"),
         (["models", "--url", "nonsense"], 1, "'nonsense' is no address"),
     ],
 )
@@ -200,10 +200,8 @@ def test_a_terminal_sees_how_far_it_is(pair: Any, tmp_path: Path, red: bytes) ->
 
 
 def test_certificates_that_are_none(pair: Any, folder: Path) -> None:
-    notes, picture = folder / "notes.txt", folder / "b.png"
-    result = run(
-        "classify", "colours", picture, "--ca-file", notes, "--url", pair.url.replace("http", "https")
-    )
+    notes, image = folder / "notes.txt", folder / "b.png"
+    result = run("classify", "colours", image, "--ca-file", notes, "--url", pair.url.replace("http", "https"))
     assert result.exit_code == 1
     assert result.stderr == f"keraserve: {notes} holds no certificate in PEM form\n"
     over_grpc = run("status", "colours", "--tls", "--grpc", pair.model_server, "--timeout", "3")

@@ -30,7 +30,7 @@ def pixels(red: int, green: int, blue: int) -> np.ndarray:
     return np.full((10, 12, 3), (red, green, blue), np.uint8)
 
 
-def test_one_picture_gives_a_list_of_one(client: Any, red: bytes) -> None:
+def test_one_image_gives_a_list_of_one(client: Any, red: bytes) -> None:
     predictions = client.classify("colours", red)
     assert len(predictions) == 1
     [prediction] = predictions
@@ -51,7 +51,7 @@ def test_all_clients_find_the_same_probabilities(client: Any) -> None:
     assert [entry.probability for entry in prediction.classes] == pytest.approx(expected, abs=1e-5)
 
 
-def test_several_pictures_of_every_kind_keep_their_order(client: Any, tmp_path: Any, green: bytes) -> None:
+def test_several_images_of_every_kind_keep_their_order(client: Any, tmp_path: Any, green: bytes) -> None:
     image = pytest.importorskip("PIL.Image")
     path = tmp_path / 'a "green" größe.png'
     path.write_bytes(green)
@@ -62,7 +62,7 @@ def test_several_pictures_of_every_kind_keep_their_order(client: Any, tmp_path: 
     assert all(len(prediction.classes) == 1 for prediction in predictions)
 
 
-def test_no_pictures_are_no_predictions(client: Any) -> None:
+def test_no_images_are_no_predictions(client: Any) -> None:
     assert client.classify("colours", []) == []
 
 
@@ -156,7 +156,7 @@ def test_an_unknown_label_is_named(client: Any, red: bytes) -> None:
     assert caught.value.status_code in (400, 404)  # TensorFlow Serving itself calls it INVALID_ARGUMENT
 
 
-def test_what_is_no_picture_is_a_bad_request_that_says_which(client: Any, red: bytes) -> None:
+def test_what_is_no_image_is_a_bad_request_that_says_which(client: Any, red: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         client.classify("colours", [red, red[:60]])
     assert caught.value.status_code == 400
@@ -167,7 +167,7 @@ def test_what_is_no_picture_is_a_bad_request_that_says_which(client: Any, red: b
     ("inputs", "signature", "says"),
     [
         ([[1]], "nothing", "no signature 'nothing'; it has: classify, image_bytes, serving_default"),
-        ({"pictures": [1]}, "serving_default", "inputs are images, not pictures"),
+        ({"photos": [1]}, "serving_default", "inputs are images, not photos"),
         (np.zeros((1, 2, 2, 3)), "serving_default", "uint8, and the values given are float64"),
         ([[[[256, 0, 0]]]], "serving_default", "out of its range"),
         ([1], "image_bytes", "give text or bytes"),

@@ -1,4 +1,4 @@
-"""Pictures in every form become encoded bytes, and arrays come back out of them without loss."""
+"""Images in every form become encoded bytes, and arrays come back out of them without loss."""
 
 import io
 from pathlib import Path
@@ -23,10 +23,10 @@ def decoded(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (7, 5, 1), (7, 5, 3), (7, 5, 4), (300, 2, 3)], ids=str)
 def test_an_array_survives_png(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    [picture] = images.load(array)
-    assert picture.media_type == "image/png"
-    assert picture.filename is None
-    np.testing.assert_array_equal(decoded(picture.data), array[..., 0] if shape[2:] == (1,) else array)
+    [loaded] = images.load(array)
+    assert loaded.media_type == "image/png"
+    assert loaded.filename is None
+    np.testing.assert_array_equal(decoded(loaded.data), array[..., 0] if shape[2:] == (1,) else array)
 
 
 def test_a_strided_array_survives_png() -> None:
@@ -47,8 +47,8 @@ def translucent() -> "Image.Image":
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"])
 def test_an_opaque_pil_image_of_any_mode(mode: str) -> None:
     image = COLOURS.convert(mode)
-    [picture] = images.load(image)
-    sent = Image.open(io.BytesIO(picture.data))
+    [loaded] = images.load(image)
+    sent = Image.open(io.BytesIO(loaded.data))
     np.testing.assert_array_equal(sent.convert("RGB"), image.convert("RGB"))
 
 
@@ -58,8 +58,8 @@ def test_transparency_of_a_pil_image_is_sent(mode: str) -> None:
     image = translucent().convert(through).convert(mode)
     if mode == "PA":
         image.putalpha(ALPHA)
-    [picture] = images.load(image)
-    sent = Image.open(io.BytesIO(picture.data))
+    [loaded] = images.load(image)
+    sent = Image.open(io.BytesIO(loaded.data))
     wanted = (image.convert("LA") if mode == "La" else image).convert("RGBA")
     np.testing.assert_array_equal(sent.convert("RGBA"), wanted)
     assert np.asarray(sent.convert("RGBA"))[..., 3].min() < 255
@@ -69,8 +69,8 @@ def test_transparency_of_a_pil_image_is_sent(mode: str) -> None:
 def test_a_transparent_colour_of_a_pil_image_is_sent(mode: str) -> None:
     image = COLOURS.convert(mode)
     image.info["transparency"] = image.getpixel((3, 2))
-    [picture] = images.load(image)
-    sent = np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGBA"))
+    [loaded] = images.load(image)
+    sent = np.asarray(Image.open(io.BytesIO(loaded.data)).convert("RGBA"))
     np.testing.assert_array_equal(sent, image.convert("RGBA"))
     assert sent[2, 3, 3] == 0
 
@@ -79,13 +79,13 @@ def test_a_transparent_colour_of_a_pil_image_is_sent(mode: str) -> None:
 def test_a_pil_image_of_16_bits_stays_so(mode: str) -> None:
     levels = np.arange(0, 65536, 65536 // 35, dtype=np.uint16)[:35].reshape(5, 7)
     raw = levels.astype(">u2" if mode == "I;16B" else "<u2").tobytes()
-    [picture] = images.load(Image.frombytes(mode, (7, 5), raw))
-    np.testing.assert_array_equal(decoded(picture.data), levels)
+    [loaded] = images.load(Image.frombytes(mode, (7, 5), raw))
+    np.testing.assert_array_equal(decoded(loaded.data), levels)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_a_pil_image_whose_values_have_no_range_is_refused(mode: str) -> None:
-    with pytest.raises(InvalidInput, match=f"picture 1: the PIL image has mode {mode}, .*0 to 255"):
+def test_a_pil_image_whose_values_have_no_range_is_rejected(mode: str) -> None:
+    with pytest.raises(InvalidInput, match=f"image 1: the PIL image has mode {mode}, .*0 to 255"):
         images.load([COLOURS, Image.new(mode, (4, 3), 200)])
 
 
@@ -99,8 +99,8 @@ def test_a_pil_image_is_sent_upright(orientation: int, kind: str, endian: str) -
     file = io.BytesIO()
     COLOURS.save(file, kind, exif=exif)
     seen = ImageOps.exif_transpose(Image.open(file))
-    [picture] = images.load(Image.open(file))
-    sent = Image.open(io.BytesIO(picture.data))
+    [loaded] = images.load(Image.open(file))
+    sent = Image.open(io.BytesIO(loaded.data))
     np.testing.assert_array_equal(sent.convert("RGB"), seen.convert("RGB"))
     assert 0x0112 not in sent.getexif()  # else the model would turn it a second time
 
@@ -114,8 +114,8 @@ def test_a_turned_pil_image_of_another_mode(mode: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image.info["exif"] = exif.tobytes()
-    [picture] = images.load(image)
-    sent, seen = Image.open(io.BytesIO(picture.data)), ImageOps.exif_transpose(image)
+    [loaded] = images.load(image)
+    sent, seen = Image.open(io.BytesIO(loaded.data)), ImageOps.exif_transpose(image)
     alike = "I;16" if mode == "I;16" else "RGBA"
     np.testing.assert_array_equal(sent.convert(alike), seen.convert(alike))
 
@@ -134,8 +134,8 @@ def test_a_turned_pil_image_of_another_mode(mode: str) -> None:
 def test_a_damaged_exif_block_says_nothing(block: bytes) -> None:
     file = io.BytesIO()
     COLOURS.save(file, "PNG", exif=b"Exif\0\0" + block)
-    [picture] = images.load(Image.open(file))
-    np.testing.assert_array_equal(decoded(picture.data), COLOURS)
+    [loaded] = images.load(Image.open(file))
+    np.testing.assert_array_equal(decoded(loaded.data), COLOURS)
 
 
 def test_files_and_bytes_are_left_alone(tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_files_and_bytes_are_left_alone(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xd8\xff anything")
     webp = b"RIFF\4\0\0\0WEBP"
     loaded = images.load([path, str(path), b"GIF89a", bytearray(b"BM" + bytes(16)), webp, memoryview(b"?")])
-    assert [picture.filename for picture in loaded] == ["a.jpg", "a.jpg", None, None, None, None]
-    assert [picture.media_type for picture in loaded] == [
+    assert [image.filename for image in loaded] == ["a.jpg", "a.jpg", None, None, None, None]
+    assert [image.media_type for image in loaded] == [
         "image/jpeg", "image/jpeg", "image/gif", "image/bmp", "image/webp", "application/octet-stream",
     ]  # fmt: skip
     assert loaded[0].data == b"\xff\xd8\xff anything"
@@ -153,18 +153,18 @@ def test_files_and_bytes_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (np.zeros((2, 2)), "holds float64; pictures are uint8, 0 to 255: scale and cast it"),
-        (np.zeros((2, 2), np.uint16), "holds uint16; pictures are uint8"),
-        (np.zeros((2, 2), np.bool_), "holds bool; pictures are uint8"),
-        (np.zeros((2, 2, 2), np.uint8), r"shape \[2, 2, 2\] is no picture"),
-        (np.zeros((3, 2, 2, 3), np.uint8), "give several pictures as a list"),
-        (np.zeros((0, 2), np.uint8), r"shape \[0, 2\] is no picture"),
-        (np.zeros(4, np.uint8), r"shape \[4\] is no picture"),
+        (np.zeros((2, 2)), "holds float64; images are uint8, 0 to 255: scale and cast it"),
+        (np.zeros((2, 2), np.uint16), "holds uint16; images are uint8"),
+        (np.zeros((2, 2), np.bool_), "holds bool; images are uint8"),
+        (np.zeros((2, 2, 2), np.uint8), r"shape \[2, 2, 2\] is no image"),
+        (np.zeros((3, 2, 2, 3), np.uint8), "give several images as a list"),
+        (np.zeros((0, 2), np.uint8), r"shape \[0, 2\] is no image"),
+        (np.zeros(4, np.uint8), r"shape \[4\] is no image"),
         (7, "a int is no path, bytes, array or PIL image"),
-        ([b"", None], "picture 1: a NoneType is no path"),
+        ([b"", None], "image 1: a NoneType is no path"),
     ],
 )
-def test_what_is_no_picture_is_named(image: object, says: str) -> None:
+def test_what_is_no_image_is_named(image: object, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         images.load(image)  # pyright: ignore[reportArgumentType]
 

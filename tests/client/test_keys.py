@@ -134,7 +134,7 @@ def test_the_key_may_come_from_the_environment(
         connect(kind[0], address, api_key="").status("m")
 
 
-def test_a_wrong_key_and_none_are_refused(kind: Any, address: str, connect: Any) -> None:
+def test_a_wrong_key_and_none_are_rejected(kind: Any, address: str, connect: Any) -> None:
     for settings in ({}, {"api_key": "ks_other"}):
         with pytest.raises(NotAuthorized, match="no key") as caught:
             connect(kind[0], address, **settings).status("m")
@@ -156,7 +156,7 @@ def test_the_gateway_knows_its_key(kind: Any, keyed: Any, connect: Any, red: byt
 
 
 @pytest.mark.parametrize("key", ["two words", "größe", "a\nb"])
-def test_what_is_no_key_is_refused_without_being_shown(kind: Any, key: str) -> None:
+def test_what_is_no_key_is_rejected_without_being_shown(kind: Any, key: str) -> None:
     with pytest.raises(InvalidInput, match="api_key has spaces") as caught:
         kind[0](api_key=key)
     assert key not in str(caught.value)

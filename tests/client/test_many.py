@@ -1,4 +1,4 @@
-"""Many pictures, by all four clients, against the real gateway and the real embedded server."""
+"""Many images, by all four clients, against the real gateway and the real embedded server."""
 
 import contextlib
 import itertools
@@ -25,9 +25,9 @@ from keraserve_client import (
     Unavailable,
 )
 from keraserve_client import _many as many
-from keraserve_client._images import Picture
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Target
-from keraserve_client._wire import HttpAnswer, HttpPlans
+from keraserve_client._wire import HttpPlans, HttpResponse
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 
@@ -55,7 +55,7 @@ def drawn(name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_the_outcomes_are_in_the_order_of_the_pictures(client: Any, concurrency: int) -> None:
+def test_the_outcomes_are_in_the_order_of_the_images(client: Any, concurrency: int) -> None:
     names = [*itertools.islice(itertools.cycle([*COLOURS, "red"]), 29)]
     found = outcomes(client, "colours", (drawn(name) for name in names), 1, concurrency=concurrency)
     assert [outcome.best.label for outcome in found] == names
@@ -63,7 +63,7 @@ def test_the_outcomes_are_in_the_order_of_the_pictures(client: Any, concurrency:
     assert {(outcome.model, outcome.version) for outcome in found} == {("colours", 1)}
 
 
-def test_no_pictures_are_no_outcomes(client: Any) -> None:
+def test_no_images_are_no_outcomes(client: Any) -> None:
     assert outcomes(client, "colours", []) == []
 
 
@@ -76,7 +76,7 @@ def test_what_fails_is_an_entry_and_the_others_go_on(
     client: Any, tmp_path: Path, red: bytes, green: bytes
 ) -> None:
     (tmp_path / "cut.png").write_bytes(red[:60])
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "good.png").write_bytes(green)
     bad = [tmp_path / "missing.png", tmp_path / "cut.png", tmp_path / "notes.txt", np.zeros((2, 2, 3)), 5]
     images = [red, *bad, tmp_path / "good.png", *[green] * 9, red[:70], red]
@@ -131,10 +131,10 @@ def test_a_source_that_fails_ends_the_work(client: Any, red: bytes) -> None:
         outcomes(client, "colours", source())
 
 
-def test_pictures_that_come_asynchronously(client: Any, red: bytes, green: bytes) -> None:
+def test_images_that_come_asynchronously(client: Any, red: bytes, green: bytes) -> None:
     async def source() -> AsyncIterator[bytes]:
-        for picture in [red, green] * 5:
-            yield picture
+        for image in [red, green] * 5:
+            yield image
 
     if hasattr(client, "loop"):
         found = outcomes(client, "colours", source(), concurrency=12)
@@ -144,7 +144,7 @@ def test_pictures_that_come_asynchronously(client: Any, red: bytes, green: bytes
             client.classify_many("colours", source())
 
 
-def test_what_no_picture_can_pass_is_raised(client: Any, red: bytes) -> None:
+def test_what_no_image_can_pass_is_raised(client: Any, red: bytes) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         outcomes(client, "nowhere", itertools.repeat(red))
 
@@ -158,7 +158,7 @@ def test_nobody_there_is_raised(kind: Any, connect: Any, nobody: str, red: bytes
 
 def test_wrong_settings_are_named_at_once(client: Any, red: bytes) -> None:
     call = getattr(client, "client", client).classify_many
-    one = "that is one picture"
+    one = "that is one image"
     for images, settings, says in (
         (red, {}, one),
         ("a.png", {}, one),
@@ -174,52 +174,52 @@ def test_wrong_settings_are_named_at_once(client: Any, red: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "requests", "pictures"),
+    ("concurrency", "requests", "images"),
     [(1, 1, 1), (4, 4, 1), (7, 7, 1), (8, 4, 2), (32, 4, 8), (64, 8, 8), (1000, 125, 8)],
 )
-def test_how_pictures_travel(concurrency: int, requests: int, pictures: int) -> None:
-    assert many.Shape.of(concurrency) == many.Shape(requests, pictures)
+def test_how_images_travel(concurrency: int, requests: int, images: int) -> None:
+    assert many.Shape.of(concurrency) == many.Shape(requests, images)
 
 
-def test_large_pictures_travel_alone() -> None:
+def test_large_images_travel_alone() -> None:
     sizes = [10, 20, 2_000_000, 600_000, 400_000, 100_000, 5]
     parts = many.loaded([bytes(size) for size in sizes])
-    travelling = [[len(picture.data) for picture in part] for part in parts if isinstance(part, list)]
+    travelling = [[len(image.data) for image in part] for part in parts if isinstance(part, list)]
     assert travelling == [[10, 20], [2_000_000], [600_000, 400_000], [100_000, 5]]
 
 
-def played(pictures: list[Picture], server: Any) -> tuple[list[int], list[Any]]:
+def played(images: list[EncodedImage], server: Any) -> tuple[list[int], list[Any]]:
     """Play the plan with a server that is a function of the request; gives the sizes and the result."""
-    plan = HttpPlans().classify_each(Target("m"), pictures, 1)
+    plan = HttpPlans().classify_each(Target("m"), images, 1)
     asked: list[int] = []
     try:
         request = next(plan)
         while True:
             asked.append(max(1, request.body.count(b"filename=")))
-            answer = server(request)
-            request = plan.send(answer) if isinstance(answer, HttpAnswer) else plan.throw(answer)
+            response = server(request)
+            request = plan.send(response) if isinstance(response, HttpResponse) else plan.throw(response)
     except StopIteration as done:
         return asked, done.value
 
 
 def test_what_is_too_much_together_is_asked_in_halves() -> None:
     def server(request: Any) -> Any:
-        pictures = max(1, request.body.count(b"filename="))
-        if pictures > 3:
+        images = max(1, request.body.count(b"filename="))
+        if images > 3:
             return TooLarge("more than 3", status_code=413)
         entry = b'{"filename": null, "classes": [{"label": "x", "probability": 1}]}'
-        return HttpAnswer(
-            200, {}, b'{"model":"m","version":1,"predictions":[%b]}' % b",".join([entry] * pictures)
+        return HttpResponse(
+            200, {}, b'{"model":"m","version":1,"predictions":[%b]}' % b",".join([entry] * images)
         )
 
-    asked, found = played([Picture(b"x")] * 8, server)
+    asked, found = played([EncodedImage(b"x")] * 8, server)
     assert asked == [8, 4, 2, 2, 4, 2, 2]
     assert all(isinstance(one, Prediction) for one in found)
     assert len(found) == 8
 
 
-def test_a_server_in_trouble_fails_the_pictures_that_it_was_asked() -> None:
+def test_a_server_in_trouble_fails_the_images_that_it_was_asked() -> None:
     error = Unavailable("loading", status_code=503)
-    asked, found = played([Picture(b"x", "a.png"), Picture(b"x")], lambda _: error)
+    asked, found = played([EncodedImage(b"x", "a.png"), EncodedImage(b"x")], lambda _: error)
     assert asked == [2]
     assert found == [Failure("a.png", error), Failure(None, error)]

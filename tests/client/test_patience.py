@@ -204,7 +204,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(client: Any, script
 def test_a_server_that_hangs_costs_no_more_than_the_timeout(client: Any, script: Script) -> None:
     script.play(HANG)
     start = time.perf_counter()
-    with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.3 s") as caught:
+    with pytest.raises(DeadlineExceeded, match=r"no response within 0\.3 s") as caught:
         client.status("m", timeout=0.3)
     assert 0.25 < time.perf_counter() - start < 10
     assert caught.value.status_code is None
@@ -267,7 +267,7 @@ class TestHttp:
         yield connect(client_of, address, timeout=5)
         stop()
 
-    def test_a_connection_that_closes_without_an_answer(self, client: Any, script: Script) -> None:
+    def test_a_connection_that_closes_without_a_response(self, client: Any, script: Script) -> None:
         script.play(lambda handler: handler.connection.shutdown(socket.SHUT_RDWR), OK)
         assert client.status("m").available == (3,)
         assert script.asked == 2
@@ -277,23 +277,23 @@ class TestHttp:
         assert client.status("m").available == (3,)
         assert script.asked == 2
 
-    def test_an_answer_that_breaks_off(self, client: Any, script: Script) -> None:
+    def test_a_response_that_breaks_off(self, client: Any, script: Script) -> None:
         script.play(
             lambda handler: handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), OK
         )
         assert client.status("m").available == (3,)
 
     def test_a_kept_connection_that_the_server_closed_meanwhile(self, client: Any, script: Script) -> None:
-        def answer_and_close(handler: Any) -> None:
+        def response_and_close(handler: Any) -> None:
             body = json.dumps(STATUS).encode()
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
-        script.play(answer_and_close)
+        script.play(response_and_close)
         for _ in range(3):
             assert client.status("m").available == (3,)
             time.sleep(0.02)
 
-    def test_an_answer_that_drips(self, client: Any, script: Script) -> None:
+    def test_a_response_that_drips(self, client: Any, script: Script) -> None:
         def drip(handler: Any) -> None:
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
             while not script.over.wait(0.05):

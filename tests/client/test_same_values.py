@@ -59,7 +59,7 @@ def client(request: pytest.FixtureRequest, clients: dict[str, Any]) -> Any:
 
 
 def told(client: Any, values: Any, signature: str) -> tuple[Any, ...]:
-    """What came back, to the last bit; or the refusal."""
+    """What came back, to the last bit; or the rejection."""
     try:
         found = client.predict("echo", values, signature)["out"]
     except KeraserveError as error:
@@ -106,7 +106,7 @@ def test_strings_come_back_as_they_went(clients: dict[str, Any], values: np.ndar
     signature=st.sampled_from(["bool", *WHOLE, *DECIMAL, "bfloat16", "string"]),
     data=st.data(),
 )
-def test_lists_are_taken_by_all_or_refused_by_all(
+def test_lists_are_taken_by_all_or_rejected_by_all(
     clients: dict[str, Any], signature: str, data: st.DataObject
 ) -> None:
     element = st.one_of(
@@ -162,6 +162,6 @@ def test_several_inputs_and_none(client: Any) -> None:
     assert client.predict("echo", {}, "about")["json"].tolist() == b'{"a": 1}'
 
 
-def test_a_type_of_no_array_is_refused(client: Any) -> None:
+def test_a_type_of_no_array_is_rejected(client: Any) -> None:
     with pytest.raises(NotSupported, match="output 'out' is qint8, which numpy doesn't have; export"):
         client.predict("echo", [1.0], "quantized")

@@ -1,4 +1,4 @@
-"""What is public: names, the tree of errors, and settings that are refused."""
+"""What is public: names, the tree of errors, and settings that are rejected."""
 
 import asyncio
 import pickle

@@ -1,4 +1,4 @@
-"""Values on their way into tensors: cast where nothing is lost, else refused."""
+"""Values on their way into tensors: cast where nothing is lost, else rejected."""
 
 import warnings
 from typing import Any
@@ -42,7 +42,7 @@ def test_values_are_cast_where_nothing_is_lost(values: Any, dtype: str, expected
     np.testing.assert_array_equal(fitted, expected)
 
 
-REFUSED = {
+REJECTED = {
     "out of its range": [
         ([-1], "uint8"), ([40000], "int16"), (np.array([1e39]), "float32"), ([70000.0], "float16"),
         ([1e39 + 1j], "complex64"), ([3.4e38], "bfloat16"), ([-1, 2**63], "int64"),
@@ -74,15 +74,15 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     ("says", "values", "dtype"),
-    [(says, values, dtype) for says, cases in REFUSED.items() for values, dtype in cases],
+    [(says, values, dtype) for says, cases in REJECTED.items() for values, dtype in cases],
 )
-def test_values_that_would_change_are_refused(says: str, values: Any, dtype: str) -> None:
+def test_values_that_would_change_are_rejected(says: str, values: Any, dtype: str) -> None:
     with pytest.raises(errors.InvalidInput, match=rf"input 'x'.*{says}"):
         tensors.fit(values, Signature({"x": TensorSpec(dtype, None)}, {}, ""))
 
 
 @pytest.mark.parametrize("spec", [Signature({"x": TensorSpec("qint8", None)}, {}, "")])
-def test_types_that_no_array_has_are_refused(spec: Signature) -> None:
+def test_types_that_no_array_has_are_rejected(spec: Signature) -> None:
     with pytest.raises(errors.NotSupported, match="input 'x' is qint8, which numpy doesn't have; export"):
         tensors.fit([1], spec)
 
@@ -96,7 +96,7 @@ NUMBERS = ["uint8", "int16", "int64", "uint64", "float16", "float32", "float64",
     dtype=st.sampled_from(NUMBERS),
 )
 def test_a_cast_keeps_whole_numbers_and_decimals_to_their_digits(values: list[float], dtype: str) -> None:
-    """Whatever is not refused: whole numbers are themselves, decimals the nearest, none becomes infinite."""
+    """Whatever is not rejected: whole numbers are themselves, decimals the nearest, none becomes infinite."""
     try:
         found = casting.to_numbers(values, dtype, "x").tolist()
     except errors.InvalidInput:

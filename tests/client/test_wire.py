@@ -12,28 +12,28 @@ from python_multipart.multipart import MultipartParser
 import keraserve_client
 from keraserve_client import _errors as errors
 from keraserve_client import _wire as wire
-from keraserve_client._images import Picture
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Target
-from keraserve_client._wire import HttpAnswer, HttpRequest
+from keraserve_client._wire import HttpRequest, HttpResponse
 from keraserve_protocol import open_inference
 from keraserve_protocol.tensors import from_proto
 
 PLANS = wire.HttpPlans()
 
 
-def finish(plan: Any, *answers: Any) -> tuple[list[Any], Any]:
-    """Play a plan with the answers; gives the questions and the result."""
+def finish(plan: Any, *responses: Any) -> tuple[list[Any], Any]:
+    """Play a plan with the responses; gives the questions and the result."""
     questions = [next(plan)]
-    for answer in answers:
+    for response in responses:
         try:
-            questions.append(plan.send(answer))
+            questions.append(plan.send(response))
         except StopIteration as done:
             return questions, done.value
     raise AssertionError(f"one more question: {questions[-1]}")
 
 
-def answer(document: Any) -> HttpAnswer:
-    return HttpAnswer(200, {}, json.dumps(document).encode())
+def response(document: Any) -> HttpResponse:
+    return HttpResponse(200, {}, json.dumps(document).encode())
 
 
 @pytest.mark.parametrize(
@@ -57,23 +57,27 @@ def test_a_target_that_is_none(wrong: dict[str, Any]) -> None:
         Target(**wrong)
 
 
-def test_one_picture_is_the_body() -> None:
+def test_one_image_is_the_body() -> None:
     document = {
         "model": "a",
         "version": 2,
         "predictions": [{"filename": None, "classes": [{"label": "x", "probability": 1}]}],
     }
-    picture = Picture(b"GIF89a", "x.gif")
-    [question], [prediction] = finish(PLANS.classify(Target("a"), [picture], 3), answer(document))
+    image = EncodedImage(b"GIF89a", "x.gif")
+    [question], [prediction] = finish(PLANS.classify(Target("a"), [image], 3), response(document))
     assert question == HttpRequest(
         "POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF89a", "image/gif"
     )
     assert prediction == keraserve_client.Prediction("x.gif", (keraserve_client.Class("x", 1.0),), "a", 2)
 
 
-def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
-    pictures = [Picture(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'), Picture(b"GIF89a"), Picture(b"", "größe.png")]
-    body, media_type = wire.multipart(pictures, "x7")
+def test_several_images_are_multipart_that_a_parser_reads() -> None:
+    images = [
+        EncodedImage(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'),
+        EncodedImage(b"GIF89a"),
+        EncodedImage(b"", "größe.png"),
+    ]
+    body, media_type = wire.multipart(images, "x7")
     assert media_type == "multipart/form-data; boundary=x7"
     parts: list[bytearray] = []
     headers: list[bytes] = []
@@ -87,10 +91,10 @@ def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
     )
     parser.write(body)
     parser.finalize()
-    assert [bytes(part) for part in parts] == [picture.data for picture in pictures]
+    assert [bytes(part) for part in parts] == [image.data for image in images]
     assert headers == [
         b'form-data; name="images"; filename="a%22b%0D%0A.jpg"', b"image/jpeg",
-        b'form-data; name="images"; filename="picture-1"', b"image/gif",
+        b'form-data; name="images"; filename="image-1"', b"image/gif",
         'form-data; name="images"; filename="größe.png"'.encode(), b"application/octet-stream",
     ]  # fmt: skip
 
@@ -112,24 +116,24 @@ def test_several_pictures_are_multipart_that_a_parser_reads() -> None:
         b'{"predictions":[{"classes":[]}],"version":1e999,"model":1}',
     ],
 )
-def test_an_answer_of_something_else_is_invalid(call: str, body: bytes) -> None:
+def test_a_response_of_something_else_is_invalid(call: str, body: bytes) -> None:
     plan = {
-        "classify": lambda: PLANS.classify(Target("a"), [Picture(b"")], 1),
+        "classify": lambda: PLANS.classify(Target("a"), [EncodedImage(b"")], 1),
         "models": PLANS.models,
         "status": lambda: PLANS.status(Target("a")),
         "metadata": lambda: PLANS.metadata(Target("a")),
     }[call]()
     next(plan)
-    with pytest.raises(errors.InvalidAnswer, match="is the address right") as caught:
-        plan.send(HttpAnswer(200, {"x-request-id": "r"}, body))
+    with pytest.raises(errors.InvalidResponse, match="is the address right") as caught:
+        plan.send(HttpResponse(200, {"x-request-id": "r"}, body))
     assert caught.value.request_id == "r"
 
 
-def test_fewer_predictions_than_pictures_are_invalid() -> None:
-    plan = PLANS.classify(Target("a"), [Picture(b""), Picture(b"")], 1)
+def test_fewer_predictions_than_images_are_invalid() -> None:
+    plan = PLANS.classify(Target("a"), [EncodedImage(b""), EncodedImage(b"")], 1)
     next(plan)
-    with pytest.raises(errors.InvalidAnswer):
-        plan.send(answer({"model": "a", "version": 1, "predictions": []}))
+    with pytest.raises(errors.InvalidResponse):
+        plan.send(response({"model": "a", "version": 1, "predictions": []}))
 
 
 METADATA = {
@@ -155,9 +159,9 @@ METADATA = {
 }
 
 
-def tensors_answer(described: list[dict[str, Any]], data: bytes) -> HttpAnswer:
+def tensors_response(described: list[dict[str, Any]], data: bytes) -> HttpResponse:
     header = json.dumps({"model_name": "a", "model_version": "4", "outputs": described}).encode()
-    return HttpAnswer(200, {"inference-header-content-length": str(len(header))}, header + data)
+    return HttpResponse(200, {"inference-header-content-length": str(len(header))}, header + data)
 
 
 HALVES = {"name": "y", "datatype": "FP16", "shape": [2], "parameters": {"binary_data_size": 4}}
@@ -167,9 +171,9 @@ RAW = {"name": "raw_bytes", "datatype": "BYTES", "shape": [], "parameters": {"bi
 def test_predict_asks_for_the_metadata_once() -> None:
     plans = wire.HttpPlans()
     halves = np.array([0.5, np.nan], np.float16)
-    outputs = tensors_answer([RAW, HALVES], b"\x02\0\0\0\x00\xff" + halves.tobytes())
+    outputs = tensors_response([RAW, HALVES], b"\x02\0\0\0\x00\xff" + halves.tobytes())
     inputs = {"x": [1, 2], "s": "größe"}
-    asked, result = finish(plans.predict(Target("a"), inputs, "serving_default"), answer(METADATA), outputs)
+    asked, result = finish(plans.predict(Target("a"), inputs, "serving_default"), response(METADATA), outputs)
     assert asked[0] == HttpRequest("GET", "/v1/models/a/metadata")
     assert asked[1].path == "/v2/models/a/infer"
     # The gateway's own reading of it
@@ -195,56 +199,56 @@ def test_predict_asks_for_the_metadata_once() -> None:
 def test_predict_asks_for_a_version_by_number_or_label(target: Target, path: str) -> None:
     plan = wire.HttpPlans().predict(target, {"x": [1], "s": b""}, "serving_default")
     next(plan)
-    assert plan.send(answer(METADATA)).path == path
+    assert plan.send(response(METADATA)).path == path
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        answer({"outputs": {"y": [0.5, 1]}}),
-        answer({"outputs": [{"name": "y", "datatype": "FP16", "shape": [2], "data": [0.5, 1]}]}),
-        tensors_answer([HALVES, RAW], b"\0" * 4),
-        tensors_answer([HALVES, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff" + b"more"),
-        tensors_answer([{**HALVES, "shape": [3]}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
-        tensors_answer([{**HALVES, "datatype": "FP12"}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
-        tensors_answer([HALVES], b"\0" * 4),
-        HttpAnswer(200, {}, b"<html>"),
+        response({"outputs": {"y": [0.5, 1]}}),
+        response({"outputs": [{"name": "y", "datatype": "FP16", "shape": [2], "data": [0.5, 1]}]}),
+        tensors_response([HALVES, RAW], b"\0" * 4),
+        tensors_response([HALVES, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff" + b"more"),
+        tensors_response([{**HALVES, "shape": [3]}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
+        tensors_response([{**HALVES, "datatype": "FP12"}, RAW], b"\0" * 4 + b"\x02\0\0\0\x00\xff"),
+        tensors_response([HALVES], b"\0" * 4),
+        HttpResponse(200, {}, b"<html>"),
     ],
 )
-def test_an_answer_without_the_signatures_outputs_is_invalid(wrong: HttpAnswer) -> None:
+def test_a_response_without_the_signatures_outputs_is_invalid(wrong: HttpResponse) -> None:
     plan = wire.HttpPlans().predict(Target("a"), {"x": [1], "s": b""}, "serving_default")
     next(plan)
-    plan.send(answer(METADATA))
-    with pytest.raises(errors.InvalidAnswer):
+    plan.send(response(METADATA))
+    with pytest.raises(errors.InvalidResponse):
         plan.send(wrong)
 
 
-def test_a_refused_predict_forgets_the_metadata() -> None:
+def test_a_rejected_predict_forgets_the_metadata() -> None:
     plans = wire.HttpPlans()
     plan = plans.predict(Target("a"), {"x": [1], "s": b""}, "serving_default")
     next(plan)
-    plan.send(answer(METADATA))
+    plan.send(response(METADATA))
     with pytest.raises(errors.BadRequest):
         plan.throw(errors.BadRequest("changed", status_code=400))
     assert next(plans.predict(Target("a"), {}, "serving_default")).path.endswith("/metadata")
 
 
-def refused(status: int, body: bytes = b"", **headers: str) -> Any:
+def rejected(status: int, body: bytes = b"", **headers: str) -> Any:
     return wire.accept(
-        HttpAnswer(status, {key.replace("_", "-"): value for key, value in headers.items()}, body)
+        HttpResponse(status, {key.replace("_", "-"): value for key, value in headers.items()}, body)
     )
 
 
 def test_errors_of_both_forms_and_of_none() -> None:
-    tf = refused(404, b'{"error": "no x"}', x_request_id="r1")
+    tf = rejected(404, b'{"error": "no x"}', x_request_id="r1")
     assert (type(tf), str(tf)) == (errors.NotFound, "no x (404, request r1)")
-    problem = refused(413, b'{"title": "Too large", "detail": "17 MB", "request_id": "r2", "status": 413}')
+    problem = rejected(413, b'{"title": "Too large", "detail": "17 MB", "request_id": "r2", "status": 413}')
     assert (type(problem), problem.detail, problem.request_id) == (errors.TooLarge, "17 MB", "r2")
-    assert refused(502, b"<html>").detail == "the server answered Bad Gateway"
-    assert refused(599, b"[]").detail == "the server answered with an unknown status"
-    assert refused(301, location="https://x/").detail == "the server points elsewhere: https://x/"
-    assert refused(503, b"", retry_after="7").retry_after == 7
-    assert isinstance(refused(204), HttpAnswer)
+    assert rejected(502, b"<html>").detail == "the server answered Bad Gateway"
+    assert rejected(599, b"[]").detail == "the server answered with an unknown status"
+    assert rejected(301, location="https://x/").detail == "the server points elsewhere: https://x/"
+    assert rejected(503, b"", retry_after="7").retry_after == 7
+    assert isinstance(rejected(204), HttpResponse)
 
 
 def test_retry_after_in_seconds_or_as_a_date() -> None:

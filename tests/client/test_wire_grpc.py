@@ -7,17 +7,17 @@ import pytest
 
 from keraserve_client import _errors as errors
 from keraserve_client import _wire_grpc as wire_grpc
-from keraserve_client._images import Picture
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Target
 from keraserve_protocol import messages as m
 
 
-def finish(plan: Any, *answers: Any) -> tuple[list[Any], Any]:
-    """Play a plan with the answers; gives the questions and the result."""
+def finish(plan: Any, *responses: Any) -> tuple[list[Any], Any]:
+    """Play a plan with the responses; gives the questions and the result."""
     questions = [next(plan)]
-    for answer in answers:
+    for response in responses:
         try:
-            questions.append(plan.send(answer))
+            questions.append(plan.send(response))
         except StopIteration as done:
             return questions, done.value
     raise AssertionError(f"one more question: {questions[-1]}")
@@ -79,11 +79,11 @@ def test_grpc_answers_that_are_none() -> None:
     plans = wire_grpc.GrpcPlans()
     for plan, reply in (
         (plans.metadata(Target("a")), m.GetModelMetadataResponse()),
-        (plans.classify(Target("a"), [Picture(b"")], 1), m.ClassificationResponse()),
+        (plans.classify(Target("a"), [EncodedImage(b"")], 1), m.ClassificationResponse()),
         (plans.status(Target("a")), m.PredictResponse()),
     ):
         next(plan)
-        with pytest.raises(errors.InvalidAnswer):
+        with pytest.raises(errors.InvalidResponse):
             plan.send(reply)
 
 
@@ -93,7 +93,7 @@ def test_equal_classes_stay_in_order_and_top_k_cuts() -> None:
     one = response.result.classifications.add()
     for label, score in (("a", 0.25), ("b", 0.5), ("c", 0.25)):
         one.classes.add(label=label, score=score)
-    plan = plans.classify(Target("a"), [Picture(b"png")], 2)
+    plan = plans.classify(Target("a"), [EncodedImage(b"png")], 2)
     [question, _], [prediction] = finish(plan, response, m.PredictResponse())
     example = m.Example.FromString(question.request.input.example_list.examples[0])
     assert example.features.feature["image/encoded"].bytes_list.value == [b"png"]

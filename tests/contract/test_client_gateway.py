@@ -54,19 +54,19 @@ DTYPES = [
     "uint32",
     "uint64",
 ]
-REFUSALS = {"loading": grpc.StatusCode.UNAVAILABLE, "broken": grpc.StatusCode.INTERNAL}
-MODELS = ["echo", "slow", *REFUSALS]
+REJECTIONS = {"loading": grpc.StatusCode.UNAVAILABLE, "broken": grpc.StatusCode.INTERNAL}
+MODELS = ["echo", "slow", *REJECTIONS]
 
 
 class ModelServer:
-    """Knows the models by name: `echo` answers its inputs, `slow` takes its time, the others refuse."""
+    """Knows the models by name: `echo` answers its inputs, `slow` takes its time, the others reject."""
 
     def __init__(self) -> None:
         self.pause = threading.Event()
 
     def obey(self, name: str, context: grpc.ServicerContext) -> None:
-        if name in REFUSALS:
-            context.abort(REFUSALS[name], f"{name} it is")
+        if name in REJECTIONS:
+            context.abort(REJECTIONS[name], f"{name} it is")
         if name not in MODELS:
             context.abort(grpc.StatusCode.NOT_FOUND, f"no {name} here")
         if name == "slow":
@@ -79,7 +79,7 @@ class ModelServer:
     def classify(
         self, request: m.ClassificationRequest, context: grpc.ServicerContext
     ) -> m.ClassificationResponse:
-        """Answer a class for each picture: its size in bytes."""
+        """Answer a class for each image: its size in bytes."""
         self.obey(request.model_spec.name, context)
         response = m.ClassificationResponse(model_spec=m.model_spec("echo", version=12))
         for serialized in request.input.example_list.examples:
@@ -130,7 +130,7 @@ class Gateway:
     model_server: ModelServer
 
     def logged(self, request_id: str | None) -> str:
-        """Give the log's line of a request, the last with its id; it is written after the answer."""
+        """Give the log's line of a request, the last with its id; it is written after the response."""
         wanted, end = f'"request_id":"{request_id}"', time.monotonic() + 10
         while True:
             lines = [line for line in self.log.read_text().splitlines() if wanted in line]
@@ -261,7 +261,7 @@ def test_the_list_of_models(client: Client) -> None:
     assert echo == Model("echo", versions, {"stable": 12})
 
 
-def test_pictures_arrive_whole_in_order_and_are_answered_alike(
+def test_images_arrive_whole_in_order_and_are_answered_alike(
     client: Client, grpc_client: GrpcClient, tmp_path: Path, red: bytes
 ) -> None:
     path = tmp_path / 'a "name" größe.png'
@@ -282,11 +282,11 @@ def test_pictures_arrive_whole_in_order_and_are_answered_alike(
 
 
 @pytest.mark.parametrize(
-    ("model", "picture", "kind", "says"),
+    ("model", "image", "kind", "says"),
     [
-        ("echo", b"no picture", UnsupportedImage, "picture 0"),
-        ("echo", "cut", BadRequest, "picture 0"),
-        ("echo", [noise(9, 9)] * 4, TooLarge, "pictures"),
+        ("echo", b"no image", UnsupportedImage, "image 0"),
+        ("echo", "cut", BadRequest, "image 0"),
+        ("echo", [noise(9, 9)] * 4, TooLarge, "images"),
         ("echo", np.zeros((200, 200), np.uint8), TooLarge, "pixels"),
         ("echo", bytes(60_000), TooLarge, "bytes"),
         ("nowhere", noise(9, 9), NotFound, "nowhere"),
@@ -295,17 +295,17 @@ def test_pictures_arrive_whole_in_order_and_are_answered_alike(
         ("slow", noise(9, 9), DeadlineExceeded, "."),
     ],
 )
-def test_every_refusal_is_typed_and_can_be_found_in_the_log(
+def test_every_rejection_is_typed_and_can_be_found_in_the_log(
     gateway: Gateway,
     client: Client,
     red: bytes,
     model: str,
-    picture: Any,
+    image: Any,
     kind: type[KeraserveError],
     says: str,
 ) -> None:
     with pytest.raises(kind, match=says) as caught:
-        client.classify(model, red[:20] if isinstance(picture, str) else picture)
+        client.classify(model, red[:20] if isinstance(image, str) else image)
     assert caught.value.status_code is not None
     assert caught.value.request_id
     assert '"event":"request"' in gateway.logged(caught.value.request_id)
@@ -314,7 +314,7 @@ def test_every_refusal_is_typed_and_can_be_found_in_the_log(
 
 @pytest.mark.shows("call")
 @pytest.mark.parametrize(
-    ("model", "picture", "kind"),
+    ("model", "image", "kind"),
     [
         ("nowhere", noise(9, 9), NotFound),
         ("loading", noise(9, 9), Unavailable),
@@ -323,17 +323,17 @@ def test_every_refusal_is_typed_and_can_be_found_in_the_log(
         ("echo", bytes(60_000), TooLarge),
     ],
 )
-def test_refusals_over_grpc_are_the_same(
-    gateway: Gateway, grpc_client: GrpcClient, model: str, picture: Any, kind: type[KeraserveError]
+def test_rejections_over_grpc_are_the_same(
+    gateway: Gateway, grpc_client: GrpcClient, model: str, image: Any, kind: type[KeraserveError]
 ) -> None:
     with pytest.raises(kind) as caught:
-        grpc_client.classify(model, picture)
+        grpc_client.classify(model, image)
     assert caught.value.status_code is not None
-    if kind is not TooLarge:  # gRPC itself refuses a long message, before there is a request
+    if kind is not TooLarge:  # gRPC itself rejects a long message, before there is a request
         assert '"event":"call"' in gateway.logged(caught.value.request_id)
 
 
-@pytest.mark.shows("a refusal says when", "model-server-away")
+@pytest.mark.shows("a rejection says when", "model-server-away")
 def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:
     for each in (client, grpc_client):
         with pytest.raises(Unavailable) as caught:
@@ -358,10 +358,10 @@ def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, clie
         gateway.model_server.pause.clear()
 
 
-def test_many_pictures_pass_narrow_limits(gateway: Gateway) -> None:
-    """Groups of eight where three pictures and two requests at a time are allowed."""
+def test_many_images_pass_narrow_limits(gateway: Gateway) -> None:
+    """Groups of eight where three images and two requests at a time are allowed."""
     images: list[Any] = [noise(9, 9 + number) for number in range(20)]
-    images[7:7] = [bytes(60_000), np.zeros((200, 200), np.uint8), b"no picture"]
+    images[7:7] = [bytes(60_000), np.zeros((200, 200), np.uint8), b"no image"]
     with Client(gateway.url, timeout=30, retries=30) as patient:
         found = list(patient.classify_many("echo", images, concurrency=32))
         alone = [patient.classify("echo", image)[0].best for image in images[:7] + images[10:]]

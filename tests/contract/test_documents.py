@@ -20,7 +20,7 @@ from keraserve_client import _errors as client_errors
 from keraserve_client.cli import app as commands
 from keraserve_gateway import errors
 from keraserve_gateway.http.app import create_app
-from keraserve_gateway.http.openapi_bodies import REFUSALS
+from keraserve_gateway.http.openapi_bodies import REJECTIONS
 from keraserve_gateway.settings import ENV_PREFIX, Settings
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_gateway.telemetry.metrics import Metrics
@@ -97,7 +97,7 @@ def test_every_other_status_has_a_line() -> None:
     named = {node.attr for node in nodes(ast.Attribute) if getattr(node.value, "id", "") == "HTTPStatus"}
     assert "REQUEST_HEADER_FIELDS_TOO_LARGE" in named
     told = {row[1] for row in GATEWAY.lines(cells=4).values()} | set(GATEWAY.lines(cells=2))
-    for status in {HTTPStatus[name].value for name in named} | set(REFUSALS) | {404, 405}:
+    for status in {HTTPStatus[name].value for name in named} | set(REJECTIONS) | {404, 405}:
         assert str(status) in told, status
 
 

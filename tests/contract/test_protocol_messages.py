@@ -240,9 +240,9 @@ def test_nothing_of_theirs_is_lost_on_the_way_through_ours(ours: Descriptor, cho
 
 def test_a_packed_signature_map_is_theirs() -> None:
     signatures = fill(messages.SignatureDefMap(), 0)
-    answer = messages.GetModelMetadataResponse()
-    answer.metadata["signature_def"].CopyFrom(messages.pack_signatures(signatures))
-    theirs = get_model_metadata_pb2.GetModelMetadataResponse.FromString(answer.SerializeToString())
+    response = messages.GetModelMetadataResponse()
+    response.metadata["signature_def"].CopyFrom(messages.pack_signatures(signatures))
+    theirs = get_model_metadata_pb2.GetModelMetadataResponse.FromString(response.SerializeToString())
     unpacked = get_model_metadata_pb2.SignatureDefMap()
     assert theirs.metadata["signature_def"].Unpack(unpacked)
     assert serialize(unpacked) == serialize(signatures)

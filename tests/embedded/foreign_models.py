@@ -83,7 +83,7 @@ def save_names(folder: Path) -> None:
             "times": tf.identity(times),
             "joined/texts": tf.strings.reduce_join(words, axis=1, separator=" "),
             "not": tf.logical_not(flags),
-            "picture_bytes": tf.strings.join([words[:, 0], b"\xff"]),
+            "image_bytes": tf.strings.join([words[:, 0], b"\xff"]),
         }
         signature = v1.saved_model.signature_def_utils.predict_signature_def(inputs, outputs)
         builder = v1.saved_model.Builder(str(folder))

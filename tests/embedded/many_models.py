@@ -29,7 +29,7 @@ class Numbers(tf.Module):
 class Waiting(tf.Module):
     """Takes as many seconds as the input says.
 
-    Not by looking at the clock, which TensorFlow refuses in a process that training made deterministic.
+    Not by looking at the clock, which TensorFlow rejects in a process that training made deterministic.
     """
 
     @tf.function(input_signature=[FLOATS])

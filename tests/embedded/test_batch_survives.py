@@ -35,30 +35,30 @@ def classification(*examples: bytes) -> m.ClassificationRequest:
     return m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"), input=given)
 
 
-def example(picture: bytes) -> bytes:
+def example(image: bytes) -> bytes:
     made = m.Example()
-    made.features.feature["image/encoded"].bytes_list.value.append(picture)
+    made.features.feature["image/encoded"].bytes_list.value.append(image)
     return made.SerializeToString()
 
 
 def ask(engine: Engine, requests: list[m.ClassificationRequest]) -> list[Any]:
     """Ask all at once; gives answers and errors."""
-    answers: list[Any] = [None] * len(requests)
+    responses: list[Any] = [None] * len(requests)
     together = threading.Barrier(len(requests))
 
     def one(place: int) -> None:
         together.wait(20)
         try:
-            answers[place] = engine.classify(requests[place])
+            responses[place] = engine.classify(requests[place])
         except EmbeddedError as error:
-            answers[place] = error
+            responses[place] = error
 
     threads = [threading.Thread(target=one, args=(place,)) for place in range(len(requests))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    return answers
+    return responses
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def engine(models: Path, engines: Callable[..., Engine]) -> Engine:
 
 def test_bytes_that_are_no_text_end_no_thread(engine: Engine, red: bytes) -> None:
     for _ in range(4):
-        answers = ask(engine, [classification(NO_TEXT)] * 12 + [classification(example(red))] * 4)
-        for bad in answers[:12]:
+        responses = ask(engine, [classification(NO_TEXT)] * 12 + [classification(example(red))] * 4)
+        for bad in responses[:12]:
             assert isinstance(bad, ExecutionError)
             assert bad.code == Code.INVALID_ARGUMENT
             assert "Could not parse example input" in str(bad)
-        for good in answers[12:]:
+        for good in responses[12:]:
             assert good.result.classifications[0].classes[0].label == "red"
     assert engine.batch_threads() == (THREADS, THREADS)
     assert engine.ready()

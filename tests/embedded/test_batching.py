@@ -106,11 +106,11 @@ def test_what_waits_runs_together_and_everybody_gets_his_own(hold: Any, load: Lo
     assert batches.batcher.waiting() == {}
 
 
-def test_a_bad_picture_fails_alone(hold: Any, colours: LoadedVersion, red: bytes, green: bytes) -> None:
-    batches, pictures = hold(), colours.signatures["image_bytes"]
-    good = [batches.submit(pictures, image_bytes=strings(red))]
-    bad = batches.submit(pictures, image_bytes=strings(red, b"no picture"))
-    good += [batches.submit(pictures, image_bytes=strings(green, red))]
+def test_a_bad_image_fails_alone(hold: Any, colours: LoadedVersion, red: bytes, green: bytes) -> None:
+    batches, images = hold(), colours.signatures["image_bytes"]
+    good = [batches.submit(images, image_bytes=strings(red))]
+    bad = batches.submit(images, image_bytes=strings(red, b"no image"))
+    good += [batches.submit(images, image_bytes=strings(green, red))]
     batches.release()
     assert [f.result(20)["label"].tolist() for f in good] == [[b"red"], [b"green", b"red"]]
     with pytest.raises(ExecutionError, match=r"^image_bytes\[1\]: Unknown image file format"):
@@ -178,14 +178,14 @@ def test_padding_to_allowed_sizes_and_inner_shapes(hold: Any, load: Load, colour
     assert batches.ran() == [(1, 4), (2, 2)]
 
 
-def test_long_requests_are_split_or_refused(
+def test_long_requests_are_split_or_rejected(
     hold: Any, load: Load, colours: LoadedVersion, red: bytes
 ) -> None:
     sums = load("numbers").signatures["serving_default"]
     batches = hold(max_batch_size=10, max_execution_batch_size=4)
     whole = batches.submit(sums, a=floats(*range(10)), b=floats(*[1] * 10))
     small = batches.submit(sums, a=floats(5), b=floats(5))
-    bad = batches.submit(colours.signatures["image_bytes"], image_bytes=strings(*[red] * 4, b"no picture"))
+    bad = batches.submit(colours.signatures["image_bytes"], image_bytes=strings(*[red] * 4, b"no image"))
     with pytest.raises(InvalidRequestError, match="Task size 11 is larger than maximum input batch size 10"):
         batches.submit(sums, a=floats(*range(11)), b=floats(*range(11)))
     batches.release()
@@ -196,7 +196,7 @@ def test_long_requests_are_split_or_refused(
     assert sorted(batches.ran()) == [(1, 4), (1, 4), (1, 4), (2, 3)]
 
 
-def test_a_full_queue_refuses_at_once_and_who_leaves_makes_room(hold: Any, load: Load) -> None:
+def test_a_full_queue_rejects_at_once_and_who_leaves_makes_room(hold: Any, load: Load) -> None:
     batches, sums = hold(max_batch_size=2, max_enqueued_batches=2), load("numbers").signatures
     wait = [batches.submit(sums["serving_default"], a=floats(n), b=floats(n)) for n in range(4)]
     with pytest.raises(QueueFullError, match="full: 4 of 4 rows are taken"):
@@ -244,7 +244,7 @@ def request(a: float) -> m.PredictRequest:
     return made
 
 
-def picture_request(data: bytes) -> m.PredictRequest:
+def image_request(data: bytes) -> m.PredictRequest:
     made = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
     made.inputs["image_bytes"].CopyFrom(to_proto(strings(data)))
     return made
@@ -287,20 +287,20 @@ async def test_an_event_loop_gets_the_error_of_what_does_not_run(hold: Any, load
 
 async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
     threads, loop_batcher = threading.active_count(), engine.event_loop_batcher()
-    slow = asyncio.create_task(engine.answer(wait_for(1.0), loop_batcher))
+    slow = asyncio.create_task(engine.respond(wait_for(1.0), loop_batcher))
     await asyncio.sleep(0.1)
-    sums = [asyncio.create_task(engine.answer(request(n), loop_batcher)) for n in range(50)]
+    sums = [asyncio.create_task(engine.respond(request(n), loop_batcher)) for n in range(50)]
     named = [
-        asyncio.create_task(engine.answer(picture_request(one), loop_batcher)) for one in (red, b"bad", green)
+        asyncio.create_task(engine.respond(image_request(one), loop_batcher)) for one in (red, b"bad", green)
     ]
-    gone = asyncio.create_task(engine.answer(request(7), loop_batcher))
+    gone = asyncio.create_task(engine.respond(request(7), loop_batcher))
     await asyncio.sleep(0.05)
     assert threading.active_count() == threads
     gone.cancel()
     await asyncio.wait([gone])
     assert sum(engine.waiting().values()) == 53
-    answers = [from_proto((await one).outputs["total"]).tolist() for one in sums]
-    assert answers == [[n + 1] for n in range(50)]
+    responses = [from_proto((await one).outputs["total"]).tolist() for one in sums]
+    assert responses == [[n + 1] for n in range(50)]
     first, bad, last = await asyncio.gather(*named, return_exceptions=True)
     assert [from_proto(one.outputs["label"]).item() for one in (first, last)] == [b"red", b"green"]  # type: ignore[union-attr]
     assert isinstance(bad, ExecutionError)

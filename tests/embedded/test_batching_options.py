@@ -52,10 +52,10 @@ def test_the_parameters_file_is_tensorflow_servings(tmp_path: Path) -> None:
         ("max_batch: { value: 4 }", 'no field named "max_batch"'),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as refused:
+def test_parameters_that_make_no_sense_are_rejected(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as rejected:
         read(write(tmp_path / "parameters", text))
-    assert str(tmp_path / "parameters") in str(refused.value)
+    assert str(tmp_path / "parameters") in str(rejected.value)
 
 
 def test_a_parameters_file_that_is_not_there(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def multi_inference(version: LoadedVersion, made: MultiInferenceRequest) -> Any:
     return finish(calls.multi_inference(version, made))
 
 
-def picture(encoded: bytes) -> bytes:
+def image(encoded: bytes) -> bytes:
     feature = Feature(bytes_list=BytesList(value=[encoded]))
     return Example(features=Features(feature={"image/encoded": feature})).SerializeToString()
 
@@ -60,7 +60,7 @@ def asked(given: Input, signature: str = "classify") -> ClassificationRequest:
 
 
 def test_classes_with_scores(colours: LoadedVersion, red: bytes, green: bytes) -> None:
-    response = classify(colours, asked(examples(picture(red), picture(green))))
+    response = classify(colours, asked(examples(image(red), image(green))))
     assert response.model_spec.signature_name == "classify"
     best = [max(one.classes, key=lambda c: c.score).label for one in response.result.classifications]
     assert best == ["red", "green"]
@@ -73,14 +73,14 @@ def test_scores_alone(load: Load) -> None:
 
 
 def test_a_context_stands_for_every_example(colours: LoadedVersion, red: bytes) -> None:
-    nested = ExampleListWithContext(examples=[b"", b""], context=picture(red))
+    nested = ExampleListWithContext(examples=[b"", b""], context=image(red))
     response = classify(colours, asked(Input(example_list_with_context=nested)))
     assert len(response.result.classifications) == 2
 
 
 def test_one_bad_example_is_named_by_its_place(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError, match=r"^inputs\[1\]: Unknown image file format"):
-        classify(colours, asked(examples(picture(red), picture(b"no picture"))))
+        classify(colours, asked(examples(image(red), image(b"no image"))))
     with pytest.raises(ExecutionError, match="Could not parse example input"):
         classify(colours, asked(examples(b"no example")))
 

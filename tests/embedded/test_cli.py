@@ -131,7 +131,7 @@ def test_batching_that_cannot_be_is_said_at_once(tmp_path: Path, capsys: pytest.
         (["--enable_batching", f"--batching_parameters_file={file}"], f"{file}: max_batch_size must be at"),
         (["--enable_batching", "--batching_parameters_file=gone"], "can't read gone: No such file"),
     ]:
-        with pytest.raises(SystemExit) as refused:
+        with pytest.raises(SystemExit) as rejected:
             parse([*ONE, *flags])
-        assert refused.value.code == 2
+        assert rejected.value.code == 2
         assert said in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_a_file_that_is_missing_is_named(version: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", f"{'0' * 64}  ../../secret", f"{'0' * 64}  /etc/passwd", ""])
-def test_a_list_that_is_none_is_refused(version: Path, line: str) -> None:
+def test_a_list_that_is_none_is_rejected(version: Path, line: str) -> None:
     listed = version / digests.FILE
     listed.write_text(f"{line}\n{listed.read_text()}")
     with pytest.raises(LoadError, match="line 1 is no digest"):

@@ -75,12 +75,12 @@ def test_a_new_version_takes_over_and_the_old_one_ends(repository: Path, engines
 
 def test_no_request_fails_while_versions_change(repository: Path, engines: Engines) -> None:
     engine = engines(entry(repository))
-    failures, answers, done = list[EmbeddedError](), list[bytes](), threading.Event()
+    failures, responses, done = list[EmbeddedError](), list[bytes](), threading.Event()
 
     def ask() -> None:
         while not done.is_set():
             try:
-                answers.append(says(engine))
+                responses.append(says(engine))
             except EmbeddedError as error:
                 failures.append(error)
 
@@ -90,12 +90,12 @@ def test_no_request_fails_while_versions_change(repository: Path, engines: Engin
     for version in (2, 3):
         save(repository / "colours", version, [f"{name}{version}" for name in NEW])
         until(lambda v=version: states(engine).get(v) == "AVAILABLE")  # type: ignore[misc]
-    until(lambda: answers[-1] == b"RED3")
+    until(lambda: responses[-1] == b"RED3")
     done.set()
     for asker in askers:
         asker.join()
     assert failures == []
-    assert set(answers) == {b"red", b"RED2", b"RED3"}
+    assert set(responses) == {b"red", b"RED2", b"RED3"}
 
 
 def test_an_old_version_ends_after_its_requests(repository: Path, many: Path, engines: Engines) -> None:
@@ -104,14 +104,14 @@ def test_an_old_version_ends_after_its_requests(repository: Path, many: Path, en
     engine = engines(ModelEntry("waiting", (base,)))
     made = PredictRequest(model_spec=model_spec("waiting"))
     made.inputs["seconds"].CopyFrom(to_proto(np.array([2.0], np.float32)))
-    answered = list[int]()
-    slow = threading.Thread(target=lambda: answered.append(engine.predict(made).model_spec.version.value))
+    responded = list[int]()
+    slow = threading.Thread(target=lambda: responded.append(engine.predict(made).model_spec.version.value))
     slow.start()
     time.sleep(0.2)
     shutil.copytree(base / "1", base / "2")
     until(lambda: states(engine, "waiting") == {2: "AVAILABLE", 1: "UNLOADING"}, 1.5)
     slow.join()
-    assert answered == [1]
+    assert responded == [1]
     until(lambda: states(engine, "waiting") == {2: "AVAILABLE", 1: "END"})
 
 

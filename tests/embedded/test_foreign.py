@@ -52,9 +52,9 @@ def rest(server: Server) -> Iterator[Callable[[str, Any], Any]]:
     with httpx2.Client(base_url=f"http://127.0.0.1:{server.rest_port}", timeout=30) as client:
 
         def post(path: str, body: Any) -> Any:
-            answer = client.post(f"/v1/models/{path}", json=body)
-            assert answer.status_code == 200, answer.text
-            return answer.json()
+            response = client.post(f"/v1/models/{path}", json=body)
+            assert response.status_code == 200, response.text
+            return response.json()
 
         yield post
 
@@ -92,8 +92,8 @@ def test_an_estimator_over_grpc(stub: Stub) -> None:
     )
     assert stub.regress(regression).result.regressions[0].value == pytest.approx(0.7310586)
     serialized = np.array([example(0, 1, word="a"), example(1, 0)], dtype=object)
-    answer = predict(stub, "estimator", {"examples": serialized}, "predict")
-    assert (answer["class_ids"], answer["words"]) == ([1, 0], [1, 0])
+    response = predict(stub, "estimator", {"examples": serialized}, "predict")
+    assert (response["class_ids"], response["words"]) == ([1, 0], [1, 0])
     raw = predict(stub, "estimator", {"x": np.zeros((1, 2), np.float32)}, "raw/features:0")
     assert raw == {"logits": [[0.5, 0.5]]}
 
@@ -106,8 +106,8 @@ def test_an_estimator_in_several_ways_at_once(stub: Stub) -> None:
             method_name="tensorflow/serving/regress",
         ),
     ]
-    answer = stub.multi_inference(m.MultiInferenceRequest(tasks=tasks, input=examples(example(0, 1))))
-    classified, regressed = answer.results
+    response = stub.multi_inference(m.MultiInferenceRequest(tasks=tasks, input=examples(example(0, 1))))
+    classified, regressed = response.results
     assert classified.classification_result.classifications[0].classes[1].label == "high"
     assert regressed.regression_result.regressions[0].value == pytest.approx(0.7310586)
 
@@ -140,11 +140,11 @@ def test_names_that_are_no_identifiers(stub: Stub, rest: Rest) -> None:
         "the words": words,
         "deep/name:0": np.array([True]),
     }
-    answer = predict(stub, "names", inputs)
-    assert (answer["a-b"], answer["times"], answer["not"]) == ([3.0], 2, [False])
-    assert answer["joined/texts"] == [b"first second", "ä ".encode()]
+    response = predict(stub, "names", inputs)
+    assert (response["a-b"], response["times"], response["not"]) == ([3.0], 2, [False])
+    assert response["joined/texts"] == [b"first second", "ä ".encode()]
     body = {"a-b": [1.5], "1st": 2, "the words": words.tolist(), "deep/name:0": [True]}
     outputs = rest("names:predict", {"inputs": body})["outputs"]
     assert outputs["joined/texts"] == ["first second", "ä "]
     # A name that ends in _bytes is base64, as TensorFlow Serving has it.
-    assert outputs["picture_bytes"][0] == {"b64": base64.b64encode(b"first\xff").decode()}
+    assert outputs["image_bytes"][0] == {"b64": base64.b64encode(b"first\xff").decode()}

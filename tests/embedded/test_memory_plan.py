@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 import pytest
 from embedded.conftest import settings
-from encoded_pictures import png
+from encoded_images import png
 
 from keraserve_embedded.api.message_bytes import MessageBytes
 from keraserve_embedded.engine import Engine
@@ -82,7 +82,9 @@ def test_it_adds_up_and_less_than_the_default_is_said(
         (MemoryLimits(in_flight=0), 0, 500),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_sum(limits: MemoryLimits, models: int, available: int) -> None:
+def test_what_does_not_fit_is_rejected_with_the_sum(
+    limits: MemoryLimits, models: int, available: int
+) -> None:
     with pytest.raises(
         StartError, match=r"384 MiB for TensorFlow, .* and .* for decoding are .* MiB, .*: raise that limit"
     ):
@@ -201,9 +203,9 @@ def test_messages_are_counted() -> None:
         messages.acquire(11)
 
 
-def asking(*pictures: bytes) -> m.PredictRequest:
+def asking(*images: bytes) -> m.PredictRequest:
     request = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
-    request.inputs["image_bytes"].CopyFrom(to_proto(list(pictures)))
+    request.inputs["image_bytes"].CopyFrom(to_proto(list(images)))
     return request
 
 
@@ -228,18 +230,18 @@ def test_both_ports_hold_to_the_limits(
             stub.predict(asking(red * 2), timeout=30)
         assert httpx2.post(url, content=b"x" * (messages.limit + 1)).status_code == 413
         with messages.hold(messages.limit):
-            with pytest.raises(grpc.RpcError) as refused:
+            with pytest.raises(grpc.RpcError) as rejected:
                 stub.predict(request, timeout=30)
-            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert "--max_bytes_in_flight" in (refused.value.details() or "")
-            answer = httpx2.post(url, json=body)
-            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "--max_bytes_in_flight" in (rejected.value.details() or "")
+            response = httpx2.post(url, json=body)
+            assert (response.status_code, response.headers["retry-after"]) == (429, "1")
         assert messages.held == 0
         monkeypatch.setattr(decode_memory.DECODE_MEMORY, "limit", 100)
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as rejected:
             stub.predict(request, timeout=30)
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "--max_decoding_bytes" in (refused.value.details() or "")
+        assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "--max_decoding_bytes" in (rejected.value.details() or "")
         with pytest.raises(grpc.RpcError, match="the message is no PredictRequest"):
             channel.unary_unary(PREDICT.path)(b"\xff", timeout=30)
         assert messages.held == 0

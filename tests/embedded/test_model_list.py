@@ -68,7 +68,7 @@ def test_what_cannot_be_followed_is_said(text: str, said: str) -> None:
         one(text)
 
 
-def test_another_kind_of_config_is_refused_and_none_says_nothing() -> None:
+def test_another_kind_of_config_is_rejected_and_none_says_nothing() -> None:
     with pytest.raises(ConfigError, match="custom_model_config"):
         from_config(parse("custom_model_config {}"), FOLDER)
     assert from_config(parse(""), FOLDER) is None

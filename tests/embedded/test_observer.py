@@ -20,7 +20,7 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.heard: list[tuple[object, ...]] = []
 
-    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+    def responded(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
         self.heard.append((call, model, version, code.name))
 
@@ -45,11 +45,11 @@ def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None
     engine = Engine(EngineOptions(poll_seconds=0.05), notes)
     assert engine.start([ModelEntry("numbers", (many / "numbers",))])
     engine.predict(sums("numbers", a=1, b=2))
-    refused: list[Callable[[], object]] = [
+    rejected: list[Callable[[], object]] = [
         lambda: engine.predict(sums("numbers", a=1)),
         lambda: engine.predict(sums("invented", a=1, b=2)),
     ]
-    for call in refused:
+    for call in rejected:
         with pytest.raises(EmbeddedError):
             call()
     engine.stop()

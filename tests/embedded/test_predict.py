@@ -37,7 +37,7 @@ def request(inputs: dict[str, Any], signature: str = "", outputs: tuple[str, ...
     return made
 
 
-def pictures(*encoded: bytes) -> dict[str, Any]:
+def images(*encoded: bytes) -> dict[str, Any]:
     return {"image_bytes": np.array(encoded, dtype=object)}
 
 
@@ -49,26 +49,26 @@ def predict(version: LoadedVersion, made: PredictRequest, **how: bool) -> Predic
     return finish(begin(version, made, **how))
 
 
-def answers(version: LoadedVersion, made: PredictRequest, **how: bool) -> dict[str, Any]:
+def responses(version: LoadedVersion, made: PredictRequest, **how: bool) -> dict[str, Any]:
     return {name: from_proto(proto) for name, proto in predict(version, made, **how).outputs.items()}
 
 
-def test_pictures_as_pixels_and_as_bytes(colours: LoadedVersion, red: bytes, green: bytes) -> None:
+def test_images_as_pixels_and_as_bytes(colours: LoadedVersion, red: bytes, green: bytes) -> None:
     pixels = np.array([[[[230, 20, 20]]], [[[20, 230, 20]]]], np.uint8)
-    for made in (request({"images": pixels}), request(pictures(red, green), "image_bytes")):
-        answer = answers(colours, made)
-        assert answer["label"].tolist() == [b"red", b"green"]
-        assert answer["probabilities"].shape == (2, 3)
-        np.testing.assert_allclose(answer["probabilities"].sum(axis=1), 1, rtol=1e-5)
+    for made in (request({"images": pixels}), request(images(red, green), "image_bytes")):
+        response = responses(colours, made)
+        assert response["label"].tolist() == [b"red", b"green"]
+        assert response["probabilities"].shape == (2, 3)
+        np.testing.assert_allclose(response["probabilities"].sum(axis=1), 1, rtol=1e-5)
 
 
-def test_an_answer_says_who_gave_it(colours: LoadedVersion, red: bytes) -> None:
-    spec = predict(colours, request(pictures(red), "image_bytes")).model_spec
+def test_a_response_says_who_gave_it(colours: LoadedVersion, red: bytes) -> None:
+    spec = predict(colours, request(images(red), "image_bytes")).model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("colours", 1, "image_bytes")
 
 
 def test_typed_fields_unless_content_is_wanted(colours: LoadedVersion, red: bytes) -> None:
-    made = request(pictures(red), "image_bytes")
+    made = request(images(red), "image_bytes")
     typed = predict(colours, made).outputs["probabilities"]
     content = predict(colours, made, as_content=True).outputs["probabilities"]
     assert len(typed.float_val) == 3
@@ -80,27 +80,27 @@ def test_typed_fields_unless_content_is_wanted(colours: LoadedVersion, red: byte
 
 def test_inputs_in_typed_fields(colours: LoadedVersion) -> None:
     pixels = to_proto(np.full((1, 2, 2, 3), 7, np.uint8), typed_fields=True)
-    assert answers(colours, request({"images": pixels}))["probabilities"].shape == (1, 3)
+    assert responses(colours, request({"images": pixels}))["probabilities"].shape == (1, 3)
 
 
-def test_an_empty_batch_has_an_empty_answer(colours: LoadedVersion) -> None:
-    assert answers(colours, request(pictures(), "image_bytes"))["label"].shape == (0,)
+def test_an_empty_batch_has_an_empty_response(colours: LoadedVersion) -> None:
+    assert responses(colours, request(images(), "image_bytes"))["label"].shape == (0,)
 
 
 def test_the_filter_chooses_outputs(load: Load) -> None:
     made = request({"a": floats(3), "b": floats(1)}, outputs=("difference",))
-    assert {name: value.tolist() for name, value in answers(load("numbers"), made).items()} == {
+    assert {name: value.tolist() for name, value in responses(load("numbers"), made).items()} == {
         "difference": [2.0]
     }
 
 
 def test_inputs_and_outputs_keep_their_names(load: Load) -> None:
-    answer = answers(load("numbers"), request({"b": floats(1), "a": floats(3)}))
-    assert (answer["total"].tolist(), answer["difference"].tolist()) == ([4.0], [2.0])
+    response = responses(load("numbers"), request({"b": floats(1), "a": floats(3)}))
+    assert (response["total"].tolist(), response["difference"].tolist()) == ([4.0], [2.0])
     square = np.array([[1.0, 2.0], [3.0, 4.0]])
-    answer = answers(load("numbers"), request({"scalar": np.int64(3), "square": square}, "shapes"))
-    np.testing.assert_array_equal(answer["scaled-square/0"], square * 3)
-    assert answer["text"].item() == b"3"
+    response = responses(load("numbers"), request({"scalar": np.int64(3), "square": square}, "shapes"))
+    np.testing.assert_array_equal(response["scaled-square/0"], square * 3)
+    assert response["text"].item() == b"3"
 
 
 def test_bfloat16_which_numpy_lacks(load: Load) -> None:
@@ -121,7 +121,7 @@ def test_bfloat16_which_numpy_lacks(load: Load) -> None:
 
 
 def test_a_default_stands_for_what_a_request_leaves_out(load: Load) -> None:
-    assert answers(load("defaults"), request({"a": floats(1)}))["total"].tolist() == [101.0]
+    assert responses(load("defaults"), request({"a": floats(1)}))["total"].tolist() == [101.0]
     with pytest.raises(InvalidRequestError, match=r"alias: a\(feed name: .*default input alias set: b"):
         predict(load("defaults"), request({"b": floats(1)}))
     with pytest.raises(InvalidRequestError, match=r"Inputs contains invalid name\. Used request inputs: a, "):
@@ -129,9 +129,9 @@ def test_a_default_stands_for_what_a_request_leaves_out(load: Load) -> None:
 
 
 def test_a_graph_of_tensorflow_1(load: Load) -> None:
-    answer = answers(load("old"), request({"words": np.array([b"ab", b"\xff\x00\x00"], dtype=object)}))
-    assert answer["lengths"].tolist() == [4, 6]
-    assert answer["echo"].tolist() == [b"ab!", b"\xff\x00\x00!"]
+    response = responses(load("old"), request({"words": np.array([b"ab", b"\xff\x00\x00"], dtype=object)}))
+    assert response["lengths"].tolist() == [4, 6]
+    assert response["echo"].tolist() == [b"ab!", b"\xff\x00\x00!"]
 
 
 @pytest.mark.parametrize(
@@ -202,22 +202,22 @@ def test_a_filter_that_does_not_fit(
     colours: LoadedVersion, red: bytes, outputs: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as error:
-        predict(colours, request(pictures(red), "image_bytes", outputs))
+        predict(colours, request(images(red), "image_bytes", outputs))
     assert str(error.value) == said
 
 
-def test_one_bad_picture_is_named_by_its_place(colours: LoadedVersion, red: bytes) -> None:
+def test_one_bad_image_is_named_by_its_place(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError) as error:
-        predict(colours, request(pictures(red, red, b"no picture", b"nor this"), "image_bytes"))
+        predict(colours, request(images(red, red, b"no image", b"nor this"), "image_bytes"))
     assert error.value.code == Code.INVALID_ARGUMENT
     assert str(error.value).startswith("image_bytes[2]: Unknown image file format.")
     for noise in ("{{", "[[", "Op:", "node", "Traceback", "\n"):
         assert noise not in str(error.value)
 
 
-def test_a_picture_that_ends_early(colours: LoadedVersion, red: bytes) -> None:
+def test_an_image_that_ends_early(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError) as error:
-        predict(colours, request(pictures(red[:-20]), "image_bytes"))
+        predict(colours, request(images(red[:-20]), "image_bytes"))
     assert error.value.code == Code.INVALID_ARGUMENT
 
 

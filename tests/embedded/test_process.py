@@ -98,9 +98,9 @@ def write_config(path: Path, *models: str, **labels: int) -> None:
     path.with_suffix(".new").rename(path)
 
 
-def ask(stub: Stub, picture: bytes, label: str | None = None) -> str:
+def ask(stub: Stub, image: bytes, label: str | None = None) -> str:
     made = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes", label=label))
-    made.inputs["image_bytes"].CopyFrom(to_proto(np.array([picture], dtype=object)))
+    made.inputs["image_bytes"].CopyFrom(to_proto(np.array([image], dtype=object)))
     return from_proto(stub.predict(made).outputs["label"]).item().decode()
 
 
@@ -108,11 +108,11 @@ def status(http: httpx2.Client) -> str:
     return str(http.get("/v1/models/colours").status_code)
 
 
-def ask_rest(http: httpx2.Client, picture: bytes, version: str = "") -> str:
-    body = {"signature_name": "image_bytes", "instances": [{"b64": base64.b64encode(picture).decode()}]}
-    answer = http.post(f"/v1/models/colours{version}:predict", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["predictions"][0]["label"]
+def ask_rest(http: httpx2.Client, image: bytes, version: str = "") -> str:
+    body = {"signature_name": "image_bytes", "instances": [{"b64": base64.b64encode(image).decode()}]}
+    response = http.post(f"/v1/models/colours{version}:predict", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["predictions"][0]["label"]
 
 
 def wait_for(seconds: float) -> m.PredictRequest:
@@ -182,9 +182,9 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         server.until_logged("draining")
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as rejected:
             ask(stub, red)
-        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+        assert rejected.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
         assert http.get("/v1/models/colours").status_code == 503
         assert running.result(timeout=20).model_spec.name == "waiting"
         assert over_rest.result(20).status_code == 200

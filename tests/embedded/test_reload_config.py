@@ -38,18 +38,18 @@ def keep_all(one: m.ModelConfig) -> m.ModelConfig:
     return one
 
 
-def refused(stub: Stub, request: m.ReloadConfigRequest, **how: float) -> tuple[str, str]:
+def rejected(stub: Stub, request: m.ReloadConfigRequest, **how: float) -> tuple[str, str]:
     with pytest.raises(grpc.RpcError) as error:
         stub.reload_config(request, **how)
     return error.value.code().name, error.value.details() or ""  # type: ignore[attr-defined]
 
 
 def versions(stub: Stub, name: str = "numbers") -> dict[int, str]:
-    answer = stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec(name)))
-    return {one.version: m.ModelVersionStatus.State.Name(one.state) for one in answer.model_version_status}
+    response = stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec(name)))
+    return {one.version: m.ModelVersionStatus.State.Name(one.state) for one in response.model_version_status}
 
 
-def answers(stub: Stub, name: str = "numbers", **spec: object) -> int:
+def responses(stub: Stub, name: str = "numbers", **spec: object) -> int:
     """The version that answers."""
     made = m.PredictRequest(model_spec=m.model_spec(name, **spec))  # type: ignore[arg-type]
     for given in "ab":
@@ -76,18 +76,18 @@ def test_models_policies_and_labels(served: Stub, folder: Path, many: Path) -> N
     assert versions(served) == {2: "AVAILABLE"}
     added = config(keep_all(model(folder, stable=2, old=1)), model(many, "regressor"))
     assert served.reload_config(added).status.error_code == 0
-    # When the answer is there, so are the models and the labels.
+    # When the response is there, so are the models and the labels.
     assert versions(served) == {2: "AVAILABLE", 1: "AVAILABLE"}
     assert versions(served, "regressor") == {1: "AVAILABLE"}
-    assert (answers(served, label="old"), answers(served, label="stable"), answers(served)) == (1, 2, 2)
+    assert (responses(served, label="old"), responses(served, label="stable"), responses(served)) == (1, 2, 2)
 
     one = model(folder)
     one.model_version_policy.specific.versions.append(1)
     served.reload_config(config(one))
     assert versions(served) == {2: "END", 1: "AVAILABLE"}
-    assert answers(served) == 1
+    assert responses(served) == 1
     with pytest.raises(grpc.RpcError, match="Unrecognized servable version label: stable"):
-        answers(served, label="stable")
+        responses(served, label="stable")
     assert versions(served, "regressor") == {1: "END"}
 
 
@@ -119,11 +119,11 @@ def without(one: m.ModelConfig, field: str) -> m.ModelConfig:
 def test_what_is_wrong_changes_nothing(
     served: Stub, folder: Path, make: Callable[[Path], m.ReloadConfigRequest], code: str, said: str
 ) -> None:
-    got = refused(served, make(folder))
+    got = rejected(served, make(folder))
     assert got[0] == code
     assert said in got[1]
     assert versions(served) == {2: "AVAILABLE"}
-    assert answers(served, label="stable") == 2
+    assert responses(served, label="stable") == 2
 
 
 def test_a_label_may_be_early_where_that_is_allowed(folder: Path, engines: Engines, stub: Stubs) -> None:
@@ -131,31 +131,31 @@ def test_a_label_may_be_early_where_that_is_allowed(folder: Path, engines: Engin
     served = stub(engine)
     served.reload_config(config(model(folder, stable=2, canary=7)))
     with pytest.raises(grpc.RpcError, match=r"Servable not found for request: Specific\(numbers, 7\)"):
-        answers(served, label="canary")
+        responses(served, label="canary")
     # One that is in use moves only to a version that serves.
-    assert refused(served, config(model(folder, stable=8, canary=7)))[0] == "FAILED_PRECONDITION"
-    assert answers(served, label="stable") == 2
+    assert rejected(served, config(model(folder, stable=8, canary=7)))[0] == "FAILED_PRECONDITION"
+    assert responses(served, label="stable") == 2
 
 
 def test_a_model_that_is_not_there_or_broken_disturbs_nothing(served: Stub, folder: Path) -> None:
     nowhere, broken = model(folder, "nowhere"), model(folder, "broken")
-    got = refused(served, config(model(folder, stable=2), nowhere))
+    got = rejected(served, config(model(folder, stable=2), nowhere))
     assert got[0] == "UNKNOWN"
     assert "1 model(s) did not become available: {{{name: nowhere} due to error: can't look for" in got[1]
-    assert answers(served, label="stable") == 2
+    assert responses(served, label="stable") == 2
     with pytest.raises(grpc.RpcError, match=r"any versions of model nowhere: can't look for .* No such file"):
         versions(served, "nowhere")
 
     (folder / "broken/1").mkdir(parents=True)
     (folder / "broken/1/saved_model.pb").write_bytes(b"no graph")
-    got = refused(served, config(model(folder, stable=2), broken))
+    got = rejected(served, config(model(folder, stable=2), broken))
     assert "{{{name: broken version: 1} due to error: " in got[1]
-    answer = served.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("broken")))
-    (one,) = answer.model_version_status
+    response = served.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("broken")))
+    (one,) = response.model_version_status
     assert one.state == m.ModelVersionStatus.END
     assert one.status.error_code != 0
     assert one.status.error_message
-    assert answers(served, label="stable") == 2
+    assert responses(served, label="stable") == 2
 
 
 def test_a_caller_waits_no_longer_than_its_deadline(
@@ -164,4 +164,4 @@ def test_a_caller_waits_no_longer_than_its_deadline(
     monkeypatch.setattr(
         model_module, "scan", lambda _: time.sleep(1) or {}
     )  # as while a large model is loaded
-    assert refused(served, config(model(folder)), timeout=0.3)[0] == "DEADLINE_EXCEEDED"
+    assert rejected(served, config(model(folder)), timeout=0.3)[0] == "DEADLINE_EXCEEDED"

@@ -1,4 +1,4 @@
-"""A few bytes may claim millions of rows: refused before anything is allocated, with batching and without."""
+"""A few bytes that claim millions of rows are rejected before anything is allocated, batching or not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def claim(*shape: int) -> m.PredictRequest:
 @pytest.mark.parametrize(
     "batching", [None, BatchingOptions(), IMPLICIT_BATCHING], ids=["alone", "asked", "unasked"]
 )
-def test_a_shape_that_claims_too_much_is_refused_before_anything_is_allocated(
+def test_a_shape_that_claims_too_much_is_rejected_before_anything_is_allocated(
     models: Path,
     engines: Callable[..., Engine],
     batching: BatchingOptions | None,
@@ -59,10 +59,10 @@ def test_strings_and_examples_are_rows(models: Path, engines: Callable[..., Engi
     assert len(engine.classify(classification(*[example(red)] * 2)).result.classifications) == 2
     with pytest.raises(InvalidRequestError, match='"inputs" has 3 rows; at most 2 '):
         engine.classify(classification(*[example(red)] * 3))
-    pictures = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
-    pictures.inputs["image_bytes"].CopyFrom(to_proto([red] * 3))
+    images = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
+    images.inputs["image_bytes"].CopyFrom(to_proto([red] * 3))
     with pytest.raises(InvalidRequestError, match='"image_bytes" has 3 rows; at most 2 '):
-        engine.predict(pictures)
+        engine.predict(images)
 
 
 def test_a_context_is_counted_as_often_as_it_is_used(models: Path, engines: Callable[..., Engine]) -> None:

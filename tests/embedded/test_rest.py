@@ -67,10 +67,10 @@ def rest(start: Start) -> httpx2.Client:
     return start()[1]
 
 
-def failure(answer: httpx2.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/json"
-    assert set(answer.json()) == {"error"}
-    return answer.status_code, answer.json()["error"]
+def failure(response: httpx2.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json()) == {"error"}
+    return response.status_code, response.json()["error"]
 
 
 @pytest.mark.parametrize("path", ["", "/versions/1", "/labels/stable"])
@@ -255,16 +255,16 @@ def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: b
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AA\r\n"
     for body, status in ((SUM, b"200"), (INSIDE, b"400")):
         head = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body)
-        answer = raw(rest, head, body, LAST) if later else raw(rest, head + body + LAST)
-        assert answer.count(b"HTTP/1.1 ") == 2, answer
-        first, last = answer.split(b"HTTP/1.1 ")[1:]
-        assert first.startswith(status), answer
+        response = raw(rest, head, body, LAST) if later else raw(rest, head + body + LAST)
+        assert response.count(b"HTTP/1.1 ") == 2, response
+        first, last = response.split(b"HTTP/1.1 ")[1:]
+        assert first.startswith(status), response
         said = json.loads(first.partition(b"\r\n\r\n")[2])
         if body == SUM:
             assert said["outputs"] == {"difference": [2.0], "total": [4.0]}
         else:
             assert "not JSON" in said["error"]
-        assert last.startswith(b"404"), answer
+        assert last.startswith(b"404"), response
         assert b"any versions of model last" in last
 
 
@@ -277,7 +277,7 @@ def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: b
         b"Host: x\r\n\r\n",
     ],
 )
-def test_what_is_read_in_two_ways_is_refused(rest: httpx2.Client, shape: bytes) -> None:
+def test_what_is_read_in_two_ways_is_rejected(rest: httpx2.Client, shape: bytes) -> None:
     head, _, body = raw(rest, HEAD + shape + INSIDE).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert "or the request is malformed" in json.loads(body)["error"]
@@ -294,8 +294,8 @@ def test_a_body_has_a_limit(rest: httpx2.Client, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rest_app, "_MOST_BYTES", 1000)
     call, packed = "/v1/models/numbers:predict", {"content-encoding": "gzip"}
     for body, headers in ((bytes(1001), {}), (gzip.compress(bytes(1001)), packed)):
-        refused = rest.post(call, content=body, headers=headers)
-        assert failure(refused) == (413, "the body has more than 1000 bytes")
+        rejected = rest.post(call, content=body, headers=headers)
+        assert failure(rejected) == (413, "the body has more than 1000 bytes")
 
 
 def test_a_defect_is_one_line(rest: httpx2.Client, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_a_request_that_takes_too_long(start: Start) -> None:
     rest = start(rest_seconds=0.2)[1]
     status, said = failure(rest.post(WAIT, json=wait(0.8)))
     assert status == 504
-    assert said == "Timed out: no answer within 0.2 s (--rest_api_timeout_in_ms)"
+    assert said == "Timed out: no response within 0.2 s (--rest_api_timeout_in_ms)"
     assert rest.get("/v1/models/colours").status_code == 200
 
 
@@ -329,18 +329,18 @@ def test_as_many_threads_as_are_set(start: Start) -> None:
     assert time.monotonic() - began >= 0.6  # one after the other
 
 
-def test_too_many_that_wait_are_refused_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_that_wait_are_rejected_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_WAITING_REQUESTS", 0)
     rest = start(rest_api_num_threads=1)[1]
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: rest.post(WAIT, json=wait(1.0)), range(2)))
-    first, second = sorted(answers, key=lambda answer: answer.status_code)
+        responses = list(pool.map(lambda _: rest.post(WAIT, json=wait(1.0)), range(2)))
+    first, second = sorted(responses, key=lambda response: response.status_code)
     assert first.status_code == 200
     assert failure(second) == (429, "0 requests wait already")
     assert second.headers["retry-after"] == "1"
 
 
-def test_draining_ends_what_runs_and_refuses_what_is_new(start: Start) -> None:
+def test_draining_ends_what_runs_and_rejects_what_is_new(start: Start) -> None:
     server, rest = start()
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(rest.post, WAIT, json=wait(1.0))
@@ -348,9 +348,9 @@ def test_draining_ends_what_runs_and_refuses_what_is_new(start: Start) -> None:
         draining = threading.Thread(target=server.drain)
         draining.start()
         time.sleep(0.2)
-        refused = rest.get("/v1/models/colours")
-        assert failure(refused) == (503, "the server is stopping")
-        assert refused.headers["retry-after"] == "1"
+        rejected = rest.get("/v1/models/colours")
+        assert failure(rejected) == (503, "the server is stopping")
+        assert rejected.headers["retry-after"] == "1"
         assert running.result().status_code == 200
         draining.join(5)
     assert not draining.is_alive()

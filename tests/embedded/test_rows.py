@@ -70,17 +70,17 @@ def request(signature: str = "serving_default", **inputs: Any) -> m.PredictReque
 async def ask_together(
     saved: Path, batching: BatchingOptions, requests: list[m.PredictRequest]
 ) -> tuple[list[Any], list[tuple[int, int]]]:
-    """Give the answers, in order, and the requests and rows of each run."""
+    """Give the responses, in order, and the requests and rows of each run."""
     notes = Notes()
     engine = Engine(EngineOptions(poll_seconds=0.05, batching=batching), notes)
     assert engine.start([ModelEntry("rank", (saved,))])
     loop_batcher = engine.event_loop_batcher()
     try:
-        answers = await asyncio.gather(*(engine.answer(one, loop_batcher) for one in requests))
+        responses = await asyncio.gather(*(engine.respond(one, loop_batcher) for one in requests))
     finally:
         engine.stop()
     ran = [(one[4], one[5]) for one in notes.heard if one[0] == "ran"]
-    return [from_proto(next(iter(one.outputs.values()))).tolist() for one in answers], ran  # type: ignore[misc]
+    return [from_proto(next(iter(one.outputs.values()))).tolist() for one in responses], ran  # type: ignore[misc]
 
 
 async def test_nothing_is_merged_or_split_unasked(saved: Path) -> None:
@@ -89,27 +89,27 @@ async def test_nothing_is_merged_or_split_unasked(saved: Path) -> None:
         **{**vars(IMPLICIT_BATCHING), "num_batch_threads": 1, "max_execution_batch_size": 4}
     )
     sizes = [1, 2, 3, 8, 40]
-    answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in sizes])
-    assert answers == [pytest.approx([1 / n] * n) for n in sizes]
+    responses, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in sizes])
+    assert responses == [pytest.approx([1 / n] * n) for n in sizes]
     assert ran == [(1, 0)] * len(sizes) or sorted(ran) == [(1, n) for n in sizes]
 
     pairs = [request("products", query=floats(n), items=floats(n)) for n in range(1, 25)]
-    answers, ran = await ask_together(saved, options, pairs)
-    assert answers == [[[float(n * n)]] for n in range(1, 25)]
+    responses, ran = await ask_together(saved, options, pairs)
+    assert responses == [[[float(n * n)]] for n in range(1, 25)]
     assert all(requests == 1 for requests, _ in ran)
 
 
 async def test_merged_and_split_where_the_version_says_that_rows_are_independent(
     with_card: Callable[[str], Path],
 ) -> None:
-    # What the card says of this model is not true: so the answers show that it was believed.
+    # What the card says of this model is not true: so the responses show that it was believed.
     saved = with_card(json.dumps({"independent_rows": True}))
     options = BatchingOptions(
         **{**vars(IMPLICIT_BATCHING), "num_batch_threads": 1, "max_execution_batch_size": 4}
     )
-    answers, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in (1, 3, 8)])
-    assert answers[2] == pytest.approx([1 / 4] * 8)
-    assert answers[0] == pytest.approx([1 / 4])
+    responses, ran = await ask_together(saved, options, [request(score=floats(*[0] * n)) for n in (1, 3, 8)])
+    assert responses[2] == pytest.approx([1 / 4] * 8)
+    assert responses[0] == pytest.approx([1 / 4])
     assert (2, 4) in ran
 
 
@@ -119,13 +119,13 @@ async def test_the_operator_may_say_so_unless_the_version_measured_otherwise(
     told = BatchingOptions(num_batch_threads=1)
     asked = [request(score=floats(0, 0)) for _ in range(3)]
     saved = with_card("{}")
-    answers, ran = await ask_together(saved, told, asked)
+    responses, ran = await ask_together(saved, told, asked)
     assert ran == [(3, 6)]
-    assert answers == [pytest.approx([1 / 6] * 2)] * 3
+    assert responses == [pytest.approx([1 / 6] * 2)] * 3
     saved = with_card(json.dumps({"independent_rows": False}))
-    answers, ran = await ask_together(saved, told, asked)
+    responses, ran = await ask_together(saved, told, asked)
     assert len(ran) == 3
-    assert answers == [[0.5, 0.5]] * 3
+    assert responses == [[0.5, 0.5]] * 3
     assert "rank 1: its requests run alone: its card says that rows are not independent" in caplog.text
 
 
@@ -141,10 +141,10 @@ def test_many_rows_of_one_request_run_in_parts_only_where_that_is_known(
     for card, largest in (("{}", 1 / 300), ('{"independent_rows": true}', 1 / 44)):
         engine = Engine(EngineOptions(poll_seconds=0.05))
         assert engine.start([ModelEntry("rank", (with_card(card),))])
-        answer = from_proto(engine.predict(many).outputs["probability"])
+        response = from_proto(engine.predict(many).outputs["probability"])
         engine.stop()
-        assert answer.shape == (300,)
-        assert answer.max() == pytest.approx(largest)
+        assert response.shape == (300,)
+        assert response.max() == pytest.approx(largest)
 
 
 def test_no_row_is_asked_alone_to_find_whose_fault_it_is(saved: Path) -> None:

@@ -39,7 +39,7 @@ def waiting(engines: Engines, many: Path) -> Engine:
     return engines(ModelEntry("waiting", (many / "waiting",)))
 
 
-def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+def rejected(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as error:
         call()
     return error.value.code(), error.value.details()  # type: ignore[attr-defined]
@@ -69,11 +69,11 @@ def test_a_model_spec_that_means_nothing(
     waiting: Engine, stub: Callable[..., Stub], spec: m.ModelSpec | None, code: str, said: str
 ) -> None:
     made = m.PredictRequest(model_spec=spec)
-    got = refused(lambda: stub(waiting).predict(made))
+    got = rejected(lambda: stub(waiting).predict(made))
     assert (got[0].name, got[1]) == (code, said)
 
 
-def test_status_and_metadata_refuse_as_tensorflow_serving(waiting: Engine, stub: Callable[..., Stub]) -> None:
+def test_status_and_metadata_reject_as_tensorflow_serving(waiting: Engine, stub: Callable[..., Stub]) -> None:
     calls = stub(waiting)
     spec, other = m.model_spec("waiting"), m.model_spec("other")
     for request, said in [
@@ -88,12 +88,12 @@ def test_status_and_metadata_refuse_as_tensorflow_serving(waiting: Engine, stub:
             "Servable not found for request: Latest(other)",
         ),
     ]:
-        assert said in refused(lambda r=request: calls.get_model_metadata(r))[1]  # type: ignore[misc]
+        assert said in rejected(lambda r=request: calls.get_model_metadata(r))[1]  # type: ignore[misc]
     for spec, said in [
         (other, "Could not find any versions of model other"),
         (m.model_spec("waiting", version=4), "Could not find version 4 of model waiting"),
     ]:
-        got = refused(lambda s=spec: calls.get_model_status(m.GetModelStatusRequest(model_spec=s)))  # type: ignore[misc]
+        got = rejected(lambda s=spec: calls.get_model_status(m.GetModelStatusRequest(model_spec=s)))  # type: ignore[misc]
         assert got == (grpc.StatusCode.NOT_FOUND, said)
 
 
@@ -104,7 +104,7 @@ def test_a_call_that_fails(
         raise KeyError("a defect")
 
     monkeypatch.setattr(waiting, "predict", defect)
-    got = refused(lambda: stub(waiting).predict(m.PredictRequest()))
+    got = rejected(lambda: stub(waiting).predict(m.PredictRequest()))
     assert got == (grpc.StatusCode.INTERNAL, "internal error: KeyError")
 
 
@@ -154,20 +154,20 @@ def test_a_deadline_that_passed_while_waiting_costs_nothing(waiting: Engine, ser
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(calls.predict, wait_request(0.6))
         time.sleep(0.1)
-        assert refused(lambda: calls.predict(wait_request(30), timeout=0.2))[0].name == "DEADLINE_EXCEEDED"
+        assert rejected(lambda: calls.predict(wait_request(30), timeout=0.2))[0].name == "DEADLINE_EXCEEDED"
         slow.result()
         began = time.monotonic()
         calls.predict(wait_request(0.01))
     assert time.monotonic() - began < 5
 
 
-def test_pictures_of_megabytes_pass(waiting: Engine, stub: Callable[..., Stub]) -> None:
+def test_images_of_megabytes_pass(waiting: Engine, stub: Callable[..., Stub]) -> None:
     made = wait_request(0.01)
     made.inputs["extra"].CopyFrom(to_proto(np.zeros(40 << 20, np.uint8)))
-    assert "Sent extra: {extra}" in refused(lambda: stub(waiting).predict(made))[1]
+    assert "Sent extra: {extra}" in rejected(lambda: stub(waiting).predict(made))[1]
     small = stub(waiting, channel_arguments=[("grpc.max_receive_message_length", 1000)])
     made.inputs["extra"].CopyFrom(to_proto(np.zeros(2000, np.uint8)))
-    assert refused(lambda: small.predict(made))[0].name == "RESOURCE_EXHAUSTED"
+    assert rejected(lambda: small.predict(made))[0].name == "RESOURCE_EXHAUSTED"
 
 
 def test_health_follows_the_models(waiting: Engine, many: Path, serve: Serve) -> None:
@@ -178,7 +178,7 @@ def test_health_follows_the_models(waiting: Engine, many: Path, serve: Serve) ->
         return health.Check(health_pb2.HealthCheckRequest(service=service)).status
 
     assert {check(s) for s in ("", "PredictionService", "tensorflow.serving.PredictionService")} == {SERVING}
-    assert refused(lambda: check("other"))[0].name == "NOT_FOUND"
+    assert rejected(lambda: check("other"))[0].name == "NOT_FOUND"
     entry = ModelEntry("waiting", (many / "waiting",))
     waiting.configure([entry, ModelEntry("gone", (many / "gone",))])
     for wanted in (NOT_SERVING, SERVING):
@@ -197,10 +197,10 @@ def test_health_follows_the_models(waiting: Engine, many: Path, serve: Serve) ->
 
 def test_no_health_unless_wanted(waiting: Engine, serve: Serve) -> None:
     health = health_pb2_grpc.HealthStub(serve(waiting, enable_grpc_healthcheck_service=False)[1])
-    assert refused(lambda: health.Check(health_pb2.HealthCheckRequest()))[0].name == "UNIMPLEMENTED"
+    assert rejected(lambda: health.Check(health_pb2.HealthCheckRequest()))[0].name == "UNIMPLEMENTED"
 
 
-def test_draining_ends_what_runs_and_refuses_what_is_new(waiting: Engine, serve: Serve) -> None:
+def test_draining_ends_what_runs_and_rejects_what_is_new(waiting: Engine, serve: Serve) -> None:
     server, channel = serve(waiting)
     calls = Stub(channel)
     with ThreadPoolExecutor(2) as pool:
@@ -209,7 +209,7 @@ def test_draining_ends_what_runs_and_refuses_what_is_new(waiting: Engine, serve:
         draining = threading.Thread(target=server.drain)
         draining.start()
         time.sleep(0.2)
-        assert refused(lambda: calls.predict(wait_request(0.01)))[0].name == "UNAVAILABLE"
+        assert rejected(lambda: calls.predict(wait_request(0.01)))[0].name == "UNAVAILABLE"
         assert running.result().model_spec.name == "waiting"
         draining.join(5)
     assert not draining.is_alive()

@@ -81,14 +81,14 @@ def request(signature: str, **inputs: Any) -> m.PredictRequest:
 def test_the_graph_decides_which_shapes_fit(odd: Served) -> None:
     for shape in ((1,), (3,), (), (2, 2)):
         given = np.ones(shape, np.float32)
-        answer = from_proto(odd[0].predict(request("serving_default", x=given)).outputs["y"])
-        np.testing.assert_array_equal(answer, given * 2)
+        response = from_proto(odd[0].predict(request("serving_default", x=given)).outputs["y"])
+        np.testing.assert_array_equal(response, given * 2)
     assert ask(odd, instances=[1.0]) == (200, {"predictions": [2.0]})
 
 
 def test_a_signature_without_inputs(odd: Served) -> None:
-    answer = odd[0].predict(request("about"))
-    assert from_proto(answer.outputs["classes"]).tolist() == [b"a", b"b"]
+    response = odd[0].predict(request("about"))
+    assert from_proto(response.outputs["classes"]).tolist() == [b"a", b"b"]
     assert ask(odd, signature_name="about", inputs={}) == (200, {"outputs": ["a", "b"]})
     status, said = ask(odd, signature_name="about", instances=[{}])
     assert (status, said["error"]) == (400, """signature 'about' has no inputs: ask it with "inputs": {}""")
@@ -107,15 +107,15 @@ def test_what_json_can_not_carry_is_nobodys_bad_request(odd: Served) -> None:
 @pytest.mark.parametrize(
     "path", ["gs://bucket/m", "s3://bucket/m", "hdfs://a/b", "HTTP://x/y", "file://host/m"]
 )
-def test_a_base_path_elsewhere_is_refused_at_once(path: str, tmp_path: Path) -> None:
+def test_a_base_path_elsewhere_is_rejected_at_once(path: str, tmp_path: Path) -> None:
     said = f"Model m has the base_path {path}: this server reads folders of this machine only"
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as rejected:
         single_model("m", path)
-    assert said in str(refused.value)
+    assert said in str(rejected.value)
     text = f'model_config_list {{ config {{ name: "m" base_path: "{path}" model_platform: "tensorflow" }} }}'
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as rejected:
         from_config(model_config.parse(text), tmp_path)
-    assert said in str(refused.value)
+    assert said in str(rejected.value)
 
 
 def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_file_address_is_a_folder(tmp_path: Path) -> None:
     assert single_model("m", "a:b")[0].base_path == Path("a:b").absolute()
 
 
-def test_request_logging_is_refused_by_name(tmp_path: Path) -> None:
+def test_request_logging_is_rejected_by_name(tmp_path: Path) -> None:
     text = (
         'model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" '
         "logging_config { sampling_config { sampling_rate: 0.1 } } } }"

@@ -65,21 +65,21 @@ def test_calls_that_send_no_message_leave_the_threads_to_others(engine: Engine, 
     status = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
     assert stub.get_model_status(status, timeout=10).model_version_status[0].version == 1
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as rejected:
         stub.predict(m.PredictRequest(model_spec=m.model_spec("colours")), timeout=10)
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert rejected.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     for one in holding:
         for call in one.calls:
             assert call.exception(20).code() == grpc.StatusCode.CANCELLED
         one.close()
 
 
-def test_a_call_that_ends_without_a_message_is_refused(engine: Engine, serve: Serve) -> None:
+def test_a_call_that_ends_without_a_message_is_rejected(engine: Engine, serve: Serve) -> None:
     _, channel = serve(engine)
     call: Any = channel.stream_unary(PREDICT.path)
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as rejected:
         call(iter(()), timeout=10)
-    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert rejected.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def closed_within(one: socket.socket, seconds: float) -> bytes:
@@ -135,7 +135,7 @@ def test_who_never_reads_is_cut_off(rest: int, monkeypatch: pytest.MonkeyPatch) 
         deaf.sendall(question)
         while not open_ones:
             time.sleep(0.01)
-        deaf.sendall(question * 4000)  # their answers are more than any buffer on the way takes
+        deaf.sendall(question * 4000)  # their responses are more than any buffer on the way takes
         until = time.monotonic() + 60
         while open_ones:  # what the system still has to send keeps the socket open at this end
             assert time.monotonic() < until, "it was not cut off"
@@ -160,18 +160,18 @@ QUESTION = b"GET /v1/models/colours HTTP/1.1\r\nHost: x\r\n"
 def test_a_head_has_a_bound(rest: int, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", rest)) as large:
         large.sendall(sent)
-        answer = closed_within(large, 20)
-    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    assert answer.endswith(b'{"error":"the request\'s line and headers have more than 32768 bytes"}')
+        response = closed_within(large, 20)
+    assert response.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert response.endswith(b'{"error":"the request\'s line and headers have more than 32768 bytes"}')
 
 
 def test_a_large_head_below_the_bound_and_a_large_body_are_taken(rest: int) -> None:
     with httpx2.Client(base_url=f"http://127.0.0.1:{rest}") as client:
         for _ in range(2):
-            answer = client.post(
+            response = client.post(
                 "/v1/models/colours:predict", content=b" " * 300_000, headers={"X": "y" * 30_000}
             )
-            assert answer.status_code == 400
+            assert response.status_code == 400
         assert client.get("/v1/models/colours").status_code == 200
 
 
@@ -200,7 +200,7 @@ def test_grpc_connections_without_a_call_make_room_for_probes(
     started, _ = serve(engine, channel_arguments=options)
     held = [socket.create_connection(("127.0.0.1", started.port)) for _ in range(40)]
     for one in held:
-        with contextlib.suppress(OSError):  # it was refused
+        with contextlib.suppress(OSError):  # it was rejected
             one.sendall(sent)
     for _ in range(3):
         with grpc.insecure_channel(

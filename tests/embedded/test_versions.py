@@ -48,10 +48,10 @@ def test_a_version_that_can_not_be_looked_at_is_not_taken_for_one_that_is_gone(
 ) -> None:
     (tmp_path / "1").mkdir()
 
-    def refused(path: str, *, dir_fd: int) -> Any:
+    def rejected(path: str, *, dir_fd: int) -> Any:
         raise PermissionError(path, dir_fd)
 
-    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(os, "stat", rejected)
     with pytest.raises(PermissionError):
         scan(tmp_path)
 

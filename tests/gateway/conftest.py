@@ -73,11 +73,11 @@ def _wait_until_served(address: str, model: str, process: subprocess.Popen[bytes
     with grpc.insecure_channel(address) as channel:
         while time.monotonic() < until and process.poll() is None:
             try:
-                answer = services.Stub(channel).get_model_status(request, timeout=2, wait_for_ready=True)
+                response = services.Stub(channel).get_model_status(request, timeout=2, wait_for_ready=True)
             except grpc.RpcError:
                 time.sleep(0.1)
                 continue
-            if any(one.state == one.AVAILABLE for one in answer.model_version_status):
+            if any(one.state == one.AVAILABLE for one in response.model_version_status):
                 return
             time.sleep(0.1)
     pytest.fail(f"the embedded server did not come up:\n{log.read_text()[-2000:]}")

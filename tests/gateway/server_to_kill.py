@@ -20,9 +20,9 @@ async def serve(port: str, version: int, asked: Path) -> None:
             file.write(f"{request.model_spec.name}\n")
         if request.model_spec.name == "slow":
             await asyncio.sleep(60)
-        answer = m.GetModelStatusResponse()
-        answer.model_version_status.add(version=version, state=30)
-        return answer
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=version, state=30)
+        return response
 
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(services.handlers({services.GET_MODEL_STATUS: status})))

@@ -99,7 +99,7 @@ async def test_who_leaves_the_queue_takes_no_place() -> None:
     assert (admission.in_flight, admission.waiting) == (0, 0)
 
 
-async def test_draining_serves_who_waits_and_refuses_who_comes() -> None:
+async def test_draining_serves_who_waits_and_rejects_who_comes() -> None:
     admission, go, served = Admission(1, waiting=1, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:

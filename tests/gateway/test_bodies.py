@@ -44,23 +44,23 @@ class Server:
 
     async def predict(self, request: m.PredictRequest, *_: Any) -> m.PredictResponse:
         self.requests.append(request)
-        answer = m.PredictResponse(outputs={"y": m.TensorProto(dtype=m.DataType.DT_FLOAT, float_val=[1])})
-        answer.outputs["y"].tensor_shape.dim.add(size=1)
-        return answer
+        response = m.PredictResponse(outputs={"y": m.TensorProto(dtype=m.DataType.DT_FLOAT, float_val=[1])})
+        response.outputs["y"].tensor_shape.dim.add(size=1)
+        return response
 
     async def classify(self, request: m.ClassificationRequest, *_: Any) -> m.ClassificationResponse:
         self.requests.append(request)
-        answer = m.ClassificationResponse()
+        response = m.ClassificationResponse()
         for _ in request.input.example_list.examples:
-            answer.result.classifications.add().classes.add(label="x", score=0.5)
-        return answer
+            response.result.classifications.add().classes.add(label="x", score=0.5)
+        return response
 
     async def regress(self, request: m.RegressionRequest, *_: Any) -> m.RegressionResponse:
         self.requests.append(request)
-        answer = m.RegressionResponse()
+        response = m.RegressionResponse()
         for _ in request.input.example_list.examples:
-            answer.result.regressions.add(value=1)
-        return answer
+            response.result.regressions.add(value=1)
+        return response
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ CASES = {
 
 @pytest.mark.shows("too-large")
 @pytest.mark.parametrize("case", CASES)
-async def test_small_requests_that_expand_are_refused_for_little(asked, case: str) -> None:
+async def test_small_requests_that_expand_are_rejected_for_little(asked, case: str) -> None:
     gateway, server = asked
     call, body, status = CASES[case]
     path = f"/v2/models/colours{call}" if call == "/infer" else f"{MODEL}{call}"
     sent = gzip.compress(body, 1)
-    answer = await gateway.post(path, content=sent, headers={**JSON, "content-encoding": "gzip"})
-    assert answer.status_code == status, answer.text[:300]
-    assert len(answer.text) < 600
+    response = await gateway.post(path, content=sent, headers={**JSON, "content-encoding": "gzip"})
+    assert response.status_code == status, response.text[:300]
+    assert len(response.text) < 600
     assert not server.requests
 
 
@@ -161,7 +161,7 @@ async def test_large_bodies_are_worked_on_beside_the_event_loop(asked, monkeypat
     assert len(server.requests) == 4
 
 
-@pytest.mark.shows("examples, rows, elements, pictures", "KERASERVE_MAX_ROWS")
+@pytest.mark.shows("examples, rows, elements, images", "KERASERVE_MAX_ROWS")
 async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None:
     gateway, server = asked
     for body, status, says in (
@@ -175,21 +175,21 @@ async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None
         ({"instances": [1.5] * 3000, "signature_name": "whole"}, 200, ""),
         ({"instances": [1] * 3000, "signature_name": "other"}, 200, ""),
     ):
-        answer = await gateway.post(f"{MODEL}:predict", json=body)
-        assert (answer.status_code, says in answer.text) == (status, True), answer.text
+        response = await gateway.post(f"{MODEL}:predict", json=body)
+        assert (response.status_code, says in response.text) == (status, True), response.text
     for shape, status in (([1024], 200), ([1025], 413)):
         tensor = {"name": "x", "datatype": "FP32", "shape": shape, "data": [1.5] * shape[0]}
         body = {"inputs": [tensor], "parameters": {"signature_name": "serving_default"}}
         assert (await gateway.post("/v2/models/colours/infer", json=body)).status_code == status
     for call in ("classify", "regress"):
         for count, status in ((1024, 200), (1025, 413)):
-            answer = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * count})
-            assert answer.status_code == status
+            response = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * count})
+            assert response.status_code == status
     asked_before = len(server.requests)
     gateway = await make(gateway.app.state.gateway.settings.model_server, max_rows=2000, max_elements=1500)
-    answer = await gateway.post(f"{MODEL}:predict", json={"instances": [1.5] * 1501})
-    assert answer.status_code == 413
-    assert answer.json() == {
+    response = await gateway.post(f"{MODEL}:predict", json={"instances": [1.5] * 1501})
+    assert response.status_code == 413
+    assert response.json() == {
         "error": "the tensors have 1501 elements, 1500 are allowed in a request (max_elements)"
     }
     assert len(server.requests) == asked_before
@@ -200,19 +200,19 @@ async def test_another_signature_behind_a_large_list_is_the_one_that_answers(ask
     numbers = ",".join(["7"] * 900)
     body = f'{{"instances":[{numbers}],"signature_name":"other","more":[{numbers}]}}'
     for _ in range(2):  # the second time signatures are remembered
-        answer = await gateway.post(f"{MODEL}:predict", content=body.encode(), headers=JSON)
-        assert answer.status_code == 200, answer.text
+        response = await gateway.post(f"{MODEL}:predict", content=body.encode(), headers=JSON)
+        assert response.status_code == 200, response.text
         assert server.requests[-1].model_spec.signature_name == "other"
         assert server.requests[-1].inputs["x"].dtype == m.DataType.DT_INT32
 
 
-async def test_text_that_is_no_json_is_refused(asked) -> None:
+async def test_text_that_is_no_json_is_rejected(asked) -> None:
     gateway, server = asked
     good = '{"instances":[' + ",".join(["[7]"] * 600) + "]}"
     for old, new in (("[7],[7]", "[7],7[]"), ("[[7],", "[7[],"), ("]]}", "]]}}"), ('{"i', '\v{"i')):
-        answer = await gateway.post(f"{MODEL}:predict", content=good.replace(old, new, 1).encode())
-        assert answer.status_code == 400, new
-        assert "not JSON" in answer.json()["error"]
+        response = await gateway.post(f"{MODEL}:predict", content=good.replace(old, new, 1).encode())
+        assert response.status_code == 400, new
+        assert "not JSON" in response.json()["error"]
     assert not server.requests
 
 
@@ -222,22 +222,22 @@ async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, uni
     gateway, server = asked
     headers = {"content-type": "multipart/form-data; boundary=a"}
     body = full(unit, b"--a\r\n\r\n", b"\r\n--a--\r\n")
-    answer = await gateway.post(f"{MODEL}/images:classify", content=body, headers=headers)
-    assert answer.status_code == 413
-    assert answer.json()["detail"] == "more than 32 pictures (max_images) and 100 other fields in a form"
+    response = await gateway.post(f"{MODEL}/images:classify", content=body, headers=headers)
+    assert response.status_code == 413
+    assert response.json()["detail"] == "more than 32 images (max_images) and 100 other fields in a form"
     assert not server.requests
 
 
 async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, monkeypatch) -> None:
     gateway, _ = asked
     threads: list[str] = []
-    real = multipart.pictures
+    real = multipart.images
 
     def spy(*given: Any) -> Any:
         threads.append(threading.current_thread().name)
         return real(*given)
 
-    monkeypatch.setattr(multipart, "pictures", spy)
+    monkeypatch.setattr(multipart, "images", spy)
     for text in ("short", "x" * 70_000):
         form = {"data": {"text": text}, "files": {"file": ("red.png", red)}}
         assert (await gateway.post(f"{MODEL}/images:classify", **form)).status_code == 200
@@ -266,14 +266,14 @@ async def test_what_a_call_over_grpc_claims_has_the_same_limits(asked) -> None:
                 (stub.regress, m.RegressionRequest(model_spec=spec, input=examples), "1025 examples"),
                 (stub.multi_inference, m.MultiInferenceRequest(input=examples), "1025 examples"),
             ):
-                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                with pytest.raises(grpc.aio.AioRpcError) as rejected:
                     await call(request)
-                assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-                assert says in (refused.value.details() or "")
+                assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert says in (rejected.value.details() or "")
             assert not server.requests
             del examples.example_list.examples[1024:]
-            answer = await stub.classify(m.ClassificationRequest(model_spec=spec, input=examples))
-            assert len(answer.result.classifications) == 1024
+            response = await stub.classify(m.ClassificationRequest(model_spec=spec, input=examples))
+            assert len(response.result.classifications) == 1024
             assert parts.bodies.held == 0
     finally:
         await front.stop(0)

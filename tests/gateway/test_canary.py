@@ -56,10 +56,10 @@ class TwoVersions:
     async def classify(self, request: m.ClassificationRequest, context: Any) -> m.ClassificationResponse:
         spec = request.model_spec
         version = await self.version(spec, context)
-        answer = m.ClassificationResponse(model_spec=m.model_spec(spec.name, version=version))
+        response = m.ClassificationResponse(model_spec=m.model_spec(spec.name, version=version))
         for _ in request.input.example_list.examples:
-            answer.result.classifications.add().classes.add(label="x", score=1)
-        return answer
+            response.result.classifications.add().classes.add(label="x", score=1)
+        return response
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
         """Answer with what came."""
@@ -71,11 +71,11 @@ class TwoVersions:
     async def multi_inference(
         self, request: m.MultiInferenceRequest, context: Any
     ) -> m.MultiInferenceResponse:
-        answer = m.MultiInferenceResponse()
+        response = m.MultiInferenceResponse()
         for task in request.tasks:
             version = await self.version(task.model_spec, context)
-            answer.results.add().model_spec.version.value = version
-        return answer
+            response.results.add().model_spec.version.value = version
+        return response
 
     async def version(self, spec: m.ModelSpec, context: Any) -> int:
         match spec.WhichOneof("version_choice"):
@@ -106,10 +106,10 @@ async def gateway(make, serve_faults, versions: TwoVersions, folder: Path) -> ht
 
 
 async def ask(gateway: httpx2.AsyncClient, red: bytes, path: str = IMAGES, **headers: str) -> int:
-    answer = await gateway.post(path, content=red, headers={"content-type": "image/png", **headers})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["x-model-version"] == str(answer.json()["version"])
-    return answer.json()["version"]
+    response = await gateway.post(path, content=red, headers={"content-type": "image/png", **headers})
+    assert response.status_code == 200, response.text
+    assert response.headers["x-model-version"] == str(response.json()["version"])
+    return response.json()["version"]
 
 
 @pytest.mark.shows("X-Model-Version", "KERASERVE_CANARY_FILE")
@@ -155,7 +155,7 @@ async def test_who_names_a_version_gets_it(gateway, folder: Path, red: bytes) ->
     assert (await gateway.post(IMAGES, content=red, headers=headers)).status_code == 404
 
 
-async def test_a_version_that_is_away_costs_nobody_an_answer(gateway, folder, versions, red: bytes) -> None:
+async def test_a_version_that_is_away_costs_nobody_a_response(gateway, folder, versions, red: bytes) -> None:
     write_shares(folder, {"colours": 1.0})
     versions.available = {1, 3}
     assert await ask(gateway, red) == 1
@@ -211,8 +211,8 @@ async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None
         stub = services.AsyncStub(channel)
 
         async def found(spec: m.ModelSpec, *metadata: tuple[str, str]) -> int:
-            answer = await stub.classify(m.ClassificationRequest(model_spec=spec), metadata=metadata)
-            return answer.model_spec.version.value
+            response = await stub.classify(m.ClassificationRequest(model_spec=spec), metadata=metadata)
+            return response.model_spec.version.value
 
         unlabelled = m.model_spec("colours")
         assert await found(unlabelled) == 3
@@ -227,13 +227,13 @@ async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None
         for size in (8, 2 << 20):  # the long one is not parsed as a whole
             given = m.PredictRequest(model_spec=m.model_spec("colours", signature="some"))
             given.inputs["x"].tensor_content = bytes(size)
-            answer = await stub.predict(given)
-            assert (answer.model_spec.version.value, answer.model_spec.signature_name) == (2, "some")
-            assert answer.outputs["x"] == given.inputs["x"]
+            response = await stub.predict(given)
+            assert (response.model_spec.version.value, response.model_spec.signature_name) == (2, "some")
+            assert response.outputs["x"] == given.inputs["x"]
         both = m.MultiInferenceRequest()
         both.tasks.add().model_spec.name = both.tasks.add().model_spec.name = "colours"
-        answer = await stub.multi_inference(both)
-        assert [one.model_spec.version.value for one in answer.results] == [2, 2]
+        response = await stub.multi_inference(both)
+        assert [one.model_spec.version.value for one in response.results] == [2, 2]
     await server.stop(0)
     text = (await gateway.get("/metrics")).text
     assert 'requests_total{code="OK",model="colours",protocol="grpc",version="2"}' in text
@@ -247,7 +247,7 @@ async def test_failures_count_for_the_version_that_was_chosen(make, serve_faults
     address = await serve_faults({services.CLASSIFY: fails})
     gateway = await make(address, models="", model_config_file=folder / "models.config")
     write_shares(folder, {"colours": 1.0})
-    answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
-    assert (answer.status_code, answer.headers["x-model-version"]) == (500, "2")
+    response = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    assert (response.status_code, response.headers["x-model-version"]) == (500, "2")
     text = (await gateway.get("/metrics")).text
     assert 'requests_total{code="500",model="colours",protocol="http",version="2"} 1.0' in text

@@ -1,4 +1,4 @@
-"""Pictures in, classes out, against a real model server."""
+"""Images in, classes out, against a real model server."""
 
 import asyncio
 import io
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from encoded_pictures import png, undecodable_png
+from encoded_images import png, undecodable_png
 from PIL import Image
 
 from keraserve_gateway.settings import Settings
@@ -17,11 +17,11 @@ PATH = "/v1/models/colours/images:classify"
 PNG = {"content-type": "image/png"}
 
 
-@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the answer: {"model", "version"')
-async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
-    answer = await gateway.post(PATH, content=red, headers=PNG)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
+@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the response: {"model", "version"')
+async def test_one_image_as_the_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    response = await gateway.post(PATH, content=red, headers=PNG)
+    assert response.status_code == 200, response.text
+    found = response.json()
     assert (found["model"], found["version"]) == ("colours", 1)
     (prediction,) = found["predictions"]
     assert prediction["filename"] is None
@@ -36,8 +36,8 @@ async def test_one_picture_as_the_body(gateway: httpx2.AsyncClient, red: bytes) 
 @pytest.mark.shows("JPEG, PNG, GIF and")
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", "IMAGE/PNG; x=y", ""])
 async def test_the_header_decides_the_type(gateway: httpx2.AsyncClient, red: bytes, kind: str) -> None:
-    answer = await gateway.post(PATH, content=red, headers={"content-type": kind})
-    assert answer.status_code == 200, answer.text
+    response = await gateway.post(PATH, content=red, headers={"content-type": kind})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.shows("JPEG, PNG, GIF and")
@@ -46,9 +46,9 @@ async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
     for mode, colour, label in (("RGB", (200, 0, 0), "red"), ("L", 200, None)):
         out = io.BytesIO()
         Image.new(mode, (9, 7), colour).save(out, kind)
-        answer = await gateway.post(PATH, content=out.getvalue(), headers={"content-type": f"image/{kind}"})
-        assert answer.status_code == 200, answer.text
-        (prediction,) = answer.json()["predictions"]
+        response = await gateway.post(PATH, content=out.getvalue(), headers={"content-type": f"image/{kind}"})
+        assert response.status_code == 200, response.text
+        (prediction,) = response.json()["predictions"]
         best = prediction["classes"][0]
         if label:
             assert best["label"] == label
@@ -57,18 +57,20 @@ async def test_every_format(gateway: httpx2.AsyncClient, kind: str) -> None:
 
 
 async def test_a_bitmap_with_bytes_behind_its_rows(gateway: httpx2.AsyncClient) -> None:
-    """As Photoshop writes it: TensorFlow's decoder, which this model calls, refuses such a file."""
+    """As Photoshop writes it: TensorFlow's decoder, which this model calls, rejects such a file."""
     out = io.BytesIO()
     Image.new("RGB", (9, 7), (200, 0, 0)).save(out, "BMP")
-    answer = await gateway.post(PATH, content=out.getvalue() + b"\0\0")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+    response = await gateway.post(PATH, content=out.getvalue() + b"\0\0")
+    assert response.status_code == 200, response.text
+    assert response.json()["predictions"][0]["classes"][0]["label"] == "red"
 
 
 async def test_text_that_begins_as_a_bitmap_does(gateway: httpx2.AsyncClient) -> None:
-    answer = await gateway.post(PATH, content=b"BMW has sold more of its cars than ever this year, it says.")
-    assert answer.status_code == 415, answer.text
-    assert "it is text, not an image" in answer.json()["detail"]
+    response = await gateway.post(
+        PATH, content=b"BMW has sold more of its cars than ever this year, it says."
+    )
+    assert response.status_code == 415, response.text
+    assert "it is text, not an image" in response.json()["detail"]
 
 
 @pytest.mark.shows("five classes, or top_k")
@@ -88,20 +90,22 @@ async def test_five_classes_unless_more_or_less_are_asked_for(make, serve_faults
         assert [one["label"] for one in prediction["classes"]] == list("6543210")[:count]
 
 
-@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the answer: {"model", "version"')
-async def test_several_pictures_in_order(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
-    pictures = [red, green, green, red]
-    files = [("files", (f"{n}.png", data, "image/png")) for n, data in enumerate(pictures)]
-    answer = await gateway.post(PATH, params={"top_k": 1}, files=files)
-    assert answer.status_code == 200, answer.text
-    found = [(one["filename"], [c["label"] for c in one["classes"]]) for one in answer.json()["predictions"]]
+@pytest.mark.shows("POST /v1/models/{m}/images:classify", 'the response: {"model", "version"')
+async def test_several_images_in_order(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
+    images = [red, green, green, red]
+    files = [("files", (f"{n}.png", data, "image/png")) for n, data in enumerate(images)]
+    response = await gateway.post(PATH, params={"top_k": 1}, files=files)
+    assert response.status_code == 200, response.text
+    found = [
+        (one["filename"], [c["label"] for c in one["classes"]]) for one in response.json()["predictions"]
+    ]
     assert found == [("0.png", ["red"]), ("1.png", ["green"]), ("2.png", ["green"]), ("3.png", ["red"])]
 
 
-@pytest.mark.shows('the answer: {"model", "version"')
+@pytest.mark.shows('the response: {"model", "version"')
 async def test_a_file_name_is_given_back_as_it_was(gateway: httpx2.AsyncClient, red: bytes) -> None:
-    answer = await gateway.post(PATH, files=[("x", ("Füße <b>\u200b.png", red, "image/png"))])
-    assert answer.json()["predictions"][0]["filename"] == "Füße <b>\u200b.png"
+    response = await gateway.post(PATH, files=[("x", ("Füße <b>\u200b.png", red, "image/png"))])
+    assert response.json()["predictions"][0]["filename"] == "Füße <b>\u200b.png"
 
 
 @pytest.mark.shows("with Content-Length, or chunked")
@@ -110,43 +114,43 @@ async def test_chunked_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
         for place in range(0, len(red), 7):
             yield red[place : place + 7]
 
-    answer = await gateway.post(PATH, content=pieces(), headers=PNG)
-    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+    response = await gateway.post(PATH, content=pieces(), headers=PNG)
+    assert response.json()["predictions"][0]["classes"][0]["label"] == "red"
 
 
 async def test_many_at_once(gateway: httpx2.AsyncClient, red: bytes, green: bytes) -> None:
     sent = [red, green] * 10
-    answers = await asyncio.gather(*(gateway.post(PATH, content=one, headers=PNG) for one in sent))
-    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers]
+    responses = await asyncio.gather(*(gateway.post(PATH, content=one, headers=PNG) for one in sent))
+    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in responses]
     assert labels == ["red", "green"] * 10
 
 
 @pytest.mark.shows("five classes, or top_k")
 @pytest.mark.parametrize("top_k", ["0", "x", "-1", "100000"])
 async def test_top_k_is_checked(gateway: httpx2.AsyncClient, red: bytes, top_k: str) -> None:
-    answer = await gateway.post(PATH, params={"top_k": top_k}, content=red, headers=PNG)
-    assert answer.status_code == 400
-    assert "top_k" in answer.json()["detail"]
+    response = await gateway.post(PATH, params={"top_k": top_k}, content=red, headers=PNG)
+    assert response.status_code == 400
+    assert "top_k" in response.json()["detail"]
     general = await gateway.post(
         PATH.replace("/images", "/versions/1/images"), params={"top_k": top_k}, content=red, headers=PNG
     )
-    assert (general.status_code, general.json()["detail"]) == (400, answer.json()["detail"])
+    assert (general.status_code, general.json()["detail"]) == (400, response.json()["detail"])
 
 
-def is_problem(answer: httpx2.Response, status: int) -> dict[str, object]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
+def is_problem(response: httpx2.Response, status: int) -> dict[str, object]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
     assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
     assert problem["status"] == status
-    assert problem["request_id"] == answer.headers["x-request-id"]
-    assert "Traceback" not in answer.text
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert "Traceback" not in response.text
     return problem
 
 
 BAD = {
     "empty": (b"", 400),
-    "no picture": (b"hello there", 415),
+    "no image": (b"hello there", 415),
     "header only": (b"\x89PNG\r\n\x1a\n", 400),
     "another format": (b"II*\0\x08\0\0\0", 415),
     "cut off": (png(1, 2, 3)[:-20], 400),
@@ -155,33 +159,33 @@ BAD = {
 }
 
 
-@pytest.mark.shows("a bad one among", "bad-picture", "unsupported-media")
+@pytest.mark.shows("a bad one among", "bad-image", "unsupported-media")
 @pytest.mark.parametrize("name", BAD)
-async def test_a_bad_picture_has_an_entry_of_its_own(make, embedded: str, red: bytes, name: str) -> None:
+async def test_a_bad_image_has_an_entry_of_its_own(make, embedded: str, red: bytes, name: str) -> None:
     gateway = await make(embedded, max_pixels=10_000)
     bad, status = BAD[name]
     files = [("f", (name, data, "image/png")) for name, data in (("a", red), ("bad.png", bad), ("c", red))]
-    answer = await gateway.post(PATH, files=files)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["version"] == 1
-    first, second, third = answer.json()["predictions"]
+    response = await gateway.post(PATH, files=files)
+    assert response.status_code == 200, response.text
+    assert response.json()["version"] == 1
+    first, second, third = response.json()["predictions"]
     assert first["classes"][0]["label"] == third["classes"][0]["label"] == "red"
     assert set(second) == {"filename", "error"}
     assert second["filename"] == "bad.png"
     assert second["error"]
 
     problem = is_problem(await gateway.post(PATH, params={"strict": "true"}, files=files), status)
-    assert problem["detail"] == f"picture 1 ('bad.png'): {second['error']}"
-    assert problem["picture"] == {"index": 1, "filename": "bad.png"}
+    assert problem["detail"] == f"image 1 ('bad.png'): {second['error']}"
+    assert problem["image"] == {"index": 1, "filename": "bad.png"}
     alone = is_problem(await gateway.post(PATH, content=bad, headers=PNG), status)
-    assert alone["picture"] == {"index": 0, "filename": None}
+    assert alone["image"] == {"index": 0, "filename": None}
 
 
 @pytest.mark.shows("none of several can")
-async def test_when_no_picture_can_be_classified(gateway: httpx2.AsyncClient) -> None:
+async def test_when_no_image_can_be_classified(gateway: httpx2.AsyncClient) -> None:
     files = [("f", (name, bad, "image/png")) for name, (bad, _) in BAD.items() if name != "too large"]
     problem = is_problem(await gateway.post(PATH, files=files), 400)
-    assert problem["detail"] == "none of the 6 pictures can be classified; picture 0 ('empty'): it is empty"
+    assert problem["detail"] == "none of the 6 images can be classified; image 0 ('empty'): it is empty"
     assert "images_total{" not in (await gateway.get("/metrics")).text
 
 
@@ -191,7 +195,7 @@ async def test_limits(make, embedded: str, red: bytes) -> None:
     problem = is_problem(await gateway.post(PATH, content=red, headers=PNG), 413)
     assert "12x10 = 120 pixels" in str(problem["detail"])
     problem = is_problem(await gateway.post(PATH, files=[("f", red)] * 3), 413)
-    assert "more than 2 pictures" in str(problem["detail"])
+    assert "more than 2 images" in str(problem["detail"])
     is_problem(await gateway.post(PATH, content=b"x" * 2001, headers=PNG), 413)
 
     read = 0
@@ -234,17 +238,17 @@ async def test_unknown_models_and_versions_are_said_in_plain_words(
         ("nope/versions/2", "model 'nope' has no version 2 that answers"),
         ("colours/versions/9", "model 'colours' has no version 9 that answers"),
     ):
-        answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
-        assert answer.json()["detail"] == detail
+        response = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
+        assert response.json()["detail"] == detail
 
 
 @pytest.mark.shows("not-found")
 async def test_unknown_models_are_not_found(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for path in ("nope", "colours/versions/9", "colours/labels/none"):
-        answer = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
-        is_problem(answer, 404)
-    answer = await gateway.post("/v1/models/colours/versions/x/images:classify", content=red, headers=PNG)
-    is_problem(answer, 400)
+        response = await gateway.post(f"/v1/models/{path}/images:classify", content=red, headers=PNG)
+        is_problem(response, 404)
+    response = await gateway.post("/v1/models/colours/versions/x/images:classify", content=red, headers=PNG)
+    is_problem(response, 400)
 
 
 def test_the_defaults_are_safe() -> None:

@@ -1,4 +1,4 @@
-"""What uvicorn writes of an answer leaves in one piece, and nothing of it is kept back."""
+"""What uvicorn writes of a response leaves in one piece, and nothing of it is kept back."""
 
 import asyncio
 import gc
@@ -58,7 +58,7 @@ async def talk(app: Any, *requests: bytes) -> Wire:
     return wire
 
 
-def answering(*parts: bytes, length: int | None = None) -> Any:
+def responding(*parts: bytes, length: int | None = None) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         headers = [(b"content-length", str(length).encode())] if length is not None else []
@@ -69,36 +69,36 @@ def answering(*parts: bytes, length: int | None = None) -> Any:
     return app
 
 
-async def test_a_whole_answer_is_one_piece() -> None:
-    wire = await talk(answering(b"ab", length=2), POST + b"\r\n{}", POST + b"\r\n{}")
+async def test_a_whole_response_is_one_piece() -> None:
+    wire = await talk(responding(b"ab", length=2), POST + b"\r\n{}", POST + b"\r\n{}")
     assert [piece.endswith(b"\r\n\r\nab") for piece in wire.pieces] == [True, True]
 
 
-async def test_the_parts_of_a_long_answer_leave_as_they_come() -> None:
-    wire = await talk(answering(b"ab", b"cd", b"ef", length=6), POST + b"\r\n{}")
+async def test_the_parts_of_a_long_response_leave_as_they_come() -> None:
+    wire = await talk(responding(b"ab", b"cd", b"ef", length=6), POST + b"\r\n{}")
     assert len(wire.pieces) == 3
     assert b"".join(wire.pieces).endswith(b"\r\n\r\nabcdef")
 
 
-async def test_an_answer_in_chunks_is_whole() -> None:
-    wire = await talk(answering(b"ab", b"cd"), POST + b"\r\n{}")
+async def test_a_response_in_chunks_is_whole() -> None:
+    wire = await talk(responding(b"ab", b"cd"), POST + b"\r\n{}")
     assert b"".join(wire.pieces).endswith(b"\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize("connection", [b"", b"connection: close\r\n"])
 async def test_a_head_alone_leaves(connection: bytes) -> None:
-    wire = await talk(answering(length=7), b"HEAD / HTTP/1.1\r\nhost: x\r\n" + connection + b"\r\n")
+    wire = await talk(responding(length=7), b"HEAD / HTTP/1.1\r\nhost: x\r\n" + connection + b"\r\n")
     assert b"".join(wire.pieces).startswith(b"HTTP/1.1 200 OK\r\n")
     assert wire.closed == bool(connection)
 
 
-async def test_an_empty_answer_leaves() -> None:
-    wire = await talk(answering(length=0), POST + b"\r\n{}")
+async def test_an_empty_response_leaves() -> None:
+    wire = await talk(responding(length=0), POST + b"\r\n{}")
     assert b"".join(wire.pieces).endswith(b"content-length: 0\r\n\r\n")
 
 
 async def test_who_waits_before_sending_the_body_is_told_to_go_on() -> None:
-    wire = await talk(answering(b"ab", length=2), POST + b"expect: 100-continue\r\n\r\n", b"{}")
+    wire = await talk(responding(b"ab", length=2), POST + b"expect: 100-continue\r\n\r\n", b"{}")
     assert wire.pieces[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert wire.pieces[1].endswith(b"\r\n\r\nab")
 
@@ -113,7 +113,7 @@ async def test_an_application_that_breaks_off_leaves_its_head_and_the_end() -> N
 
 
 async def test_requests_leave_nothing_to_the_garbage_collector() -> None:
-    app = answering(b"ab", length=2)
+    app = responding(b"ab", length=2)
 
     async def left_by(requests: int) -> int:
         gc.collect()

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
-from encoded_pictures import undecodable_png
+from encoded_images import undecodable_png
 
 from keraserve_gateway.context import CallContext, Deadline, Metadata, RequestContext
 from keraserve_gateway.errors import BadRequest, DeadlineExceeded, ModelServerUnavailable
@@ -24,7 +24,7 @@ TRACE = (("traceparent", "t"),)
 
 
 class Server:
-    """Answers each example with itself as the label; refuses all of a call for one that is bad."""
+    """Answers each example with itself as the label; rejects all of a call for one that is bad."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[bytes], float, Metadata]] = []
@@ -60,13 +60,13 @@ class Known:
     """Knows one version whose rows are independent, or (0) none."""
 
     def __init__(self, version: int) -> None:
-        self.known, self.answers = version, list[int]()
+        self.known, self.responses = version, list[int]()
 
     def version(self, _: m.ModelSpec) -> int:
         return self.known
 
-    def answered(self, _: m.ModelSpec, version: int) -> None:
-        self.answers.append(version)
+    def responded(self, _: m.ModelSpec, version: int) -> None:
+        self.responses.append(version)
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ def labels(response: m.ClassificationResponse) -> list[str]:
 async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         coalescer.classify(request(b"1"), within(5, "one")),
         coalescer.classify(request(b"2", b"3"), within(50, "two")),
         coalescer.classify(request(b"4"), within(5)),
     )
-    assert [labels(one) for one in answers] == [["1"], ["2", "3"], ["4"]]
-    assert {one.model_spec.version.value for one in answers} == {3}
+    assert [labels(one) for one in responses] == [["1"], ["2", "3"], ["4"]]
+    assert {one.model_spec.version.value for one in responses} == {3}
     [(examples, timeout, metadata)] = server.calls
     assert examples == [b"1", b"2", b"3", b"4"]
     assert 49 < timeout <= 50
@@ -143,10 +143,10 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, coalesc
 async def test_so_many_examples_are_merged_and_no_more(
     server: Server, coalescer: RequestCoalescer, sizes: Sequence[int], calls: Sequence[int]
 ) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(coalescer.classify(request(*[b"x"] * size), within(5)) for size in sizes)
     )
-    assert [len(labels(one)) for one in answers] == list(sizes)
+    assert [len(labels(one)) for one in responses] == list(sizes)
     assert sorted(map(len, server.asked)) == sorted(calls)
 
 
@@ -172,12 +172,12 @@ async def test_a_bad_one_is_nobody_elses_fault(server: Server, coalescer: Reques
     assert sorted(server.asked) == [[b"1"], [b"1", BAD, b"2"], [b"2"], [BAD]]
 
 
-async def test_a_server_that_forgets_an_answer_is_asked_for_each(
+async def test_a_server_that_forgets_a_response_is_asked_for_each(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
     server.forgets = 1
-    answers = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
-    assert [labels(one) for one in answers] == [["1"], ["2"]]
+    responses = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
+    assert [labels(one) for one in responses] == [["1"], ["2"]]
 
 
 @pytest.mark.parametrize("error", [ModelServerUnavailable("it is away"), ValueError("a fault of ours")])
@@ -238,10 +238,10 @@ async def test_each_alone_where_rows_are_not_known_to_be_independent(server: Ser
 async def test_what_another_version_answered_together_is_asked_again(server: Server) -> None:
     known = Known(2)  # the server answers as version 3
     coalescer = RequestCoalescer(server.ask, 6, known)
-    answers = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
-    assert [labels(one) for one in answers] == [["1"], ["2"]]
+    responses = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
+    assert [labels(one) for one in responses] == [["1"], ["2"]]
     assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
-    assert known.answers == [3, 3, 3]
+    assert known.responses == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -272,16 +272,16 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
     cards = ModelCards(ask)
     rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
     assert rows.version(spec) == 0  # nobody has said yet which version it means
-    rows.answered(spec, 7)
+    rows.responded(spec, 7)
     assert [rows.version(spec), rows.version(spec)] == [0, 0]  # it is asked beside the requests, once
     await asyncio.sleep(0.01)
     assert rows.version(spec) == version
     assert [one.model_spec.signature_name for one in asked] == ["model_card"]
     assert [one.model_spec.version.value for one in asked] == [7]
     assert await cards.warnings("a", 7) == ()  # the same card: it is not asked for again
-    rows.answered(m.model_spec("a", label="stable"), 7)
+    rows.responded(m.model_spec("a", label="stable"), 7)
     assert (rows.version(m.model_spec("a", label="stable")), len(asked)) == (version, 1)
-    rows.answered(spec, 8)
+    rows.responded(spec, 8)
     assert rows.version(spec) == 0
     await asyncio.sleep(0.01)
     assert [one.model_spec.version.value for one in asked] == [7, 8]
@@ -302,12 +302,12 @@ async def test_through_a_real_model_server(
     monkeypatch.setattr(GrpcModelServer, "forward", counted)
     monkeypatch.setattr(IndependentRows, "version", lambda *_: 1)  # somebody else's model: it has no card
     sent = [red, green, undecodable_png(), red, green]
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(gateway.post(PATH, content=one, headers={"content-type": "image/png"}) for one in sent)
     )
-    assert [one.status_code for one in answers] == [200, 200, 400, 200, 200]
-    best = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers if one.is_success]
+    assert [one.status_code for one in responses] == [200, 200, 400, 200, 200]
+    best = [one.json()["predictions"][0]["classes"][0]["label"] for one in responses if one.is_success]
     assert best == ["red", "green", "red", "green"]
-    assert all(one.headers["x-model-version"] == "1" for one in answers if one.is_success)
-    # RequestCoalescer, refused for one of them, and each alone; the refused one once more.
+    assert all(one.headers["x-model-version"] == "1" for one in responses if one.is_success)
+    # RequestCoalescer, rejected for one of them, and each alone; the rejected one once more.
     assert sizes == [5, 1, 1, 1, 1, 1, 1]

@@ -60,9 +60,9 @@ async def test_drains(start_gateway, serve_faults) -> None:
         process.send_signal(signal.SIGTERM)
         while not (await client.get("/readyz")).text.count("the gateway is stopping"):
             await asyncio.sleep(0.02)
-        refused = await client.get("/v1/models/other")
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"]
+        rejected = await client.get("/v1/models/other")
+        assert rejected.status_code == 503
+        assert rejected.headers["retry-after"]
         go.set()
         assert (await in_flight).status_code == 200
     lines = await ended(process, log)
@@ -73,7 +73,7 @@ async def test_drains(start_gateway, serve_faults) -> None:
 
 
 @pytest.mark.shows("draining", "KERASERVE_DRAIN_SECONDS", "drain_seconds are over")
-async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, serve_faults) -> None:
+async def test_what_outlasts_the_drain_is_cut_off_with_a_response(start_gateway, serve_faults) -> None:
     arrived = asyncio.Event()
 
     async def hangs(request: Any, context: Any) -> Any:
@@ -88,9 +88,9 @@ async def test_what_outlasts_the_drain_is_cut_off_with_an_answer(start_gateway, 
         in_flight = asyncio.create_task(client.get("/v1/models/slow"))
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
-        answer = await in_flight
-    assert answer.status_code == 503
-    assert "stopped" in answer.json()["error"]
+        response = await in_flight
+    assert response.status_code == 503
+    assert "stopped" in response.json()["error"]
     events = {one["event"] for one in await ended(process, log)}
     assert {"draining", "drain_seconds are over", "cut off at the end of draining", "stopped"} <= events
 
@@ -132,9 +132,9 @@ async def test_sockets(start_gateway, free_port) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(http))
         head = "POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         writer.write(f"{head}{headers}\r\n".encode() + body)
-        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+        response = await asyncio.wait_for(reader.readuntil(b"}"), 10)
         writer.close()
-        return answer
+        return response
 
     assert b" 413 " in await talk("Content-Length: 99999999999\r\n")
     assert b" 413 " in await talk("Content-Length: 99999999999\r\nExpect: 100-continue\r\n")
@@ -154,10 +154,10 @@ async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(**{"port": 0, "grpc_port": 0, setting: port})
-        with pytest.raises(PortUnavailable) as refused:
+        with pytest.raises(PortUnavailable) as rejected:
             await serve(settings)
     flag = setting.replace("_", "-")
-    assert str(refused.value) == (
+    assert str(rejected.value) == (
         f"port {port} on 127.0.0.1 is in use by another program; choose another with --{flag}"
     )
 
@@ -245,7 +245,7 @@ def test_nothing_heavy_is_imported() -> None:
 def test_the_documentation_lists_every_setting_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
     assert page == settings_page.render(), "run: keraserve-gateway settings > docs/settings.md"
-    assert f"| `{ENV_PREFIX}MAX_IMAGES` | 32 | most pictures in an images:classify |" in page
+    assert f"| `{ENV_PREFIX}MAX_IMAGES` | 32 | most images in an images:classify |" in page
 
 
 async def test_a_list_of_models_that_can_not_be_parsed_ends_the_start(tmp_path: Path) -> None:

@@ -62,23 +62,23 @@ def test_every_operation_is_named_and_described(description: dict[str, Any]) -> 
 
 
 @pytest.mark.shows("GET /openapi.json")
-def test_every_body_and_every_refusal_has_an_example(description: dict[str, Any]) -> None:
+def test_every_body_and_every_rejection_has_an_example(description: dict[str, Any]) -> None:
     for method, path, operation in operations(description):
         body = operation.get("requestBody", {}).get("content", {})
         for kind, content in body.items():
             if kind == "application/json":
                 assert content["examples"], path
         assert (method == "post") == bool(body), path
-        for status, answer in operation["responses"].items():
-            assert "X-Request-ID" in answer["headers"]
+        for status, response in operation["responses"].items():
+            assert "X-Request-ID" in response["headers"]
             if status != "200":
-                (content,) = answer["content"].values()
+                (content,) = response["content"].values()
                 assert content["example"], (path, status)
 
 
-@pytest.mark.parametrize("status", openapi_bodies.REFUSALS)
-def test_examples_of_refusals_are_what_is_sent(status: int) -> None:
-    error = openapi_bodies.REFUSALS[status].example
+@pytest.mark.parametrize("status", openapi_bodies.REJECTIONS)
+def test_examples_of_rejections_are_what_is_sent(status: int) -> None:
+    error = openapi_bodies.REJECTIONS[status].example
     for path, described in (
         ("/v1/models", openapi_bodies.problems(status)),
         ("/v2", openapi_bodies.tensorflow_errors(status)),
@@ -103,8 +103,8 @@ async def test_examples_of_requests_are_answered(
             continue
         url = path.format(model="colours", version="1", label="stable")
         for example in content["examples"].values():
-            answer = await gateway.request(method, url, json=example["value"])
-            assert answer.status_code == 200, (url, answer.text)
+            response = await gateway.request(method, url, json=example["value"])
+            assert response.status_code == 200, (url, response.text)
             sent += 1
     assert sent >= 8
 
@@ -129,7 +129,7 @@ async def test_the_description_is_written_once(gateway, monkeypatch: pytest.Monk
     written: list[Any] = []
     describe = openapi.describe
     monkeypatch.setattr(openapi, "describe", lambda app: (written.append(app), describe(app))[1])
-    answers = [await gateway.get("/openapi.json") for _ in range(3)]
-    assert len({answer.content for answer in answers}) == 1
-    assert answers[0].headers["content-type"] == "application/json"
+    responses = [await gateway.get("/openapi.json") for _ in range(3)]
+    assert len({response.content for response in responses}) == 1
+    assert responses[0].headers["content-type"] == "application/json"
     assert len(written) == 1

@@ -23,7 +23,7 @@ from typing import Any
 import grpc
 import pytest
 from free_ports import free_ports
-from system.faults.product import answer, post, until
+from system.faults.product import exchange, post, until
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -69,7 +69,7 @@ GIF = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0x80, 0, 0) + bytes(6)
 FRAME = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02"
 WEBP = b"RIFF" + struct.pack("<I", LARGE - 8) + b"WEBPVP8X\n"
 TABLES = b"\xff\xc4" + struct.pack(">H", 2 + 17 * 3800) + bytes(17 * 3800)
-PICTURE = b"[" + b",".join([b"[" + b",".join([b"[0.1234,0.2345,0.3456]"] * 100) + b"]"] * 100) + b"]"
+IMAGE = b"[" + b",".join([b"[" + b",".join([b"[0.1234,0.2345,0.3456]"] * 100) + b"]"] * 100) + b"]"
 NOISE = random.Random(1).randbytes(LARGE - 6000)
 INPUT = b'{"inputs":[{"name":"x","datatype":"%b","shape":[%d],"data":['
 
@@ -91,7 +91,7 @@ HTTP: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "strings": (PREDICT, JSON, lambda: listed(STRING + b'",', b'"%b"' % (b"x" * 50), b"]}", 131_000)),
     "long integers": (PREDICT, JSON, lambda: listed(b'{"instances":["x",', b"9" * 900, b"]}", LARGE)),
     "floats": (PREDICT, JSON, lambda: listed(b'{"instances":["x",', b"0.12345678901234567", b"]}", 524_200)),
-    "floats in one picture": (PREDICT, JSON, lambda: listed(b'{"instances":[', PICTURE, b"]}", 64)),
+    "floats in one image": (PREDICT, JSON, lambda: listed(b'{"instances":[', IMAGE, b"]}", 64)),
     "empty lists": (PREDICT, JSON, lambda: listed(b'{"instances":["x",', b"[]", b"]}", 131_000)),
     "objects": (PREDICT, JSON, lambda: listed(b'{"instances":[', b'{"x":1}', b"]}", 32_000)),
     "long keys": (PREDICT, JSON, lambda: numbered(b"{", b'"' + b"k" * 480 + b'%x":1', b"}", 32_000)),
@@ -240,7 +240,7 @@ def allowed() -> float:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    answers = {
+    responses = {
         services.GET_MODEL_METADATA: signatures,
         services.PREDICT: predict,
         services.CLASSIFY: classify,
@@ -249,7 +249,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     }
     longest = ("grpc.max_receive_message_length", 64 << 20)
     upstream = grpc.server(ThreadPoolExecutor(4), options=[longest])
-    upstream.add_generic_rpc_handlers(tuple(services.handlers(answers)))
+    upstream.add_generic_rpc_handlers(tuple(services.handlers(responses)))
     address = f"127.0.0.1:{upstream.add_insecure_port('127.0.0.1:0')}"
     upstream.start()
     read, write = os.pipe()
@@ -287,14 +287,14 @@ def test_no_step_on_a_body_is_long(watched: Watched, case: str) -> None:
     body = make()
     assert len(body) <= 16 << 20
     request = post(path, body, media_type)
-    watched.check(lambda: answer(watched.port, request))
+    watched.check(lambda: exchange(watched.port, request))
 
 
 @pytest.mark.parametrize("call", [CLASSIFY, PREDICT])
 def test_no_step_on_a_compressed_body_is_long(watched: Watched, call: str) -> None:
     for expanded in (NOISE, bytes(LARGE)):
         request = post(call, gzip.compress(expanded, 1), JSON, "Content-Encoding: gzip")
-        watched.check(lambda request=request: answer(watched.port, request))
+        watched.check(lambda request=request: exchange(watched.port, request))
 
 
 @pytest.mark.shows("names of model, label")
@@ -316,10 +316,10 @@ def test_no_step_on_a_message_is_long(watched: Watched, case: str) -> None:
 @pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/", "/v1/models", "/v2/models/colours"])
 def test_no_step_on_a_page_is_long(watched: Watched, path: str) -> None:
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-    watched.check(lambda: answer(watched.port, request))
+    watched.check(lambda: exchange(watched.port, request))
 
 
 def test_a_long_step_would_be_seen(watched: Watched) -> None:
     """As a search through 16 MiB takes some milliseconds, in the thread or in the event loop."""
     request = post(PREDICT, filled(STRING, b"a", b'"]}'), JSON)
-    assert max(watched.held(lambda: answer(watched.port, request)).values()) > SECONDS / 20
+    assert max(watched.held(lambda: exchange(watched.port, request)).values()) > SECONDS / 20

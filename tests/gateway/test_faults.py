@@ -16,11 +16,11 @@ IMAGES = "/v1/models/colours/images:classify"
 PREDICT = "/v1/models/colours:predict"
 
 
-def refuses(code: grpc.StatusCode, detail: str = "what it said") -> Any:
-    async def answer(request: Any, context: Any) -> Any:
+def rejects(code: grpc.StatusCode, detail: str = "what it said") -> Any:
+    async def response(request: Any, context: Any) -> Any:
         await context.abort(code, detail)
 
-    return answer
+    return response
 
 
 async def hangs(request: Any, context: Any) -> Any:
@@ -34,12 +34,12 @@ def metadata(request: m.GetModelMetadataRequest, context: Any) -> m.GetModelMeta
     return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
 
 
-def _checked(answer: httpx2.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["x-request-id"]
-    assert "127.0.0.1" not in answer.text
-    assert "Traceback" not in answer.text
-    return answer.text
+def _checked(response: httpx2.Response, status: int) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["x-request-id"]
+    assert "127.0.0.1" not in response.text
+    assert "Traceback" not in response.text
+    return response.text
 
 
 @pytest.mark.shows("Retry-After", "model-server-failed", "not-implemented-there")
@@ -59,19 +59,19 @@ def _checked(answer: httpx2.Response, status: int) -> str:
 async def test_statuses(make, serve_faults, red: bytes, code: grpc.StatusCode, status: int, *, retry: bool):
     calls = (services.CLASSIFY, services.PREDICT, services.REGRESS, services.GET_MODEL_STATUS)
     address = await serve_faults(
-        dict.fromkeys(calls, refuses(code)) | {services.GET_MODEL_METADATA: metadata}
+        dict.fromkeys(calls, rejects(code)) | {services.GET_MODEL_METADATA: metadata}
     )
     gateway = await make(address)
-    answers = [
+    responses = [
         await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
         await gateway.post(PREDICT, json={"instances": [1.5]}),
         await gateway.post("/v1/models/colours:regress", json={"examples": [{"x": 1}]}),
         await gateway.get("/v1/models/colours"),
         await gateway.get("/v1/models"),
     ]
-    for answer in answers:
-        _checked(answer, status)
-        assert ("retry-after" in answer.headers) is retry
+    for response in responses:
+        _checked(response, status)
+        assert ("retry-after" in response.headers) is retry
 
 
 @pytest.mark.shows("so is what a")
@@ -80,15 +80,15 @@ async def test_what_a_stopping_server_closed_is_sent_once_more(make, serve_fault
     """What gRPC's servers say of calls that no handler has taken up yet."""
     asked: list[str] = []
 
-    async def answers(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
+    async def responses(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
         asked.append(request.model_spec.name)
         if len(asked) <= closed:
             await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
-        answer = m.GetModelStatusResponse()
-        answer.model_version_status.add(version=1, state=30)
-        return answer
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=1, state=30)
+        return response
 
-    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: answers}))
+    gateway = await make(await serve_faults({services.GET_MODEL_STATUS: responses}))
     _checked(await gateway.get("/v1/models/colours"), status)
     assert asked == ["colours"] * 2  # and no question whether it hangs
 
@@ -97,7 +97,7 @@ class Changing:
     """A model whose one input is of a dtype that changes; notes what it is asked."""
 
     dtype = m.DataType.DT_FLOAT
-    refuses = False
+    rejects = False
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -110,7 +110,7 @@ class Changing:
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
         self.asked.append("predict")
-        if self.refuses or request.inputs["x"].dtype != self.dtype:
+        if self.rejects or request.inputs["x"].dtype != self.dtype:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "it does not fit")
         return m.PredictResponse(outputs={"x": request.inputs["x"]})
 
@@ -126,8 +126,8 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
     async def predict(value: Any, signature: str = "serving_default") -> tuple[int, Any, list[str]]:
         model.asked.clear()
         given = {"instances": [value], "signature_name": signature}
-        answer = await gateway.post(PREDICT, json=given)
-        return answer.status_code, answer.json().get("predictions"), model.asked
+        response = await gateway.post(PREDICT, json=given)
+        return response.status_code, response.json().get("predictions"), model.asked
 
     assert await predict(1.5) == (200, [1.5], ["metadata", "predict"])
     assert await predict(2.5) == (200, [2.5], ["predict"])
@@ -136,9 +136,9 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
     assert await predict(4) == (200, [4], ["predict"])
     assert await predict("four") == (400, None, ["metadata"])
     assert await predict(4, "another") == (400, None, ["metadata"])
-    model.refuses = True
+    model.rejects = True
     assert await predict(5) == (400, None, ["predict", "metadata"])  # as ever, so not tried again
-    model.refuses = False
+    model.rejects = False
     model.dtype = m.DataType.DT_STRING
     assert await predict("five") == (200, ["five"], ["metadata", "predict"])
 
@@ -147,22 +147,22 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
 async def test_a_full_queue_of_the_model_server(make, serve_faults, red: bytes) -> None:
     """TensorFlow Serving says so with the status of a server that is away, and these words."""
     full = "The batch scheduling queue to which this task was submitted is full"
-    address = await serve_faults({services.CLASSIFY: refuses(grpc.StatusCode.UNAVAILABLE, full)})
-    answer = await (await make(address)).post(IMAGES, content=red, headers={"content-type": "image/png"})
-    assert "queue is full" in _checked(answer, 429)
-    assert int(answer.headers["retry-after"]) > 0
+    address = await serve_faults({services.CLASSIFY: rejects(grpc.StatusCode.UNAVAILABLE, full)})
+    response = await (await make(address)).post(IMAGES, content=red, headers={"content-type": "image/png"})
+    assert "queue is full" in _checked(response, 429)
+    assert int(response.headers["retry-after"]) > 0
 
 
 @pytest.mark.shows("model-server-away")
 async def test_a_model_server_that_is_away(make, free_port, red: bytes) -> None:
     gateway = await make(f"127.0.0.1:{free_port()}")
-    for answer in (
+    for response in (
         await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
         await gateway.post(PREDICT, json={"instances": [1]}),
         await gateway.get("/v1/models"),
     ):
-        _checked(answer, 503)
-        assert int(answer.headers["retry-after"]) > 0
+        _checked(response, 503)
+        assert int(response.headers["retry-after"]) > 0
     ready = await gateway.get("/readyz")
     assert ready.status_code == 503
     assert ready.json() == {"ready": False, "reasons": ["the model server is not available"]}
@@ -178,10 +178,10 @@ async def test_a_model_server_that_hangs_costs_the_deadline_and_no_more(make, se
     loop = asyncio.get_running_loop()
     for path in (IMAGES, PREDICT):
         started = loop.time()
-        answer = await gateway.post(path, content=red, headers={"content-type": "image/png"})
+        response = await gateway.post(path, content=red, headers={"content-type": "image/png"})
         assert loop.time() - started < 10
         if path == IMAGES:
-            _checked(answer, 504)
+            _checked(response, 504)
     _checked(await gateway.post(PREDICT, json={"instances": [1]}), 504)
     assert (await gateway.get("/readyz")).status_code == 503
 
@@ -190,25 +190,25 @@ async def test_a_model_server_that_hangs_costs_the_deadline_and_no_more(make, se
 async def test_the_caller_may_ask_for_less_time(make, serve_faults, red: bytes) -> None:
     seen: list[float] = []
 
-    async def answer(request: Any, context: Any) -> Any:
+    async def response(request: Any, context: Any) -> Any:
         seen.append(context.time_remaining())
         await asyncio.sleep(60)
 
-    gateway = await make(await serve_faults({services.CLASSIFY: answer}), deadline_seconds=20)
+    gateway = await make(await serve_faults({services.CLASSIFY: response}), deadline_seconds=20)
     headers = {"content-type": "image/png", "x-request-timeout": "1.5"}
     _checked(await gateway.post(IMAGES, content=red, headers=headers), 504)
     assert 0 < seen[0] < 1.6
     for wrong in ("0", "-1", "x", "1e9", "nan", "0.0"):
         headers["x-request-timeout"] = wrong
-        answered = await gateway.post(IMAGES, content=red, headers=headers)
-        assert "X-Request-Timeout" in _checked(answered, 400)
+        responded = await gateway.post(IMAGES, content=red, headers=headers)
+        assert "X-Request-Timeout" in _checked(responded, 400)
 
 
 @pytest.mark.shows("KERASERVE_DEADLINE_SECONDS")
 async def test_the_model_server_gets_what_is_left_of_the_time(make, serve_faults, red: bytes) -> None:
     seen: list[float] = []
 
-    async def answer(request: Any, context: Any) -> Any:
+    async def response(request: Any, context: Any) -> Any:
         seen.append(context.time_remaining())
         await context.abort(grpc.StatusCode.UNAVAILABLE, "enough seen")
 
@@ -217,7 +217,7 @@ async def test_the_model_server_gets_what_is_left_of_the_time(make, serve_faults
         await asyncio.sleep(0.5)
         yield red[20:]
 
-    gateway = await make(await serve_faults({services.CLASSIFY: answer}), deadline_seconds=20)
+    gateway = await make(await serve_faults({services.CLASSIFY: response}), deadline_seconds=20)
     await gateway.post(IMAGES, content=slow(), headers={"content-type": "image/png"})
     assert 0 < seen[0] < 19.6
 
@@ -230,24 +230,24 @@ async def test_a_body_that_never_ends_is_cut_off(make, embedded: str) -> None:
         yield b"\x89PNG"
         await asyncio.sleep(60)
 
-    answer = await gateway.post(IMAGES, content=slow(), headers={"content-type": "image/png"})
-    _checked(answer, 408)
-    assert answer.headers["connection"] == "close"
+    response = await gateway.post(IMAGES, content=slow(), headers={"content-type": "image/png"})
+    _checked(response, 408)
+    assert response.headers["connection"] == "close"
 
 
-@pytest.mark.shows("Retry-After", "bad-answer")
+@pytest.mark.shows("Retry-After", "bad-response")
 async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
     class Garbage(grpc.GenericRpcHandler):
         def service(self, _: grpc.HandlerCallDetails) -> Any:
             return grpc.unary_unary_rpc_method_handler(lambda *_: b"\xff\xff\xffgarbage")
 
     gateway = await make(await serve_faults({}, raw=[Garbage()]))
-    for answer in (
+    for response in (
         await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"}),
         await gateway.get("/v1/models/colours"),
     ):
-        _checked(answer, 502)
-        assert int(answer.headers["retry-after"]) > 0
+        _checked(response, 502)
+        assert int(response.headers["retry-after"]) > 0
 
     def too_few(request: Any, context: Any) -> m.ClassificationResponse:
         return m.ClassificationResponse()
@@ -262,35 +262,35 @@ async def test_answers_that_are_none(make, serve_faults, red: bytes) -> None:
     _checked(await gateway.post(PREDICT, json={"instances": [1]}), 502)
 
 
-@pytest.mark.shows("another caller's picture in")
+@pytest.mark.shows("another caller's image in")
 async def test_a_neighbour_in_the_batch_spoils_nothing(make, serve_faults, red: bytes, green: bytes) -> None:
-    """The first call is refused for somebody else's picture; alone, each of ours is fine."""
+    """The first call is rejected for somebody else's image; alone, each of ours is fine."""
     asked: list[int] = []
 
-    async def answer(request: m.ClassificationRequest, context: Any) -> Any:
+    async def response(request: m.ClassificationRequest, context: Any) -> Any:
         asked.append(len(request.input.example_list.examples))
         if len(asked) == 1:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's picture")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's image")
         response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=3))
         response.result.classifications.add().classes.add(label=str(len(asked)), score=1)
         return response
 
-    faults = {services.CLASSIFY: answer, services.GET_MODEL_METADATA: metadata}
+    faults = {services.CLASSIFY: response, services.GET_MODEL_METADATA: metadata}
     gateway = await make(await serve_faults(faults))
     found = (await gateway.post(IMAGES, files=[("f", red), ("f", green)])).json()
     assert [one["classes"][0]["label"] for one in found["predictions"]] == ["2", "3"]
     assert found["version"] == 3
 
 
-async def test_a_model_without_the_signature_is_not_the_pictures_fault(make, serve_faults, red: bytes):
+async def test_a_model_without_the_signature_is_not_the_images_fault(make, serve_faults, red: bytes):
     def without(request: Any, context: Any) -> m.GetModelMetadataResponse:
         return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(m.SignatureDefMap())})
 
-    refused = refuses(grpc.StatusCode.INVALID_ARGUMENT)
-    faults = {services.CLASSIFY: refused, services.GET_MODEL_METADATA: without}
+    rejected = rejects(grpc.StatusCode.INVALID_ARGUMENT)
+    faults = {services.CLASSIFY: rejected, services.GET_MODEL_METADATA: without}
     gateway = await make(await serve_faults(faults))
-    answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
-    assert "has no signature 'classify'" in _checked(answer, 400)
+    response = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    assert "has no signature 'classify'" in _checked(response, 400)
 
 
 @pytest.mark.shows("500", "unexpected error")
@@ -304,10 +304,10 @@ async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypat
     monkeypatch.setattr("keraserve_gateway.http.routes.models.list_models", broken)
     for path in ("/v1/models/colours", "/v1/models"):
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
-            answer = await gateway.get(path, headers={"x-request-id": "mine"})
+            response = await gateway.get(path, headers={"x-request-id": "mine"})
             await asyncio.sleep(0)  # the request's line follows when its turn of the event loop has ended
-        assert "secret" not in _checked(answer, 500)
-        assert answer.headers["x-request-id"] == "mine"
+        assert "secret" not in _checked(response, 500)
+        assert response.headers["x-request-id"] == "mine"
         assert [(one["event"], one["request_id"]) for one in logged] == [
             ("unexpected error", "mine"),
             ("request", "mine"),
@@ -315,7 +315,7 @@ async def test_an_unexpected_fault_shows_no_trace(make, embedded: str, monkeypat
         assert logged[0]["exc_info"]
 
 
-async def test_what_goes_wrong_after_an_answer_is_logged_and_nothing_to_others(
+async def test_what_goes_wrong_after_a_response_is_logged_and_nothing_to_others(
     make, embedded: str, monkeypatch
 ) -> None:
     gateway, good = await make(embedded), Gateway.observe
@@ -327,11 +327,11 @@ async def test_what_goes_wrong_after_an_answer_is_logged_and_nothing_to_others(
 
     monkeypatch.setattr(Gateway, "observe", broken)
     with structlog.testing.capture_logs() as logged:
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *(gateway.get("/v1/models", headers={"x-request-id": name}) for name in ("broken", "whole"))
         )
         await asyncio.sleep(0)
-    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [response.status_code for response in responses] == [200, 200]
     assert sorted((one["event"], one["request_id"]) for one in logged) == [
         ("request", "whole"),
         ("unexpected error", "broken"),
@@ -368,21 +368,21 @@ async def test_too_many_at_once(make, serve_faults, red: bytes) -> None:
         if not arrived.is_set():
             arrived.set()
             await go.wait()
-        answer = m.GetModelStatusResponse()
-        answer.model_version_status.add(version=1, state=30)
-        return answer
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=1, state=30)
+        return response
 
     gateway = await make(
         await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1, max_waiting=0
     )
     first = asyncio.create_task(gateway.get("/v1/models/colours"))
     await arrived.wait()
-    answer = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
-    _checked(answer, 429)
-    assert answer.headers["retry-after"] == "1"
-    assert answer.headers["content-type"] == "application/problem+json"
-    answer = await gateway.post(PREDICT, json={})
-    assert set(answer.json()) == {"error"}
+    response = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    _checked(response, 429)
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["content-type"] == "application/problem+json"
+    response = await gateway.post(PREDICT, json={})
+    assert set(response.json()) == {"error"}
     for path in ("/livez", "/readyz", "/healthz", "/metrics", "/v2/health/ready", "/", "/docs"):
         assert (await gateway.get(path)).status_code == 200
     assert "keraserve_gateway_requests_in_flight 1.0" in (await gateway.get("/metrics")).text

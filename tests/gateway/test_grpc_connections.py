@@ -1,4 +1,4 @@
-"""The gRPC port: who does nothing makes room for who asks, and an answer that nobody reads has an end."""
+"""The gRPC port: who does nothing makes room for who asks, and a response that nobody reads has an end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -42,9 +42,9 @@ class Port:
         async def models(_: Any, __: Any) -> m.GetModelStatusResponse:
             self.asked += 1
             await self.may.wait()
-            answer = m.GetModelStatusResponse()
-            answer.model_version_status.add(version=1, state=30)
-            return answer
+            response = m.GetModelStatusResponse()
+            response.model_version_status.add(version=1, state=30)
+            return response
 
         address = await self._serve_faults({services.GET_MODEL_STATUS: models})
         upstream, self.port = GrpcModelServer(address, max_merged=1), self._free_port()
@@ -68,8 +68,8 @@ class Port:
     async def healthy(self) -> None:
         """Ask as a probe does: on a connection of its own, once that is there."""
         channel = await self.channel()
-        answer = await channel.unary_unary(HEALTH)(b"", timeout=60, wait_for_ready=True)
-        assert answer == b"\x08\x01"
+        response = await channel.unary_unary(HEALTH)(b"", timeout=60, wait_for_ready=True)
+        assert response == b"\x08\x01"
         await channel.close()
 
     def counted(self, line: str) -> float:
@@ -92,7 +92,7 @@ async def port(serve_faults, free_port) -> AsyncIterator[Port]:
         yield Port(stack, serve_faults, free_port)
 
 
-async def test_who_leaves_without_the_answer_leaves_no_trace_of_the_stack(
+async def test_who_leaves_without_the_response_leaves_no_trace_of_the_stack(
     port: Port, start_gateway, free_port
 ) -> None:
     await port.open()  # for its model server alone
@@ -120,7 +120,7 @@ async def test_connections_without_a_call_make_room_for_probes_and_callers(port:
         for _ in range(3):
             await port.healthy()
         await port.until(lambda: port.counted('keraserve_gateway_connections{protocol="grpc"}') <= 4)
-    assert port.ended("idle") >= 16  # the others were refused by grpcio
+    assert port.ended("idle") >= 16  # the others were rejected by grpcio
     assert [one["count"] for one in lines if one["event"] == "gRPC connections ended"]
 
 
@@ -155,7 +155,7 @@ async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, c
     assert await asked
 
 
-@pytest.mark.shows("gRPC connections are refused")
+@pytest.mark.shows("gRPC connections are rejected")
 async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "most_accepted", lambda most: most)
     monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
@@ -164,13 +164,13 @@ async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.
         port.may.clear()
         busy = await port.channel()
         asked = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
-        await port.until(lambda: any(one["event"] == "gRPC connections are refused" for one in lines))
+        await port.until(lambda: any(one["event"] == "gRPC connections are rejected" for one in lines))
         port.may.set()
         await asked
 
 
 @pytest.mark.shows("keraserve_gateway_connections_ended_total", "a call that is not")
-async def test_an_answer_that_is_not_read_has_an_end(port: Port) -> None:
+async def test_a_response_that_is_not_read_has_an_end(port: Port) -> None:
     """gRPC would wait for ten minutes."""
     await port.open(deadline_seconds=1, unread_seconds=1, max_in_flight=1, max_waiting=0)
     [(reader, _)] = await port.wires(1, NO_WINDOW + call(services.GET_MODEL_STATUS.path, REQUEST))
@@ -214,8 +214,8 @@ async def test_wrong_keys_leave_streams_of_their_connection_to_right_ones(
     ]
     await port.until(lambda: sum(one.done() for one in wrong) == 128 - 32)
     assert await ask(REQUEST, timeout=60, metadata=right)
-    answered = [one for one in wrong if one.done()]
+    responded = [one for one in wrong if one.done()]
     for one in wrong:
         one.cancel()
-    results = await asyncio.gather(*answered, return_exceptions=True)
+    results = await asyncio.gather(*responded, return_exceptions=True)
     assert {cast(grpc.aio.AioRpcError, one).code() for one in results} == {grpc.StatusCode.UNAUTHENTICATED}

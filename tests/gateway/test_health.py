@@ -17,17 +17,17 @@ from keraserve_protocol import messages as m
 @pytest.mark.shows("GET /livez", "GET /readyz", "GET /healthz")
 async def test_ready_when_every_model_is_served(gateway: httpx2.AsyncClient) -> None:
     for path in ("/readyz", "/healthz"):
-        answer = await gateway.get(path)
-        assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+        response = await gateway.get(path)
+        assert (response.status_code, response.json()) == (200, {"ready": True, "reasons": []})
     assert (await gateway.get("/livez")).text == "ok\n"
 
 
 @pytest.mark.shows("GET /readyz", "KERASERVE_MODELS")
 async def test_not_ready_and_why(make, embedded: str, tmp_path) -> None:
     gateway = await make(embedded, models="colours,absent")
-    answer = await gateway.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["model 'absent' has no available version"]
+    response = await gateway.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["reasons"] == ["model 'absent' has no available version"]
     gateway = await make(embedded, models="")
     assert "no model is configured" in (await gateway.get("/readyz")).json()["reasons"][0]
     gateway = await make(embedded, models="", model_config_file=tmp_path / "later")
@@ -38,11 +38,11 @@ async def test_not_ready_and_why(make, embedded: str, tmp_path) -> None:
 @pytest.mark.shows("GET /readyz")
 async def test_not_ready_while_draining(gateway: httpx2.AsyncClient) -> None:
     assert await gateway_of(gateway.app).admission.drain(0.1)
-    answer = await gateway.get("/readyz")
-    assert (answer.status_code, answer.json()["reasons"]) == (503, ["the gateway is stopping"])
-    answer = await gateway.get("/v1/models/colours")
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"]
+    response = await gateway.get("/readyz")
+    assert (response.status_code, response.json()["reasons"]) == (503, ["the gateway is stopping"])
+    response = await gateway.get("/v1/models/colours")
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
     assert (await gateway.get("/livez")).status_code == 200
 
 
@@ -96,10 +96,10 @@ async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, r
         await gateway.get(f"/v1/nothing-{n}")
         await gateway.get(f"/nothing-{n}")
     await gateway.post("/v1/models/colours/images:classify", files=[("f", red)] * 3)
-    answer = await gateway.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    text = answer.text.replace(',protocol="http"', "")
-    assert 'protocol="http"' in answer.text
+    response = await gateway.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    text = response.text.replace(',protocol="http"', "")
+    assert 'protocol="http"' in response.text
     assert 'keraserve_gateway_requests_total{code="404",model="",version=""} 15.0' in text
     assert 'keraserve_gateway_requests_total{code="404",model="colours",version=""} 5.0' in text
     assert 'keraserve_gateway_requests_total{code="200",model="colours",version="1"} 1.0' in text
@@ -127,7 +127,7 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         await gateway.post(path, content=red, headers=headers)
         await gateway.post("/v1/models/nope/images:classify?x=secret", content=red, headers=headers)
-        await asyncio.sleep(0)  # lines follow when the answers of a turn of the event loop have left
+        await asyncio.sleep(0)  # lines follow when the responses of a turn of the event loop have left
     found, absent = logged
     assert found.pop("milliseconds") > 0
     assert found == {
@@ -150,16 +150,16 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
 @pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["abc", "a" * 128, "1-2.3:4_5"])
 async def test_request_ids_are_taken(gateway: httpx2.AsyncClient, given: str) -> None:
-    answer = await gateway.get("/livez", headers={"x-request-id": given})
-    assert answer.headers["x-request-id"] == given
+    response = await gateway.get("/livez", headers={"x-request-id": given})
+    assert response.headers["x-request-id"] == given
 
 
 @pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["", "a" * 129, "a b", "<script>", 'x"y'])
 async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> None:
-    answer = await gateway.get("/livez", headers={"x-request-id": given})
-    assert len(answer.headers["x-request-id"]) == 32
-    assert answer.headers["x-request-id"] != (await gateway.get("/livez")).headers["x-request-id"]
+    response = await gateway.get("/livez", headers={"x-request-id": given})
+    assert len(response.headers["x-request-id"]) == 32
+    assert response.headers["x-request-id"] != (await gateway.get("/livez")).headers["x-request-id"]
 
 
 @pytest.mark.shows("404", "405")
@@ -177,11 +177,11 @@ async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> 
     ],
 )
 async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path: str, status: int) -> None:
-    answer = await gateway.request(method, path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
-    assert ("allow" in answer.headers) is (status == 405)
+    response = await gateway.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+    assert ("allow" in response.headers) is (status == 405)
 
 
 async def test_series_of_ended_versions_go(make, serve_faults) -> None:
@@ -193,15 +193,15 @@ async def test_series_of_ended_versions_go(make, serve_faults) -> None:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         if not states:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
-        answer = m.GetModelStatusResponse()
+        response = m.GetModelStatusResponse()
         for version, state in states.items():
-            answer.model_version_status.add(version=version, state=state)
-        return answer
+            response.model_version_status.add(version=version, state=state)
+        return response
 
     async def predict(request: m.PredictRequest, context: Any) -> m.ClassificationResponse:
-        answer = m.ClassificationResponse(model_spec=m.model_spec("colours", version=max(states)))
-        answer.result.classifications.add().classes.add(label="red", score=1)
-        return answer
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=max(states)))
+        response.result.classifications.add().classes.add(label="red", score=1)
+        return response
 
     address = await serve_faults({services.GET_MODEL_STATUS: status, services.CLASSIFY: predict})
     gateway = await make(address)

@@ -61,24 +61,24 @@ def talk(log: Path) -> Talk:
                 await writer.drain()
 
         writing = asyncio.create_task(write())
-        answer = b""
+        response = b""
         try:
             async with asyncio.timeout(30):
                 while more := await reader.read(65536):
-                    answer += more
+                    response += more
         except ConnectionError:
             pass
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         writer.close()
-        return answer
+        return response
 
     return send
 
 
-def problem(answer: bytes, status: int) -> dict[str, Any]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 %d " % status), answer
+def problem(response: bytes, status: int) -> dict[str, Any]:
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status), response
     assert b"content-type: application/problem+json" in head
     assert b"connection: close" in head
     said = json.loads(body)
@@ -119,29 +119,29 @@ async def test_a_slow_head_is_answered_and_ended(talk: Talk) -> None:
     said = problem(await talk(GET, b"A: b\r\n", pause=0.1), 408)
     assert "0.6 seconds" in said["detail"]
     # Also as the second request of a connection.
-    answer = await talk(GET + b"\r\n" + GET, b"A: b\r\n", pause=0.1)
-    assert b"ok\n" in answer
-    assert b"HTTP/1.1 408" in answer
+    response = await talk(GET + b"\r\n" + GET, b"A: b\r\n", pause=0.1)
+    assert b"ok\n" in response
+    assert b"HTTP/1.1 408" in response
 
 
 @pytest.mark.shows("KERASERVE_IDLE_SECONDS")
 async def test_a_connection_without_a_request_ends(talk: Talk) -> None:
     assert await talk() == b""
     assert await talk(b"\r\n", pause=0.1) == b""
-    answer = await talk(GET + b"\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"ok\n")
+    response = await talk(GET + b"\r\n")
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(b"ok\n")
 
 
 async def test_a_body_that_nobody_reads_ends(talk: Talk) -> None:
-    answer = await talk(GET + b"Content-Length: 1000000\r\n\r\n", b"x", pause=0.1)
-    assert answer.endswith(b"ok\n")
+    response = await talk(GET + b"Content-Length: 1000000\r\n\r\n", b"x", pause=0.1)
+    assert response.endswith(b"ok\n")
 
 
 async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
     heads = [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\n\r\n" % n for n in range(10)]
-    answer = await talk(b"".join(heads))
-    ids = [line.split()[1] for line in answer.splitlines() if line.startswith(b"x-request-id")]
+    response = await talk(b"".join(heads))
+    ids = [line.split()[1] for line in response.splitlines() if line.startswith(b"x-request-id")]
     assert ids == [b"%d" % n for n in range(10)]
     # Far too many: the first ones are answered, then the connection ends.
     flood = await talk(b"".join(GET + b"\r\n" for _ in range(3000)))
@@ -151,9 +151,9 @@ async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
 
 @pytest.mark.shows("400")
 async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
-    answer = await talk(b"GET /livez HTTP/1.0\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in answer
+    response = await talk(b"GET /livez HTTP/1.0\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in response
     for nonsense in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
         b"hello\r\n\r\n",
@@ -173,10 +173,10 @@ async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) 
             b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + upgrade + b"\r\nHTTP2-Settings: AA\r\n\r\n"
         )
         last = GET + b"X-Request-ID: last\r\nConnection: close\r\n\r\n"
-        answer = await talk(head + offer, body, last) if later else await talk(head + offer + body + last)
-        assert answer.count(b"HTTP/1.1 ") == 2
-        assert b"not JSON" in answer  # which the body is not, and it was read
-        assert b"x-request-id: last" in answer
+        response = await talk(head + offer, body, last) if later else await talk(head + offer + body + last)
+        assert response.count(b"HTTP/1.1 ") == 2
+        assert b"not JSON" in response  # which the body is not, and it was read
+        assert b"x-request-id: last" in response
 
 
 @pytest.mark.shows("400")
@@ -196,10 +196,10 @@ async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) 
         b"Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n",
     ],
 )
-async def test_what_is_read_in_two_ways_is_refused(talk: Talk, shape: bytes) -> None:
-    answer = await talk(b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\n" + shape + GET + b"\r\n")
-    assert problem(answer, 400)["detail"].startswith("this is not HTTP/1.1, or the request is malformed: ")
-    assert answer.count(b"HTTP/1.1 ") == 1
+async def test_what_is_read_in_two_ways_is_rejected(talk: Talk, shape: bytes) -> None:
+    response = await talk(b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\n" + shape + GET + b"\r\n")
+    assert problem(response, 400)["detail"].startswith("this is not HTTP/1.1, or the request is malformed: ")
+    assert response.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.shows("400")
@@ -260,21 +260,21 @@ async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(GET.replace(b"livez", b"v1/models/x") + b"\r\n")
     await asyncio.wait_for(arrived.wait(), 20)
-    refused_reader, refused_writer = await asyncio.open_connection("127.0.0.1", port)
-    refused_writer.write(GET.replace(b"livez", b"v1/models") + b"\r\n")
-    refused = await asyncio.wait_for(refused_reader.read(), 20)
-    assert problem(refused, 503)["detail"] == "as many connections are open as are allowed (max_connections)"
-    assert b"retry-after: 1" in refused
+    rejected_reader, rejected_writer = await asyncio.open_connection("127.0.0.1", port)
+    rejected_writer.write(GET.replace(b"livez", b"v1/models") + b"\r\n")
+    rejected = await asyncio.wait_for(rejected_reader.read(), 20)
+    assert problem(rejected, 503)["detail"] == "as many connections are open as are allowed (max_connections)"
+    assert b"retry-after: 1" in rejected
     for probe in (b"livez", b"readyz", b"healthz", b"metrics", b"v2/health/live", b"v2/health/ready?x"):
         probe_reader, probe_writer = await asyncio.open_connection("127.0.0.1", port)
         probe_writer.write(GET.replace(b"livez", probe) + b"\r\n")
-        answer = await asyncio.wait_for(probe_reader.read(), 20)  # until it is closed: it was one too many
-        assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 503 "))
-        assert b"as many connections" not in answer
+        response = await asyncio.wait_for(probe_reader.read(), 20)  # until it is closed: it was one too many
+        assert response.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 503 "))
+        assert b"as many connections" not in response
         probe_writer.close()
     go.set()
     assert (await asyncio.wait_for(reader.readline(), 20)).startswith(b"HTTP/1.1 200 ")
-    for one in (writer, refused_writer):
+    for one in (writer, rejected_writer):
         one.close()
 
 

@@ -1,4 +1,4 @@
-"""The gateway with the model server in its own process: the same answers, from one program."""
+"""The gateway with the model server in its own process: the same responses, from one program."""
 
 import shutil
 import signal
@@ -77,8 +77,8 @@ def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Al
         # The ports answer while TensorFlow is still being loaded.
         running.until(lambda: running.get("/livez").status_code == 200)
         assert running.get("/readyz").status_code == 503
-        refused = httpx2.post(f"{running.url}/v1/models/colours:predict", json={"instances": PIXELS})
-        assert (refused.status_code, refused.json()) == (503, {"error": "the models are being loaded"})
+        rejected = httpx2.post(f"{running.url}/v1/models/colours:predict", json={"instances": PIXELS})
+        assert (rejected.status_code, rejected.json()) == (503, {"error": "the models are being loaded"})
         running.until(lambda: running.get("/readyz").status_code == 200)
         yield running
     finally:
@@ -115,7 +115,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.shows("KERASERVE_MODEL_SERVER")
 @pytest.mark.parametrize(("method", "path", "how"), REQUESTS, ids=lambda one: one if type(one) is str else "")
-async def test_the_answers_are_those_of_a_model_server_of_its_own(
+async def test_the_responses_are_those_of_a_model_server_of_its_own(
     alone: Alone, gateway: httpx2.AsyncClient, method: str, path: str, how: dict[str, Any]
 ) -> None:
     wanted = await gateway.request(method, path, **how)
@@ -133,8 +133,8 @@ def test_many_at_a_time_are_merged_and_answered(alone: Alone) -> None:
     labels: dict[int, str] = {}
 
     def ask(place: int) -> None:
-        answer = httpx2.post(f"{alone.url}{MODEL}/images:classify", content=colours[place])
-        labels[place] = answer.json()["predictions"][0]["classes"][0]["label"]
+        response = httpx2.post(f"{alone.url}{MODEL}/images:classify", content=colours[place])
+        labels[place] = response.json()["predictions"][0]["classes"][0]["label"]
 
     askers = [threading.Thread(target=ask, args=(place,)) for place in range(30)]
     for asker in askers:
@@ -149,24 +149,24 @@ def test_grpc_passes_into_the_process(alone: Alone) -> None:
     made.inputs["images"].CopyFrom(to_proto(np.array(PIXELS, np.uint8)))
     with grpc.insecure_channel(alone.grpc) as channel:
         stub = services.Stub(channel)
-        answer = stub.predict(made)
-        assert from_proto(answer.outputs["label"]).tolist() == [b"red", b"green"]
-        assert answer.outputs["probabilities"].tensor_content
+        response = stub.predict(made)
+        assert from_proto(response.outputs["label"]).tolist() == [b"red", b"green"]
+        assert response.outputs["probabilities"].tensor_content
         made.model_spec.name = "absent"
         for call, request, code in [
             (stub.predict, made, "NOT_FOUND"),
             (stub.reload_config, m.ReloadConfigRequest(), "PERMISSION_DENIED"),
         ]:
-            with pytest.raises(grpc.RpcError) as refused:
+            with pytest.raises(grpc.RpcError) as rejected:
                 call(request)
-            assert refused.value.code().name == code  # type: ignore[attr-defined]
+            assert rejected.value.code().name == code  # type: ignore[attr-defined]
         spec = m.model_spec("colours")
         status = stub.get_model_status(m.GetModelStatusRequest(model_spec=spec))
         assert status.model_version_status[0].state == m.ModelVersionStatus.AVAILABLE
         garbled = channel.unary_unary(services.PREDICT.path)
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as rejected:
             garbled(b"\xff")
-        assert refused.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
+        assert rejected.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
 
 
 def test_the_engines_metrics_are_among_the_gateways(alone: Alone) -> None:

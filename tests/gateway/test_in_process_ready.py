@@ -1,4 +1,4 @@
-"""In process: whoever hears that a model is available gets its answer, also while other models are loaded."""
+"""In process: a model that is announced as available responds, also while others are loaded."""
 
 import subprocess
 import sys

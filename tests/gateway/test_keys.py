@@ -21,9 +21,9 @@ STATUS = "/v1/models/colours"
 
 
 def available(request: Any, context: Any) -> m.GetModelStatusResponse:
-    answer = m.GetModelStatusResponse()
-    answer.model_version_status.add(version=1, state=30)
-    return answer
+    response = m.GetModelStatusResponse()
+    response.model_version_status.add(version=1, state=30)
+    return response
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def bearer(key: str) -> dict[str, str]:
     "model-forbidden",
     "KERASERVE_KEYS_FILE",
     "good for some models",
-    "keraserve_gateway_refused_total",
+    "keraserve_gateway_rejected_total",
 )
 async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
     everything, for_everything = keys.make("operator")
@@ -57,19 +57,22 @@ async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
     address = await serve_faults({services.GET_MODEL_STATUS: available})
     gateway = await make(address, models="colours,other", keys_file=file)
     for headers in ({}, {"authorization": "Basic x"}, {"authorization": "Bearer "}):
-        answer = await gateway.get(STATUS, headers=headers)
-        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="keraserve"')
+        response = await gateway.get(STATUS, headers=headers)
+        assert (response.status_code, response.headers["www-authenticate"]) == (
+            401,
+            'Bearer realm="keraserve"',
+        )
     wrong = (colours[:-1] + "!", colours + "x", colours.replace("ks_", "ks-"), "x", "ks_00000000_x", "ü")
     for one in wrong:
-        answer = await gateway.get(STATUS, headers={b"x-api-key": one.encode()})
-        assert answer.status_code == 401
-        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+        response = await gateway.get(STATUS, headers={b"x-api-key": one.encode()})
+        assert response.status_code == 401
+        assert 'error="invalid_token"' in response.headers["www-authenticate"]
     for headers in (bearer(colours), {"authorization": f"bearer  {colours}"}, {"x-api-key": colours}):
         assert (await gateway.get(STATUS, headers=headers)).status_code == 200
     for path in ("/v1/models/other", "/v1/models/made-up", "/v2/models/other", "/v1/models/oth%65r"):
-        answer = await gateway.get(path, headers=bearer(colours))
-        assert answer.status_code == 403
-        assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+        response = await gateway.get(path, headers=bearer(colours))
+        assert response.status_code == 403
+        assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
         assert (await gateway.get(path)).status_code == 401
     assert (
         await gateway.post("/v1/models/other/images:classify", headers=bearer(colours))
@@ -86,9 +89,9 @@ async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
         assert (await gateway.get(path)).status_code == 200
     for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
         assert (await gateway.get(path)).status_code == 200
-    refused = (await gateway.get("/metrics")).text
+    rejected = (await gateway.get("/metrics")).text
     for reason in ("no-key", "key-unknown", "model-forbidden"):
-        assert f'keraserve_gateway_refused_total{{reason="{reason}"}}' in refused
+        assert f'keraserve_gateway_rejected_total{{reason="{reason}"}}' in rejected
 
 
 @pytest.mark.shows("compared in constant time")
@@ -123,9 +126,9 @@ async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
     address = await serve_faults({services.GET_MODEL_STATUS: available})
     gateway = await make(address, keys_file=file)
     assert (await gateway.get(STATUS, headers=bearer(slow))).status_code == 200
-    refused = await gateway.get(STATUS, headers=bearer(slow))
-    assert refused.status_code == 429
-    assert 90 <= int(refused.headers["retry-after"]) <= 100
+    rejected = await gateway.get(STATUS, headers=bearer(slow))
+    assert rejected.status_code == 429
+    assert 90 <= int(rejected.headers["retry-after"]) <= 100
     assert (await gateway.get(STATUS, headers=bearer(other))).status_code == 200
     assert (await gateway.get("/livez", headers=bearer(slow))).status_code == 200
     strict = await make(address, keys_file=file, key_requests_per_second=0.02)  # for whose entry says none
@@ -145,9 +148,9 @@ def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path)
         now += wait
         for _ in range(may):
             ring.admit(found, ["colours"])
-        with pytest.raises(keys.RateLimited) as refused:
+        with pytest.raises(keys.RateLimited) as rejected:
             ring.admit(found, ["colours"])
-        assert refused.value.retry_after == 1
+        assert rejected.value.retry_after == 1
 
 
 @pytest.mark.shows("KERASERVE_KEYS_FILE", "off unless a file", "FILE can't be read")
@@ -178,7 +181,7 @@ async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
 
 @pytest.mark.shows(
     "keys, as metadata",
-    "a refusal says when",
+    "a rejection says when",
     "no-key",
     "model-forbidden",
     "too-fast",
@@ -196,16 +199,16 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
     async with grpc.aio.insecure_channel(address) as channel:
         stub = services.AsyncStub(channel)
 
-        async def refused(name: str, *metadata: tuple[str, str]) -> grpc.aio.AioRpcError:
+        async def rejected(name: str, *metadata: tuple[str, str]) -> grpc.aio.AioRpcError:
             request = m.GetModelStatusRequest(model_spec=m.model_spec(name))
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await stub.get_model_status(request, metadata=metadata)
             return error.value
 
         mine = ("authorization", f"Bearer {key}")
-        assert (await refused("colours")).code() is grpc.StatusCode.UNAUTHENTICATED
-        assert (await refused("colours", ("x-api-key", "no"))).code() is grpc.StatusCode.UNAUTHENTICATED
-        assert (await refused("other", mine)).code() is grpc.StatusCode.PERMISSION_DENIED
+        assert (await rejected("colours")).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (await rejected("colours", ("x-api-key", "no"))).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert (await rejected("other", mine)).code() is grpc.StatusCode.PERMISSION_DENIED
         two = m.MultiInferenceRequest()
         for name in ("colours", "other"):
             two.tasks.add().model_spec.name = name
@@ -214,7 +217,7 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
         assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
         request = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
         assert (await stub.get_model_status(request, metadata=(mine,))).model_version_status
-        too_fast = await refused("colours", mine)
+        too_fast = await rejected("colours", mine)
         assert too_fast.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         pushback = dict(too_fast.trailing_metadata())["grpc-retry-pushback-ms"]
         assert 90_000 <= int(pushback) <= 100_000

@@ -42,8 +42,8 @@ def context(seconds: float = 30.0) -> RequestContext:
 
 
 async def predict(predictor: Predictor, server: Any, body: bytes, seconds: float = 30.0) -> Any:
-    answer = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), context(seconds))
-    return json.loads(answer.body)["outputs"]
+    response = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), context(seconds))
+    return json.loads(response.body)["outputs"]
 
 
 async def turns_until(work: asyncio.Task[Any]) -> int:
@@ -54,7 +54,7 @@ async def turns_until(work: asyncio.Task[Any]) -> int:
     return turns
 
 
-@pytest.mark.shows("a picture as a")
+@pytest.mark.shows("an image as a")
 async def test_others_have_their_turn_while_a_list_is_packed() -> None:
     predictor, server = Predictor(LIMITS), Sizes()
     work = asyncio.create_task(predict(predictor, server, LARGE))

@@ -51,7 +51,7 @@ def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
         ({}, 250),
     ],
 )
-def test_settings_that_do_not_fit_are_refused_with_the_sum(given: dict[str, Any], limit: int) -> None:
+def test_settings_that_do_not_fit_are_rejected_with_the_sum(given: dict[str, Any], limit: int) -> None:
     with pytest.raises(
         MemoryExceeded, match=r"160 MiB for the process, .* and 4 x .* are .* MiB, and the memory"
     ):
@@ -86,10 +86,10 @@ async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: b
     async def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationResponse:
         arrived.release()
         await go.wait()
-        answer = m.ClassificationResponse()
+        response = m.ClassificationResponse()
         for _ in request.input.example_list.examples:
-            answer.result.classifications.add().classes.add(label="x", score=1)
-        return answer
+            response.result.classifications.add().classes.add(label="x", score=1)
+        return response
 
     address = await serve_faults({services.CLASSIFY: classify})
     size = len(red)
@@ -99,11 +99,11 @@ async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: b
 
     async def ask() -> int:
         path, headers = "/v1/models/colours/images:classify", {"content-type": "image/png"}
-        answer = await gateway.post(path, content=red, headers=headers)
-        if answer.status_code == 429:
-            assert answer.headers["retry-after"] == "1"
-            assert answer.json()["type"] == "urn:keraserve:error:busy"
-        return answer.status_code
+        response = await gateway.post(path, content=red, headers=headers)
+        if response.status_code == 429:
+            assert response.headers["retry-after"] == "1"
+            assert response.json()["type"] == "urn:keraserve:error:busy"
+        return response.status_code
 
     held = [asyncio.create_task(ask()) for _ in range(2)]
     for _ in held:
@@ -120,7 +120,7 @@ async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: b
     assert bodies.held == 0
 
 
-async def test_a_refused_request_leaves_nothing_in_memory(make, serve_faults, free_port, red: bytes) -> None:
+async def test_a_rejected_request_leaves_nothing_in_memory(make, serve_faults, free_port, red: bytes) -> None:
     """Its body above all; without the garbage collector, which comes by after thousands of requests."""
     gateway = await make(await serve_faults({}), deadline_seconds=0.5, max_body_bytes=1000)
 
@@ -142,7 +142,7 @@ async def test_a_refused_request_leaves_nothing_in_memory(make, serve_faults, fr
     gc.disable()
     try:
         for content, packed, status in (
-            (b"no picture", {}, 415),
+            (b"no image", {}, 415),
             (red[:50], {}, 400),
             (b"no gzip", {"content-encoding": "gzip"}, 400),
             (bytes(2000), {}, 413),

@@ -1,4 +1,4 @@
-"""What a version's card warns of reaches everybody who sees its answers; no card, no warnings, no error."""
+"""What a version's card warns of reaches everybody who sees its responses; no card, no warnings, no error."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from keraserve_protocol import messages as m
 from keraserve_protocol import services, tensors
 
 PATH = "/v1/models/colours/images:classify"
-WARNING = "Trained on procedural pictures, which mean nothing."
+WARNING = "Trained on procedural images, which mean nothing."
 
 
 class Version:
@@ -63,8 +63,8 @@ async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, 
     version = Version(lambda: json.dumps({"warnings": [WARNING], "more": 1}).encode())
     client = await make(await serve_faults(version.calls))
     for _ in range(3):
-        answer = (await client.post(PATH, content=red)).json()
-        assert answer["warnings"] == [WARNING]
+        response = (await client.post(PATH, content=red)).json()
+        assert response["warnings"] == [WARNING]
     (model,) = (await client.get("/v1/models")).json()["models"]
     assert [one.get("warnings") for one in model["versions"]] == [[WARNING], None]
     entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
@@ -101,9 +101,9 @@ async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: b
     version = Version(lambda: card)
     client = await make(await serve_faults(version.calls))
     for _ in range(3):
-        answer = await client.post(PATH, content=red)
-        assert answer.status_code == 200, answer.text
-        assert "warnings" not in answer.json()
+        response = await client.post(PATH, content=red)
+        assert response.status_code == 200, response.text
+        assert "warnings" not in response.json()
     (model,) = (await client.get("/v1/models")).json()["models"]
     assert not [one for one in model["versions"] if "warnings" in one]
     entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
@@ -147,9 +147,9 @@ async def test_many_at_once_ask_once(make, serve_faults, red: bytes) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING, "x" * 999] * 20}).encode())
     client = await make(await serve_faults(version.calls))  # merging looks at the card, too
     assert (await client.post(PATH, content=red)).status_code == 200
-    answers = await asyncio.gather(*(client.post(PATH, content=red) for _ in range(8)))
+    responses = await asyncio.gather(*(client.post(PATH, content=red) for _ in range(8)))
     assert version.asked == 1
-    for answer in answers:
-        warnings = answer.json()["warnings"]
+    for response in responses:
+        warnings = response.json()["warnings"]
         assert len(warnings) == 20
         assert warnings[:2] == [WARNING, "x" * 500]

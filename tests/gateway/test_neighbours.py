@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from encoded_pictures import undecodable_png
+from encoded_images import undecodable_png
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -25,9 +25,9 @@ class Merging:
 
     async def classify(self, request: m.ClassificationRequest, context: Any) -> m.ClassificationResponse:
         examples = [m.Example.FromString(one) for one in request.input.example_list.examples]
-        pictures = [one.features.feature["image/encoded"].bytes_list.value[0] for one in examples]
+        images = [one.features.feature["image/encoded"].bytes_list.value[0] for one in examples]
         done: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((pictures, done))
+        self._waiting.append((images, done))
         if len(self._waiting) == (self._full if not self.batches else 1):
             asyncio.get_running_loop().call_later(0 if not self.batches else 0.02, self._run)
         try:
@@ -43,7 +43,7 @@ class Merging:
         waiting, self._waiting = self._waiting, []
         self.batches.append(len(waiting))
         try:
-            labels = [[colour(picture) for picture in pictures] for pictures, _ in waiting]
+            labels = [[colour(image) for image in images] for images, _ in waiting]
         except zlib.error as error:
             for _, done in waiting:
                 done.set_exception(zlib.error(str(error)))
@@ -52,10 +52,10 @@ class Merging:
             done.set_result(found)
 
 
-def colour(picture: bytes) -> str:
+def colour(image: bytes) -> str:
     """Decode a PNG of one colour."""
-    place = picture.index(b"IDAT")
-    pixels = zlib.decompress(picture[place + 4 : -16])
+    place = image.index(b"IDAT")
+    pixels = zlib.decompress(image[place + 4 : -16])
     return "red" if pixels[1] > pixels[2] else "green"
 
 
@@ -65,8 +65,8 @@ def metadata(request: Any, context: Any) -> m.GetModelMetadataResponse:
     return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
 
 
-@pytest.mark.shows("another caller's picture in")
-async def test_innocent_requests_survive_a_neighbours_picture(make, serve_faults, red: bytes, green: bytes):
+@pytest.mark.shows("another caller's image in")
+async def test_innocent_requests_survive_a_neighbours_image(make, serve_faults, red: bytes, green: bytes):
     server = Merging(first=6)
     calls = {services.CLASSIFY: server.classify, services.GET_MODEL_METADATA: metadata}
     gateway = await make(await serve_faults(calls), max_merged=1)  # so that only the server merges
@@ -74,44 +74,44 @@ async def test_innocent_requests_survive_a_neighbours_picture(make, serve_faults
     innocent = [gateway.post(PATH, content=one, headers=PNG) for one in (red, green, red, green)]
     guilty = gateway.post(PATH, content=bad, headers=PNG)
     mixed = gateway.post(PATH, files=[("f", red), ("f", bad), ("f", green)])
-    *answers, refused, partly = await asyncio.gather(*innocent, guilty, mixed)
+    *responses, rejected, partly = await asyncio.gather(*innocent, guilty, mixed)
 
-    assert [one.status_code for one in answers] == [200] * 4
-    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in answers]
+    assert [one.status_code for one in responses] == [200] * 4
+    labels = [one.json()["predictions"][0]["classes"][0]["label"] for one in responses]
     assert labels == ["red", "green", "red", "green"]
-    assert refused.status_code == 400
-    assert "Invalid PNG data" in refused.json()["detail"]
+    assert rejected.status_code == 400
+    assert "Invalid PNG data" in rejected.json()["detail"]
     entries = partly.json()["predictions"]
-    assert [one["classes"][0]["label"] if "classes" in one else "refused" for one in entries] == [
+    assert [one["classes"][0]["label"] if "classes" in one else "rejected" for one in entries] == [
         "red",
-        "refused",
+        "rejected",
         "green",
     ]
-    # All met in one batch; what was repeated was alone, each picture once.
+    # All met in one batch; what was repeated was alone, each image once.
     assert server.batches == [6] + [1] * 8
 
 
-async def test_what_was_refused_alone_is_repeated_once(make, serve_faults) -> None:
+async def test_what_was_rejected_alone_is_repeated_once(make, serve_faults) -> None:
     server = Merging(first=1)
     calls = {services.CLASSIFY: server.classify, services.GET_MODEL_METADATA: metadata}
     gateway = await make(await serve_faults(calls))
-    answer = await gateway.post(PATH, content=undecodable_png(), headers=PNG)
-    assert answer.status_code == 400
+    response = await gateway.post(PATH, content=undecodable_png(), headers=PNG)
+    assert response.status_code == 400
     assert server.batches == [1, 1]
 
 
 async def test_repeating_ends_with_the_deadline(make, serve_faults, red: bytes) -> None:
     calls = 0
 
-    async def refuses_then_hangs(request: Any, context: Any) -> Any:
+    async def rejects_then_hangs(request: Any, context: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 1:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's picture")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "somebody else's image")
         await asyncio.sleep(60)
 
-    faults = {services.CLASSIFY: refuses_then_hangs, services.GET_MODEL_METADATA: metadata}
+    faults = {services.CLASSIFY: rejects_then_hangs, services.GET_MODEL_METADATA: metadata}
     gateway = await make(await serve_faults(faults), deadline_seconds=1)
-    answer = await gateway.post(PATH, content=red, headers=PNG)
-    assert answer.status_code == 504
+    response = await gateway.post(PATH, content=red, headers=PNG)
+    assert response.status_code == 504
     assert calls == 2

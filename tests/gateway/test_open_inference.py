@@ -56,22 +56,22 @@ def test_a_model(client: triton.InferenceServerClient) -> None:
 
 @pytest.mark.shows("POST /v2/models/{m}/infer", "Inference-Header-Content-Length")
 @pytest.mark.parametrize("binary", [True, False])
-def test_pictures(client: triton.InferenceServerClient, red: bytes, green: bytes, *, binary: bool) -> None:
+def test_images(client: triton.InferenceServerClient, red: bytes, green: bytes, *, binary: bool) -> None:
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
     pixels[0, ..., 0] = pixels[1, ..., 1] = 200
     outputs = [triton.InferRequestedOutput(name, binary) for name in ("probabilities", "label")]
-    answer = client.infer("colours", [given("images", pixels, binary=binary)], "1", outputs, "mine")
-    said = answer.get_response()
+    response = client.infer("colours", [given("images", pixels, binary=binary)], "1", outputs, "mine")
+    said = response.get_response()
     assert (said["id"], said["model_name"], said["model_version"]) == ("mine", "colours", "1")
     assert [one["name"] for one in said["outputs"]] == ["probabilities", "label"]
-    assert answer.as_numpy("probabilities").shape == (2, 3)
-    assert [text if isinstance(text, str) else text.decode() for text in answer.as_numpy("label")] == [
+    assert response.as_numpy("probabilities").shape == (2, 3)
+    assert [text if isinstance(text, str) else text.decode() for text in response.as_numpy("label")] == [
         "red",
         "green",
     ]
     encoded = np.array([green, red], dtype=object)
-    answer = client.infer("colours", [given("image_bytes", encoded)], "stable")
-    assert answer.as_numpy("label").tolist() == [b"green", b"red"]
+    response = client.infer("colours", [given("image_bytes", encoded)], "stable")
+    assert response.as_numpy("label").tolist() == [b"green", b"red"]
 
 
 @pytest.mark.shows("POST /v2/models/{m}/infer", "an unmodified tritonclient, sync")
@@ -79,13 +79,13 @@ def test_pictures(client: triton.InferenceServerClient, red: bytes, green: bytes
 @pytest.mark.parametrize("dtype", NUMBERS)
 def test_every_number(client: triton.InferenceServerClient, dtype: str, *, binary: bool) -> None:
     array = np.array([[0, 1, 100], [1, 0, 7]]).astype(dtype)
-    answer = client.infer(
+    response = client.infer(
         "every_type",
         [given(f"{dtype}_in", array, binary=binary)],
         outputs=[triton.InferRequestedOutput("out", binary)],
         parameters={"signature_name": dtype},
     )
-    found = answer.as_numpy("out")
+    found = response.as_numpy("out")
     assert (found.dtype, found.tolist()) == (array.dtype, array.tolist())
 
 
@@ -109,14 +109,14 @@ def test_bfloat16_strings_and_nothing(client: triton.InferenceServerClient) -> N
 def test_compression(client: triton.InferenceServerClient, coding: str) -> None:
     array = np.arange(2000, dtype=np.int64).reshape(2, 1000)
     for binary in (True, False):
-        answer = client.infer(
+        response = client.infer(
             "every_type",
             [given("int64_in", array, binary=binary)],
             outputs=[triton.InferRequestedOutput("out", binary)],
             request_compression_algorithm=coding,
             response_compression_algorithm=coding,
         )
-        assert answer.as_numpy("out").tolist() == array.tolist()
+        assert response.as_numpy("out").tolist() == array.tolist()
 
 
 @pytest.mark.shows("an unmodified tritonclient, sync")
@@ -128,9 +128,9 @@ async def test_the_asyncio_client(stack: Any, red: bytes) -> None:
             client.infer("colours", [one], request_id=str(n), response_compression_algorithm="gzip")
             for n in range(8)
         ]
-        answers = await asyncio.gather(*several)
-    assert [answer.get_response()["id"] for answer in answers] == [str(n) for n in range(8)]
-    assert [answer.as_numpy("label").tolist() for answer in answers] == [[b"red"]] * 8
+        responses = await asyncio.gather(*several)
+    assert [response.get_response()["id"] for response in responses] == [str(n) for n in range(8)]
+    assert [response.as_numpy("label").tolist() for response in responses] == [[b"red"]] * 8
 
 
 @pytest.mark.shows("not-found")
@@ -150,7 +150,7 @@ async def test_the_asyncio_client(stack: Any, red: bytes) -> None:
         ("half_plus_two", "inputs", {}, "classify_x2_to_y3, .* have these inputs; the parameter"),
     ],
 )
-def test_refusals_name_what_to_do(
+def test_rejections_name_what_to_do(
     client: triton.InferenceServerClient, model: str, given_name: str, more: dict[str, str], says: str
 ) -> None:
     pixels = np.zeros((1, 2, 2, 3), np.uint8)
@@ -158,7 +158,7 @@ def test_refusals_name_what_to_do(
         client.infer(model, [given(given_name, pixels)], parameters=more)
 
 
-def test_wrong_shapes_outputs_and_pictures(client: triton.InferenceServerClient) -> None:
+def test_wrong_shapes_outputs_and_images(client: triton.InferenceServerClient) -> None:
     flat = given("images", np.zeros((1, 12), np.uint8))
     with pytest.raises(InferenceServerException, match=r"\[400\].*2 dimension"):  # the graph's words
         client.infer("colours", [flat])
@@ -166,7 +166,7 @@ def test_wrong_shapes_outputs_and_pictures(client: triton.InferenceServerClient)
     with pytest.raises(InferenceServerException, match="no output 'scores'; it gives label, probabilities"):
         client.infer("colours", [pixels], outputs=[triton.InferRequestedOutput("scores")])
     with pytest.raises(InferenceServerException, match=r"\[400\]"):
-        client.infer("colours", [given("image_bytes", np.array([b"no picture"], dtype=object))])
+        client.infer("colours", [given("image_bytes", np.array([b"no image"], dtype=object))])
     with pytest.raises(InferenceServerException, match="COMPLEX64"):
         client.infer(
             "every_type",
@@ -184,10 +184,10 @@ async def test_faults_of_a_body(gateway: httpx2.AsyncClient) -> None:
         ({"inference-header-content-length": "9"}, 400, "the body has 2 bytes"),
         ({"inference-header-content-length": "x"}, 400, "Inference-Header-Content-Length"),
     ):
-        answer = await gateway.post(path, content=b"{}", headers=headers)
-        assert (answer.status_code, set(answer.json())) == (status, {"error"}), answer.text
-        assert says in answer.json()["error"]
-    answer = await gateway.get("/v2/models/colours/config")
-    assert (answer.status_code, set(answer.json())) == (404, {"error"})
-    answer = await gateway.get(path)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+        response = await gateway.post(path, content=b"{}", headers=headers)
+        assert (response.status_code, set(response.json())) == (status, {"error"}), response.text
+        assert says in response.json()["error"]
+    response = await gateway.get("/v2/models/colours/config")
+    assert (response.status_code, set(response.json())) == (404, {"error"})
+    response = await gateway.get(path)
+    assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")

@@ -54,9 +54,9 @@ async def test_pages_need_no_outside_resource(alone: httpx2.AsyncClient, path: s
     assert used
     for one in used:
         assert one.startswith("/")
-        answer = await alone.get(one)
-        assert answer.status_code == 200, one
-        outside = re.findall(r"https?://[^\s\"')]+", answer.text) if one.startswith("/web/") else []
+        response = await alone.get(one)
+        assert response.status_code == 200, one
+        outside = re.findall(r"https?://[^\s\"')]+", response.text) if one.startswith("/web/") else []
         assert outside in ([], ["http://www.w3.org/2000/svg"])
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", page.text)
 

@@ -60,26 +60,26 @@ async def test_the_real_model_server_through_the_gateway(front: Front, embedded:
     request = m.ClassificationRequest(
         model_spec=m.model_spec("colours", signature="classify"), input=examples
     )
-    answer = await stub.classify(request, timeout=5)
-    best = max(answer.result.classifications[0].classes, key=lambda one: one.score)
+    response = await stub.classify(request, timeout=5)
+    best = max(response.result.classifications[0].classes, key=lambda one: one.score)
     assert best.label == "red"
     status = await stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("colours")))
     assert status.model_version_status[0].version == 1
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("nope")))
-    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "nope" in (refused.value.details() or "")
+    assert rejected.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "nope" in (rejected.value.details() or "")
 
 
 @pytest.mark.shows("the caller's deadline, or", "X-Request-ID")
 async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults) -> None:
     seen: dict[str, Any] = {}
 
-    async def answer(request: Any, context: Any) -> m.GetModelStatusResponse:
+    async def response(request: Any, context: Any) -> m.GetModelStatusResponse:
         seen.update(dict(context.invocation_metadata()), left=context.time_remaining())
         return m.GetModelStatusResponse()
 
-    stub, _ = await front(await serve_faults({services.GET_MODEL_STATUS: answer}))
+    stub, _ = await front(await serve_faults({services.GET_MODEL_STATUS: response}))
     call = stub.get_model_status(m.GetModelStatusRequest(), timeout=3, metadata=(("x-request-id", "mine"),))
     await call
     assert dict(await call.initial_metadata())["x-request-id"] == "mine"
@@ -94,12 +94,12 @@ async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults)
 @pytest.mark.shows("HandleReloadConfigRequest", "forbidden")
 async def test_what_is_not_passed_on(front: Front, serve_faults) -> None:
     stub, _ = await front(await serve_faults({}))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.reload_config(m.ReloadConfigRequest())
-    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    assert rejected.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.predict(m.PredictRequest())
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert rejected.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.shows("limits and draining", "KERASERVE_MAX_IN_FLIGHT")
@@ -114,14 +114,14 @@ async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, fre
     stub, gateway = await front(await serve_faults({services.GET_MODEL_STATUS: waits}), limit=1)
     first = asyncio.ensure_future(stub.get_model_status(m.GetModelStatusRequest()))
     await arrived.wait()
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.get_model_status(m.GetModelStatusRequest())
-    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     draining = asyncio.create_task(gateway.admission.drain(5))
     await asyncio.sleep(0.05)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.get_model_status(m.GetModelStatusRequest())
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert rejected.value.code() is grpc.StatusCode.UNAVAILABLE
     assert not draining.done()
     go.set()
     await first
@@ -134,14 +134,14 @@ async def test_a_hanging_or_absent_model_server(front: Front, serve_faults, free
         await asyncio.sleep(60)
 
     stub, gateway = await front(await serve_faults({services.GET_MODEL_STATUS: hangs}), seconds=0.3)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.get_model_status(m.GetModelStatusRequest())
-    assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert rejected.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert gateway.admission.in_flight == 0
     stub, _ = await front(f"127.0.0.1:{free_port()}")
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as rejected:
         await stub.get_model_status(m.GetModelStatusRequest())
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert rejected.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.shows("limits and draining", "too-large", "KERASERVE_MAX_BODY_BYTES")
@@ -154,13 +154,13 @@ async def test_large_messages(front: Front, serve_faults) -> None:
     request = m.PredictRequest(inputs={"x": m.TensorProto(tensor_content=b"x" * (3 << 20))})
     assert len((await stub.predict(request)).outputs["x"].tensor_content) == 3 << 20
     request.inputs["x"].tensor_content = b"x" * (5 << 20)
-    with pytest.raises(grpc.aio.AioRpcError, match="larger than max") as refused:
+    with pytest.raises(grpc.aio.AioRpcError, match="larger than max") as rejected:
         await stub.predict(request)
-    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
-    """Also fields that nobody here knows, and an answer that can't be read."""
+    """Also fields that nobody here knows, and a response that can't be read."""
     seen: list[bytes] = []
 
     class Bytes(grpc.GenericRpcHandler):
@@ -178,12 +178,12 @@ async def test_bytes_pass_as_they_are(front: Front, serve_faults) -> None:
 
 @pytest.mark.shows("grpc.health.v1.Health/Check")
 async def test_health_is_what_readyz_says(embedded: str, free_port) -> None:
-    for address, answer in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
+    for address, response in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         server, port = GrpcModelServer(address, max_merged=1), free_port()
         gateway = Gateway.of(Settings(models="colours"), server)
         listening = GrpcServer(f"127.0.0.1:{port}", gateway)
         await listening.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == answer
+            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5) == response
         await listening.stop(0)
         await server.close()

@@ -84,9 +84,9 @@ async def test_recorded(
     # As curl -d sends it: not said to be JSON.
     headers = {"content-type": "application/x-www-form-urlencoded"} if body else {}
     content = json.dumps(body) if body else None
-    answer = await client.request(method, path, content=content, headers=headers)
-    assert (answer.status_code, answer.json()) == (status, reply)
-    assert answer.headers["content-type"] == "application/json"
+    response = await client.request(method, path, content=content, headers=headers)
+    assert (response.status_code, response.json()) == (status, reply)
+    assert response.headers["content-type"] == "application/json"
 
 
 def tensor(name: str, dtype: str, sizes: list[str] | None) -> dict[str, Any]:
@@ -120,8 +120,8 @@ async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
         "classify_x2_to_y3": signature("classify", {"inputs": x2}, {"scores": y3}),
     }
     for version in ("", "/versions/123", "/labels/stable"):
-        answer = await client.get(f"{TWO}{version}/metadata")
-        assert answer.json() == {
+        response = await client.get(f"{TWO}{version}/metadata")
+        assert response.json() == {
             "model_spec": {"name": "half_plus_two", "signature_name": "", "version": "123"},
             "metadata": {"signature_def": {"signature_def": signatures}},
         }
@@ -133,8 +133,8 @@ async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
     "named", ["half", "half/versions/1", "half_plus_two/versions/9", "half_plus_two/labels/x"]
 )
 async def test_what_is_not_there(client: httpx2.AsyncClient, named: str, path: str) -> None:
-    answer = await client.get(f"/v1/models/{named}{path}")
-    assert (answer.status_code, set(answer.json())) == (404, {"error"})
+    response = await client.get(f"/v1/models/{named}{path}")
+    assert (response.status_code, set(response.json())) == (404, {"error"})
 
 
 @pytest.mark.shows("a body of any", "too-large")
@@ -146,11 +146,11 @@ async def test_how_a_body_may_come(client: httpx2.AsyncClient) -> None:
         headers = {"content-type": kind} if kind else {}
         assert (await client.post(f"{THREE}:predict", content=body, headers=headers)).json() == reply
     headers = {"content-encoding": "gzip"}
-    answer = await client.post(f"{THREE}:predict", content=gzip.compress(body), headers=headers)
-    assert answer.json() == reply
+    response = await client.post(f"{THREE}:predict", content=gzip.compress(body), headers=headers)
+    assert response.json() == reply
     bomb = gzip.compress(b" " * (17 << 20))
-    answer = await client.post(f"{THREE}:predict", content=bomb, headers=headers)
-    assert (answer.status_code, set(answer.json())) == (413, {"error"})
+    response = await client.post(f"{THREE}:predict", content=bomb, headers=headers)
+    assert (response.status_code, set(response.json())) == (413, {"error"})
 
     async def chunks() -> Any:
         yield body[:7]
@@ -162,8 +162,8 @@ async def test_how_a_body_may_come(client: httpx2.AsyncClient) -> None:
 @pytest.mark.shows("names with percent signs")
 async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/v1/models/half%5Fplus%5Ftwo")).json() == AVAILABLE
-    answer = await client.post("/v1/models/half_plus_three%3Apredict", json={"instances": [1.0]})
-    assert answer.json() == {"predictions": [3.5]}
+    response = await client.post("/v1/models/half_plus_three%3Apredict", json={"instances": [1.0]})
+    assert response.json() == {"predictions": [3.5]}
     for path in (
         f"{TWO}/",
         f"{TWO}/versions",
@@ -171,11 +171,11 @@ async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
         "/v1/models//metadata",
         "/v1/models/a%2Fb",
     ):
-        answer = await client.get(path)
-        assert answer.status_code == 404, path  # and no redirect, which would lose a body
-        assert answer.headers["content-type"] == "application/problem+json"
-    answer = await client.get(f"{TWO}/labels/a:b")
-    assert (answer.status_code, set(answer.json())) == (404, {"error"})
+        response = await client.get(path)
+        assert response.status_code == 404, path  # and no redirect, which would lose a body
+        assert response.headers["content-type"] == "application/problem+json"
+    response = await client.get(f"{TWO}/labels/a:b")
+    assert (response.status_code, set(response.json())) == (404, {"error"})
 
 
 @pytest.mark.shows("any GET by HEAD", "405")
@@ -188,10 +188,10 @@ async def test_methods(client: httpx2.AsyncClient) -> None:
     assert (await client.head("/v1/models/half")).status_code == 404
     for path, allowed in ((TWO, "GET, HEAD, OPTIONS"), (f"{TWO}:predict", "POST, OPTIONS")):
         for method in ("PUT", "DELETE", "PATCH", "TRACE"):
-            answer = await client.request(method, path)
-            assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-        answer = await client.options(path)
-        assert (answer.status_code, answer.headers["allow"], answer.content) == (204, allowed, b"")
+            response = await client.request(method, path)
+            assert (response.status_code, response.headers["allow"]) == (405, allowed)
+        response = await client.options(path)
+        assert (response.status_code, response.headers["allow"], response.content) == (204, allowed, b"")
     assert (await client.head(f"{TWO}:predict")).status_code == 405
     assert (await client.get(f"{TWO}:predict")).status_code == 405
     assert (await client.options("/v1/nothing")).status_code == 404

@@ -1,4 +1,4 @@
-"""What has no place, over real connections: refused as the application would, and cheaply."""
+"""What has no place, over real connections: rejected as the application would, and cheaply."""
 
 import asyncio
 import json
@@ -33,9 +33,9 @@ async def full(serve_faults, start_gateway, make, red: bytes):
     async def waits(request: Any, context: Any) -> Any:
         arrived.release()
         await go.wait()
-        answer = m.GetModelStatusResponse()
-        answer.model_version_status.add(version=1, state=30)
-        return answer
+        response = m.GetModelStatusResponse()
+        response.model_version_status.add(version=1, state=30)
+        return response
 
     address = await serve_faults({services.GET_MODEL_STATUS: waits})
     flags = ("--max-in-flight=1", "--max-waiting=0", "--models=colours", "--port=0", "--grpc-port=0")
@@ -53,7 +53,7 @@ async def full(serve_faults, start_gateway, make, red: bytes):
 
 
 @pytest.mark.shows("KERASERVE_MAX_WAITING")
-async def test_the_answer_is_the_applications(full, red: bytes) -> None:
+async def test_the_response_is_the_applications(full, red: bytes) -> None:
     gateway, application, _ = full
     for path in (IMAGES, PREDICT, "/v2/models/colours/infer", "/v1/models/colours/versions/1:predict"):
         for headers in ({**PNG, "x-request-id": "4", "traceparent": TRACE}, PNG):
@@ -66,11 +66,11 @@ async def test_the_answer_is_the_applications(full, red: bytes) -> None:
             assert set(ours.headers) == set(its.headers) | {"date"}
             for name in ("retry-after", "content-type", "x-content-type-options", "traceparent"):
                 assert ours.headers.get(name) == its.headers.get(name)
-            for answer in (ours, its):
-                answer.said = answer.json()
+            for response in (ours, its):
+                response.said = response.json()
                 assert (
-                    answer.said.pop("request_id", answer.headers["x-request-id"])
-                    == answer.headers["x-request-id"]
+                    response.said.pop("request_id", response.headers["x-request-id"])
+                    == response.headers["x-request-id"]
                 )
             assert ours.said == its.said
             assert (ours.headers["x-request-id"] == "4") == ("x-request-id" in headers)
@@ -89,9 +89,9 @@ async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
     head = f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n".encode()
     for _ in range(3):
         writer.write(head)
-        answer = await reader.readuntil(b"\r\n\r\n")  # before there is a body
-        assert answer.startswith(b"HTTP/1.1 429 ")
-        await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        response = await reader.readuntil(b"\r\n\r\n")  # before there is a body
+        assert response.startswith(b"HTTP/1.1 429 ")
+        await reader.readexactly(int(response.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         writer.write(bytes(1_000_000))
     writer.write(
         head.replace(b"1000000", b"2")
@@ -103,7 +103,7 @@ async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
     writer.close()
 
 
-async def test_refused_and_answered_requests_share_a_segment(full) -> None:
+async def test_rejected_and_answered_requests_share_a_segment(full) -> None:
     """Bodies are skipped however they come; what the application answers is answered in its turn."""
     gateway, _, _ = full
     reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
@@ -116,20 +116,20 @@ async def test_refused_and_answered_requests_share_a_segment(full) -> None:
             f"GET /v1/models?named=%20#part HTTP/1.1\r\nhost: x\r\n\r\n{live}connection: close\r\n\r\n"
         ).encode()
     )
-    answers = (await reader.read()).decode()
-    assert re.findall("HTTP/1.1 ([0-9]+) ", answers) == ["429", "200", "429", "429", "200"]
+    responses = (await reader.read()).decode()
+    assert re.findall("HTTP/1.1 ([0-9]+) ", responses) == ["429", "200", "429", "429", "200"]
     writer.close()
 
 
-async def test_after_a_refusal_a_connection_is_as_idle_as_after_an_answer(full) -> None:
+async def test_after_a_rejection_a_connection_is_as_idle_as_after_a_response(full) -> None:
     """Longer than a head may take, even if the body came later; not for ever."""
     gateway, _, _ = full
     reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
     for _ in range(2):
         writer.write(f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n".encode())
-        answer = await reader.readuntil(b"\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 429 ")
-        await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        response = await reader.readuntil(b"\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 429 ")
+        await reader.readexactly(int(response.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         writer.write(b"abc")
         await asyncio.sleep(2)
     async with asyncio.timeout(30):
@@ -138,7 +138,7 @@ async def test_after_a_refusal_a_connection_is_as_idle_as_after_an_answer(full) 
 
 
 async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
-    """What is pipelined is not read either, once the answers to what came before wait to be."""
+    """What is pipelined is not read either, once the responses to what came before wait to be."""
     gateway, _, _ = full
     _, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
     request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -154,20 +154,20 @@ async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
     assert (await gateway.get("/livez")).status_code == 200
 
 
-@pytest.mark.shows("more requests refused")
+@pytest.mark.shows("more requests rejected")
 async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:
     gateway, _, log = full
-    answers = [await gateway.post(IMAGES, content=red, headers=PNG) for _ in range(20)]
+    responses = [await gateway.post(IMAGES, content=red, headers=PNG) for _ in range(20)]
     metrics = (await gateway.get("/metrics")).text
     labels = '{code="429",model="",protocol="http",version=""}'
     assert f"keraserve_gateway_requests_total{labels} 20.0" in metrics
-    assert 'keraserve_gateway_refused_total{reason="busy"} 20.0' in metrics
+    assert 'keraserve_gateway_rejected_total{reason="busy"} 20.0' in metrics
     async with asyncio.timeout(30):
         while sum(counts(text := log.read_text())) < 20:
             await asyncio.sleep(0.1)
     assert sum(counts(text)) == 20
-    assert answers[0].headers["x-request-id"] in text
-    assert answers[1].headers["x-request-id"] not in text
+    assert responses[0].headers["x-request-id"] in text
+    assert responses[1].headers["x-request-id"] not in text
 
 
 def counts(log: str) -> list[int]:
@@ -177,16 +177,16 @@ def counts(log: str) -> list[int]:
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
 async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gateway, red: bytes) -> None:
-    """Over HTTP, where what has no place is refused early, and by other paths, models and keys."""
+    """Over HTTP, where what has no place is rejected early, and by other paths, models and keys."""
     arrived, go = asyncio.Semaphore(0), asyncio.Event()
 
     async def classify(request: m.ClassificationRequest, context: Any) -> Any:
         if request.model_spec.name == "slow":
             arrived.release()
             await go.wait()
-        answer = m.ClassificationResponse()
-        answer.result.classifications.add().classes.add(label="x", score=1)
-        return answer
+        response = m.ClassificationResponse()
+        response.result.classifications.add().classes.add(label="x", score=1)
+        return response
 
     address = await serve_faults({services.CLASSIFY: classify})
     flags = ("--max-in-flight=4", "--max-waiting=0", "--models=slow,fast", "--port=0", "--grpc-port=0")
@@ -202,6 +202,6 @@ async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gatewa
             await arrived.acquire()
         assert await ask("slow") == 429
         assert [await ask("fast") for _ in range(5)] == [200] * 5
-        assert await ask("unknown") == 200  # the model server's to refuse
+        assert await ask("unknown") == 200  # the model server's to reject
         go.set()
         assert [await one for one in slow] == [200] * 4

@@ -61,13 +61,13 @@ def predicting(spec: dict[str, Any], value: Any = ((1.0,), (2.0,)), name: str = 
 @pytest.mark.shows("Predict")
 def test_every_call(front: Stubs, behind: Stubs) -> None:
     prediction, management = front
-    answer = prediction.Predict(predicting({**TWO, "version_label": "stable"}), timeout=20)
-    assert tf.make_ndarray(answer.outputs["y"]).tolist() == [[2.5], [3.0]]
-    assert answer.model_spec.version.value == 123
+    response = prediction.Predict(predicting({**TWO, "version_label": "stable"}), timeout=20)
+    assert tf.make_ndarray(response.outputs["y"]).tolist() == [[2.5], [3.0]]
+    assert response.model_spec.version.value == 123
     spec = {**TWO, "signature_name": "classify_x_to_y"}
     request = classification_pb2.ClassificationRequest(model_spec=spec, input=examples(20))
-    answer = prediction.Classify(request)
-    assert [one.score for one in answer.result.classifications[0].classes] == [12.0]
+    response = prediction.Classify(request)
+    assert [one.score for one in response.result.classifications[0].classes] == [12.0]
     spec = {**TWO, "signature_name": "regress_x_to_y"}
     request = regression_pb2.RegressionRequest(model_spec=spec, input=examples(80))
     assert prediction.Regress(request).result.regressions[0].value == 42.0
@@ -82,9 +82,9 @@ def test_every_call(front: Stubs, behind: Stubs) -> None:
     assert prediction.GetModelMetadata(request) == behind[0].GetModelMetadata(request)
     status = get_model_status_pb2.GetModelStatusRequest(model_spec=TWO)
     assert management.GetModelStatus(status) == behind[1].GetModelStatus(status)
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(grpc.RpcError) as rejected:
         management.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest())
-    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
+    assert rejected.value.code() is grpc.StatusCode.PERMISSION_DENIED  # type: ignore[attr-defined]
 
 
 WRONG = [
@@ -123,13 +123,13 @@ CALLS = {
 
 @pytest.mark.shows("Predict")
 @pytest.mark.parametrize("request_", WRONG, ids=lambda request: type(request).__name__)
-def test_every_refusal_is_the_model_servers_own(front: Stubs, behind: Stubs, request_: Any) -> None:
+def test_every_rejection_is_the_model_servers_own(front: Stubs, behind: Stubs, request_: Any) -> None:
     said = []
     for prediction, management in (front, behind):
         call = CALLS[type(request_).__name__]
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as rejected:
             getattr(management if call == "GetModelStatus" else prediction, call)(request_, timeout=20)
-        error: Any = refused.value
+        error: Any = rejected.value
         said.append((error.code(), error.details()))
     assert said[0] == said[1]
     assert said[0][1]
@@ -144,5 +144,5 @@ def test_metadata_deadline_and_compression(stack: Any, front: Stubs) -> None:
         front[0].Predict(long, timeout=0.001)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
     with grpc.insecure_channel(stack.grpc, compression=grpc.Compression.Gzip) as channel:
-        answer = stubs(channel)[0].Predict(predicting(TWO, value=[[2.0]] * 5000))
-    assert len(tf.make_ndarray(answer.outputs["y"])) == 5000
+        response = stubs(channel)[0].Predict(predicting(TWO, value=[[2.0]] * 5000))
+    assert len(tf.make_ndarray(response.outputs["y"])) == 5000

@@ -28,9 +28,9 @@ HEAD = b"POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: 
 
 
 async def models(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
-    answer = m.GetModelStatusResponse()
-    answer.model_version_status.add(version=1, state=30)
-    return answer
+    response = m.GetModelStatusResponse()
+    response.model_version_status.add(version=1, state=30)
+    return response
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ async def test_bodies_that_arrive_share_their_room(gateway) -> None:
         writer.close()
 
 
-def problem_of(answer: bytes) -> str:
-    head, _, body = answer.partition(b"\r\n\r\n")
+def problem_of(response: bytes) -> str:
+    head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     return body.decode()
 
@@ -154,14 +154,14 @@ async def pour(connection: socket.socket) -> None:
 @pytest.mark.shows(
     "KERASERVE_UNREAD_SECONDS", "keraserve_gateway_connections_ended_total", "connection ended"
 )
-async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway, unread) -> None:
+async def test_a_response_that_is_not_read_holds_no_place_and_has_an_end(gateway, unread) -> None:
     _, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--unread-seconds=2")
     connections = [unread(port) for _ in range(2)]
     await asyncio.gather(*map(pour, connections))
     async with asyncio.timeout(60):
         while await status(port) != 200:
             await asyncio.sleep(0.1)
-        while log.read_text().count("nothing was read of an answer for 2 s") < 2:
+        while log.read_text().count("nothing was read of a response for 2 s") < 2:
             await asyncio.sleep(0.1)
     async with httpx2.AsyncClient() as client:
         page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
@@ -170,7 +170,7 @@ async def test_an_answer_that_is_not_read_holds_no_place_and_has_an_end(gateway,
 
 @pytest.mark.shows("KERASERVE_UNREAD_SECONDS")
 async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -> None:
-    """Neither for answers nor for refusals: there is one place, and all ask for it again and again."""
+    """Neither for answers nor for rejections: there is one place, and all ask for it again and again."""
     process, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--drain-seconds=10")
     connections = [unread(port) for _ in range(5)]
     await asyncio.gather(*map(pour, connections))
@@ -179,7 +179,7 @@ async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -
     assert "drain_seconds are over" not in {line["event"] for line in lines}
 
 
-async def test_a_refusal_waits_for_the_answers_that_are_due(start_gateway, serve_faults) -> None:
+async def test_a_rejection_waits_for_the_responses_that_are_due(start_gateway, serve_faults) -> None:
     go = asyncio.Event()
 
     async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
@@ -195,9 +195,9 @@ async def test_a_refusal_waits_for_the_answers_that_are_due(start_gateway, serve
         writer.write(GUARDED + malformed)
         await asyncio.sleep(0.2)
         go.set()
-        answer = await asyncio.wait_for(reader.read(), 30)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert answer.count(b"HTTP/1.1 ") == 1, (malformed[:50], answer)
+        response = await asyncio.wait_for(reader.read(), 30)
+        assert response.startswith(b"HTTP/1.1 200 ")
+        assert response.count(b"HTTP/1.1 ") == 1, (malformed[:50], response)
         writer.close()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(GUARDED)
@@ -243,7 +243,7 @@ async def test_a_call_without_its_message_is_given_up(front) -> None:
             with pytest.raises(grpc.aio.AioRpcError, match="did not arrive before") as late:
                 await channel.stream_unary(path)(silence())
             assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 'refused_total{reason="slow-body"} 1.0' in gateway.metrics.render().decode()
+    assert 'rejected_total{reason="slow-body"} 1.0' in gateway.metrics.render().decode()
     assert gateway.admission.in_flight == 0
 
 
@@ -260,9 +260,9 @@ async def test_calls_without_their_messages_keep_nobody_out(front) -> None:
             while sum(half.done() for half in halves) < 86:
                 await asyncio.sleep(0.05)
         for half in [one for one in halves if one.done()]:
-            with pytest.raises(grpc.aio.AioRpcError, match="sending their messages") as refused:
+            with pytest.raises(grpc.aio.AioRpcError, match="sending their messages") as rejected:
                 await half
-            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert rejected.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         for half in halves:
             half.cancel()
         await asyncio.gather(*halves, return_exceptions=True)

@@ -15,11 +15,11 @@ def b64(data: bytes) -> dict[str, str]:
 
 
 async def test_status_is_tensorflow_servings(gateway: httpx2.AsyncClient) -> None:
-    answer = await gateway.get("/v1/models/colours")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    response = await gateway.get("/v1/models/colours")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
     version = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    assert answer.json() == {"model_version_status": [version]}
+    assert response.json() == {"model_version_status": [version]}
 
 
 @pytest.mark.shows("GET /v1/models/{m}", "POST /v1/models/{m}:predict", "POST /v1/models/{m}/images:classify")
@@ -32,17 +32,17 @@ async def test_every_way_to_name_a_model(gateway: httpx2.AsyncClient, red: bytes
     assert (await gateway.post(f"{model}:predict", json=body)).json()["predictions"][0]["label"] == "red"
     body = {"signature_name": "classify", "examples": [{"image/encoded": b64(red)}]}
     assert (await gateway.post(f"{model}:classify", json=body)).json()["results"][0][0] == ["red", 1.0]
-    answer = await gateway.post(
+    response = await gateway.post(
         f"{model}/images:classify", content=red, headers={"content-type": "image/png"}
     )
-    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+    assert response.json()["predictions"][0]["classes"][0]["label"] == "red"
 
 
 @pytest.mark.shows("GET /v1/models/{m}/metadata")
 async def test_metadata(gateway: httpx2.AsyncClient) -> None:
-    answer = (await gateway.get("/v1/models/colours/metadata")).json()
-    assert answer["model_spec"] == {"name": "colours", "signature_name": "", "version": "1"}
-    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    response = (await gateway.get("/v1/models/colours/metadata")).json()
+    assert response["model_spec"] == {"name": "colours", "signature_name": "", "version": "1"}
+    signatures = response["metadata"]["signature_def"]["signature_def"]
     assert {"serving_default", "image_bytes", "classify"} <= set(signatures)
     images = signatures["serving_default"]["inputs"]["images"]
     assert images["dtype"] == "DT_UINT8"
@@ -60,7 +60,7 @@ async def test_predict_by_rows_and_by_columns(gateway: httpx2.AsyncClient) -> No
     assert len(columns.json()["outputs"]["probabilities"][0]) == 3
 
 
-@pytest.mark.shows("a picture as a")
+@pytest.mark.shows("an image as a")
 async def test_what_can_not_be_read_in_pieces_is_not_read_in_the_event_loop(
     gateway: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,16 +75,16 @@ async def test_what_can_not_be_read_in_pieces_is_not_read_in_the_event_loop(
     monkeypatch.setattr(rest, "parse_prediction", parse)
     for size, in_the_loop in ((2, True), (224, False)):
         body = json.dumps({"instances": [{"images": [[[0, 200, 0]] * size] * size}]})
-        answer = await gateway.post("/v1/models/colours:predict", content=body)
-        assert answer.json()["predictions"][0]["label"] == "green"
+        response = await gateway.post("/v1/models/colours:predict", content=body)
+        assert response.json()["predictions"][0]["label"] == "green"
         assert (read_in.pop() == threading.get_ident()) is in_the_loop
 
 
 @pytest.mark.shows("POST /v1/models/{m}:classify")
 async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) -> None:
     body = {"signature_name": "classify", "context": {"image/encoded": b64(green)}, "examples": [{}, {}]}
-    answer = await gateway.post("/v1/models/colours:classify", json=body)
-    best = [max(one, key=lambda pair: pair[1])[0] for one in answer.json()["results"]]
+    response = await gateway.post("/v1/models/colours:classify", json=body)
+    best = [max(one, key=lambda pair: pair[1])[0] for one in response.json()["results"]]
     assert best == ["green", "green"]
 
 
@@ -115,11 +115,11 @@ async def test_classify_with_context(gateway: httpx2.AsyncClient, green: bytes) 
 async def test_errors_are_tensorflow_servings(
     gateway: httpx2.AsyncClient, path: str, body: object, status: int, says: str
 ) -> None:
-    answer = await gateway.post(f"/v1/models/{path}", json=body)
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    assert set(answer.json()) == {"error"}
-    assert says in answer.json()["error"]
+    response = await gateway.post(f"/v1/models/{path}", json=body)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json()) == {"error"}
+    assert says in response.json()["error"]
 
 
 @pytest.mark.shows("bad-request")
@@ -127,22 +127,22 @@ async def test_errors_are_tensorflow_servings(
     "body", [b"", b"{", b"[]", b"\xff\xfe\xfa", b"[" * 100_000, b'{"instances":' + b"[" * 300]
 )
 async def test_no_json(gateway: httpx2.AsyncClient, body: bytes) -> None:
-    answer = await gateway.post("/v1/models/colours:predict", content=body)
-    assert answer.status_code == 400
-    assert "JSON" in answer.json()["error"]
+    response = await gateway.post("/v1/models/colours:predict", content=body)
+    assert response.status_code == 400
+    assert "JSON" in response.json()["error"]
 
 
 @pytest.mark.shows("bad-request")
-async def test_undecodable_picture_is_an_error_of_its_caller(gateway: httpx2.AsyncClient, red: bytes) -> None:
-    body = {"signature_name": "image_bytes", "instances": [b64(red), b64(b"no picture"), b64(red)]}
-    answer = await gateway.post("/v1/models/colours:predict", content=json.dumps(body))
-    assert answer.status_code == 400, answer.text
-    assert set(answer.json()) == {"error"}
-    assert "image_bytes[1]" in answer.json()["error"]
+async def test_undecodable_image_is_an_error_of_its_caller(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    body = {"signature_name": "image_bytes", "instances": [b64(red), b64(b"no image"), b64(red)]}
+    response = await gateway.post("/v1/models/colours:predict", content=json.dumps(body))
+    assert response.status_code == 400, response.text
+    assert set(response.json()) == {"error"}
+    assert "image_bytes[1]" in response.json()["error"]
 
 
 async def test_status_of_unknown_models(gateway: httpx2.AsyncClient) -> None:
     for path in ("nope", "nope/metadata", "colours/versions/9", "colours/versions/9/metadata"):
-        answer = await gateway.get(f"/v1/models/{path}")
-        assert answer.status_code == 404, path
-        assert set(answer.json()) == {"error"}
+        response = await gateway.get(f"/v1/models/{path}")
+        assert response.status_code == 404, path
+        assert set(response.json()) == {"error"}

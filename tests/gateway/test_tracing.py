@@ -62,12 +62,12 @@ def receiver() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 async def test_without_opentelemetry_a_trace_goes_through_as_it_came(make, serve_faults) -> None:
     upstream = Upstream()
     gateway = await make(await serve_faults({services.GET_MODEL_STATUS: upstream.status}))
-    answer = await gateway.get(PATH, headers=GIVEN)
-    assert answer.headers["traceparent"] == GIVEN["traceparent"]
+    response = await gateway.get(PATH, headers=GIVEN)
+    assert response.headers["traceparent"] == GIVEN["traceparent"]
     assert {name: upstream.seen[name] for name in GIVEN} == GIVEN
     for wrong in ("", "x", GIVEN["traceparent"].upper(), GIVEN["traceparent"] + "\t"):
-        answer = await gateway.get(PATH, headers={"traceparent": wrong.strip() + "x"})
-        assert "traceparent" not in answer.headers
+        response = await gateway.get(PATH, headers={"traceparent": wrong.strip() + "x"})
+        assert "traceparent" not in response.headers
         assert "traceparent" not in upstream.seen
 
 
@@ -80,11 +80,11 @@ async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, recei
     assert made is not None
     upstream = Upstream()
     gateway = await make(await serve_faults({services.GET_MODEL_STATUS: upstream.status}), tracing=made)
-    answer = await gateway.get(PATH, headers=GIVEN)
-    own = re.fullmatch(rf"00-{TRACE}-([0-9a-f]{{16}})-01", answer.headers["traceparent"])
+    response = await gateway.get(PATH, headers=GIVEN)
+    own = re.fullmatch(rf"00-{TRACE}-([0-9a-f]{{16}})-01", response.headers["traceparent"])
     assert own is not None
     assert own[1] != PARENT
-    assert upstream.seen["traceparent"] == answer.headers["traceparent"]
+    assert upstream.seen["traceparent"] == response.headers["traceparent"]
     assert upstream.seen["tracestate"] == GIVEN["tracestate"]
     await gateway.get("/v1/models/colours/nothing")
     await gateway.get("/livez")  # no span: probes are noise
@@ -142,6 +142,6 @@ async def test_a_tracestate_that_grpc_can_not_carry_costs_no_request(
 ) -> None:
     gateway = await make(embedded)
     headers = [(b"traceparent", GIVEN["traceparent"].encode()), (b"tracestate", state)]
-    answer = await gateway.get("/v1/models/colours", headers=headers)
-    assert answer.status_code == 200
-    assert answer.headers["traceparent"] == GIVEN["traceparent"]
+    response = await gateway.get("/v1/models/colours", headers=headers)
+    assert response.status_code == 200
+    assert response.headers["traceparent"] == GIVEN["traceparent"]

@@ -1,4 +1,4 @@
-"""Pictures as people send them: every type, form and coding that clients write."""
+"""Images as people send them: every type, form and coding that clients write."""
 
 import base64
 import gzip
@@ -20,18 +20,18 @@ def form(*parts: tuple[bytes, bytes]) -> bytes:
 
 
 async def labels(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers: str) -> list[object]:
-    """The best class of each picture in the answer, or the reason that it has none."""
+    """The best class of each image in the response, or the reason that it has none."""
     sent = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    answer = await gateway.post(PATH, content=body, headers=sent)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()["predictions"]
+    response = await gateway.post(PATH, content=body, headers=sent)
+    assert response.status_code == 200, response.text
+    found = response.json()["predictions"]
     return [one["classes"][0]["label"] if "classes" in one else one["error"] for one in found]
 
 
-async def refusal(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers: str) -> tuple[int, str]:
+async def rejection(gateway: httpx2.AsyncClient, body: bytes, kind: str, **headers: str) -> tuple[int, str]:
     sent = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    answer = await gateway.post(PATH, content=body, headers=sent)
-    return answer.status_code, answer.json()["detail"]
+    response = await gateway.post(PATH, content=body, headers=sent)
+    return response.status_code, response.json()["detail"]
 
 
 @pytest.mark.shows("any Content-Type, or none")
@@ -61,20 +61,20 @@ async def test_the_content_counts_and_not_its_type(
 async def test_no_type_at_all(gateway: httpx2.AsyncClient, red: bytes) -> None:
     request = gateway.build_request("POST", PATH, content=red)
     request.headers.pop("content-type", None)
-    answer = await gateway.send(request)
-    assert answer.json()["predictions"][0]["classes"][0]["label"] == "red"
+    response = await gateway.send(request)
+    assert response.json()["predictions"][0]["classes"][0]["label"] == "red"
 
 
-async def test_another_multipart_type_is_refused_with_what_to_send(
+async def test_another_multipart_type_is_rejected_with_what_to_send(
     gateway: httpx2.AsyncClient, red: bytes
 ) -> None:
-    status, detail = await refusal(gateway, form((NAMED, red)), "multipart/mixed; boundary=XyZ")
+    status, detail = await rejection(gateway, form((NAMED, red)), "multipart/mixed; boundary=XyZ")
     assert status == 415
     assert "send multipart/form-data" in detail
 
 
 @pytest.mark.shows("the files of a")
-async def test_a_text_field_beside_the_file_is_no_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
+async def test_a_text_field_beside_the_file_is_no_image(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for field in (
         FIELD,
         FIELD + b"\r\nContent-Type: text/plain",
@@ -82,17 +82,17 @@ async def test_a_text_field_beside_the_file_is_no_picture(gateway: httpx2.AsyncC
     ):
         assert await labels(gateway, form((field, b"3"), (NAMED, red)), FORM) == ["red"]
         assert await labels(gateway, form((NAMED, red), (field, b"3")), FORM) == ["red"]
-    answer = await gateway.post(
+    response = await gateway.post(
         PATH,
         params={"strict": "true"},
         content=form((FIELD, b"3"), (NAMED, red)),
         headers={"content-type": FORM},
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.shows("the files of a")
-async def test_an_image_without_a_file_name_is_a_picture(gateway: httpx2.AsyncClient, red: bytes) -> None:
+async def test_an_image_without_a_file_name_is_an_image(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for head in (b'Content-Disposition: form-data; name="f"', b"Content-Type: image/png", b"X-Nothing: 1"):
         assert await labels(gateway, form((head, red)), FORM) == ["red"]
     # Said to be one: it is not passed over, though it is none.
@@ -108,22 +108,22 @@ async def test_a_file_field_left_empty_is_passed_over(gateway: httpx2.AsyncClien
     empty = b'Content-Disposition: form-data; name="g"; filename=""\r\nContent-Type: application/octet-stream'
     assert await labels(gateway, form((empty, b""), (NAMED, red), (empty, b"")), FORM) == ["red"]
     assert await labels(gateway, form((NAMED, b""), (NAMED, red)), FORM) == ["it is empty", "red"]
-    assert await refusal(gateway, form((empty, b"")), FORM) == (400, "the request has no picture")
+    assert await rejection(gateway, form((empty, b"")), FORM) == (400, "the request has no image")
 
 
 async def test_a_form_of_text_only_says_what_its_field_holds(gateway: httpx2.AsyncClient, red: bytes) -> None:
-    status, detail = await refusal(gateway, form((FIELD, base64.b64encode(red))), FORM)
+    status, detail = await rejection(gateway, form((FIELD, base64.b64encode(red))), FORM)
     assert (status, "the form has no file" in detail, "the base64 of a PNG" in detail) == (415, True, True)
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_fields_do_not_count_as_pictures(make, embedded: str, red: bytes, most: int) -> None:
+async def test_fields_do_not_count_as_images(make, embedded: str, red: bytes, most: int) -> None:
     gateway = await make(embedded, max_images=most)
     fields = [(FIELD, b"x")] * 5
     assert await labels(gateway, form(*fields, *[(NAMED, red)] * most, *fields), FORM) == ["red"] * most
-    status, detail = await refusal(gateway, form(*fields, *[(NAMED, red)] * (most + 1)), FORM)
-    assert (status, f"more than {most} pictures" in detail) == (413, True)
-    status, detail = await refusal(gateway, form(*fields * 30, (NAMED, red)), FORM)
+    status, detail = await rejection(gateway, form(*fields, *[(NAMED, red)] * (most + 1)), FORM)
+    assert (status, f"more than {most} images" in detail) == (413, True)
+    status, detail = await rejection(gateway, form(*fields * 30, (NAMED, red)), FORM)
     assert (status, "other fields" in detail) == (413, True)
 
 
@@ -156,16 +156,18 @@ async def test_what_stands_around_a_form_is_passed_over(
 )
 async def test_names_of_files(gateway: httpx2.AsyncClient, red: bytes, disposition: str, name: str) -> None:
     head = f'Content-Disposition: form-data; name="f"; {disposition}'.encode()
-    answer = await gateway.post(PATH, content=form((head, red)), headers={"content-type": FORM})
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["predictions"][0]["filename"] == name
+    response = await gateway.post(PATH, content=form((head, red)), headers={"content-type": FORM})
+    assert response.status_code == 200, response.text
+    assert response.json()["predictions"][0]["filename"] == name
 
 
 @pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("encoding", ["base64", "Quoted-Printable", "x-uuencode"])
-async def test_transfer_encodings_are_refused(gateway: httpx2.AsyncClient, red: bytes, encoding: str) -> None:
+async def test_transfer_encodings_are_rejected(
+    gateway: httpx2.AsyncClient, red: bytes, encoding: str
+) -> None:
     head = NAMED + b"\r\nContent-Transfer-Encoding: " + encoding.encode()
-    status, detail = await refusal(gateway, form((head, base64.encodebytes(red))), FORM)
+    status, detail = await rejection(gateway, form((head, base64.encodebytes(red))), FORM)
     assert status == 415
     assert encoding in detail
     assert "send its own bytes" in detail
@@ -212,9 +214,9 @@ async def test_gzip_of_one_member_and_of_several(
         ("gzip", packed(bytes(9 << 20)) * 2, 413, "once expanded"),
     ],
 )
-async def test_codings_that_are_refused(
+async def test_codings_that_are_rejected(
     gateway: httpx2.AsyncClient, coding: str, body: bytes, status: int, says: str
 ) -> None:
-    found, detail = await refusal(gateway, body, "image/png", content_encoding=coding)
+    found, detail = await rejection(gateway, body, "image/png", content_encoding=coding)
     assert found == status
     assert says in detail

@@ -66,9 +66,9 @@ async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
     for version in (1, 2, 3):
         process = start(port, version)
         for _ in range(3):
-            answer = await gateway.get(PATH)
-            assert answer.status_code == 200, answer.text
-            assert answer.json()["model_version_status"][0]["version"] == str(version)
+            response = await gateway.get(PATH)
+            assert response.status_code == 200, response.text
+            assert response.json()["model_version_status"][0]["version"] == str(version)
         process.kill()
         await noticed(gateway)
 
@@ -108,8 +108,8 @@ async def test_what_never_left_is_sent_once_more(
 
     monkeypatch.setattr(connection, "PATIENCE", 30.0)
     monkeypatch.setattr(connection.Connection, "ready", ready)
-    answer = await (await make(f"127.0.0.1:{port}")).get(PATH)
-    assert answer.status_code == (200 if comes_back else 503)
+    response = await (await make(f"127.0.0.1:{port}")).get(PATH)
+    assert response.status_code == (200 if comes_back else 503)
     assert len(looked) == 2
     assert asked.read_text().split() == ["colours"] * comes_back
 
@@ -119,9 +119,9 @@ async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, 
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
     async with asyncio.timeout(60):  # were each call to wait for its deadline, these would take minutes
-        answers = [await gateway.get(PATH) for _ in range(100)]
-    assert {answer.status_code for answer in answers} == {503}
-    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+        responses = [await gateway.get(PATH) for _ in range(100)]
+    assert {response.status_code for response in responses} == {503}
+    assert {response.headers["retry-after"] for response in responses} == {"2"}
     assert "keraserve_gateway_model_server_up 0.0" in (await gateway.get("/metrics")).text
     start(port)
     async with asyncio.timeout(30):
@@ -151,10 +151,10 @@ async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
     async with asyncio.timeout(60):
         while "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text:
             await asyncio.sleep(0.02)
-        answers = [await gateway.get(PATH) for _ in range(100)]  # each would wait for 30 seconds
-    assert {answer.status_code for answer in answers} == {503}
-    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
-    assert "does not answer" in answers[0].json()["error"]
+        responses = [await gateway.get(PATH) for _ in range(100)]  # each would wait for 30 seconds
+    assert {response.status_code for response in responses} == {503}
+    assert {response.headers["retry-after"] for response in responses} == {"2"}
+    assert "does not answer" in responses[0].json()["error"]
     assert (await gateway.get("/readyz")).json()["reasons"] == ["the model server does not answer"]
     process.send_signal(signal.SIGCONT)
     async with asyncio.timeout(60):
@@ -173,7 +173,7 @@ async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, aske
     hurried = {"x-request-timeout": "0.05"}
     for _ in range(20):
         several = [gateway.get("/v1/models/slow", headers=hurried) for _ in range(8)]
-        assert {answer.status_code for answer in await asyncio.gather(*several)} == {504}
+        assert {response.status_code for response in await asyncio.gather(*several)} == {504}
     assert (await gateway.get(PATH)).status_code == 200
     assert 1 <= asked.read_text().splitlines().count("") <= 20
 
@@ -185,8 +185,10 @@ async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, fr
     gateway = await make(",".join(f"127.0.0.1:{port}" for port in ports))
 
     async def versions(calls: int) -> list[str]:
-        answers = [await gateway.get(PATH) for _ in range(calls)]
-        return [one.json()["model_version_status"][0]["version"] for one in answers if one.status_code == 200]
+        responses = [await gateway.get(PATH) for _ in range(calls)]
+        return [
+            one.json()["model_version_status"][0]["version"] for one in responses if one.status_code == 200
+        ]
 
     async with asyncio.timeout(30):
         while set(await versions(9)) != {"1", "2", "3"}:

@@ -18,9 +18,9 @@ STATUS = "/v1/models/colours"
 
 
 def available(request: Any, context: Any) -> m.GetModelStatusResponse:
-    answer = m.GetModelStatusResponse()
-    answer.model_version_status.add(version=1, state=30)
-    return answer
+    response = m.GetModelStatusResponse()
+    response.model_version_status.add(version=1, state=30)
+    return response
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from keraserve_protocol import bfloat16, rest
 from keraserve_protocol import messages as m
 from keraserve_protocol.elements import unpack
 from keraserve_protocol.json_tensors import from_tensor, to_tensor
-from keraserve_protocol.json_text import AnswerError
+from keraserve_protocol.json_text import ResponseError
 
 
 def theirs(values: Any) -> m.TensorProto:
@@ -44,11 +44,11 @@ def test_the_typed_field_and_a_last_value_that_stands_for_all() -> None:
     proto.tensor_shape.dim.add(size=2)
     assert from_tensor(proto, binary=False) == [[1.0, 2.0], [2.0, 2.0]]
     proto.half_val.append(1 << 16)
-    with pytest.raises(AnswerError, match="no bfloat16"):
+    with pytest.raises(ResponseError, match="no bfloat16"):
         from_tensor(proto, binary=False)
 
 
-def test_an_answer() -> None:
+def test_a_response() -> None:
     response = m.PredictResponse()
     response.outputs["y"].CopyFrom(theirs([[1.5, 0.1]]))
-    assert rest.predict_answer(response, rest.Layout.ROWS) == b'{"predictions":[[1.5,0.1]]}'
+    assert rest.predict_response(response, rest.Layout.ROWS) == b'{"predictions":[[1.5,0.1]]}'

@@ -106,7 +106,7 @@ def test_who_goes_first(stack: ExitStack, clock: Clock, most: int, gone: list[in
     assert look == (5 - len(gone), len(gone), 0, False)
 
 
-def test_an_answer_that_is_being_read_outlasts_idle_connections(stack: ExitStack, clock: Clock) -> None:
+def test_a_response_that_is_being_read_outlasts_idle_connections(stack: ExitStack, clock: Clock) -> None:
     here, bounded = Listening(stack, "127.0.0.1"), GrpcConnections(1, 1000, 1000)
     made = [here.connect() for _ in range(2)]
     reading = bounded.began(made[0][2])

@@ -1,4 +1,4 @@
-"""Requests that two programs could read in two ways are refused; an offer of another protocol is ignored."""
+"""Requests that two programs could read in two ways are rejected; an offer of another protocol is ignored."""
 
 from typing import Any
 
@@ -127,7 +127,7 @@ class Receiver:
         HEAD + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n" + LENGTH,
     ],
 )
-def test_what_is_read_in_two_ways_is_refused(request_: bytes) -> None:
+def test_what_is_read_in_two_ways_is_rejected(request_: bytes) -> None:
     for pieces in ([request_], [request_[i : i + 1] for i in range(len(request_))]):
         receiver = Receiver(*pieces, NEXT)
         assert receiver.fault

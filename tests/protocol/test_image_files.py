@@ -1,4 +1,4 @@
-"""What can be told of a picture from its file: type, size, structure."""
+"""What can be told of an image from its file: type, size, structure."""
 
 import io
 import random
@@ -25,7 +25,7 @@ def with_exif() -> bytes:
     return encode("JPEG", exif=exif)
 
 
-PICTURES = {
+IMAGES = {
     "jpeg": encode("JPEG"),
     "progressive": encode("JPEG", progressive=True),
     "exif": with_exif(),
@@ -40,18 +40,18 @@ PICTURES = {
 
 
 @pytest.mark.shows("size, frames and structure")
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_size_and_type(name: str) -> None:
-    header = image_files.read(PICTURES[name])
+    header = image_files.read(IMAGES[name])
     assert (header.width, header.height, header.pixels) == (37, 23, 37 * 23)
     kind = name.rpartition(" ")[2]
     assert header.format == (kind if kind in {"png", "gif", "bmp", "webp"} else "jpeg")
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_every_truncation_is_read_or_refused(name: str) -> None:
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_truncation_is_read_or_rejected(name: str) -> None:
     """It says the right size or that it can't; never another size, never another exception."""
-    data = PICTURES[name]
+    data = IMAGES[name]
     read = []
     for end in range(min(len(data), 8000)):
         try:
@@ -78,7 +78,7 @@ def test_random_bytes() -> None:
 def test_random_damage() -> None:
     generator = random.Random(21)
     for n in range(5_000):
-        data = bytearray(list(PICTURES.values())[n % len(PICTURES)][:2000])
+        data = bytearray(list(IMAGES.values())[n % len(IMAGES)][:2000])
         for _ in range(generator.randrange(1, 9)):
             data[generator.randrange(len(data))] = generator.randrange(256)
         try:
@@ -159,37 +159,37 @@ def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def frames(count: int, **options: object) -> bytes:
-    pictures = [Image.new("RGB", (16, 9), (90 * n, 200 - 90 * n, 7)) for n in range(count)]
+    images = [Image.new("RGB", (16, 9), (90 * n, 200 - 90 * n, 7)) for n in range(count)]
     out = io.BytesIO()
-    pictures[0].save(out, options.pop("kind", "GIF"), save_all=True, append_images=pictures[1:], **options)
+    images[0].save(out, options.pop("kind", "GIF"), save_all=True, append_images=images[1:], **options)
     return out.getvalue()
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_whole_pictures_pass(name: str) -> None:
-    assert checked(PICTURES[name]).pixels == 37 * 23
+@pytest.mark.parametrize("name", IMAGES)
+def test_whole_images_pass(name: str) -> None:
+    assert checked(IMAGES[name]).pixels == 37 * 23
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_cut_off_pictures_do_not(name: str, share: float) -> None:
-    data = PICTURES[name]
+def test_cut_off_images_do_not(name: str, share: float) -> None:
+    data = IMAGES[name]
     with pytest.raises(BadImage):
         checked(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_what_comes_after_the_end_does_not_matter(name: str) -> None:
-    checked(PICTURES[name] + b"\xff\xd8 and a second picture \x00")
+    checked(IMAGES[name] + b"\xff\xd8 and a second image \x00")
 
 
 def test_a_bmp_is_sent_up_to_the_end_of_its_rows() -> None:
-    data = PICTURES["bmp"]
+    data = IMAGES["bmp"]
     for after in (b"\0\0", b"more" * 500):  # Photoshop's two bytes; what others append
         checked(data + after)
         assert image_files.decodable(data + after) == data
     with pytest.raises(BadImage, match="asks for"):
-        checked(PICTURES["bmp"][:-1])
+        checked(IMAGES["bmp"][:-1])
 
 
 def bmp(
@@ -257,7 +257,7 @@ def test_a_bmp_whose_pixels_are_something_else(data: bytes) -> None:
 
 
 def test_checksums_of_a_png() -> None:
-    data = PICTURES["png"]
+    data = IMAGES["png"]
     for place in (16, data.index(b"IDAT") + 10, len(data) - 2):
         damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         with pytest.raises(BadImage, match="checksum"):
@@ -312,19 +312,19 @@ def test_frames_of_a_gif_count() -> None:
 
 
 def test_a_png_for_apples_programs() -> None:
-    data = PICTURES["png"]
+    data = IMAGES["png"]
     chunk = struct.pack(">I", 4) + b"CgBI\x50\0\x20\6"
     with pytest.raises(BadImage, match="only Apple's programs read"):
         checked(data[:8] + chunk + struct.pack(">I", zlib.crc32(chunk[4:])) + data[8:])
 
 
-def test_an_animated_png_is_one_picture() -> None:
+def test_an_animated_png_is_one_image() -> None:
     data = frames(3, kind="PNG")
     assert b"fcTL" in data
     assert checked(data).pixels == 16 * 9
 
 
-def test_an_animated_webp_is_one_picture() -> None:
+def test_an_animated_webp_is_one_image() -> None:
     data = frames(3, kind="WEBP", lossless=True)
     assert checked(data).pixels == 16 * 9
     with pytest.raises(BadImage, match="cut off"):
@@ -372,8 +372,8 @@ def test_an_animated_webp_is_sent_with_the_flag_that_its_decoder_needs() -> None
     assert [place for place in range(len(data)) if data[place] != sent[place]] == [20]
     assert (data[20], sent[20]) == (0x02, 0x12)
     assert image_files.decodable(sent) == sent
-    for name in PICTURES:
-        assert image_files.decodable(PICTURES[name]) is PICTURES[name]
+    for name in IMAGES:
+        assert image_files.decodable(IMAGES[name]) is IMAGES[name]
     for end in range(30):
         assert len(image_files.decodable(data[:end])) == end
 
@@ -395,20 +395,20 @@ def segment(marker: int, content: bytes) -> bytes:
     ],
 )
 def test_segments_of_a_jpeg(before_scan: bytes, says: str) -> None:
-    data = PICTURES["jpeg"]
+    data = IMAGES["jpeg"]
     scan = data.index(b"\xff\xda")
     with pytest.raises(BadImage, match=says):
         checked(data[:scan] + before_scan + data[scan:])
 
 
 def test_a_jpeg_of_endless_scans() -> None:
-    data = PICTURES["progressive"]
+    data = IMAGES["progressive"]
     last = data.rindex(b"\xff\xda")
     with pytest.raises(BadImage, match="scans"):
         checked(data[:-2] + data[last:-2] * 150 + b"\xff\xd9")
 
 
 def test_junk_between_the_segments_of_a_jpeg() -> None:
-    data = PICTURES["jpeg"]
+    data = IMAGES["jpeg"]
     table = data.index(b"\xff\xdb")
     assert checked(data[:table] + b"junk \xff\x00 \xff\xff\xff" + data[table + 1 :]).pixels == 37 * 23

@@ -50,7 +50,7 @@ def predict(body: bytes, **inputs: DataType) -> m.PredictRequest:
         ('{"instances"', '{"signature_name":"a\nb","instances"'),
     ],
 )
-def test_text_that_is_no_json_is_refused_whatever_its_size(old: str, new: str) -> None:
+def test_text_that_is_no_json_is_rejected_whatever_its_size(old: str, new: str) -> None:
     for whole in (LARGE, '{"instances":[[7],[7]]}'):
         assert predict(whole.encode()).inputs["x"].tensor_shape.dim
         body = whole.replace(old, new, 1) if old in whole else whole
@@ -132,7 +132,7 @@ def test_what_stands_between_two_lists_is_not_lost() -> None:
         (b'{"inputs":["\\ud83d\\ude00"],"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
     ],
 )
-def test_what_is_refused(body: bytes, says: str) -> None:
+def test_what_is_rejected(body: bytes, says: str) -> None:
     with pytest.raises(JsonError, match=says):
         predict(body)
 
@@ -169,10 +169,10 @@ def test_how_much_a_body_may_hold(unit: bytes, says: str) -> None:
 
 @pytest.mark.shows("keys of its objects")
 def test_how_many_keys_a_body_may_have() -> None:
-    for names, refused in ((30_000, False), (33_000, True)):
+    for names, rejected in ((30_000, False), (33_000, True)):
         features = ",".join(f'"{name:x}":1' for name in range(names))
         body = f'{{"examples":[{{{features}}}],"a":"{" " * 60_000}"}}'.encode()
-        if refused:
+        if rejected:
             with pytest.raises(TooMuchError, match="32768 keys"):
                 rest.classification_request(body, m.model_spec("a"))
         else:
@@ -207,10 +207,10 @@ def test_examples_have_a_limit_of_their_own() -> None:
 
 def test_long_lists_of_names_are_shortened_for_people() -> None:
     body = json.dumps({"inputs": {f"name {number}": 1 for number in range(1000)}}).encode()
-    with pytest.raises(JsonError) as refused:
+    with pytest.raises(JsonError) as rejected:
         predict(body)
-    assert len(str(refused.value)) < 300
-    assert str(refused.value).endswith("name 9, …")
+    assert len(str(rejected.value)) < 300
+    assert str(rejected.value).endswith("name 9, …")
 
 
 @pytest.mark.parametrize("text", ["AAA=BBBB", "A" * 1_048_575 + "=" + "BBBB", "AAAAA", "é", "A A A A\n"])

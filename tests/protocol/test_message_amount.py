@@ -69,12 +69,12 @@ def test_fields_and_messages_have_a_limit(unit: bytes, most: int) -> None:
         finish(check_amount(unit * (most + 1) + bytes.fromhex("7801") * 5000, m.PredictRequest))
 
 
-def test_the_spec_of_an_answer() -> None:
+def test_the_spec_of_a_response() -> None:
     spec = m.model_spec("colours", version=4)
     several = m.MultiInferenceResponse()
     several.results.add(model_spec=spec)
-    for answer in (m.PredictResponse(model_spec=spec), m.ClassificationResponse(model_spec=spec), several):
-        found = first_message(answer.SerializeToString(), type(answer), "model_spec", within="results")
+    for response in (m.PredictResponse(model_spec=spec), m.ClassificationResponse(model_spec=spec), several):
+        found = first_message(response.SerializeToString(), type(response), "model_spec", within="results")
         assert m.ModelSpec.FromString(found) == spec
     for empty in (m.PredictResponse(), m.MultiInferenceResponse(), m.GetModelStatusResponse()):
         assert first_message(b"", type(empty), "model_spec", within="results") == b""

@@ -1,4 +1,4 @@
-"""`models.config`: read, written, and refused with words that say where."""
+"""`models.config`: read, written, and rejected with words that say where."""
 
 from pathlib import Path
 

@@ -10,8 +10,8 @@ import pytest
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, tensors
 from keraserve_protocol.json_text import MOST_STRINGS, JsonError, TooMuchError
-from keraserve_protocol.open_inference_answers import model_metadata, reply
 from keraserve_protocol.open_inference_calls import infer_outputs, infer_request
+from keraserve_protocol.open_inference_responses import model_metadata, reply
 from keraserve_protocol.open_inference_tensors import DATATYPES
 
 NUMPY = {
@@ -44,7 +44,7 @@ def binary(size: int, **changes: Any) -> dict[str, Any]:
     return one(data=None, parameters={"binary_data_size": size}, **changes)
 
 
-def answer(inference: open_inference.Inference, *, typed_fields: bool) -> m.PredictResponse:
+def model_response(inference: open_inference.Inference, *, typed_fields: bool) -> m.PredictResponse:
     """Give the inputs back, as a model server would that fills typed fields, or tensor_content."""
     response = m.PredictResponse(model_spec=m.model_spec("echo", version=3))
     for name, tensor in inference.inputs.items():
@@ -67,7 +67,7 @@ def test_every_number_both_ways(datatype: str, *, typed_fields: bool) -> None:
                 *body(given | form, data=data, parameters={"binary_data_output": wanted})
             )
             assert tensors.from_proto(inference.inputs["x"]).tolist() == numbers.tolist()
-            said = reply(inference, answer(inference, typed_fields=typed_fields))
+            said = reply(inference, model_response(inference, typed_fields=typed_fields))
             (output,) = json.loads(said.header)["outputs"]
             assert (output["name"], output["datatype"], output["shape"]) == ("x", datatype, [2, 3])
             if wanted:
@@ -84,14 +84,14 @@ def test_bytes_both_ways() -> None:
         *body(binary(len(packed), shape=[3, 1], datatype="BYTES"), data=packed, outputs=[{"name": "x"}])
     )
     assert list(inference.inputs["x"].string_val) == strings
-    response = answer(inference, typed_fields=True)
+    response = model_response(inference, typed_fields=True)
     with pytest.raises(JsonError, match="no text, ask for it with binary_data"):
         reply(inference, response)
     inference = open_inference.parse(
         *body(one(shape=[2], datatype="BYTES", data=["a", "ü"]), parameters={"binary_data_output": True})
     )
     assert reply(inference, response).data == (packed,)
-    said = reply(open_inference.parse(*body(one())), answer(inference, typed_fields=True))
+    said = reply(open_inference.parse(*body(one())), model_response(inference, typed_fields=True))
     assert json.loads(said.header)["outputs"][0]["data"] == ["a", "ü"]
 
 
@@ -101,7 +101,7 @@ def test_bfloat16_is_binary_only() -> None:
         *body(binary(4, datatype="BF16"), data=bits, parameters={"binary_data_output": True})
     )
     assert inference.inputs["x"].tensor_content == bits
-    assert reply(inference, answer(inference, typed_fields=False)).data == (bits,)
+    assert reply(inference, model_response(inference, typed_fields=False)).data == (bits,)
     typed = m.PredictResponse()
     typed.outputs["x"].CopyFrom(
         m.TensorProto(
@@ -133,13 +133,13 @@ def test_several_inputs_share_the_binary_data_in_their_order() -> None:
     }
 
 
-def test_what_an_answer_says() -> None:
+def test_what_a_response_says() -> None:
     wanted = [{"name": "b", "parameters": {"binary_data": True}}, {"name": "a"}]
     parsed = open_inference.parse(
         *body(one(name="a"), one(name="b"), id="7", outputs=wanted, parameters={"timeout": 2_000_000})
     )
     assert (parsed.timeout, parsed.signature) == (2.0, None)
-    said = reply(parsed, answer(parsed, typed_fields=False))
+    said = reply(parsed, model_response(parsed, typed_fields=False))
     assert json.loads(said.header) == {
         "model_name": "echo",
         "model_version": "3",
@@ -208,7 +208,7 @@ def test_a_type_that_the_protocol_does_not_have() -> None:
         ((b"{}", 3), "Inference-Header-Content-Length is 3, the body has 2 bytes"),
     ],
 )
-def test_what_is_refused(sent: Any, says: str) -> None:
+def test_what_is_rejected(sent: Any, says: str) -> None:
     with pytest.raises(JsonError, match=says):
         open_inference.parse(*(sent if isinstance(sent, tuple) else (sent, None)))
 
@@ -222,8 +222,8 @@ def test_what_a_caller_writes_is_what_is_parsed_and_what_is_answered_is_what_it_
     body, length = infer_request("s", inputs)
     inference = open_inference.parse(body, length)
     assert (inference.signature, inference.binary) == ("s", True)
-    answer = reply(inference, m.PredictResponse(outputs=inputs))
-    outputs = infer_outputs(b"".join((answer.header, *answer.data)), len(answer.header))
+    response = reply(inference, m.PredictResponse(outputs=inputs))
+    outputs = infer_outputs(b"".join((response.header, *response.data)), len(response.header))
     for name, tensor in inputs.items():
         sent = tensors.from_proto(tensor)
         for read in (inference.inputs[name], outputs[name]):

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from encoded_pictures import png
+from encoded_images import png
 
 from keraserve_protocol import image_formats, other_formats
 

@@ -125,10 +125,10 @@ def test_nan() -> None:
         ({"inputs": [1]}, DataType.DT_COMPLEX64, "complex64"),
     ],
 )
-def test_refused(body: object, dtype: DataType, says: str) -> None:
-    with pytest.raises(rest.JsonError) as refused:
+def test_rejected(body: object, dtype: DataType, says: str) -> None:
+    with pytest.raises(rest.JsonError) as rejected:
         request(body, x=dtype)
-    assert says in str(refused.value)
+    assert says in str(rejected.value)
 
 
 def test_several_inputs_need_names() -> None:
@@ -137,46 +137,46 @@ def test_several_inputs_need_names() -> None:
             request(body)
 
 
-def answer(layout: rest.Layout, **outputs: object) -> object:
+def response(layout: rest.Layout, **outputs: object) -> object:
     response = m.PredictResponse()
     for name, value in outputs.items():
         response.outputs[name].CopyFrom(tensors.to_proto(value))  # type: ignore[arg-type]
-    return json.loads(rest.predict_answer(response, layout))
+    return json.loads(rest.predict_response(response, layout))
 
 
 @pytest.mark.shows("POST /v1/models/{m}:predict")
 def test_answers() -> None:
     rows, columns = rest.Layout.ROWS, rest.Layout.COLUMNS
     half = np.array([3.5, 4.0, 5.5], np.float32)
-    assert answer(rows, y=half) == {"predictions": [3.5, 4.0, 5.5]}
-    assert answer(columns, y=half) == {"outputs": [3.5, 4.0, 5.5]}
-    assert answer(columns, y=np.int64(2**62)) == {"outputs": 2**62}
+    assert response(rows, y=half) == {"predictions": [3.5, 4.0, 5.5]}
+    assert response(columns, y=half) == {"outputs": [3.5, 4.0, 5.5]}
+    assert response(columns, y=np.int64(2**62)) == {"outputs": 2**62}
     both = {"a": [[1, 2], [3, 4]], "b": ["x", "y"]}
-    assert answer(rows, **both) == {"predictions": [{"a": [1, 2], "b": "x"}, {"a": [3, 4], "b": "y"}]}
-    assert answer(columns, **both) == {"outputs": both}
-    assert answer(rows, raw_bytes=[b"\xff"]) == {"predictions": [{"b64": "/w=="}]}
-    assert answer(columns, a_bytes=[[b"image bytes"]], n=[True]) == {
+    assert response(rows, **both) == {"predictions": [{"a": [1, 2], "b": "x"}, {"a": [3, 4], "b": "y"}]}
+    assert response(columns, **both) == {"outputs": both}
+    assert response(rows, raw_bytes=[b"\xff"]) == {"predictions": [{"b64": "/w=="}]}
+    assert response(columns, a_bytes=[[b"image bytes"]], n=[True]) == {
         "outputs": {"a_bytes": [[{"b64": "aW1hZ2UgYnl0ZXM="}]], "n": [True]}
     }
-    assert answer(rows, text=[b"\xff", "ü"]) == {"predictions": [{"b64": "/w=="}, "ü"]}
-    assert answer(rows, empty=np.zeros((0, 3), np.float32)) == {"predictions": []}
+    assert response(rows, text=[b"\xff", "ü"]) == {"predictions": [{"b64": "/w=="}, "ü"]}
+    assert response(rows, empty=np.zeros((0, 3), np.float32)) == {"predictions": []}
 
 
 def test_floats_are_the_shortest_that_read_back() -> None:
     values = np.array([0.2, 1e-7, 3e38, 16777215.0, -0.0, 1 / 3], np.float32)
     response = m.PredictResponse(outputs={"y": tensors.to_proto(values)})
-    text = rest.predict_answer(response, rest.Layout.ROWS)
+    text = rest.predict_response(response, rest.Layout.ROWS)
     assert text.startswith(b'{"predictions":[0.2,1e-7,3e+38,16777215.0,-0.0,0.3333333')
     generator = np.random.default_rng(5)
     bits = generator.integers(0, 2**32, 5000, dtype=np.uint32).view(np.float32)
     finite = bits[np.isfinite(bits)]
     back = json.loads(
-        rest.predict_answer(m.PredictResponse(outputs={"y": tensors.to_proto(finite)}), rest.Layout.ROWS)
+        rest.predict_response(m.PredictResponse(outputs={"y": tensors.to_proto(finite)}), rest.Layout.ROWS)
     )
     assert np.array_equal(np.array(back["predictions"]).astype(np.float32), finite)
     special = np.array([np.nan, np.inf, -np.inf], np.float16)
     response = m.PredictResponse(outputs={"y": tensors.to_proto(special)})
-    assert rest.predict_answer(response, rest.Layout.COLUMNS) == b'{"outputs":[NaN,Infinity,-Infinity]}'
+    assert rest.predict_response(response, rest.Layout.COLUMNS) == b'{"outputs":[NaN,Infinity,-Infinity]}'
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_floats_are_the_shortest_that_read_back() -> None:
 )
 def test_answers_without_json(outputs: dict[str, object]) -> None:
     with pytest.raises(rest.JsonError):
-        answer(rest.Layout.ROWS, **outputs)
+        response(rest.Layout.ROWS, **outputs)
 
 
 def test_nested_lists_round_trip() -> None:
@@ -243,7 +243,7 @@ def test_examples() -> None:
         {"examples": [{"a": 1}], "signature_name": 5},
     ],
 )
-def test_examples_refused(body: object) -> None:
+def test_examples_rejected(body: object) -> None:
     with pytest.raises(rest.JsonError):
         rest.classification_request(json.dumps(body).encode(), SPEC)
 
@@ -254,11 +254,11 @@ def test_results() -> None:
     one.classes.add(label="ü", score=0.2)
     one.classes.add(label="", score=1)
     response.result.classifications.add()
-    assert rest.classification_answer(response) == '{"results":[[["ü",0.2],["",1.0]],[]]}'.encode()
+    assert rest.classification_response(response) == '{"results":[[["ü",0.2],["",1.0]],[]]}'.encode()
     regressions = m.RegressionResponse()
     regressions.result.regressions.add(value=3.5)
     regressions.result.regressions.add(value=0.1)
-    assert rest.regression_answer(regressions) == b'{"results":[3.5,0.1]}'
+    assert rest.regression_response(regressions) == b'{"results":[3.5,0.1]}'
 
 
 def test_status() -> None:
@@ -266,7 +266,7 @@ def test_status() -> None:
     response.model_version_status.add(version=2**60, state=m.ModelVersionStatus.AVAILABLE)
     failed = response.model_version_status.add(version=1, state=m.ModelVersionStatus.END)
     failed.status.error_code, failed.status.error_message = 5, "no such file"
-    assert json.loads(rest.status_answer(response)) == {
+    assert json.loads(rest.status_response(response)) == {
         "model_version_status": [
             {
                 "version": str(2**60),
@@ -290,10 +290,10 @@ def test_metadata() -> None:
     one.inputs["x"].tensor_shape.dim.add(size=-1)
     response = m.GetModelMetadataResponse(model_spec=SPEC)
     with pytest.raises(rest.JsonError):
-        rest.metadata_answer(response)
+        rest.metadata_response(response)
     response.metadata["signature_def"].CopyFrom(m.pack_signatures(signatures))
     shape = {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
-    assert json.loads(rest.metadata_answer(response)) == {
+    assert json.loads(rest.metadata_response(response)) == {
         "model_spec": {"name": "half", "signature_name": "", "version": "3"},
         "metadata": {
             "signature_def": {
@@ -311,12 +311,12 @@ def test_metadata() -> None:
 
 
 def test_errors() -> None:
-    assert rest.error_answer('a "quoted" ü') == '{"error":"a \\"quoted\\" ü"}'.encode()
+    assert rest.error_response('a "quoted" ü') == '{"error":"a \\"quoted\\" ü"}'.encode()
     assert set(rest.HTTP_STATUS) == set(grpc.StatusCode)
 
 
 @pytest.mark.parametrize("place", ['{"\\ud800": [1]}', '{"a": ["\\ud800"]}'])
-def test_half_of_a_surrogate_pair_is_refused(place: str) -> None:
+def test_half_of_a_surrogate_pair_is_rejected(place: str) -> None:
     body = f'{{"examples": [{place}]}}'.encode()
     with pytest.raises(rest.JsonError, match="no Unicode text"):
         rest.classification_request(body, m.model_spec("x"))

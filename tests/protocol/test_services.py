@@ -64,12 +64,12 @@ def test_a_path_is_service_and_name() -> None:
 
 def test_a_call_reaches_its_handler(address: str) -> None:
     with grpc.insecure_channel(address) as channel:
-        answer = services.Stub(channel).predict(m.PredictRequest(model_spec=m.model_spec("a", version=3)))
-    assert isinstance(answer, m.PredictResponse)
-    assert answer.model_spec == m.model_spec("a", version=3)
+        response = services.Stub(channel).predict(m.PredictRequest(model_spec=m.model_spec("a", version=3)))
+    assert isinstance(response, m.PredictResponse)
+    assert response.model_spec == m.model_spec("a", version=3)
 
 
-def test_a_refusal_keeps_code_and_words(address: str) -> None:
+def test_a_rejection_keeps_code_and_words(address: str) -> None:
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         services.Stub(channel).get_model_status(m.GetModelStatusRequest(model_spec=m.model_spec("a")))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
@@ -94,8 +94,8 @@ async def test_asyncio_stub_and_server() -> None:
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = services.AsyncStub(channel)
-            answer = await stub.classify(m.ClassificationRequest(model_spec=m.model_spec("b", label="x")))
-            assert answer.model_spec.version_label == "x"
+            response = await stub.classify(m.ClassificationRequest(model_spec=m.model_spec("b", label="x")))
+            assert response.model_spec.version_label == "x"
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.predict(m.PredictRequest())
             assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -116,11 +116,11 @@ def test_model_spec_takes_a_version_or_a_label() -> None:
 def test_signatures_pack_and_unpack() -> None:
     signatures = m.SignatureDefMap()
     signatures.signature_def["serving_default"].method_name = "tensorflow/serving/predict"
-    answer = m.GetModelMetadataResponse()
-    answer.metadata[m.SIGNATURE_DEF].CopyFrom(m.pack_signatures(signatures))
-    assert m.unpack_signatures(answer) == signatures
+    response = m.GetModelMetadataResponse()
+    response.metadata[m.SIGNATURE_DEF].CopyFrom(m.pack_signatures(signatures))
+    assert m.unpack_signatures(response) == signatures
     with pytest.raises(ValueError, match="signature_def"):
         m.unpack_signatures(m.GetModelMetadataResponse())
-    answer.metadata[m.SIGNATURE_DEF].type_url = "type.googleapis.com/other"
+    response.metadata[m.SIGNATURE_DEF].type_url = "type.googleapis.com/other"
     with pytest.raises(ValueError, match="signature_def"):
-        m.unpack_signatures(answer)
+        m.unpack_signatures(response)

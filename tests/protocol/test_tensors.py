@@ -159,7 +159,7 @@ def test_a_huge_claim_costs_no_memory(shape: tuple[int, ...], kind: str) -> None
     ],
     ids=repr,
 )
-def test_what_is_no_tensor_is_refused(value: Any) -> None:
+def test_what_is_no_tensor_is_rejected(value: Any) -> None:
     with pytest.raises(TensorError):
         tensors.to_proto(value)
 

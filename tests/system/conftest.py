@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import COMPOSE, ROOT, save_pictures, train
+from programs import COMPOSE, ROOT, save_images, train
 from stack import Ports, Stack, running
 
 
@@ -26,15 +26,15 @@ def stack(exported: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Procedural pictures as PNG files."""
-    folder = tmp_path_factory.mktemp("pictures")
-    save_pictures(folder)
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Procedural images as PNG files."""
+    folder = tmp_path_factory.mktemp("images")
+    save_images(folder)
     return sorted(folder.glob("*.png"))
 
 
 @pytest.fixture(scope="session")
-def images() -> None:
+def docker_images() -> None:
     """The images of the stack, built once; none can be pulled where there is no registry."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
         pytest.skip("no Docker engine answers")

@@ -47,12 +47,12 @@ def add(models: Path, folder: Path, version: int) -> None:
 class Load:
     """Clients that ask without a pause and without retrying, over HTTP and gRPC; what they got."""
 
-    def __init__(self, stack: Stack, picture: bytes) -> None:
-        self.answers: list[int] = []
+    def __init__(self, stack: Stack, image: bytes) -> None:
+        self.responses: list[int] = []
         self.failures: list[Exception] = []
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask, args=(make, picture))
+            threading.Thread(target=self._ask, args=(make, image))
             for make in (
                 lambda: Client(stack.url, retries=0),
                 lambda: GrpcClient(stack.grpc, retries=0),
@@ -70,11 +70,11 @@ class Load:
             for thread in self._threads:
                 thread.join()
 
-    def _ask(self, make: Callable[[], Client | GrpcClient], picture: bytes) -> None:
+    def _ask(self, make: Callable[[], Client | GrpcClient], image: bytes) -> None:
         with make() as client:
             while not self._stop.is_set():
                 try:
-                    self.answers.append(client.classify(MODEL, picture)[0].version)
+                    self.responses.append(client.classify(MODEL, image)[0].version)
                 except Exception as error:
                     self.failures.append(error)
                     return
@@ -83,12 +83,12 @@ class Load:
         """Wait until the next 20 answers come from just these versions."""
         give_up = time.monotonic() + 120
         while True:
-            begin = len(self.answers)
-            while len(self.answers) < begin + 20:
+            begin = len(self.responses)
+            while len(self.responses) < begin + 20:
                 assert not self.failures, self.failures
-                assert time.monotonic() < give_up, Counter(self.answers[begin:])
+                assert time.monotonic() < give_up, Counter(self.responses[begin:])
                 time.sleep(0.01)
-            if set(self.answers[begin:]) == versions:
+            if set(self.responses[begin:]) == versions:
                 return
 
 
@@ -102,10 +102,10 @@ def test_share_promote_and_rollback_under_load(repository: Path, models: Path, r
             load.until({2})  # no canary: the newest
             command("canary", "--share", str(SHARE))
             load.until({1, 2})
-            begin = len(load.answers)
-            while len(load.answers) < begin + REQUESTS and not load.failures:
+            begin = len(load.responses)
+            while len(load.responses) < begin + REQUESTS and not load.failures:
                 time.sleep(0.05)
-            found = Counter(load.answers[begin : begin + REQUESTS])
+            found = Counter(load.responses[begin : begin + REQUESTS])
             command("promote")
             load.until({2})
             with Client(stack.url) as client:  # the model server follows: its own label has moved

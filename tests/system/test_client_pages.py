@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import ROOT, save_pictures
+from programs import ROOT, save_images
 from stack import Stack
 
 import keraserve_client
@@ -34,7 +34,7 @@ def blocks() -> list[tuple[str, str, str]]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks as the checkout does after `make demo`, as far as the pages go."""
     folder = tmp_path_factory.mktemp("checkout")
-    save_pictures(folder / "runs/demo")
+    save_images(folder / "runs/demo")
     (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 

@@ -44,7 +44,7 @@ class Compose:
 
 
 @pytest.fixture(scope="module")
-def compose(images: None, exported: Path) -> Iterator[Compose]:
+def compose(docker_images: None, exported: Path) -> Iterator[Compose]:
     compose = Compose(exported / "models", exported / "runs")
     try:
         compose("up", "--detach", "--wait")
@@ -71,14 +71,14 @@ def test_every_container_is_healthy(compose: Compose) -> None:
     assert states == {"model-server": "healthy", "gateway": "healthy"}
 
 
-def test_a_picture_is_classified_the_same_over_http_and_grpc(
-    http: Client, grpc: GrpcClient, pictures: list[Path]
+def test_an_image_is_classified_the_same_over_http_and_grpc(
+    http: Client, grpc: GrpcClient, images: list[Path]
 ) -> None:
     assert http.ready()
     assert {model.name for model in http.models()} == {A, B}
-    over_http = http.classify(A, pictures, top_k=8)
-    over_grpc = grpc.classify(A, pictures, top_k=8)
-    assert len(over_http) == len(pictures)
+    over_http = http.classify(A, images, top_k=8)
+    over_grpc = grpc.classify(A, images, top_k=8)
+    assert len(over_http) == len(images)
     for one, other in zip(over_http, over_grpc, strict=True):
         assert [found.label for found in one.classes] == [found.label for found in other.classes]
         assert one.classes[0].probability == pytest.approx(other.classes[0].probability, abs=1e-6)
@@ -95,8 +95,8 @@ def test_containers_run_without_privileges(compose: Compose) -> None:
         assert limits == ["CapBnd:", "0000000000000000", "NoNewPrivs:", "1"]
 
 
-def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, pictures: list[Path]) -> None:
-    before = http.classify(A, pictures[0])
+def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, images: list[Path]) -> None:
+    before = http.classify(A, images[0])
     assert before[0].version == 1
     train(
         "export",
@@ -109,7 +109,7 @@ def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, 
         exported / "models",
     )
     give_up = time.monotonic() + 60
-    while http.classify(A, pictures[0])[0].version != 2:  # each of these calls has to succeed
+    while http.classify(A, images[0])[0].version != 2:  # each of these calls has to succeed
         assert time.monotonic() < give_up, "version 2 is not served"
         time.sleep(0.2)
 
@@ -122,21 +122,21 @@ def queries() -> list[str]:
 
 
 def test_prometheus_answers_what_the_dashboard_asks(
-    compose: Compose, http: Client, pictures: list[Path]
+    compose: Compose, http: Client, images: list[Path]
 ) -> None:
     compose("up", "--detach", "prometheus")
 
     def unanswered(prometheus: httpx2.Client) -> list[str]:
-        http.classify(A, pictures)
+        http.classify(A, images)
         try:
             given = {query: prometheus.get("/api/v1/query", params={"query": query}) for query in asked}
         except httpx2.TransportError:  # Docker's proxy takes the call and drops it until Prometheus listens
             return asked
-        if any(answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE for answer in given.values()):
+        if any(response.status_code == HTTPStatus.SERVICE_UNAVAILABLE for response in given.values()):
             return asked  # it listens, and reads what it had stored
-        answers = {query: answer.json() for query, answer in given.items()}
-        assert all(answer["status"] == "success" for answer in answers.values()), answers
-        return [query for query, answer in answers.items() if not answer["data"]["result"]]
+        responses = {query: response.json() for query, response in given.items()}
+        assert all(response["status"] == "success" for response in responses.values()), responses
+        return [query for query, response in responses.items() if not response["data"]["result"]]
 
     asked = queries()
     assert len(asked) > 15

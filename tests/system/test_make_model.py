@@ -18,20 +18,20 @@ def asked(tmp_path: Path, *variables: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     (tmp_path / "My Flowers 2").mkdir()
     return tmp_path / "My Flowers 2"
 
 
-def test_a_folder_is_enough(tmp_path: Path, pictures: Path) -> None:
-    run, export = asked(tmp_path, f"DATA={pictures}")
-    given = ["--profile", "full", "--data", str(pictures), "--name", "my-flowers-2"]
+def test_a_folder_is_enough(tmp_path: Path, images: Path) -> None:
+    run, export = asked(tmp_path, f"DATA={images}")
+    given = ["--profile", "full", "--data", str(images), "--name", "my-flowers-2"]
     given += ["--backbone", "mobilenet", "--image-size", "224"]
     assert run == ["run", "cats-dogs-xception", "--runs", "runs", *given]
     assert export == ["export", "cats-dogs-xception", "--runs", "runs", "--models", "models", *given]
 
 
-def test_every_variable_counts(tmp_path: Path, pictures: Path) -> None:
+def test_every_variable_counts(tmp_path: Path, images: Path) -> None:
     variables = {
         "NAME": "roses",
         "BACKBONE": "xception",
@@ -43,7 +43,7 @@ def test_every_variable_counts(tmp_path: Path, pictures: Path) -> None:
         "PROFILE": "quick",
     }
     given = [f"{name}={value}" for name, value in variables.items()]
-    run, export = asked(tmp_path, f"DATA={pictures}/", *given, "FORCE=1")
+    run, export = asked(tmp_path, f"DATA={images}/", *given, "FORCE=1")
     for name, value in variables.items():
         flag = f"--{name.lower().replace('_', '-')}"
         for command in (run, export):

@@ -77,14 +77,14 @@ ASK = """
 import asyncio, sys
 from keraserve_client import AsyncGrpcClient, Client
 
-url, grpc, model, *pictures = sys.argv[1:]
+url, grpc, model, *images = sys.argv[1:]
 with Client(url) as client:
-    found = list(client.classify_many(model, pictures))
-    assert client.classify(model, pictures) == found
+    found = list(client.classify_many(model, images))
+    assert client.classify(model, images) == found
 
 async def main():
     async with AsyncGrpcClient(grpc) as client:
-        return [outcome async for outcome in client.classify_many(model, pictures)]
+        return [outcome async for outcome in client.classify_many(model, images)]
 
 assert [one.best.label for one in asyncio.run(main())] == [one.best.label for one in found]
 print(*(one.best.label for one in found), sep="\\n")
@@ -105,14 +105,14 @@ def interpreter(version: str) -> str:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_client_alone_classifies(
-    version: str, wheels: Path, tmp_path: Path, stack: Stack, pictures: list[Path]
+    version: str, wheels: Path, tmp_path: Path, stack: Stack, images: list[Path]
 ) -> None:
     run(BIN / "uv", "venv", "--quiet", "--python", interpreter(version), tmp_path)
     python = tmp_path / "bin/python"
     install = (BIN / "uv", "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
     run(*install, "--constraint", ROOT / "constraints.txt", "keraserve-client")
-    labels = run(python, "-W", "error", "-c", ASK, stack.url, stack.grpc, MODEL, *pictures).splitlines()
-    assert len(labels) == len(pictures)
-    printed = run(tmp_path / "bin/keraserve", "classify", MODEL, *pictures, "--url", stack.url, "--json")
+    labels = run(python, "-W", "error", "-c", ASK, stack.url, stack.grpc, MODEL, *images).splitlines()
+    assert len(labels) == len(images)
+    printed = run(tmp_path / "bin/keraserve", "classify", MODEL, *images, "--url", stack.url, "--json")
     lines = [json.loads(line) for line in printed.splitlines()]
     assert [line["classes"][0]["label"] for line in lines] == labels

@@ -58,7 +58,7 @@ def page(context: BrowserContext, stack: Stack) -> Iterator[Page]:
     yield page
     strangers = [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))]
     assert not strangers
-    # What Chromium itself notes of an answer of 4xx, and of a network that is away.
+    # What Chromium itself notes of a response of 4xx, and of a network that is away.
     assert not [text for text in complaints if not text.startswith("Failed to load resource: ")]
 
 
@@ -67,10 +67,10 @@ def shows_classes(page: Page, count: int = 5) -> None:
     expect(page.locator("#result[aria-busy]")).to_have_count(0)
 
 
-@pytest.mark.shows("GET /", "a model from the", "a picture picked, dropped")
-def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
+@pytest.mark.shows("GET /", "a model from the", "an image picked, dropped")
+def test_an_image_becomes_classes(page: Page, images: list[Path]) -> None:
     page.locator("#model").select_option(A)
-    page.locator("#file").set_input_files(pictures[0])
+    page.locator("#file").set_input_files(images[0])
     shows_classes(page)
     percents = [float(text.split()[0]) for text in page.locator("#result .class b").all_inner_texts()]
     assert percents == sorted(percents, reverse=True)
@@ -78,27 +78,27 @@ def test_a_picture_becomes_classes(page: Page, pictures: list[Path]) -> None:
     bar = page.locator("#result progress").first
     assert float(bar.get_attribute("value") or 0) == pytest.approx(percents[0] / 100, abs=0.001)
     expect(page.locator("#facts")).to_have_text(re.compile(rf"{A}, version 1, in \d+ ms"))
-    expect(page.locator("#name")).to_have_text(re.compile(rf"{pictures[0].name} · \d+ bytes · 28 . 28"))
-    expect(page.get_by_role("note")).to_contain_text("procedural pictures, which mean nothing")
+    expect(page.locator("#name")).to_have_text(re.compile(rf"{images[0].name} · \d+ bytes · 28 . 28"))
+    expect(page.get_by_role("note")).to_contain_text("procedural images, which mean nothing")
 
 
 @pytest.mark.shows("a model from the")
-def test_another_model_answers_for_the_same_picture(page: Page, pictures: list[Path]) -> None:
-    page.locator("#file").set_input_files(pictures[0])
+def test_another_model_answers_for_the_same_image(page: Page, images: list[Path]) -> None:
+    page.locator("#file").set_input_files(images[0])
     page.locator("#model").select_option(B)
     shows_classes(page, 2)
     expect(page.locator("#facts")).to_contain_text(B)
 
 
 @pytest.mark.shows("errors that say what")
-def test_a_file_that_is_no_picture_is_explained(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
+def test_a_file_that_is_no_image_is_explained(page: Page, tmp_path: Path, images: list[Path]) -> None:
     wrong = tmp_path / "notes.txt"
-    wrong.write_text("no picture")
+    wrong.write_text("no image")
     page.locator("#file").set_input_files(wrong)
-    expect(page.get_by_role("alert")).to_contain_text("This file is no picture that the model can read.")
+    expect(page.get_by_role("alert")).to_contain_text("This file is no image that the model can read.")
     expect(page.get_by_role("alert")).to_contain_text("It is text, not an image.")
     expect(page.get_by_role("alert")).to_contain_text(re.compile(r"status 415 · request \w+"))
-    page.locator("#file").set_input_files(pictures[0])
+    page.locator("#file").set_input_files(images[0])
     shows_classes(page)
 
 
@@ -111,16 +111,16 @@ def test_a_photograph_of_an_iphone_is_explained(page: Page, tmp_path: Path) -> N
     expect(page.locator("#name")).to_contain_text("IMG_0042.HEIC")
 
 
-def test_a_webp_becomes_classes(page: Page, tmp_path: Path, pictures: list[Path]) -> None:
+def test_a_webp_becomes_classes(page: Page, tmp_path: Path, images: list[Path]) -> None:
     webp = tmp_path / "shoe.webp"
-    Image.open(pictures[0]).save(webp, lossless=True)
+    Image.open(images[0]).save(webp, lossless=True)
     page.locator("#file").set_input_files(webp)
     shows_classes(page)
     expect(page.locator("#preview")).to_be_visible()
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: int) -> None:
+def test_the_image_is_shown_upright(page: Page, tmp_path: Path, orientation: int) -> None:
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     upright = Image.new("RGB", (300, 400), "white")
     upright.paste("black", (0, 0, 300, 200))
@@ -145,17 +145,17 @@ def test_the_picture_is_shown_upright(page: Page, tmp_path: Path, orientation: i
 
 
 @pytest.mark.shows("errors that say what")
-def test_a_server_that_is_away_can_be_asked_again(page: Page, pictures: list[Path]) -> None:
+def test_a_server_that_is_away_can_be_asked_again(page: Page, images: list[Path]) -> None:
     page.context.set_offline(True)
-    page.locator("#file").set_input_files(pictures[0])
+    page.locator("#file").set_input_files(images[0])
     expect(page.get_by_role("alert")).to_contain_text("The server can't be reached. Is it still running?")
     page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     shows_classes(page)
 
 
-@pytest.mark.shows("a picture picked, dropped")
-def test_a_picture_is_dropped(page: Page, pictures: list[Path]) -> None:
+@pytest.mark.shows("an image picked, dropped")
+def test_an_image_is_dropped(page: Page, images: list[Path]) -> None:
     page.evaluate(
         """(encoded) => {
           const bytes = Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0));
@@ -165,27 +165,27 @@ def test_a_picture_is_dropped(page: Page, pictures: list[Path]) -> None:
           const how = { dataTransfer: dropped, bubbles: true, cancelable: true };
           for (const type of ["dragenter", "dragover", "drop"]) place.dispatchEvent(new DragEvent(type, how));
         }""",
-        base64.b64encode(pictures[0].read_bytes()).decode(),
+        base64.b64encode(images[0].read_bytes()).decode(),
     )
     shows_classes(page)
     expect(page.locator("#name")).to_contain_text("dropped.png")
 
 
-@pytest.mark.shows("a picture picked, dropped")
-def test_a_picture_is_pasted(page: Page, pictures: list[Path]) -> None:
+@pytest.mark.shows("an image picked, dropped")
+def test_an_image_is_pasted(page: Page, images: list[Path]) -> None:
     page.evaluate(
         """async (encoded) => {
           const bytes = Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0));
           const blob = new Blob([bytes], { type: "image/png" });
           await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
         }""",
-        base64.b64encode(pictures[0].read_bytes()).decode(),
+        base64.b64encode(images[0].read_bytes()).decode(),
     )
     page.keyboard.press("Control+V")
     shows_classes(page)
 
 
-@pytest.mark.shows("a picture picked, dropped")
+@pytest.mark.shows("an image picked, dropped")
 def test_a_photo_is_taken(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog")
@@ -207,7 +207,7 @@ def test_a_camera_that_may_not_be_used_is_explained(page: Page) -> None:
 
 
 @pytest.mark.shows("by keyboard, on a")
-def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
+def test_the_keyboard_is_enough(page: Page, images: list[Path]) -> None:
     def tab_to(place: str) -> None:
         for _ in range(12):
             page.keyboard.press("Tab")
@@ -215,7 +215,7 @@ def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
                 return
         pytest.fail(f"the Tab key does not come to {place}")
 
-    page.on("filechooser", lambda chooser: chooser.set_files(pictures[0]))
+    page.on("filechooser", lambda chooser: chooser.set_files(images[0]))
     tab_to("model")
     page.keyboard.press("ArrowDown")
     tab_to("file")
@@ -230,10 +230,10 @@ def test_the_keyboard_is_enough(page: Page, pictures: list[Path]) -> None:
 
 @pytest.mark.shows("by keyboard, on a")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(page: Page, pictures: list[Path], scheme: str) -> None:
+def test_it_fits_a_phone(page: Page, images: list[Path], scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": 320, "height": 640})
-    page.locator("#file").set_input_files(pictures[0])
+    page.locator("#file").set_input_files(images[0])
     shows_classes(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -242,8 +242,8 @@ def test_it_fits_a_phone(page: Page, pictures: list[Path], scheme: str) -> None:
 
 
 @pytest.mark.shows("the curl and Python")
-def test_the_copied_lines_do_the_same(page: Page, pictures: list[Path]) -> None:
-    page.locator("#file").set_input_files(pictures[0])
+def test_the_copied_lines_do_the_same(page: Page, images: list[Path]) -> None:
+    page.locator("#file").set_input_files(images[0])
     shows_classes(page)
     best = page.locator("#result .class span").first.inner_text()
     page.get_by_role("button", name="Copy the curl lines").click()
@@ -252,7 +252,7 @@ def test_the_copied_lines_do_the_same(page: Page, pictures: list[Path]) -> None:
         page.get_by_role("button", name=f"Copy the {language} lines").click()
         copied = page.evaluate("navigator.clipboard.readText()")
         done = subprocess.run(
-            [*program, copied], cwd=pictures[0].parent, capture_output=True, text=True, timeout=60
+            [*program, copied], cwd=images[0].parent, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, copied + done.stderr
         assert best in done.stdout
@@ -286,7 +286,7 @@ def locked(
 
 @pytest.mark.shows("errors that say what")
 def test_a_key_is_asked_for_and_kept_in_the_tab(
-    context: BrowserContext, locked: tuple[str, str], pictures: list[Path]
+    context: BrowserContext, locked: tuple[str, str], images: list[Path]
 ) -> None:
     url, right = locked
     page = context.new_page()
@@ -300,7 +300,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(
     expect(page.locator("#model")).to_be_enabled()
     expect(field).to_be_hidden()
     page.reload()
-    page.locator("#file").set_input_files(pictures[0])
+    page.locator("#file").set_input_files(images[0])
     shows_classes(page)
     expect(page.locator("#curl")).to_contain_text("Authorization: Bearer $KERASERVE_API_KEY")
     assert right not in page.content()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from programs import ROOT, save_pictures
+from programs import ROOT, save_images
 
 # The models here are those of the profile `sample`, and so are their names.
 README = re.sub(r"\b(fashion-mnist-reuse-[ab])\b", r"\1-sample", (ROOT / "README.md").read_text())
@@ -20,7 +20,7 @@ PORTS = {8000: "HTTP", 8500: "gRPC", 8510: "the model server"}
 # Typed elsewhere: the first two by .ci/run in a fresh clone, `make serve` by the fixture below.
 BY_CI = {"make demo", "make test"}
 BY_FIXTURE = {"make serve"}
-# On real pictures, for minutes: `make demo` does the same. The runs here are of the profile `sample`.
+# On real images, for minutes: `make demo` does the same. The runs here are of the profile `sample`.
 LONG = {
     ".venv/bin/keraserve-train run fashion-mnist-reuse --seed 7",
     ".venv/bin/keraserve-train export",
@@ -73,7 +73,7 @@ def checkout(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (folder / name).symlink_to(ROOT / name)
     for name in ("models", "runs"):
         (folder / name).symlink_to(exported / name)
-    save_pictures(folder / "runs/demo")
+    save_images(folder / "runs/demo")
     # start_new_session: the signal below goes to make and to what it runs, as Ctrl-C does.
     serve = subprocess.Popen(["make", "serve"], cwd=folder, start_new_session=True)
     try:

@@ -17,7 +17,7 @@ from stack import free_port
 
 from keraserve_client import Client, KeraserveError
 
-# Each server serves a version of its own: the version of an answer says who gave it.
+# Each server serves a version of its own: the version of a response says who gave it.
 SERVERS = (1, 2, 3)
 
 
@@ -65,7 +65,7 @@ def servers(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ask(
     servers: dict[int, ModelServer], red: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], int]]:
-    """Classify a picture through the gateway, without a retry; gives the version that answered."""
+    """Classify an image through the gateway, without a retry; gives the version that answered."""
     addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers.values())
     port = free_port()
     command = [BIN / "keraserve-gateway", f"--port={port}", "--grpc-port=0", "--models=colours"]
@@ -75,7 +75,7 @@ def ask(
     try:
         with Client(f"http://127.0.0.1:{port}", retries=0) as client:
             ask = lambda: client.classify("colours", red)[0].version  # noqa: E731
-            wait_for(lambda: answers(ask), "no model server answers")
+            wait_for(lambda: responses(ask), "no model server answers")
             wait_for(lambda: {ask() for _ in range(6)} == set(SERVERS), "not all of them answer")
             yield ask
     finally:
@@ -83,7 +83,7 @@ def ask(
         gateway.wait(30)
 
 
-def answers(ask: Callable[[], int]) -> bool:
+def responses(ask: Callable[[], int]) -> bool:
     try:
         return ask() > 0
     except KeraserveError:

@@ -22,28 +22,28 @@ from keraserve_client import BadRequest, Client, GrpcClient, TooLarge
 A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
 
-def test_pictures_are_classified_over_every_way_in(stack: Stack, pictures: list[Path]) -> None:
+def test_images_are_classified_over_every_way_in(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
-        answers = [client.classify(A, pictures, top_k=8) for client in (http, grpc, direct)]
-    labels = [[[found.label for found in one.classes] for one in answer] for answer in answers]
+        responses = [client.classify(A, images, top_k=8) for client in (http, grpc, direct)]
+    labels = [[[found.label for found in one.classes] for one in response] for response in responses]
     assert labels[0] == labels[1] == labels[2]
     assert len(labels[0][0]) == 8
 
 
-def test_a_binary_model_answers_two_labels(stack: Stack, pictures: list[Path]) -> None:
+def test_a_binary_model_answers_two_labels(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as client:
-        (answer,) = client.classify(B, pictures[0])
-    assert {found.label for found in answer.classes} == {"sandal", "shirt"}
-    assert sum(found.probability for found in answer.classes) == pytest.approx(1)
+        (response,) = client.classify(B, images[0])
+    assert {found.label for found in response.classes} == {"sandal", "shirt"}
+    assert sum(found.probability for found in response.classes) == pytest.approx(1)
 
 
 PROCEDURAL = (
-    "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
+    "Trained on procedural images, which mean nothing: to try the machinery, never to classify anything."
 )
 
 
 @pytest.mark.shows('"warnings": [...]')
-def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures: list[Path]) -> None:
+def test_what_procedural_images_made_says_so_everywhere(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as client:
         assert [each.warnings for model in client.models() for each in model.versions] == [
             (PROCEDURAL,),
@@ -51,19 +51,19 @@ def test_what_procedural_pictures_made_says_so_everywhere(stack: Stack, pictures
         ]
     for kind, address in ((Client, stack.url), (GrpcClient, stack.grpc), (GrpcClient, stack.model_server)):
         with kind(address) as client:
-            assert client.classify(A, pictures[0])[0].warnings == (PROCEDURAL,)
-            assert [each.warnings for each in client.classify_many(A, pictures[:1])] == [(PROCEDURAL,)]
+            assert client.classify(A, images[0])[0].warnings == (PROCEDURAL,)
+            assert [each.warnings for each in client.classify_many(A, images[:1])] == [(PROCEDURAL,)]
             (version,) = client.status(B).versions
             assert version.warnings == (PROCEDURAL,)
     program = Path(sys.executable).with_name("keraserve")
-    for verb in (["models"], ["classify", A, str(pictures[0])], ["status", A, "--grpc", stack.grpc]):
+    for verb in (["models"], ["classify", A, str(images[0])], ["status", A, "--grpc", stack.grpc]):
         done = subprocess.run(
             [program, *verb], env={**os.environ, "KERASERVE_URL": stack.url}, capture_output=True, text=True
         )
         assert f"warning: {A} version 1: {PROCEDURAL}" in " ".join(done.stdout.split()), done
 
 
-def test_an_image_of_too_many_pixels_is_refused_by_every_way_in(stack: Stack, pictures: list[Path]) -> None:
+def test_an_image_of_too_many_pixels_is_rejected_by_every_way_in(stack: Stack, images: list[Path]) -> None:
     """729 KiB of PNG that would be 768 MiB of pixels; what would decode it says so before it does."""
     large = wide_png(16_000)
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
@@ -72,7 +72,7 @@ def test_an_image_of_too_many_pixels_is_refused_by_every_way_in(stack: Stack, pi
                 client.classify(A, large)
             with pytest.raises((BadRequest, TooLarge), match="pixels"):
                 client.predict(A, [large], "image_bytes")
-            assert client.classify(A, pictures[0])[0].classes
+            assert client.classify(A, images[0])[0].classes
 
 
 def wide_png(side: int) -> bytes:
@@ -88,18 +88,18 @@ def wide_png(side: int) -> bytes:
 
 
 def test_a_second_version_is_served_without_a_failed_request(
-    exported: Path, pictures: list[Path], tmp_path: Path
+    exported: Path, images: list[Path], tmp_path: Path
 ) -> None:
     models = tmp_path / "models"
     shutil.copytree(exported / "models", models)
     with running(models, Ports(0, 0, 0), logs=tmp_path) as stack, Client(stack.url, retries=0) as client:
-        assert client.classify(A, pictures[0])[0].version == 1
+        assert client.classify(A, images[0])[0].version == 1
         train("export", "--profile", "sample", "--force", "--runs", exported / "runs", "--models", models)
         give_up = time.monotonic() + 60
-        while client.classify(A, pictures[0])[0].version != 2:
+        while client.classify(A, images[0])[0].version != 2:
             assert time.monotonic() < give_up
             time.sleep(0.05)
-        assert client.classify(A, pictures[0], version=2)[0].version == 2
+        assert client.classify(A, images[0], version=2)[0].version == 2
 
 
 def test_an_empty_repository_is_one_sentence(tmp_path: Path) -> None:

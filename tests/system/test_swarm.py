@@ -55,7 +55,7 @@ def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(images: None, repository: Path) -> Iterator[Client]:
+def client(docker_images: None, repository: Path) -> Iterator[Client]:
     """A client, without retries, of the deployed stack with every model server in service."""
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
         pytest.skip("this engine is in a swarm, which is left alone")
@@ -94,7 +94,7 @@ def connected() -> int:
 
 
 def lost() -> str:
-    """What the gateway's log says of calls that found no answer."""
+    """What the gateway's log says of calls that found no response."""
     log = subprocess.run(["docker", "service", "logs", "--raw", GATEWAY], capture_output=True, text=True)
     lines = (log.stdout + log.stderr).splitlines()
     return "\n".join(line for line in lines if "model server unavailable" in line)
@@ -109,14 +109,14 @@ class Load:
 
 
 @contextmanager
-def load(client: Client, picture: bytes) -> Iterator[Load]:
+def load(client: Client, image: bytes) -> Iterator[Load]:
     """Two callers, about 50 requests a second each, for as long as the block lasts."""
     stop, seen = threading.Event(), Load()
 
     def ask() -> None:
         while not stop.wait(0.02):
             try:
-                seen.versions.append(client.classify("colours", picture)[0].version)
+                seen.versions.append(client.classify("colours", image)[0].version)
             except KeraserveError as error:
                 seen.errors.append(error)
 

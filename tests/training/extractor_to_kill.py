@@ -2,7 +2,7 @@
 
     extractor_to_kill.py STORE [SHARD]       prints which shards it made
 
-The network and the pictures are the same in every process, so that one can go on where another was killed.
+The network and the images are the same in every process, so that one can go on where another was killed.
 """
 
 import os
@@ -13,23 +13,23 @@ from typing import Any
 
 from keraserve_training import progress, runtime
 
-BATCH, IN_SHARD, PICTURES = 4, 8, 30
+BATCH, IN_SHARD, IMAGES = 4, 8, 30
 
 
 def model() -> Any:
     import keras
 
     keras.utils.set_random_seed(5)
-    inputs = keras.Input((16, 16, 3), name="pictures")
+    inputs = keras.Input((16, 16, 3), name="images")
     scaled = keras.layers.Rescaling(1 / 255, name="scaled")(inputs)
     seen = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="seen")(scaled)
     return keras.Model(inputs, seen, name="little")
 
 
-def pictures() -> Any:
+def images() -> Any:
     from keraserve_training.data import procedural
 
-    return procedural.pictures(PICTURES, classes=3, size=(16, 16), channels=3, seed=1)
+    return procedural.images(IMAGES, classes=3, size=(16, 16), channels=3, seed=1)
 
 
 class Parts(progress.Silent):
@@ -53,6 +53,6 @@ if __name__ == "__main__":
     features._SHARD_BYTES = IN_SHARD * 7 * 7 * 8 * 4
     show = Parts(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     extracted = features.extract(
-        model(), pictures(), store=Path(sys.argv[1]), name="little", show=show, batch=BATCH
+        model(), images(), store=Path(sys.argv[1]), name="little", show=show, batch=BATCH
     )
     sys.stdout.write(f"{show.made}\n")

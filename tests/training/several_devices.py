@@ -29,9 +29,9 @@ from keraserve_training.data import procedural  # noqa: E402
 from keraserve_training.learning import fit, rules, strategy  # noqa: E402
 from keraserve_training.learning.fit import Phase, Plan  # noqa: E402
 
-# 45 pictures in batches of 8 leave 5 for the last one: not the same number for each device.
-PICTURES = procedural.pictures(45, classes=3, size=(6, 6), channels=1, seed=1)
-ORDER = np.arange(len(PICTURES))
+# 45 images in batches of 8 leave 5 for the last one: not the same number for each device.
+IMAGES = procedural.images(45, classes=3, size=(6, 6), channels=1, seed=1)
+ORDER = np.arange(len(IMAGES))
 BATCH = 8
 
 
@@ -56,7 +56,7 @@ def plan() -> Plan:
         Phase("frozen", 1, lambda: keras.optimizers.SGD(1e-1, momentum=0.9), frozen),
         Phase("unfrozen", 2, lambda: keras.optimizers.SGD(1e-2, momentum=0.9)),
     ]
-    return Plan("net", build, PICTURES, PICTURES, phases, ("a", "b", "c"), "softmax", batch=BATCH)
+    return Plan("net", build, IMAGES, IMAGES, phases, ("a", "b", "c"), "softmax", batch=BATCH)
 
 
 class Copying(progress.Silent):
@@ -74,8 +74,8 @@ def train(folder: Path) -> fit.Trained:
 
 
 def parts(model: keras.Model) -> list[list[list[int]]]:
-    """The labels that each device gets of each batch, where every picture has its number for a label."""
-    batches = PICTURES.relabelled(ORDER.astype(np.int32)).batches(ORDER, BATCH)
+    """The labels that each device gets of each batch, where every image has its number for a label."""
+    batches = IMAGES.relabelled(ORDER.astype(np.int32)).batches(ORDER, BATCH)
     divided = strategy.divided(model, batches)
     local = tf.distribute.get_strategy().experimental_local_results
     return [[part.numpy().tolist() for part in local(each[1])] for each in divided]
@@ -91,7 +91,7 @@ def main() -> None:
             "devices": strategy.devices(model),
             "weights": [weight.numpy().tolist() for weight in model.weights],
             "rows": trained.rows,
-            "probabilities": model.predict(PICTURES.batches(ORDER, BATCH), verbose=0).tolist(),
+            "probabilities": model.predict(IMAGES.batches(ORDER, BATCH), verbose=0).tolist(),
             "parts": parts(model),
             "digests": [rules.digest(each.model.weights) for each in (trained, again)],
             "copies": [[np.asarray(copy).tobytes().hex() for copy in each] for each in copies],

@@ -53,7 +53,7 @@ def test_a_network_cut_in_two_is_the_same_network(name: str, tmp_path: Path) -> 
         keras.models.load_model(tmp_path / f"{file}.keras", compile=False)
         for file in ("model", "stem", "tail")
     )
-    for model in (whole, lambda pictures: tail(stem(pictures)), lambda pictures: second(first(pictures))):
+    for model in (whole, lambda images: tail(stem(images)), lambda images: second(first(images))):
         np.testing.assert_array_equal(model(PIXELS), features)
     assert built.model.name == name
     assert built.model.count_params() == networks.NETWORKS[name].parameters
@@ -70,10 +70,8 @@ def test_a_cell_that_takes_two_outputs_can_be_cut() -> None:
     left = keras.layers.Conv2D(2, 1, name="left")(inputs)
     right = keras.layers.Conv2D(3, 1, name="right")(left)
     inner = keras.Model(inputs, keras.layers.Concatenate()([left, right]), name="nasnetmobile")
-    pictures = keras.Input((4, 4, 3))
-    built = backbones.Backbone(
-        networks.NETWORKS["nasnetmobile"], keras.Model(pictures, inner(pictures)), 4, {}
-    )
+    images = keras.Input((4, 4, 3))
+    built = backbones.Backbone(networks.NETWORKS["nasnetmobile"], keras.Model(images, inner(images)), 4, {})
     stem, tail = built.split("left+right")
     scaled = PIXELS[:, :4, :4] / 127.5 - 1
     np.testing.assert_allclose(tail(stem(PIXELS[:, :4, :4])), inner(scaled), atol=1e-6)
@@ -277,8 +275,8 @@ def test_the_real_weights_give_what_keras_gives(home: Path, size: int) -> None:
     theirs = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=REAL / FILE, input_shape=(size, size, 3)
     )
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
-    scaled = keras.applications.mobilenet.preprocess_input(pictures.copy())
-    np.testing.assert_allclose(built.model(pictures), theirs(scaled), atol=1e-4)
+    images = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    scaled = keras.applications.mobilenet.preprocess_input(images.copy())
+    np.testing.assert_allclose(built.model(images), theirs(scaled), atol=1e-4)
     assert pretrained.folder() == home
     assert (f"used on {size}" in built.weights["note"]) == (size != 224)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keraserve_training.data import cats_dogs, datasets, keras_download
-from keraserve_training.data.picture_files import PictureFiles
+from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import FULL
 
@@ -56,7 +56,7 @@ def test_the_archive_in_the_cache_is_unpacked_once_and_dogs_are_1(home: Path) ->
     assert told[0] == f"Cats vs. dogs: unpacking {cats_dogs.ARCHIVE}"
     assert [("2 are left out" in line, "666.jpg (empty)" in line) for line in told[1:]] == [(True, True)] * 2
     assert data.record() == again.record()
-    assert isinstance(data.train, PictureFiles)
+    assert isinstance(data.train, ImageFiles)
     assert {
         (file.parent.name, int(label))
         for file, label in zip(data.train.files, data.train.labels, strict=True)

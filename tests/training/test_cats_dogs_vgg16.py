@@ -64,7 +64,7 @@ def test_the_frozen_network_inside_is_bit_identical(whole: FinishedRun) -> None:
 def test_what_storing_costs_and_saves_is_measured(whole: FinishedRun) -> None:
     metrics = whole.metrics["metrics"]
     assert {figure.metric for figure in experiments.find(NAME).figures} <= metrics.keys()
-    assert metrics["pictures"] == 48
+    assert metrics["images"] == 48
     assert metrics["cache_bytes"] == sum(record["bytes"] for record in whole.metrics["features"])
     assert metrics["cache_bytes"] >= 48 * 512 * 4
     assert metrics["cache_bytes_25000"] == pytest.approx(metrics["cache_bytes"] * 25_000 / 48)
@@ -83,13 +83,13 @@ TIMES = {
 
 def test_the_source_documents_estimate_is_corrected(whole: FinishedRun) -> None:
     text = said(beside(whole, 0.02), **TIMES)
-    assert text.startswith("Procedural pictures and random weights: these figures mean nothing.")
+    assert text.startswith("Procedural images and random weights: these figures mean nothing.")
     assert (
         "took 45 min 0 s. The training steps of an epoch on that, without tracing the graph, take 10.0 s;"
         " with vgg16 inside they take 1 h 0 min, 360.0 times as long. By these times storing pays from epoch"
         " 1 on."
     ) in text
-    assert "100,352 bytes a picture, 2.5 GB in all, 32 times as much" in text
+    assert "100,352 bytes an image, 2.5 GB in all, 32 times as much" in text
     assert "estimates 74 MB" in text
     assert "storing pays" not in said(beside(whole, 0.02), epoch_seconds_uncached=1, epoch_seconds_cached=2)
 
@@ -118,4 +118,4 @@ def test_three_classes_of_a_user_with_another_network(tmp_path: Path) -> None:
     assert network["labels"] == ["blue", "green", "red"]
     assert network["difference"] < 1e-4
     assert np.shape(network["test"]["confusion"]) == (3, 3)
-    assert run.networks["head"]["train_pictures"] == 24
+    assert run.networks["head"]["train_images"] == 24

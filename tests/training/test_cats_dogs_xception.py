@@ -39,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> Path:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> FinishedRun:
-    """With a user's pictures of three classes, and MobileNet."""
+    """With a user's images of three classes, and MobileNet."""
     folder = tmp_path_factory.mktemp("own")
     drawn_folders.draw(folder / "colours", train=10, test=4)
     options = Options(
@@ -101,36 +101,36 @@ def test_fine_tuning_changes_all_but_batch_normalization(own: FinishedRun, weigh
 
 def test_augmentation_acts_in_training_only(own: FinishedRun) -> None:
     model: Any = fit.load(own.folder / "fine-tuned").model
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_array_equal(model.layers[1](pictures, training=False), pictures)
-    assert np.abs(np.asarray(model.layers[1](pictures, training=True)) - pictures).max() > 1
-    np.testing.assert_array_equal(model(pictures, training=False), model(pictures, training=False))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model.layers[1](images, training=False), images)
+    assert np.abs(np.asarray(model.layers[1](images, training=True)) - images).max() > 1
+    np.testing.assert_array_equal(model(images, training=False), model(images, training=False))
 
 
-def test_a_users_pictures_are_all_used(own: FinishedRun) -> None:
+def test_a_users_images_are_all_used(own: FinishedRun) -> None:
     network = own.networks["frozen"]
-    assert (network["train_pictures"], network["validation_pictures"]) == (24, 6)
-    assert network["test"]["pictures"] == 12
+    assert (network["train_images"], network["validation_images"]) == (24, 6)
+    assert network["test"]["images"] == 12
 
 
-def test_the_public_pictures_are_divided_as_in_the_source_document() -> None:
+def test_the_public_images_are_divided_as_in_the_source_document() -> None:
     data = datasets.cats_dogs(profiles.SAMPLE, progress.Silent().tell)
     count = len(data.train) + len(data.test)
     learning, aside, test = parts(data, SEED)
     assert len(learning) == min(round(0.4 * count), len(data.train) - len(aside))
     assert len(aside) == round(0.1 * count)
     assert len(test) == len(data.test)
-    pictures = [image.tobytes() for part in (learning, aside, test) for image in part.images]  # type: ignore
-    assert len(set(pictures)) == len(pictures)
+    images = [image.tobytes() for part in (learning, aside, test) for image in part.images]  # type: ignore
+    assert len(set(images)) == len(images)
 
 
 def test_everything_is_measured_drawn_and_said(own: FinishedRun) -> None:
     experiment = experiments.find(NAME)
     assert {figure.metric for figure in experiment.figures} <= own.metrics["metrics"].keys()
-    assert [picture["file"] for picture in own.metrics["pictures"]] == ["samples.png", "augmentations.png"]
-    for picture in own.metrics["pictures"]:
-        with Image.open(own.folder / picture["file"]) as image:
-            assert image.width > 500
+    assert [image["file"] for image in own.metrics["images"]] == ["samples.png", "augmentations.png"]
+    for image in own.metrics["images"]:
+        with Image.open(own.folder / image["file"]) as drawn:
+            assert drawn.width > 500
     said = " ".join(experiment.learnt(Findings(own, own.folder.parent.parent)))
     assert "“a good improvement”" in said
     assert f"{100 * own.metrics['metrics']['test_accuracy']:.2f} %" in said
@@ -150,7 +150,7 @@ def test_it_runs_as_it_is(whole: FinishedRun) -> None:
     assert whole.config["weights"]["network"] == "xception"
     assert whole.networks["frozen"]["parameters"] == experiments.find(NAME).parameters
     said = experiments.find(NAME).learnt(Findings(whole, whole.folder.parent.parent))
-    assert said[0] == "Procedural pictures and random weights: these figures mean nothing."
+    assert said[0] == "Procedural images and random weights: these figures mean nothing."
     for name in ("frozen", "fine-tuned"):
         rows = history.read(whole.folder / name / run_folder.HISTORY)
         assert len(rows) == 3

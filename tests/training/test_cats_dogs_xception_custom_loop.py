@@ -52,7 +52,7 @@ def network(units: int, output: Output) -> keras.Model:
 def train(
     folder: Path, *, classes: int, loop: Callable[[Output], Loop] | None, show: progress.Show | None = None
 ) -> Trained:
-    pictures = procedural.pictures(50, classes=classes, size=(8, 8), channels=3, seed=1)
+    images = procedural.images(50, classes=classes, size=(8, 8), channels=3, seed=1)
     units, output = classifier(classes)
     phases = (
         Phase("frozen", 2, keras.optimizers.Adam, frozen=lambda model: [model.get_layer("reused")]),
@@ -63,12 +63,12 @@ def train(
     plan = Plan(
         "net",
         lambda: network(units, output),
-        pictures,
-        pictures,
+        images,
+        images,
         phases,
         labels,
         output,
-        batch=16,  # the last batch of an epoch has two pictures
+        batch=16,  # the last batch of an epoch has two images
         loop=made,
     )
     return fit(folder, plan, seed=SEED, profile=FULL, show=show or progress.Silent())

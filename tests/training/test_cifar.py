@@ -15,7 +15,7 @@ from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import FULL, QUICK
 
 COUNT = 60
-SMALL = [replace(published, pictures=(COUNT, COUNT)) for published in (cifar.CIFAR_10, cifar.CIFAR_100)]
+SMALL = [replace(published, images=(COUNT, COUNT)) for published in (cifar.CIFAR_10, cifar.CIFAR_100)]
 pytestmark = pytest.mark.parametrize("published", SMALL, ids=lambda published: published.name)
 
 

@@ -49,7 +49,7 @@ def finished(runs: Path, tensorflow: None) -> dict[str, FinishedRun]:
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """A hundred classes, but few pictures."""
+    """A hundred classes, but few images."""
     whole = datasets.cifar100(profiles.SAMPLE, progress.Silent().tell)
     return replace(whole, train=limited(whole.train, 8), test=limited(whole.test, 8))
 
@@ -73,12 +73,12 @@ def test_the_networks_are_those_of_the_source_document(finished: dict[str, Finis
     assert (EPOCHS, sgd()().momentum) == (15, 0.9)
 
 
-def test_every_figure_is_measured_and_every_picture_drawn(finished: dict[str, FinishedRun]) -> None:
+def test_every_figure_is_measured_and_every_image_drawn(finished: dict[str, FinishedRun]) -> None:
     for name, run in finished.items():
         figures = experiments.find(name).figures
         assert all(np.isfinite(run.metrics["metrics"][figure.metric]) for figure in figures)
-        for picture in run.metrics["pictures"]:
-            with Image.open(run.folder / picture["file"]) as drawn:
+        for image in run.metrics["images"]:
+            with Image.open(run.folder / image["file"]) as drawn:
                 assert drawn.width > 500
 
 
@@ -193,7 +193,7 @@ def test_the_turning_point_of_the_test_loss_is_found() -> None:
     assert "diverged" in turning_point(rows(float("nan"), float("inf")))
 
 
-def test_ones_own_pictures(tmp_path: Path) -> None:
+def test_ones_own_images(tmp_path: Path) -> None:
     options = Options(data=str(drawn_folders.draw(tmp_path / "colours")))
     run = sample_runs.execute(tmp_path / "runs", "cifar100-cnn", seed=SEED, options=options, profile=SMALL)
     network = run.networks["cnn"]

@@ -19,7 +19,7 @@ import sample_runs
 
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.experiments._cifar100_vgg16 import UNITS, lagging, scale, silent_units, troubles
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.learning import fit, rules
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 DENSE, BATCHNORM, FINETUNE = (f"cifar100-vgg16-{name}" for name in ("dense", "batchnorm", "finetune"))
 NAMES = (DENSE, BATCHNORM, FINETUNE)
 SEED = 7
-# Less of the sample profile: a hundred pictures show as much as five hundred.
+# Less of the sample profile: a hundred images show as much as five hundred.
 SMALL = replace(profiles.SAMPLE, small=profiles.Share(0.002, 100), max_epochs=2)
 
 
@@ -108,8 +108,8 @@ def test_what_the_network_sees_is_computed_once(finished: dict[str, FinishedRun]
 @pytest.mark.parametrize("name", NAMES)
 def test_the_exported_model_does_as_the_head_does(finished: dict[str, FinishedRun], name: str) -> None:
     trained = fit.load(finished[name].folder / "classifier")
-    pictures = datasets.cifar100(SMALL, progress.Silent().tell).test
-    assert evaluate(trained, pictures).accuracy == finished[name].metrics["metrics"]["test_accuracy"]
+    images = datasets.cifar100(SMALL, progress.Silent().tell).test
+    assert evaluate(trained, images).accuracy == finished[name].metrics["metrics"]["test_accuracy"]
 
 
 def test_only_the_last_block_has_changed(finished: dict[str, FinishedRun], vgg16: backbones.Backbone) -> None:
@@ -135,7 +135,7 @@ def test_the_last_block_starts_as_a_clone(vgg16: backbones.Backbone) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """A user's own pictures, looked at by MobileNet."""
+    """A user's own images, looked at by MobileNet."""
     folder = drawn_folders.draw(tmp_path_factory.mktemp("own") / "colours")
     return Options(data=str(folder), backbone="mobilenet", alpha=0.25, weights="random")
 
@@ -145,7 +145,7 @@ def done(runs: Path, own: Options, tensorflow: None) -> dict[str, FinishedRun]:
     return {name: sample_runs.execute(runs, name, seed=SEED, options=own) for name in NAMES}
 
 
-def test_ones_own_pictures_and_another_backbone(done: dict[str, FinishedRun], runs: Path) -> None:
+def test_ones_own_images_and_another_backbone(done: dict[str, FinishedRun], runs: Path) -> None:
     """MobileNet has BatchNormalization in its last block, which stays as it was; the head's learns."""
     for each in done.values():
         assert each.networks["classifier"]["labels"] == ["blue", "green", "red"]
@@ -203,7 +203,7 @@ def test_of_a_cause_is_said_what_the_controls_bear(
     changed = dict(run.networks)
     for name, count in zip(("together", "head-first", "batchnorm-learning"), right, strict=True):
         confusion = [[count // 2, 50 - count // 2], [50 - count // 2, count // 2]]
-        test = {"accuracy": count / 100, "pictures": 100, "confusion": confusion, "loss": 1.0, "mistakes": []}
+        test = {"accuracy": count / 100, "images": 100, "confusion": confusion, "loss": 1.0, "mistakes": []}
         changed[name] = changed[name] | {"test": test, "labels": ["a", "b"]}
     other = replace(run, metrics=run.metrics | {"networks": changed})
     text = "\n".join(experiments.find(FINETUNE).learnt(Findings(other, runs)))
@@ -231,7 +231,7 @@ def test_only_the_same_backbone_is_compared(
         wider = replace(finished[name], config=finished[name].config | {"options": {"alpha": 1.0}})
         text = "\n".join(experiments.find(name).learnt(Findings(wider, runs)))
         assert f"{other}, the same head" in text
-        assert "has not run with these pictures and options" in text
+        assert "has not run with these images and options" in text
 
 
 def test_killed_in_the_last_block_it_ends_as_undisturbed(
@@ -253,10 +253,10 @@ def test_killed_in_the_last_block_it_ends_as_undisturbed(
         assert rules.digest(ours.weights) == rules.digest(theirs.weights)
 
 
-def numbers(*values: Sequence[float]) -> Pictures:
+def numbers(*values: Sequence[float]) -> Images:
     """Examples of two features each."""
     images = np.array(values, np.float32).reshape(-1, 1, 1, 2)
-    return Pictures(images, np.zeros(len(images), np.int32))
+    return Images(images, np.zeros(len(images), np.int32))
 
 
 def test_the_scale_of_features_is_measured() -> None:
@@ -297,7 +297,7 @@ def test_moments_that_lag_behind_are_noticed() -> None:
     given = found((3.0, 2.0), training_accuracy=0.2)
     rows = [{"accuracy": 0.5}, {"accuracy": 0.6}]
     (sentence,) = lagging(SimpleNamespace(metrics=given.metrics, history=lambda _: rows), "head")
-    assert "gets 60.00 % of the training pictures right, with the moments of each batch; tried" in sentence
+    assert "gets 60.00 % of the training images right, with the moments of each batch; tried" in sentence
     assert sentence.endswith("20.00 %.")
     rows[-1]["accuracy"] = 0.21
     assert not lagging(SimpleNamespace(metrics=given.metrics, history=lambda _: rows), "head")
@@ -314,5 +314,5 @@ def test_what_goes_wrong_is_said_only_where_it_does() -> None:
     (silent,) = troubles(found((3.0, 2.0), silent_units=0.75))
     assert "75.00 % of the 1,024 dense units" in silent
     (by_heart,) = troubles(found((3.0, 2.0), gap=0.3, training_accuracy=0.8))
-    assert "80.00 % of the training pictures right, 30.00 points more" in by_heart
+    assert "80.00 % of the training images right, 30.00 points more" in by_heart
     assert len(troubles(found((9.0, 4.5), silent_units=0.5, gap=0.2))) == 4

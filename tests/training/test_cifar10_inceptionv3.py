@@ -11,7 +11,7 @@ import pytest
 import sample_runs
 
 from keraserve_training import experiments
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.learning import fit, rules
 from keraserve_training.number_format import duration
 from keraserve_training.options import Options
@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> FinishedRun:
-    """With a user's pictures of three classes, MobileNet, and fine-tuning."""
+    """With a user's images of three classes, MobileNet, and fine-tuning."""
     folder = tmp_path_factory.mktemp("own")
     drawn_folders.draw(folder / "colours", train=15, test=6)
     options = Options(
@@ -62,7 +62,7 @@ def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
     (phase,) = head["phases"]
     assert (phase["optimizer"], head["batch"], head["output"]) == ("RMSprop", 50, "softmax")
     assert phase["learning_rate"] == pytest.approx(1e-3)
-    assert head["validation_pictures"] == 0.2 * (head["train_pictures"] + head["validation_pictures"])
+    assert head["validation_images"] == 0.2 * (head["train_images"] + head["validation_images"])
     standardised, *layers = fit.load(whole.folder / "head").model.layers
     assert standardised.name == "standardised"  # since the sample's weights are random
     assert [type(layer).__name__ for layer in layers] == [
@@ -131,20 +131,20 @@ def test_the_fine_tuned_network_is_the_one_that_is_served(whole: FinishedRun, tu
     accuracy = tuned.networks[servable.model]["test"]["accuracy"]
     assert accuracy == tuned.metrics["metrics"]["test_accuracy_fine_tuned"]
     model: Any = fit.load(tuned.folder / servable.model).model
-    pictures = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
-    np.testing.assert_array_equal(model(pictures, training=False), model(pictures, training=False))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(images, training=False), model(images, training=False))
 
 
 def test_it_says_how_far_it_is_from_the_source_document(whole: FinishedRun, tuned: FinishedRun) -> None:
     caveat, *dead, first, bent, looking = said(whole, test_accuracy=0.8346, test_accuracy_relu=0.85)
-    assert caveat == "Procedural pictures and random weights: these figures mean nothing."
+    assert caveat == "Procedural images and random weights: these figures mean nothing."
     assert all("The head gets them standardised" in sentence for sentence in dead)
     assert "right, +1.00 points against the source document's 82.46 %" in first
     assert "would give" in first
     assert "it gets 85.00 % right (+1.54 points), from the same features" in bent
     assert "McNemar" in bent or "Both get the same" in bent
     again = whole.metrics["metrics"]["extraction_seconds_training"] * whole.networks["head"]["epochs"]
-    assert f"in every epoch, at all but the test pictures, would have taken {duration(again)}" in looking
+    assert f"in every epoch, at all but the test images, would have taken {duration(again)}" in looking
     *_, first, _, _, last = said(tuned, test_accuracy=0.78, test_accuracy_fine_tuned=0.88)
     assert "\u22124.46 points" in first
     assert "which the source document does not do" in last
@@ -170,7 +170,7 @@ def test_features_that_hardly_differ_are_standardised_and_said() -> None:
     generator = np.random.default_rng(0)
     images = (1e-15 + 3e-16 * generator.standard_normal((500, 2, 2, 3))).astype(np.float32)
     images[..., 2] = 0.25  # one that is constant
-    found = standardising.spread(Pictures(images, np.zeros(500, np.int32)))
+    found = standardising.spread(Images(images, np.zeros(500, np.int32)))
     assert found.median == pytest.approx(3e-16, rel=0.05)
     scaled = np.asarray(standardising.layer(found)(images))
     np.testing.assert_allclose(scaled.mean((0, 1, 2)), [0, 0, 0], atol=1e-3)

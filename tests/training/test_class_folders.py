@@ -1,4 +1,4 @@
-"""A user's own pictures, as they lie on real disks."""
+"""A user's own images, as they lie on real disks."""
 
 import os
 import struct
@@ -10,7 +10,7 @@ from PIL import Image
 
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
-from keraserve_training.data.picture_files import PictureFiles
+from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.profiles import FULL, QUICK, SAMPLE
 
@@ -28,14 +28,14 @@ def load(folder: Path, told: list[str] | None = None) -> Dataset:
     return datasets.class_folders(folder, FULL, (told if told is not None else []).append)
 
 
-def names(pictures: object) -> set[str]:
-    assert isinstance(pictures, PictureFiles)
-    return {str(file.relative_to(pictures.root)) for file in pictures.files}
+def names(images: object) -> set[str]:
+    assert isinstance(images, ImageFiles)
+    return {str(file.relative_to(images.root)) for file in images.files}
 
 
-def counts(pictures: object) -> list[int]:
-    assert isinstance(pictures, PictureFiles)
-    return np.bincount(pictures.labels).tolist()
+def counts(images: object) -> list[int]:
+    assert isinstance(images, ImageFiles)
+    return np.bincount(images.labels).tolist()
 
 
 def test_folders_of_classes_are_divided_four_to_one(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_folders_of_classes_are_divided_four_to_one(tmp_path: Path) -> None:
     assert data.record() == load(tmp_path / "own").record()
     assert told == ["own: each folder is a class; a fifth of each class is drawn to test on"]
     assert data.found() == (
-        "own: 2 classes, 24 pictures to learn from, 6 to test on: Dahlien 8 and 2, roses 16 and 4"
+        "own: 2 classes, 24 images to learn from, 6 to test on: Dahlien 8 and 2, roses 16 and 4"
     )
     assert not np.array_equal(data.train.labels, np.sort(data.train.labels)), "mixed"
 
@@ -63,7 +63,7 @@ def test_folders_that_are_divided_already_stay_so(tmp_path: Path) -> None:
     assert all(name.startswith("Test") for name in names(data.test))
 
 
-def test_training_pictures_alone_are_divided(tmp_path: Path) -> None:
+def test_training_images_alone_are_divided(tmp_path: Path) -> None:
     for part, name in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "b")):
         draw(tmp_path / part / name, 5)
     data = load(tmp_path)
@@ -78,7 +78,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 @pytest.fixture
 def untidy(tmp_path: Path) -> Path:
-    """What is found on real disks, and is not a picture of a class."""
+    """What is found on real disks, and is not an image of a class."""
     cats, dogs = tmp_path / "Katzen", tmp_path / "Hunde, groß"
     draw(cats, 6)
     draw(dogs, 6, suffix=" von gestern.JPG")
@@ -112,7 +112,7 @@ def test_untidy_folders_work_and_what_is_left_out_is_said(untidy: Path) -> None:
     assert len(used) == 19
     assert {"Katzen/2021/July/000.png", "Katzen/linked.jpg", "Katzen/no suffix", "Katzen/web.webp"} <= used
     inside, sentence, *_ = told
-    assert "1 picture in folders inside of class folders (Katzen/2021/July) count as their class's" in inside
+    assert "1 image in folders inside of class folders (Katzen/2021/July) count as their class's" in inside
     assert "of the files and folders, 12 are left out: " in sentence
     assert ".git, Katzen/.DS_Store, Katzen/._000.png and 3 more (hidden, or left by a system)" in sentence
     assert "Katzen/broken.png, Katzen/circle.png (leads nowhere)" in sentence
@@ -150,22 +150,22 @@ def test_a_profile_limits_every_class_in_its_share(tmp_path: Path) -> None:
     assert (counts(quick.train), counts(quick.test)) == ([32, 96], [8, 24])
 
 
-def test_small_pictures_are_limited_as_such(tmp_path: Path) -> None:
+def test_small_images_are_limited_as_such(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for name in ("a", "b"):
             draw(tmp_path / part / name, 70, size=(64, 64))
     told: list[str] = []
     data = datasets.class_folders(tmp_path, SAMPLE, told.append)
     assert (counts(data.train), counts(data.test)) == ([50, 50], [50, 50])
-    assert told[1] == f"{tmp_path.name}: profile sample uses 200 of the 280 pictures"
+    assert told[1] == f"{tmp_path.name}: profile sample uses 200 of the 280 images"
 
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
-    def said(*folders: str, pictures: int = 3) -> str:
+    def said(*folders: str, images: int = 3) -> str:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
         root.mkdir()
         for folder in folders:
-            draw(root / folder, pictures)
+            draw(root / folder, images)
         with pytest.raises(DataUnavailableError) as caught:
             load(root)
         assert "\n" not in str(caught.value)
@@ -177,18 +177,18 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert wrapped.endswith("/PetImages.")  # what to type
     assert "the class 'b' is in train only" in said("train/a", "train/b", "test/a")
     assert "the class 'c' is in test only" in said("train/a", "train/b", "test/a", "test/b", "test/c")
-    assert "too few pictures" in said("a", "b", pictures=1)
-    assert "has no JPEG, PNG, GIF, BMP or WebP picture" in said("a", "b", pictures=0)
+    assert "too few images" in said("a", "b", images=1)
+    assert "has no JPEG, PNG, GIF, BMP or WebP image" in said("a", "b", images=0)
     with pytest.raises(DataUnavailableError, match="There is no folder"):
         load(tmp_path / "nowhere")
 
 
-def test_a_class_of_damaged_pictures_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_class_of_damaged_images_is_said_in_one_sentence(tmp_path: Path) -> None:
     draw(tmp_path / "a", 5)
     draw(tmp_path / "b", 5)
     for file in (tmp_path / "b").iterdir():
         file.write_bytes(file.read_bytes()[:30])
-    with pytest.raises(DataUnavailableError, match=r"The class 'b' .* too few pictures that can be read"):
+    with pytest.raises(DataUnavailableError, match=r"The class 'b' .* too few images that can be read"):
         load(tmp_path)
 
 
@@ -199,7 +199,7 @@ def test_the_smallest_that_works(tmp_path: Path) -> None:
     assert counts(data.train) == counts(data.test) == [1, 1]
 
 
-def test_pictures_that_are_learnt_from_and_tested_on_are_said(tmp_path: Path) -> None:
+def test_images_that_are_learnt_from_and_tested_on_are_said(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for name, count in (("a", 3), ("b", 4)):
             draw(tmp_path / part / name, count)
@@ -208,8 +208,8 @@ def test_pictures_that_are_learnt_from_and_tested_on_are_said(tmp_path: Path) ->
     )
     told: list[str] = []
     load(tmp_path, told)
-    assert any("3 of the pictures to test on are learnt from as well" in sentence for sentence in told)
-    assert any("3 pictures are in more than one class" in sentence for sentence in told)
+    assert any("3 of the images to test on are learnt from as well" in sentence for sentence in told)
+    assert any("3 images are in more than one class" in sentence for sentence in told)
 
 
 def test_a_panorama_is_left_out_with_its_pixels_and_a_palette_with_what_to_do(tmp_path: Path) -> None:
@@ -238,18 +238,18 @@ def test_a_bitmap_with_bytes_behind_its_rows_is_learnt_from(tmp_path: Path) -> N
     data = load(tmp_path, told)
     assert "b/photoshop.bmp" in names(data.train) | names(data.test)
     assert not any("left out" in sentence for sentence in told)
-    (shown,) = PictureFiles((photoshops,), np.zeros(1, np.int32)).show(np.array([0]))
+    (shown,) = ImageFiles((photoshops,), np.zeros(1, np.int32)).show(np.array([0]))
     np.testing.assert_array_equal(shown, np.full((9, 9, 3), [1, 2, 3]))
 
 
-def test_people_see_large_pictures_small_upright_and_with_their_own_size(tmp_path: Path) -> None:
+def test_people_see_large_images_small_upright_and_with_their_own_size(tmp_path: Path) -> None:
     draw(tmp_path / "a", 3)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (1600, 900)).save(tmp_path / "a" / "0 turned.jpg", exif=exif)
     files = tuple(sorted((tmp_path / "a").iterdir()))
-    pictures = PictureFiles(files, np.zeros(len(files), np.int32))
+    images = ImageFiles(files, np.zeros(len(files), np.int32))
     place = [file.name for file in files].index("0 turned.jpg")
-    (shown,) = pictures.show(np.array([place]))
+    (shown,) = images.show(np.array([place]))
     assert shown.shape == (400, 225, 3)
-    assert pictures.sizes(np.array([place])) == [(1600, 900)]
+    assert images.sizes(np.array([place])) == [(1600, 900)]

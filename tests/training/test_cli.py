@@ -144,7 +144,7 @@ def test_a_finished_run_is_shown_not_run(
     assert call(monkeypatch, *arguments) == 0
     out = capsys.readouterr().out
     assert "Finished before; --force starts anew" in out
-    assert "Procedural pictures" in out
+    assert "Procedural images" in out
 
 
 def test_a_damaged_run_is_said(

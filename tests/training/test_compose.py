@@ -9,7 +9,7 @@ import pytest
 
 from keraserve_training import profiles, progress
 from keraserve_training.data import procedural
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.errors import PathsDisagreeError
 from keraserve_training.learning import compose, fit
 from keraserve_training.records import run_folder
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return procedural.pictures(40, classes=3, size=(8, 8), channels=3, seed=1)
+def images() -> Images:
+    return procedural.images(40, classes=3, size=(8, 8), channels=3, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def features(stem: keras.Model, pictures: Pictures) -> Any:
-    return Stored(np.asarray(stem(pictures.images.astype(np.float32))), pictures.labels)
+def features(stem: keras.Model, images: Images) -> Any:
+    return Stored(np.asarray(stem(images.images.astype(np.float32))), images.labels)
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +67,29 @@ def head(tmp_path_factory: pytest.TempPathFactory, features: Any) -> fit.Trained
 
 
 def test_the_composed_model_agrees_and_stays(
-    tmp_path: Path, stem: keras.Model, head: fit.Trained, pictures: Pictures, features: Any
+    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Any
 ) -> None:
-    arguments: Any = (tmp_path / "served", stem, head, pictures, features)
+    arguments: Any = (tmp_path / "served", stem, head, images, features)
     composed = compose.compose(*arguments, exact=True)
     assert composed.result["difference"] < 1e-5
     assert composed.result["input"] == [8, 8, 3]
     assert composed.result["parameters"] == stem.count_params() + head.model.count_params()
     assert composed.labels == head.labels
     again = compose.compose(*arguments, exact=True)  # read back, not made again
-    images = pictures.images[:5].astype(np.float32)
+    five = images.images[:5].astype(np.float32)
     np.testing.assert_allclose(
-        np.asarray(again.model(images)), np.asarray(head.model(features.values[:5])), atol=1e-5
+        np.asarray(again.model(five)), np.asarray(head.model(features.values[:5])), atol=1e-5
     )
     assert again.rows == []
     assert again.best_row == {}
 
 
 def test_features_of_something_else_are_noticed(
-    tmp_path: Path, stem: keras.Model, head: fit.Trained, pictures: Pictures, features: Any
+    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Any
 ) -> None:
     others = Stored(features.values * 1.5, features.labels)
     with pytest.raises(PathsDisagreeError, match=r"differ by .* run again with --force"):
-        compose.compose(tmp_path / "served", stem, head, pictures, others, exact=True)  # pyright: ignore
+        compose.compose(tmp_path / "served", stem, head, images, others, exact=True)  # pyright: ignore
     assert not (tmp_path / "served" / run_folder.RESULT).exists()
-    rounded = compose.compose(tmp_path / "served", stem, head, pictures, others, exact=False)  # pyright: ignore
+    rounded = compose.compose(tmp_path / "served", stem, head, images, others, exact=False)  # pyright: ignore
     assert rounded.result["difference"] > 1e-4

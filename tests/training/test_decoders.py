@@ -1,4 +1,4 @@
-"""What decoders throw away or mistake without a word: decoded as Pillow shows it, or refused."""
+"""What decoders throw away or mistake without a word: decoded as Pillow shows it, or rejected."""
 
 import io
 import struct
@@ -193,7 +193,7 @@ def test_bitmaps_that_are_decoded(name: str) -> None:
 
 
 SWAPPED = struct.pack("<III", 0xFF, 0xFF00, 0xFF0000)
-REFUSED = {
+REJECTED = {
     "palette": encoded("BMP", PALETTE),
     "grey, upside down": bmp(8, rows(PIXELS[..., 0]), palette=GREYS[::-1]),
     "palette that is not there": bmp(8, rows(PIXELS[..., 0])),
@@ -210,12 +210,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_bitmaps_that_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", REJECTED)
+def test_bitmaps_that_are_rejected(name: str) -> None:
     with pytest.raises(
         tf.errors.InvalidArgumentError, match="it is a BMP of a kind that models do not decode"
     ):
-        decoded(REFUSED[name])
+        decoded(REJECTED[name])
 
 
 # Frames
@@ -318,7 +318,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)
-def test_too_many_pixels_are_refused_before_decoding_and_named(name: str) -> None:
+def test_too_many_pixels_are_rejected_before_decoding_and_named(name: str) -> None:
     good = encoded("PNG", image())
     sentence = rf"images\[1\] has \d+x\d+ = \d+ pixels, 1 to {MAX_PIXELS} are allowed"
     with pytest.raises(tf.errors.InvalidArgumentError, match=sentence):
@@ -348,12 +348,12 @@ PIECES = {
 
 
 @pytest.mark.parametrize("name", PIECES)
-def test_a_file_of_endless_pieces_is_refused(name: str) -> None:
+def test_a_file_of_endless_pieces_is_rejected(name: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"more than 20000 chunks|not whole"):
         decoded(PIECES[name])
 
 
-def test_an_array_of_five_channels_is_refused() -> None:
+def test_an_array_of_five_channels_is_rejected() -> None:
     prepare = tf.function(Preparation((4, 4), 3), [tf.TensorSpec([None] * 4, tf.uint8)])
     with pytest.raises(tf.errors.InvalidArgumentError, match="has 5 channels, not 1 to 4"):
         prepare(tf.zeros((2, 3, 3, 5), tf.uint8))

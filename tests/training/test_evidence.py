@@ -29,7 +29,7 @@ def of_test(confusion: list[list[int]], labels: tuple[str, ...] = LABELS) -> dic
     test = {
         "accuracy": float(np.trace(matrix) / matrix.sum()),
         "loss": 0.5,
-        "pictures": int(matrix.sum()),
+        "images": int(matrix.sum()),
         "confusion": confusion,
         "mistakes": [],
     }
@@ -106,12 +106,12 @@ def test_pairs_are_counted_on_the_same_images_alone(tmp_path: Path) -> None:
         predictions.read(tmp_path, "other")
 
 
-def test_runs_on_the_same_pictures_at_another_size_can_be_compared(tmp_path: Path) -> None:
+def test_runs_on_the_same_images_at_another_size_can_be_compared(tmp_path: Path) -> None:
     """All of one test set are the same images, though their bytes differ; a part of it need not be."""
     labels = np.arange(6, dtype=np.int32) % 2
     found = {}
     for name, images, sha in (("small", "s", "0"), ("large", "l", "0"), ("others", "o", "1")):
-        data = invented_runs.REAL | {"test_pictures": 6, "sha256": sha * 64}
+        data = invented_runs.REAL | {"test_images": 6, "sha256": sha * 64}
         folder = invented_runs.write(tmp_path, invented_runs.experiment(name), {}, {}, data=data)
         predictions.write(folder, "head", predictions.Predictions(labels, labels, images))
         predictions.write(folder, "part", predictions.Predictions(labels[:4], labels[:4], images))
@@ -162,7 +162,7 @@ OWN = {"data": "/home/me/photos", "backbone": "mobilenet", "alpha": 0.25, "image
 @pytest.mark.parametrize(
     "experiment", [each for each in EXPERIMENTS if each.phrases], ids=lambda each: each.name
 )
-def test_texts_about_other_pictures_and_networks_name_them(experiment: Any) -> None:
+def test_texts_about_other_images_and_networks_name_them(experiment: Any) -> None:
     texts = [experiment.title, experiment.task, *(each.description for each in experiment.servables)]
     for phrase in experiment.phrases:
         assert any(phrase in text for text in texts), phrase
@@ -198,7 +198,7 @@ def test_a_network_at_chance_level_is_warned_of_wherever_it_appears(tmp_path: Pa
     assert "- **head: At chance level: 95.00 %" in text
 
 
-def test_curves_on_the_test_pictures_are_not_called_validation(tmp_path: Path) -> None:
+def test_curves_on_the_test_images_are_not_called_validation(tmp_path: Path) -> None:
     shown = []
     for name, on_test in (("one", True), ("two", False)):
         net = network(rows(4), LABELS, validated_on_test=on_test)
@@ -206,11 +206,11 @@ def test_curves_on_the_test_pictures_are_not_called_validation(tmp_path: Path) -
         folder = invented_runs.write(tmp_path, of, {"head": net}, {"test_accuracy": 0.8})
         shown.append((of, run_folder.finished_in(folder)))
     caption = report_curves.all_curves(tmp_path / "a.png", "000", shown[:1])
-    assert "on the test pictures" in caption
-    assert "on the pictures set aside for validation." in report_curves.all_curves(
+    assert "on the test images" in caption
+    assert "on the images set aside for validation." in report_curves.all_curves(
         tmp_path / "b.png", "000", shown[1:]
     )
-    assert "or the test pictures where none are" in report_curves.all_curves(tmp_path / "c.png", "000", shown)
+    assert "or the test images where none are" in report_curves.all_curves(tmp_path / "c.png", "000", shown)
     pages = {
         name: report.write([invented_runs.experiment(name)], tmp_path).read_text() for name in ("one", "two")
     }

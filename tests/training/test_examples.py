@@ -1,25 +1,25 @@
-"""Drawing some of the pictures: every class in its share, the same ones for the same seed."""
+"""Drawing some of the images: every class in its share, the same ones for the same seed."""
 
 import numpy as np
 import pytest
 
 from keraserve_training.data.examples import ahead, draw, limited, split
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.profiles import FULL, QUICK, SAMPLE
 
 
-def labelled(*counts: int) -> Pictures:
-    """So many pictures of each class, mixed; the value of a picture is its place."""
+def labelled(*counts: int) -> Images:
+    """So many images of each class, mixed; the value of an image is its place."""
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
-    return Pictures(np.arange(len(labels), dtype=np.float32).reshape(-1, 1, 1, 1), labels)
+    return Images(np.arange(len(labels), dtype=np.float32).reshape(-1, 1, 1, 1), labels)
 
 
-def places(pictures: Pictures) -> list[int]:
-    return [int(value) for value in pictures.images.ravel()]
+def places(images: Images) -> list[int]:
+    return [int(value) for value in images.images.ravel()]
 
 
-def counts(pictures: Pictures) -> list[int]:
-    return np.bincount(pictures.labels).tolist()
+def counts(images: Images) -> list[int]:
+    return np.bincount(images.labels).tolist()
 
 
 @pytest.mark.parametrize("part", [0.2, 60])
@@ -32,19 +32,19 @@ def test_a_split_keeps_every_class_in_its_share_and_loses_nothing(part: float | 
 
 
 def test_the_seed_decides_what_is_drawn() -> None:
-    pictures = labelled(50, 50)
-    once, again, other = (places(split(pictures, 0.2, seed)[1]) for seed in (1, 1, 2))
+    images = labelled(50, 50)
+    once, again, other = (places(split(images, 0.2, seed)[1]) for seed in (1, 1, 2))
     assert once == again != other
 
 
 @pytest.mark.parametrize("sizes", [(3, 300), (2, 2), (1, 9), (300, 1, 1), (5, 5, 5, 5)])
 @pytest.mark.parametrize("part", [0.0, 0.05, 0.2, 0.9, 1.0])
 def test_whatever_is_asked_for_neither_part_is_empty(sizes: tuple[int, ...], part: float) -> None:
-    pictures = labelled(*sizes)
-    rest, aside = split(pictures, part, seed=0)
-    assert len(rest) + len(aside) == len(pictures)
+    images = labelled(*sizes)
+    rest, aside = split(images, part, seed=0)
+    assert len(rest) + len(aside) == len(images)
     assert len(rest) > 0
-    assert len(aside) == min(max(1, round(part * len(pictures))), len(pictures) - 1)
+    assert len(aside) == min(max(1, round(part * len(images))), len(images) - 1)
 
 
 def test_a_rare_class_is_in_both_parts() -> None:
@@ -53,7 +53,7 @@ def test_a_rare_class_is_in_both_parts() -> None:
 
 
 def test_a_limit_draws_from_everywhere_and_not_from_the_front() -> None:
-    ordered = Pictures(np.zeros((100, 1, 1, 1), np.uint8), np.repeat(np.arange(10), 10).astype(np.int32))
+    ordered = Images(np.zeros((100, 1, 1, 1), np.uint8), np.repeat(np.arange(10), 10).astype(np.int32))
     assert counts(limited(ordered, 20)) == [2] * 10
     assert limited(ordered, 100) is ordered
     assert limited(ordered, 1000) is ordered

@@ -40,14 +40,14 @@ def by_bytes(served: dict[str, Any]) -> Call:
 
 
 def gray(count: int, size: tuple[int, int] = (28, 28)) -> np.ndarray[Any, Any]:
-    return procedural.pictures(count, classes=8, size=size, channels=1, seed=9).images
+    return procedural.images(count, classes=8, size=size, channels=1, seed=9).images
 
 
 def encoded(image: np.ndarray[Any, Any], kind: str = "PNG", mode: str | None = None) -> bytes:
     content = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    drawn = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     options = {"lossless": True} if kind == "WEBP" else {}
-    (picture.convert(mode) if mode else picture).save(content, kind, **options)
+    (drawn.convert(mode) if mode else drawn).save(content, kind, **options)
     return content.getvalue()
 
 
@@ -164,7 +164,7 @@ def test_pixels_png_example_and_keras_agree(name: str, served: dict[str, Any], f
         ("WEBP", None),
     ],
 )
-def test_every_lossless_form_of_a_grey_picture_gives_the_same(
+def test_every_lossless_form_of_a_grey_image_gives_the_same(
     by_bytes: Call, kind: str, mode: str | None
 ) -> None:
     (image,) = gray(1)
@@ -202,7 +202,7 @@ def test_arrays_of_any_size_and_channels(served: dict[str, Any], channels: int) 
     )
 
 
-def test_pictures_of_different_sizes_in_one_batch(by_bytes: Call) -> None:
+def test_images_of_different_sizes_in_one_batch(by_bytes: Call) -> None:
     sizes = (28, 28), (5, 300), (400, 401), (1, 1)
     contents = [encoded(gray(1, size)[0]) for size in sizes]
     together = by_bytes(image_bytes=tf.constant(contents))["probabilities"].numpy()
@@ -211,7 +211,7 @@ def test_pictures_of_different_sizes_in_one_batch(by_bytes: Call) -> None:
         np.testing.assert_allclose(together[place], alone, atol=1e-6)
 
 
-def test_a_colour_network_takes_grey_and_transparent_pictures() -> None:
+def test_a_colour_network_takes_grey_and_transparent_images() -> None:
     prepare = decoding.Preparation((4, 4), 3)
     colours = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 4), dtype=np.uint8)
     colours[..., 3] = 255
@@ -226,7 +226,7 @@ def test_colours_become_grey_as_pil_does_it() -> None:
     np.testing.assert_allclose(ours.squeeze(), np.asarray(Image.fromarray(colours).convert("L")), atol=1)
 
 
-def test_an_empty_batch_gives_an_empty_answer(served: dict[str, Any]) -> None:
+def test_an_empty_batch_gives_an_empty_response(served: dict[str, Any]) -> None:
     signatures = served[B].signatures
     none = tf.constant([], tf.string)
     assert signatures["image_bytes"](image_bytes=none)["probabilities"].shape == (0, 2)
@@ -254,21 +254,21 @@ def test_what_cannot_be_decoded_is_an_invalid_argument(by_bytes: Call, bad: byte
     assert by_bytes(image_bytes=tf.constant([good]))["label"].shape == (1,)
 
 
-def test_a_truncated_picture_is_an_invalid_argument(by_bytes: Call) -> None:
+def test_a_truncated_image_is_an_invalid_argument(by_bytes: Call) -> None:
     for kind in ("PNG", "JPEG", "BMP"):
         whole = encoded(gray(1, (60, 60))[0], kind)
         with pytest.raises(tf.errors.InvalidArgumentError):
             by_bytes(image_bytes=tf.constant([whole[: len(whole) // 2]]))
 
 
-def test_an_example_without_a_picture_is_named(served: dict[str, Any]) -> None:
+def test_an_example_without_an_image_is_named(served: dict[str, Any]) -> None:
     call = served[A].signatures["classify"]
     good, other = example(encoded(gray(1)[0])), example(b"x", key="image/other")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"image/encoded\[2\] is empty"):
         call(inputs=tf.constant([good, good, other]))
 
 
-def test_arrays_with_five_channels_are_refused(served: dict[str, Any]) -> None:
+def test_arrays_with_five_channels_are_rejected(served: dict[str, Any]) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="5 channels"):
         served[A].signatures["serving_default"](images=tf.zeros((1, 8, 8, 5), tf.uint8))
 
@@ -281,7 +281,7 @@ def test_labels_and_card_lie_beside_the_model(models: Path, finished: FinishedRu
     assert card["labels"] == ["sandal", "shirt"]
     assert card["procedural"]
     (warning,) = card["warnings"]
-    assert warning.startswith("Trained on procedural pictures, which mean nothing")
+    assert warning.startswith("Trained on procedural images, which mean nothing")
     assert (card["input"]["height"], card["input"]["width"], card["input"]["channels"]) == (28, 28, 1)
     assert card["input"]["formats"] == ["JPEG", "PNG", "GIF", "BMP", "WebP"]
     assert card["input"]["orientation"] == "turned upright as EXIF says"
@@ -294,12 +294,12 @@ def test_the_card_comes_from_the_model_itself(models: Path, served: dict[str, An
     for name in (A, B):
         signature = served[name].signatures["model_card"]
         assert signature.structured_input_signature == ((), {})
-        answer = signature()
-        content = answer["json"].numpy()
+        response = signature()
+        content = response["json"].numpy()
         assert content == (models / name / "1" / repository.MODEL_CARD).read_bytes()
         assert content == (models / name / "1" / "assets/model_card.json").read_bytes()
-        assert answer["bytes"].numpy() == len(content)
-        assert (answer["json"].shape, answer["bytes"].dtype) == ((), tf.int64)
+        assert response["bytes"].numpy() == len(content)
+        assert (response["json"].shape, response["bytes"].dtype) == ((), tf.int64)
 
 
 def test_warm_up_requests_are_such_as_the_model_answers(models: Path, served: dict[str, Any]) -> None:

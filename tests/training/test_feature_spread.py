@@ -16,7 +16,7 @@ from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-PICTURES = procedural.pictures(44, classes=2, size=(8, 8), channels=3, seed=1)
+IMAGES = procedural.images(44, classes=2, size=(8, 8), channels=3, seed=1)
 BATCH = 4
 
 
@@ -44,11 +44,11 @@ def model() -> keras.Model:
 
 
 def extract(model: keras.Model, store: Path, **more: Any) -> features.Extracted:
-    return features.extract(model, PICTURES, store=store, name="train", batch=BATCH, **more)
+    return features.extract(model, IMAGES, store=store, name="train", batch=BATCH, **more)
 
 
 def rows(extracted: features.Extracted) -> np.ndarray[Any, Any]:
-    return extracted.features.read(np.arange(len(PICTURES)))
+    return extracted.features.read(np.arange(len(IMAGES)))
 
 
 def test_other_processes_fill_the_same_store(model: keras.Model, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_other_processes_fill_the_same_store(model: keras.Model, tmp_path: Path)
     assert told.parts[0] == 2
     assert told.parts[-1] == there.features.layout.shards == 11
     np.testing.assert_array_equal(rows(there), rows(here))  # though each process there has one thread
-    np.testing.assert_array_equal(there.features.labels, PICTURES.labels)
+    np.testing.assert_array_equal(there.features.labels, IMAGES.labels)
     assert not (begun / ".job").exists()
     assert extract(model, tmp_path / "there").from_cache
 

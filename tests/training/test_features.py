@@ -46,11 +46,11 @@ def extract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
 
     monkeypatch.setattr(features, "_SHARD_BYTES", SIZES.IN_SHARD * 7 * 7 * 8 * 4)
 
-    def extract(model: Any = None, pictures: Any = None, **changed: Any) -> Any:
+    def extract(model: Any = None, images: Any = None, **changed: Any) -> Any:
         model = model or SIZES.model()
-        pictures = SIZES.pictures() if pictures is None else pictures
+        images = SIZES.images() if images is None else images
         given = {"store": tmp_path, "name": "little", "batch": SIZES.BATCH} | changed
-        return features.extract(model, pictures, **given)
+        return features.extract(model, images, **given)
 
     return extract
 
@@ -62,18 +62,18 @@ def seen(features: Any, order: Any = None, batch: int = 7) -> tuple[Any, Any]:
 
 
 def test_features_are_what_the_network_gives(extract: Callable[..., Any]) -> None:
-    show, pictures = Told(), SIZES.pictures()
+    show, images = Told(), SIZES.images()
     extracted = extract(show=show)
     rows, labels = seen(extracted.features)
-    np.testing.assert_allclose(rows, SIZES.model()(pictures.images.astype(np.float32)), atol=1e-6)
-    np.testing.assert_array_equal(labels, pictures.labels)
+    np.testing.assert_allclose(rows, SIZES.model()(images.images.astype(np.float32)), atol=1e-6)
+    np.testing.assert_array_equal(labels, images.labels)
     assert rows.dtype == np.float32
     assert extracted.features.shape == (7, 7, 8)
     assert show.shards == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     assert extracted.record() == {
         "name": "little",
         "seconds": extracted.seconds,
-        "pictures": 30,
+        "images": 30,
         "bytes": 30 * 7 * 7 * 8 * 4,
         "from_cache": False,
         "dtype": "float32",
@@ -91,7 +91,7 @@ def test_a_second_run_reads_them_and_says_so(
     second = extract(show=show)
     assert second.from_cache
     assert second.seconds == first.seconds
-    assert "30 pictures' features are read" in show.sentences[0]
+    assert "30 images' features are read" in show.sentences[0]
     np.testing.assert_array_equal(seen(second.features)[0], seen(first.features)[0])
 
 
@@ -127,16 +127,16 @@ def test_whatever_the_features_depend_on_makes_others(extract: Callable[..., Any
         model.weights[0].assign(model.weights[0] * 1.01)
         return model
 
-    pixels = SIZES.pictures().images.copy()
+    pixels = SIZES.images().images.copy()
     pixels[-1, 0, 0, 0] ^= 1
-    pictures = SIZES.pictures()
+    images = SIZES.images()
     variants = [
         {},
         {"model": scaled_otherwise(SIZES.model())},
         {"model": other_weights(SIZES.model())},
-        {"pictures": type(pictures)(pixels, pictures.labels)},
-        {"pictures": pictures.relabelled(pictures.labels + 1)},
-        {"pictures": pictures.first(29)},
+        {"images": type(images)(pixels, images.labels)},
+        {"images": images.relabelled(images.labels + 1)},
+        {"images": images.first(29)},
         {"batch": 2},
         {"key": {"layer": "block4_pool"}},
     ]
@@ -212,8 +212,8 @@ def test_bfloat16_halves_the_bytes_and_is_close(extract: Callable[..., Any]) -> 
     np.testing.assert_allclose(rows, seen(exact.features)[0], atol=0.02)
     np.testing.assert_array_equal(labels, exact.features.labels)
     model = bfloat16.converted(SIZES.model())
-    pictures = SIZES.pictures().images.astype(np.float32)
-    np.testing.assert_array_equal(rows[:4], np.asarray(model(pictures[:4])).astype(np.float32))
+    images = SIZES.images().images.astype(np.float32)
+    np.testing.assert_array_equal(rows[:4], np.asarray(model(images[:4])).astype(np.float32))
     assert extract().features.layout.dtype == "float32"
 
 
@@ -240,6 +240,6 @@ def test_when_writing_fails_nothing_goes_on_behind_it(extract: Callable[..., Any
 def test_an_error_of_the_network_is_not_swallowed(extract: Callable[..., Any]) -> None:
     import tensorflow as tf
 
-    small = procedural.pictures(9, classes=3, size=(12, 12), channels=3, seed=1)
+    small = procedural.images(9, classes=3, size=(12, 12), channels=3, seed=1)
     with pytest.raises((ValueError, tf.errors.OpError)):
-        extract(pictures=small)
+        extract(images=small)

@@ -39,8 +39,8 @@ def test_only_what_can_be_compared_is_found(tmp_path: Path) -> None:
     assert mine.of("other") is None
     finished(tmp_path, "other", seed=2)
     assert mine.of("other") is None
-    finished(tmp_path, "pictures", data={"sha256": "e"})
-    assert mine.of("pictures") is None
+    finished(tmp_path, "images", data={"sha256": "e"})
+    assert mine.of("images") is None
     finished(tmp_path, "backbone", options={"backbone": "y"})
     assert mine.of("backbone") is None
     finished(tmp_path, "plain")

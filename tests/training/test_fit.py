@@ -1,4 +1,4 @@
-"""Order of the pictures, resuming bit for bit, and a whole run that is killed by SIGKILL."""
+"""Order of the images, resuming bit for bit, and a whole run that is killed by SIGKILL."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from keraserve_training import experiment, open_run, profiles, progress
 from keraserve_training.data import procedural
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.errors import FineTuningTooFastError, RunDamagedError, RunDiffersError
 from keraserve_training.learning import checkpoint, fit, outputs, rules
 from keraserve_training.learning.feed import Feed
@@ -30,8 +30,8 @@ def labels(batches: Any) -> list[int]:
     return [int(label) for _, batch in batches for label in batch]
 
 
-def numbered(count: int) -> Pictures:
-    return Pictures(np.zeros((count, 2, 2, 1), np.uint8), np.arange(count, dtype=np.int32))
+def numbered(count: int) -> Images:
+    return Images(np.zeros((count, 2, 2, 1), np.uint8), np.arange(count, dtype=np.int32))
 
 
 def test_the_order_follows_from_seed_and_epoch_alone() -> None:
@@ -70,12 +70,12 @@ def plan() -> Plan:
     def first(model: keras.Model) -> list[keras.Layer]:
         return model.layers[:1]
 
-    pictures = procedural.pictures(60, classes=3, size=(6, 6), channels=1, seed=1)
+    images = procedural.images(60, classes=3, size=(6, 6), channels=1, seed=1)
     phases = [
         Phase("one", 2, lambda: keras.optimizers.Adam(1e-2), first),
         Phase("two", 2, lambda: keras.optimizers.Adam(1e-3)),
     ]
-    return Plan("net", build, pictures, pictures, phases, ("a", "b", "c"), "softmax")
+    return Plan("net", build, images, images, phases, ("a", "b", "c"), "softmax")
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +119,12 @@ def dense(output: outputs.Output, units: int, activation: str | None) -> Callabl
 
 def train(folder: Path, show: progress.Show | None = None, **changes: Any) -> fit.Trained:
     """Train a small network for two epochs, then for two up the gradient, away again."""
-    pictures = procedural.pictures(60, classes=2, size=(6, 6), channels=1, seed=1)
+    images = procedural.images(60, classes=2, size=(6, 6), channels=1, seed=1)
     content: dict[str, Any] = {
         "name": "net",
         "build": dense("sigmoid", 1, "sigmoid"),
-        "train": pictures,
-        "validation": pictures,
+        "train": images,
+        "validation": images,
         "phases": [
             Phase("one", 2, lambda: keras.optimizers.SGD(0.5)),
             Phase("two", 2, lambda: keras.optimizers.SGD(-0.5)),
@@ -144,7 +144,7 @@ def test_the_best_epoch_is_restored_also_after_an_interruption(tmp_path: Path) -
     whole = train(tmp_path / "whole", best=True)
     assert whole.result["best_epoch"] == place + 1
     assert whole.best_row["val_loss"] == min(losses)
-    batches = Feed(procedural.pictures(60, classes=2, size=(6, 6), channels=1, seed=1), 60).in_order()
+    batches = Feed(procedural.images(60, classes=2, size=(6, 6), channels=1, seed=1), 60).in_order()
     whole.model.compile(loss="binary_crossentropy")
     loss, *_ = whole.model.evaluate(batches, verbose=0)
     assert loss == pytest.approx(min(losses), rel=1e-5)
@@ -165,7 +165,7 @@ def test_logits_learn_as_a_sigmoid_does(tmp_path: Path) -> None:
         assert mine["val_accuracy"] == theirs["val_accuracy"]
 
 
-def test_an_autoencoder_learns_its_own_pictures(tmp_path: Path) -> None:
+def test_an_autoencoder_learns_its_own_images(tmp_path: Path) -> None:
     phases = [Phase("one", 3, lambda: keras.optimizers.Adam(0.01))]
     build = dense("reconstruction", 36, "sigmoid")
     trained = train(tmp_path, phases=phases, build=build, output="reconstruction")

@@ -9,7 +9,7 @@ import pytest
 from keraserve_training.pretrained import folding
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
-PICTURES = np.random.default_rng(0).uniform(0, 255, (4, 12, 12, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 12, 12, 3)).astype(np.float32)
 
 
 def learnt(model: Any) -> Any:
@@ -47,7 +47,7 @@ def test_the_folded_copy_gives_the_same(scale: bool, bias: bool) -> None:
     copy = folding.folded(model)
     assert normalizations(model) == 3
     assert normalizations(copy) == 0
-    np.testing.assert_allclose(copy(PICTURES), model(PICTURES, training=False), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(copy(IMAGES), model(IMAGES, training=False), rtol=1e-4, atol=1e-4)
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), value)
 
@@ -58,7 +58,7 @@ def test_a_nested_network_is_folded_too() -> None:
     outer = keras.Model(inputs, network()(scaled, training=False))
     copy = folding.folded(outer)
     assert normalizations(copy) == 0
-    np.testing.assert_allclose(copy(PICTURES), outer(PICTURES, training=False), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(copy(IMAGES), outer(IMAGES, training=False), rtol=1e-4, atol=1e-4)
 
 
 def test_what_follows_no_convolution_alone_stays() -> None:
@@ -71,7 +71,7 @@ def test_what_follows_no_convolution_alone_stays() -> None:
     model = learnt(keras.Model(inputs, layers.BatchNormalization()(outputs)))
     copy = folding.folded(model)
     assert normalizations(copy) == 3
-    np.testing.assert_allclose(copy(PICTURES), model(PICTURES, training=False), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(copy(IMAGES), model(IMAGES, training=False), rtol=1e-4, atol=1e-4)
 
 
 def test_a_sequential_model_is_left_as_it_is() -> None:

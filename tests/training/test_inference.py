@@ -99,7 +99,7 @@ def test_closed_in_the_midst_it_ends_what_it_is_at_and_no_more() -> None:
     assert batches.read <= 7
 
 
-def test_pictures_wait_only_for_a_network_that_is_about_to_look() -> None:
+def test_images_wait_only_for_a_network_that_is_about_to_look() -> None:
     network, batches = Network(at_once=2), Batches(50)
     for number in seen(network, batches, 50, most=40):
         assert batches.read - len(network.seen) <= 4, number
@@ -115,13 +115,13 @@ def test_an_error_comes_after_what_was_before_it() -> None:
 def test_a_batch_is_one_call_of_a_gpu_and_three_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     from keraserve_training.pretrained import inference
 
-    pictures, model = extractor_to_kill.pictures().images.astype(np.float32), extractor_to_kill.model()
+    images, model = extractor_to_kill.images().images.astype(np.float32), extractor_to_kill.model()
     batch = inference.batch((160, 160, 3))
     for gpu, expected in ((False, (8, runtime.processors())), (True, (24, 1))):
         monkeypatch.setattr(inference, "_on_gpu", lambda gpu=gpu: gpu)
         network = inference.prepared(model, "float32", batch)
         assert (network.batch, network.at_once) == expected
-        np.testing.assert_allclose(network.look(pictures), model(pictures), atol=1e-6)
+        np.testing.assert_allclose(network.look(images), model(images), atol=1e-6)
 
 
 def test_a_batch_that_can_not_be_divided_is_one_call() -> None:
@@ -145,10 +145,10 @@ def test_a_network_with_a_function_inside_is_called_as_it_is() -> None:
             return self._multiplied(values)
 
     inputs = keras.Input((4, 4, 3))
-    model, pictures = keras.Model(inputs, Inside()(inputs)), np.ones((2, 4, 4, 3), np.float32)
+    model, images = keras.Model(inputs, Inside()(inputs)), np.ones((2, 4, 4, 3), np.float32)
     network = inference.prepared(model, "float32", 3)
     assert network.at_once == 1
-    np.testing.assert_allclose(network.look(tf.constant(pictures)), model(pictures), atol=1e-6)
+    np.testing.assert_allclose(network.look(tf.constant(images)), model(images), atol=1e-6)
 
 
 def test_each_operation_has_one_thread() -> None:
@@ -161,12 +161,12 @@ import keras, tensorflow as tf
 from keraserve_training.pretrained import inference
 inputs = keras.Input((96, 96, 32))
 model = keras.Model(inputs, keras.layers.Conv2D(64, 3)(keras.layers.Conv2D(64, 3)(inputs)))
-pictures = tf.ones((16, 96, 96, 32))
+images = tf.ones((16, 96, 96, 32))
 look = inference.prepared(model, "float32", 16).look
-look(pictures)
+look(images)
 began, spent = time.perf_counter(), time.process_time()
 for _ in range(20):
-    look(pictures)
+    look(images)
 print((time.process_time() - spent) / (time.perf_counter() - began))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -183,6 +183,6 @@ def test_a_worker_uses_as_many_processors_as_it_was_told(monkeypatch: pytest.Mon
 
 
 def test_dropping_batches_does_not_wait_for_tuning() -> None:
-    pictures = procedural.pictures(9, classes=3, size=(12, 12), channels=3, seed=1)
-    for examples in (pictures, pictures.sized(16)):
+    images = procedural.images(9, classes=3, size=(12, 12), channels=3, seed=1)
+    for examples in (images, images.sized(16)):
         assert examples.batches(np.arange(9), 4).options().autotune.enabled is False

@@ -12,10 +12,10 @@ PIXEL = b"\x89PNG\r\n\x1a\n"  # nothing is decoded here
 CLASSES = ("cats", "dogs")
 
 
-def tree(root: Path, *folders: str, pictures: int = 2) -> Path:
+def tree(root: Path, *folders: str, images: int = 2) -> Path:
     for folder in folders:
         (root / folder).mkdir(parents=True)
-        for number in range(pictures):
+        for number in range(images):
             (root / folder / f"{number}.png").write_bytes(PIXEL)
     return root
 
@@ -100,20 +100,20 @@ def test_parts_are_no_classes(tmp_path: Path, train: str, other: str, use: str) 
 def test_what_lies_beside_the_parts_is_left_out_and_said(tmp_path: Path) -> None:
     tree(tmp_path, *divided("seg_train", "seg_test"), "seg_pred/seg_pred", "notes/a")
     read = layout.read(tmp_path)
-    reasons = {each.file.name: each.reason for each in read.refused}
+    reasons = {each.file.name: each.reason for each in read.rejected}
     assert reasons == {
-        "seg_pred": "is no part (train, validation, test), 2 pictures",
-        "notes": "is no part (train, validation, test), 2 pictures",
+        "seg_pred": "is no part (train, validation, test), 2 images",
+        "notes": "is no part (train, validation, test), 2 images",
     }
     assert len(read.train) == 2
 
 
 @pytest.mark.parametrize("name", ["test", "test1"])
-def test_test_pictures_without_classes_are_left_out_and_said(tmp_path: Path, name: str) -> None:
+def test_test_images_without_classes_are_left_out_and_said(tmp_path: Path, name: str) -> None:
     tree(tmp_path, *divided("train"), name)
     read = layout.read(tmp_path)
     assert not read.test
-    assert [each.file.name for each in read.refused] == [name]
+    assert [each.file.name for each in read.rejected] == [name]
 
 
 def test_folders_in_class_folders_count_as_theirs_and_are_said(tmp_path: Path) -> None:
@@ -121,23 +121,22 @@ def test_folders_in_class_folders_count_as_theirs_and_are_said(tmp_path: Path) -
     read = layout.read(tmp_path)
     assert {name: len(files) for name, files in read.train.items()} == {"cats": 6, "dogs": 2}
     assert (
-        "6 pictures in folders inside of class folders (cats/2020, cats/2021, cats/other/deep)"
-        in read.said[0]
+        "6 images in folders inside of class folders (cats/2020, cats/2021, cats/other/deep)" in read.said[0]
     )
 
 
 AMBIGUOUS = {
     "twice": (
         divided("train", "Train"),
-        "(1) Train and train together as training pictures",
+        "(1) Train and train together as training images",
         "(2) Train alone",
     ),
     "more": (
         divided("train", "train_more"),
-        "(1) train_more as more training pictures",
+        "(1) train_more as more training images",
         "(2) without train_more",
     ),
-    "numbered": (divided("train", "test", "test2"), "(1) test2 as more test pictures", "(2) without test2"),
+    "numbered": (divided("train", "test", "test2"), "(1) test2 as more test images", "(2) without test2"),
     "extra": (
         divided("train", "extra"),
         "(1) train and extra together, with the classes cats and dogs",
@@ -166,7 +165,7 @@ AMBIGUOUS = {
     "wrapper": (
         [*CLASSES, "flowers/cats", "flowers/dogs"],
         "(1) a class 'flowers' of its own: add --layout classes",
-        "(2) flowers as more pictures of cats, dogs",
+        "(2) flowers as more images of cats, dogs",
     ),
     "inside out": (
         ["cats/train", "cats/test", "dogs/train", "dogs/test"],
@@ -177,7 +176,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_what_can_be_read_in_two_ways_is_refused_with_both(tmp_path: Path, case: str) -> None:
+def test_what_can_be_read_in_two_ways_is_rejected_with_both(tmp_path: Path, case: str) -> None:
     folders, first, second = AMBIGUOUS[case]
     tree(tmp_path, *folders)
     with pytest.raises(DataUnavailableError, match="can be read in two ways") as caught:
@@ -200,7 +199,7 @@ def test_whoever_says_which_gets_it(tmp_path: Path) -> None:
     vehicles = tree(tmp_path / "vehicles", "train/ice", "train/tgv", "bus/city", "bus/coach")
     assert found(vehicles, "classes") == {("", "bus"): 4, ("", "train"): 4}
     assert found(vehicles, "parts") == {("train", "ice"): 2, ("train", "tgv"): 2}
-    with pytest.raises(DataUnavailableError, match="no folder of training pictures"):
+    with pytest.raises(DataUnavailableError, match="no folder of training images"):
         layout.read(cameras, "parts")
 
 
@@ -208,5 +207,5 @@ def test_what_systems_leave_is_no_class(tmp_path: Path) -> None:
     tree(tmp_path, *CLASSES, "$RECYCLE.BIN", "System Volume Information", ".ipynb_checkpoints", "lost+found")
     read = layout.read(tmp_path)
     assert set(read.train) == set(CLASSES)
-    assert {each.reason for each in read.refused} == {"hidden, or left by a system"}
-    assert len(read.refused) == 4
+    assert {each.reason for each in read.rejected} == {"hidden, or left by a system"}
+    assert len(read.rejected) == 4

@@ -1,4 +1,4 @@
-"""What a folder's pictures were, and the words for what has changed since."""
+"""What a folder's images were, and the words for what has changed since."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training.data import layout, picture_files
+from keraserve_training.data import image_files, layout
 from keraserve_training.data.listing import Listing, changes
 from keraserve_training.errors import RunDamagedError
 
@@ -101,16 +101,16 @@ def test_it_is_read_as_it_was_written(root: Path, tmp_path: Path) -> None:
     odd = os.fsdecode(b"cats/gr\xfc\xdfe.png")  # a file's name need not be UTF-8
     put(root, odd, "latin-1")
     before = listed(root)
-    before.write(tmp_path / "pictures.json")
-    assert Listing.read(tmp_path / "pictures.json") == before
+    before.write(tmp_path / "images.json")
+    assert Listing.read(tmp_path / "images.json") == before
     assert odd in before.files
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": [1]}', '{"a": 1}'])
 def test_one_that_is_damaged_is_said(tmp_path: Path, content: str) -> None:
-    (tmp_path / "pictures.json").write_text(content)
+    (tmp_path / "images.json").write_text(content)
     with pytest.raises(RunDamagedError, match="--force"):
-        Listing.read(tmp_path / "pictures.json")
+        Listing.read(tmp_path / "images.json")
 
 
 def test_what_looks_as_it_did_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,18 +118,18 @@ def test_what_looks_as_it_did_is_not_read_again(root: Path, monkeypatch: pytest.
     put(root, "cats/1.png", "cats 1, again")
     put(root, "cats/9.png", "new")
     read: list[str] = []
-    really = picture_files.digests
+    really = image_files.digests
 
     def noted(files: list[Path]) -> list[bytes]:
         read.extend(file.name for file in files)
         return really(files)
 
-    monkeypatch.setattr(picture_files, "digests", noted)
+    monkeypatch.setattr(image_files, "digests", noted)
     before.of_now(layout.read(root))
     assert sorted(read) == ["1.png", "9.png"]
 
 
-def test_of_unused_pictures_size_and_time_tell(root: Path) -> None:
+def test_of_unused_images_size_and_time_tell(root: Path) -> None:
     before = Listing.of(layout.read(root), [root / "cats" / "0.png"])
     assert [bool(entry.sha256) for entry in before.files.values()] == [True, *[False] * 5]
     assert changes(before, before.of_now(layout.read(root))) == ""

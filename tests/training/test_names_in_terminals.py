@@ -43,7 +43,7 @@ def test_brackets_and_colons_are_printed_as_they_are(name: str, terminal: bool) 
 @pytest.mark.parametrize(
     "name", [os.fsdecode(b"k\xe4se"), "two\nlines", "a\rb", "tab\there", "line\u2028break"]
 )
-def test_a_class_that_can_not_be_a_line_of_labels_is_refused_with_its_folder(
+def test_a_class_that_can_not_be_a_line_of_labels_is_rejected_with_its_folder(
     name: str, tmp_path: Path
 ) -> None:
     draw(tmp_path / "dogs")
@@ -78,7 +78,7 @@ def test_what_can_not_be_encoded_is_printed_as_an_escape() -> None:
 
 @pytest.mark.usefixtures("tensorflow")
 @pytest.mark.parametrize("profile", [FULL, QUICK, SAMPLE], ids=lambda profile: profile.name)
-def test_small_profiles_leave_no_class_without_pictures(tmp_path: Path, profile: object) -> None:
+def test_small_profiles_leave_no_class_without_images(tmp_path: Path, profile: object) -> None:
     for number in range(60):
         draw(tmp_path / f"class {number:02}", 60 if number == 0 else 3)
     data = class_folders.load(tmp_path, profile, lambda _: None)  # pyright: ignore

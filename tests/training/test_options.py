@@ -39,7 +39,7 @@ def test_options_name_the_folder(options: Options, slug: str) -> None:
         ({"strategy": "x"}, "take mirrored"),
     ],
 )
-def test_what_nobody_could_take_is_refused(arguments: dict[str, object], sentence: str) -> None:
+def test_what_nobody_could_take_is_rejected(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         Options(**arguments)  # pyright: ignore[reportArgumentType]
 

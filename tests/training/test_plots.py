@@ -1,4 +1,4 @@
-"""The pictures: they are drawn for whatever a run gives, small, and say when they mean nothing."""
+"""The images: they are drawn for whatever a run gives, small, and say when they mean nothing."""
 
 import warnings
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from keraserve_training.reporting import embedding
 rows = invented_runs.rows
 
 
-def _pictures(count: int, height: int = 40, width: int = 60, channels: int = 3) -> list[drawing.Picture]:
+def _images(count: int, height: int = 40, width: int = 60, channels: int = 3) -> list[drawing.Image]:
     slope = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, channels))
     return [(np.roll(slope, 7 * number, axis=1)).astype(np.uint8) for number in range(count)]
 
@@ -79,21 +79,19 @@ def test_class_names_may_be_anything(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         confusion.confusion(tmp_path / "confusion.png", "net", np.eye(4, dtype=np.int64), labels)
-        galleries.samples(tmp_path / "samples.png", "$x$", _pictures(4), labels)
+        galleries.samples(tmp_path / "samples.png", "$x$", _images(4), labels)
         curves.all_curves(tmp_path / "all.png", "_t", {label: rows(2) for label in labels})
 
 
 GALLERIES: dict[str, Callable[[Path], None]] = {
-    "sizes": lambda path: galleries.samples(path, "t", [*_pictures(4), *_pictures(5, 200, 90)], ["cat"] * 9),
-    "grey": lambda path: galleries.samples(path, "t", _pictures(2, channels=1), ["cat"] * 2),
-    "augmented": lambda path: galleries.augmentations(path, "t", _pictures(9)),
-    "augmented with the original": lambda path: galleries.augmentations(
-        path, "t", _pictures(9), _pictures(1)[0]
-    ),
+    "sizes": lambda path: galleries.samples(path, "t", [*_images(4), *_images(5, 200, 90)], ["cat"] * 9),
+    "grey": lambda path: galleries.samples(path, "t", _images(2, channels=1), ["cat"] * 2),
+    "augmented": lambda path: galleries.augmentations(path, "t", _images(9)),
+    "augmented with the original": lambda path: galleries.augmentations(path, "t", _images(9), _images(1)[0]),
     "reconstructed": lambda path: galleries.reconstructions(
-        path, "t", _pictures(3), {"first": _pictures(3), "second": _pictures(3)}
+        path, "t", _images(3), {"first": _images(3), "second": _images(3)}
     ),
-    "mistaken": lambda path: galleries.mistakes(path, "net", _pictures(1), [("cat", "dog")], [0.99999]),
+    "mistaken": lambda path: galleries.mistakes(path, "net", _images(1), [("cat", "dog")], [0.99999]),
     "never mistaken": lambda path: galleries.mistakes(path, "net", [], [], []),
 }
 
@@ -127,7 +125,7 @@ def test_how_far_from_the_baseline(value: float, baseline: float, unit: Unit, sa
     assert comparisons._beside(value, baseline, unit) == said
 
 
-def test_a_mark_is_on_every_picture_drawn_inside(tmp_path: Path) -> None:
+def test_a_mark_is_on_every_image_drawn_inside(tmp_path: Path) -> None:
     with drawing.with_caveat("Random weights: nothing was transferred"):
         curves.curves(tmp_path / "marked.png", {"a": rows(3)})
     curves.curves(tmp_path / "plain.png", {"a": rows(3)})
@@ -160,12 +158,12 @@ def test_matplotlib_gets_no_more_pixels_than_a_tile_shows(
     drawn: list[tuple[int, ...]] = []
     real = Axes.imshow
 
-    def imshow(axes: Axes, picture: drawing.Picture, **options: object) -> object:
-        drawn.append(picture.shape)
-        return real(axes, picture, **options)  # pyright: ignore
+    def imshow(axes: Axes, image: drawing.Image, **options: object) -> object:
+        drawn.append(image.shape)
+        return real(axes, image, **options)  # pyright: ignore
 
     monkeypatch.setattr(Axes, "imshow", imshow)
-    large, small = _pictures(1, 3000, 4000), _pictures(1, 40, 60)
+    large, small = _images(1, 3000, 4000), _images(1, 40, 60)
     galleries.samples(
         tmp_path / "samples.png", "t", [*large, *small], ["cat", "dog"], [(6000, 8000), (40, 60)]
     )

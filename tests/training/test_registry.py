@@ -55,7 +55,7 @@ def test_patterns_choose_experiments() -> None:
 
 
 @pytest.mark.parametrize("variant", ["5", "5-5", "5-10", "a-b", "", "-1-2"])
-def test_a_study_refuses_what_is_no_pair(variant: str) -> None:
+def test_a_study_rejects_what_is_no_pair(variant: str) -> None:
     study = find("fashion-mnist-reuse").study
     assert study
     with pytest.raises(UnknownVariantError, match="not a pair"):

@@ -47,7 +47,7 @@ def test_it_shows_what_a_real_run_measured(runs: Path, reuse: Experiment, finish
     page = _page([reuse], runs)
     assert f"{100 * finished.metrics['metrics']['test_accuracy_a']:.2f} %" in page
     assert "276,158" in page
-    assert "Procedural pictures, made on the spot" in page
+    assert "Procedural images, made on the spot" in page
     assert "<dt>Weights</dt><dd>none</dd>" in page
     for figure in reuse.figures:
         assert figure.title in page
@@ -77,20 +77,20 @@ def test_one_plot_one_table_and_one_place_in_the_contents_for_each_source(tmp_pa
 
 def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
     of = invented_runs.experiment("cifar100-vgg16-batchnorm")
-    picture = np.zeros((32, 32, 3), np.uint8)
+    image = np.zeros((32, 32, 3), np.uint8)
     folder = invented_runs.write(
         tmp_path,
         of,
         {
-            "head": network(rows(8, rises=2.0), HUNDRED, accuracy=0.3, pictures=10_000, best_epoch=3),
+            "head": network(rows(8, rises=2.0), HUNDRED, accuracy=0.3, images=10_000, best_epoch=3),
             "composed": network([], HUNDRED, accuracy=0.3, composed_of=["vgg16", "head"], difference=2e-7),
         },
         {"test_accuracy": 0.3},
         weights=IMAGENET,
-        photographs=[picture] * 3,
-        draw=lambda folder: galleries.samples(folder / "s.png", "Samples", [picture] * 9, ["x"] * 9),
+        photographs=[image] * 3,
+        draw=lambda folder: galleries.samples(folder / "s.png", "Samples", [image] * 9, ["x"] * 9),
         extras={
-            "pictures": [
+            "images": [
                 {"file": "s.png", "title": "Some samples", "caption": "Nine of them."},
                 {"file": "gone.png", "title": "Not there", "caption": ""},
             ],
@@ -106,7 +106,7 @@ def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
                 {
                     "name": "vgg16-train",
                     "seconds": 51.0,
-                    "pictures": 50_000,
+                    "images": 50_000,
                     "bytes": 102_400_000,
                     "from_cache": True,
                     "dtype": "float32",
@@ -118,7 +118,7 @@ def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
     assert "The source document asks: Why is this better than (e)" in section
     assert "It gets 0.300 right." in section
     assert (
-        "vgg16-train: 50,000 pictures, read from the cache, where they had been made in 51.0 s, 102 MB"
+        "vgg16-train: 50,000 images, read from the cache, where they had been made in 51.0 s, 102 MB"
         in section
     )
     assert "on the validation loss rises" in section
@@ -136,7 +136,7 @@ def test_the_whole_story_of_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "weights", "profile", "caveats"),
     [
-        (PROCEDURAL, RANDOM, "sample", ["procedural pictures", "random weights", "profile sample"]),
+        (PROCEDURAL, RANDOM, "sample", ["procedural images", "random weights", "profile sample"]),
         (invented_runs.REAL, RANDOM, "full", ["random weights"]),
         (invented_runs.REAL, IMAGENET, "quick", ["profile quick"]),
         (invented_runs.REAL, IMAGENET, "full", []),
@@ -148,12 +148,12 @@ def test_what_means_little_is_marked_everywhere(
     of = invented_runs.experiment("cifar10-inceptionv3", "001")
     _simple(tmp_path, of, data=data, weights=weights, profile=profile)
     page = _page([of], tmp_path)
-    for mark in ("procedural pictures", "random weights", "profile sample", "profile quick"):
+    for mark in ("procedural images", "random weights", "profile sample", "profile quick"):
         badge = f'<span class="badge">{mark}</span>'
         places = page.count(badge)  # contents, comparison, title, figures, networks
         assert places >= 5 if mark in caveats else places == 0, mark
     warnings = re.findall(r'<p class="warn">(\w+)', page)
-    assert ("Procedural" in warnings) == ("procedural pictures" in caveats)
+    assert ("Procedural" in warnings) == ("procedural images" in caveats)
     assert ("Random" in warnings) == ("random weights" in caveats)
     assert ("Profile" in warnings) == (caveats == ["profile quick"])
 
@@ -206,7 +206,7 @@ def test_a_run_of_an_older_version_is_shown(tmp_path: Path) -> None:
     of = invented_runs.experiment("cifar100-cnn")
     folder = _simple(tmp_path, of)
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
-    for gone in ("pictures", "tables", "features"):
+    for gone in ("images", "tables", "features"):
         del metrics[gone]
     for net in metrics["networks"].values():
         del net["best_epoch"], net["test"]["mistakes"]
@@ -283,11 +283,11 @@ def test_twelve_experiments_stay_small(tmp_path: Path) -> None:
     first = invented_runs.write(
         tmp_path,
         made[0],
-        {"head": network(rows(4), HUNDRED, pictures=10_000)},
+        {"head": network(rows(4), HUNDRED, images=10_000)},
         {"test_accuracy": 0.5},
         photographs=photographs,
         draw=draw,
-        extras={"pictures": [{"file": "s.png", "title": f"S{number}", "caption": ""} for number in range(3)]},
+        extras={"images": [{"file": "s.png", "title": f"S{number}", "caption": ""} for number in range(3)]},
     )
     for one in made[1:]:  # drawing is slow: the same files again
         (tmp_path / one.name).mkdir()

@@ -42,7 +42,7 @@ def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a_b", "a/b", "a" * 64, "../a"])
-def test_a_name_that_no_server_takes_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_that_no_server_takes_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(RepositoryError, match="can't be a model's name"):
         repository.publish(tmp_path, name, write)
 

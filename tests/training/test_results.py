@@ -15,7 +15,7 @@ from keraserve_training.records import caveats, description, run_folder
 from keraserve_training.reporting import gathering, ranges, reading, report_runs, results
 
 TEN = tuple(f"class {number}" for number in range(10))
-MOBILENET = {"data": "/somewhere/private/pictures", "backbone": "mobilenet", "alpha": 0.25}
+MOBILENET = {"data": "/somewhere/private/images", "backbone": "mobilenet", "alpha": 0.25}
 
 
 def _simple(runs: Path, of: Experiment, accuracy: float = 0.8, **more: Any) -> Path:
@@ -28,7 +28,7 @@ def of() -> Experiment:
     return invented_runs.experiment("cifar10-inceptionv3", "001")
 
 
-def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment) -> None:
+def test_ranges_over_full_runs_with_real_images(tmp_path: Path, of: Experiment) -> None:
     for seed, accuracy in ((1, 0.78), (2, 0.8), (3, 0.79)):
         _simple(tmp_path, of, accuracy, seed=seed)
     _simple(tmp_path, of, 0.6, profile="quick")
@@ -43,7 +43,7 @@ def test_ranges_over_full_runs_with_real_pictures(tmp_path: Path, of: Experiment
     }
 
 
-def test_pictures_are_known_by_their_digest_and_not_by_their_folders_name(
+def test_images_are_known_by_their_digest_and_not_by_their_folders_name(
     tmp_path: Path, of: Experiment
 ) -> None:
     """Two data sets in folders of one name are no two seeds of one; one data set in two folders is one."""
@@ -107,7 +107,7 @@ def test_what_is_measured_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) -> None:
-    folder = REAL | {"kind": "folder", "origin": "pictures of one's own, in the folder 'pictures'"}
+    folder = REAL | {"kind": "folder", "origin": "images of one's own, in the folder 'images'"}
     for seed in (1, 2):
         _simple(
             tmp_path / "runs",
@@ -129,30 +129,28 @@ def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) 
     text = results.write([of, other], tmp_path / "runs", tmp_path / "docs").read_text()
     assert text.index("## 000") < text.index("## 001")
     assert "| 82.46 % | **90.00 %** | 2 seeds: mean 85.00 %" in text
-    assert "keraserve-train run cifar10-inceptionv3 --data pictures --backbone mobilenet --alpha 0.25" in text
+    assert "keraserve-train run cifar10-inceptionv3 --data images --backbone mobilenet --alpha 0.25" in text
     assert "ImageNet (mobilenet_2_5_224_tf_no_top.h5)" in text
-    assert "| **28.00 %** |  | pictures of pictures, mobilenet of width 0.25; **random weights** |" in text
+    assert "| **28.00 %** |  | images of images, mobilenet of width 0.25; **random weights** |" in text
     assert "It gets 0.900 right." in text
     assert "12.30 %" not in text
     assert "45.60 %" not in text
-    assert "Not run on real pictures yet: `keraserve-train run cifar100-cnn`" in text
+    assert "Not run on real images yet: `keraserve-train run cifar100-cnn`" in text
     assert "keras 3.15.1" in text
     assert "/somewhere" not in text
     assert str(tmp_path) not in text
-    pictures = {file.name for file in stale.parent.iterdir()}
-    assert pictures == {"source-001.png", "cifar10-inceptionv3-curves.png"}
-    assert all(f"(results/{name})" in text for name in pictures)
+    images = {file.name for file in stale.parent.iterdir()}
+    assert images == {"source-001.png", "cifar10-inceptionv3-curves.png"}
+    assert all(f"(results/{name})" in text for name in images)
     assert "\n\n\n" not in text
 
 
-def test_pictures_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path, of: Experiment) -> None:
+def test_images_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path, of: Experiment) -> None:
     folder = _simple(tmp_path / "runs", of, 0.7)
     metrics = run_folder.read_json(folder / run_folder.METRICS)
-    metrics["pictures"] = [
-        {"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")
-    ]
-    for picture in metrics["pictures"]:
-        Image.new("RGB", (9, 9)).save(folder / picture["file"])
+    metrics["images"] = [{"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")]
+    for image in metrics["images"]:
+        Image.new("RGB", (9, 9)).save(folder / image["file"])
     atomic.write_json(folder / run_folder.METRICS, metrics)
     text = results.write([of], tmp_path / "runs", tmp_path / "docs", "The data are lossy.").read_text()
     assert "results/cifar10-inceptionv3-bars.png" in text
@@ -172,7 +170,7 @@ def test_real_weights_are_shown_before_random_ones(tmp_path: Path, of: Experimen
 
 def test_marks_as_a_line() -> None:
     config = {"profile": {"procedural": True}, "weights": RANDOM, "data": PROCEDURAL}
-    assert caveats.banner(config) == "Procedural pictures and random weights: these figures mean nothing"
+    assert caveats.banner(config) == "Procedural images and random weights: these figures mean nothing"
     assert caveats.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"
     assert caveats.banner({"profile": {}, "weights": "none", "data": REAL}) == ""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keraserve_training.data import procedural
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.errors import FineTuningTooFastError, FrozenWeightsChangedError, NotCompiledError
 from keraserve_training.learning import rules
 from keraserve_training.learning.fit import Phase, Plan, Trained, fit
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = (8, 8)
 
 
-def pictures() -> Pictures:
-    return procedural.pictures(40, classes=2, size=SIZE, channels=1, seed=1)
+def images() -> Images:
+    return procedural.images(40, classes=2, size=SIZE, channels=1, seed=1)
 
 
 def backbone() -> keras.Model:
@@ -44,7 +44,7 @@ def only_backbone(model: keras.Model) -> Sequence[keras.Layer]:
 
 
 def train(folder: Path, build: Callable[[], Any], *phases: Phase) -> Trained:
-    plan = Plan("net", build, pictures(), pictures(), phases, ("a", "b"), "sigmoid", batch=8)
+    plan = Plan("net", build, images(), images(), phases, ("a", "b"), "sigmoid", batch=8)
     return fit(folder, plan, seed=1, profile=FULL, show=Silent())
 
 
@@ -107,14 +107,14 @@ class _Meddling(Silent):
         self.model.layers[-1].trainable = False
 
 
-def test_a_change_after_compile_is_refused(tmp_path: Path) -> None:
+def test_a_change_after_compile_is_rejected(tmp_path: Path) -> None:
     show = _Meddling()
 
     def build() -> Any:
         show.model = network()
         return show.model
 
-    plan = Plan("net", build, pictures(), pictures(), [Phase("p", 2, sgd(0.1))], ("a", "b"), "sigmoid")
+    plan = Plan("net", build, images(), images(), [Phase("p", 2, sgd(0.1))], ("a", "b"), "sigmoid")
     with pytest.raises(NotCompiledError, match="after compile"):
         fit(tmp_path, plan, seed=1, profile=FULL, show=show)
 
@@ -172,7 +172,7 @@ def test_a_frozen_weight_that_changes_while_it_learns_is_noticed(tmp_path: Path)
         return show.model
 
     phases = [Phase("frozen", 1, sgd(0.1), only_backbone)]
-    plan = Plan("net", build, pictures(), pictures(), phases, ("a", "b"), "sigmoid")
+    plan = Plan("net", build, images(), images(), phases, ("a", "b"), "sigmoid")
     with pytest.raises(FrozenWeightsChangedError):
         fit(tmp_path, plan, seed=1, profile=FULL, show=show)
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keraserve_training import atomic, experiment, open_run, options, profiles, progress, run
-from keraserve_training.data import class_folders, picture_files, procedural
+from keraserve_training.data import class_folders, image_files, procedural
 from keraserve_training.errors import (
     DataUnavailableError,
     NotComparableError,
@@ -43,12 +43,12 @@ def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
     for name in networks:
         assert len(history.read(finished.folder / name / "history.csv")) == finished.networks[name]["epochs"]
         assert (finished.folder / name / "model.keras").is_file()
-        with Image.open(finished.folder / f"confusion-{name}.png") as picture:
-            assert picture.width > 300
-        with Image.open(finished.folder / f"mistakes-{name}.png") as picture:
-            assert picture.width > 300
-    with Image.open(finished.folder / "curves.png") as picture:
-        assert picture.width > 1000
+        with Image.open(finished.folder / f"confusion-{name}.png") as image:
+            assert image.width > 300
+        with Image.open(finished.folder / f"mistakes-{name}.png") as image:
+            assert image.width > 300
+    with Image.open(finished.folder / "curves.png") as image:
+        assert image.width > 1000
     config = finished.config
     assert config["data"]["kind"] == "procedural"
     assert finished.metrics["procedural"]
@@ -75,7 +75,7 @@ def test_like_is_compared_with_like(finished: FinishedRun) -> None:
         reused = finished.networks["model-b-on-a" + ("-constant-rate" if schedule == "constant-rate" else "")]
         alone = finished.networks[f"model-b-alone-{schedule}"]
         assert reused["phases"] == alone["phases"]
-        assert reused["train_pictures"] == alone["train_pictures"]
+        assert reused["train_images"] == alone["train_images"]
     (phase,) = reused["phases"]
     assert phase["learning_rate"] == pytest.approx(1e-3)
     assert phase["trainable_parameters"] == reused["parameters"]
@@ -85,7 +85,7 @@ def test_what_each_network_said_of_each_test_image_is_kept(finished: FinishedRun
     for name, network in finished.networks.items():
         kept = predictions.read(finished.folder, name)
         assert kept.right.mean() == pytest.approx(network["test"]["accuracy"])
-        assert len(kept.labels) == network["test"]["pictures"]
+        assert len(kept.labels) == network["test"]["images"]
         assert "predicted" not in network["test"]
     first, second, other = (
         predictions.read(finished.folder, name)
@@ -100,7 +100,7 @@ def test_model_a_is_as_in_the_source_document(finished: FinishedRun) -> None:
     assert len(finished.networks["model-a"]["labels"]) == 8
 
 
-def test_learning_works_a_little_on_procedural_pictures(finished: FinishedRun) -> None:
+def test_learning_works_a_little_on_procedural_images(finished: FinishedRun) -> None:
     assert finished.metrics["metrics"]["test_accuracy_a"] > 0.5  # by chance: 0.125
 
 
@@ -114,24 +114,24 @@ def test_a_finished_run_is_not_run_again(
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:40])])
-def test_a_picture_that_is_spoilt_while_it_runs_is_named(
+def test_an_image_that_is_spoilt_while_it_runs_is_named(
     tmp_path: Path,
     reuse: experiment.Experiment,
     spoil: Callable[[Path], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picture_files, "_decodable", {})  # as in a process of its own
+    monkeypatch.setattr(image_files, "_decodable", {})  # as in a process of its own
     for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), "red").save(tmp_path / "own" / f"{name}.jpg")
 
     def look(_: run.Run, **__: Any) -> None:
-        pictures = class_folders.load(tmp_path / "own", profiles.FULL, lambda _: None).train.sized(8)
-        victim = pictures.files[-1]
+        images = class_folders.load(tmp_path / "own", profiles.FULL, lambda _: None).train.sized(8)
+        victim = images.files[-1]
         spoil(victim)
         with pytest.raises(tf.errors.OpError):
-            list(pictures.batches(np.arange(len(pictures)), 1))
-        list(pictures.batches(np.arange(len(pictures)), 1))
+            list(images.batches(np.arange(len(images)), 1))
+        list(images.batches(np.arange(len(images)), 1))
 
     looking = dataclasses.replace(reuse, run=look)
     with pytest.raises(DataUnavailableError, match=r"(cat|dog).[12]\.jpg has gone or has been damaged since"):
@@ -164,7 +164,7 @@ def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) ->
         assert finished.finished
 
 
-def test_other_pictures_are_reported(tmp_path: Path) -> None:
+def test_other_images_are_reported(tmp_path: Path) -> None:
     from keraserve_training.data import datasets
 
     with open_run.opened(tmp_path, spec(), progress.Silent()) as first:
@@ -174,12 +174,12 @@ def test_other_pictures_are_reported(tmp_path: Path) -> None:
     atomic.write_json(tmp_path / "config.json", config)
     with (
         open_run.opened(tmp_path, spec(), progress.Silent()) as second,
-        pytest.raises(RunDiffersError, match="pictures"),
+        pytest.raises(RunDiffersError, match="images"),
     ):
         second.load(datasets.fashion_mnist)
 
 
-def test_two_at_once_are_refused(tmp_path: Path) -> None:
+def test_two_at_once_are_rejected(tmp_path: Path) -> None:
     with open_run.opened(tmp_path, spec(), progress.Silent()):
         assert run_folder.state(tmp_path) == "running, at the start"
         with (
@@ -218,17 +218,17 @@ def test_a_damaged_configuration_is_reported(tmp_path: Path, content: str) -> No
         pass
 
 
-def test_a_reused_model_that_is_not_cloned_is_refused(tmp_path: Path) -> None:
+def test_a_reused_model_that_is_not_cloned_is_rejected(tmp_path: Path) -> None:
     """The source document's own warning: layers that are shared are trained in both models."""
-    pictures = procedural.pictures(20, classes=2, size=(4, 4), channels=1, seed=1)
+    images = procedural.images(20, classes=2, size=(4, 4), channels=1, seed=1)
 
     def network() -> Any:
         layers = keras.layers.Flatten(), keras.layers.Dense(3), keras.layers.Dense(1, activation="sigmoid")
         return keras.Sequential([keras.Input((4, 4, 1)), *layers])
 
     common: dict[str, Any] = {
-        "train": pictures,
-        "validation": pictures,
+        "train": images,
+        "validation": images,
         "phases": [Phase("p", 1, lambda: keras.optimizers.SGD(0.1))],
         "labels": ("a", "b"),
         "output": "sigmoid",
@@ -244,7 +244,7 @@ def test_a_reused_model_that_is_not_cloned_is_refused(tmp_path: Path) -> None:
 def test_evaluation_counts_right(finished: FinishedRun) -> None:
     for network in finished.networks.values():
         matrix = np.array(network["test"]["confusion"])
-        assert matrix.sum() == network["test"]["pictures"]
+        assert matrix.sum() == network["test"]["images"]
         assert np.trace(matrix) / matrix.sum() == pytest.approx(network["test"]["accuracy"])
         assert network["test"]["loss"] > 0
         mistakes = network["test"]["mistakes"]

@@ -24,7 +24,7 @@ def test_the_layers_do_what_keras_function_does(name: str) -> None:
 
     inputs = keras.Input((5, 4, 3))
     model = keras.Model(inputs, preprocess(networks.NETWORKS[name].mode, inputs))
-    pictures = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.float32)
-    pictures[0], pictures[1] = 0, 255
+    images = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.float32)
+    images[0], images[1] = 0, 255
     theirs = importlib.import_module(f"keras.applications.{MODULES.get(name, name)}").preprocess_input
-    np.testing.assert_allclose(model(pictures), theirs(pictures.copy()), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(model(images), theirs(images.copy()), rtol=0, atol=2e-5)

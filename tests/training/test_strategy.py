@@ -41,7 +41,7 @@ def test_two_devices_learn_what_one_does(trained: Mapping[int, Any]) -> None:
     for ours, theirs in zip(two["rows"], one["rows"], strict=True):
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], abs=1e-5)
         assert ours["val_accuracy"] == pytest.approx(theirs["val_accuracy"], abs=1e-6)
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.05)  # the last batch counts as 6 pictures
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.05)  # the last batch counts as 6 images
 
 
 def test_the_devices_hold_the_same_weights_to_the_last_bit(trained: Mapping[int, Any]) -> None:

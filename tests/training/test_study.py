@@ -1,4 +1,4 @@
-"""A tiny study on procedural pictures, in real processes; and what its numbers are turned into."""
+"""A tiny study on procedural images, in real processes; and what its numbers are turned into."""
 
 import csv
 import dataclasses
@@ -49,7 +49,7 @@ def test_a_study_from_pieces_to_report(tmp_path: Path, reuse: experiment.Experim
 
     page = report.write([reuse], tmp_path).read_text()
     assert "Does reuse help?" in page
-    assert "Procedural pictures: this study" in page
+    assert "Procedural images: this study" in page
     assert "proves nothing" in page
     assert "Document&#39;s schedule, B alone" in page
 
@@ -91,8 +91,8 @@ def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment
     assert json.loads((tmp_path / study.SUMMARY).read_text()) == summary
     with (tmp_path / study.TABLE).open() as file:
         assert [row[first.gain] for row in csv.DictReader(file)] == ["0.02", "0.04", "-0.02", "0.0"]
-    with Image.open(tmp_path / study.PICTURE) as picture:
-        assert picture.width > 600
+    with Image.open(tmp_path / study.IMAGE) as image:
+        assert image.width > 600
 
 
 def test_the_best_study_is_found_whatever_its_options(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_pieces_come_back_in_order_and_failures_stay_with_their_piece() -> None:
     work = [
         Work("known", find, {"name": "no-such-experiment"}),
         Work("unforeseen", run_folder.path, {"runs": None}),
-        Work("fine", run_folder.confusion_picture, {"network": "a"}),
+        Work("fine", run_folder.confusion_image, {"network": "a"}),
     ]
     known, unforeseen, fine = Processes(2).do(work, lambda done: told.append(done.name))
     assert sorted(told) == ["fine", "known", "unforeseen"]
@@ -106,7 +106,7 @@ def test_the_probe_goes_away(tmp_path: Path) -> None:
 def test_without_ray_or_a_cluster_one_sentence_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = [Work("one", run_folder.confusion_picture, {"network": "a"})]
+    work = [Work("one", run_folder.confusion_image, {"network": "a"})]
     for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
         with pytest.raises(WorkerError, match="Nothing answers"):
             ray_cluster.RayCluster(address, tmp_path).do(work, nothing)
@@ -226,8 +226,8 @@ def test_a_cluster_that_loses_a_machine_gets_the_results_of_a_local_study(
 
     # What is left of the cluster is asked for more than it has, and for what is finished already.
     work = ["train-all", reuse.name, "--profile", "sample", "--ray", cluster.address]
-    refused = start(*work, "--cpus", "2", runs=runs)
-    with refused:
-        assert "has 2 processors" in refused.communicate(timeout=PATIENCE)[0]
-    assert refused.returncode == 1
+    rejected = start(*work, "--cpus", "2", runs=runs)
+    with rejected:
+        assert "has 2 processors" in rejected.communicate(timeout=PATIENCE)[0]
+    assert rejected.returncode == 1
     assert f"{reuse.name}: finished." in end(start(*work, runs=runs))

@@ -22,13 +22,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train the experiments of the source documents and export them as models that take pictures.",
+    help="Train the experiments of the source documents and export them as models that take images.",
 )
 
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Models = Annotated[Path, typer.Option(help="The model repository.")]
 ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
-Seed = Annotated[int, typer.Option(min=0, help="Weights and order of the pictures follow from it.")]
+Seed = Annotated[int, typer.Option(min=0, help="Weights and order of the images follow from it.")]
 Force = Annotated[bool, typer.Option("--force", help="Start anew: throw away what is there.")]
 Ray = Annotated[
     str | None,
@@ -93,7 +93,7 @@ def run(
 ) -> None:
     """Train one experiment, or go on where it was interrupted.
 
-    With --ray, a frozen network looks at the pictures on all machines; what learns from that learns here.
+    With --ray, a frozen network looks at the images on all machines; what learns from that learns here.
     """
     workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
     commands.run_one(find(experiment), runs, _profile(profile), seed, options, force, workers)
@@ -154,7 +154,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Also what is exported already.")] = False,
     outdated: Annotated[
         bool,
-        typer.Option("--outdated", help="Also a run whose pictures have changed since it learnt from them."),
+        typer.Option("--outdated", help="Also a run whose images have changed since it learnt from them."),
     ] = False,
     *,
     options: Options,
@@ -237,7 +237,7 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
 @app.command()
 def results(
     runs: Runs = DEFAULT_RUNS,
-    docs: Annotated[Path, typer.Option(help="Gets results.md and its pictures.")] = Path("docs"),
+    docs: Annotated[Path, typer.Option(help="Gets results.md and its images.")] = Path("docs"),
     note: Annotated[str, typer.Option(help="What readers have to know besides, as of the data.")] = "",
 ) -> None:
     """Write what the full runs gave as a document, and the ranges that `list` shows from then on."""
@@ -295,7 +295,7 @@ def study(
                 options=options,
             )
             there = studying.folder(runs, experiment.name, chosen.name, options.slug())
-            said = [*studying.words(summary), f"Picture: {there / studying.PICTURE}"]
+            said = [*studying.words(summary), f"Image: {there / studying.IMAGE}"]
         else:
             from keraserve_training.studies import seeds as seeding
 

@@ -5,7 +5,7 @@ TrainingError
 ├── UnknownProfileError           no profile of that name
 ├── UnknownVariantError           a study can't vary that
 ├── OptionError                   an experiment does not take that option, or not that value
-├── DataUnavailableError          the pictures are not here and can't be fetched
+├── DataUnavailableError          the images are not here and can't be fetched
 ├── WeightsUnavailableError       pre-trained weights are not here and can't be fetched, or don't fit
 ├── FeaturesError                 stored features can't be written or read
 ├── RunError                      about one run folder
@@ -23,7 +23,7 @@ TrainingError
 ├── NotComparableError            two networks were not tried on the same test images
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
-    ├── OutdatedError             a run's pictures have changed since it learnt from them
+    ├── OutdatedError             a run's images have changed since it learnt from them
     └── RepositoryError           the model repository is not what it should be
 """
 
@@ -49,7 +49,7 @@ class OptionError(TrainingError):
 
 
 class DataUnavailableError(TrainingError):
-    """The pictures are not on this machine and can't be fetched."""
+    """The images are not on this machine and can't be fetched."""
 
 
 class WeightsUnavailableError(TrainingError):
@@ -121,7 +121,7 @@ class ExportError(TrainingError):
 
 
 class OutdatedError(ExportError):
-    """A run no longer fits the pictures that it learnt from."""
+    """A run no longer fits the images that it learnt from."""
 
 
 class RepositoryError(ExportError):

@@ -119,7 +119,7 @@ class Experiment:
         takes: the options that a user may give, names of `Options`.
         parameters: how many numbers its (main) network has, as the source document builds it.
         study: a question that many small runs answer, where the source document asks one.
-        phrases: words of its texts that don't hold for a run with another network or other pictures.
+        phrases: words of its texts that don't hold for a run with another network or other images.
     """
 
     name: str

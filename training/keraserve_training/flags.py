@@ -14,7 +14,7 @@ _FLAGS: dict[str, Any] = {
     "data": Annotated[
         Path | None,
         typer.Option(
-            help="Your own pictures: a folder with a folder for each class, or train/ and test/ of those."
+            help="Your own images: a folder with a folder for each class, or train/ and test/ of those."
         ),
     ],
     "layout": Annotated[

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, runtime
-from keraserve_training.data import picture_files
+from keraserve_training.data import image_files
 from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
@@ -48,7 +48,7 @@ def execute(
 
     Raises:
         OptionError: the experiment does not take one of the options.
-        DataUnavailableError: the pictures are not here, or not any more.
+        DataUnavailableError: the images are not here, or not any more.
     """
     options.check(experiment.name, experiment.takes)
     spec = RunSpec(experiment.name, profile, seed, settings or {}, options, experiment.weights)
@@ -60,20 +60,20 @@ def execute(
 
         keras.utils.clear_session()  # a process that does many runs would keep every graph
         # Everything in the scope: also a reused network has to be on all devices.
-        with runtime.scope(options.strategy), _spoilt_pictures_named(experiment.name):
+        with runtime.scope(options.strategy), _spoilt_images_named(experiment.name):
             experiment.run(run, **spec.settings)
         return True
 
 
 @contextlib.contextmanager
-def _spoilt_pictures_named(experiment: str) -> Iterator[None]:
-    """Where TensorFlow fails since a picture is no longer what it was, say which one."""
+def _spoilt_images_named(experiment: str) -> Iterator[None]:
+    """Where TensorFlow fails since an image is no longer what it was, say which one."""
     import tensorflow as tf
 
     try:
         yield
     except tf.errors.OpError as error:
-        files = picture_files.spoilt()
+        files = image_files.spoilt()
         if not files:
             raise
         others = f" (and {len(files) - 1:,} more)" if files[1:] else ""
@@ -98,11 +98,11 @@ def opened(
 
     Raises:
         RunBusyError: another process is at it.
-        RunDiffersError: the folder holds something else, or the pictures have changed; says what differs.
+        RunDiffersError: the folder holds something else, or the images have changed; says what differs.
         RunDamagedError: `config.json` can't be read.
-        DataUnavailableError: the user's own pictures are not there.
+        DataUnavailableError: the user's own images are not there.
     """
-    pictures = data_changes.found(spec.options)  # before anything is thrown away
+    images = data_changes.found(spec.options)  # before anything is thrown away
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
@@ -113,8 +113,8 @@ def opened(
             _empty(folder)
         _sweep(folder)
         _configure(folder, spec)
-        if pictures is not None:
-            _compare(folder, pictures)
+        if images is not None:
+            _compare(folder, images)
         yield Run(folder, spec, show, workers)
 
 
@@ -148,16 +148,16 @@ def _configure(folder: Path, spec: RunSpec) -> None:
         raise RunDiffersError(f"{folder} holds a run that differs ({details}): start anew with --force.")
 
 
-def _compare(folder: Path, pictures: Layout) -> None:
-    """Raise RunDiffersError if the user's own pictures are not those that the run began with."""
-    changes = data_changes.changed(folder, pictures)
+def _compare(folder: Path, images: Layout) -> None:
+    """Raise RunDiffersError if the user's own images are not those that the run began with."""
+    changes = data_changes.changed(folder, images)
     if not changes:
         return
     finished = (folder / run_folder.METRICS).exists()
     back = "" if finished else "put back what was there to go on, or "
     began = "learnt" if finished else "began to learn"
     raise RunDiffersError(
-        f"{pictures.root} is not what {folder} {began} from: {changes}: {back}{data_changes.ANEW}."
+        f"{images.root} is not what {folder} {began} from: {changes}: {back}{data_changes.ANEW}."
     )
 
 

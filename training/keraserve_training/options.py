@@ -18,7 +18,7 @@ class Options:
     """The options of a run. None and False: not given.
 
     Attributes:
-        data: folder of class folders with the user's own pictures.
+        data: folder of class folders with the user's own images.
         layout: how that folder is read, one of `layout.LAYOUTS`.
         backbone: a pre-trained network, a key of `networks.NETWORKS`.
         alpha: width of that network, where it comes in several (MobileNet).
@@ -42,7 +42,7 @@ class Options:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no experiment could take."""
+        """Reject what no experiment could take."""
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise OptionError(
                 f"{self.name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."

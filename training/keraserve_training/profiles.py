@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Share:
-    """How many pictures of a data set are used: a part of them, but not fewer than `floor` where there are so
+    """How many images of a data set are used: a part of them, but not fewer than `floor` where there are so
     many."""
 
     part: float
@@ -22,8 +22,8 @@ class Profile:
 
     Attributes:
         name: `full`, `quick` or `sample`; part of the run folder's name.
-        procedural: pictures are made on the spot instead of taken from the data set.
-        small: how many pictures are used of a data set whose pictures have at most 64 pixels a side.
+        procedural: images are made on the spot instead of taken from the data set.
+        small: how many images are used of a data set whose images have at most 64 pixels a side.
         photographs: the same where they are larger, and so each costs a hundred times as much.
         max_epochs: at most so many epochs in each phase of training; None: as the source document says.
         random_weights: pre-trained networks start from random weights, at the smallest size that they take.
@@ -39,7 +39,7 @@ class Profile:
     explanation: str
 
     def limit(self, count: int, *, photographs: bool) -> int:
-        """How many of a data set's `count` training (or test) pictures are used."""
+        """How many of a data set's `count` training (or test) images are used."""
         return (self.photographs if photographs else self.small).of(count)
 
     def epochs(self, count: int) -> int:
@@ -49,7 +49,7 @@ class Profile:
 
 _ALL = Share(1.0, 0)
 
-FULL = Profile("full", False, _ALL, _ALL, None, False, "All pictures, all epochs.")
+FULL = Profile("full", False, _ALL, _ALL, None, False, "All images, all epochs.")
 QUICK = Profile(
     "quick",
     False,
@@ -57,7 +57,7 @@ QUICK = Profile(
     Share(0.02, 200),
     5,
     False,
-    "Real pictures: a tenth of the small ones, a fiftieth of the photographs (but 500 or 200 where there are"
+    "Real images: a tenth of the small ones, a fiftieth of the photographs (but 500 or 200 where there are"
     " so many); at most 5 epochs a phase.",
 )
 SAMPLE = Profile(
@@ -67,7 +67,7 @@ SAMPLE = Profile(
     Share(0.001, 24),
     3,
     True,
-    "Procedural pictures made on the spot in place of a data set, but not of a folder given with --data; a"
+    "Procedural images made on the spot in place of a data set, but not of a folder given with --data; a"
     " hundredth as many as there are (a thousandth of the photographs; 100 or 24 where there are so many);"
     " random weights in place of pre-trained ones, at the smallest size that the network takes;"
     " at most 3 epochs a phase. Its figures say that the code runs, nothing about the method.",

@@ -59,7 +59,7 @@ class Run:
         self._tested_on: list[Examples] = []
         self._validated_on: dict[str, Examples] = {}
         self._features: list[dict[str, Any]] = []
-        self._pictures: list[dict[str, str]] = []
+        self._images: list[dict[str, str]] = []
         self._tables: list[dict[str, Any]] = []
 
     @property
@@ -68,23 +68,23 @@ class Run:
         return (self.folder / run_folder.METRICS).exists()
 
     def load(self, source: datasets.Source, *, size: int | None = None) -> Dataset:
-        """Get a data set, or the user's own pictures in its place, and write down what was used.
+        """Get a data set, or the user's own images in its place, and write down what was used.
 
         Args:
             source: one of `datasets`.
-            size: pixels a side of what a network gets; None: as the pictures are. `--image-size` comes first.
+            size: pixels a side of what a network gets; None: as the images are. `--image-size` comes first.
 
         Raises:
             DataUnavailableError: it is not here and can't be fetched.
-            RunDiffersError: the run was started with other pictures.
+            RunDiffersError: the run was started with other images.
         """
         if self.options.data is not None:
             source = partial(datasets.class_folders, Path(self.options.data), how=self.options.layout)
         data = source(self.profile, self._show.tell)
         self._show.tell(data.found())
         if data.listing is not None:
-            data.listing.write(self.folder / run_folder.PICTURES)
-        self._write_down("data", data.record(), f"other pictures ({data.origin})")
+            data.listing.write(self.folder / run_folder.IMAGES)
+        self._write_down("data", data.record(), f"other images ({data.origin})")
         size = self.options.image_size or size
         return data.sized(size) if size else data
 
@@ -116,12 +116,12 @@ class Run:
         return built
 
     def features(self, name: str, model: "keras.Model", examples: Examples) -> "Features":
-        """Let a frozen network look at pictures once; later runs read what it saw.
+        """Let a frozen network look at images once; later runs read what it saw.
 
         Args:
             name: what people call these features, like `train`.
             model: takes what `examples` give.
-            examples: pictures of the network's size.
+            examples: images of the network's size.
 
         Raises:
             FeaturesError: they can't be stored.
@@ -164,7 +164,7 @@ class Run:
 
         Args:
             also_in: another experiment that trains the very same network under the same name: its result is
-                taken where that run, with the same pictures and options, is finished.
+                taken where that run, with the same images and options, is finished.
 
         Raises:
             RuleError: a rule of transfer learning was broken, also when this training changed a network
@@ -210,17 +210,17 @@ class Run:
         stem: "keras.Model",
         head: "Trained",
         *,
-        pictures: Examples,
+        images: Examples,
         features: Examples,
     ) -> "Trained":
-        """Put the frozen network and what learnt on its features together, as one model that takes pictures.
+        """Put the frozen network and what learnt on its features together, as one model that takes images.
 
         Args:
             name: under which the run keeps it.
             stem: what made the features.
             head: what learnt.
-            pictures: some that both ways are tried on.
-            features: those of the same pictures.
+            images: some that both ways are tried on.
+            features: those of the same images.
 
         Raises:
             PathsDisagreeError: the two ways give different probabilities.
@@ -228,45 +228,45 @@ class Run:
         from keraserve_training.learning.compose import compose
 
         exact = not self.options.mixed_precision
-        composed = compose(self.folder / name, stem, head, pictures, features, exact=exact)
+        composed = compose(self.folder / name, stem, head, images, features, exact=exact)
         self._trained[name] = composed
         if head.name in self._tests:
             self._tests[name] = self._tests[head.name]
         return composed
 
-    def test(self, trained: "Trained", examples: Examples, pictures: Shown | None = None) -> Evaluation:
-        """Try a network on test pictures; the result goes into `metrics.json`, its predictions beside it.
+    def test(self, trained: "Trained", examples: Examples, images: Shown | None = None) -> Evaluation:
+        """Try a network on test images; the result goes into `metrics.json`, its predictions beside it.
 
         Args:
             trained: the network.
             examples: what it takes.
-            pictures: the same as people see them, where `examples` are features.
+            images: the same as people see them, where `examples` are features.
         """
         from keraserve_training.drawing import galleries
 
         evaluation = evaluate(trained, examples)
         self._tests[trained.name] = evaluation
-        shown: Any = pictures if pictures is not None else examples
+        shown: Any = images if images is not None else examples
         self._tested_on += [examples, shown]
-        images = shown.sized(None).digest()
-        said = predictions.Predictions(evaluation.predicted, examples.labels, images)
+        digest = shown.sized(None).digest()
+        said = predictions.Predictions(evaluation.predicted, examples.labels, digest)
         predictions.write(self.folder, trained.name, said)
         wrong = evaluation.mistakes
         with self._with_caveat():
             galleries.mistakes(
-                self.folder / run_folder.mistakes_picture(trained.name),
+                self.folder / run_folder.mistakes_image(trained.name),
                 trained.name,
-                shown.show(np.array([mistake.picture for mistake in wrong], np.int64)),
+                shown.show(np.array([mistake.image for mistake in wrong], np.int64)),
                 [(trained.labels[mistake.true], trained.labels[mistake.predicted]) for mistake in wrong],
                 [mistake.probability for mistake in wrong],
             )
         return evaluation
 
-    def picture(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
+    def image(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
         """Draw a PNG that the report shows beside the run's curves."""
         with self._with_caveat():
             draw(self.folder / file)
-        self._pictures.append({"file": file, "title": title, "caption": caption})
+        self._images.append({"file": file, "title": title, "caption": caption})
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
@@ -280,7 +280,7 @@ class Run:
         self._show.tell(sentence)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Draw the pictures and write `metrics.json`: the run is finished."""
+        """Draw the images and write `metrics.json`: the run is finished."""
         from keraserve_training.drawing import confusion, curves
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
@@ -290,7 +290,7 @@ class Run:
             curves.curves(self.folder / run_folder.CURVES, histories, on=on)
             for name, test in self._tests.items():
                 if name in learnt:
-                    file = self.folder / run_folder.confusion_picture(name)
+                    file = self.folder / run_folder.confusion_image(name)
                     confusion.confusion(file, name, test.confusion, learnt[name].labels)
         config = run_folder.read_json(self.folder / run_folder.CONFIG)
         content = {
@@ -298,7 +298,7 @@ class Run:
             "procedural": config["data"]["kind"] == "procedural",
             "metrics": dict(metrics),
             "networks": {name: self._network(name) for name in self._trained},
-            "pictures": self._pictures,
+            "images": self._images,
             "tables": self._tables,
             "features": self._features,
             "seconds": round(sum(trained.result["seconds"] for trained in self._trained.values()), 1),

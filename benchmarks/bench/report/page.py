@@ -64,7 +64,7 @@ def _systems(results: Results) -> str:
         if endpoint.name in results.endpoints
     ]
     rows.append(_upper_bound_row(results, len(head)))
-    return "### Pictures\n\n" + table(head, rows)
+    return "### Images\n\n" + table(head, rows)
 
 
 def _system_row(results: Results, endpoint: Endpoint) -> list[str]:

@@ -22,7 +22,7 @@ CLIENT = Figure("classify_many: the client's", "images/s")
 GENERATOR = Figure("classify_many: the load generator's", "images/s")
 GOALS = [
     ratio_goal(
-        "client, 1,000 pictures by `classify_many`: images/s, of the load generator's",
+        "client, 1,000 images by `classify_many`: images/s, of the load generator's",
         at_least(0.9),
         CLIENT,
         GENERATOR,

@@ -13,10 +13,10 @@ from bench.systems.commands import WITHOUT_GPU, program
 from bench.systems.compared import EMBEDDED_GRPC
 
 IMPORT_AND_LOAD = Figure("cold start: import and load", "s")
-FIRST_RESPONSE = Figure("cold start: first answer", "s")
+FIRST_RESPONSE = Figure("cold start: first response", "s")
 GOALS = [
     ratio_goal(
-        "embedded, cold start to first answer, of import and load",
+        "embedded, cold start to first response, of import and load",
         at_most(1.2),
         FIRST_RESPONSE,
         IMPORT_AND_LOAD,

@@ -17,12 +17,12 @@ from bench.workspace import ROOT, BodyKind, Workspace
 
 START = Figure("gateway alone: start to ready", "s")
 IDLE_MEMORY = Figure("gateway alone: idle", "MB")
-PROCESSOR_TIME = Figure("gateway alone: processor time of a picture", "ms")
+PROCESSOR_TIME = Figure("gateway alone: processor time of an image", "ms")
 LOADED_MEMORY = Figure("gateway alone: under load", "MB")
 GOALS = [
     median_goal("gateway alone: idle memory (PSS)", at_most(100), IDLE_MEMORY),
     median_goal("gateway alone: cold start to ready", at_most(1.5), START),
-    median_goal("gateway alone: processor time of a picture", at_most(0.5), PROCESSOR_TIME),
+    median_goal("gateway alone: processor time of an image", at_most(0.5), PROCESSOR_TIME),
 ]
 _CLIENTS, _IDLE_SECONDS = 32, 1.0
 

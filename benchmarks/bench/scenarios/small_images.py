@@ -9,7 +9,7 @@ from bench.workspace import CLOTHES, BodyKind
 
 AS_PNG = Figure("28 px: PNG", "images/s")
 AS_ROWS = Figure("28 px: JSON rows", "images/s")
-GOALS = [ratio_goal("28x28 as JSON rows: time, of the picture route's", at_most(1.2), AS_PNG, AS_ROWS)]
+GOALS = [ratio_goal("28x28 as JSON rows: time, of the image route's", at_most(1.2), AS_PNG, AS_ROWS)]
 _CLIENTS = 8
 
 

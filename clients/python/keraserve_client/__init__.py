@@ -1,4 +1,4 @@
-"""Python client of Keraserve: classify pictures, and call models with tensors, over HTTP or gRPC.
+"""Python client of Keraserve: classify images, and call models with tensors, over HTTP or gRPC.
 
     from keraserve_client import Client
 
@@ -20,8 +20,8 @@ from keraserve_client._errors import (
     BadRequest,
     ConnectionFailed,
     DeadlineExceeded,
-    InvalidAnswer,
     InvalidInput,
+    InvalidResponse,
     KeraserveError,
     NotAuthorized,
     NotFound,
@@ -65,8 +65,8 @@ __all__ = [
     "Image",
     "Images",
     "Inputs",
-    "InvalidAnswer",
     "InvalidInput",
+    "InvalidResponse",
     "KeraserveError",
     "Metadata",
     "Model",

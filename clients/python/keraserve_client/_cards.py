@@ -12,7 +12,7 @@ from keraserve_protocol import services
 from keraserve_protocol.signatures import CARD_OUTPUT, MODEL_CARD
 from keraserve_protocol.tensors import TensorError, from_proto
 
-_SECONDS = 1.0  # that an answer waits for the card of its version, at most
+_SECONDS = 1.0  # that a response waits for the card of its version, at most
 _AGAIN_SECONDS = 30.0  # until a server that had no time for it is asked again
 _WITHOUT_CARD = {400, 501}  # what somebody else's model answers: it has no such signature
 _MOST = 1024  # versions that are remembered

@@ -1,6 +1,6 @@
 """Values that are given for an input, cast to its dtype where nothing but digits of decimals is lost.
 
-What a cast would change beyond that is refused: a whole number that a float rounds, a decimal beyond the
+What a cast would change beyond that is rejected: a whole number that a float rounds, a decimal beyond the
 range, a boolean as a number. Whoever means it casts the array, and the code then says so.
 """
 
@@ -37,7 +37,7 @@ def to_numbers(values: npt.ArrayLike, dtype: str, where: str) -> Array:
     Args:
         values: an array or nested lists.
         dtype: numpy's name of the input's dtype, or `BFLOAT16`.
-        where: what the message of a refusal begins with.
+        where: what the message of a rejection begins with.
 
     Returns:
         An array of the dtype; for `BFLOAT16` a float32 array of numbers that a bfloat16 has.
@@ -53,9 +53,9 @@ def to_numbers(values: npt.ArrayLike, dtype: str, where: str) -> Array:
         return given.astype(wanted)
     kinds = _kinds(values, given)
     if "b" in kinds and len(kinds) > 1:
-        raise _refused(where, "booleans among numbers")
+        raise _rejected(where, "booleans among numbers")
     if not _allowed(given.dtype.kind, wanted.kind):
-        raise _refused(where, _name(given, kinds))
+        raise _rejected(where, _name(given, kinds))
     if wanted.kind in _WHOLE:
         _check_range(given, wanted, where)
     with np.errstate(all="ignore"):
@@ -147,12 +147,12 @@ def _allowed(given: str, wanted: str) -> bool:
 def _check_range(given: Array, wanted: np.dtype[Any], where: str) -> None:
     limits = np.iinfo(wanted.name)
     if int(given.min()) < limits.min or int(given.max()) > limits.max:
-        raise _refused(where, "numbers out of its range")
+        raise _rejected(where, "numbers out of its range")
 
 
 def _check_finite(given: Array, found: Array, where: str) -> None:
     if given.dtype.kind in _DECIMAL and not (np.isfinite(found) | ~np.isfinite(given)).all():
-        raise _refused(where, "numbers out of its range")
+        raise _rejected(where, "numbers out of its range")
 
 
 def _check_whole(values: npt.ArrayLike, given: Array, found: Array, exact: int, where: str) -> None:
@@ -162,7 +162,7 @@ def _check_whole(values: npt.ArrayLike, given: Array, found: Array, exact: int, 
     originals = np.asarray(values, dtype=object).ravel().tolist()
     for original, number in zip(originals, found.ravel().tolist(), strict=True):
         if _is_whole(original) and int(original) != number:
-            raise _refused(where, f"whole numbers that it would round, such as {int(original)}")
+            raise _rejected(where, f"whole numbers that it would round, such as {int(original)}")
 
 
 def _is_whole(number: object) -> bool:
@@ -177,5 +177,5 @@ def _name(given: Array, kinds: set[str]) -> str:
     return str(given.dtype)
 
 
-def _refused(where: str, problem: str) -> InvalidInput:
+def _rejected(where: str, problem: str) -> InvalidInput:
     return InvalidInput(f"{where}, and the values given are {problem}: cast them yourself if that is meant")

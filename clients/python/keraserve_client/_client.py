@@ -13,7 +13,7 @@ import httpx2
 from keraserve_client._errors import ConnectionFailed, DeadlineExceeded, InvalidInput, KeraserveError
 from keraserve_client._keys import authorization
 from keraserve_client._verbs import AsyncVerbs, Verbs
-from keraserve_client._wire import HttpAnswer, HttpPlans, HttpRequest, accept
+from keraserve_client._wire import HttpPlans, HttpRequest, HttpResponse, accept
 from keraserve_protocol.open_inference import HEADER_LENGTH
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -22,7 +22,7 @@ _CHUNK = 256 * 1024
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 
 
-class Client(Verbs[HttpRequest, HttpAnswer]):
+class Client(Verbs[HttpRequest, HttpResponse]):
     """Talks to a Keraserve gateway over HTTP.
 
         with Client("http://127.0.0.1:8000") as client:
@@ -61,7 +61,7 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
         """Close the connections; the client can't be used afterwards."""
         self._http.close()
 
-    def _ask(self, question: HttpRequest, seconds: float) -> HttpAnswer | KeraserveError:
+    def _ask(self, question: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
         limit = _Limit(seconds)
         options = _options(question)
         if question.body:
@@ -71,12 +71,12 @@ class Client(Verbs[HttpRequest, HttpAnswer]):
                 question.method, self._url + question.path, extensions=limit.extensions, **options
             ) as response:
                 body = b"".join(limit.checked(response.iter_bytes()))
-                return accept(_answer(response, body))
+                return accept(_http_response(response, body))
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             return _failure(error, self._url)
 
 
-class AsyncClient(AsyncVerbs[HttpRequest, HttpAnswer]):
+class AsyncClient(AsyncVerbs[HttpRequest, HttpResponse]):
     """Talks to a Keraserve gateway over HTTP, in asyncio; the settings are those of `Client`.
 
         async with AsyncClient("http://127.0.0.1:8000") as client:
@@ -104,16 +104,16 @@ class AsyncClient(AsyncVerbs[HttpRequest, HttpAnswer]):
         """Close the connections; the client can't be used afterwards."""
         await self._http.aclose()
 
-    async def _ask(self, question: HttpRequest, seconds: float) -> HttpAnswer | KeraserveError:
+    async def _ask(self, question: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
         options = _options(question)
         if question.body:
             options["content"] = question.body
         try:
             async with asyncio.timeout(seconds):
                 response = await self._http.request(question.method, self._url + question.path, **options)
-            return accept(_answer(response, response.content))
+            return accept(_http_response(response, response.content))
         except TimeoutError:
-            return DeadlineExceeded(f"no answer within {seconds:g} s")
+            return DeadlineExceeded(f"no response within {seconds:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             return _failure(error, self._url)
 
@@ -181,9 +181,9 @@ def _options(question: HttpRequest) -> dict[str, Any]:
     return {"headers": headers}
 
 
-def _answer(response: httpx2.Response, body: bytes) -> HttpAnswer:
+def _http_response(response: httpx2.Response, body: bytes) -> HttpResponse:
     headers = {key.lower(): value for key, value in response.headers.items()}
-    return HttpAnswer(response.status_code, headers, body)
+    return HttpResponse(response.status_code, headers, body)
 
 
 def _failure(error: Exception, url: str) -> KeraserveError:

@@ -2,15 +2,15 @@
 
 KeraserveError
 ├── ConnectionFailed     no server answered (also a ConnectionError)
-├── DeadlineExceeded     no answer in time (also a TimeoutError); status 504 when a server said so
-├── InvalidAnswer        an answer that is not the contract's: another server, or a broken one
-├── InvalidInput         a picture, tensor or option that can't be sent (also a ValueError)
+├── DeadlineExceeded     no response in time (also a TimeoutError); status 504 when a server said so
+├── InvalidResponse        a response that is not the contract's: another server, or a broken one
+├── InvalidInput         an image, tensor or option that can't be sent (also a ValueError)
 ├── NotSupported         the call does not exist on this transport
-└── StatusError          the server refused or failed; any status without a class of its own
+└── StatusError          the server rejected or failed; any status without a class of its own
     ├── BadRequest       400
     ├── NotAuthorized    401, 403
     ├── NotFound         404: no such model, version or label
-    ├── TooLarge         413: too many bytes, pictures or pixels
+    ├── TooLarge         413: too many bytes, images or pixels
     ├── UnsupportedImage 415: not an image type that the model decodes
     ├── TooManyRequests  429: too fast, or the queue is full
     └── Unavailable      502, 503: the model server is away or still loading
@@ -31,7 +31,7 @@ class KeraserveError(Exception):
 
     Attributes:
         detail: what happened, one sentence.
-        status_code: the HTTP status, or None when no server's answer is behind it.
+        status_code: the HTTP status, or None when no server's response is behind it.
         request_id: the server's name for the request, to be found in its log; None if it gave none.
         retry_after: seconds that the server asked to wait, or None.
     """
@@ -62,7 +62,7 @@ class KeraserveError(Exception):
 
 
 class ConnectionFailed(KeraserveError, ConnectionError):
-    """No server answered: refused, unknown host, or the connection broke.
+    """No server answered: rejected, unknown host, or the connection broke.
 
     Attributes:
         lasting: whether it will be so the next time: a certificate that is not trusted, a server of
@@ -80,15 +80,15 @@ class ConnectionFailed(KeraserveError, ConnectionError):
 
 
 class DeadlineExceeded(KeraserveError, TimeoutError):
-    """No answer in time: ours (`status_code` None) or the server's own limit (504)."""
+    """No response in time: ours (`status_code` None) or the server's own limit (504)."""
 
 
-class InvalidAnswer(KeraserveError):
-    """An answer that is not the contract's."""
+class InvalidResponse(KeraserveError):
+    """A response that is not the contract's."""
 
 
 class InvalidInput(KeraserveError, ValueError):
-    """A picture, tensor or option that can't be sent."""
+    """An image, tensor or option that can't be sent."""
 
 
 class NotSupported(KeraserveError):
@@ -96,11 +96,11 @@ class NotSupported(KeraserveError):
 
 
 class StatusError(KeraserveError):
-    """The server refused or failed."""
+    """The server rejected or failed."""
 
 
 class BadRequest(StatusError):
-    """400: the input is wrong; the message says what, and which picture."""
+    """400: the input is wrong; the message says what, and which image."""
 
 
 class NotAuthorized(StatusError):
@@ -112,7 +112,7 @@ class NotFound(StatusError):
 
 
 class TooLarge(StatusError):
-    """413: too many bytes, pictures or pixels."""
+    """413: too many bytes, images or pixels."""
 
 
 class UnsupportedImage(StatusError):

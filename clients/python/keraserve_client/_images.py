@@ -1,4 +1,4 @@
-"""Pictures in whatever form they come, as the encoded bytes that travel.
+"""Images in whatever form they come, as the encoded bytes that travel.
 
 Files and bytes are sent as they are, undecoded; arrays and PIL images become PNG, without loss.
 """
@@ -20,9 +20,9 @@ from keraserve_client._pil import PilImage
 from keraserve_protocol import image_formats
 
 Image = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PilImage
-"""A path, an encoded picture's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image.
+"""A path, an encoded image's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image.
 
-All of them give the same answer for the same picture: upright as EXIF says, on white where it is transparent.
+All of them give the same response for the same image: upright as EXIF says, on white where it is transparent.
 """
 Images = Image | Sequence[Image]
 
@@ -31,8 +31,8 @@ _NO_FORMAT = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An encoded picture, and the file's name if it was one."""
+class EncodedImage:
+    """An encoded image, and the file's name if it was one."""
 
     data: bytes
     filename: str | None = None
@@ -44,20 +44,20 @@ class Picture:
         return listed.media_types[0] if listed else _NO_FORMAT
 
 
-def load(images: Images) -> list[Picture]:
+def load(images: Images) -> list[EncodedImage]:
     """Read and encode.
 
     Raises:
-        InvalidInput: neither a picture nor a list of pictures; the message says which.
+        InvalidInput: neither an image nor a list of images; the message says which.
         OSError: a file that can't be read.
     """
     if isinstance(images, list | tuple):
-        return [load_one(image, f"picture {index}: ") for index, image in enumerate(images)]
+        return [load_one(image, f"image {index}: ") for index, image in enumerate(images)]
     return [load_one(images)]
 
 
 def is_one(images: object) -> bool:
-    """Tell a single picture from something to go through."""
+    """Tell a single image from something to go through."""
     if isinstance(images, np.ndarray):
         return cast(npt.NDArray[Any], images).ndim < 4
     return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | PilImage)
@@ -70,17 +70,17 @@ def name_of(image: object) -> str | None:
     return None
 
 
-def load_one(image: object, where: str = "") -> Picture:
-    """Read and encode one picture; errors begin with `where`."""
+def load_one(image: object, where: str = "") -> EncodedImage:
+    """Read and encode one image; errors begin with `where`."""
     if isinstance(image, str | os.PathLike):
         path = Path(cast("str | os.PathLike[str]", image))
-        return Picture(path.read_bytes(), path.name)
+        return EncodedImage(path.read_bytes(), path.name)
     if isinstance(image, bytes | bytearray | memoryview):
-        return Picture(bytes(cast("bytes | bytearray | memoryview", image)))
+        return EncodedImage(bytes(cast("bytes | bytearray | memoryview", image)))
     if isinstance(image, np.ndarray):
-        return Picture(_png(cast(npt.NDArray[Any], image), where))
+        return EncodedImage(_png(cast(npt.NDArray[Any], image), where))
     if isinstance(image, PilImage):
-        return Picture(_pil.encode(image, where))
+        return EncodedImage(_pil.encode(image, where))
     raise InvalidInput(f"{where}a {type(image).__name__} is no path, bytes, array or PIL image")
 
 
@@ -88,12 +88,12 @@ def _png(array: npt.NDArray[Any], where: str) -> bytes:
     """Encode by the PNG specification (W3C, third edition): filter 0 before each row, one IDAT."""
     if array.dtype != np.uint8:
         raise InvalidInput(
-            f"{where}the array holds {array.dtype}; pictures are uint8, 0 to 255: scale and cast it to that"
+            f"{where}the array holds {array.dtype}; images are uint8, 0 to 255: scale and cast it to that"
         )
     pixels = array[..., np.newaxis] if array.ndim == 2 else array
     if pixels.ndim != 3 or pixels.shape[2] not in _PNG_COLOUR or 0 in pixels.shape:
-        several = "; give several pictures as a list" if array.ndim == 4 else ""
-        raise InvalidInput(f"{where}an array of shape {list(array.shape)} is no picture{several}")
+        several = "; give several images as a list" if array.ndim == 4 else ""
+        raise InvalidInput(f"{where}an array of shape {list(array.shape)} is no image{several}")
     height, width, channels = pixels.shape
     rows = np.zeros((height, 1 + width * channels), np.uint8)
     rows[:, 1:] = pixels.reshape(height, -1)

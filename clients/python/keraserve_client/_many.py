@@ -1,7 +1,7 @@
-"""Many pictures: a few requests in flight, several pictures in each, the answers in the pictures' order.
+"""Many images: a few requests in flight, several images in each, the responses in the images' order.
 
-A request costs the client, the network and the gateway about as much as a small picture's way through the
-model does; pictures that travel together share it. Nothing here grows with the number of pictures.
+A request costs the client, the network and the gateway about as much as a small image's way through the
+model does; images that travel together share it. Nothing here grows with the number of images.
 """
 
 import asyncio
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from itertools import islice
 
 from keraserve_client._errors import InvalidInput
-from keraserve_client._images import Image, Picture, is_one, load_one, name_of
+from keraserve_client._images import EncodedImage, Image, is_one, load_one, name_of
 from keraserve_client._types import Failure, Prediction
 
 Outcomes = list[Prediction | Failure]
 
-_TOGETHER = 8  # pictures in a request at most: more gain next to nothing
+_TOGETHER = 8  # images in a request at most: more gain next to nothing
 _HEAVY = 1 << 20  # bytes of a request from which on its fixed costs don't matter
 _REQUESTS = 4  # in flight at least, if the concurrency allows it: the server never waits for us
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How `concurrency` pictures travel: so many requests at a time, with so many pictures each."""
+    """How `concurrency` images travel: so many requests at a time, with so many images each."""
 
     requests: int
-    pictures: int
+    images: int
 
     @classmethod
     def of(cls, concurrency: int) -> "Shape":
@@ -38,8 +38,8 @@ class Shape:
         """
         if concurrency < 1:
             raise InvalidInput(f"concurrency has to be 1 or more, not {concurrency}")
-        pictures = min(_TOGETHER, max(1, concurrency // _REQUESTS))
-        return cls(concurrency // pictures, pictures)
+        images = min(_TOGETHER, max(1, concurrency // _REQUESTS))
+        return cls(concurrency // images, images)
 
     @property
     def pending(self) -> int:
@@ -48,47 +48,47 @@ class Shape:
 
 
 def check(images: object, *, asynchronous: bool) -> None:
-    """Refuse what can't be gone through, and a single picture, which would be taken apart.
+    """Reject what can't be gone through, and a single image, which would be taken apart.
 
     Raises:
         InvalidInput: one of these.
     """
     if is_one(images):
-        raise InvalidInput("that is one picture; give a list, or another iterable of pictures")
+        raise InvalidInput("that is one image; give a list, or another iterable of images")
     if isinstance(images, AsyncIterable) and not asynchronous:
-        raise InvalidInput("an async iterable of pictures needs an async client")
+        raise InvalidInput("an async iterable of images needs an async client")
     if not isinstance(images, Iterable | AsyncIterable):
-        raise InvalidInput(f"a {type(images).__name__} is no iterable of pictures")
+        raise InvalidInput(f"a {type(images).__name__} is no iterable of images")
 
 
-def loaded(images: list[Image]) -> list[list[Picture] | Failure]:
-    """Read and encode pictures; gives them in order, as lists of those that travel together."""
-    parts: list[list[Picture] | Failure] = []
+def loaded(images: list[Image]) -> list[list[EncodedImage] | Failure]:
+    """Read and encode images; gives them in order, as lists of those that travel together."""
+    parts: list[list[EncodedImage] | Failure] = []
     weight = 0
     for image in images:
         try:
-            picture = load_one(image)
+            encoded = load_one(image)
         except (InvalidInput, OSError) as error:
             parts.append(Failure(name_of(image), error))
             continue
-        weight += len(picture.data)
+        weight += len(encoded.data)
         last = parts[-1] if parts else None
         if isinstance(last, list) and weight <= _HEAVY:
-            last.append(picture)
+            last.append(encoded)
         else:
-            parts.append([picture])
-            weight = len(picture.data)
+            parts.append([encoded])
+            weight = len(encoded.data)
     return parts
 
 
 def stream(
     images: Iterable[Image], shape: Shape, ask: Callable[[list[Image]], Outcomes]
 ) -> Generator[Prediction | Failure]:
-    """Give the outcomes of all pictures in order; a few threads ask."""
+    """Give the outcomes of all images in order; a few threads ask."""
     threads = ThreadPoolExecutor(shape.requests, thread_name_prefix="keraserve")
     pending: deque[Future[Outcomes]] = deque()
     try:
-        for group in _groups(images, shape.pictures):
+        for group in _groups(images, shape.images):
             pending.append(threads.submit(ask, group))
             if len(pending) >= shape.pending:
                 yield from pending.popleft().result()
@@ -104,7 +104,7 @@ async def stream_async(
     shape: Shape,
     ask: Callable[[list[Image]], Awaitable[Outcomes]],
 ) -> AsyncGenerator[Prediction | Failure]:
-    """Give the outcomes of all pictures in order; a few tasks ask."""
+    """Give the outcomes of all images in order; a few tasks ask."""
     places = asyncio.Semaphore(shape.requests)
     pending: deque[asyncio.Task[Outcomes]] = deque()
 
@@ -113,7 +113,7 @@ async def stream_async(
             return await ask(group)
 
     try:
-        async for group in _groups_async(images, shape.pictures):
+        async for group in _groups_async(images, shape.images):
             pending.append(asyncio.create_task(ask_in_turn(group)))
             if len(pending) >= shape.pending:
                 for outcome in await pending[0]:

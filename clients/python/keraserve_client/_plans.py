@@ -6,14 +6,14 @@ from typing import Generic
 
 from keraserve_client._errors import (
     ConnectionFailed,
-    InvalidAnswer,
     InvalidInput,
+    InvalidResponse,
     KeraserveError,
     NotAuthorized,
     NotFound,
 )
-from keraserve_client._images import Picture
-from keraserve_client._steps import Answer, Plan, Question
+from keraserve_client._images import EncodedImage
+from keraserve_client._steps import Plan, Question, Response
 from keraserve_client._tensors import Inputs, Tensors, fit, read
 from keraserve_client._types import (
     Arrays,
@@ -28,9 +28,9 @@ from keraserve_client._types import (
 from keraserve_protocol import messages as m
 from keraserve_protocol import tensors
 
-_OF_A_PICTURE = (400, 413, 415)
-# What the next picture would fail with too, so that there is no use in going on.
-_OF_ALL = (ConnectionFailed, InvalidAnswer, NotAuthorized, NotFound)
+_OF_A_IMAGE = (400, 413, 415)
+# What the next image would fail with too, so that there is no use in going on.
+_OF_ALL = (ConnectionFailed, InvalidResponse, NotAuthorized, NotFound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,65 +54,65 @@ class Target:
             raise InvalidInput(f"{self.version} is no version")
 
 
-class Plans(ABC, Generic[Question, Answer]):
-    """One plan for each call; a transport fills in the questions and reads the answers."""
+class Plans(ABC, Generic[Question, Response]):
+    """One plan for each call; a transport fills in the questions and reads the responses."""
 
     def __init__(self) -> None:
         self._known: dict[Target, Metadata] = {}
 
     @abstractmethod
     def classify(
-        self, target: Target, pictures: list[Picture], top_k: int
-    ) -> Plan[Question, Answer, list[Prediction]]:
-        """Classify at least one picture; all or none."""
+        self, target: Target, images: list[EncodedImage], top_k: int
+    ) -> Plan[Question, Response, list[Prediction]]:
+        """Classify at least one image; all or none."""
 
     @abstractmethod
     def _classify_some(
-        self, target: Target, pictures: list[Picture], top_k: int
-    ) -> Plan[Question, Answer, list[Prediction | Failure]]:
-        """Classify at least one picture; a server that can leaves out those that it can't read."""
+        self, target: Target, images: list[EncodedImage], top_k: int
+    ) -> Plan[Question, Response, list[Prediction | Failure]]:
+        """Classify at least one image; a server that can leaves out those that it can't read."""
 
     @abstractmethod
-    def models(self) -> Plan[Question, Answer, list[Model]]:
+    def models(self) -> Plan[Question, Response, list[Model]]:
         """List the models."""
 
     @abstractmethod
-    def status(self, target: Target) -> Plan[Question, Answer, ModelStatus]:
+    def status(self, target: Target) -> Plan[Question, Response, ModelStatus]:
         """Ask for the states of the versions."""
 
     @abstractmethod
-    def metadata(self, target: Target) -> Plan[Question, Answer, Metadata]:
+    def metadata(self, target: Target) -> Plan[Question, Response, Metadata]:
         """Ask for the signatures."""
 
     @abstractmethod
-    def ready(self) -> Plan[Question, Answer, bool]:
+    def ready(self) -> Plan[Question, Response, bool]:
         """Ask whether the server would answer."""
 
     @abstractmethod
-    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Question, Answer, Tensors]:
+    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Question, Response, Tensors]:
         """Call the signature `name`."""
 
     @abstractmethod
     def _check(self, signature: Signature) -> None:
-        """Refuse (NotSupported) a signature whose tensors this transport doesn't carry."""
+        """Reject (NotSupported) a signature whose tensors this transport doesn't carry."""
 
     def classify_each(
-        self, target: Target, pictures: list[Picture], top_k: int
-    ) -> Plan[Question, Answer, list[Prediction | Failure]]:
-        """Classify at least one picture, each for itself; what would fail for all others too is raised."""
+        self, target: Target, images: list[EncodedImage], top_k: int
+    ) -> Plan[Question, Response, list[Prediction | Failure]]:
+        """Classify at least one image, each for itself; what would fail for all others too is raised."""
         try:
-            return (yield from self._classify_some(target, pictures, top_k))
+            return (yield from self._classify_some(target, images, top_k))
         except _OF_ALL:
             raise
         except KeraserveError as error:
-            if len(pictures) == 1 or error.status_code not in _OF_A_PICTURE:
-                return [Failure(picture.filename, error) for picture in pictures]
+            if len(images) == 1 or error.status_code not in _OF_A_IMAGE:
+                return [Failure(image.filename, error) for image in images]
         # One of them is bad, or together they are too much: halves come closer to which, or are not.
-        middle = len(pictures) // 2
-        first = yield from self.classify_each(target, pictures[:middle], top_k)
-        return first + (yield from self.classify_each(target, pictures[middle:], top_k))
+        middle = len(images) // 2
+        first = yield from self.classify_each(target, images[:middle], top_k)
+        return first + (yield from self.classify_each(target, images[middle:], top_k))
 
-    def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Question, Answer, Arrays]:
+    def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Question, Response, Arrays]:
         """Call the signature `name`, with inputs of the dtypes that it wants."""
         if target not in self._known:
             self._known[target] = yield from self.metadata(target)

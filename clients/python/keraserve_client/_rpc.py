@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from keraserve_client._errors import InvalidAnswer
+from keraserve_client._errors import InvalidResponse
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -25,9 +25,9 @@ def ask(call: services.Call[Request, Response], request: Request) -> Generator[R
     """Ask for one answer.
 
     Raises:
-        InvalidAnswer: it is of another type.
+        InvalidResponse: it is of another type.
     """
-    answer = yield Rpc(call, request)
-    if not isinstance(answer, call.response):
-        raise InvalidAnswer(f"{call.path} answered with a {type(answer).__name__}")
-    return answer
+    response = yield Rpc(call, request)
+    if not isinstance(response, call.response):
+        raise InvalidResponse(f"{call.path} answered with a {type(response).__name__}")
+    return response

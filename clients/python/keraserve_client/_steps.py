@@ -1,6 +1,6 @@
 """How a call goes on, without doing any of it: what to ask, when to ask again, when to stop.
 
-A plan is a generator that asks questions and is sent the answers; it returns the result of the call. It
+A plan is a generator that asks questions and is sent the responses; it returns the result of the call. It
 knows nothing of failures and time. `carry_out` adds these, and is itself a generator of steps: the sync
 and the async clients only take the steps.
 """
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, cast
 from keraserve_client._errors import DeadlineExceeded, InvalidInput, KeraserveError
 
 Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 Result = TypeVar("Result")
 
 
@@ -26,9 +26,9 @@ class Beside(Generic[Question]):
     seconds: float
 
 
-Plan = Generator[Question | Beside[Question], Answer, Result]
+Plan = Generator[Question | Beside[Question], Response, Result]
 
-_LONGEST = 1e6  # seconds, eleven days: sockets refuse infinity
+_LONGEST = 1e6  # seconds, eleven days: sockets reject infinity
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Wait:
     seconds: float
 
 
-Steps = Generator[Ask[Question] | Wait, Answer | KeraserveError | None, Result]
+Steps = Generator[Ask[Question] | Wait, Response | KeraserveError | None, Result]
 
 
 class Deadline:
@@ -72,9 +72,9 @@ class Retry:
     """When to ask again: exponential backoff with full jitter, as long as the deadline is not near.
 
     A random time up to `first` seconds, then up to twice that, …, at most `longest`: many clients that were
-    refused together do not come back together, and a server that is away for long is asked every few
+    rejected together do not come back together, and a server that is away for long is asked every few
     seconds. What the server asked for by Retry-After comes on top. No pause takes more than half of the time
-    that is left beyond that, so that the last try has time for its answer.
+    that is left beyond that, so that the last try has time for its response.
 
     Attributes:
         times: how often at most; None: as long as there is time.
@@ -101,9 +101,9 @@ ONCE = Retry(times=0)
 
 
 def carry_out(
-    plan: Plan[Question, Answer, Result], retry: Retry, deadline: Deadline
-) -> Steps[Question, Answer, Result]:
-    """Turn a plan into steps; send each its outcome: an answer, an error, or (after `Wait`) None.
+    plan: Plan[Question, Response, Result], retry: Retry, deadline: Deadline
+) -> Steps[Question, Response, Result]:
+    """Turn a plan into steps; send each its outcome: a response, an error, or (after `Wait`) None.
 
     Raises:
         KeraserveError: what the plan raises, or what the server failed with last.
@@ -112,22 +112,22 @@ def carry_out(
         question = next(plan)
         while True:
             try:
-                asking: Steps[Question, Answer, Answer]
+                asking: Steps[Question, Response, Response]
                 if isinstance(question, Beside):
                     beside = cast("Beside[Question]", question)
                     asking = _ask(beside.question, ONCE, deadline.at_most(beside.seconds))
                 else:
                     asking = _ask(question, retry, deadline)
-                answer = yield from asking
+                response = yield from asking
             except KeraserveError as error:
                 question = plan.throw(error)
             else:
-                question = plan.send(answer)
+                question = plan.send(response)
     except StopIteration as done:
         return done.value
 
 
-def _ask(question: Question, retry: Retry, deadline: Deadline) -> Steps[Question, Answer, Answer]:
+def _ask(question: Question, retry: Retry, deadline: Deadline) -> Steps[Question, Response, Response]:
     attempt = 0
     while True:
         if (left := deadline.left()) <= 0:
@@ -150,4 +150,4 @@ _CLOCK_SLACK = 0.02  # gRPC's timer may fire a little before ours
 
 
 def _late(deadline: Deadline) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no answer within {deadline.seconds:g} s")
+    return DeadlineExceeded(f"no response within {deadline.seconds:g} s")

@@ -52,12 +52,12 @@ def print_warnings(warnings: Mapping[tuple[str, int], Sequence[str]], console: C
 
 
 def _summary(outcomes: Sequence[Prediction | Failure], seconds: float) -> str:
-    answered = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
-    count = f"{len(answered):,} picture{'' if len(answered) == 1 else 's'}"
-    if len(answered) < len(outcomes):
+    responded = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    count = f"{len(responded):,} image{'' if len(responded) == 1 else 's'}"
+    if len(responded) < len(outcomes):
         count += f" of {len(outcomes):,}"
     took = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
-    versions = sorted({(outcome.model, outcome.version) for outcome in answered})
+    versions = sorted({(outcome.model, outcome.version) for outcome in responded})
     return ", ".join([f"{count} in {took}", *(f"{model} version {version}" for model, version in versions)])
 
 

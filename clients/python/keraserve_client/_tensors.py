@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keraserve_client._casting import BFLOAT16, from_bfloat16, to_bfloat16, to_numbers, to_strings
-from keraserve_client._errors import InvalidAnswer, InvalidInput, NotSupported
+from keraserve_client._errors import InvalidInput, InvalidResponse, NotSupported
 from keraserve_client._types import Arrays, Signature, TensorSpec
 from keraserve_protocol import tensors
 from keraserve_protocol.json_text import JsonError
@@ -54,14 +54,16 @@ def read(outputs: Tensors, signature: Signature) -> Arrays:
     """Give the outputs as arrays of the caller's own.
 
     Raises:
-        InvalidAnswer: not the outputs that the signature has, or no whole tensors.
+        InvalidResponse: not the outputs that the signature has, or no whole tensors.
     """
     if set(outputs) != set(signature.outputs):
-        raise InvalidAnswer(f"the answer doesn't have the signature's outputs: {_names(signature.outputs)}")
+        raise InvalidResponse(
+            f"the response doesn't have the signature's outputs: {_names(signature.outputs)}"
+        )
     try:
         return {name: _array(outputs[name], name) for name in sorted(outputs)}
     except (tensors.TensorError, JsonError) as error:
-        raise InvalidAnswer(f"an output is no tensor: {error}") from error
+        raise InvalidResponse(f"an output is no tensor: {error}") from error
 
 
 def _names(names: Mapping[str, Any]) -> str:

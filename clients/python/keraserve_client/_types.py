@@ -23,10 +23,10 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model sees in one picture.
+    """What the model sees in one image.
 
     Attributes:
-        filename: the last part of the picture's path; None for one that was no file.
+        filename: the last part of the image's path; None for one that was no file.
         classes: the `top_k` most probable, best first.
         model: the model's name.
         version: the version that answered.
@@ -47,11 +47,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What `classify_many` gives in the place of a picture's prediction when there is none.
+    """What `classify_many` gives in the place of an image's prediction when there is none.
 
     Attributes:
-        filename: the last part of the picture's path; None for one that was no file.
-        error: why: a picture that can't be read (OSError), sent (InvalidInput) or decoded (BadRequest), or a
+        filename: the last part of the image's path; None for one that was no file.
+        error: why: an image that can't be read (OSError), sent (InvalidInput) or decoded (BadRequest), or a
             server that failed or had no time for it.
     """
 
@@ -75,7 +75,7 @@ class VersionStatus:
     """A version of a model; `error` is empty unless it failed.
 
     Attributes:
-        warnings: what everybody who sees its answers has to know, as its model card says.
+        warnings: what everybody who sees its responses has to know, as its model card says.
     """
 
     version: int

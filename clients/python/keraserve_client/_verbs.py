@@ -13,14 +13,14 @@ from keraserve_client._errors import InvalidInput, KeraserveError
 from keraserve_client._images import Image, Images, load
 from keraserve_client._many import Outcomes, Shape, check, loaded, stream, stream_async
 from keraserve_client._plans import Plans, Target
-from keraserve_client._steps import ONCE, Answer, Deadline, Plan, Question, Result, Retry, Wait, carry_out
+from keraserve_client._steps import ONCE, Deadline, Plan, Question, Response, Result, Retry, Wait, carry_out
 from keraserve_client._tensors import Inputs
 from keraserve_client._types import Arrays, Failure, Metadata, Model, ModelStatus, Prediction
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
-class _Settings(Generic[Question, Answer]):
-    def __init__(self, plans: Plans[Question, Answer], timeout: float, retries: int | None) -> None:
+class _Settings(Generic[Question, Response]):
+    def __init__(self, plans: Plans[Question, Response], timeout: float, retries: int | None) -> None:
         if retries is not None and retries < 0:
             raise InvalidInput(f"retries has to be 0 or more, not {retries}")
         self._plans = plans
@@ -31,7 +31,7 @@ class _Settings(Generic[Question, Answer]):
         return Deadline(self._timeout if timeout is None else timeout)
 
 
-class Verbs(_Settings[Question, Answer], ABC):
+class Verbs(_Settings[Question, Response], ABC):
     """What `Client` and `GrpcClient` can do.
 
     Every call raises a `KeraserveError`, and takes `timeout`: the seconds that it may take in all, retries
@@ -39,7 +39,7 @@ class Verbs(_Settings[Question, Answer], ABC):
     """
 
     @abstractmethod
-    def _ask(self, question: Question, seconds: float) -> Answer | KeraserveError: ...
+    def _ask(self, question: Question, seconds: float) -> Response | KeraserveError: ...
 
     @abstractmethod
     def close(self) -> None:
@@ -61,33 +61,33 @@ class Verbs(_Settings[Question, Answer], ABC):
         *,
         timeout: float | None = None,
     ) -> list[Prediction]:
-        """Say what pictures show.
+        """Say what images show.
 
         Args:
             model: the model's name.
-            images: a path, the bytes of an encoded picture (JPEG, PNG, GIF, BMP, WebP), a uint8 array [H,W],
+            images: a path, the bytes of an encoded image (JPEG, PNG, GIF, BMP, WebP), a uint8 array [H,W],
                 [H,W,1], [H,W,3] or [H,W,4] of values 0 to 255 (4: with alpha), a PIL image, or a list of
                 these. The model sees them upright, as EXIF says, and on white where they are transparent.
-            top_k: how many classes to name for each picture, 1 or more.
+            top_k: how many classes to name for each image, 1 or more.
             version: a version's number, instead of the newest.
             label: a version's label, such as "stable", instead of the newest.
             timeout: seconds in all.
 
         Returns:
-            One prediction for each picture, in order; a list of one for a single picture too.
+            One prediction for each image, in order; a list of one for a single image too.
 
         Raises:
-            InvalidInput: no picture, an array of another shape or dtype, or a PIL image of mode I or F, whose
+            InvalidInput: no image, an array of another shape or dtype, or a PIL image of mode I or F, whose
                 values have no fixed range.
             OSError: a file that can't be read.
-            BadRequest: a picture that can't be decoded; the message says which.
+            BadRequest: an image that can't be decoded; the message says which.
             KeraserveError: see the tree in `keraserve_client._errors`.
         """
         deadline = self._deadline(timeout)
-        target, pictures = _target(model, version, label, top_k), load(images)
-        if not pictures:
+        target, encoded = _target(model, version, label, top_k), load(images)
+        if not encoded:
             return []
-        return self._run(self._plans.classify(target, pictures, top_k), deadline)
+        return self._run(self._plans.classify(target, encoded, top_k), deadline)
 
     def classify_many(
         self,
@@ -100,7 +100,7 @@ class Verbs(_Settings[Question, Answer], ABC):
         concurrency: int = 32,
         timeout: float | None = None,
     ) -> Generator[Prediction | Failure]:
-        """Say what any number of pictures show, as the answers come, in the order of the pictures.
+        """Say what any number of images show, as the responses come, in the order of the images.
 
             for outcome in client.classify_many("fashion-mnist", Path("photos").rglob("*.jpg")):
                 match outcome:
@@ -109,26 +109,26 @@ class Verbs(_Settings[Question, Answer], ABC):
                     case Failure():
                         print(outcome.filename, outcome.error)
 
-        A picture that fails is an entry, and the others go on. What would fail for all others too is raised:
-        no server there, no such model, a key that may not use it. Up to 8 pictures travel in one request,
-        and some more are read ahead of the answers; nothing grows with the number of pictures.
+        An image that fails is an entry, and the others go on. What would fail for all others too is raised:
+        no server there, no such model, a key that may not use it. Up to 8 images travel in one request,
+        and some more are read ahead of the responses; nothing grows with the number of images.
 
         Args:
             model: the model's name.
-            images: an iterable of what `classify` takes for a picture. It is gone through in the thread of
-                the caller. Where pictures are slow to come, `concurrency=1` asks for each at once.
-            top_k: how many classes to name for each picture, 1 or more.
+            images: an iterable of what `classify` takes for an image. It is gone through in the thread of
+                the caller. Where images are slow to come, `concurrency=1` asks for each at once.
+            top_k: how many classes to name for each image, 1 or more.
             version: a version's number, instead of the newest.
             label: a version's label, instead of the newest.
-            concurrency: how many pictures may be under way at a time, 1 or more.
+            concurrency: how many images may be under way at a time, 1 or more.
             timeout: seconds that a request may take in all, retries included.
 
         Returns:
-            A generator of one `Prediction` or `Failure` for each picture. Closing it ends the work.
+            A generator of one `Prediction` or `Failure` for each image. Closing it ends the work.
 
         Raises:
-            InvalidInput: a single picture, or a setting out of range.
-            ConnectionFailed, NotAuthorized, NotFound, InvalidAnswer: from the generator, when no picture can
+            InvalidInput: a single image, or a setting out of range.
+            ConnectionFailed, NotAuthorized, NotFound, InvalidResponse: from the generator, when no image can
                 succeed.
         """
         target, shape = _target(model, version, label, top_k), Shape.of(concurrency)
@@ -232,10 +232,10 @@ class Verbs(_Settings[Question, Answer], ABC):
         return self._run(self._plans.ready(), self._deadline(timeout), ONCE)
 
     def _run(
-        self, plan: Plan[Question, Answer, Result], deadline: Deadline, retry: Retry | None = None
+        self, plan: Plan[Question, Response, Result], deadline: Deadline, retry: Retry | None = None
     ) -> Result:
         steps = carry_out(plan, retry or self._retry, deadline)
-        outcome: Answer | KeraserveError | None = None
+        outcome: Response | KeraserveError | None = None
         try:
             while True:
                 step = steps.send(outcome)
@@ -248,11 +248,11 @@ class Verbs(_Settings[Question, Answer], ABC):
             return done.value
 
 
-class AsyncVerbs(_Settings[Question, Answer], ABC):
+class AsyncVerbs(_Settings[Question, Response], ABC):
     """What `AsyncClient` and `AsyncGrpcClient` can do: the calls of `Client`, to be awaited in asyncio."""
 
     @abstractmethod
-    async def _ask(self, question: Question, seconds: float) -> Answer | KeraserveError: ...
+    async def _ask(self, question: Question, seconds: float) -> Response | KeraserveError: ...
 
     @abstractmethod
     async def close(self) -> None:
@@ -274,12 +274,12 @@ class AsyncVerbs(_Settings[Question, Answer], ABC):
         *,
         timeout: float | None = None,
     ) -> list[Prediction]:
-        """Say what pictures show, as `Client.classify`; files are read and arrays encoded in a thread."""
+        """Say what images show, as `Client.classify`; files are read and arrays encoded in a thread."""
         deadline = self._deadline(timeout)
-        target, pictures = _target(model, version, label, top_k), await asyncio.to_thread(load, images)
-        if not pictures:
+        target, encoded = _target(model, version, label, top_k), await asyncio.to_thread(load, images)
+        if not encoded:
             return []
-        return await self._run(self._plans.classify(target, pictures, top_k), deadline)
+        return await self._run(self._plans.classify(target, encoded, top_k), deadline)
 
     def classify_many(
         self,
@@ -292,7 +292,7 @@ class AsyncVerbs(_Settings[Question, Answer], ABC):
         concurrency: int = 32,
         timeout: float | None = None,
     ) -> AsyncGenerator[Prediction | Failure]:
-        """Say what any number of pictures show, as `Client.classify_many`, to be gone through by `async for`.
+        """Say what any number of images show, as `Client.classify_many`, to be gone through by `async for`.
 
         `images` may be an async iterable. Leaving the loop early ends the work when the generator is closed:
         `async with contextlib.aclosing(client.classify_many(…)) as outcomes`.
@@ -362,10 +362,10 @@ class AsyncVerbs(_Settings[Question, Answer], ABC):
         return await self._run(self._plans.ready(), self._deadline(timeout), ONCE)
 
     async def _run(
-        self, plan: Plan[Question, Answer, Result], deadline: Deadline, retry: Retry | None = None
+        self, plan: Plan[Question, Response, Result], deadline: Deadline, retry: Retry | None = None
     ) -> Result:
         steps = carry_out(plan, retry or self._retry, deadline)
-        outcome: Answer | KeraserveError | None = None
+        outcome: Response | KeraserveError | None = None
         try:
             while True:
                 step = steps.send(outcome)

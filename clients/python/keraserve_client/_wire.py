@@ -1,8 +1,8 @@
-"""The calls over HTTP, as bytes: requests to the gateway, and what its answers mean. No I/O.
+"""The calls over HTTP, as bytes: requests to the gateway, and what its responses mean. No I/O.
 
 `status` and `metadata` speak TensorFlow Serving's REST API; `predict` the Open Inference Protocol with its
 binary data, which carries every number, byte and shape as it is, where JSON has no bytes and no empty shapes;
-the pictures and the list of models are the gateway's own.
+the images and the list of models are the gateway's own.
 """
 
 import json
@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode
 
 from google.protobuf import json_format
 
-from keraserve_client._errors import BadRequest, InvalidAnswer, KeraserveError, NotSupported, of_status
-from keraserve_client._images import Picture
+from keraserve_client._errors import BadRequest, InvalidResponse, KeraserveError, NotSupported, of_status
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Plans, Target, signatures_of
 from keraserve_client._steps import Plan
 from keraserve_client._tensors import Tensors
@@ -51,8 +51,8 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """An answer, read to its end; the names of its headers are in lower case."""
+class HttpResponse:
+    """A response, read to its end; the names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -64,43 +64,43 @@ Parsed = TypeVar("Parsed")
 _NOT_THE_CONTRACTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
-class HttpPlans(Plans[HttpRequest, HttpAnswer]):
+class HttpPlans(Plans[HttpRequest, HttpResponse]):
     """The gateway's HTTP API."""
 
     def classify(
-        self, target: Target, pictures: list[Picture], top_k: int
-    ) -> Plan[HttpRequest, HttpAnswer, list[Prediction]]:
+        self, target: Target, images: list[EncodedImage], top_k: int
+    ) -> Plan[HttpRequest, HttpResponse, list[Prediction]]:
         """`POST …/images:classify?strict=true`."""
-        answer = yield _post(target, pictures, {"top_k": top_k, "strict": "true"})
+        response = yield _post(target, images, {"top_k": top_k, "strict": "true"})
         outcomes: list[Prediction] = []
-        for outcome in _read(answer, lambda document: _outcomes(document, pictures, answer)):
+        for outcome in _read(response, lambda document: _outcomes(document, images, response)):
             if isinstance(outcome, Failure):
                 raise outcome.error
             outcomes.append(outcome)
         return outcomes
 
     def _classify_some(
-        self, target: Target, pictures: list[Picture], top_k: int
-    ) -> Plan[HttpRequest, HttpAnswer, list[Prediction | Failure]]:
-        answer = yield _post(target, pictures, {"top_k": top_k})
-        return _read(answer, lambda document: _outcomes(document, pictures, answer))
+        self, target: Target, images: list[EncodedImage], top_k: int
+    ) -> Plan[HttpRequest, HttpResponse, list[Prediction | Failure]]:
+        response = yield _post(target, images, {"top_k": top_k})
+        return _read(response, lambda document: _outcomes(document, images, response))
 
-    def models(self) -> Plan[HttpRequest, HttpAnswer, list[Model]]:
+    def models(self) -> Plan[HttpRequest, HttpResponse, list[Model]]:
         """`GET /v1/models`."""
-        answer = yield HttpRequest("GET", "/v1/models")
-        return _read(answer, lambda document: [_model(entry) for entry in document["models"]])
+        response = yield HttpRequest("GET", "/v1/models")
+        return _read(response, lambda document: [_model(entry) for entry in document["models"]])
 
-    def status(self, target: Target) -> Plan[HttpRequest, HttpAnswer, ModelStatus]:
+    def status(self, target: Target) -> Plan[HttpRequest, HttpResponse, ModelStatus]:
         """`GET /v1/models/{m}`."""
-        answer = yield HttpRequest("GET", _path(target))
-        return _read(answer, lambda document: _status(target.model, document))
+        response = yield HttpRequest("GET", _path(target))
+        return _read(response, lambda document: _status(target.model, document))
 
-    def metadata(self, target: Target) -> Plan[HttpRequest, HttpAnswer, Metadata]:
+    def metadata(self, target: Target) -> Plan[HttpRequest, HttpResponse, Metadata]:
         """`GET /v1/models/{m}/metadata`."""
-        answer = yield HttpRequest("GET", f"{_path(target)}/metadata")
-        return _read(answer, _metadata)
+        response = yield HttpRequest("GET", f"{_path(target)}/metadata")
+        return _read(response, _metadata)
 
-    def ready(self) -> Plan[HttpRequest, HttpAnswer, bool]:
+    def ready(self) -> Plan[HttpRequest, HttpResponse, bool]:
         """`GET /readyz`."""
         try:
             yield HttpRequest("GET", "/readyz")
@@ -108,13 +108,15 @@ class HttpPlans(Plans[HttpRequest, HttpAnswer]):
             return False
         return True
 
-    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[HttpRequest, HttpAnswer, Tensors]:
+    def _predict(
+        self, target: Target, inputs: Tensors, name: str
+    ) -> Plan[HttpRequest, HttpResponse, Tensors]:
         body, length = infer_request(name, inputs)
         path = f"{_path(target, '/v2')}/infer"
-        answer = yield HttpRequest("POST", path, body, "application/octet-stream", length)
-        found = answer.headers.get(HEADER_LENGTH.lower(), "")
+        response = yield HttpRequest("POST", path, body, "application/octet-stream", length)
+        found = response.headers.get(HEADER_LENGTH.lower(), "")
         header_length = int(found) if found.isascii() and found.isdecimal() else None
-        return _read(answer, lambda body: infer_outputs(body, header_length), bytes)
+        return _read(response, lambda body: infer_outputs(body, header_length), bytes)
 
     def _check(self, signature: Signature) -> None:
         for kind, specs in (("input", signature.inputs), ("output", signature.outputs)):
@@ -124,18 +126,18 @@ class HttpPlans(Plans[HttpRequest, HttpAnswer]):
                     raise NotSupported(sentence)
 
 
-def accept(answer: HttpAnswer) -> HttpAnswer | KeraserveError:
-    """Tell an answer from an error, in either form: `{"error": …}` or application/problem+json."""
-    if 200 <= answer.status < 300:
-        return answer
-    problem = _problem(answer.body)
-    detail = problem.get("error") or problem.get("detail") or problem.get("title") or _reason(answer)
-    request_id = answer.headers.get("x-request-id") or problem.get("request_id")
+def accept(response: HttpResponse) -> HttpResponse | KeraserveError:
+    """Tell a response from an error, in either form: `{"error": …}` or application/problem+json."""
+    if 200 <= response.status < 300:
+        return response
+    problem = _problem(response.body)
+    detail = problem.get("error") or problem.get("detail") or problem.get("title") or _reason(response)
+    request_id = response.headers.get("x-request-id") or problem.get("request_id")
     return of_status(
-        answer.status,
+        response.status,
         str(detail),
         request_id=str(request_id) if request_id else None,
-        retry_after=seconds(answer.headers.get("retry-after")),
+        retry_after=seconds(response.headers.get("retry-after")),
     )
 
 
@@ -153,29 +155,29 @@ def seconds(retry_after: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def multipart(pictures: list[Picture], boundary: str) -> tuple[bytes, str]:
-    """Write multipart/form-data (RFC 7578), every picture a file named `images`."""
+def multipart(images: list[EncodedImage], boundary: str) -> tuple[bytes, str]:
+    """Write multipart/form-data (RFC 7578), every image a file named `images`."""
     parts: list[bytes] = []
-    for index, picture in enumerate(pictures):
-        filename = picture.filename or f"picture-{index}"
+    for index, image in enumerate(images):
+        filename = image.filename or f"image-{index}"
         for character, escaped in (('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
             filename = filename.replace(character, escaped)
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="{filename}"\r\n'
-            f"Content-Type: {picture.media_type}\r\n\r\n"
+            f"Content-Type: {image.media_type}\r\n\r\n"
         )
-        # A name on disk may be no UTF-8; it only serves to recognise the picture in an error.
-        parts += [head.encode(errors="replace"), picture.data, b"\r\n"]
+        # A name on disk may be no UTF-8; it only serves to recognise the image in an error.
+        parts += [head.encode(errors="replace"), image.data, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
 
 
-def _post(target: Target, pictures: list[Picture], query: Mapping[str, object]) -> HttpRequest:
-    """`POST …/images:classify`: one picture as the body, several as multipart/form-data."""
+def _post(target: Target, images: list[EncodedImage], query: Mapping[str, object]) -> HttpRequest:
+    """`POST …/images:classify`: one image as the body, several as multipart/form-data."""
     path = f"{_path(target)}/images:classify?{urlencode(query)}"
-    if len(pictures) == 1:
-        return HttpRequest("POST", path, pictures[0].data, pictures[0].media_type)
-    return HttpRequest("POST", path, *multipart(pictures, secrets.token_hex(16)))
+    if len(images) == 1:
+        return HttpRequest("POST", path, images[0].data, images[0].media_type)
+    return HttpRequest("POST", path, *multipart(images, secrets.token_hex(16)))
 
 
 def _path(target: Target, api: str = "/v1") -> str:
@@ -195,41 +197,43 @@ def _problem(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
 
 
-def _reason(answer: HttpAnswer) -> str:
+def _reason(response: HttpResponse) -> str:
     """What to say of an error without words of its own, as a proxy on the way may give."""
-    if 300 <= answer.status < 400:
-        return f"the server points elsewhere: {answer.headers.get('location', 'nowhere')}"
+    if 300 <= response.status < 400:
+        return f"the server points elsewhere: {response.headers.get('location', 'nowhere')}"
     try:
-        return f"the server answered {HTTPStatus(answer.status).phrase}"
+        return f"the server answered {HTTPStatus(response.status).phrase}"
     except ValueError:
         return "the server answered with an unknown status"
 
 
 def _read(
-    answer: HttpAnswer, parse: Callable[[Any], Parsed], load: Callable[[bytes], Any] = json.loads
+    response: HttpResponse, parse: Callable[[Any], Parsed], load: Callable[[bytes], Any] = json.loads
 ) -> Parsed:
-    """Parse the body of an answer; whatever is wrong with it, it is not the contract's."""
+    """Parse the body of a response; whatever is wrong with it, it is not the contract's."""
     try:
-        return parse(load(answer.body))
+        return parse(load(response.body))
     except (*_NOT_THE_CONTRACTS, json_format.ParseError) as error:
-        request_id = answer.headers.get("x-request-id")
-        raise InvalidAnswer(
-            "the answer is not a Keraserve gateway's; is the address right?", request_id=request_id
+        request_id = response.headers.get("x-request-id")
+        raise InvalidResponse(
+            "the response is not a Keraserve gateway's; is the address right?", request_id=request_id
         ) from error
 
 
-def _outcomes(document: Any, pictures: list[Picture], answer: HttpAnswer) -> list[Prediction | Failure]:
+def _outcomes(
+    document: Any, images: list[EncodedImage], response: HttpResponse
+) -> list[Prediction | Failure]:
     outcomes: list[Prediction | Failure] = []
     warnings = _warnings(document)
-    for picture, entry in zip(pictures, document["predictions"], strict=True):
+    for image, entry in zip(images, document["predictions"], strict=True):
         if "error" in entry:
-            request_id = answer.headers.get("x-request-id")
+            request_id = response.headers.get("x-request-id")
             error = BadRequest(str(entry["error"]), status_code=400, request_id=request_id)
-            outcomes.append(Failure(picture.filename, error))
+            outcomes.append(Failure(image.filename, error))
             continue
         classes = tuple(Class(str(c["label"]), float(c["probability"])) for c in entry["classes"])
         outcomes.append(
-            Prediction(picture.filename, classes, str(document["model"]), int(document["version"]), warnings)
+            Prediction(image.filename, classes, str(document["model"]), int(document["version"]), warnings)
         )
     return outcomes
 

@@ -9,13 +9,13 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from keraserve_client._cards import Cards
 from keraserve_client._errors import (
     ConnectionFailed,
-    InvalidAnswer,
+    InvalidResponse,
     KeraserveError,
     NotSupported,
     TooLarge,
     of_status,
 )
-from keraserve_client._images import Picture
+from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Plans, Target, best, signatures_of
 from keraserve_client._rpc import Rpc, ask
 from keraserve_client._steps import Plan
@@ -50,40 +50,40 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         self._cards = Cards()
 
     def classify(
-        self, target: Target, pictures: list[Picture], top_k: int
+        self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[Rpc, m.Message, list[Prediction]]:
-        """Classify, with the signature `classify` and one tf.Example for each picture."""
-        examples = m.ExampleList(examples=[_example(picture.data) for picture in pictures])
+        """Classify, with the signature `classify` and one tf.Example for each image."""
+        examples = m.ExampleList(examples=[_example(image.data) for image in images])
         request = m.ClassificationRequest(
             model_spec=_spec(target, CLASSIFY), input=m.Input(example_list=examples)
         )
         response = yield from ask(services.CLASSIFY, request)
-        answers = response.result.classifications
-        if len(answers) != len(pictures):
-            raise InvalidAnswer(f"{len(answers)} answers to {len(pictures)} pictures")
+        responses = response.result.classifications
+        if len(responses) != len(images):
+            raise InvalidResponse(f"{len(responses)} answers to {len(images)} images")
         version = response.model_spec.version.value
         warnings = yield from self._cards.warnings(target.model, version)
         return [
             Prediction(
-                filename=picture.filename,
+                filename=image.filename,
                 classes=tuple(
                     Class(label, shortest(score))  # as the gateway writes it: a float32 has no more digits
-                    for label, score in best([(c.label, c.score) for c in answer.classes], top_k)
+                    for label, score in best([(c.label, c.score) for c in response.classes], top_k)
                 ),
                 model=target.model,
                 version=version,
                 warnings=warnings,
             )
-            for picture, answer in zip(pictures, answers, strict=True)
+            for image, response in zip(images, responses, strict=True)
         ]
 
     def _classify_some(
-        self, target: Target, pictures: list[Picture], top_k: int
+        self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[Rpc, m.Message, list[Prediction | Failure]]:
-        return [*(yield from self.classify(target, pictures, top_k))]
+        return [*(yield from self.classify(target, images, top_k))]
 
     def models(self) -> Plan[Rpc, m.Message, list[Model]]:
-        """Refuse: TensorFlow Serving's gRPC API has no such call."""
+        """Reject: TensorFlow Serving's gRPC API has no such call."""
         raise NotSupported(
             "TensorFlow Serving's gRPC API can't list models: "
             "ask the gateway over HTTP (Client), or for the status of one model"
@@ -109,16 +109,16 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         try:
             signatures = signatures_of(m.unpack_signatures(response))
         except ValueError as error:
-            raise InvalidAnswer("the answer has no signatures in it") from error
+            raise InvalidResponse("the response has no signatures in it") from error
         return Metadata(target.model, response.model_spec.version.value, signatures)
 
     def ready(self) -> Plan[Rpc, m.Message, bool]:
         """Ask the health service; a server without one is ready when it says so."""
         try:
-            answer = yield from ask(HEALTH, StringValue())
+            response = yield from ask(HEALTH, StringValue())
         except KeraserveError as error:
             return error.status_code == HTTP_STATUS[grpc.StatusCode.UNIMPLEMENTED]
-        return answer.value == _SERVING
+        return response.value == _SERVING
 
     def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Rpc, m.Message, Tensors]:
         request = m.PredictRequest(model_spec=_spec(target, name), inputs=inputs)
@@ -137,7 +137,7 @@ def error_of(
     Args:
         code: the status.
         details: the server's words, or gRPC's own where no server answered.
-        metadata: of the answer, initial and trailing: `x-request-id`, and when to try again, in gRPC's own
+        metadata: of the response, initial and trailing: `x-request-id`, and when to try again, in gRPC's own
             words for that (proposal A6, as the gateway says it) or as HTTP's header.
         address: who was asked, for the message.
     """

@@ -29,7 +29,7 @@ _FEW = 3  # retries while a person waits and there is no work to lose
 _FIRST_SECONDS = 5.0
 
 app = typer.Typer(
-    help=f"Classify pictures with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
+    help=f"Classify images with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,7 +56,7 @@ CaFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each picture.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each image.")]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds for each request, retries included.")]
 Version = Annotated[int | None, typer.Option(help="A version instead of the newest.", show_default=False)]
 Label = Annotated[str | None, typer.Option(help="A version label, such as stable.", show_default=False)]
@@ -67,14 +67,12 @@ def classify(
     model: Model,
     files: Annotated[
         list[Path],
-        typer.Argument(
-            help=f"Pictures, or folders of pictures ({image_formats.named()}).", show_default=False
-        ),
+        typer.Argument(help=f"Images, or folders of images ({image_formats.named()}).", show_default=False),
     ],
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     version: Version = None,
     label: Label = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many pictures at a time.")] = 32,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many images at a time.")] = 32,
     url: Url = DEFAULT_URL,
     grpc: Grpc = None,
     tls: Tls = False,
@@ -82,10 +80,10 @@ def classify(
     as_json: JsonLines = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Say what pictures show."""
+    """Say what images show."""
     failed: list[tuple[Path, Failure]] = []
     with _complaints(), _connect(url, grpc, tls, ca_file, timeout, retries=None) as client:
-        paths = _pictures(files)
+        paths = _images(files)
         outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)
         with _connect(url, grpc, tls, ca_file, min(timeout, _FIRST_SECONDS)) as first:
             _check_reached(first, model)
@@ -163,13 +161,13 @@ def _connect(
 
 
 def _check_reached(client: Client | GrpcClient, model: str) -> None:
-    """Tell who mistook the address at once, and not when the time of the first pictures is up."""
+    """Tell who mistook the address at once, and not when the time of the first images is up."""
     try:
         client.status(model)
     except ConnectionFailed:
         raise
     except KeraserveError:
-        pass  # the answers to the pictures will say it
+        pass  # the responses to the images will say it
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
@@ -181,21 +179,21 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
         raise InvalidInput(f"{ca_file} holds no certificate in PEM form") from error
 
 
-def _pictures(paths: list[Path]) -> list[Path]:
-    """Replace folders by the pictures in and below them, in the order of their names."""
+def _images(paths: list[Path]) -> list[Path]:
+    """Replace folders by the images in and below them, in the order of their names."""
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(entry for entry in path.rglob("*") if _is_picture(entry, path))
+        inside = sorted(entry for entry in path.rglob("*") if _is_image(entry, path))
         if not inside:
-            raise FileNotFoundError(f"no pictures in {path}")
+            raise FileNotFoundError(f"no images in {path}")
         found += inside
     return found
 
 
-def _is_picture(entry: Path, folder: Path) -> bool:
+def _is_image(entry: Path, folder: Path) -> bool:
     """Judge by the suffix, or where that says nothing by the first bytes, as training does."""
     parts = entry.relative_to(folder).parts
     if any(map(is_left_by_a_system, parts)) or not entry.is_file():

@@ -168,30 +168,30 @@ class Engine:
 
     def predict(self, request: m.PredictRequest, deadline: Deadline | None = None) -> m.PredictResponse:
         """Answer Predict; errors as `keraserve_embedded.calls.predict.predict`."""
-        return self._answer(request, deadline)
+        return self._respond(request, deadline)
 
     def classify(
         self, request: m.ClassificationRequest, deadline: Deadline | None = None
     ) -> m.ClassificationResponse:
         """Answer Classify; errors as `keraserve_embedded.calls.classify.classify`."""
-        return self._answer(request, deadline)
+        return self._respond(request, deadline)
 
     def regress(self, request: m.RegressionRequest, deadline: Deadline | None = None) -> m.RegressionResponse:
         """Answer Regress; errors as `keraserve_embedded.calls.classify.regress`."""
-        return self._answer(request, deadline)
+        return self._respond(request, deadline)
 
     def multi_inference(
         self, request: m.MultiInferenceRequest, deadline: Deadline | None = None
     ) -> m.MultiInferenceResponse:
         """Answer MultiInference; errors as `keraserve_embedded.calls.classify.multi_inference`."""
-        return self._answer(request, deadline)
+        return self._respond(request, deadline)
 
     def event_loop_batcher(self) -> EventLoopBatcher:
         """Make what `answer` needs in the running event loop; needs batching."""
         assert self._batcher is not None  # noqa: S101 - the caller configured batching
         return EventLoopBatcher(self._batcher)
 
-    async def answer(self, request: Any, batcher: EventLoopBatcher) -> Any:
+    async def respond(self, request: Any, batcher: EventLoopBatcher) -> Any:
         """Answer any of these four requests in the event loop of `batcher`, without blocking it.
 
         Cancelling the task takes the request out of the queue.
@@ -199,7 +199,7 @@ class Engine:
         with self._calling(request) as call:
             return await finish_async(call, batcher.run)
 
-    def _answer(self, request: Any, deadline: Deadline | None) -> Any:
+    def _respond(self, request: Any, deadline: Deadline | None) -> Any:
         with self._calling(request) as call:
             if self._batcher is None:
                 return finish(call, lambda work: run_unbatched(work, self._observer))
@@ -239,7 +239,7 @@ class Engine:
             code = Code.CANCELLED
             raise
         finally:
-            self._observer.answered(name, model, number, code, time.monotonic() - began)
+            self._observer.responded(name, model, number, code, time.monotonic() - began)
 
     def _load(self, name: str, number: int, folder: Path) -> LoadedVersion:
         began, code = time.monotonic(), Code.INTERNAL

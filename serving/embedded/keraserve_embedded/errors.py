@@ -5,13 +5,13 @@ EmbeddedError
 │   └── UnavailableLabelError  a label for a version that neither serves nor is about to
 ├── StartError                 the server can't start: port taken, model that can't be loaded
 ├── LoadError                  a version that can't be loaded; carries its own code
-└── RequestError               the answer to one request
+└── RequestError               the response to one request
     ├── InvalidRequestError    the request does not fit the model
     ├── UnknownLabelError      no version has this label
     ├── NotServedError         no such model, or no such version, is available
     ├── UnknownSignatureError  the model has no signature of this name
     ├── UnsupportedError       a call, or a form of one, that is not served
-    ├── RequestCancelledError  nobody waits for the answer any more
+    ├── RequestCancelledError  nobody waits for the response any more
     ├── QueueFullError         too many requests wait for this signature
     ├── TooLargeError          the body has more bytes than are read
     ├── BusyError              too many requests wait already
@@ -80,7 +80,7 @@ class LoadError(_CodedError):
 
 
 class RequestError(EmbeddedError):
-    """The answer to one request."""
+    """The response to one request."""
 
 
 class InvalidRequestError(RequestError):
@@ -120,7 +120,7 @@ class DeadlineExceededError(RequestError):
 
 
 class RequestCancelledError(RequestError):
-    """Nobody waits for the answer any more, or the server stops."""
+    """Nobody waits for the response any more, or the server stops."""
 
 
 class QueueFullError(RequestError):

@@ -22,14 +22,14 @@ class Observer:
             seconds: from the request's arrival.
         """
 
-    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
-        """One request has its answer, good or bad.
+    def responded(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        """One request has its response, good or bad.
 
         Args:
             call: the call's name as gRPC has it: `Predict`, `Classify`, `Regress`, `MultiInference`.
             model: the model that answered.
             version: the version that answered.
-            code: the status; OK for an answer.
+            code: the status; OK for a response.
             seconds: from the request's arrival at the engine, waiting for a batch included.
         """
 

@@ -1,4 +1,4 @@
-"""HTTP and gRPC front of a TensorFlow Serving model server; holds no TensorFlow and decodes no picture.
+"""HTTP and gRPC front of a TensorFlow Serving model server; holds no TensorFlow and decodes no image.
 
 A package imports only what stands below it in this table; `pyproject.toml` at the repository's root has the
 contract, and `make lint` checks it.

@@ -72,11 +72,11 @@ class Admission:
 
     @property
     def room(self) -> int:
-        """How many more of any group would not be refused at once."""
+        """How many more of any group would not be rejected at once."""
         return self.limit + self._most_waiting - self.in_flight - self.waiting
 
     def own_room(self, group: Group) -> int:
-        """How many more of a group would not be refused at once although there is no room for any group."""
+        """How many more of a group would not be rejected at once although there is no room for any group."""
         held = self._held.get(group, 0)
         if held and len(self._held) == 1:
             return 0

@@ -84,7 +84,7 @@ def _no_header(_: str) -> None:
 
 @dataclass
 class RequestContext:
-    """One request: who it is, until when, which model, version and pictures it turned out to be about.
+    """One request: who it is, until when, which model, version and images it turned out to be about.
 
     Attributes:
         deadline: when it has to be answered.
@@ -98,10 +98,10 @@ class RequestContext:
         key: the entry of its API key, once it is known.
         model: its model's name, as given.
         version: that answered, or that was chosen to; 0 while it is not known.
-        images: how many pictures were classified.
+        images: how many images were classified.
         body: its body, once that is here whole, as it was sent.
         held: how many bytes of bodies in flight are its own.
-        error: why it was refused, or failed.
+        error: why it was rejected, or failed.
         status: with which it was answered, by HTTP's numbers or gRPC's names.
     """
 
@@ -171,7 +171,7 @@ class RequestContext:
         self.limit_time(float(given))
 
     def record_error(self, error: GatewayError) -> None:
-        """Note why it was refused, or failed, without the traceback.
+        """Note why it was rejected, or failed, without the traceback.
 
         A traceback's frames hold the body, and this context: a reference cycle, which stays in memory until
         the garbage collector's next round, thousands of requests later.

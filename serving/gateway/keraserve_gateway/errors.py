@@ -1,11 +1,11 @@
-"""Everything that the gateway refuses or can't do, as one tree. No HTTP in here: see `statuses`.
+"""Everything that the gateway rejects or can't do, as one tree. No HTTP in here: see `statuses`.
 
 GatewayError
 ├── BadRequest               the caller's input is wrong; the message says what
-│   └── BadPicture           … and which picture
-├── UnsupportedMediaType     not a kind of body or picture that a model decodes
+│   └── BadImage           … and which image
+├── UnsupportedMediaType     not a kind of body or image that a model decodes
 ├── NotFound                 no such model, version or label
-├── TooLarge                 over a limit: bytes, pictures, pixels
+├── TooLarge                 over a limit: bytes, images, pixels
 ├── RequestTimeout           the request's body did not arrive within its deadline
 ├── Overloaded               too many requests in flight
 ├── RateLimited              too many requests a second with this key
@@ -16,11 +16,11 @@ GatewayError
 ├── Forbidden                not a call for the gateway's clients
 └── ModelServerError         what the model server did or did not answer
     ├── ModelServerUnavailable  not reachable, or the model is still loading
-    ├── DeadlineExceeded     no answer in time
+    ├── DeadlineExceeded     no response in time
     ├── CallNotImplemented   it has no such call
     ├── ModelServerFailure   it failed while working on the request
-    ├── InvalidResponse      its answer is malformed
-    └── NotJsonSerializable  its answer has no form in JSON
+    ├── InvalidResponse      its response is malformed
+    └── NotJsonSerializable  its response has no form in JSON
 
 The names on the wire (problem types, metrics, log lines) are in `statuses`: they don't follow these classes.
 """
@@ -33,15 +33,15 @@ import grpc
 
 
 @dataclass(frozen=True)
-class PictureRef:
-    """Which picture of a request: its place, and its file name where it had one."""
+class ImageRef:
+    """Which image of a request: its place, and its file name where it had one."""
 
     index: int
     filename: str | None = None
 
     def __str__(self) -> str:
         name = f" ({self.filename!r})" if self.filename is not None else ""
-        return f"picture {self.index}{name}"
+        return f"image {self.index}{name}"
 
 
 class GatewayError(Exception):
@@ -49,7 +49,7 @@ class GatewayError(Exception):
 
     Args:
         detail: what is wrong; safe to show.
-        picture: the picture that it is about, if it is about one.
+        image: the image that it is about, if it is about one.
         origin: the status with which the model server answered, if it did.
         retry_after: seconds after which trying again makes sense, if it does.
     """
@@ -60,13 +60,13 @@ class GatewayError(Exception):
         self,
         detail: str,
         *,
-        picture: PictureRef | None = None,
+        image: ImageRef | None = None,
         origin: grpc.StatusCode | None = None,
         retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.picture = picture
+        self.image = image
         self.origin = origin
         if retry_after is not None:
             self.retry_after = retry_after
@@ -76,12 +76,12 @@ class BadRequest(GatewayError):
     """The caller's input is wrong."""
 
 
-class BadPicture(BadRequest):
-    """A picture that is empty, cut off before its size, or that the model can't decode."""
+class BadImage(BadRequest):
+    """An image that is empty, cut off before its size, or that the model can't decode."""
 
 
 class UnsupportedMediaType(GatewayError):
-    """A body or a picture of a type that no model decodes."""
+    """A body or an image of a type that no model decodes."""
 
 
 class NotFound(GatewayError):
@@ -89,7 +89,7 @@ class NotFound(GatewayError):
 
 
 class TooLarge(GatewayError):
-    """More bytes, pictures or pixels than the settings allow."""
+    """More bytes, images or pixels than the settings allow."""
 
 
 class RequestTimeout(GatewayError):
@@ -153,10 +153,10 @@ class ModelServerFailure(ModelServerError):
 
 
 class InvalidResponse(ModelServerError):
-    """Its answer can't be read, or does not fit the request: another may stand there in a moment."""
+    """Its response can't be read, or does not fit the request: another may stand there in a moment."""
 
     retry_after = 2
 
 
 class NotJsonSerializable(ModelServerError):
-    """Its answer is sound, and JSON can't carry it: to be asked for in another form."""
+    """Its response is sound, and JSON can't carry it: to be asked for in another form."""

@@ -43,7 +43,7 @@ class Gateway:
     tracing: Tracing | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever asks again for pictures one by one: see `Classifier`."""
+    """Held by whoever asks again for images one by one: see `Classifier`."""
     incomplete_bodies: IncompleteBodies = field(default_factory=lambda: IncompleteBodies(1 << 30))
 
     @classmethod
@@ -108,4 +108,4 @@ class Gateway:
         images = context.images if context.error is None else 0
         self.metrics.observe(protocol, model, version, context.status, seconds, images)
         if context.error is not None and context.error.origin is None:
-            self.metrics.refused.labels(kind(context.error)).inc()
+            self.metrics.rejected.labels(kind(context.error)).inc()

@@ -85,7 +85,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _check_models(settings: Settings) -> None:
-    """Refuse a list of models that is there and can't be parsed; one that is not there yet is waited for."""
+    """Reject a list of models that is there and can't be parsed; one that is not there yet is waited for."""
     file = settings.model_config_file
     if file is None or not file.exists():
         return
@@ -115,7 +115,7 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
     gateway = gateway_of(app)
     config = uvicorn.Config(
         app,
-        http=connection_class(limits, OverloadRejection(gateway).refusal, gateway.metrics),
+        http=connection_class(limits, OverloadRejection(gateway).rejection, gateway.metrics),
         timeout_keep_alive=settings.idle_seconds,
         lifespan="off",
         ws="none",

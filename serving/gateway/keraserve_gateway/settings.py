@@ -82,8 +82,8 @@ class Settings(BaseSettings):
             " that has been arriving for longest is given up"
         ),
     ] = 128 << 20
-    max_images: Annotated[Count, Field(description="most pictures in an images:classify")] = 32
-    max_pixels: Annotated[Count, Field(description="most pixels in one of its pictures, by its header")] = (
+    max_images: Annotated[Count, Field(description="most images in an images:classify")] = 32
+    max_pixels: Annotated[Count, Field(description="most pixels in one of its images, by its header")] = (
         image_formats.MAX_PIXELS
     )
     max_rows: Annotated[
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=32,  # their ids have to fit into a call's metadata
-            description="most pictures of several requests in one call of the model server; 1: each request"
+            description="most images of several requests in one call of the model server; 1: each request"
             " has its own",
         ),
     ] = 8
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
         Seconds, Field(description="longest that a request's line and headers may take to arrive")
     ] = 10.0
     unread_seconds: Annotated[
-        Seconds, Field(description="longest that a client may take nothing of an answer that is sent to it")
+        Seconds, Field(description="longest that a client may take nothing of a response that is sent to it")
     ] = 20.0
     idle_seconds: Annotated[
         Count, Field(description="how long a connection without a request is kept open")

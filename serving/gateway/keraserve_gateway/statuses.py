@@ -28,7 +28,7 @@ class Status:
 STATUSES: Mapping[type[errors.GatewayError], Status] = {
     errors.GatewayError: Status("gateway-error", 500, grpc.StatusCode.INTERNAL, "Internal error"),
     errors.BadRequest: Status("bad-request", 400, grpc.StatusCode.INVALID_ARGUMENT, "Bad request"),
-    errors.BadPicture: Status("bad-picture", 400, grpc.StatusCode.INVALID_ARGUMENT, "Bad picture"),
+    errors.BadImage: Status("bad-image", 400, grpc.StatusCode.INVALID_ARGUMENT, "Bad image"),
     errors.UnsupportedMediaType: Status(
         "unsupported-media", 415, grpc.StatusCode.INVALID_ARGUMENT, "Unsupported media type"
     ),
@@ -60,7 +60,7 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
         "model-server-failed", 500, grpc.StatusCode.INTERNAL, "Model server failed"
     ),
     errors.InvalidResponse: Status(
-        "bad-answer", 502, grpc.StatusCode.INTERNAL, "Bad answer from the model server"
+        "bad-response", 502, grpc.StatusCode.INTERNAL, "Bad response from the model server"
     ),
     errors.NotJsonSerializable: Status("no-json-form", 501, grpc.StatusCode.UNIMPLEMENTED, "No form in JSON"),
 }

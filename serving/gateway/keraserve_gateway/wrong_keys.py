@@ -14,7 +14,7 @@ KEPT = 1024
 PER_SECOND = 10.0
 """Wrong keys of an address that are answered, on all its connections together; a second's worth at once."""
 LONGEST_SECONDS = 10.0
-"""No answer waits longer: more than PER_SECOND of them come only on more than a hundred connections."""
+"""No response waits longer: more than PER_SECOND of them come only on more than a hundred connections."""
 
 _KEY = re.compile(r"ks_[0-9a-f]{8}_[A-Za-z0-9_-]+")
 

@@ -1,8 +1,8 @@
 """The open connections of a gRPC server, for which grpcio has no calls: how many there are, and ending one.
 
-grpcio refuses connections beyond a number (`grpc.max_allowed_incoming_connections`) and says so nowhere; it
-closes no idle one for a new one, and ends no call whose answer is not read. Its connections are open files of
-this process: here they are found by their port, and shut down, which grpcio takes for the end of the caller.
+grpcio rejects connections beyond a number (`grpc.max_allowed_incoming_connections`) and says so nowhere; it
+closes no idle one for a new one, and ends no call whose response is not read. Its connections are open files
+of this process. Here they are found by their port and shut down, which grpcio takes for the caller's end.
 """
 
 import os
@@ -67,7 +67,7 @@ class Call:
 
     Attributes:
         began: when, by the monotonic clock.
-        in_work: whether its message is here, and no answer yet.
+        in_work: whether its message is here, and no response yet.
     """
 
     __slots__ = ("_all", "_connection", "began", "in_work")
@@ -77,11 +77,11 @@ class Call:
         self.in_work = False
 
     def end_work(self) -> None:
-        """Its answer is there, and has to be read."""
+        """Its response is there, and has to be read."""
         self.in_work, self._connection.quiet_since = False, time.monotonic()
 
     def end(self) -> None:
-        """It is over: its answer is read, or nobody waits for it."""
+        """It is over: its response is read, or nobody waits for it."""
         self._all.remove(self, self._connection)
 
 
@@ -113,20 +113,20 @@ class Look(NamedTuple):
         open: how many connections are open.
         idle: how many of them were ended for new ones.
         unread: how many were ended whose callers left answers unread: one for too long, or too many.
-        refusing: whether all that can be open are, so that grpcio refuses new ones.
+        rejecting: whether all that can be open are, so that grpcio rejects new ones.
     """
 
     open: int
     idle: int
     unread: int
-    refusing: bool
+    rejecting: bool
 
 
 class GrpcConnections:
     """Bounds how many connections a gRPC server has, and how long one may have a call.
 
     Beyond the bound, connections end that have had no call yet, then those without one for longest, then
-    those whose callers are sending a message or reading an answer; never one with a call in work. For
+    those whose callers are sending a message or reading a response; never one with a call in work. For
     threads.
 
     Args:

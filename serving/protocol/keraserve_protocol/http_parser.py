@@ -1,6 +1,6 @@
 """HTTP requests as RFC 9110 and RFC 9112 want them read: httptools' parser, and what it leaves to its caller.
 
-Whatever two programs could read in two ways is refused: where a proxy in front takes a body for what we take
+Whatever two programs could read in two ways is rejected: where a proxy in front takes a body for what we take
 for the next request, one caller's bytes become another's request.
 """
 
@@ -19,7 +19,7 @@ _VERSIONS = ("1.1", "1.0")
 
 
 class Malformed(Exception):  # noqa: N818 (the name says what is the matter)
-    """A request that is refused; the message is for its sender."""
+    """A request that is rejected; the message is for its sender."""
 
 
 class Receiver(Protocol):
@@ -59,7 +59,7 @@ class RequestParser:
     httptools would end the request at its head, and take its body for the next one.
 
     Attributes:
-        fault: what is wrong with the request that was refused.
+        fault: what is wrong with the request that was rejected.
     """
 
     def __init__(self, receiver: Receiver) -> None:
@@ -73,7 +73,7 @@ class RequestParser:
         """Read on.
 
         Raises:
-            httptools.HttpParserError: this is no request, or one that is refused.
+            httptools.HttpParserError: this is no request, or one that is rejected.
         """
         try:
             while True:
@@ -163,7 +163,7 @@ class RequestParser:
 
 
 def head_fault(version: str, headers: Headers) -> str:
-    """Say what httptools lets pass in a head that is to be refused; "" where that is nothing.
+    """Say what httptools lets pass in a head that is to be rejected; "" where that is nothing.
 
     Args:
         version: of HTTP, as the request gives it.

@@ -70,7 +70,7 @@ _TABLE = [
 SIGNATURE_BYTES = 18
 """So many first bytes say which format a file has."""
 MAX_PIXELS = 50_000_000
-"""An exported model refuses an image of more before it decodes it; so does the gateway, unless it is set."""
+"""An exported model rejects an image of more before it decodes it; so does the gateway, unless it is set."""
 
 
 def find(data: bytes) -> ImageFormat | None:

@@ -2,7 +2,7 @@
 
 The rules are those of its documentation ("JSON mapping", "Encoding binary values"): the nesting is the
 shape, a DT_STRING element is text or `{"b64": …}`, NaN and Infinity are allowed, an integer that a float
-can't hold exactly is refused.
+can't hold exactly is rejected.
 """
 
 import base64
@@ -26,7 +26,7 @@ from keraserve_protocol.elements import (
     type_name,
     unpack,
 )
-from keraserve_protocol.json_text import CONSTANTS, AnswerError, FormError, Json, JsonError, kind
+from keraserve_protocol.json_text import CONSTANTS, FormError, Json, JsonError, ResponseError, kind
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 from keraserve_protocol.number_text import MOST_NUMBERS, NumberText, PackedNumbers, Steps
 
@@ -104,7 +104,7 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     Raises:
         FormError: a dtype that JSON has no form for (complex numbers, quantized types, resources), or more
             elements than JSON carries.
-        AnswerError: a malformed tensor.
+        ResponseError: a malformed tensor.
     """
     dtype = proto.dtype
     check_form(proto)
@@ -112,7 +112,7 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
         shape = shape_of(proto)
         elements = cast("Sequence[Json]", unpack(proto, shape))
     except TensorError as error:
-        raise AnswerError(f"no whole tensor: {error}") from error
+        raise ResponseError(f"no whole tensor: {error}") from error
     if dtype == STRING:
         elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
     elif dtype in _DIGITS:
@@ -125,12 +125,12 @@ def check_form(proto: TensorProto) -> None:
 
     Raises:
         FormError: it has none.
-        AnswerError: there is no such type.
+        ResponseError: there is no such type.
     """
     dtype, element = proto.dtype, ELEMENTS.get(proto.dtype)
     if dtype not in (STRING, BFLOAT16) and (element is None or not element.code):
         if dtype not in DataType.values():
-            raise AnswerError(f"no tensor: {type_name(dtype)} is no type")
+            raise ResponseError(f"no tensor: {type_name(dtype)} is no type")
         raise FormError(f"{type_name(dtype)} has no form in JSON; ask over gRPC")
     elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
     if elements > MOST_NUMBERS and elements == _present(proto, element):
@@ -175,7 +175,7 @@ _DIGITS = {
 
 
 def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
-    """Unnest level by level, in C: a picture as a list has 150,000 elements."""
+    """Unnest level by level, in C: an image as a list has 150,000 elements."""
     shape: list[int] = []
     flat: list[Json] = [value]
     while flat and list in set(map(type, flat)):
@@ -218,13 +218,13 @@ def _numbers(flat: list[Json], element: Element, where: str) -> list[float]:
 
 def _check_exact(numbers: list[float], element: Element, where: str) -> None:
     exact = _EXACT.get(element.name)
-    # isinstance finds booleans too, which `_numbers` has refused where floats are expected.
+    # isinstance finds booleans too, which `_numbers` has rejected where floats are expected.
     if exact and max((abs(number) for number in numbers if isinstance(number, int)), default=0) > exact:
         raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
 
 
 def _check_finite(numbers: list[float], element: Element, where: str) -> None:
-    """Refuse a decimal that became infinite: 1e999. What was written as Infinity is meant."""
+    """Reject a decimal that became infinite: 1e999. What was written as Infinity is meant."""
     if "float" not in element.name or not (math.inf in numbers or -math.inf in numbers):
         return
     meant = {id(constant) for constant in CONSTANTS.values()}

@@ -1,4 +1,4 @@
-"""JSON: a request's, parsed strictly and within limits on what is in it, and an answer's, written.
+"""JSON: a request's, parsed strictly and within limits on what is in it, and a response's, written.
 
 Strictly: UTF-8, one object and nothing behind it, no key twice. TensorFlow Serving's parser takes the first
 of two values with one name and Python's the last, so neither is what the sender can rely on. NaN and Infinity
@@ -47,11 +47,11 @@ class TooMuchError(JsonError):
     """More in a request than is allowed; the message names the limit."""
 
 
-class AnswerError(JsonError):
-    """A model's answer that is none: no whole tensor, or another one than was asked for."""
+class ResponseError(JsonError):
+    """A model's response that is none: no whole tensor, or another one than was asked for."""
 
 
-class FormError(AnswerError):
+class FormError(ResponseError):
     """A sound answer that JSON can't carry; the message says how else to ask for it."""
 
 
@@ -91,7 +91,7 @@ def load(body: bytes) -> dict[str, Json]:
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
-    """Write an answer's JSON. NaN and Infinity are written as such; half of a surrogate pair as "?"."""
+    """Write a response's JSON. NaN and Infinity are written as such; half of a surrogate pair as "?"."""
     try:
         written = orjson.dumps(value)
     except TypeError:  # half of a surrogate pair
@@ -209,7 +209,7 @@ _decoder = json.JSONDecoder(
 
 
 def _check_text(value: Json) -> None:
-    """Refuse half of a surrogate pair, which escapes can write and no message can hold."""
+    """Reject half of a surrogate pair, which escapes can write and no message can hold."""
     left: list[Json] = [value]
     while left:
         one = left.pop()

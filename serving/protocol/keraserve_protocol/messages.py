@@ -154,9 +154,9 @@ def unpack_signatures(metadata: GetModelMetadataResponse) -> SignatureDefMap:
     """Take the signatures out of a GetModelMetadata answer.
 
     Raises:
-        ValueError: the answer carries none.
+        ValueError: the response carries none.
     """
     packed = metadata.metadata.get(SIGNATURE_DEF)
     if packed is None or packed.type_url != _SIGNATURE_DEF_TYPE_URL:
-        raise ValueError("the answer has no signature_def: ask for metadata_field=['signature_def']")
+        raise ValueError("the response has no signature_def: ask for metadata_field=['signature_def']")
     return SignatureDefMap.FromString(packed.value)

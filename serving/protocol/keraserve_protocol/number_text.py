@@ -1,6 +1,6 @@
 """Large nested lists of numbers, from their JSON text straight to a packed tensor.
 
-A picture as a list (224 x 224 x 3) is 150,000 numbers in 50,000 lists. Parsed as a whole, these are as many
+An image as a list (224 x 224 x 3) is 150,000 numbers in 50,000 lists. Parsed as a whole, these are as many
 objects, looked at several times, and nothing else can run meanwhile. Here the brackets tell the shape, and
 the numbers are parsed and packed some thousands at a time, so that others get their turn. Only what is
 regular is done here: for everything else there is `json_tensors`, which says what is wrong with it.

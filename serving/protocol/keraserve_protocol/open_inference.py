@@ -28,7 +28,7 @@ class Inference:
     """An `infer` request.
 
     Attributes:
-        id: what the answer carries again.
+        id: what the response carries again.
         signature: the signature that the parameter names, if it does.
         inputs: the tensors by name, each as its datatype says, not yet compared with a signature.
         outputs: the outputs asked for, each with whether it is wanted as binary data; all where empty.

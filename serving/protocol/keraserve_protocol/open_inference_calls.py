@@ -36,10 +36,10 @@ def infer_request(signature: str, inputs: Mapping[str, TensorProto]) -> tuple[by
 
 
 def infer_outputs(body: bytes, header_length: int | None) -> dict[str, TensorProto]:
-    """Read the outputs of an answer to `infer_request`.
+    """Read the outputs of a response to `infer_request`.
 
     Args:
-        body: the answer's.
+        body: the response's.
         header_length: how many bytes of it are JSON; None: all, so that there is no output.
 
     Raises:
@@ -48,7 +48,7 @@ def infer_outputs(body: bytes, header_length: int | None) -> dict[str, TensorPro
     try:
         return _outputs(body, len(body) if header_length is None else header_length)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise error if isinstance(error, JsonError) else JsonError("no answer to infer") from error
+        raise error if isinstance(error, JsonError) else JsonError("no response to infer") from error
 
 
 def _outputs(body: bytes, length: int) -> dict[str, TensorProto]:

@@ -19,7 +19,7 @@ from keraserve_protocol.elements import (
     unpack,
 )
 from keraserve_protocol.json_tensors import check_form, shortest, to_tensor
-from keraserve_protocol.json_text import MOST_STRINGS, AnswerError, FormError, Json, JsonError, TooMuchError
+from keraserve_protocol.json_text import MOST_STRINGS, FormError, Json, JsonError, ResponseError, TooMuchError
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 
 DATATYPES: dict[DataType, str] = {
@@ -103,7 +103,7 @@ def to_json(tensor: TensorProto, where: str) -> list[Json]:
 
     Raises:
         FormError: BF16, bytes that are no text, or a type that the protocol doesn't have.
-        AnswerError: not a whole tensor.
+        ResponseError: not a whole tensor.
     """
     _check_known(tensor, where)
     if tensor.dtype == DataType.DT_BFLOAT16:
@@ -113,12 +113,12 @@ def to_json(tensor: TensorProto, where: str) -> list[Json]:
         elements = list(unpack(tensor))
         if tensor.dtype == DataType.DT_STRING:
             return [cast(bytes, element).decode() for element in elements]
-    except AnswerError as error:
+    except ResponseError as error:
         raise type(error)(f"{where}: {error}") from error
     except UnicodeDecodeError as error:
         raise FormError(f"{where}: the bytes are no text, ask for it with binary_data") from error
     except TensorError as error:
-        raise AnswerError(f"{where}: {error}") from error
+        raise ResponseError(f"{where}: {error}") from error
     if tensor.dtype in (DataType.DT_FLOAT, DataType.DT_HALF):
         return [shortest(cast(float, element), tensor.dtype) for element in elements]
     return cast("list[Json]", elements)
@@ -129,7 +129,7 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
 
     Raises:
         FormError: a type that the protocol doesn't have.
-        AnswerError: not a whole tensor.
+        ResponseError: not a whole tensor.
     """
     _check_known(tensor, where)
     try:
@@ -145,7 +145,7 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
         numbers = unpack(tensor)
         return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)
     except (TensorError, struct.error) as error:
-        raise AnswerError(f"{where}: {error}") from error
+        raise ResponseError(f"{where}: {error}") from error
 
 
 def _split(data: memoryview, where: str) -> list[bytes]:
@@ -181,6 +181,6 @@ def _check_count(given: int, shape: Sequence[int], where: str) -> None:
 def _check_known(tensor: TensorProto, where: str) -> None:
     if tensor.dtype not in DATATYPES:
         known = tensor.dtype in DataType.values()
-        raise (FormError if known else AnswerError)(
+        raise (FormError if known else ResponseError)(
             f"{where}: the protocol has no datatype for {datatype_of(tensor.dtype)}"
         )

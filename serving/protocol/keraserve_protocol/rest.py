@@ -24,34 +24,34 @@ from keraserve_protocol.json_tensors import (
     shortest,
     to_tensor,
 )
-from keraserve_protocol.json_text import AnswerError, FormError, Json, JsonError, TooMuchError, dump, load
+from keraserve_protocol.json_text import FormError, Json, JsonError, ResponseError, TooMuchError, dump, load
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 __all__ = [
     "HTTP_STATUS",
-    "AnswerError",
     "FormError",
     "JsonError",
     "Layout",
     "Prediction",
+    "ResponseError",
     "TooMuchError",
-    "classification_answer",
     "classification_request",
-    "error_answer",
+    "classification_response",
+    "error_response",
     "find_numbers",
-    "metadata_answer",
+    "metadata_response",
     "pack",
     "parse_prediction",
     "parse_whole",
-    "predict_answer",
     "predict_request",
-    "regression_answer",
+    "predict_response",
     "regression_request",
+    "regression_response",
     "shortest",
     "some",
     "state_name",
-    "status_answer",
+    "status_response",
 ]
 
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
@@ -181,19 +181,19 @@ def predict_request(
     return request
 
 
-def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
-    """Write the answer to a `:predict`: `predictions` for rows, `outputs` for columns.
+def predict_response(response: m.PredictResponse, layout: Layout) -> bytes:
+    """Write the response to a `:predict`: `predictions` for rows, `outputs` for columns.
 
     A single output stands without its name; outputs whose names end in `_bytes` are base64, and so is every
     string that is no text.
 
     Raises:
         FormError: an output that JSON can't carry.
-        AnswerError: no outputs, or one that is no whole tensor.
+        ResponseError: no outputs, or one that is no whole tensor.
         JsonError: (rows) outputs that don't share their first dimension.
     """
     if not response.outputs:
-        raise AnswerError("the model gave no outputs")
+        raise ResponseError("the model gave no outputs")
     values = {name: _output(name, response.outputs[name]) for name in sorted(response.outputs)}
     if layout is Layout.COLUMNS:
         return dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
@@ -209,7 +209,7 @@ def predict_answer(response: m.PredictResponse, layout: Layout) -> bytes:
 def _output(name: str, tensor: m.TensorProto) -> Json:
     try:
         return from_tensor(tensor, binary=name.endswith("_bytes"))
-    except AnswerError as error:
+    except ResponseError as error:
         raise type(error)(f"output {name!r}: {error}") from error
 
 
@@ -233,8 +233,8 @@ def regression_request(body: bytes, spec: m.ModelSpec, most: int | None = None) 
     return request
 
 
-def classification_answer(response: m.ClassificationResponse) -> bytes:
-    """Write the answer to a `:classify`: for every example a list of `[label, score]`."""
+def classification_response(response: m.ClassificationResponse) -> bytes:
+    """Write the response to a `:classify`: for every example a list of `[label, score]`."""
     results: list[Json] = [
         [[item.label, shortest(item.score)] for item in one.classes]
         for one in response.result.classifications
@@ -242,12 +242,12 @@ def classification_answer(response: m.ClassificationResponse) -> bytes:
     return dump({"results": results})
 
 
-def regression_answer(response: m.RegressionResponse) -> bytes:
-    """Write the answer to a `:regress`: one number for every example."""
+def regression_response(response: m.RegressionResponse) -> bytes:
+    """Write the response to a `:regress`: one number for every example."""
     return dump({"results": [shortest(one.value) for one in response.result.regressions]})
 
 
-def status_answer(
+def status_response(
     response: m.GetModelStatusResponse, warnings: Mapping[int, Sequence[str]] | None = None
 ) -> bytes:
     """Write the status of a model: `{"model_version_status": [{"version": "1", "state": …}]}`.
@@ -277,11 +277,11 @@ def state_name(state: m.ModelVersionStatus.State) -> str:
     return known.Name(state) if state in known.values() else str(state)
 
 
-def metadata_answer(response: m.GetModelMetadataResponse) -> bytes:
+def metadata_response(response: m.GetModelMetadataResponse) -> bytes:
     """Write the metadata of a model: its `model_spec`, and its signatures as protobuf's JSON.
 
     Raises:
-        JsonError: the answer carries no signatures.
+        JsonError: the response carries no signatures.
     """
     try:
         signatures = _message(m.unpack_signatures(response))
@@ -293,7 +293,7 @@ def metadata_answer(response: m.GetModelMetadataResponse) -> bytes:
     return dump({"model_spec": _message(response.model_spec), "metadata": {"signature_def": signatures}})
 
 
-def error_answer(message: str) -> bytes:
+def error_response(message: str) -> bytes:
     """Write an error: `{"error": message}`."""
     return dump({"error": message})
 

@@ -37,5 +37,5 @@ def either(request: pytest.FixtureRequest) -> Product:
 
 @pytest.fixture(params=["product", "without_batching", "in_process"])
 def each(request: pytest.FixtureRequest) -> Product:
-    """One after the other, and the one without batching: whose limits on batches refuse nothing."""
+    """One after the other, and the one without batching: whose limits on batches reject nothing."""
     return request.getfixturevalue(request.param)

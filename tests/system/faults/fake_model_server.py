@@ -37,17 +37,17 @@ def fake_model_server(implementations: Mapping[services.Call[Any, Any], Any]) ->
 
 def classes(request: m.ClassificationRequest) -> m.ClassificationResponse:
     """Give each example one class."""
-    answer = m.ClassificationResponse(model_spec=request.model_spec)
-    answer.model_spec.version.value = 1
+    response = m.ClassificationResponse(model_spec=request.model_spec)
+    response.model_spec.version.value = 1
     for _ in request.input.example_list.examples:
-        answer.result.classifications.add().classes.add(label="x", score=1)
-    return answer
+        response.result.classifications.add().classes.add(label="x", score=1)
+    return response
 
 
 def _status(*_: object) -> m.GetModelStatusResponse:
-    answer = m.GetModelStatusResponse()
-    answer.model_version_status.add(version=1, state=m.ModelVersionStatus.AVAILABLE)
-    return answer
+    response = m.GetModelStatusResponse()
+    response.model_version_status.add(version=1, state=m.ModelVersionStatus.AVAILABLE)
+    return response
 
 
 def _metadata(*_: object) -> m.GetModelMetadataResponse:

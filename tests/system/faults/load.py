@@ -14,7 +14,7 @@ from keraserve_client import AsyncClient, AsyncGrpcClient, Client, Failure, Grpc
 
 MODEL = "colours"
 UNDER_WAY = 16
-"""Images that a caller may have asked for and has no answer to: `classify_many` has the most."""
+"""Images that a caller may have asked for and has no response to: `classify_many` has the most."""
 _PAUSE = 0.02
 
 
@@ -22,20 +22,20 @@ _PAUSE = 0.02
 class Seen:
     """What a kind of caller saw: when each answer came, of which version, and what failed."""
 
-    answers: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    responses: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     failures: list[str] = field(default_factory=list[str])
 
     def since(self, moment: float) -> int:
-        """Count the answers after a moment of the clock that never jumps."""
-        return sum(at > moment for at, _ in self.answers)
+        """Count the responses after a moment of the clock that never jumps."""
+        return sum(at > moment for at, _ in self.responses)
 
     def note(self, version: int) -> None:
-        """Keep an answer."""
-        self.answers.append((time.monotonic(), version))
+        """Keep a response."""
+        self.responses.append((time.monotonic(), version))
 
 
 @contextmanager
-def callers(product: Product, picture: bytes, **settings: Any) -> Iterator[dict[str, Seen]]:
+def callers(product: Product, image: bytes, **settings: Any) -> Iterator[dict[str, Seen]]:
     """Ask by all four classes and by `classify_many`; `settings` are the clients'."""
     over, seen = threading.Event(), {}
     threads: list[threading.Thread] = []
@@ -46,12 +46,12 @@ def callers(product: Product, picture: bytes, **settings: Any) -> Iterator[dict[
         threads[-1].start()
 
     for name, kind, address in (("http", Client, product.url), ("grpc", GrpcClient, product.grpc)):
-        start(name, lambda to, k=kind, a=address: _ask(k(a, **settings), picture, over, to))
-        start(f"{name} many", lambda to, k=kind, a=address: _ask_many(k(a, **settings), picture, over, to))
+        start(name, lambda to, k=kind, a=address: _ask(k(a, **settings), image, over, to))
+        start(f"{name} many", lambda to, k=kind, a=address: _ask_many(k(a, **settings), image, over, to))
     for name, kind, address in (("http", AsyncClient, product.url), ("grpc", AsyncGrpcClient, product.grpc)):
         start(
             f"async {name}",
-            lambda to, k=kind, a=address: asyncio.run(_ask_async(k(a, **settings), picture, over, to)),
+            lambda to, k=kind, a=address: asyncio.run(_ask_async(k(a, **settings), image, over, to)),
         )
     try:
         yield seen
@@ -61,19 +61,19 @@ def callers(product: Product, picture: bytes, **settings: Any) -> Iterator[dict[
             thread.join(120)
 
 
-def _ask(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+def _ask(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     with client:
         while not over.wait(_PAUSE):
             try:
-                seen.note(client.classify(MODEL, picture)[0].version)
+                seen.note(client.classify(MODEL, image)[0].version)
             except KeraserveError as error:
                 seen.failures.append(f"{type(error).__name__}: {error}")
 
 
-def _ask_many(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+def _ask_many(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     def source() -> Iterator[bytes]:
         while not over.wait(_PAUSE):
-            yield picture
+            yield image
 
     with client:
         try:
@@ -86,11 +86,11 @@ def _ask_many(client: Any, picture: bytes, over: threading.Event, seen: Seen) ->
             seen.failures.append(f"ended: {error}")
 
 
-async def _ask_async(client: Any, picture: bytes, over: threading.Event, seen: Seen) -> None:
+async def _ask_async(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     async with client:
         while not over.is_set():
             try:
-                seen.note((await client.classify(MODEL, picture))[0].version)
+                seen.note((await client.classify(MODEL, image))[0].version)
             except KeraserveError as error:
                 seen.failures.append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(_PAUSE)

@@ -128,9 +128,9 @@ class Product:
 
     def status(self, path: str) -> int:
         """Ask with GET on a connection of its own; gives the status."""
-        return answer(self.port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())[
-            0
-        ]
+        return exchange(
+            self.port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
+        )[0]
 
 
 @contextmanager
@@ -199,7 +199,7 @@ def until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def answer(port: int, request: bytes, seconds: float = 60) -> tuple[int, bytes]:
+def exchange(port: int, request: bytes, seconds: float = 60) -> tuple[int, bytes]:
     """Send bytes and read to the connection's end; gives status and body."""
     head, _, body = talk(port, request, seconds=seconds).partition(b"\r\n\r\n")
     return int(head.split()[1]), body

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from system.faults.product import Product, answer, post
+from system.faults.product import Product, exchange, post
 
 from keraserve_client import BadRequest, Client, GrpcClient, KeraserveError, TooLarge
 from keraserve_protocol import messages as m
@@ -15,7 +15,7 @@ from keraserve_protocol import services
 NO_EXAMPLE = b"\x0a\xdb\xff\xfe\xdb\x80" + bytes(range(128, 200))  # neither a tf.Example nor UTF-8
 AT_ONCE = 12
 MEBIBYTES = 1024
-ANY_SIZE = [("grpc.max_receive_message_length", -1)]  # a long answer is no refusal
+ANY_SIZE = [("grpc.max_receive_message_length", -1)]  # a long response is no rejection
 ROWS = 20_000  # more than the gateway takes, and than the model server
 FEWER = 5_000  # more than the gateway takes, whose JSON has no more keys than allowed
 
@@ -74,7 +74,7 @@ JSON = {
 }
 
 
-def test_rows_beyond_the_limit_are_refused_by_every_way_in(each: Product) -> None:
+def test_rows_beyond_the_limit_are_rejected_by_every_way_in(each: Product) -> None:
     """By the limit on rows: what the rows are, and what they are not, is not looked at."""
     gateway = f"{ROWS} rows, 1024 are allowed in a request (max_rows)"
     model_server = f"{ROWS} rows; at most 16384 are taken in one request (--max_request_rows)"
@@ -86,7 +86,7 @@ def test_rows_beyond_the_limit_are_refused_by_every_way_in(each: Product) -> Non
             client.predict("colours", [b""] * ROWS, "image_bytes")
     for call, body in JSON.items():
         request = post(f"/v1/models/colours:{call}", json.dumps(body).encode(), "application/json")
-        status, said = answer(each.port, request)
+        status, said = exchange(each.port, request)
         assert status == 413
         assert b"1024 are allowed" in said
     classification = m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"))

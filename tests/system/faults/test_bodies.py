@@ -1,11 +1,11 @@
-"""Small bodies that expand to large ones, or that parsers like least: refused, in little memory."""
+"""Small bodies that expand to large ones, or that parsers like least: rejected, in little memory."""
 
 import gzip
 import threading
 from collections.abc import Iterator
 
 import pytest
-from system.faults.product import Product, answer, post
+from system.faults.product import Product, exchange, post
 
 from keraserve_client import Client
 
@@ -50,34 +50,34 @@ BODIES = {
 @pytest.fixture
 def neighbour(product: Product, red: bytes) -> Iterator[list[str]]:
     """Somebody who asks all the while; gives what failed."""
-    over, failures, answered = threading.Event(), [], threading.Event()
+    over, failures, responded = threading.Event(), [], threading.Event()
 
     def ask() -> None:
         with Client(product.url, retries=0) as client:
             while not over.wait(0.05):
                 try:
                     client.classify("colours", red)
-                    answered.set()
+                    responded.set()
                 except Exception as error:
                     failures.append(repr(error))
 
     thread = threading.Thread(target=ask)
     thread.start()
-    answered.wait(60)
+    responded.wait(60)
     yield failures
     over.set()
     thread.join(60)
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_body_that_expands_is_refused_in_little_memory(
+def test_a_body_that_expands_is_rejected_in_little_memory(
     product: Product, neighbour: list[str], body: str
 ) -> None:
     path, media_type, make = BODIES[body]
     small = gzip.compress(make(), 1)
     before = product.gateway.mebibytes()
     product.gateway.forget_peak()
-    status, said = answer(product.port, post(path, small, media_type, "Content-Encoding: gzip"))
+    status, said = exchange(product.port, post(path, small, media_type, "Content-Encoding: gzip"))
     assert 400 <= status < 500, said[:300]
     assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
     assert neighbour == []
@@ -90,7 +90,7 @@ def test_a_gzip_bomb_ends_at_the_limit_on_bytes(product: Product, neighbour: lis
     before = product.gateway.mebibytes()
     product.gateway.forget_peak()
     for path in (f"{MODEL}:predict", IMAGES, "/v2/models/colours/infer"):
-        status, _ = answer(product.port, post(path, small, JSON, "Content-Encoding: gzip"))
+        status, _ = exchange(product.port, post(path, small, JSON, "Content-Encoding: gzip"))
         assert status == 413
     assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
     assert neighbour == []

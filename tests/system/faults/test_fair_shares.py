@@ -23,8 +23,8 @@ def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationRespon
     return classes(request)
 
 
-def test_a_flood_of_a_slow_model_refuses_nobody_of_a_fast_one(tmp_path: Path, red: bytes) -> None:
-    over, refused = threading.Event(), threading.Semaphore(0)
+def test_a_flood_of_a_slow_model_rejects_nobody_of_a_fast_one(tmp_path: Path, red: bytes) -> None:
+    over, rejected = threading.Event(), threading.Semaphore(0)
     flags = (f"--max-in-flight={PLACES}", "--max-merged=1", "--models=slow,fast")
     with (
         fake_model_server({services.CLASSIFY: classify}) as address,
@@ -37,20 +37,20 @@ def test_a_flood_of_a_slow_model_refuses_nobody_of_a_fast_one(tmp_path: Path, re
                     try:
                         client.classify("slow", red)
                     except TooManyRequests:
-                        refused.release()
+                        rejected.release()
 
         callers = [threading.Thread(target=flood) for _ in range(FLOOD)]
         for one in callers:
             one.start()
         try:
             for _ in range(FLOOD):  # all places are taken
-                assert refused.acquire(timeout=60)
+                assert rejected.acquire(timeout=60)
             for client in (Client(product.url, retries=0), GrpcClient(product.grpc, retries=0)):
                 with client:
                     for _ in range(ASKED // 2):
                         assert client.classify("fast", red)[0].best.label == "x"
             for _ in range(FLOOD):  # and still are
-                assert refused.acquire(timeout=60)
+                assert rejected.acquire(timeout=60)
         finally:
             over.set()
             for one in callers:

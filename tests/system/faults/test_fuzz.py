@@ -1,4 +1,4 @@
-"""Parsers before bytes that nobody meant: they refuse them as such, or read them in one way.
+"""Parsers before bytes that nobody meant: they reject them as such, or read them in one way.
 
 `make test-faults` has a million cases, the short form some thousands. A failure prints the seed of its cases:
 `FAULTS_SEED=… pytest tests/system/faults/test_fuzz.py` begins with the same ones.
@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from encoded_pictures import png
+from encoded_images import png
 from gateway.test_coalesced_write import talk
 from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, seed, settings
@@ -203,12 +203,12 @@ def test_protobuf(numbers: int) -> None:
             assert array.shape == tuple(dim.size for dim in proto.tensor_shape.dim)
         for layout in rest.Layout:
             with suppress(JsonError, elements.TensorError):
-                rest.predict_answer(m.PredictResponse(outputs={"y": proto}), layout)
+                rest.predict_response(m.PredictResponse(outputs={"y": proto}), layout)
 
 
 @cases(0.1)
 def test_answers_to_infer(numbers: int) -> None:
-    """What the client says of an answer that is none."""
+    """What the client says of a response that is none."""
     for body in mutated(numbers, BATCH, (INFER.replace(b'"inputs"', b'"outputs"'),), MARKS):
         with suppress(JsonError):
             infer_outputs(body, body.rfind(b"}") + 1)

@@ -12,10 +12,10 @@ from typing import Any
 
 import grpc
 import pytest
-from encoded_pictures import undecodable_png
+from encoded_images import undecodable_png
 from free_ports import free_port
 from system.faults.fake_model_server import classes, fake_model_server
-from system.faults.product import Process, Product, answer, gateway_before, post
+from system.faults.product import Process, Product, exchange, gateway_before, post
 
 from keraserve_gateway.memory_budget import plan
 from keraserve_gateway.settings import Settings
@@ -39,8 +39,8 @@ def flood(product: Product) -> Counter[int]:
     def ask(_: int) -> int:
         start.wait(60)
         try:
-            return answer(product.port, request)[0]
-        except (OSError, IndexError):  # refused before all was sent
+            return exchange(product.port, request)[0]
+        except (OSError, IndexError):  # rejected before all was sent
             return 0
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -52,13 +52,13 @@ def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationRespon
     return classes(request)
 
 
-REFUSED = 60  # one after the other
+REJECTED = 60  # one after the other
 SIZE = 8 << 20  # bytes of each
 MEBIBYTES = 240  # of growth: half of what they are together
 
 
 def by_http(product: Product) -> None:
-    status, _ = answer(product.port, post("/v1/models/colours/images:classify", bytes(SIZE), "image/png"))
+    status, _ = exchange(product.port, post("/v1/models/colours/images:classify", bytes(SIZE), "image/png"))
     assert status == 415
 
 
@@ -70,13 +70,13 @@ def by_grpc(product: Product) -> None:
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("refused", [by_http, by_grpc])
-def test_refused_bodies_do_not_add_up(product: Product, refused: Callable[[Product], None]) -> None:
-    refused(product)
+@pytest.mark.parametrize("rejected", [by_http, by_grpc])
+def test_rejected_bodies_do_not_add_up(product: Product, rejected: Callable[[Product], None]) -> None:
+    rejected(product)
     product.gateway.forget_peak()
     before = product.gateway.mebibytes()
-    for _ in range(REFUSED):
-        refused(product)
+    for _ in range(REJECTED):
+        rejected(product)
     assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
 
 

@@ -1,4 +1,4 @@
-"""Odd or broken requests and answers get the status that is theirs: no 500, and no answer to a guess."""
+"""Odd or broken requests and answers get the status that is theirs: no 500, and no response to a guess."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from system.faults.fake_model_server import fake_model_server
-from system.faults.product import Product, answer, gateway_before, post, talk, until
+from system.faults.product import Product, exchange, gateway_before, post, talk, until
 
 from keraserve_gateway import keys
 from keraserve_protocol import messages as m
@@ -24,7 +24,7 @@ PIXELS = json.dumps({"inputs": [[[[230, 20, 20]] * 200]]}, separators=(",", ":")
 @pytest.mark.parametrize("state", ["a=1\tb", "a=ü", "a=" + "b" * 12_000], ids=["tab", "not ASCII", "12 KB"])
 def test_a_trace_that_can_not_be_passed_on_costs_no_request(either: Product, red: bytes, state: str) -> None:
     request = post(f"{MODEL}/images:classify", red, "image/png", PARENT, f"tracestate: {state}")
-    status, said = answer(either.port, request)
+    status, said = exchange(either.port, request)
     assert status == 200, said
     assert json.loads(said)["predictions"][0]["classes"][0]["label"] == "red"
 
@@ -32,18 +32,18 @@ def test_a_trace_that_can_not_be_passed_on_costs_no_request(either: Product, red
 def test_a_time_limit_of_400_digits_is_read(either: Product, red: bytes) -> None:
     """As a header it is none; as a parameter, of microseconds, a very long one."""
     request = post(f"{MODEL}/images:classify", red, "image/png", f"X-Request-Timeout: {DIGITS}")
-    status, said = answer(either.port, request)
+    status, said = exchange(either.port, request)
     assert status == 400
     assert b"X-Request-Timeout has to be a positive number" in said
     tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [230, 20, 20]}
     body = {"inputs": [tensor], "parameters": {"timeout": int(DIGITS)}}
-    status, said = answer(either.port, post("/v2/models/colours/infer", json.dumps(body).encode(), JSON))
+    status, said = exchange(either.port, post("/v2/models/colours/infer", json.dumps(body).encode(), JSON))
     assert status == 200, said
     assert b"red" in said
 
 
 @pytest.mark.parametrize("port", ["port", "rest_port"], ids=["gateway", "embedded"])
-def test_a_long_list_with_a_bracket_in_the_wrong_place_is_refused(product: Product, port: str) -> None:
+def test_a_long_list_with_a_bracket_in_the_wrong_place_is_rejected(product: Product, port: str) -> None:
     assert len(PIXELS) > 1024
     for body, expected in (
         (PIXELS, 200),
@@ -51,7 +51,7 @@ def test_a_long_list_with_a_bracket_in_the_wrong_place_is_refused(product: Produ
         (PIXELS.replace("[[[[", "[[[[]", 1), 400),
         (PIXELS.replace("]]}", "]]]}", 1), 400),
     ):
-        status, said = answer(getattr(product, port), post(f"{MODEL}:predict", body.encode(), JSON))
+        status, said = exchange(getattr(product, port), post(f"{MODEL}:predict", body.encode(), JSON))
         assert status == expected, (body[:80], said)
 
 
@@ -71,7 +71,7 @@ def test_a_key_that_stands_in_a_path_is_in_no_log(product: Product, tmp_path: Pa
         paths = (f"/v1/models/{key}", f"{MODEL}/labels/{key}", f"/{key}", f"/v1/models?key={key}")
         for path in paths:
             request = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nConnection: close\r\n\r\n"
-            assert answer(guarded.port, request.encode())[0] in (200, 404)
+            assert exchange(guarded.port, request.encode())[0] in (200, 404)
         log = guarded.gateway.log
         until(lambda: log.read_text().count('"event":"request"') >= len(paths), "no line about the requests")
         assert key[12:] not in log.read_text()
@@ -79,10 +79,10 @@ def test_a_key_that_stands_in_a_path_is_in_no_log(product: Product, tmp_path: Pa
 
 
 def outputs(dtype: int, size: int, **content: Any) -> m.PredictResponse:
-    answer = m.PredictResponse()
-    answer.outputs["y"].MergeFrom(m.TensorProto(dtype=dtype, **content))  # type: ignore[arg-type]
-    answer.outputs["y"].tensor_shape.dim.add(size=size)
-    return answer
+    response = m.PredictResponse()
+    response.outputs["y"].MergeFrom(m.TensorProto(dtype=dtype, **content))  # type: ignore[arg-type]
+    response.outputs["y"].tensor_shape.dim.add(size=size)
+    return response
 
 
 MALFORMED: dict[str, Callable[[], m.PredictResponse]] = {
@@ -95,7 +95,7 @@ MALFORMED: dict[str, Callable[[], m.PredictResponse]] = {
 }
 
 
-def test_malformed_answers_of_a_model_server_are_502(tmp_path: Path, red: bytes) -> None:
+def test_malformed_responses_of_a_model_server_are_502(tmp_path: Path, red: bytes) -> None:
     """By every way to ask, and none is the caller's fault."""
     given = [m.PredictResponse()]
     faults = {
@@ -117,9 +117,9 @@ def test_malformed_answers_of_a_model_server_are_502(tmp_path: Path, red: bytes)
         for name, make in MALFORMED.items():
             given[0] = make()
             for path, body in asked:
-                status, said = answer(product.port, post(path, json.dumps(body).encode(), JSON))
+                status, said = exchange(product.port, post(path, json.dumps(body).encode(), JSON))
                 assert status == 502, (name, path, body, said)
         for call in ("classify", "regress"):
             request = post(f"/v1/models/any:{call}", json.dumps(examples).encode(), JSON)
-            assert answer(product.port, request)[0] == 502
-        assert answer(product.port, post("/v1/models/any/images:classify", red, "image/png"))[0] == 502
+            assert exchange(product.port, request)[0] == 502
+        assert exchange(product.port, post("/v1/models/any/images:classify", red, "image/png"))[0] == 502

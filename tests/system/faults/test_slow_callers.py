@@ -24,7 +24,7 @@ HALF = 80
 UNREAD = 20
 SILENT = 700  # more than may be open
 MEBIBYTES = 300
-LONG_ANSWERS = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
+LONG_RESPONSES = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def test_idle_connections_cost_little_and_keep_nobody_out(product: Product, red:
 
 
 def test_callers_who_go_away_leave_nothing(product: Product, red: bytes) -> None:
-    """In the middle of a request, or before its answer; with a FIN or a RST."""
+    """In the middle of a request, or before its response; with a FIN or a RST."""
     whole = post("/v1/models/colours/images:classify", red, "image/png")
     large = post(
         "/v1/models/colours/images:classify", b"\x89PNG\r\n\x1a\n" + os.urandom(1 << 20), "image/png"
@@ -70,7 +70,7 @@ def test_callers_who_go_away_leave_nothing(product: Product, red: bytes) -> None
         assert client.classify("colours", red)[0].best.label == "red"
 
 
-def test_half_sent_pictures_keep_nobody_out(product: Product, red: bytes) -> None:
+def test_half_sent_images_keep_nobody_out(product: Product, red: bytes) -> None:
     """More of them than the gateway has places."""
     half = post("/v1/models/colours/images:classify", red, "image/png")[:-9]
     with connections(product, HALF) as held, Client(product.url, retries=0) as http:
@@ -92,7 +92,7 @@ def test_who_never_reads_keeps_nobody_out(without_batching: Product, red: bytes)
         for _ in range(40):
             for wire in held:
                 with suppress(OSError):
-                    wire.send(LONG_ANSWERS)
+                    wire.send(LONG_RESPONSES)
             assert client.classify("colours", red)[0].best.label == "red"
             assert product.status("/livez") == 200
 
@@ -108,7 +108,7 @@ def test_who_never_reads_is_not_waited_for_at_the_end(without_batching: Product,
         for _ in range(40):
             for wire in held:
                 with suppress(OSError):
-                    wire.send(LONG_ANSWERS)
+                    wire.send(LONG_RESPONSES)
             assert product.status("/livez") == 200
         assert product.gateway.end() == 0
         assert "drain_seconds are over" not in product.gateway.log.read_text()
@@ -120,15 +120,15 @@ def test_calls_of_headers_only_and_silent_connections_keep_nobody_from_grpc(
     async def ask() -> None:
         silent = [socket.create_connection(("127.0.0.1", product.grpc_port), 30) for _ in range(SILENT)]
         for wire in silent[::2]:
-            with suppress(OSError):  # it was refused
+            with suppress(OSError):  # it was rejected
                 wire.sendall(SETTINGS)
         async with grpc.aio.insecure_channel(product.grpc) as channel:
             call = channel.stream_unary(services.PREDICT.path)
             halves = [asyncio.ensure_future(call(_silence())) for _ in range(200)]
             async with AsyncGrpcClient(product.grpc, timeout=60) as client:
                 for _ in range(5):
-                    [answer] = await client.classify("colours", red)
-                    assert answer.best.label == "red"
+                    [response] = await client.classify("colours", red)
+                    assert response.best.label == "red"
             for half in halves:
                 half.cancel()
             await asyncio.gather(*halves, return_exceptions=True)

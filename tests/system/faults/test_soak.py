@@ -9,7 +9,7 @@ import socket
 import time
 
 from system.faults.load import MODEL, callers
-from system.faults.product import MINUTES, Product, answer, post
+from system.faults.product import MINUTES, Product, exchange, post
 
 from keraserve_client import Client
 
@@ -20,19 +20,20 @@ POLLS = ("/readyz", "/livez", "/metrics", "/v1/models", f"/v1/models/{MODEL}", "
 MEBIBYTES = 200 if MINUTES else 150  # of growth, where one version's load and unload takes some for a while
 
 
-def a_round(product: Product, picture: bytes, ended: list[int]) -> None:
+def a_round(product: Product, image: bytes, ended: list[int]) -> None:
     """A new version in the place of the last, with polls, short visits and bad requests meanwhile."""
     version = product.add_version(MODEL)
     later = time.monotonic() + BETWEEN_VERSIONS
     with Client(product.url) as client:
-        while time.monotonic() < later or client.classify(MODEL, picture)[0].version != version:
+        while time.monotonic() < later or client.classify(MODEL, image)[0].version != version:
             for path in POLLS:
                 assert product.status(path) in (200, 404)
             assert (
-                answer(product.port, post(f"/v1/models/{MODEL}:predict", b"{", "application/json"))[0] == 400
+                exchange(product.port, post(f"/v1/models/{MODEL}:predict", b"{", "application/json"))[0]
+                == 400
             )
             with socket.create_connection(("127.0.0.1", product.port)) as gone:
-                gone.sendall(post(f"/v1/models/{MODEL}/images:classify", picture, "image/png")[:-5])
+                gone.sendall(post(f"/v1/models/{MODEL}/images:classify", image, "image/png")[:-5])
     if ended:
         shutil.rmtree(product.models / MODEL / str(ended.pop()))
     ended.append(version)
@@ -40,7 +41,9 @@ def a_round(product: Product, picture: bytes, ended: list[int]) -> None:
 
 def _series(product: Product, model: str) -> set[str]:
     """The versions of a model that the metrics have series of."""
-    page = answer(product.port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[1].decode()
+    page = exchange(product.port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[
+        1
+    ].decode()
     lines = [line for line in page.splitlines() if f'model="{model}"' in line and 'version="' in line]
     return {line.split('version="')[1].split('"')[0] for line in lines} - {"", "1"}
 

@@ -21,9 +21,9 @@ def test_an_offer_of_another_protocol_is_ignored(
     for body, expected in ((RED, b"200"), (INSIDE, b"400")):
         head = HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body)
         pieces = (head, body, LAST) if later else (head + body + LAST,)
-        answers = talk(getattr(product, port), *pieces).split(b"HTTP/1.1 ")[1:]
-        assert [one[:3] for one in answers] == [expected, b"404"]
-        first, last = (json.loads(one.partition(b"\r\n\r\n")[2]) for one in answers)
+        responses = talk(getattr(product, port), *pieces).split(b"HTTP/1.1 ")[1:]
+        assert [one[:3] for one in responses] == [expected, b"404"]
+        first, last = (json.loads(one.partition(b"\r\n\r\n")[2]) for one in responses)
         if body == RED:
             assert first["predictions"][0]["label"] == "red"
         assert "last" in str(last)

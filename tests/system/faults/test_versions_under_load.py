@@ -19,7 +19,9 @@ def test_no_request_fails_while_versions_are_swapped(either: Product, red: bytes
         for _ in range(SWAPS):
             version = either.add_version(MODEL)
             until(
-                lambda v=version: all(one.answers[-1:] and one.answers[-1][1] == v for one in seen.values()),
+                lambda v=version: all(
+                    one.responses[-1:] and one.responses[-1][1] == v for one in seen.values()
+                ),
                 f"version {version} does not answer",
             )
             if previous > 1:
@@ -28,7 +30,7 @@ def test_no_request_fails_while_versions_are_swapped(either: Product, red: bytes
     for name, one in seen.items():
         assert one.failures == [], name
         if "many" not in name:  # its requests overtake each other
-            versions = [version for _, version in one.answers]
+            versions = [version for _, version in one.responses]
             assert versions == sorted(versions), name
 
 
@@ -51,7 +53,7 @@ def test_a_broken_version_leaves_the_old_one_serving(either: Product, red: bytes
         shutil.rmtree(folder / str(number))
     for one in seen.values():
         assert one.failures == []
-        assert {version for _, version in one.answers} == {good}
+        assert {version for _, version in one.responses} == {good}
 
 
 def test_a_damaged_version_that_still_loads_leaves_the_old_one_serving(either: Product, red: bytes) -> None:
@@ -79,4 +81,4 @@ def test_a_damaged_version_that_still_loads_leaves_the_old_one_serving(either: P
     shutil.rmtree(folder / str(good + 1))
     for one in seen.values():
         assert one.failures == []
-        assert {version for _, version in one.answers} == {good}
+        assert {version for _, version in one.responses} == {good}

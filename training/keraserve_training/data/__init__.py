@@ -1,1 +1,1 @@
-"""Where pictures come from, and how a network gets them."""
+"""Where images come from, and how a network gets them."""

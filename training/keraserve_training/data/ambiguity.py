@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from keraserve_training.data.image_search import folders_in, images_below, images_in
 from keraserve_training.data.part_names import Part, mentioned, part
-from keraserve_training.data.picture_search import folders_in, pictures_below, pictures_in
 from keraserve_training.errors import DataUnavailableError
 
 _OF_PART = {"": "", "train": "training", "validation": "validation", "test": "test"}
@@ -24,7 +24,7 @@ def unwrapped(folder: Path) -> Path:
 
 
 def check_parts(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) -> None:
-    """Refuse folders beside `train/` that may belong to it.
+    """Reject folders beside `train/` that may belong to it.
 
     Args:
         root: holds `folders`.
@@ -37,21 +37,21 @@ def check_parts(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) 
     for use in sorted(set(uses.values())):
         several = [folder for folder in folders if uses.get(folder) == use]
         if len(several) > 1:
-            _refuse(
+            _reject(
                 root,
-                f"{_listed(several)} together as {_OF_PART[use]} pictures",
+                f"{_listed(several)} together as {_OF_PART[use]} images",
                 "--layout parts",
                 f"{several[0].name} alone",
                 f"move {_listed(several[1:])} elsewhere",
             )
     train = next(folder for folder in folders if uses.get(folder) == "train")
     learnt = _names(train)
-    others = [folder for folder in folders if folder not in uses and pictures_below(folder, _ignore)]
+    others = [folder for folder in folders if folder not in uses and images_below(folder, _ignore)]
     for folder in others:
         if mentioned(folder.name) and learnt & _names(folder):
-            _refuse(
+            _reject(
                 root,
-                f"{folder.name} as more {_OF_PART[mentioned(folder.name)]} pictures",
+                f"{folder.name} as more {_OF_PART[mentioned(folder.name)]} images",
                 "--layout parts",
                 f"without {folder.name}",
                 "move it elsewhere",
@@ -60,14 +60,14 @@ def check_parts(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) 
         return
     for folder in (folder for folder in others if not part(folder.name) and not mentioned(folder.name)):
         if learnt & _names(folder):
-            _refuse(
+            _reject(
                 root,
                 f"{train.name} and {folder.name} together, with the classes {_listed(folders_in(train))}",
                 "--layout merged",
                 f"{train.name} alone",
                 "--layout parts",
             )
-        _refuse(
+        _reject(
             root,
             f"the classes {_listed(folders)}",
             "--layout classes",
@@ -77,7 +77,7 @@ def check_parts(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) 
 
 
 def check_classes(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) -> None:
-    """Refuse folders that may be no classes: parts of which none is for training, or sources of the same.
+    """Reject folders that may be no classes: parts of which none is for training, or sources of the same.
 
     Args and errors: as `check_parts`.
     """
@@ -89,22 +89,22 @@ def check_classes(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]
                 "with no folders of classes in them",
                 "put each class into a folder of its own there",
             )
-        _refuse(
+        _reject(
             root,
             f"the classes {_listed(folders)}",
             "--layout classes",
             f"the parts {_listed(named)}, {lacking}",
             typed,
         )
-    nested = [folder for folder in folders if folders_in(folder) and not pictures_in(folder)]
+    nested = [folder for folder in folders if folders_in(folder) and not images_in(folder)]
     names = {folder.name for folder in folders}
     for folder in nested:
         if shared := sorted(_names(folder) & (names - {folder.name})):
-            _refuse(
+            _reject(
                 root,
                 f"a class {folder.name!r} of its own",
                 "--layout classes",
-                f"{folder.name} as more pictures of {', '.join(shared[:_NAMED])}",
+                f"{folder.name} as more images of {', '.join(shared[:_NAMED])}",
                 "put those into the class folders",
             )
     common = [
@@ -117,10 +117,10 @@ def check_classes(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]
             typed = f"put them outside: {within[0].name}/{nested[0].name}"
         else:
             other, typed = f"the classes {_listed(within)}, in {_listed(nested)} together", "--layout merged"
-        _refuse(root, f"the classes {_listed(folders)}", "--layout classes", other, typed)
+        _reject(root, f"the classes {_listed(folders)}", "--layout classes", other, typed)
 
 
-def _refuse(root: Path, first: str, typed: str, second: str, typed_second: str) -> NoReturn:
+def _reject(root: Path, first: str, typed: str, second: str, typed_second: str) -> NoReturn:
     raise DataUnavailableError(
         f"{root} can be read in two ways: (1) {first}: {_to_do(typed)}; (2) {second}: {_to_do(typed_second)}."
     )

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from keraserve_training.data import cache, keras_download, picture_search
+from keraserve_training.data import cache, image_search, keras_download
 from keraserve_training.data.cache import Fill, NotWholeError
 from keraserve_training.data.examples import Tell
 
@@ -50,7 +50,7 @@ def load(tell: Tell, *, ways: tuple[Fill, ...] | None = None) -> tuple[Path, dic
 def read(folder: Path) -> dict[str, list[Path]]:
     """The files of each class below `folder`; raises NotWholeError where a class is missing."""
     found = {
-        name: picture_search.pictures_below(folder / _FOLDER / below, lambda *_: None)
+        name: image_search.images_below(folder / _FOLDER / below, lambda *_: None)
         for name, below in _FOLDERS.items()
     }
     if not all(found.values()):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from keraserve_training.data import cache, keras_download
 from keraserve_training.data.cache import Fill, NotWholeError
 from keraserve_training.data.examples import Tell
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 
 _SIDE = 32
 _CIFAR_10_CLASSES = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
@@ -52,7 +52,7 @@ class Published:
         test: that of the test file.
         labels: the key of the labels in a file.
         classes: their names, in the order of the labels.
-        pictures: in one training file, and in the test file.
+        images: in one training file, and in the test file.
         archives: names under which the archive may lie in the cache.
         download: lets Keras fetch it.
     """
@@ -63,7 +63,7 @@ class Published:
     test: Mapping[str, str]
     labels: str
     classes: tuple[str, ...]
-    pictures: tuple[int, int]
+    images: tuple[int, int]
     archives: tuple[str, ...]
     download: Callable[[Path, Tell], bool]
 
@@ -86,7 +86,7 @@ CIFAR_10 = Published(
     test={"test_batch": "40351d587109b95175f43aff81a1287e"},
     labels="labels",
     classes=_names(_CIFAR_10_CLASSES),
-    pictures=(10_000, 10_000),
+    images=(10_000, 10_000),
     archives=("cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive"),
     download=keras_download.cifar10,
 )
@@ -97,7 +97,7 @@ CIFAR_100 = Published(
     test={"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     labels="fine_labels",
     classes=_names(_CIFAR_100_CLASSES),
-    pictures=(50_000, 10_000),
+    images=(50_000, 10_000),
     archives=("cifar-100-python.tar.gz", "cifar-100-python-target_archive"),
     download=keras_download.cifar100,
 )
@@ -108,18 +108,18 @@ class Read:
     """What the files hold.
 
     Attributes:
-        train: the training pictures, [50000, 32, 32, 3].
-        test: the test pictures, [10000, 32, 32, 3].
+        train: the training images, [50000, 32, 32, 3].
+        test: the test images, [10000, 32, 32, 3].
         as_published: whether every file has the checksum that it was published with.
     """
 
-    train: Pictures
-    test: Pictures
+    train: Images
+    test: Images
     as_published: bool
 
 
 def load(published: Published, tell: Tell, *, ways: tuple[Fill, ...] | None = None) -> Read:
-    """Read training and test pictures.
+    """Read training and test images.
 
     Args:
         published: `CIFAR_10` or `CIFAR_100`.
@@ -149,15 +149,15 @@ def load(published: Published, tell: Tell, *, ways: tuple[Fill, ...] | None = No
 
 def read(published: Published, folder: Path) -> Read:
     """Read and check all files in `folder`; raises NotWholeError."""
-    each_train, each_test = published.pictures
+    each_train, each_test = published.images
     train = [_file(published, folder / name, each_train) for name in published.train]
     test = [_file(published, folder / name, each_test) for name in published.test]
     expected = [*published.train.values(), *published.test.values()]
     return Read(_joined(train), _joined(test), [part[2] for part in (*train, *test)] == expected)
 
 
-def _joined(parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], str]]) -> Pictures:
-    return Pictures(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+def _joined(parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], str]]) -> Images:
+    return Images(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
 def _file(

@@ -1,8 +1,8 @@
-"""The one place that knows where pictures come from.
+"""The one place that knows where images come from.
 
 Kinds of source: `public` (fetched once, then cached where Keras caches it), `folder` (the user's own) and
 `procedural` (made on the spot, profile `sample`). Each only has to give a `Dataset`; nothing else in the
-package asks where pictures came from.
+package asks where images came from.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from keraserve_training.data import class_folders as class_folders_source
 from keraserve_training.data import fashion_mnist as fashion_mnist_source
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Tell, limited, split
-from keraserve_training.data.picture_search import Refused
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.image_search import Rejected
+from keraserve_training.data.images import Images
 from keraserve_training.profiles import Profile
 
 Source = Callable[[Profile, Tell], Dataset]
@@ -41,7 +41,7 @@ _SEED = 0
 
 
 def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
-    """Fashion-MNIST: 60,000 training and 10,000 test pictures, grey, 28 by 28, ten classes.
+    """Fashion-MNIST: 60,000 training and 10,000 test images, grey, 28 by 28, ten classes.
 
     Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747.
 
@@ -50,7 +50,7 @@ def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
         tell: is told in a sentence what takes long.
 
     Raises:
-        DataUnavailableError: the pictures are not here and can't be fetched; says what to do.
+        DataUnavailableError: the images are not here and can't be fetched; says what to do.
     """
     if profile.procedural:
         return _drawn("Fashion-MNIST", FASHION_MNIST_CLASSES, (60_000, 10_000), (28, 28), 1, profile)
@@ -60,7 +60,7 @@ def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
 
 
 def cifar10(profile: Profile, tell: Tell) -> Dataset:
-    """CIFAR-10: 50,000 training and 10,000 test pictures, coloured, 32 by 32, ten classes.
+    """CIFAR-10: 50,000 training and 10,000 test images, coloured, 32 by 32, ten classes.
 
     Args and errors: as `fashion_mnist`.
     """
@@ -68,7 +68,7 @@ def cifar10(profile: Profile, tell: Tell) -> Dataset:
 
 
 def cifar100(profile: Profile, tell: Tell) -> Dataset:
-    """CIFAR-100 with its fine labels: 50,000 training and 10,000 test pictures, coloured, 32 by 32.
+    """CIFAR-100 with its fine labels: 50,000 training and 10,000 test images, coloured, 32 by 32.
 
     Args and errors: as `fashion_mnist`.
     """
@@ -84,29 +84,29 @@ def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
         test: how many photographs to draw for testing, both classes alike.
 
     Raises:
-        DataUnavailableError: the pictures are not here and can't be fetched; says what to do.
+        DataUnavailableError: the images are not here and can't be fetched; says what to do.
     """
     if profile.procedural:
         counts = _PHOTOGRAPHS - test, test
         return _drawn("Cats vs. dogs", CATS_DOGS_CLASSES, counts, _PHOTOGRAPH, 3, profile)
     root, found = cats_dogs_source.load(tell)
-    refused: list[Refused] = []
+    rejected: list[Rejected] = []
     photographs = class_folders_source.gathered(root, found, CATS_DOGS_CLASSES)
     rest, drawn = (
-        class_folders_source.readable(limited(part, profile.limit(len(part), photographs=True)), refused)
+        class_folders_source.readable(limited(part, profile.limit(len(part), photographs=True)), rejected)
         for part in split(photographs, test, _SEED)
     )
-    class_folders_source.say_refused(root, refused, tell)
+    class_folders_source.say_rejected(root, rejected, tell)
     origin = "photographs of cats and dogs (Microsoft Research, Asirra)"
     train = class_folders_source.shuffled(rest)
     return Dataset("Cats vs. dogs", "public", origin, CATS_DOGS_CLASSES, train, drawn)
 
 
 def class_folders(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
-    """The user's own pictures, a folder a class; see the module `class_folders`.
+    """The user's own images, a folder a class; see the module `class_folders`.
 
     Raises:
-        DataUnavailableError: there are no such pictures; says what is missing.
+        DataUnavailableError: there are no such images; says what is missing.
     """
     return class_folders_source.load(folder, profile, tell, how)
 
@@ -123,12 +123,12 @@ def _cifar(published: cifar.Published, profile: Profile, tell: Tell) -> Dataset:
 
 
 def _public(
-    name: str, origin: str, classes: tuple[str, ...], train: Pictures, test: Pictures, profile: Profile
+    name: str, origin: str, classes: tuple[str, ...], train: Images, test: Images, profile: Profile
 ) -> Dataset:
     used_train = limited(train, profile.limit(len(train), photographs=False))
     used_test = limited(test, profile.limit(len(test), photographs=False))
     if len(used_train) < len(train):
-        origin += f", {len(used_train):,} training and {len(used_test):,} test pictures drawn from it"
+        origin += f", {len(used_train):,} training and {len(used_test):,} test images drawn from it"
     return Dataset(name, "public", origin, classes, used_train, used_test)
 
 
@@ -140,10 +140,10 @@ def _drawn(
     channels: int,
     profile: Profile,
 ) -> Dataset:
-    """Procedural training and test pictures in place of a data set of that size."""
+    """Procedural training and test images in place of a data set of that size."""
     photographs = max(size) > class_folders_source.SMALL_SIDE
     train, test = (
-        procedural.pictures(
+        procedural.images(
             profile.limit(count, photographs=photographs),
             classes=len(classes),
             size=size,
@@ -152,5 +152,5 @@ def _drawn(
         )
         for seed, count in enumerate(counts, 1)
     )
-    origin = f"procedural pictures made on the spot in place of {name}: they mean nothing"
+    origin = f"procedural images made on the spot in place of {name}: they mean nothing"
     return Dataset(name, "procedural", origin, classes, train, test)

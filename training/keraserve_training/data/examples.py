@@ -1,4 +1,4 @@
-"""What a network learns from or is tried on: pictures in memory or in files, or stored features."""
+"""What a network learns from or is tried on: images in memory or in files, or stored features."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar
@@ -69,17 +69,17 @@ class Examples(Protocol):
 
 
 class Shown(Examples, Protocol):
-    """Examples that are pictures: people can look at them, and a network can have them at another size."""
+    """Examples that are images: people can look at them, and a network can have them at another size."""
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """Pictures for people, each uint8 [h, w, c], c 1 or 3, whatever size the network gets.
+        """Images for people, each uint8 [h, w, c], c 1 or 3, whatever size the network gets.
 
         In their own size, or smaller where that is more than can be seen on a page.
         """
         ...
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
-        """Height and width of pictures, in their own size."""
+        """Height and width of images, in their own size."""
         ...
 
     def sized(self, size: int | None) -> Self:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from keraserve_training.data import cache, debian, keras_download
 from keraserve_training.data.cache import Fill, NotWholeError
 from keraserve_training.data.examples import Tell
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 
 PACKAGE = "dataset-fashion-mnist"
 PACKAGE_FOLDER = "usr/share/datasets/fashion-mnist"
@@ -36,8 +36,8 @@ _HELP = (
 
 def load(
     tell: Tell, *, root: Path = Path("/"), ways: tuple[Fill, ...] | None = None
-) -> tuple[Pictures, Pictures]:
-    """Read the training pictures [60000, 28, 28, 1] and the test pictures [10000, 28, 28, 1].
+) -> tuple[Images, Images]:
+    """Read the training images [60000, 28, 28, 1] and the test images [10000, 28, 28, 1].
 
     Args:
         tell: is told in a sentence what takes long.
@@ -53,14 +53,14 @@ def load(
     return cached.load(tell, ways or (keras_download.fashion_mnist, _installed(root), _fetched))
 
 
-def read(folder: Path) -> tuple[Pictures, Pictures]:
-    """Read training and test pictures, checking every byte's checksum (gzip's CRC-32) and every count."""
-    return _pictures(folder, *_TRAIN), _pictures(folder, *_TEST)
+def read(folder: Path) -> tuple[Images, Images]:
+    """Read training and test images, checking every byte's checksum (gzip's CRC-32) and every count."""
+    return _images(folder, *_TRAIN), _images(folder, *_TEST)
 
 
-def _pictures(folder: Path, images: str, labels: str, count: int) -> Pictures:
+def _images(folder: Path, images: str, labels: str, count: int) -> Images:
     pixels = _idx(folder / images, (count, 28, 28))[..., np.newaxis]
-    return Pictures(pixels, _idx(folder / labels, (count,)).astype(np.int32))
+    return Images(pixels, _idx(folder / labels, (count,)).astype(np.int32))
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

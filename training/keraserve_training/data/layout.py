@@ -1,6 +1,6 @@
-"""Which pictures lie below a folder, of which class each is, and what it is for.
+"""Which images lie below a folder, of which class each is, and what it is for.
 
-- `classes`: `DIR/<class>/…`; every folder is a class, with all pictures below it.
+- `classes`: `DIR/<class>/…`; every folder is a class, with all images below it.
 - `parts`: `DIR/train/<class>/…` beside `DIR/test/<class>/…` and `DIR/validation/<class>/…`, under the names
   that are usual for them (`part_names`).
 - `merged`: `DIR/<anything>/<class>/…`; classes of one name are one class.
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from keraserve_protocol import image_formats
 from keraserve_training.data import ambiguity
+from keraserve_training.data.image_search import Rejected, folders_in, images_below, reject_loose_files
 from keraserve_training.data.part_names import Part, mentioned, part
-from keraserve_training.data.picture_search import Refused, folders_in, pictures_below, refuse_loose_files
 from keraserve_training.errors import DataUnavailableError
 
 _CONTROLS = ("Cc", "Zl", "Zp")  # of Unicode's categories
@@ -37,19 +37,19 @@ class Layout:
 
     Attributes:
         root: the folder.
-        files: the pictures of each part and class, in the order of their paths.
-        refused: what was left out, and why.
+        files: the images of each part and class, in the order of their paths.
+        rejected: what was left out, and why.
         said: sentences for the user about how the folders were read.
     """
 
     root: Path
     files: dict[tuple[Part, str], list[Path]] = field(default_factory=dict[tuple[Part, str], list[Path]])
-    refused: list[Refused] = field(default_factory=list[Refused])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
     said: list[str] = field(default_factory=list[str])
 
     @property
     def train(self) -> dict[str, list[Path]]:
-        """What is learnt from, by class: training and validation pictures, or all."""
+        """What is learnt from, by class: training and validation images, or all."""
         return self._joined(_LEARNT_FROM)
 
     @property
@@ -62,19 +62,19 @@ class Layout:
         inside: list[Path] = []
         for folder in folders:
             name = _class_name(folder)
-            found = pictures_below(folder, self.refuse)
+            found = images_below(folder, self.reject)
             self.files.setdefault((use, name), []).extend(found)
             inside += [file for file in found if file.parent != folder]
         if inside:
             some = ", ".join(sorted({str(file.parent.relative_to(self.root)) for file in inside})[:3])
             self.said.append(
-                f"{_count(len(inside), 'picture')} in folders inside of class folders ({some}"
+                f"{_count(len(inside), 'image')} in folders inside of class folders ({some}"
                 f"{' …' if len({file.parent for file in inside}) > 3 else ''}) count as their class's"
             )
 
-    def refuse(self, file: Path, reason: str) -> None:
+    def reject(self, file: Path, reason: str) -> None:
         """Leave a file or folder out."""
-        self.refused.append(Refused(file, reason))
+        self.rejected.append(Rejected(file, reason))
 
     def _joined(self, uses: Sequence[Part]) -> dict[str, list[Path]]:
         joined: dict[str, list[Path]] = {}
@@ -86,7 +86,7 @@ class Layout:
 
 
 def read(root: Path, how: str | None = None) -> Layout:
-    """Find the pictures below a folder.
+    """Find the images below a folder.
 
     Args:
         root: the folder, resolved.
@@ -97,7 +97,7 @@ def read(root: Path, how: str | None = None) -> Layout:
     """
     if not root.is_dir():
         raise DataUnavailableError(
-            f"There is no folder {root}: --data takes one that holds a folder of pictures for each class."
+            f"There is no folder {root}: --data takes one that holds a folder of images for each class."
         )
     _check_utf8(root)
     layout = Layout(root)
@@ -114,13 +114,13 @@ def read(root: Path, how: str | None = None) -> Layout:
             ambiguity.check_classes(root, folders, uses)
         layout.add("", folders)
         layout.said.append("each folder is a class")
-    refuse_loose_files(root, layout.refuse)
+    reject_loose_files(root, layout.reject)
     _check(layout)
     return layout
 
 
 def _class_name(folder: Path) -> str:
-    """What the class is called whose pictures lie in a folder.
+    """What the class is called whose images lie in a folder.
 
     Raises:
         DataUnavailableError: it can't be a line of `labels.txt`: not UTF-8, or with a line break.
@@ -156,7 +156,7 @@ def _parts(root: Path, folders: Sequence[Path], *, loosely: bool) -> dict[Path, 
             parts[folder] = use
     if loosely and "train" not in parts.values():
         raise DataUnavailableError(
-            f"{root} holds no folder of training pictures with folders of classes in it: --layout parts takes"
+            f"{root} holds no folder of training images with folders of classes in it: --layout parts takes"
             " train/<class>/…, beside test/<class>/… if you like."
         )
     return parts
@@ -167,33 +167,33 @@ def _divided(layout: Layout, folders: Sequence[Path], uses: Mapping[Path, Part])
         for folder in (folder for folder in folders if uses.get(folder) == use):
             inner = ambiguity.unwrapped(folder)
             layout.add(use, folders_in(inner))
-            refuse_loose_files(inner, layout.refuse)
+            reject_loose_files(inner, layout.reject)
             layout.said.append(f"{inner.relative_to(layout.root)}/ is {_PLACES[use]}")
     for folder in folders:
         if folder not in uses:
-            count = len(pictures_below(folder, lambda *_: None))
+            count = len(images_below(folder, lambda *_: None))
             what = (
                 "has no folders of classes" if part(folder.name) else "is no part (train, validation, test)"
             )
-            layout.refuse(folder, f"{what}, {_count(count, 'picture')}")
+            layout.reject(folder, f"{what}, {_count(count, 'image')}")
 
 
 def _merged(layout: Layout, folders: Sequence[Path]) -> None:
     for folder in folders:
         layout.add("", folders_in(folder))
-        refuse_loose_files(folder, layout.refuse)
+        reject_loose_files(folder, layout.reject)
     layout.said.append(f"the classes are the folders in {', '.join(f'{each.name}/' for each in folders)}")
 
 
 def _check(layout: Layout) -> None:
-    """Raise DataUnavailableError unless there are two classes with pictures, the same ones for testing."""
+    """Raise DataUnavailableError unless there are two classes with images, the same ones for testing."""
     root, train, test = layout.root, layout.train, layout.test
     if len(train) < 2:
         only = f"only one folder, {next(iter(train))!r}" if train else "no folders"
         inner = root / next(iter(train), "")
         wrapped = f"; if its folders are the classes: --data {inner}" if len(folders_in(inner)) > 1 else ""
         raise DataUnavailableError(
-            f"{root} holds {only}: put the pictures of each class into a folder of its own, two at least, and"
+            f"{root} holds {only}: put the images of each class into a folder of its own, two at least, and"
             f" give the folder that holds those{wrapped if train else ''}."
         )
     if test and set(train) != set(test):
@@ -205,7 +205,7 @@ def _check(layout: Layout) -> None:
     for name, files in [*train.items(), *test.items()]:
         if not files:
             raise DataUnavailableError(
-                f"The class {name!r} in {root} has no {image_formats.named()} picture: put some there, or"
+                f"The class {name!r} in {root} has no {image_formats.named()} image: put some there, or"
                 " take the folder away."
             )
 

@@ -1,4 +1,4 @@
-"""Which pictures a folder held when a run learnt from it, and what has changed since. Needs no TensorFlow."""
+"""Which images a folder held when a run learnt from it, and what has changed since. Needs no TensorFlow."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keraserve_training import atomic
-from keraserve_training.data import picture_files
+from keraserve_training.data import image_files
 from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunDamagedError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture.
+    """One image.
 
     Attributes:
         part: what it is for: train, validation, test; empty where the folder is not divided.
@@ -36,13 +36,13 @@ class Entry:
 
     @property
     def content(self) -> str:
-        """The same for the same content; of an unused picture, as far as size and time tell."""
+        """The same for the same content; of an unused image, as far as size and time tell."""
         return self.sha256 or f"{self.size} {self.modified}"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All pictures of a folder by their paths, relative to it."""
+    """All images of a folder by their paths, relative to it."""
 
     files: Mapping[str, Entry]
 
@@ -60,7 +60,7 @@ class Listing:
         """List what is there now; what looks as it did is not read again.
 
         Raises:
-            DataUnavailableError: a picture has gone meanwhile.
+            DataUnavailableError: an image has gone meanwhile.
         """
         unused = {name for name, entry in self.files.items() if not entry.sha256}
         return _listed(layout, lambda _, name: name not in unused, self.files)
@@ -87,7 +87,7 @@ class Listing:
             ) from error
 
 
-class _Picture(NamedTuple):
+class _Image(NamedTuple):
     path: str
     part: str
     label: str
@@ -100,13 +100,13 @@ def changes(before: Listing, now: Listing, *, names: bool = False) -> str:
     Args:
         before: what was there.
         now: what is there.
-        names: other names of the same files count too: the order of pictures follows from them.
+        names: other names of the same files count too: the order of images follows from them.
     """
     was, there = _by_label(before), _by_label(now)
     renamed = _renamed(was, there)
     return ", ".join(
         [
-            *_counted(_pictures(before, renamed), _pictures(now, {}), names=names and not renamed),
+            *_counted(_images(before, renamed), _images(now, {}), names=names and not renamed),
             *(f"class {label} new" for label in sorted(there.keys() - was.keys() - set(renamed.values()))),
             *(f"class {label} gone" for label in sorted(was.keys() - there.keys() - renamed.keys())),
             *(f"class {old} is called {new} now" for old, new in sorted(renamed.items())),
@@ -114,12 +114,12 @@ def changes(before: Listing, now: Listing, *, names: bool = False) -> str:
     )
 
 
-def _counted(gone: list[_Picture], new: list[_Picture], *, names: bool) -> list[str]:
-    """Say of how many pictures what has become; each counts once."""
-    _, gone, new = _paired(gone, new, lambda picture: picture)
-    named, gone, new = _paired(gone, new, lambda picture: picture[1:])
-    moved, gone, new = _paired(gone, new, lambda picture: picture.content)
-    replaced, gone, new = _paired(gone, new, lambda picture: picture.path)
+def _counted(gone: list[_Image], new: list[_Image], *, names: bool) -> list[str]:
+    """Say of how many images what has become; each counts once."""
+    _, gone, new = _paired(gone, new, lambda image: image)
+    named, gone, new = _paired(gone, new, lambda image: image[1:])
+    moved, gone, new = _paired(gone, new, lambda image: image.content)
+    replaced, gone, new = _paired(gone, new, lambda image: image.path)
     relabelled = sum(old.label != other.label for old, other in moved)
     counts = {
         "more": len(new),
@@ -135,32 +135,32 @@ def _counted(gone: list[_Picture], new: list[_Picture], *, names: bool) -> list[
 
 
 def _paired(
-    gone: Iterable[_Picture], new: Iterable[_Picture], key: Callable[[_Picture], Hashable]
-) -> tuple[list[tuple[_Picture, _Picture]], list[_Picture], list[_Picture]]:
+    gone: Iterable[_Image], new: Iterable[_Image], key: Callable[[_Image], Hashable]
+) -> tuple[list[tuple[_Image, _Image]], list[_Image], list[_Image]]:
     """Pairs of the same key, and what has no partner on either side."""
-    partners: dict[Hashable, list[_Picture]] = {}
-    for picture in new:
-        partners.setdefault(key(picture), []).append(picture)
-    pairs: list[tuple[_Picture, _Picture]] = []
-    alone: list[_Picture] = []
-    for picture in gone:
-        same = partners.get(key(picture))
+    partners: dict[Hashable, list[_Image]] = {}
+    for image in new:
+        partners.setdefault(key(image), []).append(image)
+    pairs: list[tuple[_Image, _Image]] = []
+    alone: list[_Image] = []
+    for image in gone:
+        same = partners.get(key(image))
         if same:
-            pairs.append((picture, same.pop()))
+            pairs.append((image, same.pop()))
         else:
-            alone.append(picture)
-    return pairs, alone, [picture for rest in partners.values() for picture in rest]
+            alone.append(image)
+    return pairs, alone, [image for rest in partners.values() for image in rest]
 
 
-def _pictures(listing: Listing, renamed: Mapping[str, str]) -> list[_Picture]:
+def _images(listing: Listing, renamed: Mapping[str, str]) -> list[_Image]:
     return [
-        _Picture(path, entry.part, renamed.get(entry.label, entry.label), entry.content)
+        _Image(path, entry.part, renamed.get(entry.label, entry.label), entry.content)
         for path, entry in listing.files.items()
     ]
 
 
 def _renamed(was: Mapping[str, Counter[str]], there: Mapping[str, Counter[str]]) -> dict[str, str]:
-    """Classes that have another name and the same pictures."""
+    """Classes that have another name and the same images."""
     renamed: dict[str, str] = {}
     for old in sorted(was.keys() - there.keys()):
         same = [new for new in there.keys() - was.keys() - set(renamed.values()) if there[new] == was[old]]
@@ -194,7 +194,7 @@ def _listed(layout: Layout, hashed: Callable[[Path, str], bool], known: Mapping[
             elif hashed(path, name):
                 to_hash[name] = path
             entries[name] = entry
-    digests = picture_files.digests(list(to_hash.values()))
+    digests = image_files.digests(list(to_hash.values()))
     for name, digest in zip(to_hash, digests, strict=True):
         entries[name] = replace(entries[name], sha256=digest.hex())
     return Listing(entries)
@@ -205,5 +205,5 @@ def _stat(path: Path) -> os.stat_result:
         return path.stat()
     except OSError as error:
         raise DataUnavailableError(
-            f"{path} can't be read any more ({error.strerror}): start again with the pictures that are there."
+            f"{path} can't be read any more ({error.strerror}): start again with the images that are there."
         ) from error

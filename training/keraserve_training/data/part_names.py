@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 Part = Literal["", "train", "validation", "test"]
-"""What pictures are for; empty where a folder is not divided."""
+"""What images are for; empty where a folder is not divided."""
 
 _NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training", "trn"),

@@ -1,16 +1,16 @@
-"""Pictures made on the spot, for tests and machines without data. They mean nothing and are labelled so."""
+"""Images made on the spot, for tests and machines without data. They mean nothing and are labelled so."""
 
 import numpy as np
 
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 
 _CELLS = 7  # a class is a coarse pattern of so many cells a side: learnable by any network in a few steps
 
 
-def pictures(count: int, *, classes: int, size: tuple[int, int], channels: int, seed: int) -> Pictures:
-    """Draw `count` noisy pictures of `classes` patterns.
+def images(count: int, *, classes: int, size: tuple[int, int], channels: int, seed: int) -> Images:
+    """Draw `count` noisy images of `classes` patterns.
 
-    The pattern of a class depends only on its number, so training and test pictures (other seeds) agree.
+    The pattern of a class depends only on its number, so training and test images (other seeds) agree.
 
     Returns:
         `images` uint8 [count, height, width, channels], `labels` int32 [count], evenly spread and shuffled.
@@ -23,4 +23,4 @@ def pictures(count: int, *, classes: int, size: tuple[int, int], channels: int, 
     labels = generator.permutation(np.arange(count) % classes).astype(np.int32)
     clean = patterns[labels][:, rows][:, :, columns]
     noisy = clean + generator.normal(0, 40, clean.shape)
-    return Pictures(np.clip(noisy, 0, 255).astype(np.uint8), labels)
+    return Images(np.clip(noisy, 0, 255).astype(np.uint8), labels)

@@ -1,1 +1,1 @@
-"""The pictures of a run, of a study and of a source document."""
+"""The images of a run, of a study and of a source document."""

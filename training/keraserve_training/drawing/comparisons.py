@@ -33,7 +33,7 @@ def bars(
 
     Args:
         path: the file.
-        title: above the picture.
+        title: above the image.
         values: by what they belong to (a placement, an optimizer), in the order to draw them.
         baseline: the one that the others are compared with: grey, with a line through all.
         unit: of the values; shares are written in percent, their differences in points.
@@ -93,7 +93,7 @@ def gains(
 
     Args:
         path: the file.
-        title: above the picture.
+        title: above the image.
         groups: the gains (parts of one) of every group, in the order to draw them.
         intervals: mean, lower and upper end (parts of one) of every group.
         of: what gains or loses, under the axis.

@@ -17,7 +17,7 @@ _NAMES = 26
 
 
 def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> None:
-    """Test pictures by true and predicted class, coloured by the share of the true class.
+    """Test images by true and predicted class, coloured by the share of the true class.
 
     Args:
         path: the file.
@@ -30,7 +30,7 @@ def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequ
     letters = min(0.075 * max(map(len, labels)), 1.6)
     cells = max(2.2, min(0.56 * count, 8.4)) if numbered else 6.6
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    title = f"{name}: {matrix.sum():,} test pictures" + ("" if numbered else f", {count} classes")
+    title = f"{name}: {matrix.sum():,} test images" + ("" if numbered else f", {count} classes")
     with drawing.page(path, cells + letters + 1.7, cells + 0.7 * letters + 0.9) as figure:
         axis = figure.subplots()
         axis.grid(visible=False)

@@ -32,8 +32,8 @@ def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
     Args:
         path: the file.
         histories: the rows of `history.csv` by network, in the order to draw them. A network that gives no
-            accuracy (an autoencoder) has a loss only, one without validation pictures has its training alone.
-        on: what the networks are tried on after every epoch: `validation`, or `test` where no pictures are
+            accuracy (an autoencoder) has a loss only, one without validation images has its training alone.
+        on: what the networks are tried on after every epoch: `validation`, or `test` where no images are
             set aside.
     """
     with drawing.page(path, *_size(histories)) as figure:
@@ -134,7 +134,7 @@ def all_curves(path: Path, title: str, histories: Histories, *, on: str = "valid
         path: the file.
         title: above the plot.
         histories: the rows of `history.csv` by what to call the network, in any number; a network without
-            validation pictures is drawn with its training values, and its name says so.
+            validation images is drawn with its training values, and its name says so.
         on: as in `curves`.
     """
     classifying = {name: rows for name, rows in histories.items() if _has(rows, "accuracy")}

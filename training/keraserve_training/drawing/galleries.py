@@ -1,4 +1,4 @@
-"""Pictures of pictures: samples, augmentations, reconstructions and confident mistakes."""
+"""Images of images: samples, augmentations, reconstructions and confident mistakes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,70 +9,68 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from keraserve_training.drawing import page as drawing
-from keraserve_training.drawing.page import GREY, Picture
+from keraserve_training.drawing.page import GREY, Pixels
 
 _COLUMNS = 3
 _TILE = 1.8  # inches: three of them with their captions can be read on a phone
 _PIXELS_DRAWN = 400  # a side of a tile, and some more
-_PIXELS_SEEN = 100  # smaller pictures show their pixels, larger ones are smoothed
+_PIXELS_SEEN = 100  # smaller images show their pixels, larger ones are smoothed
 
 
 def samples(
     path: Path,
     title: str,
-    pictures: Sequence[Picture],
+    images: Sequence[Pixels],
     labels: Sequence[str],
     sizes: Sequence[tuple[int, int]] | None = None,
 ) -> None:
-    """Pictures three in a row with their labels, each in its own proportions; their sizes where they differ.
+    """Images three in a row with their labels, each in its own proportions; their sizes where they differ.
 
     Args:
         path: the file.
-        title: above the picture.
-        pictures: usually nine.
+        title: above the image.
+        images: usually nine.
         labels: the name of each one's class.
-        sizes: height and width of each one's original; None: those of `pictures`.
+        sizes: height and width of each one's original; None: those of `images`.
     """
-    sizes = sizes or [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    sizes = sizes or [(image.shape[0], image.shape[1]) for image in images]
     differ = len(set(sizes)) > 1
     told = [f"\n{width} by {height} pixels" if differ else "" for height, width in sizes]
     _grid(
         path,
         title,
-        pictures,
+        images,
         [drawing.short(label) + size for label, size in zip(labels, told, strict=True)],
     )
 
 
-def augmentations(
-    path: Path, title: str, pictures: Sequence[Picture], original: Picture | None = None
-) -> None:
-    """What random augmentation makes of one picture, three in a row.
+def augmentations(path: Path, title: str, images: Sequence[Pixels], original: Pixels | None = None) -> None:
+    """What random augmentation makes of one image, three in a row.
 
     Args:
         path: the file.
-        title: above the picture.
-        pictures: usually nine of the same size.
-        original: the picture itself, put above the others.
+        title: above the image.
+        images: usually nine of the same size.
+        original: the image itself, put above the others.
     """
     above = [] if original is None else [None, original, None]
     captions = [] if original is None else ["", "as it is", ""]
-    _grid(path, title, [*above, *pictures], captions + [""] * len(pictures))
+    _grid(path, title, [*above, *images], captions + [""] * len(images))
 
 
 def mistakes(
     path: Path,
     name: str,
-    pictures: Sequence[Picture],
+    images: Sequence[Pixels],
     names: Sequence[tuple[str, str]],
     probabilities: Sequence[float],
 ) -> None:
-    """The pictures that a network got wrong with the most confidence.
+    """The images that a network got wrong with the most confidence.
 
     Args:
         path: the file.
         name: the network's.
-        pictures: the most confident mistake first; none at all is drawn as a sentence.
+        images: the most confident mistake first; none at all is drawn as a sentence.
         names: the true class of each and the one that the network saw.
         probabilities: what the network gave the latter, 0 to 1.
     """
@@ -81,27 +79,27 @@ def mistakes(
         for (true, predicted), share in zip(names, probabilities, strict=True)
     ]
     title = f"{name}: the most confident mistakes"
-    _grid(path, title, pictures, captions, none="no mistake on the test pictures")
+    _grid(path, title, images, captions, none="no mistake on the test images")
 
 
 def reconstructions(
-    path: Path, title: str, originals: Sequence[Picture], reconstructed: Mapping[str, Sequence[Picture]]
+    path: Path, title: str, originals: Sequence[Pixels], reconstructed: Mapping[str, Sequence[Pixels]]
 ) -> None:
     """Originals in the first row, what each network makes of them in the rows below.
 
     Args:
         path: the file.
-        title: above the picture.
+        title: above the image.
         originals: up to about ten.
-        reconstructed: by network, as many pictures as there are originals.
+        reconstructed: by network, as many images as there are originals.
     """
     rows = {"originals": originals, **reconstructed}
     width = 1.2 + 0.95 * len(originals)
     with drawing.page(path, width, 0.6 + 1.0 * len(rows), title=title, photographs=True) as figure:
         axes = figure.subplots(len(rows), len(originals), squeeze=False)
-        for line, (name, pictures) in zip(axes, rows.items(), strict=True):
-            for axis, picture in zip(line, pictures, strict=True):
-                _show(axis, picture)
+        for line, (name, images) in zip(axes, rows.items(), strict=True):
+            for axis, image in zip(line, images, strict=True):
+                _show(axis, image)
             line[0].set_axis_on()
             line[0].set_ylabel(drawing.fill(name, 1.2), rotation=0, ha="right", va="center")
 
@@ -109,25 +107,25 @@ def reconstructions(
 def _grid(
     path: Path,
     title: str,
-    pictures: Sequence[Picture | None],
+    images: Sequence[Pixels | None],
     captions: Sequence[str],
     *,
-    none: str = "no pictures",
+    none: str = "no images",
 ) -> None:
-    lines = max(1, math.ceil(len(pictures) / _COLUMNS))
-    columns = min(_COLUMNS, max(1, len(pictures)))
+    lines = max(1, math.ceil(len(images) / _COLUMNS))
+    columns = min(_COLUMNS, max(1, len(images)))
     height = _TILE + 0.19 * max((_filled(caption).count("\n") + 1 for caption in captions), default=1)
-    size = (_TILE * _COLUMNS, 0.6 + height * lines) if pictures else (5, 1.2)
+    size = (_TILE * _COLUMNS, 0.6 + height * lines) if images else (5, 1.2)
     with drawing.page(path, *size, title=title, photographs=True) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes:
             axis.set_axis_off()
-        for axis, picture, caption in zip(axes, pictures, captions, strict=False):
-            if picture is None:  # an empty place
+        for axis, image, caption in zip(axes, images, captions, strict=False):
+            if image is None:  # an empty place
                 continue
-            _show(axis, picture)
+            _show(axis, image)
             axis.set_title(_filled(caption), fontsize=10)
-        if not pictures:
+        if not images:
             axes[0].text(0.5, 0.5, none, ha="center", va="center", color=GREY)
 
 
@@ -135,11 +133,11 @@ def _filled(caption: str) -> str:
     return "\n".join(drawing.fill(line, _TILE) for line in caption.split("\n"))
 
 
-def _show(axis: Axes, picture: Picture) -> None:
-    picture = _thumbnail(picture)
-    small = max(picture.shape[:2]) < _PIXELS_SEEN
+def _show(axis: Axes, pixels: Pixels) -> None:
+    pixels = _thumbnail(pixels)
+    small = max(pixels.shape[:2]) < _PIXELS_SEEN
     axis.imshow(
-        picture.squeeze(-1) if picture.shape[-1] == 1 else picture,
+        pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels,
         cmap="gray",
         vmin=0,
         vmax=255,
@@ -151,14 +149,14 @@ def _show(axis: Axes, picture: Picture) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _thumbnail(picture: Picture) -> Picture:
+def _thumbnail(pixels: Pixels) -> Pixels:
     """At most so many pixels that more could not be seen: matplotlib makes sixteen bytes of every pixel."""
-    factor = max(picture.shape[:2]) // _PIXELS_DRAWN
+    factor = max(pixels.shape[:2]) // _PIXELS_DRAWN
     if factor < 2:
-        return picture
-    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+        return pixels
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     small = np.asarray(image.reduce(factor))
-    return small[..., np.newaxis] if picture.shape[-1] == 1 else small
+    return small[..., np.newaxis] if pixels.shape[-1] == 1 else small
 
 
 def _surely(share: float) -> str:

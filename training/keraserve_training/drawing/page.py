@@ -1,4 +1,4 @@
-"""What all pictures share: their look, the caveat above figures that mean nothing, and small files."""
+"""What all images share: their look, the caveat above figures that mean nothing, and small files."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from keraserve_training import atomic
 
 mpl.use("Agg")
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 """What people look at: uint8 [height, width, 1 or 3], values 0 to 255."""
 
 DPI = 130
@@ -52,7 +52,7 @@ _caveat: ContextVar[str] = ContextVar("caveat", default="")
 
 @contextlib.contextmanager
 def with_caveat(text: str) -> Iterator[None]:
-    """Write `text` above every picture that is drawn inside; nothing where it is empty."""
+    """Write `text` above every image that is drawn inside; nothing where it is empty."""
     token = _caveat.set(text)
     try:
         yield
@@ -71,7 +71,7 @@ def page(
         width: in inches.
         height: in inches.
         title: above everything, broken into lines where it is long.
-        photographs: it shows pictures, so it needs many colours, and its colours may not be turned around.
+        photographs: it shows images, so it needs many colours, and its colours may not be turned around.
     """
     with mpl.rc_context(_LOOK):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -86,16 +86,16 @@ def page(
     atomic.write_with(path, lambda part: _compress(content, part, photographs))
 
 
-def holds_photographs(picture: Path) -> bool:
-    """Whether a file drawn here shows pictures; another PNG counts as one that does."""
-    with Image.open(picture) as image:
+def holds_photographs(path: Path) -> bool:
+    """Whether a file drawn here shows images; another PNG counts as one that does."""
+    with Image.open(path) as image:
         return image.info.get(_KIND, _PHOTOGRAPHS) == _PHOTOGRAPHS
 
 
-def shrink(picture: Path, copy: Path) -> None:
-    """Write a picture again, small enough to be kept beside a document."""
-    photographs = holds_photographs(picture)
-    with Image.open(picture) as image:
+def shrink(path: Path, copy: Path) -> None:
+    """Write an image again, small enough to be kept beside a document."""
+    photographs = holds_photographs(path)
+    with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((_PHOTOGRAPHS_WIDE if photographs else _CHART_WIDE, 4 * _CHART_WIDE))
     content = io.BytesIO()

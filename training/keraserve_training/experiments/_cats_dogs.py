@@ -1,4 +1,4 @@
-"""What the experiments of source document 004 share: the parts of the pictures, and the first stage."""
+"""What the experiments of source document 004 share: the parts of the images, and the first stage."""
 
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import keras
 
     from keraserve_training.data.dataset import Dataset
-    from keraserve_training.data.picture_files import PictureFiles
-    from keraserve_training.data.pictures import Pictures
+    from keraserve_training.data.image_files import ImageFiles
+    from keraserve_training.data.images import Images
     from keraserve_training.learning.fit import Loop, Trained
     from keraserve_training.run import Run
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 SIZE = 150
 FROZEN = "frozen"
 _EPOCHS = 20
-_LEARNING, _ASIDE = 0.4, 0.1  # of all pictures; as many as are set aside are tested on
-_OWN_ASIDE = 0.2  # of a user's training pictures
+_LEARNING, _ASIDE = 0.4, 0.1  # of all images; as many as are set aside are tested on
+_OWN_ASIDE = 0.2  # of a user's training images
 _ROTATION = 0.1  # of a full turn, either way
 
 
-def parts(data: "Dataset", seed: int) -> "tuple[Pictures | PictureFiles, ...]":
-    """Pictures to learn from, to set aside and to test on.
+def parts(data: "Dataset", seed: int) -> "tuple[Images | ImageFiles, ...]":
+    """Images to learn from, to set aside and to test on.
 
     Of the public ones 40, 10 and 10 %, as in the source document; of a user's own, which are few, all: a
     fifth of those that are not for the test is set aside.
@@ -41,7 +41,7 @@ def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop
 
     Args:
         run: keeps it as `frozen`.
-        backbone: pictures, 0 to 255, to features; it is copied.
+        backbone: images, 0 to 255, to features; it is copied.
         data: of the backbone's size.
         loop: trains an epoch in place of `model.fit`.
     """
@@ -66,7 +66,7 @@ def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop
 
 
 def _network(backbone: "keras.Model", units: int, output: outputs.Output) -> "keras.Model":
-    """Augmentation, a copy of the backbone, which scales the pictures itself, and a new last layer."""
+    """Augmentation, a copy of the backbone, which scales the images itself, and a new last layer."""
     from keras import Input, Model, layers
 
     from keraserve_training.learning import rules

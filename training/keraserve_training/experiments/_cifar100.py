@@ -33,7 +33,7 @@ def train_network(
 ) -> "Trained":
     """Train the document's network, or a variant that `build` makes, as the document does.
 
-    The validation pictures are the test pictures: the document draws both curves, and nothing is chosen by
+    The validation images are the test images: the document draws both curves, and nothing is chosen by
     them.
     """
     from keraserve_training.learning.fit import Phase
@@ -55,7 +55,7 @@ def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "ke
     """Make the network: float32 [N, 32, 32, 3], 0 to 255, to a probability for each class.
 
     Args:
-        data: its pictures' shape and its classes shape the network.
+        data: its images' shape and its classes shape the network.
         dropout: after which layers (`PLACES`) of both blocks a quarter of the activations is dropped.
     """
     from keras import Input, Sequential, layers
@@ -91,25 +91,25 @@ def sgd(rate: float = 0.01) -> Callable[[], Any]:
 
 
 def accuracies(
-    run: "Run", trained: "Trained", train: "Examples", test: "Examples", pictures: "Shown | None" = None
+    run: "Run", trained: "Trained", train: "Examples", test: "Examples", images: "Shown | None" = None
 ) -> dict[str, float]:
     """Accuracy on test and training examples, both without dropout, and how far they are apart.
 
-    `pictures` are those of `test` as people see them, where that holds features.
+    `images` are those of `test` as people see them, where that holds features.
     """
     from keraserve_training.learning.evaluation import evaluate
 
-    found, known = run.test(trained, test, pictures).accuracy, evaluate(trained, train).accuracy
+    found, known = run.test(trained, test, images).accuracy, evaluate(trained, train).accuracy
     return {"test_accuracy": found, "training_accuracy": known, "gap": known - found}
 
 
 def ahead(gap: float) -> str:
     """Say what the gap between training and test accuracy is."""
-    return f"{distance(gap)} {'more' if gap >= 0 else 'less'} than of the test pictures"
+    return f"{distance(gap)} {'more' if gap >= 0 else 'less'} than of the test images"
 
 
 def against(findings: Findings, network: str, other: str, other_network: str, what: str) -> str:
-    """Compare a network with that of another experiment on the same test pictures, or say why not.
+    """Compare a network with that of another experiment on the same test images, or say why not.
 
     Args:
         findings: of the run with the network.
@@ -121,7 +121,7 @@ def against(findings: Findings, network: str, other: str, other_network: str, wh
     theirs = findings.of(other)
     if theirs is None:
         return (
-            f"{other}, {what}, has not run with these pictures and options: there is nothing to compare with."
+            f"{other}, {what}, has not run with these images and options: there is nothing to compare with."
         )
     accuracy = theirs.metrics["test_accuracy"]
     gain = points(findings.metrics["test_accuracy"] - accuracy)

@@ -25,7 +25,7 @@ _LAG = 0.05
 
 
 def seen(run: "Run", model: "keras.Model", data: "Dataset") -> "tuple[Features, Features]":
-    """What a frozen network sees in the training and in the test pictures."""
+    """What a frozen network sees in the training and in the test images."""
     return run.features("train", model, data.train), run.features("test", model, data.test)
 
 
@@ -38,7 +38,7 @@ def train_head(
     *,
     normalised: bool,
 ) -> "Trained":
-    """Train the document's head on stored features, those of the test pictures for validation."""
+    """Train the document's head on stored features, those of the test images for validation."""
     from keras import Input, Sequential
 
     from keraserve_training.learning.fit import Phase
@@ -86,7 +86,7 @@ def figures(
         "loss_last": rows[-1]["loss"],
         "test_accuracy_first": rows[0]["val_accuracy"],
         "classes": len(data.classes),
-        "pictures": len(train) + len(test),
+        "images": len(train) + len(test),
         "extraction_seconds": train.seconds + test.seconds,
         "seconds": trained.result["seconds"],
     }
@@ -95,7 +95,7 @@ def figures(
 def scale(features: "Examples") -> dict[str, float]:
     """How large features are: over all numbers their mean, standard deviation, largest one and share of
     zeros;
-    and the standard deviation of a single feature over the pictures: the 5th and the 95th of 100 of them."""
+    and the standard deviation of a single feature over the images: the 5th and the 95th of 100 of them."""
     import numpy as np
 
     from keraserve_training.learning.feed import Feed, evaluation_batch
@@ -154,13 +154,13 @@ def troubles(findings: Findings, network: str = HEAD) -> list[str]:
         )
     if silent > _LITTLE:
         found.append(
-            f"{percent(silent)} of the {UNITS:,} dense units are 0 for every test picture: they tell nothing"
+            f"{percent(silent)} of the {UNITS:,} dense units are 0 for every test image: they tell nothing"
             " about them."
         )
     if metrics["gap"] > _LITTLE:
         found.append(
-            f"It gets {percent(metrics['training_accuracy'])} of the training pictures"
-            f" right, {distance(metrics['gap'])} more than of the test pictures. {turning_point(rows)}"
+            f"It gets {percent(metrics['training_accuracy'])} of the training images"
+            f" right, {distance(metrics['gap'])} more than of the test images. {turning_point(rows)}"
         )
     return found
 
@@ -171,6 +171,6 @@ def lagging(findings: Findings, network: str) -> list[str]:
     if learning - tried < _LAG:
         return []
     return [
-        f"While it learns it gets {percent(learning)} of the training pictures right, with the moments of"
+        f"While it learns it gets {percent(learning)} of the training images right, with the moments of"
         f" each batch; tried afterwards, with those that BatchNormalization has kept, {percent(tried)}."
     ]

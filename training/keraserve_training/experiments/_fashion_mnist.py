@@ -10,6 +10,6 @@ _SET_ASIDE, _TRAINING = 5_000, 60_000
 
 
 def set_aside(data: Dataset) -> tuple[Any, Any]:
-    """The pictures to learn from, and the first 5,000 (of 60,000, or in proportion) for validation."""
+    """The images to learn from, and the first 5,000 (of 60,000, or in proportion) for validation."""
     aside = round(len(data.train) * _SET_ASIDE / _TRAINING)
     return data.train.after(aside), data.train.first(aside)

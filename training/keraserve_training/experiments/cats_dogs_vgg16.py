@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 SIZE = 224
 HEAD, CLASSIFIER, UNCACHED = "head", "classifier", "uncached"
 _EPOCHS = 10
-_PICTURES, _ASIDE = 25_000, 1_924  # in the source document, which learns from the other 23,076
-_ALL = f"{_PICTURES:,} pictures"
-_VGG16_BYTES = 7 * 7 * 512 * 4  # of one picture's features, float32
+_IMAGES, _ASIDE = 25_000, 1_924  # in the source document, which learns from the other 23,076
+_ALL = f"{_IMAGES:,} images"
+_VGG16_BYTES = 7 * 7 * 512 * 4  # of one image's features, float32
 
 
 def cats_dogs_vgg16() -> Experiment:
     """A dense head on the stored features of VGG16, and the same work without storing them, timed.
 
-    Task: tells cats from dogs. VGG16, frozen, looks once at every picture, 224 by 224 pixels, not augmented;
-        a dense head learns from what it saw with RMSprop, from 23,076 pictures, tried on the other 1,924.
+    Task: tells cats from dogs. VGG16, frozen, looks once at every image, 224 by 224 pixels, not augmented;
+        a dense head learns from what it saw with RMSprop, from 23,076 images, tried on the other 1,924.
         Beside it the document's other network, VGG16 inside and a slightly different head, is trained for
         one epoch, to see what an epoch costs without stored features.
     Choice of ours: 10 epochs; the source document does not say how many.
@@ -43,7 +43,7 @@ def cats_dogs_vgg16() -> Experiment:
         source="003",
         title="Cats and dogs: the features of VGG16 stored, and not stored",
         task=(
-            "VGG16, frozen, looks once at every picture, and a dense head learns to tell cats from dogs from"
+            "VGG16, frozen, looks once at every image, and a dense head learns to tell cats from dogs from"
             " what it saw. How long an epoch takes is compared with a network that has VGG16 inside."
         ),
         data="cats vs dogs",
@@ -105,7 +105,7 @@ def train(run: "Run") -> None:
         output=output,
     )
     tested = run.test(head, test_features, data.test)
-    run.compose(CLASSIFIER, backbone.model, head, pictures=data.test, features=test_features)
+    run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=test_features)
     uncached = run.fit(
         UNCACHED,
         build=lambda: _uncached(backbone.model, units, output),
@@ -116,20 +116,20 @@ def train(run: "Run") -> None:
         output=output,
     )
     cached_seconds, uncached_seconds = (_epoch_seconds(trained.rows) for trained in (head, uncached))
-    pictures = len(features) + len(test_features)
+    images = len(features) + len(test_features)
     stored = features.bytes + test_features.bytes
     run.finish(
         {
             "test_accuracy": tested.accuracy,
             "test_accuracy_uncached": uncached.rows[0]["val_accuracy"],
-            "test_pictures": len(test_features),
-            "pictures": pictures,
+            "test_images": len(test_features),
+            "images": images,
             "extraction_seconds": features.seconds + test_features.seconds,
             "epoch_seconds_cached": cached_seconds,
             "epoch_seconds_uncached": uncached_seconds,
             "ratio": uncached_seconds / cached_seconds,
             "cache_bytes": stored,
-            "cache_bytes_25000": stored * _PICTURES / pictures,
+            "cache_bytes_25000": stored * _IMAGES / images,
         }
     )
 
@@ -137,37 +137,37 @@ def train(run: "Run") -> None:
 def learnt(findings: Findings) -> list[str]:
     """Say how good the head is, what storing the features saves, and how large they really are."""
     metrics = findings.metrics
-    pictures, once = round(metrics["pictures"]), metrics["extraction_seconds"]
+    images, once = round(metrics["images"]), metrics["extraction_seconds"]
     with_them, without = metrics["epoch_seconds_cached"], metrics["epoch_seconds_uncached"]
     head, uncached = findings.networks[HEAD], findings.networks[UNCACHED]
     after = math.ceil(once / (without - with_them)) if without > with_them else None
     pays = f" By these times storing pays from epoch {after} on." if after else ""
     compared = f"{metrics['ratio']:,.1f} times as long.{pays}" if evidence.quiet(head, uncached) else ""
-    each = metrics["cache_bytes"] / pictures
+    each = metrics["cache_bytes"] / images
     backbone = findings.networks[CLASSIFIER]["composed_of"][0]
     return [
         *findings.caveats,
         f"The head on stored features gets {evidence.accuracy(head['test'])} of the"
-        f" {round(metrics['test_pictures']):,} test pictures right;"
+        f" {round(metrics['test_images']):,} test images right;"
         f" {evidence.guessing(head['test'], head['labels'])}. The network with {backbone} inside gets"
         f" {percent(metrics['test_accuracy_uncached'])} after its only epoch. The source document"
         f" draws curves and prints no number. {evidence.ONE_RUN}",
-        f"Looking at all {pictures:,} pictures once and storing what is seen took {duration(once)}."
+        f"Looking at all {images:,} images once and storing what is seen took {duration(once)}."
         f" The training steps of an epoch on that, without tracing the graph, take"
         f" {duration(with_them)}; with {backbone} inside they take {duration(without)}"
         + (f", {compared}" if compared else ".")
         + f"{evidence.meanwhile(head, uncached)} The source document says 45 minutes once, against an hour an"
         f" epoch, for {_ALL}.",
-        f"The stored features take {size(metrics['cache_bytes'])}, {each:,.0f} bytes a picture, so"
+        f"The stored features take {size(metrics['cache_bytes'])}, {each:,.0f} bytes an image, so"
         f" {_ALL} would take {size(metrics['cache_bytes_25000'])}. The source document estimates 74"
         " MB for VGG16, counting one bit for each number. They are float32: 7 by 7 by 512 numbers (not"
-        f" 515, as it writes) are {_VGG16_BYTES:,} bytes a picture,"
-        f" {size(_PICTURES * _VGG16_BYTES)} in all, 32 times as much.",
+        f" 515, as it writes) are {_VGG16_BYTES:,} bytes an image,"
+        f" {size(_IMAGES * _VGG16_BYTES)} in all, 32 times as much.",
     ]
 
 
 def _epoch_seconds(rows: list[dict[str, Any]]) -> float:
-    """The training steps of an epoch without tracing; with few pictures only the whole epoch is known."""
+    """The training steps of an epoch without tracing; with few images only the whole epoch is known."""
     return median(row.get("training_seconds", row["seconds"]) for row in rows)
 
 
@@ -193,7 +193,7 @@ def _head(shape: tuple[int, ...], units: int, output: Output) -> "keras.Model":
 
 
 def _uncached(backbone: "keras.Model", units: int, output: Output) -> "keras.Model":
-    """Make the network with a copy of the backbone inside: pictures float32 [N, size, size, 3], 0 to 255."""
+    """Make the network with a copy of the backbone inside: images float32 [N, size, size, 3], 0 to 255."""
     from keras import Input, Model, Sequential, layers
 
     from keraserve_training.learning import rules

@@ -16,8 +16,8 @@ from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
 
 if TYPE_CHECKING:
-    from keraserve_training.data.picture_files import PictureFiles
-    from keraserve_training.data.pictures import Pictures
+    from keraserve_training.data.image_files import ImageFiles
+    from keraserve_training.data.images import Images
     from keraserve_training.run import Run
 
 FINE_TUNED = "fine-tuned"
@@ -29,10 +29,10 @@ _VARIANT = "as-is"
 def cats_dogs_xception() -> Experiment:
     """Transfer and fine-tuning, with augmentation inside the model.
 
-    Task: tells cats from dogs. 40 % of the pictures are learnt from, 10 % set aside, 10 % tested on; 150 by
+    Task: tells cats from dogs. 40 % of the images are learnt from, 10 % set aside, 10 % tested on; 150 by
         150 pixels, flipped and turned at random. Xception frozen below a new last layer for 20 epochs (Adam),
         then all of it for 10 at a rate of 1e-5, BatchNormalization in inference mode. Of a user's own
-        pictures none is left out: a fifth of those that are not for the test is set aside.
+        images none is left out: a fifth of those that are not for the test is set aside.
     Command: `keraserve-train run cats-dogs-xception`
     Expected: test accuracy before and after fine-tuning as in `expected_ranges.json` (ranges of full runs);
         the source document prints no number, only that fine-tuning is "a good improvement".
@@ -43,7 +43,7 @@ def cats_dogs_xception() -> Experiment:
         source="004",
         title="Cats and dogs: Xception frozen, then fine-tuned",
         task=(
-            "Xception, frozen, with a new last layer learns to tell cats from dogs, from pictures that are"
+            "Xception, frozen, with a new last layer learns to tell cats from dogs, from images that are"
             " flipped and turned at random; then all of it goes on learning at a very low rate."
         ),
         data="cats vs dogs",
@@ -76,8 +76,8 @@ def cats_dogs_xception() -> Experiment:
             explanation=(
                 "Each piece trains the last layer below which the network is frozen, and then fine-tunes the"
                 " whole, as the source document does. The seed changes the last layer's initial weights,"
-                " which pictures are set aside, and the order and augmentation of the others; the test"
-                " pictures stay the same."
+                " which images are set aside, and the order and augmentation of the others; the test"
+                " images stay the same."
             ),
             subject="fine-tuning",
         ),
@@ -115,7 +115,7 @@ def train(run: "Run") -> None:
             "gain": after.accuracy - before.accuracy,
             "test_loss": after.loss,
             "test_loss_frozen": before.loss,
-            "test_pictures": len(test),
+            "test_images": len(test),
             "epoch_seconds_frozen": median(row["seconds"] for row in frozen.rows),
             "epoch_seconds_fine_tuned": median(row["seconds"] for row in fine_tuned.rows),
         }
@@ -131,7 +131,7 @@ def learnt(findings: Findings) -> list[str]:
     return [
         *findings.caveats,
         f"With the network frozen, {evidence.accuracy(frozen['test'])} of the"
-        f" {tuned['test']['pictures']:,} test pictures are right; after fine-tuning,"
+        f" {tuned['test']['images']:,} test images are right; after fine-tuning,"
         f" {evidence.accuracy(tuned['test'])}, {points(metrics['gain'])};"
         f" {evidence.guessing(tuned['test'], tuned['labels'])}. The source document prints no number;"
         " it calls fine-tuning “a good improvement”.",
@@ -143,25 +143,25 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def _show(run: "Run", pictures: "Pictures | PictureFiles", classes: tuple[str, ...]) -> None:
+def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...]) -> None:
     """Nine samples as they are, and nine augmentations of the first as the network gets them."""
     from keraserve_training.drawing import galleries
 
-    few = pictures.first(_SHOWN)
+    few = images.first(_SHOWN)
     shown = few.show(np.arange(len(few)))
     names = [classes[label] for label in few.labels]
     title = "What is learnt from"
     sizes = few.sizes(np.arange(len(few)))
-    draw = partial(galleries.samples, title=title, pictures=shown, labels=names, sizes=sizes)
-    run.picture("samples.png", title, draw, "The first nine pictures, in their own sizes.")
+    draw = partial(galleries.samples, title=title, images=shown, labels=names, sizes=sizes)
+    run.image("samples.png", title, draw, "The first nine images, in their own sizes.")
 
     ((one, _),) = few.batches(np.zeros(1, np.int64), 1)
     augment = augmentation(run.seed)
     changed = [np.asarray(augment(one, training=True))[0] for _ in range(_SHOWN)]
-    first, *rest = [np.rint(picture).astype(np.uint8) for picture in (one.numpy()[0], *changed)]
-    title = "Augmentations of one picture"
-    draw = partial(galleries.augmentations, title=title, pictures=rest, original=first)
-    run.picture("augmentations.png", title, draw, "As the network gets it: in every epoch another one.")
+    first, *rest = [np.rint(image).astype(np.uint8) for image in (one.numpy()[0], *changed)]
+    title = "Augmentations of one image"
+    draw = partial(galleries.augmentations, title=title, images=rest, original=first)
+    run.image("augmentations.png", title, draw, "As the network gets it: in every epoch another one.")
 
 
 def _meaning(variant: str) -> str:

@@ -71,7 +71,7 @@ def train(run: "Run") -> None:
         {
             "test_accuracy": tried.accuracy,
             "test_loss": tried.loss,
-            "test_pictures": len(test),
+            "test_images": len(test),
             "validation_accuracy": frozen.rows[-1]["val_accuracy"],
             "epoch_seconds": median(row["seconds"] for row in frozen.rows),
         }
@@ -83,7 +83,7 @@ def learnt(findings: Findings) -> list[str]:
     metrics, network = findings.metrics, findings.networks[FROZEN]
     own = (
         f"With a loop written by hand, {evidence.accuracy(network['test'])} of the"
-        f" {network['test']['pictures']:,} test pictures are right;"
+        f" {network['test']['images']:,} test images are right;"
         f" {evidence.guessing(network['test'], network['labels'])}. An epoch took"
         f" {duration(metrics['epoch_seconds'])}."
     )

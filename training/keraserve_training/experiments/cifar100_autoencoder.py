@@ -1,4 +1,4 @@
-"""Source document 000, c: does it help to learn first to draw pictures again, without their classes?"""
+"""Source document 000, c: does it help to learn first to draw images again, without their classes?"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _SHOWN = 8
 def cifar100_autoencoder() -> Experiment:
     """A stacked convolutional autoencoder that gives the network of `cifar100-cnn` its first two layers.
 
-    Task: autoencoder 1 (one convolution to 32 channels, one back) learns to draw the training pictures again,
+    Task: autoencoder 1 (one convolution to 32 channels, one back) learns to draw the training images again,
         15 epochs; autoencoder 2 does so with two more convolutions between the frozen ones of the first, 10
         epochs; then the network of `cifar100-cnn` starts from both encoders and learns as it does there.
     Command: `keraserve-train run cifar100-autoencoder`
@@ -44,7 +44,7 @@ def cifar100_autoencoder() -> Experiment:
         source="000",
         title="CIFAR-100: pre-training without labels, by a stacked autoencoder",
         task=(
-            "Two convolutional autoencoders, one inside the other, learn to draw pictures again without"
+            "Two convolutional autoencoders, one inside the other, learn to draw images again without"
             " knowing their classes. Their encoders become the first two layers of the network of"
             " cifar100-cnn, which then learns the classes."
         ),
@@ -56,8 +56,8 @@ def cifar100_autoencoder() -> Experiment:
             Figure("test_accuracy_alone", "Without: test accuracy", "not printed"),
             Figure("gain", "Gain of pre-training, test accuracy", "not printed", "points"),
             Figure("gain_first_epoch", "Gain after the first epoch", "not printed", "points"),
-            Figure("error_1", "Autoencoder 1: mean squared error, test pictures", "not printed", "loss"),
-            Figure("error_2", "Autoencoder 2: mean squared error, test pictures", "not printed", "loss"),
+            Figure("error_1", "Autoencoder 1: mean squared error, test images", "not printed", "loss"),
+            Figure("error_2", "Autoencoder 2: mean squared error, test images", "not printed", "loss"),
             Figure("seconds_of_pretraining", "Wall time of the pre-training", "not printed", "seconds"),
         ),
         parameters=4_363_396,
@@ -139,10 +139,10 @@ def learnt(findings: Findings) -> list[str]:
     )
     return [
         *findings.caveats,
-        f"With pre-training without labels the network gets {first} of the test pictures right, from nothing"
+        f"With pre-training without labels the network gets {first} of the test images right, from nothing"
         f" {second}: {points(metrics['gain'])}. {both} {evidence.ONE_RUN}",
         f"After the first epoch the difference is {points(sooner)}.",
-        "The autoencoders draw the test pictures again with a mean squared error of"
+        "The autoencoders draw the test images again with a mean squared error of"
         f" {value(metrics['error_1'], 'loss')} (the first) and {value(metrics['error_2'], 'loss')} (the"
         f" second, through two layers more). They have {_HIDDEN} numbers for the three of each pixel: enough"
         " to copy it.",
@@ -198,31 +198,31 @@ def started_from(network: "keras.Model", first: "keras.Model", second: "keras.Mo
 def _draw(
     run: "Run", data: "Dataset", first: "Trained", second: "Trained", alone: "Trained", pretrained: "Trained"
 ) -> None:
-    """Some pictures as the autoencoders draw them again, and the convergence of both networks."""
+    """Some images as the autoencoders draw them again, and the convergence of both networks."""
     import numpy as np
 
     from keraserve_training.drawing import curves, galleries
 
-    # Spread over all, as a user's pictures come class by class
+    # Spread over all, as a user's images come class by class
     some = np.linspace(0, len(data.test) - 1, min(_SHOWN, len(data.test))).astype(np.int64)
     ((inputs, _),) = data.test.batches(some, _SHOWN)
     again: dict[str, list[Any]] = {}
     for trained in (first, second):
         values = np.asarray(trained.model(inputs))
         again[trained.name] = list(np.rint(255 * values).astype(np.uint8))
-    run.picture(
+    run.image(
         "reconstructions.png",
-        "Test pictures drawn again",
+        "Test images drawn again",
         lambda path: galleries.reconstructions(
-            path, "Test pictures, and what the autoencoders make of them", data.test.show(some), again
+            path, "Test images, and what the autoencoders make of them", data.test.show(some), again
         ),
     )
-    run.picture(
+    run.image(
         "pretraining-curves.png",
         "Convergence with and without pre-training",
         lambda path: curves.all_curves(
             path,
-            "With and without pre-training: accuracy and loss on the test pictures",
+            "With and without pre-training: accuracy and loss on the test images",
             {trained.name: trained.rows for trained in (alone, pretrained)},
             on="test",
         ),

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 def cifar100_cnn() -> Experiment:
     """A small convolutional network, trained from nothing.
 
-    Task: tells the hundred fine classes of CIFAR-100 apart (50,000 pictures of 32 by 32 pixels): two blocks
+    Task: tells the hundred fine classes of CIFAR-100 apart (50,000 images of 32 by 32 pixels): two blocks
         of two convolutions and a pooling, 1,024 dense units, half of them dropped; SGD with momentum, 15
-        epochs, tried on the test pictures after every one.
+        epochs, tried on the test images after every one.
     Command: `keraserve-train run cifar100-cnn`
-    Expected: test accuracy, gap to the training pictures and wall time as in `expected_ranges.json` (ranges
+    Expected: test accuracy, gap to the training images and wall time as in `expected_ranges.json` (ranges
         of full runs); the source document prints none.
     Hardware: two processor cores; about 25 minutes.
     """
@@ -37,14 +37,14 @@ def cifar100_cnn() -> Experiment:
         title="CIFAR-100: a convolutional network from nothing",
         task=(
             "A network of four convolutions and a dense layer tells the hundred fine classes of CIFAR-100"
-            " apart; its loss and accuracy on training and test pictures are followed over 15 epochs."
+            " apart; its loss and accuracy on training and test images are followed over 15 epochs."
         ),
         data="CIFAR-100",
         weights="none",
         minutes=25,
         figures=(
             Figure("test_accuracy", "Test accuracy", "not printed"),
-            Figure("training_accuracy", "Accuracy on the training pictures", "not printed"),
+            Figure("training_accuracy", "Accuracy on the training images", "not printed"),
             Figure("gap", "Training minus test accuracy", "“clearly a regulariser is needed”", "points"),
             Figure("seconds", "Wall time of the training", "not printed", "seconds"),
         ),
@@ -62,7 +62,7 @@ def cifar100_cnn() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Train the network and try it on the training and the test pictures."""
+    """Train the network and try it on the training and the test images."""
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
     cnn = train_network(run, data)
     found = accuracies(run, cnn, data.train, data.test)
@@ -70,14 +70,14 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how well it does, how far training and test pictures are apart, and how long it takes."""
+    """Say how well it does, how far training and test images are apart, and how long it takes."""
     metrics, network = findings.metrics, findings.networks[NETWORK]
     return [
         *findings.caveats,
         f"After {network['epochs']} epochs the network gets {evidence.accuracy(network['test'])} of the test"
-        f" pictures right; {evidence.guessing(network['test'], network['labels'])}.",
-        f"Of the pictures that it learnt from it gets {percent(metrics['training_accuracy'])} right (without"
+        f" images right; {evidence.guessing(network['test'], network['labels'])}.",
+        f"Of the images that it learnt from it gets {percent(metrics['training_accuracy'])} right (without"
         f" dropout): {ahead(metrics['gap'])}. {turning_point(findings.history(NETWORK))}",
         f"The training took {duration(metrics['seconds'])}, {per_epoch(findings, NETWORK)} an epoch with the"
-        f" trial on the test pictures.{evidence.meanwhile(network)}",
+        f" trial on the test images.{evidence.meanwhile(network)}",
     ]

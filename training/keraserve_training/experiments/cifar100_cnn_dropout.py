@@ -63,7 +63,7 @@ def cifar100_cnn_dropout() -> Experiment:
         servables=(
             Servable(
                 "cifar100-cnn-dropout",
-                "after-pooling",  # the usual place: chosen before any result, not by the test pictures
+                "after-pooling",  # the usual place: chosen before any result, not by the test images
                 "Tells the hundred fine classes of CIFAR-100 apart; learnt with dropout after each pooling.",
             ),
         ),
@@ -105,7 +105,7 @@ def train(run: "Run") -> None:
         ],
         "Training accuracy: of the finished network, which drops nothing. Gap: training minus test accuracy.",
     )
-    run.picture(
+    run.image(
         "placements.png",
         "Test accuracy by placement",
         lambda path: comparisons.bars(
@@ -115,12 +115,12 @@ def train(run: "Run") -> None:
             baseline=_BASELINE,
         ),
     )
-    run.picture(
+    run.image(
         "placements-curves.png",
         "Convergence by placement",
         lambda path: curves.all_curves(
             path,
-            "Where to put dropout: accuracy and loss on the test pictures",
+            "Where to put dropout: accuracy and loss on the test images",
             {words: trained.rows for words, trained in networks.items()},
             on="test",
         ),
@@ -131,7 +131,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """List the placements by their gain, each beside none on the same test pictures, and the gaps."""
+    """List the placements by their gain, each beside none on the same test images, and the gaps."""
     metrics = findings.metrics
     gains = {name: metrics[f"gain_{_key(name)}"] for name in PLACEMENTS}
     order = sorted(gains, key=lambda name: -gains[name])
@@ -142,7 +142,7 @@ def learnt(findings: Findings) -> list[str]:
     )
     return [
         *findings.caveats,
-        f"Without dropout in the blocks {alone} of the test pictures are right. With it: {each}."
+        f"Without dropout in the blocks {alone} of the test images are right. With it: {each}."
         f" {evidence.ONE_RUN}",
         *(
             f"Dropout {_words(name)}: "
@@ -154,14 +154,14 @@ def learnt(findings: Findings) -> list[str]:
 
 
 def _gaps(metrics: Metrics) -> str:
-    """How far training and test pictures are apart, which is what dropout is for."""
+    """How far training and test images are apart, which is what dropout is for."""
     each = ", ".join(f"{points(metrics[f'gap_{_key(name)}'])} {_words(name)}" for name in PLACEMENTS)
     learnt = ", ".join(
         f"{percent(metrics[f'training_accuracy_{_key(name)}'])} {_words(name)}" for name in PLACEMENTS
     )
     return (
         "Training minus test accuracy, which dropout is meant to bring down, is"
-        f" {points(metrics['gap_none'])} without it; {each}. Of the training pictures"
+        f" {points(metrics['gap_none'])} without it; {each}. Of the training images"
         f" {percent(metrics['training_accuracy_none'])} are right without it; {learnt}."
     )
 

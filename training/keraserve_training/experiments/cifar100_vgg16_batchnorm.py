@@ -54,8 +54,8 @@ def cifar100_vgg16_batchnorm() -> Experiment:
             Figure("gap", "Training minus test accuracy", "not printed", "points"),
             Figure("loss_first", "Training loss of the first epoch", "not printed", "loss"),
             Figure("loss_last", "Training loss of the last epoch", "not printed", "loss"),
-            Figure("silent_units", "Dense units that are 0 for every test picture", "not printed"),
-            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("silent_units", "Dense units that are 0 for every test image", "not printed"),
+            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
             Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
         ),
         parameters=15_348_644,
@@ -83,7 +83,7 @@ def train(run: "Run") -> None:
     features = seen(run, backbone.model, data)
     head = train_head(run, HEAD, features, data, _EPOCHS, normalised=True)
     found = figures(run, head, features, data)
-    run.compose(CLASSIFIER, backbone.model, head, pictures=data.test, features=features[1])
+    run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
     run.finish(found)
 
 
@@ -92,7 +92,7 @@ def learnt(findings: Findings) -> list[str]:
     head = findings.networks[HEAD]
     return [
         *findings.caveats,
-        f"With BatchNormalization the head gets {evidence.accuracy(head['test'])} of the test pictures right"
+        f"With BatchNormalization the head gets {evidence.accuracy(head['test'])} of the test images right"
         f" after {head['epochs']} epochs; {evidence.guessing(head['test'], head['labels'])}."
         f" {evidence.ONE_RUN}",
         against(findings, HEAD, _BEFORE, HEAD, "the same head without"),
@@ -119,10 +119,10 @@ def _differences(findings: Findings) -> list[str]:
         " so it does with what the dense layer gives.",
         f"The first epoch ends at a training loss of {value(metrics['loss_first'], 'loss')} instead of"
         f" {value(theirs['loss_first'], 'loss')}, with {percent(metrics['test_accuracy_first'])} of the test"
-        f" pictures right instead of {percent(theirs['test_accuracy_first'])}. After {common} epochs it is"
+        f" images right instead of {percent(theirs['test_accuracy_first'])}. After {common} epochs it is"
         f" {percent(ours[common - 1]['val_accuracy'])} instead of"
         f" {percent(before.history(HEAD)[common - 1]['val_accuracy'])}.",
-        f"Of the dense layer's units {percent(metrics['silent_units'])} are 0 for every test picture instead"
+        f"Of the dense layer's units {percent(metrics['silent_units'])} are 0 for every test image instead"
         f" of {percent(theirs['silent_units'])}. Training minus test accuracy is {points(metrics['gap'])}"
         f" instead of {points(theirs['gap'])}.",
     ]
@@ -132,7 +132,7 @@ def _time(findings: Findings) -> str:
     metrics = findings.metrics
     sentence = (
         f"Its training took {duration(metrics['seconds'])}, {per_epoch(findings, HEAD)} an"
-        f" epoch; the features of all {metrics['pictures']:,.0f} pictures, computed once,"
+        f" epoch; the features of all {metrics['images']:,.0f} images, computed once,"
         f" {duration(metrics['extraction_seconds'])}"
     )
     convolutional = findings.of("cifar100-cnn")

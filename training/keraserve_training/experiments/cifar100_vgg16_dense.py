@@ -1,4 +1,4 @@
-"""Source document 000, d and e: a dense head on what VGG16 sees in small pictures, and what goes wrong."""
+"""Source document 000, d and e: a dense head on what VGG16 sees in small images, and what goes wrong."""
 
 import math
 from collections.abc import Mapping
@@ -38,10 +38,10 @@ _NO_TROUBLE = (
 
 
 def cifar100_vgg16_dense() -> Experiment:
-    """A dense head on the features of VGG16, which sees the pictures at 32 by 32 pixels.
+    """A dense head on the features of VGG16, which sees the images at 32 by 32 pixels.
 
     Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 without its top, frozen, looks once at
-        every picture; 1,024 dense units, half of them dropped, learn from what it saw, 10 epochs of the SGD
+        every image; 1,024 dense units, half of them dropped, learn from what it saw, 10 epochs of the SGD
         of `cifar100-cnn`. What goes wrong is measured: the scale of the features, silent units, both curves.
     Difference: the source document's code feeds VGG16 with pixels from 0 to 1. Here it gets them as it was
         trained with them (blue first, means subtracted); the document's way is measured beside it.
@@ -56,7 +56,7 @@ def cifar100_vgg16_dense() -> Experiment:
         source="000",
         title="CIFAR-100: a dense head on the features of VGG16",
         task=(
-            "VGG16 without its top, frozen, looks once at every picture of CIFAR-100, 32 by 32 pixels. A"
+            "VGG16 without its top, frozen, looks once at every image of CIFAR-100, 32 by 32 pixels. A"
             " dense layer learns the hundred fine classes from what it saw."
         ),
         data="CIFAR-100",
@@ -67,10 +67,10 @@ def cifar100_vgg16_dense() -> Experiment:
             Figure("gap", "Training minus test accuracy", "not printed", "points"),
             Figure("loss_first", "Training loss of the first epoch", "not printed", "loss"),
             Figure("loss_last", "Training loss of the last epoch", "not printed", "loss"),
-            Figure("silent_units", "Dense units that are 0 for every test picture", "not printed"),
+            Figure("silent_units", "Dense units that are 0 for every test image", "not printed"),
             Figure("test_accuracy_unscaled", "Pixels from 0 to 1: test accuracy", "not printed"),
             Figure("layers", "Layers of the network without its top", "23 (with its top)", "count"),
-            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
             Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
         ),
         parameters=15_342_500,
@@ -95,7 +95,7 @@ def cifar100_vgg16_dense() -> Experiment:
 def train(run: "Run") -> None:
     """List the network's layers, store its features, train the head on them, put both together.
 
-    Then the same head on the features of pictures that are scaled as the source document's code scales them.
+    Then the same head on the features of images that are scaled as the source document's code scales them.
     """
     backbone = run.backbone("vgg16", size=SIZE)
     layers = list_layers(run, backbone)
@@ -103,7 +103,7 @@ def train(run: "Run") -> None:
     features = seen(run, backbone.model, data)
     head = train_head(run, HEAD, features, data, _EPOCHS, normalised=False)
     found = figures(run, head, features, data)
-    run.compose(CLASSIFIER, backbone.model, head, pictures=data.test, features=features[1])
+    run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
     unscaled = seen(run, as_the_document_feeds(backbone), data)
     other = train_head(run, _UNSCALED, unscaled, data, _EPOCHS, normalised=False)
     theirs = figures(run, other, unscaled, data)
@@ -126,7 +126,7 @@ def learnt(findings: Findings) -> list[str]:
         f"Without its top {backbone} has {layers} layers; {counted}. Its features were computed once, in"
         f" {duration(metrics['extraction_seconds'])}.",
         f"After {head['epochs']} epochs on them the head gets {evidence.accuracy(head['test'])} of the test"
-        f" pictures right; {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
+        f" images right; {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
         against(findings, HEAD, "cifar100-cnn", NETWORK, "the network from nothing"),
         *(troubles(findings) or [_NO_TROUBLE]),
         _scale(metrics),
@@ -155,10 +155,10 @@ def as_the_document_feeds(backbone: "Backbone") -> "keras.Model":
     from keras import Input, Model, layers
 
     network = backbone.model.get_layer(backbone.network.name)
-    pictures = Input(backbone.model.input_shape[1:])
+    images = Input(backbone.model.input_shape[1:])
     return Model(
-        pictures,
-        network(layers.Rescaling(1 / 255)(pictures), training=False),
+        images,
+        network(layers.Rescaling(1 / 255)(images), training=False),
         name=f"{network.name}-unscaled",
     )
 
@@ -174,7 +174,7 @@ def _compare(run: "Run", found: Mapping[str, Mapping[str, float]]) -> None:
         "single features: deviation, 95th of 100": ("feature_deviation_high", "loss"),
         "training loss, first epoch": ("loss_first", "loss"),
         "training loss, last epoch": ("loss_last", "loss"),
-        "dense units that are 0 for every test picture": ("silent_units", "share"),
+        "dense units that are 0 for every test image": ("silent_units", "share"),
         "training accuracy": ("training_accuracy", "share"),
         "test accuracy": ("test_accuracy", "share"),
     }
@@ -210,6 +210,6 @@ def _unscaled(findings: Findings) -> str:
         f" {value(metrics['feature_deviation_unscaled'], 'loss')} instead of"
         f" {value(metrics['feature_deviation'], 'loss')}, the training loss goes from"
         f" {value(metrics['loss_first_unscaled'], 'loss')} to {value(metrics['loss_last_unscaled'], 'loss')}"
-        f" (guessing: {value(guessing, 'loss')}), and {percent(theirs)} of the test pictures are right:"
+        f" (guessing: {value(guessing, 'loss')}), and {percent(theirs)} of the test images are right:"
         f" {points(theirs - ours)}. {pairs}"
     )

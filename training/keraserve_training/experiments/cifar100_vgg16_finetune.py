@@ -39,7 +39,7 @@ def cifar100_vgg16_finetune() -> Experiment:
     """VGG16's last block and the head of `cifar100-vgg16-batchnorm` learn together.
 
     Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 up to `block4_pool`, frozen, looks once at
-        every picture; the three convolutions of block 5 start from ImageNet and learn from what it saw, with
+        every image; the three convolutions of block 5 start from ImageNet and learn from what it saw, with
         the new head behind them, 15 epochs of the SGD of `cifar100-cnn`.
     Addition: the same in two steps, as the rule of fine-tuning has it: the head alone for 10 epochs, then
         block and head for 5 at a hundredth of the rate.
@@ -56,7 +56,7 @@ def cifar100_vgg16_finetune() -> Experiment:
         source="000",
         title="CIFAR-100: the last block of VGG16 learns as well",
         task=(
-            "VGG16 up to its fourth block, frozen, looks once at every picture of CIFAR-100. Its last"
+            "VGG16 up to its fourth block, frozen, looks once at every image of CIFAR-100. Its last"
             " block, which starts as it was trained, and the head of cifar100-vgg16-batchnorm learn the"
             " hundred fine classes from what it saw."
         ),
@@ -75,7 +75,7 @@ def cifar100_vgg16_finetune() -> Experiment:
                 "Control, the block's BatchNormalization learning: test accuracy",
                 "not done",
             ),
-            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
             Figure("seconds", "Wall time of the training", "not printed", "seconds"),
         ),
         parameters=15_348_644,
@@ -137,7 +137,7 @@ def train(run: "Run") -> None:
         for name, trained in controls.items()
     }
     for name, trained in ((CLASSIFIER, together), (f"{CLASSIFIER}-{_IN_STEPS}", in_steps)):
-        run.compose(name, stem, trained, pictures=data.test, features=features[1])
+        run.compose(name, stem, trained, images=data.test, features=features[1])
     run.finish(found | {f"{metric}_in_steps": value for metric, value in stepwise.items()} | tried)
 
 
@@ -181,7 +181,7 @@ def learnt(findings: Findings) -> list[str]:
     (phase,) = trained["phases"]
     return [
         *findings.caveats,
-        f"With the last block learning as well, {evidence.accuracy(trained['test'])} of the test pictures are"
+        f"With the last block learning as well, {evidence.accuracy(trained['test'])} of the test images are"
         f" right after {trained['epochs']} epochs; {evidence.guessing(trained['test'], trained['labels'])}."
         f" {evidence.ONE_RUN}",
         against(findings, _TOGETHER, _FROZEN, HEAD, "the same head on the whole network, frozen"),
@@ -193,7 +193,7 @@ def learnt(findings: Findings) -> list[str]:
         *_controlled(findings),
         f"{phase['trainable_parameters']:,} parameters learn. That took {duration(metrics['seconds'])},"
         f" {per_epoch(findings, _TOGETHER)} an epoch{_head_alone(findings)}; what the frozen part sees in all"
-        f" {metrics['pictures']:,.0f} pictures was computed once, in"
+        f" {metrics['images']:,.0f} images was computed once, in"
         f" {duration(metrics['extraction_seconds'])}.{evidence.meanwhile(trained)}",
     ]
 
@@ -216,7 +216,7 @@ def _convergence(findings: Findings) -> list[str]:
     metrics, theirs = findings.metrics, frozen.metrics
     first = metrics["test_accuracy_first"] - theirs["test_accuracy_first"]
     return [
-        f"After the first epoch {percent(metrics['test_accuracy_first'])} of the test pictures"
+        f"After the first epoch {percent(metrics['test_accuracy_first'])} of the test images"
         f" are right instead of {percent(theirs['test_accuracy_first'])} with the network frozen"
         f" ({points(first)}), at a training loss of {value(metrics['loss_first'], 'loss')} instead of"
         f" {value(theirs['loss_first'], 'loss')}."

@@ -28,13 +28,13 @@ HEAD, RELU_HEAD, FROZEN, CLASSIFIER = "head", "head-relu", "frozen", "classifier
 def cifar10_inceptionv3() -> Experiment:
     """A small head on the features that InceptionV3 sees in CIFAR-10, computed once and stored.
 
-    Task: tells the ten classes of CIFAR-10 apart. Pictures are enlarged to 139 by 139 pixels; the frozen
+    Task: tells the ten classes of CIFAR-10 apart. Images are enlarged to 139 by 139 pixels; the frozen
         network looks at each once; a head of one convolution learns from what it saw, 50 epochs, a fifth of
-        the pictures set aside; the weights with the lowest loss on those are kept.
+        the images set aside; the weights with the lowest loss on those are kept.
     Beside it: the document's convolution has no activation, so its head is linear in the features. The same
         head with ReLU learns from the same features, 12 epochs, at a rate that falls to nothing: ours.
     Option: `--fine-tune` goes on with the whole network. That stage is ours, the source document has none:
-        Adam at a rate that falls from 1e-4 to nothing, 6 epochs, pictures flipped at random,
+        Adam at a rate that falls from 1e-4 to nothing, 6 epochs, images flipped at random,
         BatchNormalization in inference mode.
     Control: with `--weights random` the head gets the features standardised, since those of random weights
         may hardly differ.
@@ -48,7 +48,7 @@ def cifar10_inceptionv3() -> Experiment:
         source="001",
         title="CIFAR-10: a small head on the stored features of InceptionV3",
         task=(
-            "InceptionV3, frozen, looks once at every picture of CIFAR-10, enlarged to 139 by 139 pixels; a"
+            "InceptionV3, frozen, looks once at every image of CIFAR-10, enlarged to 139 by 139 pixels; a"
             " head of one convolution learns the ten classes from what it saw. With --fine-tune the whole"
             " network then goes on learning, which the source document does not do."
         ),
@@ -60,7 +60,7 @@ def cifar10_inceptionv3() -> Experiment:
             Figure("test_accuracy_relu", "Test accuracy, frozen, head with ReLU", "not done"),
             Figure("test_accuracy_fine_tuned", "Test accuracy, fine-tuned (--fine-tune)", "not done"),
             Figure("validation_accuracy", "Validation accuracy", "80.93 % after 3 epochs"),
-            Figure("extraction_seconds", "Time to look at all pictures once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
             Figure("epoch_seconds", "Time of an epoch on stored features", "20 to 47 s", "seconds"),
             Figure("feature_bytes", "Size of the stored features", "not printed", "bytes"),
         ),
@@ -133,7 +133,7 @@ def train(run: "Run") -> None:
         FROZEN if run.options.fine_tune else CLASSIFIER,
         backbone.model,
         head,
-        pictures=data.test,
+        images=data.test,
         features=test_features,
     )
     metrics = {
@@ -148,14 +148,14 @@ def train(run: "Run") -> None:
         "epoch_seconds": median(row["seconds"] for row in head.rows),
     }
     if run.options.fine_tune:
-        pictures, pictures_aside = split(data.train, _ASIDE, run.seed)
-        steps = run.profile.epochs(_TUNING_EPOCHS) * Feed(pictures, _TUNING_BATCH).steps
+        images, images_aside = split(data.train, _ASIDE, run.seed)
+        steps = run.profile.epochs(_TUNING_EPOCHS) * Feed(images, _TUNING_BATCH).steps
         falling: Any = optimizers.schedules.CosineDecay(_TUNING_RATE, steps)
         tuned = run.fit(
             CLASSIFIER,
             build=lambda: _augmented(whole.model),
-            train=pictures,
-            validation=pictures_aside,
+            train=images,
+            validation=images_aside,
             phases=[Phase("fine-tuned", _TUNING_EPOCHS, lambda: optimizers.Adam(falling))],
             labels=data.classes,
             output="softmax",
@@ -179,7 +179,7 @@ def learnt(findings: Findings) -> list[str]:
     sentences = [
         *findings.caveats,
         f"From what the frozen {backbone} sees, the head gets {evidence.accuracy(head['test'])} of the test"
-        f" pictures right, {points(frozen - _SOURCE_ACCURACY)} against the source document's"
+        f" images right, {points(frozen - _SOURCE_ACCURACY)} against the source document's"
         f" {percent(_SOURCE_ACCURACY)} (InceptionV3, all of CIFAR-10);"
         f" {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
         "That head has no activation: it is linear in the features. With ReLU after its convolution"
@@ -187,9 +187,9 @@ def learnt(findings: Findings) -> list[str]:
         f" {percent(metrics['test_accuracy_relu'])} right"
         f" ({points(metrics['test_accuracy_relu'] - frozen)}), from the same features."
         f" {evidence.pairs(findings, HEAD, findings, RELU_HEAD, words=('without ReLU', 'with ReLU'))}",
-        f"Looking at all pictures once took {duration(once)}; after that, {head['epochs']} epochs"
+        f"Looking at all images once took {duration(once)}; after that, {head['epochs']} epochs"
         f" of the head took {duration(head['seconds'])}. Looking anew in every epoch, at all but the"
-        f" test pictures, would have taken {duration(again)} at that pace.{evidence.meanwhile(head)}"
+        f" test images, would have taken {duration(again)} at that pace.{evidence.meanwhile(head)}"
         f" The validation loss was lowest after epoch {head['best_epoch']:.0f}, whose weights were kept.",
     ]
     if "test_accuracy_fine_tuned" not in metrics:
@@ -219,7 +219,7 @@ def _head(
         [
             Input(shape),
             *([standardising.layer(spread)] if spread else []),
-            # Of the smallest pictures some networks leave a single place.
+            # Of the smallest images some networks leave a single place.
             layers.Conv2D(100, min(2, *shape[:2]), activation=activation),
             layers.Dropout(0.4),
             layers.GlobalAveragePooling2D(),

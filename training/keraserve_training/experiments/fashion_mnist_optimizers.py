@@ -33,7 +33,7 @@ def fashion_mnist_optimizers() -> Experiment:
     """Seven optimizers on the same dense network, beside plain gradient descent.
 
     Task: the eight classes of model A (see `fashion-mnist-reuse`), 20 epochs with each optimizer, from the
-        same initial weights and with the pictures in the same order.
+        same initial weights and with the images in the same order.
     Command: `keraserve-train run fashion-mnist-optimizers`
     Expected: the ranges of `keraserve-train list`, from the runs made so far.
     Hardware: two processor cores; six minutes.
@@ -74,7 +74,7 @@ def train(run: "Run") -> None:
     from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.fashion_mnist)
-    pictures, validation = set_aside(data)
+    images, validation = set_aside(data)
 
     def network() -> "keras.Model":
         # Seeds of their own, so that every optimizer starts from the same weights.
@@ -107,7 +107,7 @@ def train(run: "Run") -> None:
         name: run.fit(
             name,
             build=network,
-            train=pictures.without(PAIR),
+            train=images.without(PAIR),
             validation=validation.without(PAIR),
             phases=[Phase("trained", 20, optimizer)],
             labels=[label for number, label in enumerate(data.classes) if number not in PAIR],
@@ -117,15 +117,15 @@ def train(run: "Run") -> None:
     }
     tests = {name: run.test(network, data.test.without(PAIR)) for name, network in trained.items()}
     accuracies = {_TITLES[name]: test.accuracy for name, test in tests.items()}
-    run.picture(
+    run.image(
         "optimizers.png",
         "The optimizers' curves",
         lambda path: curves.all_curves(
             path, "Model A, eight optimizers", {_TITLES[name]: each.rows for name, each in trained.items()}
         ),
-        "The same initial weights and the same order of pictures for all.",
+        "The same initial weights and the same order of images for all.",
     )
-    run.picture(
+    run.image(
         "comparison.png",
         "Test accuracy",
         lambda path: comparisons.bars(path, "Test accuracy", accuracies, baseline=_TITLES["sgd"]),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from keraserve_training.run import Run
 
-_PICTURES_B = 200
+_IMAGES_B = 200
 _HIGH, _LOW = 1e-3, 1e-4  # rates of SGD
 _ON_A, _ALONE = "model-b-on-a", "model-b-alone-document-schedule"
 _ON_A_CONSTANT, _ALONE_CONSTANT = "model-b-on-a-constant-rate", "model-b-alone-constant-rate"
@@ -39,8 +39,8 @@ COMPARISONS = (
 def fashion_mnist_reuse() -> Experiment:
     """Reuse of a dense network between two tasks cut out of Fashion-MNIST.
 
-    Task: A tells eight classes apart (43,986 pictures, without sandals and shirts); B tells sandals from
-        shirts (200 pictures). B is trained on a clone of A on the document's schedule: 4 epochs at 1e-3 with
+    Task: A tells eight classes apart (43,986 images, without sandals and shirts); B tells sandals from
+        shirts (200 images). B is trained on a clone of A on the document's schedule: 4 epochs at 1e-3 with
         A's layers frozen, then 16 at 1e-4 with all of them.
     Ours: the document trains no network on B alone, so it compares with nothing. Here the same network is
         trained on B alone on the same schedule; and once more both, with all layers and all 20 epochs at
@@ -56,7 +56,7 @@ def fashion_mnist_reuse() -> Experiment:
         title="Fashion-MNIST: a dense network reused for two other classes",
         task=(
             "Model A tells eight kinds of clothes apart. Its clone, with a new last layer, learns to tell"
-            " sandals from shirts from 200 pictures, on the source document's schedule. Ours: the same"
+            " sandals from shirts from 200 images, on the source document's schedule. Ours: the same"
             " network learns that from nothing on the same schedule, and both learn it once more at one rate."
         ),
         data="Fashion-MNIST",
@@ -95,7 +95,7 @@ def fashion_mnist_reuse() -> Experiment:
                 " clone of A and B alone, on the document's schedule (4 epochs at 0.001 with the hidden"
                 " layers frozen, 16 at 0.0001 with all), and both again with all layers at 0.001 for all 20"
                 " epochs. Reused and alone on one schedule differ in nothing but the hidden layers' initial"
-                " weights. The seed changes the initial weights and the order of the pictures; the pictures"
+                " weights. The seed changes the initial weights and the order of the images; the images"
                 " themselves stay the same. The networks on B alone and the second schedule are ours: the"
                 " source document has neither."
             ),
@@ -116,10 +116,10 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
     from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.fashion_mnist)
-    pictures, validation = set_aside(data)
+    images, validation = set_aside(data)
     labels_a = [name for name in data.classes if name not in _names(pair)]
     b = {
-        "train": pictures.only(pair).first(_PICTURES_B),
+        "train": images.only(pair).first(_IMAGES_B),
         "validation": validation.only(pair),
         "labels": _names(pair),
         "output": "sigmoid",
@@ -142,7 +142,7 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
     model_a = run.fit(
         "model-a",
         build=lambda: network(layers.Dense(8, activation="softmax")),
-        train=pictures.without(pair),
+        train=images.without(pair),
         validation=validation.without(pair),
         phases=[Phase("trained", 20, sgd(_HIGH))],
         labels=labels_a,
@@ -179,13 +179,13 @@ def learnt(findings: Findings) -> list[str]:
     """Say what one run shows: like beside like, and no verdict."""
     metrics = findings.metrics
     right = evidence.accuracy(findings.networks["model-a"]["test"])
-    sentences = [f"Model A gets {right} of the test pictures of its classes right."]
+    sentences = [f"Model A gets {right} of the test images of its classes right."]
     for comparison, (reused, alone) in zip(
         COMPARISONS, ((_ON_A, _ALONE), (_ON_A_CONSTANT, _ALONE_CONSTANT)), strict=True
     ):
         on_a, without = (metrics[metric] for metric in comparison.compared)
         sentences.append(
-            f"{comparison.title}: B on a clone of A gets {percent(on_a)} of the test pictures right, the same"
+            f"{comparison.title}: B on a clone of A gets {percent(on_a)} of the test images right, the same"
             f" network alone {percent(without)} ({points(metrics[comparison.gain])})."
             f" {evidence.pairs(findings, alone, findings, reused, words=('alone', 'with reuse'))}"
         )

@@ -25,7 +25,7 @@ class Exported:
         version: its number.
         new: written now, not found there.
         run: where it comes from.
-        warnings: what everybody who sees an answer of it has to know, a sentence each.
+        warnings: what everybody who sees a response of it has to know, a sentence each.
     """
 
     name: str
@@ -58,7 +58,7 @@ def export(
         seed: only runs with this seed; None: all, in the order in which they finished.
         served_from: the repository's folder as the server sees it, see `server_config.write`.
         force: also what is in the repository already.
-        outdated: also a run whose pictures have changed since it learnt from them.
+        outdated: also a run whose images have changed since it learnt from them.
         options: only runs that were given these, whatever else they were given.
         tell: is told of each servable.
 
@@ -69,7 +69,7 @@ def export(
         RunMissingError: no experiment has such a run.
         RunDamagedError: a run can't be read.
         RepositoryError: versions of another origin have the name already.
-        OutdatedError: the pictures of a run have changed; says how. The other runs are exported.
+        OutdatedError: the images of a run have changed; says how. The other runs are exported.
         RepositoryError: the repository can't be written as it should be.
     """
     wanted = [
@@ -87,11 +87,11 @@ def export(
         )
     exported: list[Exported] = []
     notices: list[str] = []
-    refused: list[str] = []
+    rejected: list[str] = []
     for experiment, run in wanted:
         reason = data_changes.outdated(run)
         if reason and not outdated:
-            refused.append(f"{run.folder} no longer fits its pictures: {reason}")
+            rejected.append(f"{run.folder} no longer fits its images: {reason}")
             continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
@@ -108,9 +108,9 @@ def export(
             tell(exported[-1])
     if exported:
         notices += server_config.write(models, served_from)
-    if refused:
+    if rejected:
         raise OutdatedError(
-            f"{'; '.join([*refused, *notices])}: {data_changes.ANEW}, or export it all the same with"
+            f"{'; '.join([*rejected, *notices])}: {data_changes.ANEW}, or export it all the same with"
             " --outdated."
         )
     return exported, notices
@@ -120,7 +120,7 @@ def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Serva
     """A servable under the name that a run's options and origin give it.
 
     `--name` replaces the experiment's part of the name; other options are added, so that a model that was
-    trained on other pictures is no version of this one. What was trained in short or from nothing says so at
+    trained on other images is no version of this one. What was trained in short or from nothing says so at
     the end, and is no version of a whole one either. A name that would be too long is cut, with a digest.
     """
     options = Options(**run.config.get("options", {}))
@@ -137,7 +137,7 @@ def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Serva
 
 
 def _origin(run: FinishedRun, *, named: bool) -> str:
-    """The end of a model's name that tells it from one of all pictures and pre-trained weights."""
+    """The end of a model's name that tells it from one of all images and pre-trained weights."""
     if run.profile == SAMPLE.name:  # which has no pre-trained weights either
         return f"-{run.profile}"
     random = named and caveats.RANDOM in caveats.of(run.config)  # else the options have put it into the name
@@ -165,7 +165,7 @@ def _warnings(servable: Servable, run: FinishedRun, outdated: str) -> tuple[str,
 def _write(
     place: Path, experiment: Experiment, run: FinishedRun, servable: Servable, outdated: str = ""
 ) -> None:
-    """Fill the folder of a version; `outdated` says what has changed about the run's pictures."""
+    """Fill the folder of a version; `outdated` says what has changed about the run's images."""
     from keraserve_training import runtime
 
     runtime.prepare()
@@ -181,7 +181,7 @@ def _write(
     labels.parent.mkdir()
     labels.write_text("".join(f"{label}\n" for label in trained.labels), encoding="utf-8")
     try:
-        # The same answers for less arithmetic, which every server does for every picture.
+        # The same responses for less arithmetic, which every server does for every image.
         signatures.save(place, folded(trained.model), trained.output, trained.labels, labels)
     except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
         raise ExportError(

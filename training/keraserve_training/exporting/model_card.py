@@ -14,11 +14,11 @@ from keraserve_training.profiles import FULL
 from keraserve_training.records import caveats, description, evidence
 from keraserve_training.records.run_folder import FinishedRun
 
-_METRICS = ("accuracy", "loss", "pictures")
+_METRICS = ("accuracy", "loss", "images")
 _RANDOM = "The pre-trained network had random weights: nothing was transferred."
-_IN_SHORT = "on fewer pictures, where there are many, and for fewer epochs"
+_IN_SHORT = "on fewer images, where there are many, and for fewer epochs"
 _PROCEDURAL = (
-    "Trained on procedural pictures, which mean nothing: to try the machinery, never to classify anything."
+    "Trained on procedural images, which mean nothing: to try the machinery, never to classify anything."
 )
 
 
@@ -29,7 +29,7 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
         experiment: of the run.
         servable: one of its models.
         run: the run.
-        outdated: what has changed about its pictures since; empty where nothing has.
+        outdated: what has changed about its images since; empty where nothing has.
     """
     network = run.networks[servable.model]
     test, labels = network["test"] or {}, network["labels"]
@@ -77,7 +77,7 @@ def exported_as(base: Path, run_id: str) -> int | None:
 
 
 def check_origin(base: Path, run: FinishedRun) -> None:
-    """Refuse to put a version beside one that was trained on other kinds of pictures, or from other weights.
+    """Refuse to put a version beside one that was trained on other kinds of images, or from other weights.
 
     Args:
         base: the model's folder in the repository.
@@ -114,14 +114,14 @@ def _read(version: Path) -> dict[str, Any]:
 
 
 def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[str]:
-    """What everybody who sees an answer of this model has to know, a sentence each."""
+    """What everybody who sees a response of this model has to know, a sentence each."""
     sentences = {caveats.PROCEDURAL: _PROCEDURAL, caveats.RANDOM: _RANDOM}
     found = [sentences[each] for each in caveats.of(run.config)]
     if run.profile != FULL.name and not run.metrics["procedural"]:
         found.append(f"Trained in short (profile {run.profile}): {_IN_SHORT}.")
     found += evidence.warnings(run.networks[servable.model])
     if outdated:
-        found.append(f"Its pictures have changed since it learnt from them: {outdated}.")
+        found.append(f"Its images have changed since it learnt from them: {outdated}.")
     return found
 
 

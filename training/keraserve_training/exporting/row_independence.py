@@ -24,7 +24,7 @@ _SEED = 11
 
 
 class Measured(TypedDict):
-    """What the model card says of it; no number where an answer was none either."""
+    """What the model card says of it; no number where a response was none either."""
 
     independent_rows: bool
     largest_row_difference: float | None
@@ -53,7 +53,7 @@ def measure(folder: Path, size: tuple[int, int], channels: int) -> Measured:
 
 def _images(size: tuple[int, int], channels: int) -> np.ndarray[Any, Any]:
     """Drawn ones, a black one and a white one: statistics over the batch move most with unlike rows."""
-    drawn = procedural.pictures(_DRAWN, classes=_DRAWN, size=size, channels=channels, seed=_SEED).images
+    drawn = procedural.images(_DRAWN, classes=_DRAWN, size=size, channels=channels, seed=_SEED).images
     shape = (1, *drawn.shape[1:])
     return np.concatenate([drawn, np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
 
@@ -70,12 +70,12 @@ def _questions(images: np.ndarray[Any, Any]) -> Mapping[str, Any]:
 def _difference(signature: Callable[..., Mapping[str, Any]], rows: Any) -> float:
     [name] = signature.structured_input_signature[1]  # type: ignore[attr-defined]
 
-    def answers(part: Any) -> list[Any]:
+    def responses(part: Any) -> list[Any]:
         results = signature(**{name: tf.constant(part)})
         return [results[key].numpy() for key in sorted(results) if results[key].dtype.is_floating]
 
-    alone = [answers(rows[place : place + 1]) for place in range(len(rows))]
-    pairs = zip(answers(rows), zip(*alone, strict=True), strict=True)
+    alone = [responses(rows[place : place + 1]) for place in range(len(rows))]
+    pairs = zip(responses(rows), zip(*alone, strict=True), strict=True)
     return max(_largest(together, np.concatenate(each)) for together, each in pairs)
 
 

@@ -1,7 +1,7 @@
 """`models/models.config`: which models a server loads, by which policy, under which labels.
 
 The file belongs to the operator: an export adds what is new and touches nothing else, unless a label would
-point to a version that the policy no longer loads, which a server refuses.
+point to a version that the policy no longer loads, which a server rejects.
 """
 
 from collections.abc import Iterator, Sequence

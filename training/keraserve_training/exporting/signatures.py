@@ -1,7 +1,7 @@
 """The signatures of every exported model (contract, section 2), and how they are written.
 
 - `serving_default`: `images` uint8 [N, H, W, C]
-- `image_bytes`: `image_bytes` string [N], encoded pictures
+- `image_bytes`: `image_bytes` string [N], encoded images
 - `classify`: `inputs` string [N], each a serialized tf.Example with `image/encoded`
 - `model_card`: no input
 
@@ -72,7 +72,7 @@ class ImageClassifier(tf.Module):
         return self._named(self._scores(decode(image_bytes, IMAGE_BYTES, self._prepare, self._shape)))
 
     def _classify(self, inputs: Any) -> dict[str, Any]:
-        # A missing feature counts as an empty picture: so the error says which example lacks it.
+        # A missing feature counts as an empty image: so the error says which example lacks it.
         features = {EXAMPLE_KEY: tf.io.FixedLenFeature((), tf.string, default_value=b"")}
         encoded = tf.io.parse_example(inputs, features)[EXAMPLE_KEY]
         scores = self._scores(decode(encoded, EXAMPLE_KEY, self._prepare, self._shape))
@@ -85,8 +85,8 @@ class ImageClassifier(tf.Module):
         content = tf.io.read_file(self.card_file.asset_path)
         return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
-    def _scores(self, pictures: Any) -> Any:
-        scores = probabilities(self._output, self._model(pictures, training=False))
+    def _scores(self, images: Any) -> Any:
+        scores = probabilities(self._output, self._model(images, training=False))
         return tf.ensure_shape(scores, (None, len(self._names)))
 
     def _named(self, scores: Any) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from keraserve_protocol.tensors import to_proto
 from keraserve_training.data import procedural
 from keraserve_training.exporting.signatures import EXAMPLE_KEY
 
-_BATCHES = (1, 8)  # one picture, and several at once
+_BATCHES = (1, 8)  # one image, and several at once
 
 
 def write(file: Path, name: str, size: tuple[int, int], channels: int) -> None:
-    """Write requests for all three signatures, with PNG and JPEG pictures of the network's own size."""
+    """Write requests for all three signatures, with PNG and JPEG images of the network's own size."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
         for log in _logs(name, size, channels):
@@ -27,7 +27,7 @@ def write(file: Path, name: str, size: tuple[int, int], channels: int) -> None:
 
 def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.PredictionLog]:
     for count in _BATCHES:
-        images = procedural.pictures(count, classes=count, size=size, channels=channels, seed=count).images
+        images = procedural.images(count, classes=count, size=size, channels=channels, seed=count).images
         encode = tf.io.encode_png if count == 1 else tf.io.encode_jpeg
         encoded = [encode(image).numpy() for image in images]
         for signature, key, values in (

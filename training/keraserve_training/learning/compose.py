@@ -1,4 +1,4 @@
-"""Backbone and head, trained apart, put together to one model that takes pictures."""
+"""Backbone and head, trained apart, put together to one model that takes images."""
 
 from pathlib import Path
 
@@ -13,27 +13,27 @@ from keraserve_training.learning import outputs, rules
 from keraserve_training.learning.fit import Trained, load
 from keraserve_training.records.run_folder import MODEL, RESULT
 
-_TRIED = 16  # pictures that both ways are tried on
+_TRIED = 16  # images that both ways are tried on
 _TOLERANCE = 1e-4
 
 
 def join(stem: keras.Model, head: keras.Model) -> keras.Model:
-    """One model: pictures float32 [N, H, W, C], 0 to 255, to what the head gives. The layers are shared."""
+    """One model: images float32 [N, H, W, C], 0 to 255, to what the head gives. The layers are shared."""
     inputs = keras.Input(stem.input_shape[1:])
     return keras.Model(inputs, head(stem(inputs, training=False)))
 
 
 def compose(
-    folder: Path, stem: keras.Model, head: Trained, pictures: Examples, features: Examples, *, exact: bool
+    folder: Path, stem: keras.Model, head: Trained, images: Examples, features: Examples, *, exact: bool
 ) -> Trained:
     """Put a trained head behind what made its features, check that nothing got lost, and keep it in `folder`.
 
     Args:
         folder: of the composed network; its presence with `result.json` means that it is done.
-        stem: pictures to features.
+        stem: images to features.
         head: features to classes.
-        pictures: some that both ways are tried on.
-        features: those of the same pictures.
+        images: some that both ways are tried on.
+        features: those of the same images.
         exact: whether the features were computed as the stem computes (float32).
 
     Raises:
@@ -43,7 +43,7 @@ def compose(
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model = join(stem, head.model)
-    difference = float(np.abs(_tried(model, head, pictures) - _tried(head.model, head, features)).max())
+    difference = float(np.abs(_tried(model, head, images) - _tried(head.model, head, features)).max())
     if exact and difference > _TOLERANCE:
         raise PathsDisagreeError(
             f"{folder.name}: backbone and head give probabilities that differ by {difference:.2g} from those"

@@ -1,4 +1,4 @@
-"""How a network does on pictures that it has not seen."""
+"""How a network does on images that it has not seen."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ _MISTAKES = 9
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test picture that a network got wrong: its place, its class, the network's, and how sure it was."""
+    """A test image that a network got wrong: its place, its class, the network's, and how sure it was."""
 
-    picture: int
+    image: int
     true: int
     predicted: int
     probability: float
@@ -27,20 +27,20 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a network does on pictures that it has not seen; `mistakes` are the surest ones, surest first.
+    """How a network does on images that it has not seen; `mistakes` are the surest ones, surest first.
 
     `predicted` int32 [N] is the class that it gave each of them.
     """
 
     accuracy: float
     loss: float
-    pictures: int
+    images: int
     confusion: npt.NDArray[np.int64]
     mistakes: tuple[Mistake, ...]
     predicted: npt.NDArray[np.int32]
 
     def record(self) -> dict[str, Any]:
-        """The same in JSON's types, without what was said of each picture."""
+        """The same in JSON's types, without what was said of each image."""
         content = asdict(replace(self, predicted=self.predicted[:0]))
         del content["predicted"]
         return content | {"confusion": self.confusion.tolist()}
@@ -62,7 +62,7 @@ def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
     return Evaluation(
         accuracy=float(np.trace(confusion) / len(examples)),
         loss=outputs.cross_entropy(scores, examples.labels),
-        pictures=len(examples),
+        images=len(examples),
         confusion=confusion,
         predicted=predicted.astype(np.int32),
         mistakes=tuple(

@@ -1,6 +1,6 @@
 """Train one network through its phases, so that it can be killed at any moment and goes on where it stopped.
 
-After every epoch the whole state is saved; the pictures' order follows from (seed, epoch); the initial
+After every epoch the whole state is saved; the images' order follows from (seed, epoch); the initial
 weights follow from (seed, name). So a run that was killed ends with the same weights as one that was not, bit
 for bit.
 """
@@ -48,7 +48,7 @@ class Phase:
 
     Attributes:
         name: what the curves call it.
-        epochs: passes over the pictures.
+        epochs: passes over the images.
         optimizer: makes a new optimizer.
         frozen: picks the layers that must not learn; all others do.
     """
@@ -359,8 +359,8 @@ def _finish(
         "output": plan.output,
         "input": list(model.input_shape[1:]),
         "parameters": int(model.count_params()),
-        "train_pictures": len(plan.train),
-        "validation_pictures": len(plan.validation),
+        "train_images": len(plan.train),
+        "validation_images": len(plan.validation),
         "batch": plan.batch,
         "phases": phases,
         "epochs": len(rows),

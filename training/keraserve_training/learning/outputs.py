@@ -11,7 +11,7 @@ sigmoid; or its own input, as float32 [N, H, W, C] from 0 to 1."""
 
 
 def loss(output: Output) -> Any:
-    """The Keras loss: cross-entropy in nats, or the mean squared difference between pictures from 0 to 1."""
+    """The Keras loss: cross-entropy in nats, or the mean squared difference between images from 0 to 1."""
     from keras import losses
 
     return {
@@ -34,7 +34,7 @@ def metrics(output: Output) -> list[Any]:
 
 
 def targets(output: Output, inputs: Any, labels: Any) -> Any:
-    """What the loss compares with: the labels, or the pictures themselves from 0 to 1."""
+    """What the loss compares with: the labels, or the images themselves from 0 to 1."""
     return inputs / 255.0 if output == "reconstruction" else labels
 
 

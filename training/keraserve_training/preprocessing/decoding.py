@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keraserve_training.preprocessing import decoders
 from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import refused
+from keraserve_training.preprocessing.decoders.checks import rejected
 from keraserve_training.preprocessing.decoders.white import opaque
 
 # ITU-R BT.601 luma, which JPEG, PIL and TensorFlow use to turn colours into grey
@@ -38,7 +38,7 @@ class Preparation:
         images = tf.convert_to_tensor(images)
         count = tf.shape(images)[-1]
         sentence = tf.strings.format("has {} channels, not 1 to 4", count)
-        with refused((count < 1) | (count > 4), "an image", sentence):
+        with rejected((count < 1) | (count > 4), "an image", sentence):
             images = tf.identity(images)
         return self._coloured(_resized(opaque(images), self._size))
 

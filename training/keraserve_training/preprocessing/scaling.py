@@ -8,19 +8,19 @@ from typing import Any, Literal
 
 Mode = Literal["tf", "caffe", "torch"]
 
-# Of ImageNet's pictures, red, green, blue: mean and deviation as PyTorch's model zoo uses them (of values
+# Of ImageNet's images, red, green, blue: mean and deviation as PyTorch's model zoo uses them (of values
 # from 0 to 1), and the mean that Caffe's VGG models were trained with (of values from 0 to 255).
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
-def preprocess(mode: Mode, pictures: Any) -> Any:
-    """Add the layers that scale pictures for a network; all of them Keras' own, so `.keras` files hold them.
+def preprocess(mode: Mode, images: Any) -> Any:
+    """Add the layers that scale images for a network; all of them Keras' own, so `.keras` files hold them.
 
     Args:
         mode: `tf`: from -1 to 1; `torch`: mean 0 and deviation 1 over ImageNet; `caffe`: mean 0 over
             ImageNet, not scaled, and the channels turned round to blue, green, red.
-        pictures: a symbolic float32 [N, H, W, 3], 0 to 255, red, green, blue.
+        images: a symbolic float32 [N, H, W, 3], 0 to 255, red, green, blue.
 
     Returns:
         A symbolic tensor of the same shape; equal to what `preprocess_input` of the network gives up to
@@ -36,6 +36,6 @@ def preprocess(mode: Mode, pictures: Any) -> Any:
         scale = [1 / (255 * deviation) for deviation in _DEVIATION]
         offset = [-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)]
     else:
-        pictures = ops.flip(pictures, axis=-1)
+        images = ops.flip(images, axis=-1)
         scale, offset = 1.0, [-mean for mean in reversed(_CAFFE_MEAN)]
-    return layers.Rescaling(scale, offset, name="preprocessing")(pictures)
+    return layers.Rescaling(scale, offset, name="preprocessing")(images)

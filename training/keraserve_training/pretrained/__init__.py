@@ -1,1 +1,1 @@
-"""Networks that were trained on ImageNet, and what they see in pictures."""
+"""Networks that were trained on ImageNet, and what they see in images."""

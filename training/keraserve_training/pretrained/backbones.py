@@ -1,4 +1,4 @@
-"""The pre-trained networks of the source document's list, each as a model that takes pictures as they are."""
+"""The pre-trained networks of the source document's list, each as a model that takes images as they are."""
 
 import re
 from collections import defaultdict
@@ -47,7 +47,7 @@ class Backbone:
     weights: Mapping[str, Any]
 
     def layers(self) -> list[Layer]:
-        """The network's layers, from pictures to features."""
+        """The network's layers, from images to features."""
         return [
             Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]), layer.count_params())
             for layer in self._inner.layers
@@ -65,7 +65,7 @@ class Backbone:
                 learns, as in the network's own training; otherwise it is always in inference mode.
 
         Returns:
-            Pictures, 0 to 255, to the output at the cut; that output to features.
+            Images, 0 to 255, to the output at the cut; that output to features.
 
         Raises:
             OptionError: there is no such layer, or other ways lead past it.
@@ -81,7 +81,7 @@ class Backbone:
         label = cut.replace(_JOINED, "-")
         joined = keras.layers.Concatenate(name="joined")(outputs) if len(outputs) > 1 else outputs[0]
         first = keras.Model(self._inner.inputs, joined, name=f"{self.network.name}-stem")
-        stem = _on_pictures(first, self.network.mode, self.size, f"{self.network.name}-to-{label}")
+        stem = _on_images(first, self.network.mode, self.size, f"{self.network.name}-to-{label}")
         try:
             second = keras.Model(outputs, self._inner.outputs[0], name=f"{self.network.name}-tail")
         except ValueError as error:
@@ -151,12 +151,12 @@ def build(
     if found.file is None:
         note = f"the pre-trained network has random weights (seed {seed}): nothing is transferred"
     record = {"network": network.name, "alpha": width.get("alpha")} | found.record() | {"note": note}
-    return Backbone(network, _on_pictures(inner, network.mode, size, network.name), size, record)
+    return Backbone(network, _on_images(inner, network.mode, size, network.name), size, record)
 
 
 def _check(network: Network, size: int, alpha: float | None, weights: str) -> None:
     if size < network.least:
-        raise OptionError(f"{network.title} takes pictures of {network.least} pixels or more, not {size}.")
+        raise OptionError(f"{network.title} takes images of {network.least} pixels or more, not {size}.")
     if alpha is None:
         return
     if not network.alphas:
@@ -166,7 +166,7 @@ def _check(network: Network, size: int, alpha: float | None, weights: str) -> No
         raise OptionError(f"{network.title} was trained with an alpha of {choices}, not {alpha:g}.")
 
 
-def _on_pictures(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras.Model":
+def _on_images(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras.Model":
     """Put the scaling before a network.
 
     It is called in inference mode. Keras 3.15 lets the `training=True` of an outer model, as in `fit`, win:
@@ -174,8 +174,8 @@ def _on_pictures(inner: "keras.Model", mode: Mode, size: int, name: str) -> "ker
     """
     import keras
 
-    pictures = keras.Input((size, size, 3), name="pictures")
-    model = keras.Model(pictures, inner(preprocess(mode, pictures), training=False), name=name)
+    images = keras.Input((size, size, 3), name="images")
+    model = keras.Model(images, inner(preprocess(mode, images), training=False), name=name)
     _name(model)
     return model
 

@@ -26,10 +26,10 @@ class Extraction:
     """Features that are to be made: a network, what it looks at, and where they go.
 
     Attributes:
-        model: pictures to features.
-        examples: the pictures.
+        model: images to features.
+        examples: the images.
         store: the folder.
-        batch: pictures that a network sees at once, or in a whole number of calls. It divides every shard but
+        batch: images that a network sees at once, or in a whole number of calls. It divides every shard but
             the last, so a shard's features are the same, to the last bit, whichever others are made with it.
     """
 
@@ -78,9 +78,9 @@ def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> 
         room.acquire()
         return next(batches)[0]
 
-    def look(pictures: Future[Any]) -> npt.NDArray[Any]:
+    def look(images: Future[Any]) -> npt.NDArray[Any]:
         try:
-            return network.look(pictures.result())
+            return network.look(images.result())
         finally:
             room.release()
 

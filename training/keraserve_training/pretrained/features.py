@@ -1,4 +1,4 @@
-"""What a frozen network makes of pictures: computed once, stored, and read as what a head learns from."""
+"""What a frozen network makes of images: computed once, stored, and read as what a head learns from."""
 
 import functools
 import hashlib
@@ -28,7 +28,7 @@ _SHARD_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Features(Examples):
-    """Stored features with the classes of the pictures that they were made of.
+    """Stored features with the classes of the images that they were made of.
 
     They stay on the disk: what is read of them goes through the system's page cache, not into memory of ours.
 
@@ -48,7 +48,7 @@ class Features(Examples):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture's features."""
+        """Of one image's features."""
         return self.layout.shape
 
     @property
@@ -122,12 +122,12 @@ class Extracted:
     from_cache: bool
 
     def record(self) -> dict[str, Any]:
-        """The same in JSON's types, with the number of pictures, bytes on the disk, and dtype."""
+        """The same in JSON's types, with the number of images, bytes on the disk, and dtype."""
         layout = self.features.layout
         return {
             "name": self.name,
             "seconds": self.seconds,
-            "pictures": len(self.features),
+            "images": len(self.features),
             "bytes": self.features.bytes,
             "from_cache": self.from_cache,
             "dtype": layout.dtype,
@@ -146,20 +146,20 @@ def extract(
     batch: int | None = None,
     workers: Workers | None = None,
 ) -> Extracted:
-    """Let a frozen network look at pictures, or read what it saw when it was asked before.
+    """Let a frozen network look at images, or read what it saw when it was asked before.
 
     A killed extraction goes on with the shard that it was at. Every byte of what is found is checked; what is
     damaged is made again. Of two processes that want the same features, one makes them.
 
     Args:
-        model: pictures to features, both as `examples.batches` and the head's input have them; in inference.
-        examples: pictures of the model's size.
+        model: images to features, both as `examples.batches` and the head's input have them; in inference.
+        examples: images of the model's size.
         store: the folder of all features.
         name: what people call them.
         key: what else they depend on, in JSON's types, beside examples, model, dtype, batch and versions.
         show: is told how it goes.
         mixed_precision: compute in bfloat16 and store that.
-        batch: pictures at once; None: as many as suit their size.
+        batch: images at once; None: as many as suit their size.
         workers: who makes the shards; None: this process.
 
     Raises:
@@ -181,7 +181,7 @@ def extract(
         shards = tuple(place.shards().values())
     seconds = index["seconds"] if index else 0.0
     if from_cache:
-        show.tell(f"{name}: {len(examples):,} pictures' features are read from {place.folder}")
+        show.tell(f"{name}: {len(examples):,} images' features are read from {place.folder}")
     features = Features(shards, place.layout, np.arange(len(examples)), examples.labels, seconds)
     return Extracted(features, name, seconds, from_cache)
 

@@ -1,7 +1,7 @@
 """BatchNormalization put into the convolution before it: the same function with half of the arithmetic.
 
 In inference a BatchNormalization multiplies each channel by a number and adds one, as a convolution can.
-Keras computes it as operations of its own over the whole picture, which cost a small network as much time as
+Keras computes it as operations of its own over the whole image, which cost a small network as much time as
 all its convolutions. Only for a network that no longer learns.
 """
 

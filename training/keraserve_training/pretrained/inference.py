@@ -1,4 +1,4 @@
-"""A frozen network as it computes fastest where it only looks at pictures.
+"""A frozen network as it computes fastest where it only looks at images.
 
 On processors as many small batches at a time as there are cores, each by one thread: none waits for another's
 part of an operation. On a GPU one large batch after the other.
@@ -27,8 +27,8 @@ class Inference:
     """A network that is ready to look.
 
     Attributes:
-        look: pictures (float32 tensor [b, *shape]) to their features; any thread may call it.
-        batch: how many pictures a call takes best.
+        look: images (float32 tensor [b, *shape]) to their features; any thread may call it.
+        batch: how many images a call takes best.
         at_once: how many calls at a time the machine is best used by.
     """
 
@@ -38,7 +38,7 @@ class Inference:
 
 
 def batch(shape: tuple[int, ...]) -> int:
-    """How many pictures of `shape` are a batch: of a GPU one call, of processors three."""
+    """How many images of `shape` are a batch: of a GPU one call, of processors three."""
     return _PARTS * max(1, evaluation_batch(shape) // _PARTS)
 
 
@@ -46,18 +46,18 @@ def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
     """Make a network ready. On processors what it gives does not depend on how many there are.
 
     Args:
-        model: pictures to features; folded where that can be done.
+        model: images to features; folded where that can be done.
         dtype: `float32` or `bfloat16`, what it computes in and gives.
-        batch: pictures in a batch, which is a whole number of calls.
+        batch: images in a batch, which is a whole number of calls.
     """
     model = folding.folded(model)
     if dtype == "bfloat16":
         model = bfloat16.converted(model)
-    function = tf.function(lambda pictures: model(pictures, training=False), autograph=False)
+    function = tf.function(lambda images: model(images, training=False), autograph=False)
     concrete = function.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
     given = None if _on_gpu() else _captured(concrete.graph)
     if given is None:
-        return Inference(lambda pictures: function(pictures).numpy(), batch, 1)
+        return Inference(lambda images: function(images).numpy(), batch, 1)
     calls = math.gcd(batch, _PARTS)  # a batch that does not divide is one
     return Inference(_single_threaded(concrete, given), batch // calls, runtime.processors())
 
@@ -75,9 +75,9 @@ def _single_threaded(function: Any, given: dict[str, npt.NDArray[Any]]) -> Calla
     options = config_pb2.CallableOptions(
         feed=[function.inputs[0].name, *given], fetch=[function.outputs[0].name]
     )
-    # Session.run would take as long before each call as the network for a third of a picture.
+    # Session.run would take as long before each call as the network for a third of an image.
     run, weights = session._make_callable_from_options(options), tuple(given.values())
-    return lambda pictures: run(np.asarray(pictures), *weights)[0]
+    return lambda images: run(np.asarray(images), *weights)[0]
 
 
 def _captured(graph: Any) -> dict[str, npt.NDArray[Any]] | None:

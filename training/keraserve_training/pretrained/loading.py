@@ -196,7 +196,7 @@ def _file(network: Network, trained: int, alpha: float) -> Path:
 def _other_size(network: Network, trained: int, size: int) -> str:
     if not network.alphas or trained == size:
         return ""
-    return f"weights that were trained on pictures of {trained} pixels, used on {size}"
+    return f"weights that were trained on images of {trained} pixels, used on {size}"
 
 
 def _fetched(network: Network, file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:

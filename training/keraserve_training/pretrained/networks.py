@@ -16,7 +16,7 @@ class Network:
     Attributes:
         name: what the command line calls it.
         title: what its authors call it; its name in `keras.applications`.
-        mode: how it wants its pictures scaled.
+        mode: how it wants its images scaled.
         size: pixels a side that it was trained with.
         least: the fewest that it takes.
         cut: the layer whose output the last block takes; two, joined by `+`, where the block takes two.

@@ -1,4 +1,4 @@
-"""How much features differ from picture to picture, and a layer that makes all of them differ alike.
+"""How much features differ from image to image, and a layer that makes all of them differ alike.
 
 A network with random weights can give features whose deviation is 3e-16: no head learns from those, whatever
 they know, so they are no control for what pre-training is worth unless they are standardised first.

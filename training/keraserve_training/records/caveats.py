@@ -1,16 +1,16 @@
-"""What has to be said of figures that say little: in the report, in documents and on every picture."""
+"""What has to be said of figures that say little: in the report, in documents and on every image."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PROCEDURAL = "procedural pictures"
+PROCEDURAL = "procedural images"
 RANDOM = "random weights"
 ALL = (PROCEDURAL, RANDOM)
 _MEANING = {PROCEDURAL: "these figures mean nothing", RANDOM: "nothing was transferred"}
 
 
 def of(config: Mapping[str, Any]) -> list[str]:
-    """The caveats of a run, from its `config.json`; none where real pictures and real weights were used."""
+    """The caveats of a run, from its `config.json`; none where real images and real weights were used."""
     weights = config.get("weights")
     random = isinstance(weights, Mapping) and weights.get("kind") == "random"
     procedural = config["data"]["kind"] == "procedural"
@@ -18,7 +18,7 @@ def of(config: Mapping[str, Any]) -> list[str]:
 
 
 def banner(config: Mapping[str, Any]) -> str:
-    """The caveats of a run as one line above a picture; empty where there are none."""
+    """The caveats of a run as one line above an image; empty where there are none."""
     return line(of(config))
 
 

@@ -1,4 +1,4 @@
-"""Whether a run still fits the pictures that it learnt from. Needs no TensorFlow."""
+"""Whether a run still fits the images that it learnt from. Needs no TensorFlow."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ANEW = "train again with --force (make model FORCE=1)"
 
 
 def found(options: Options) -> Layout | None:
-    """What there is of a user's own pictures; None where a run takes others.
+    """What there is of a user's own images; None where a run takes others.
 
     Raises:
         DataUnavailableError: there are none, or they can be read in two ways.
@@ -25,22 +25,22 @@ def found(options: Options) -> Layout | None:
 
 
 def changed(folder: Path, there: Layout) -> str:
-    """What is different from the pictures that the run in `folder` began with; empty where nothing is.
+    """What is different from the images that the run in `folder` began with; empty where nothing is.
 
     Raises:
         RunDamagedError: the run's list of them can't be read.
-        DataUnavailableError: a picture can't be read.
+        DataUnavailableError: an image can't be read.
     """
-    file = folder / run_folder.PICTURES
+    file = folder / run_folder.IMAGES
     finished = (folder / run_folder.METRICS).exists()
     if not file.exists():
-        return "an older version made this run and kept no list of its pictures" if finished else ""
+        return "an older version made this run and kept no list of its images" if finished else ""
     before = Listing.read(file)
     return changes(before, before.of_now(there), names=not finished)
 
 
 def outdated(run: FinishedRun) -> str:
-    """Why a finished run does not fit its pictures any more; empty where it does, or learnt from others.
+    """Why a finished run does not fit its images any more; empty where it does, or learnt from others.
 
     Raises:
         RunDamagedError: the run's list of them can't be read.

@@ -1,4 +1,4 @@
-"""What a run was, in words: its options, its pictures, its weights, and how to make it again."""
+"""What a run was, in words: its options, its images, its weights, and how to make it again."""
 
 import inspect
 import json
@@ -21,7 +21,7 @@ def described(config: Mapping[str, Any]) -> str:
     """The options in words; or that there are none."""
     given = options(config)
     words = [
-        f"pictures of {Path(given['data']).name}" if "data" in given else "",
+        f"images of {Path(given['data']).name}" if "data" in given else "",
         _network(given) if given.get("backbone") else "",
         # Random weights are a caveat, which is seen beside these words.
         f"weights of {Path(given['weights']).name}" if given.get("weights", "random") != "random" else "",
@@ -34,7 +34,7 @@ def described(config: Mapping[str, Any]) -> str:
 
 
 def adapted(text: str, phrases: Mapping[str, str], config: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """A text about an experiment, with a run's own network and pictures in place of the document's.
+    """A text about an experiment, with a run's own network and images in place of the document's.
 
     Args:
         text: holds some of the phrases.
@@ -109,7 +109,7 @@ def weights(config: Mapping[str, Any]) -> str:
 
 
 def data(config: Mapping[str, Any]) -> str:
-    """The pictures of a run in words."""
+    """The images of a run in words."""
     record = config["data"]
-    train, test = (f"{record[name]:,}" for name in ("train_pictures", "test_pictures"))
-    return f"{record['origin']}: {train} training and {test} test pictures"
+    train, test = (f"{record[name]:,}" for name in ("train_images", "test_images"))
+    return f"{record['origin']}: {train} training and {test} test images"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from keraserve_training.records.findings import Findings
 
 Test = Mapping[str, Any]
-"""What `metrics.json` says of a network's test: `accuracy`, `pictures`, `confusion`."""
+"""What `metrics.json` says of a network's test: `accuracy`, `images`, `confusion`."""
 
 ONE_RUN = "This is one run; another seed gives other figures."
 _QUIET = 0.1  # of the processors' time, which others took: below, a time can be compared
@@ -23,7 +23,7 @@ _RARE = 0.05  # what chance makes less often than this is called more than chanc
 
 def span(test: Test) -> tuple[float, float]:
     """Wilson's 95 % interval of a test accuracy."""
-    count = test["pictures"]
+    count = test["images"]
     return statistics.wilson(round(test["accuracy"] * count), count)
 
 
@@ -55,11 +55,11 @@ def at_chance(test: Test) -> bool:
 def warnings(network: Mapping[str, Any]) -> list[str]:
     """What everybody has to know of a network of `metrics.json`: that it is at chance level; else nothing."""
     test = network.get("test")
-    if not test or not test["pictures"] or not at_chance(test):
+    if not test or not test["images"] or not at_chance(test):
         return []
     place, share = largest_class(test)
     return [
-        f"At chance level: {accuracy(test)} of {test['pictures']:,} test images right, where always saying"
+        f"At chance level: {accuracy(test)} of {test['images']:,} test images right, where always saying"
         f" “{network['labels'][place]}” gets {percent(share)}."
     ]
 

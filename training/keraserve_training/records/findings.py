@@ -52,7 +52,7 @@ class Findings:
             " what pre-training is worth."
         )
         return [
-            "The features of the random weights hardly differ from picture to picture (median deviation"
+            "The features of the random weights hardly differ from image to image (median deviation"
             f" {min(deviations):.1g}). {how}"
         ]
 
@@ -72,12 +72,12 @@ class Findings:
         theirs = predictions.read(others._run.folder, other)
         # At another size the same images are other bytes: but all of the same test set are the same images.
         data, other_data = self._run.config["data"], others._run.config["data"]
-        whole = len(mine.labels) == len(theirs.labels) == data["test_pictures"]
+        whole = len(mine.labels) == len(theirs.labels) == data["test_images"]
         same = whole and data["sha256"] == other_data["sha256"]
         return predictions.compare(mine, theirs, same_images=same)
 
     def of(self, experiment: str) -> "Findings | None":
-        """Those of another experiment with the same profile, seed and pictures; None: there are none.
+        """Those of another experiment with the same profile, seed and images; None: there are none.
 
         The other may know fewer options (a network without a backbone has none to choose); with a backbone of
         its own it must have the same ones.

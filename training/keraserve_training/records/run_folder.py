@@ -2,13 +2,13 @@
 
 runs/<experiment>/<profile>-seed<seed>[+<options>]/
     config.json     what was asked for: written first, compared when the run goes on
-    pictures.json   of a run on one's own pictures: which they were, compared when it goes on or is exported
+    images.json   of a run on one's own images: which they were, compared when it goes on or is exported
     <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
                     model.keras and result.json when done
     *.png           curves, confusion, mistakes, and what else the experiment draws
     predictions-*.npz   what each network said of each test image
     metrics.json    written last: the run is finished
-runs/features/      what pre-trained networks made of pictures, shared by all runs
+runs/features/      what pre-trained networks made of images, shared by all runs
 """
 
 import json
@@ -23,7 +23,7 @@ from keraserve_training.records import history
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
-PICTURES = "pictures.json"
+IMAGES = "images.json"
 RESULT = "result.json"
 MODEL = "model.keras"
 HISTORY = "history.csv"
@@ -39,13 +39,13 @@ def path(runs: Path, experiment: str, profile: str, seed: int, options: str = ""
     return runs / experiment / (f"{profile}-seed{seed}" + (f"+{options}" if options else ""))
 
 
-def confusion_picture(network: str) -> str:
+def confusion_image(network: str) -> str:
     """Name of the file with a network's confusion matrix."""
     return f"confusion-{network}.png"
 
 
-def mistakes_picture(network: str) -> str:
-    """Name of the file with the pictures that a network got wrong with the most confidence."""
+def mistakes_image(network: str) -> str:
+    """Name of the file with the images that a network got wrong with the most confidence."""
     return f"mistakes-{network}.png"
 
 

@@ -1,4 +1,4 @@
-"""Pictures inside a page: as text, small, and with what the page must know to show them well."""
+"""Images inside a page: as text, small, and with what the page must know to show them well."""
 
 import base64
 import io
@@ -17,10 +17,10 @@ _LEAST, _LEAST_OF_PHOTOGRAPHS, _MOST = 62, 44, 96
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture as an `img` needs it.
+    """An image as an `img` needs it.
 
     Attributes:
-        uri: the whole picture, as a data URI.
+        uri: the whole image, as a data URI.
         alt: what it shows, for who can't see it.
         kind: `chart` or `photographs`; a page in the dark turns the colours of the first around.
         least: CSS pixels of width below which its letters can't be read.
@@ -36,20 +36,20 @@ class Embedded:
     caption: str = ""
 
 
-def embed(picture: Path, alt: str, *, caption: str = "", chart: bool | None = None) -> Embedded | None:
-    """Read a picture; None where there is none.
+def embed(path: Path, alt: str, *, caption: str = "", chart: bool | None = None) -> Embedded | None:
+    """Read an image; None where there is none.
 
     Args:
-        picture: a PNG.
+        path: a PNG.
         alt: what it shows.
         caption: below it.
         chart: whether it is one; None: as the file itself says.
     """
-    if not picture.exists():
+    if not path.exists():
         return None
-    photographs = drawing.holds_photographs(picture) if chart is None else not chart
-    content, form = picture.read_bytes(), "png"
-    with Image.open(picture) as image:
+    photographs = drawing.holds_photographs(path) if chart is None else not chart
+    content, form = path.read_bytes(), "png"
+    with Image.open(path) as image:
         inches = image.width / drawing.DPI
         if photographs and len(content) > _LARGEST:
             content, form = _jpeg(image), "jpeg"

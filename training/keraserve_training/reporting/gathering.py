@@ -10,9 +10,9 @@ from keraserve_training.profiles import PROFILES
 from keraserve_training.records import caveats, history, run_folder
 from keraserve_training.records.run_folder import FinishedRun
 
-_DIGEST = 12  # characters that tell a user's pictures from others
+_DIGEST = 12  # characters that tell a user's images from others
 _NEEDED = {"profile", "seed", "data", "versions"}
-_NEEDED_OF_NETWORKS = {"labels", "output", "parameters", "train_pictures", "epochs", "seconds"}
+_NEEDED_OF_NETWORKS = {"labels", "output", "parameters", "train_images", "epochs", "seconds"}
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _rank(group: Group) -> tuple[int, bool]:
 def key(run: FinishedRun) -> str:
     """What a run has in common with others that differ in their seed alone; empty where no option was given.
 
-    A user's own pictures are known by their digest: two folders of one name hold other pictures.
+    A user's own images are known by their digest: two folders of one name hold other images.
     """
     given = Options(**{**run.config.get("options", {}), "data": None})
-    pictures = run.config["data"]["sha256"][:_DIGEST] if "data" in run.config.get("options", {}) else ""
-    return "-".join(part for part in (given.slug(), pictures) if part)
+    images = run.config["data"]["sha256"][:_DIGEST] if "data" in run.config.get("options", {}) else ""
+    return "-".join(part for part in (given.slug(), images) if part)

@@ -15,7 +15,7 @@ _FULL = "full"
 
 
 def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """The range of every figure over the finished full runs with real pictures.
+    """The range of every figure over the finished full runs with real images.
 
     Runs with options have their own (`expected_ranges.key`). The pieces of a study whose settings are those
     of the experiment count as its runs with the same options.

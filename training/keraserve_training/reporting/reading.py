@@ -10,7 +10,7 @@ _SHORTEST = 3  # epochs that make a curve
 _RISEN, _FALLEN = 1.05, 0.98  # of the validation loss
 _HARDLY = 1.5  # times what guessing gives
 ASIDE, TEST = "validation", "test"
-"""What a network is tried on after every epoch: pictures set aside, or the test pictures themselves."""
+"""What a network is tried on after every epoch: images set aside, or the test images themselves."""
 
 
 def curve(rows: Rows, classes: int | None, on: str = ASIDE) -> str:
@@ -45,7 +45,7 @@ def _learnt_little(rows: Rows, classes: int | None, on: str) -> str:
     if reached >= (guessing * _HARDLY if classes > 2 else 0.55):
         return ""
     return (
-        f"It hardly learns: at best {100 * reached:.1f} % of the {on} pictures are right, where"
+        f"It hardly learns: at best {100 * reached:.1f} % of the {on} images are right, where"
         f" guessing gives {100 * guessing:.1f} %."
     )
 

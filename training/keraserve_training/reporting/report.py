@@ -50,10 +50,10 @@ def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str,
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"
         caption = all_curves(file, source.number, shown)
-        picture = embed(file, "Accuracy and loss of every network", caption=caption)
+        image = embed(file, "Accuracy and loss of every network", caption=caption)
     return {
         "source": source,
-        "picture": picture,
+        "image": image,
         "rows": [row for item in items for row in compared(item.experiment, item.gathered)],
         "experiments": [experiment_part(item, runs) for item in items],
     }

@@ -11,10 +11,10 @@ from keraserve_training.profiles import PROFILES
 from keraserve_training.records import caveats, history, run_folder
 from keraserve_training.records.run_folder import FinishedRun
 
-_PICTURES = {
-    (False,): "the pictures set aside for validation",
-    (True,): "the test pictures: none are set aside, and nothing is chosen by them",
-    (False, True): "the pictures set aside for validation, or the test pictures where none are",
+_IMAGES = {
+    (False,): "the images set aside for validation",
+    (True,): "the test images: none are set aside, and nothing is chosen by them",
+    (False, True): "the images set aside for validation, or the test images where none are",
 }
 
 
@@ -22,7 +22,7 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     """Draw every network of the shown runs that are of the largest profile among them.
 
     Args:
-        file: the picture; not written where there is nothing to draw.
+        file: the image; not written where there is nothing to draw.
         number: of the source document.
         shown: its experiments with the runs that stand for them.
 
@@ -46,7 +46,7 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
         title += "" if profile == "full" else f", profile {profile}"
         curves.all_curves(file, title, histories, on="test" if on == [True] else "validation")
     left_out = [experiment.name for experiment, run in finished if run.profile != profile]
-    return f"Every network of source document {number}, on {_PICTURES[tuple(on)]}." + (
+    return f"Every network of source document {number}, on {_IMAGES[tuple(on)]}." + (
         f" Left out, because they were run in a smaller profile: {', '.join(left_out)}." if left_out else ""
     )
 

@@ -54,7 +54,7 @@ def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
         "curves": embed(
             run.folder / run_folder.CURVES, "Loss and accuracy of every network over its epochs", chart=True
         ),
-        "pictures": _pictures(run),
+        "images": _images(run),
         "tables": run.metrics.get("tables", []),
         "features": [_feature(record) for record in run.metrics.get("features", [])],
         "tried": _tried(run),
@@ -86,7 +86,7 @@ def _network(name: str, network: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": name,
         "parameters": f"{network['parameters']:,}",
-        "pictures": f"{network['train_pictures']:,}",
+        "images": f"{network['train_images']:,}",
         "epochs": "" if composed else str(network["epochs"]),
         "time": "" if composed else number_format.duration(network["seconds"]),
         "accuracy": evidence.accuracy(test) if test else "",
@@ -126,18 +126,18 @@ def _reading(run: FinishedRun, name: str) -> tuple[str, str] | None:
     return (name, said) if said else None
 
 
-def _pictures(run: FinishedRun) -> list[tuple[str, Embedded]]:
+def _images(run: FinishedRun) -> list[tuple[str, Embedded]]:
     found = [
-        (picture["title"], embed(run.folder / picture["file"], picture["title"], caption=picture["caption"]))
-        for picture in run.metrics.get("pictures", [])
+        (image["title"], embed(run.folder / image["file"], image["title"], caption=image["caption"]))
+        for image in run.metrics.get("images", [])
     ]
-    return [(title, picture) for title, picture in found if picture]
+    return [(title, image) for title, image in found if image]
 
 
 def _feature(record: Mapping[str, Any]) -> str:
     how = "read from the cache, where they had been made in" if record["from_cache"] else "made in"
     return (
-        f"{record['name']}: {record['pictures']:,} pictures, {how}"
+        f"{record['name']}: {record['images']:,} images, {how}"
         f" {number_format.duration(record['seconds'])}, {number_format.size(record['bytes'])} as"
         f" {record['dtype']}"
     )
@@ -147,8 +147,8 @@ def _tried(run: FinishedRun) -> list[dict[str, Any]]:
     """What each network takes for what, and where it is surest and wrong."""
     found = []
     for name, network in run.networks.items():
-        confusion = run.folder / run_folder.confusion_picture(name)
-        mistakes = run.folder / run_folder.mistakes_picture(name)
+        confusion = run.folder / run_folder.confusion_image(name)
+        mistakes = run.folder / run_folder.mistakes_image(name)
         test = network.get("test")
         if test and (confusion.exists() or mistakes.exists()) and not network.get("composed_of"):
             found.append(

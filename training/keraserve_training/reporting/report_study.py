@@ -10,7 +10,7 @@ from keraserve_training.studies import study
 
 
 def study_part(content: Content) -> dict[str, Any] | None:
-    """The best study of an experiment that there is: what it asks, its picture, words and table."""
+    """The best study of an experiment that there is: what it asks, its image, words and table."""
     if not content.study:
         return None
     there, summary = content.study
@@ -21,9 +21,7 @@ def study_part(content: Content) -> dict[str, Any] | None:
         "procedural": summary["procedural"],
         "profile": summary["profile"]["name"],
         "profile_explanation": summary["profile"]["explanation"],
-        "picture": embed(
-            there / study.PICTURE, "Gain of every seed, with means and 95 % intervals", chart=True
-        ),
+        "image": embed(there / study.IMAGE, "Gain of every seed, with means and 95 % intervals", chart=True),
         "words": study.words(summary),
         "tables": [_table(content.experiment, summary, compared) for compared in summary["comparisons"]],
     }

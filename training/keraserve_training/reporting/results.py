@@ -1,4 +1,4 @@
-"""What finished runs gave, as a document with small pictures: `docs/results.md`."""
+"""What finished runs gave, as a document with small images: `docs/results.md`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,23 +19,23 @@ from keraserve_training.reporting.report_runs import over_seeds, value_of
 from keraserve_training.reporting.sources import Source
 from keraserve_training.studies import study
 
-DOCUMENT, PICTURES = "results.md", "results"
+DOCUMENT, IMAGES = "results.md", "results"
 _FULL = "full"
-# They show the data sets' own pictures, which are not ours to publish; the report has them.
+# They show the data sets' own images, which are not ours to publish; the report has them.
 _NOT_OURS = {"samples.png", "augmentations.png", "reconstructions.png"}
 
 
 def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str = "") -> Path:
-    """Write `results.md` into `docs`, and its pictures into `docs/results/`, which has no others afterwards.
+    """Write `results.md` into `docs`, and its images into `docs/results/`, which has no others afterwards.
 
-    Runs with procedural pictures are left out: their figures mean nothing. `note` is what readers have to
+    Runs with procedural images are left out: their figures mean nothing. `note` is what readers have to
     know besides, as of the data.
     """
-    pictures = docs / PICTURES
-    pictures.mkdir(parents=True, exist_ok=True)
+    images = docs / IMAGES
+    images.mkdir(parents=True, exist_ok=True)
     contents = by_source(experiments, runs, chosen=_real, paths=False)
-    before = set(pictures.glob("*.png"))
-    documents = [_document(source, members, pictures) for source, members in contents]
+    before = set(images.glob("*.png"))
+    documents = [_document(source, members, images) for source, members in contents]
     items = [item for _, members in contents for item in members]
     shown = [run for item in items for group in item.gathered.groups for run in group.runs]
     environment = jinja2.Environment(
@@ -51,14 +51,14 @@ def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str =
         note=note, documents=documents, versions=_versions(shown), machines=_machines(shown)
     )
     atomic.write_text(docs / DOCUMENT, re.sub(r"\n{3,}", "\n\n", text))
-    used = {pictures / name for name in re.findall(rf"\({PICTURES}/([^)]+)\)", text)}
+    used = {images / name for name in re.findall(rf"\({IMAGES}/([^)]+)\)", text)}
     for stale in before - used:
         stale.unlink()
     return docs / DOCUMENT
 
 
 def _real(gathered: Gathered) -> Gathered:
-    """The runs with real pictures, of the largest profile that has any."""
+    """The runs with real images, of the largest profile that has any."""
     real = [
         Group(runs)
         for group in gathered.groups
@@ -69,15 +69,15 @@ def _real(gathered: Gathered) -> Gathered:
     )
 
 
-def _document(source: Source, items: Sequence[Content], pictures: Path) -> dict[str, Any]:
-    file = pictures / f"source-{source.number}.png"
+def _document(source: Source, items: Sequence[Content], images: Path) -> dict[str, Any]:
+    file = images / f"source-{source.number}.png"
     caption = all_curves(file, source.number, [(item.experiment, item.gathered.shown) for item in items])
     return {
         "source": source,
-        "picture": f"{PICTURES}/{file.name}" if caption else "",
+        "image": f"{IMAGES}/{file.name}" if caption else "",
         "caption": caption,
         "rows": [row for item in items for row in _rows(item.experiment, item.gathered)],
-        "experiments": [_experiment(item, pictures) for item in items],
+        "experiments": [_experiment(item, images) for item in items],
     }
 
 
@@ -105,20 +105,20 @@ def _what(run: FinishedRun) -> str:
     return "; ".join(said)
 
 
-def _experiment(content: Content, pictures: Path) -> dict[str, Any]:
+def _experiment(content: Content, images: Path) -> dict[str, Any]:
     experiment, run = content.experiment, content.gathered.shown
     said: list[str] = []
     drawn: list[tuple[str, str]] = []
     if run:
         drawn += [
-            (title, _kept(run.folder / file, pictures / f"{experiment.name}-{file}"))
+            (title, _kept(run.folder / file, images / f"{experiment.name}-{file}"))
             for title, file in _drawn(run)
         ]
     if content.study and not content.study[1]["procedural"]:
         there, summary = content.study
-        name = f"{experiment.name}-{study.PICTURE}"
+        name = f"{experiment.name}-{study.IMAGE}"
         said = [study.heading(summary), *study.words(summary)]
-        drawn.append((summary["title"], _kept(there / study.PICTURE, pictures / name)))
+        drawn.append((summary["title"], _kept(there / study.IMAGE, images / name)))
     return {
         "experiment": experiment,
         "question": content.question,
@@ -126,7 +126,7 @@ def _experiment(content: Content, pictures: Path) -> dict[str, Any]:
         "task": content.task,
         "warnings": content.warnings,
         "learnt": content.learnt,
-        "pictures": [(title, path) for title, path in drawn if path],
+        "images": [(title, path) for title, path in drawn if path],
         "shown": _what(run) if run else "",
         "study": said,
     }
@@ -135,9 +135,9 @@ def _experiment(content: Content, pictures: Path) -> dict[str, Any]:
 def _drawn(run: FinishedRun) -> list[tuple[str, str]]:
     """Titles and files of a run's plots that may be published."""
     return [("Loss and accuracy", run_folder.CURVES)] + [
-        (picture["title"], picture["file"])
-        for picture in run.metrics.get("pictures", [])
-        if picture["file"] not in _NOT_OURS
+        (image["title"], image["file"])
+        for image in run.metrics.get("images", [])
+        if image["file"] not in _NOT_OURS
     ]
 
 
@@ -154,12 +154,12 @@ def _group(experiment: Experiment, group: Group) -> dict[str, str]:
     }
 
 
-def _kept(picture: Path, copy: Path) -> str:
-    """Copy a picture, made small; gives its path as the document needs it, empty where there is none."""
-    if not picture.exists():
+def _kept(image: Path, copy: Path) -> str:
+    """Copy an image, made small; gives its path as the document needs it, empty where there is none."""
+    if not image.exists():
         return ""
-    drawing.shrink(picture, copy)
-    return f"{PICTURES}/{copy.name}"
+    drawing.shrink(image, copy)
+    return f"{IMAGES}/{copy.name}"
 
 
 def _versions(shown: Sequence[FinishedRun]) -> list[str]:

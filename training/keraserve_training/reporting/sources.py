@@ -29,14 +29,14 @@ SOURCES = {
 
 QUESTIONS = {
     "cifar100-cnn": "How do loss and accuracy develop on both sets, how long does it take, and how good is"
-    " the final network on the test pictures?",
+    " the final network on the test images?",
     "cifar100-cnn-dropout": "Where among the convolutions should a dropout of 0.25 be placed, and why?",
     "cifar100-autoencoder": "Does pre-training without labels improve on the network of (a)?",
     "cifar100-vgg16-dense": "What happens when a dense layer is trained on VGG16's features as they are?",
     "cifar100-vgg16-batchnorm": "Why is this better than (e), how does it converge beside the others, and how"
     " long does it take?",
     "cifar100-vgg16-finetune": "What do convergence and time look like when VGG16's last block learns too?",
-    "cifar10-inceptionv3": "How good is a small head on features that were learnt from other pictures?",
+    "cifar10-inceptionv3": "How good is a small head on features that were learnt from other images?",
     "fashion-mnist-reuse": "Does reuse of a network that was trained for another task help?",
     "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
     "cats-dogs-vgg16": "What does it save to compute the activations once, and how much room do they take?",

@@ -26,7 +26,7 @@ from keraserve_training.studies import pieces
 from keraserve_training.studies.seeds import Tell, counting, gathered
 from keraserve_training.workers.work import Work, Workers
 
-SUMMARY, TABLE, PICTURE = "study.json", "study.csv", "study.png"
+SUMMARY, TABLE, IMAGE = "study.json", "study.csv", "study.png"
 OVERALL = "all together"
 _ENOUGH = 5  # seeds: fewer give a figure, and no verdict
 _ALL_OF_IT = 1.0  # an accuracy is no more, a gain neither
@@ -114,7 +114,7 @@ def do(
     tell: Tell,
     options: Options = NONE,
 ) -> dict[str, Any]:
-    """Do every piece that is not done yet, then write table, summary and picture.
+    """Do every piece that is not done yet, then write table, summary and image.
 
     Args:
         experiment: has a study.
@@ -189,7 +189,7 @@ def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
 
 
 def heading(summary: dict[str, Any]) -> str:
-    """Say what a study asks, and of which pictures and network."""
+    """Say what a study asks, and of which images and network."""
     return f"{summary['title']} ({summary['what']})" if "what" in summary else summary["title"]
 
 
@@ -265,7 +265,7 @@ def _summarise(
         }
     )
     _write_table(there / TABLE, rows)
-    _draw(there / PICTURE, study, summary, rows)
+    _draw(there / IMAGE, study, summary, rows)
     atomic.write_json(there / SUMMARY, summary)
     return summary
 
@@ -321,7 +321,7 @@ def _draw(file: Path, study: Study, summary: dict[str, Any], rows: Sequence[Mapp
             groups[title] = values
             low, high = (math.nan if gain[end] is None else gain[end] for end in ("low", "high"))
             ends[title] = (gain["mean"], low, high)
-    title = study.title + (" (procedural pictures: means nothing)" if summary["procedural"] else "")
+    title = study.title + (" (procedural images: means nothing)" if summary["procedural"] else "")
     comparisons.gains(file, title, groups, ends, of=study.subject)
 
 

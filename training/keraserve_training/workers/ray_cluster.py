@@ -19,7 +19,7 @@ from keraserve_training.workers import ray_worker
 from keraserve_training.workers.work import Done, Work, packed
 
 _TRIES = 4  # how many machines a piece may lose
-_SECONDS = 5.0  # for an answer from the address that was given
+_SECONDS = 5.0  # for a response from the address that was given
 
 
 def _no_notice(_: str) -> None:
@@ -66,7 +66,7 @@ class RayCluster:
             return _gather(ray, work, begin, tell, self.notice)
 
     def _check_size(self, ray: Any) -> None:
-        """Refuse what Ray would wait for in silence: no machine that is large enough for one piece."""
+        """Reject what Ray would wait for in silence: no machine that is large enough for one piece."""
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         if not any(all(machine.get(name, 0) >= wanted[name] for name in wanted) for machine in machines):
@@ -108,7 +108,7 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _check_answers(address)
+    _check_responses(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray raises whatever its parts raise
@@ -124,7 +124,7 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_answers(address: str) -> None:
+def _check_responses(address: str) -> None:
     """Try the address: Ray would for a minute, and then end the process."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:

@@ -25,7 +25,7 @@ class CallLimits:
 
     Args:
         receive_seconds: how long a call may take to send its message.
-        send_seconds: how long one may take to read its answer.
+        send_seconds: how long one may take to read its response.
         most_connections: how many may be open; see `GrpcConnections`.
     """
 
@@ -78,10 +78,10 @@ class CallLimits:
     def _look(self) -> None:
         look, now = self._connections.look(self._port), time.monotonic()
         self._ended += look.idle
-        if (self._ended or look.refusing) and now >= self._next_log:
+        if (self._ended or look.rejecting) and now >= self._next_log:
             log.warning(
                 "as many gRPC connections are open as are allowed: %d that did nothing were ended%s",
-                self._ended, ", and new ones are refused" if look.refusing else "",
+                self._ended, ", and new ones are rejected" if look.rejecting else "",
             )  # fmt: skip
             self._ended, self._next_log = 0, now + _LOG_SECONDS
 
@@ -93,6 +93,6 @@ class CallLimits:
             context.cancel()
         if overdue:
             log.warning(
-                "%d calls were cut off: no message within %g s, or the answer was not read within %g s",
+                "%d calls were cut off: no message within %g s, or the response was not read within %g s",
                 len(overdue), self._receive_seconds, self._send_seconds,
             )  # fmt: skip

@@ -142,7 +142,7 @@ def _with_deadline(call: Callable[[Any, Deadline], Any]) -> Handler:
 def _observed(name: str, call: Callable[[Any, Deadline], Any], observer: Observer) -> Handler:
     """Run a call until its deadline, and count it as TensorFlow Serving does."""
 
-    def answer(request: Any, context: Any) -> Any:
+    def respond(request: Any, context: Any) -> Any:
         deadline = Deadline(context.time_remaining())
         context.add_callback(deadline.cancel)  # the client has hung up
         began, code = time.monotonic(), Code.INTERNAL
@@ -156,7 +156,7 @@ def _observed(name: str, call: Callable[[Any, Deadline], Any], observer: Observe
             observer.request(_model_name(request), name, "GRPC", code, time.monotonic() - began)
         return response
 
-    return answer
+    return respond
 
 
 def _model_name(request: Any) -> str:
@@ -165,7 +165,7 @@ def _model_name(request: Any) -> str:
 
 
 def _with_status(handler: Handler) -> Handler:
-    def answer(request: Any, context: Any) -> Any:
+    def respond(request: Any, context: Any) -> Any:
         try:
             left = context.time_remaining()
             if left is not None and left <= 0:
@@ -178,4 +178,4 @@ def _with_status(handler: Handler) -> Handler:
             failure = InternalError(f"internal error: {type(error).__name__}")
         return _reject(context, failure)
 
-    return answer
+    return respond

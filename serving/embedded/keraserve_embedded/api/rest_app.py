@@ -91,7 +91,7 @@ class RestApp:
         if self._metrics and (request.method, path) == ("GET", self._options.metrics_path):
             response = Response(await asyncio.to_thread(self._metrics.page), media_type=Metrics.CONTENT_TYPE)
         elif not path.lower().startswith("/v1/"):
-            response = Response(rest.error_answer(f"Not found: {path}"), 404, media_type=JSON)
+            response = Response(rest.error_response(f"Not found: {path}"), 404, media_type=JSON)
         else:
             await self._call(request, path, send)
             return
@@ -119,7 +119,7 @@ class RestApp:
             response, code = _failure(error), error.code
         except TimeoutError:
             late = DeadlineExceededError(
-                f"Timed out: no answer within {self._options.seconds:g} s (--rest_api_timeout_in_ms)"
+                f"Timed out: no response within {self._options.seconds:g} s (--rest_api_timeout_in_ms)"
             )
             response, code = _failure(late), late.code
         except ClientDisconnect:
@@ -139,16 +139,16 @@ class RestApp:
         with self._messages.hold(_unpacked_size(body) if packed else len(body)):
             if packed:
                 body = await asyncio.to_thread(_unpack, body)
-            return await self._answer(call, body)
+            return await self._bounded(call, body)
 
-    async def _answer(self, call: rest_calls.RestCall, body: bytes) -> bytes:
+    async def _bounded(self, call: rest_calls.RestCall, body: bytes) -> bytes:
         if self._pool.held >= self._pool.threads + self._options.waiting:
             raise BusyError(f"{self._options.waiting} requests wait already")
         deadline = Deadline()
         pool = self._metadata_pool if call.name in rest_calls.METADATA_CALLS else self._pool
         try:
             return await asyncio.wrap_future(
-                pool.submit(rest_calls.answer, self._engine, call, body, deadline)
+                pool.submit(rest_calls.respond, self._engine, call, body, deadline)
             )
         finally:
             deadline.cancel()  # after a timeout: what waits for a batch leaves it
@@ -159,7 +159,7 @@ def _failure(error: EmbeddedError) -> Response:
     headers = {"Retry-After": "1"} if isinstance(error, BusyError | DrainingError) else {}
     if isinstance(error, DrainingError | TooLargeError):
         headers["Connection"] = "close"
-    return Response(rest.error_answer(str(error)), status, headers, JSON)
+    return Response(rest.error_response(str(error)), status, headers, JSON)
 
 
 async def _body(request: Request, arriving: MessageBytes) -> bytes:

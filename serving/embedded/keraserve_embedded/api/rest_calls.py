@@ -59,13 +59,13 @@ def parse(method: str, path: str) -> RestCall:
     return RestCall((parts["call"] or STATUS).lower(), spec)
 
 
-def answer(engine: Engine, call: RestCall, body: bytes, deadline: Deadline) -> bytes:
-    """Run one call, until its deadline, and write its answer.
+def respond(engine: Engine, call: RestCall, body: bytes, deadline: Deadline) -> bytes:
+    """Run one call, until its deadline, and write its response.
 
     Raises:
         InvalidRequestError: the body is not what the call takes.
         TooLargeError: it holds more than is allowed.
-        UnsupportedError: the model's answer has no form in JSON.
+        UnsupportedError: the model's response has no form in JSON.
         InternalError: it is an incomplete tensor.
         RequestError: as the engine's methods.
     """
@@ -75,7 +75,7 @@ def answer(engine: Engine, call: RestCall, body: bytes, deadline: Deadline) -> b
         raise TooLargeError(str(error)) from error
     except rest.FormError as error:
         raise UnsupportedError(str(error)) from error
-    except rest.AnswerError as error:
+    except rest.ResponseError as error:
         raise InternalError(str(error)) from error
     except rest.JsonError as error:
         raise InvalidRequestError(str(error)) from error
@@ -89,25 +89,25 @@ def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline)
         prediction = rest.parse_whole(body)
         inputs = engine.inputs(spec, prediction.signature)
     response = engine.predict(rest.predict_request(prediction, inputs, spec), deadline)
-    return rest.predict_answer(response, prediction.layout)
+    return rest.predict_response(response, prediction.layout)
 
 
 def _classify(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline) -> bytes:
     request = rest.classification_request(body, spec)
-    return rest.classification_answer(engine.classify(request, deadline))
+    return rest.classification_response(engine.classify(request, deadline))
 
 
 def _regress(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline) -> bytes:
-    return rest.regression_answer(engine.regress(rest.regression_request(body, spec), deadline))
+    return rest.regression_response(engine.regress(rest.regression_request(body, spec), deadline))
 
 
 def _metadata(engine: Engine, spec: m.ModelSpec, _: bytes, __: Deadline) -> bytes:
     request = m.GetModelMetadataRequest(model_spec=spec, metadata_field=[m.SIGNATURE_DEF])
-    return rest.metadata_answer(engine.metadata(request))
+    return rest.metadata_response(engine.metadata(request))
 
 
 def _status(engine: Engine, spec: m.ModelSpec, _: bytes, __: Deadline) -> bytes:
-    return rest.status_answer(engine.status(m.GetModelStatusRequest(model_spec=spec)))
+    return rest.status_response(engine.status(m.GetModelStatusRequest(model_spec=spec)))
 
 
 _CALLS: Mapping[str, Callable[[Engine, m.ModelSpec, bytes, Deadline], bytes]] = {

@@ -47,7 +47,7 @@ class RestConnection(HttpToolsProtocol):
 
     @property
     def in_work(self) -> bool:
-        """Whether its request is complete, and its answer is not held up by a client that does not read."""
+        """Whether its request is complete, and its response is not held up by a client that does not read."""
         cycle: Any = self.cycle
         return bool(cycle) and not (cycle.response_complete or cycle.more_body or self.flow.write_paused)
 
@@ -108,7 +108,7 @@ class RestConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, also where the caller has not read its last answer."""
+        """Close an idle connection, also where the caller has not read its last response."""
         super().timeout_keep_alive_handler()
         if self.transport.get_write_buffer_size():
             self._abort()
@@ -143,7 +143,7 @@ class RestConnection(HttpToolsProtocol):
         self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, says)
 
     def _reject(self, status: HTTPStatus, says: str) -> None:
-        body = rest.error_answer(says)
+        body = rest.error_response(says)
         head = f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/json\r\n"
         length = f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         self.transport.write(f"{head}{length}".encode() + body)

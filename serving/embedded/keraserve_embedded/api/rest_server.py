@@ -50,7 +50,7 @@ class RestServer:
         self._thread = threading.Thread(target=self._run, name="REST", daemon=True)
 
     def start(self) -> None:
-        """Answer."""
+        """Response."""
         self._thread.start()
         log.info("REST on http://%s/v1/models", self._address)
 

@@ -156,7 +156,7 @@ class Batcher:
                 self.on_loss()
 
     def _run_safely(self, signature: Signature, tasks: Sequence[Task]) -> None:
-        """Run tasks; whatever a graph or its results do, each has an answer, and this thread goes on."""
+        """Run tasks; whatever a graph or its results do, each has a response, and this thread goes on."""
         try:
             wanted = [task for task in tasks if task.set_running_or_notify_cancel()]
             if wanted:
@@ -191,7 +191,7 @@ class Batcher:
         return tasks
 
     def _run(self, signature: Signature, tasks: Sequence[Task]) -> None:
-        """Run tasks as one batch; where that fails each alone, so that one bad picture fails alone."""
+        """Run tasks as one batch; where that fails each alone, so that one bad image fails alone."""
         rows = sum(task.rows for task in tasks)
         padded = rows if tasks[0].merge_key is None else self._options.padded(rows)
         if (len(tasks) > 1 or padded > rows) and self._run_merged(signature, tasks, padded):

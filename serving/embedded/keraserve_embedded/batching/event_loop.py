@@ -18,7 +18,7 @@ from keraserve_embedded.calls.work import Work
 @dataclass(slots=True)
 class _Pending:
     work: Work
-    answer: "asyncio.Future[Arrays]"
+    response: "asyncio.Future[Arrays]"
     queued: "Future[Arrays] | None" = None
 
 
@@ -42,23 +42,23 @@ class EventLoopBatcher:
         pending = _Pending(work, self._loop.create_future())
         self._pending.append(pending)
         try:
-            return await pending.answer
+            return await pending.response
         except asyncio.CancelledError:
             if pending.queued is not None:
                 pending.queued.cancel()
             raise
 
     def _submit(self) -> None:
-        submitted = [pending for pending in self._pending if not pending.answer.done()]
+        submitted = [pending for pending in self._pending if not pending.response.done()]
         self._pending = []
         futures = self._batcher.submit_together([pending.work for pending in submitted])
         for pending, future in zip(submitted, futures, strict=True):
             pending.queued = future
-            future.add_done_callback(partial(self._end, pending.answer))
+            future.add_done_callback(partial(self._end, pending.response))
 
-    def _end(self, answer: "asyncio.Future[Arrays]", future: "Future[Arrays]") -> None:
+    def _end(self, response: "asyncio.Future[Arrays]", future: "Future[Arrays]") -> None:
         """Wake the loop, on any thread: the flag goes up before it and down before what ended is read."""
-        self._ended.append((answer, future))
+        self._ended.append((response, future))
         if not self._wakeup_scheduled:
             self._wakeup_scheduled = True
             self._loop.call_soon_threadsafe(self._resolve)
@@ -66,15 +66,15 @@ class EventLoopBatcher:
     def _resolve(self) -> None:
         self._wakeup_scheduled = False
         while self._ended:
-            answer, future = self._ended.popleft()
-            if answer.done():
+            response, future = self._ended.popleft()
+            if response.done():
                 continue
             try:
                 error = future.exception()
             except CancelledError:
-                answer.cancel()
+                response.cancel()
                 continue
             if error is None:
-                answer.set_result(future.result())
+                response.set_result(future.result())
             else:
-                answer.set_exception(error)
+                response.set_exception(error)

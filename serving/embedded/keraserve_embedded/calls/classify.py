@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_embedded.calls.predict import answering_spec
+from keraserve_embedded.calls.predict import responding_spec
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.calls.work import Call, Work
 from keraserve_embedded.errors import InvalidRequestError, UnsupportedError
@@ -55,7 +55,7 @@ def classify(
             "Tensors class and score should match in dim_size(1). "
             f"Got {classes.shape[1]} vs. {scores.shape[1]}"
         )
-    response = ClassificationResponse(model_spec=answering_spec(version, name))
+    response = ClassificationResponse(model_spec=responding_spec(version, name))
     response.result.SetInParent()
     _fill(response.result, _rows(classes), _rows(scores), len(examples))
     return response
@@ -82,7 +82,7 @@ def regress(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
             f"but got {output.shape}"
         )
-    response = RegressionResponse(model_spec=answering_spec(version, name))
+    response = RegressionResponse(model_spec=responding_spec(version, name))
     response.result.CopyFrom(RegressionResult())
     for value in output.reshape(-1).tolist():
         response.result.regressions.add(value=value)

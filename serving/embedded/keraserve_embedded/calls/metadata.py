@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from keraserve_embedded.calls.predict import answering_spec
+from keraserve_embedded.calls.predict import responding_spec
 from keraserve_embedded.errors import InvalidRequestError, NotServedError
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model import Version
@@ -33,7 +33,7 @@ def check_fields(request: GetModelMetadataRequest) -> None:
 
 def metadata(version: LoadedVersion) -> GetModelMetadataResponse:
     """Answer with every signature of the SavedModel."""
-    response = GetModelMetadataResponse(model_spec=answering_spec(version))
+    response = GetModelMetadataResponse(model_spec=responding_spec(version))
     response.metadata[SIGNATURE_DEF].CopyFrom(pack_signatures(version.definitions))
     return response
 

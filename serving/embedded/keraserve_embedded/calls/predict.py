@@ -40,14 +40,14 @@ def predict(
     wanted = _outputs(signature, request)
     signature.check(protos)
     results = yield Work(signature, arrays)
-    response = PredictResponse(model_spec=answering_spec(version, name))
+    response = PredictResponse(model_spec=responding_spec(version, name))
     for output in wanted:
         response.outputs[output].CopyFrom(tensors.encode(results[output], as_content=as_content))
     return response
 
 
-def answering_spec(version: LoadedVersion, signature_name: str = "") -> ModelSpec:
-    """Say in an answer which model, version and signature gave it."""
+def responding_spec(version: LoadedVersion, signature_name: str = "") -> ModelSpec:
+    """Say in a response which model, version and signature gave it."""
     spec = ModelSpec(name=version.model, signature_name=signature_name)
     spec.version.value = version.number
     return spec

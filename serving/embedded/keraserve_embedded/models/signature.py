@@ -94,7 +94,7 @@ class Signature:
 
         Raises:
             TooLargeError: its images take more memory than there is for decoding.
-            ExecutionError: the graph failed. Where one element of a batch of strings is to blame (a picture
+            ExecutionError: the graph failed. Where one element of a batch of strings is to blame (an image
                 that can't be decoded), and rows are independent, the message begins with its place:
                 `image_bytes[2]: …`.
         """

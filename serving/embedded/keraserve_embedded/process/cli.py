@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_batching(parser)
     _add_limits(parser)
     _add_memory(parser)
-    _add_answers(parser)
+    _add_responses(parser)
     return parser
 
 
@@ -269,11 +269,11 @@ def _request_threads(batching: BatchingOptions | None) -> int:
     return 128 if batching else 4 * (os.cpu_count() or 1)
 
 
-def _add_answers(parser: argparse.ArgumentParser) -> None:
-    answers = parser.add_argument_group("answers")
-    _add_switch(answers, "--enable_grpc_healthcheck_service", "serve grpc.health.v1.Health")
+def _add_responses(parser: argparse.ArgumentParser) -> None:
+    responses = parser.add_argument_group("responses")
+    _add_switch(responses, "--enable_grpc_healthcheck_service", "serve grpc.health.v1.Health")
     _add_switch(
-        answers,
+        responses,
         "--enable_serialization_as_tensor_content",
         "answer with tensor_content (faster) in place of float_val and its kind",
     )

@@ -20,11 +20,11 @@ COPIES = 5
 IN_FLIGHT = 256 << 20
 """Bytes of the messages of requests in flight, unless it is set or less fits."""
 MIN_IN_FLIGHT = 64 << 20
-"""One message of gRPC's: a start that has no room for it is refused."""
+"""One message of gRPC's: a start that has no room for it is rejected."""
 ONE_IMAGE = MAX_PIXELS * MOST_BYTES_PER_PIXEL
 """Bytes that the largest image takes which exported models decode."""
 MIN_DECODING = ONE_IMAGE // 8
-"""Where not even so much is left for decoding, a start is refused."""
+"""Where not even so much is left for decoding, a start is rejected."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
     write_line("memory: %s, of %s", needed, mib(available))
     if decoding < ONE_IMAGE:
         log.warning(
-            "images that take more than %s to decode are refused; the largest take %s",
+            "images that take more than %s to decode are rejected; the largest take %s",
             mib(decoding), mib(ONE_IMAGE),
         )  # fmt: skip
     return MemoryPlan(in_flight, decoding)

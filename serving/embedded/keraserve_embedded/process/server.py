@@ -34,10 +34,10 @@ from keraserve_protocol.grpc_connections import most_accepted
 
 log = logging.getLogger(__name__)
 
-_MESSAGE_BYTES = 64 << 20  # a batch of large pictures; the operator's channel arguments win
+_MESSAGE_BYTES = 64 << 20  # a batch of large images; the operator's channel arguments win
 _WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
 _RECEIVE_SECONDS = 10.0  # from a call's headers to the end of its message
-_SEND_SECONDS = 30.0  # until an answer is read
+_SEND_SECONDS = 30.0  # until a response is read
 _CONNECTIONS = "grpc.max_allowed_incoming_connections"
 _DRAIN_CHECK_SECONDS = 0.05
 _IDLE_CHECKS = 10  # gRPC may hold a request or a response that none of our threads has
@@ -164,7 +164,7 @@ class Server:
             raise StartError(f"can't listen on {address}: is it taken?") from error
 
     def drain(self) -> None:
-        """Refuse new requests; wait for those that run, `drain_seconds` at most."""
+        """Reject new requests; wait for those that run, `drain_seconds` at most."""
         began = time.monotonic()
         log.info("draining: running requests have %g s", self._settings.drain_seconds)
         self._engine.interrupt()

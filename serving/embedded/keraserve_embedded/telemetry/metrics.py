@@ -61,8 +61,8 @@ class Metrics(Observer):
 
     def _declare_own(self) -> None:
         version = ("model_name", "version")
-        self._answers = self._counter("keraserve_requests", "Requests.", *version, "API", "status")
-        self._answer_seconds = self._seconds(
+        self._responses = self._counter("keraserve_requests", "Requests.", *version, "API", "status")
+        self._response_seconds = self._seconds(
             "keraserve_request_seconds", "Time in the engine, waiting for a batch included.", *version, "API"
         )
         self._run_seconds = self._seconds(
@@ -84,17 +84,17 @@ class Metrics(Observer):
         if code == Code.OK:
             self._request_latency.labels(name, api, entrypoint).observe(seconds * 1e6)
 
-    def answered(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
-        """One request has its answer, good or bad."""
+    def responded(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        """One request has its response, good or bad."""
         if not model:
-            self._answers.labels("", "", call, code.name).inc()
+            self._responses.labels("", "", call, code.name).inc()
             return
         number, find = str(version), self._series.find
-        if answers := find(model, version, self._answers, model, number, call, code.name):
-            answers.inc()
+        if responses := find(model, version, self._responses, model, number, call, code.name):
+            responses.inc()
         if code != Code.OK:
             return
-        if times := find(model, version, self._answer_seconds, model, number, call):
+        if times := find(model, version, self._response_seconds, model, number, call):
             times.observe(seconds)
         self._runtime_of(model, call).observe(seconds * 1e6)
 

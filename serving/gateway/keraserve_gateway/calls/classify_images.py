@@ -1,4 +1,4 @@
-"""Pictures in, classes out. No HTTP in here, and no decoding: the model does that."""
+"""Images in, classes out. No HTTP in here, and no decoding: the model does that."""
 
 import asyncio
 import math
@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import image_check
-from keraserve_gateway.calls.image_check import ImageError, Limits, Picture
+from keraserve_gateway.calls.image_check import Image, ImageError, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload_image
 from keraserve_gateway.calls.signatures import has_signature
 from keraserve_gateway.calls.target import Target
@@ -30,16 +30,16 @@ class ClassProbability:
 
 
 @dataclass(frozen=True)
-class PictureClasses:
-    """What a picture shows, best class first."""
+class ImageClasses:
+    """What an image shows, best class first."""
 
     filename: str | None
     classes: tuple[ClassProbability, ...]
 
 
 @dataclass(frozen=True)
-class RefusedPicture:
-    """A picture that can't be classified, and why."""
+class RejectedImage:
+    """An image that can't be classified, and why."""
 
     filename: str | None
     error: str
@@ -47,11 +47,11 @@ class RefusedPicture:
 
 @dataclass(frozen=True)
 class Classification:
-    """An entry for every picture, in the order of the request, and the version that found the classes."""
+    """An entry for every image, in the order of the request, and the version that found the classes."""
 
     model: str
     version: int
-    predictions: tuple[PictureClasses | RefusedPicture, ...]
+    predictions: tuple[ImageClasses | RejectedImage, ...]
 
     def warned(self, warnings: tuple[str, ...]) -> "Classification":
         """Give the same with what everybody who sees it has to know of the version, if there is anything."""
@@ -68,12 +68,12 @@ class WarnedClassification(Classification):
 
 
 class Classifier:
-    """Classifies pictures by a model server, which may merge what several callers send into one batch.
+    """Classifies images by a model server, which may merge what several callers send into one batch.
 
     Args:
         server: the model server.
-        limits: on the pictures.
-        repeating: the gateway's one lock for repeating; two requests that were refused together and repeated
+        limits: on the images.
+        repeating: the gateway's one lock for repeating; two requests that were rejected together and repeated
             together would meet in a batch again.
     """
 
@@ -85,75 +85,75 @@ class Classifier:
     async def classify(
         self,
         target: Target,
-        pictures: Sequence[Picture],
+        images: Sequence[Image],
         *,
         top_k: int,
         strict: bool,
         context: RequestContext,
     ) -> Classification:
-        """Classify pictures, in one call of the model server if it takes them all.
+        """Classify images, in one call of the model server if it takes them all.
 
         Args:
             target: the model.
-            pictures: at least one.
+            images: at least one.
             top_k: how many classes of each.
-            strict: one picture that can't be classified fails the request.
+            strict: one image that can't be classified fails the request.
             context: of the request.
 
         Raises:
-            GatewayError: no picture or too many; a single picture, or the first one if `strict`, can't be
-                classified; BadPicture: none of several can be; or what the model server answered.
+            GatewayError: no image or too many; a single image, or the first one if `strict`, can't be
+                classified; BadImage: none of several can be; or what the model server answered.
         """
-        faults = await image_check.check(pictures, self._limits, context)
-        _give_up(faults, pictures, strict=strict)
-        sound = {index: picture for index, picture in enumerate(pictures) if index not in faults}
+        faults = await image_check.check(images, self._limits, context)
+        _give_up(faults, images, strict=strict)
+        sound = {index: image for index, image in enumerate(images) if index not in faults}
         version, found = await self._ask_for_all(target, sound, faults, context)
-        _give_up(faults, pictures, strict=strict)
+        _give_up(faults, images, strict=strict)
         entries = [
-            RefusedPicture(picture.filename, faults[index].reason)
+            RejectedImage(image.filename, faults[index].reason)
             if index in faults
-            else PictureClasses(picture.filename, _best(found[index], top_k))
-            for index, picture in enumerate(pictures)
+            else ImageClasses(image.filename, _best(found[index], top_k))
+            for index, image in enumerate(images)
         ]
         return Classification(target.name, version, tuple(entries))
 
     async def _ask_for_all(
         self,
         target: Target,
-        pictures: Mapping[int, Picture],
+        images: Mapping[int, Image],
         faults: dict[int, ImageError],
         context: RequestContext,
     ) -> tuple[int, dict[int, m.Classifications]]:
-        """Give the version that answered, and its answers by place; what it refuses joins the faults."""
+        """Give the version that answered, and its responses by place; what it rejects joins the faults."""
         spec = target.spec(CLASSIFY)
         try:
-            response = await self._ask(spec, list(pictures.values()), context)
+            response = await self._ask(spec, list(images.values()), context)
         except errors.BadRequest:
             await self._check_model(target, context)
-            return await self._ask_one_by_one(spec, pictures, faults, context)
-        answers = zip(pictures, response.result.classifications, strict=True)
-        return response.model_spec.version.value, dict(answers)
+            return await self._ask_one_by_one(spec, images, faults, context)
+        responses = zip(images, response.result.classifications, strict=True)
+        return response.model_spec.version.value, dict(responses)
 
     async def _ask_one_by_one(
         self,
         spec: m.ModelSpec,
-        pictures: Mapping[int, Picture],
+        images: Mapping[int, Image],
         faults: dict[int, ImageError],
         context: RequestContext,
     ) -> tuple[int, dict[int, m.Classifications]]:
-        """Repeat each picture alone: it passed the check, so the refusal may be about somebody else's.
+        """Repeat each image alone: it passed the check, so the rejection may be about somebody else's.
 
         One at a time in the whole gateway. It may still meet another caller's first try in a batch.
         """
         found: dict[int, m.Classifications] = {}
-        for index, picture in pictures.items():
+        for index, image in images.items():
             try:
                 async with asyncio.timeout(context.timeout), self._repeating:
-                    response = await self._ask(spec, [picture], context)
+                    response = await self._ask(spec, [image], context)
             except TimeoutError as error:
-                raise errors.DeadlineExceeded("no time was left to ask for each picture alone") from error
+                raise errors.DeadlineExceeded("no time was left to ask for each image alone") from error
             except errors.BadRequest as error:
-                faults[index] = ImageError(errors.BadPicture, f"the model can't read it: {error.detail}")
+                faults[index] = ImageError(errors.BadImage, f"the model can't read it: {error.detail}")
                 continue
             found[index] = response.result.classifications[0]
             # A new version may appear between two calls; one answer comes from one version.
@@ -161,24 +161,24 @@ class Classifier:
         return spec.version.value, found
 
     async def _ask(
-        self, spec: m.ModelSpec, pictures: Sequence[Picture], context: RequestContext
+        self, spec: m.ModelSpec, images: Sequence[Image], context: RequestContext
     ) -> m.ClassificationResponse:
-        # Messages are filled in place: one that is given to another's constructor is copied, picture and all.
+        # Messages are filled in place: one that is given to another's constructor is copied, image and all.
         request = m.ClassificationRequest(model_spec=spec)
-        for picture in pictures:
-            if len(picture.data) > LARGE:  # each of the copies that are made of it takes its time
-                example = await offload_image(context, _example, picture.data)
+        for image in images:
+            if len(image.data) > LARGE:  # each of the copies that are made of it takes its time
+                example = await offload_image(context, _example, image.data)
             else:
-                example = _example(picture.data)
+                example = _example(image.data)
             request.input.example_list.examples.append(example)
         response = await self._server.ask(services.CLASSIFY, request, context)
-        answers = len(response.result.classifications)
-        if answers != len(pictures):
-            raise errors.InvalidResponse(f"the model server answered {answers} of {len(pictures)} pictures")
+        responses = len(response.result.classifications)
+        if responses != len(images):
+            raise errors.InvalidResponse(f"the model server answered {responses} of {len(images)} images")
         return response
 
     async def _check_model(self, target: Target, context: RequestContext) -> None:
-        """Find out whether a refusal is the model's rather than a picture's."""
+        """Find out whether a rejection is the model's rather than an image's."""
         try:
             known = await has_signature(self._server, target, CLASSIFY, context)
         except errors.BadRequest as error:  # TensorFlow Serving says so of a label that it doesn't know
@@ -187,15 +187,15 @@ class Classifier:
             raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
 
 
-def _give_up(faults: Mapping[int, ImageError], pictures: Sequence[Picture], *, strict: bool) -> None:
+def _give_up(faults: Mapping[int, ImageError], images: Sequence[Image], *, strict: bool) -> None:
     """Raise if there is nothing to answer but faults, or if one is enough."""
-    if not faults or (len(faults) < len(pictures) and not strict):
+    if not faults or (len(faults) < len(images) and not strict):
         return
     index = min(faults)
-    first = faults[index].error(index, pictures[index].filename)
-    if strict or len(pictures) == 1:
+    first = faults[index].error(index, images[index].filename)
+    if strict or len(images) == 1:
         raise first
-    raise errors.BadPicture(f"none of the {len(pictures)} pictures can be classified; {first.detail}")
+    raise errors.BadImage(f"none of the {len(images)} images can be classified; {first.detail}")
 
 
 def _example(data: bytes) -> bytes:
@@ -206,10 +206,10 @@ def _example(data: bytes) -> bytes:
 
 def _best(one: m.Classifications, top_k: int) -> tuple[ClassProbability, ...]:
     if not one.classes:
-        raise errors.InvalidResponse("the model gave a picture no classes")
+        raise errors.InvalidResponse("the model gave an image no classes")
     if not math.isfinite(sum(map(attrgetter("score"), one.classes))):
         raise errors.InvalidResponse(
-            "the model gave a picture a probability that is no number: NaN, or infinite"
+            "the model gave an image a probability that is no number: NaN, or infinite"
         )
     ranked = sorted(one.classes, key=attrgetter("score"), reverse=True)[:top_k]
     return tuple(ClassProbability(item.label, rest.shortest(item.score)) for item in ranked)

@@ -1,4 +1,4 @@
-"""Pictures, looked at before anything is sent: type, size and structure. Nothing is decoded."""
+"""Images, looked at before anything is sent: type, size and structure. Nothing is decoded."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ _LARGE_GIF = 1 << 12  # bytes
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An encoded picture, and the name of its file where it had one."""
+class Image:
+    """An encoded image, and the name of its file where it had one."""
 
     data: bytes
     filename: str | None = None
@@ -22,7 +22,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Limits:
-    """At most so many pictures in a request, and so many pixels in a picture."""
+    """At most so many images in a request, and so many pixels in an image."""
 
     images: int
     pixels: int
@@ -30,45 +30,41 @@ class Limits:
 
 @dataclass(frozen=True)
 class ImageError:
-    """What keeps one picture from being classified: a kind of error, and the reason as a sentence."""
+    """What keeps one image from being classified: a kind of error, and the reason as a sentence."""
 
     kind: type[errors.GatewayError]
     reason: str
 
     def error(self, index: int, filename: str | None) -> errors.GatewayError:
-        """Make the error that says which picture it is."""
-        place = errors.PictureRef(index, filename)
-        return self.kind(f"{place}: {self.reason}", picture=place)
+        """Make the error that says which image it is."""
+        place = errors.ImageRef(index, filename)
+        return self.kind(f"{place}: {self.reason}", image=place)
 
 
-async def check(
-    pictures: Sequence[Picture], limits: Limits, context: RequestContext
-) -> dict[int, ImageError]:
-    """Look at every picture of a request; between two of them, other requests get their turn.
+async def check(images: Sequence[Image], limits: Limits, context: RequestContext) -> dict[int, ImageError]:
+    """Look at every image of a request; between two of them, other requests get their turn.
 
     Returns:
         What is wrong with each that can't be sent, by its place: TooLarge (too many pixels),
-        UnsupportedMediaType (of none of the formats that are taken), or BadPicture (empty, cut off, damaged).
+        UnsupportedMediaType (of none of the formats that are taken), or BadImage (empty, cut off, damaged).
 
     Raises:
-        BadRequest: no picture at all.
+        BadRequest: no image at all.
         TooLarge: too many of them.
-        DeadlineExceeded: other pictures took all of the request's time.
+        DeadlineExceeded: other images took all of the request's time.
     """
-    if not pictures:
-        raise errors.BadRequest("the request has no picture")
-    if len(pictures) > limits.images:
-        raise errors.TooLarge(
-            f"{len(pictures)} pictures in a request, {limits.images} are allowed (max_images)"
-        )
+    if not images:
+        raise errors.BadRequest("the request has no image")
+    if len(images) > limits.images:
+        raise errors.TooLarge(f"{len(images)} images in a request, {limits.images} are allowed (max_images)")
     faults: dict[int, ImageError] = {}
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         if index:
             await asyncio.sleep(0)
-        if _is_large(picture.data):
-            fault = await offload_image(context, _fault, picture.data, limits)
+        if _is_large(image.data):
+            fault = await offload_image(context, _fault, image.data, limits)
         else:
-            fault = _fault(picture.data, limits)
+            fault = _fault(image.data, limits)
         if fault is not None:
             faults[index] = fault
     return faults
@@ -90,5 +86,5 @@ def _fault(data: bytes, limits: Limits) -> ImageError | None:
     except image_files.UnknownFormat as error:
         return ImageError(errors.UnsupportedMediaType, str(error))
     except image_files.BadImage as error:
-        return ImageError(errors.BadPicture, str(error))
+        return ImageError(errors.BadImage, str(error))
     return None

@@ -15,9 +15,9 @@ LARGE = 1 << 16
 LARGE_EXAMPLES = 1 << 14
 """Bytes of JSON of examples, of which each is made a message."""
 
-# One at a time: two would only take turns, and the event loop's too. But a picture waits for no long list.
+# One at a time: two would only take turns, and the event loop's too. But an image waits for no long list.
 _bodies = ThreadPoolExecutor(1, "body")
-_pictures = ThreadPoolExecutor(1, "picture")
+_images = ThreadPoolExecutor(1, "image")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -38,12 +38,12 @@ async def offload(
 async def offload_image(
     context: RequestContext, function: Callable[P, T], *given: P.args, **named: P.kwargs
 ) -> T:
-    """Call a function that looks through a picture, in the thread for them.
+    """Call a function that looks through an image, in the thread for them.
 
     Raises:
         DeadlineExceeded: as `offload`.
     """
-    return await _run(_pictures, context, partial(function, *given, **named))
+    return await _run(_images, context, partial(function, *given, **named))
 
 
 async def _run(thread: ThreadPoolExecutor, context: RequestContext, call: Callable[[], T]) -> T:

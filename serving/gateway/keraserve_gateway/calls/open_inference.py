@@ -9,12 +9,12 @@ from keraserve_gateway.calls.json_errors import request_error, response_error
 from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import require_signature, signatures
-from keraserve_gateway.calls.target import Answer, Target
+from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import messages as m
-from keraserve_protocol import open_inference, open_inference_answers, services
-from keraserve_protocol.json_text import AnswerError, JsonError
+from keraserve_protocol import open_inference, open_inference_responses, services
+from keraserve_protocol.json_text import JsonError, ResponseError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of
 from keraserve_protocol.rest import some
@@ -22,8 +22,8 @@ from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
 @dataclass(frozen=True)
-class InferAnswer:
-    """The body of an answer, how many bytes of it are JSON (None: all), and the version that gave it."""
+class InferResponse:
+    """The body of a response, how many bytes of it are JSON (None: all), and the version that gave it."""
 
     body: bytes
     header_length: int | None
@@ -37,7 +37,7 @@ async def infer(
     header_length: int | None,
     limits: RequestLimits,
     context: RequestContext,
-) -> InferAnswer:
+) -> InferResponse:
     """Run an `infer` request: `header_length` bytes of the body are JSON, or all.
 
     The signature is the one that the parameter `signature_name` names, else the one with exactly the inputs
@@ -57,10 +57,12 @@ async def infer(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
     response = await server.ask(services.PREDICT, request, context)
-    return await offload(context, response.ByteSize() > LARGE, _answer, inference, response)
+    return await offload(context, response.ByteSize() > LARGE, _infer_response, inference, response)
 
 
-async def describe(server: ModelCalls, target: Target, signature: str, context: RequestContext) -> Answer:
+async def describe(
+    server: ModelCalls, target: Target, signature: str, context: RequestContext
+) -> ModelResponse:
     """Give a model's metadata: one signature, `serving_default` if none is named."""
     states, known = await asyncio.gather(
         server.ask(
@@ -71,16 +73,16 @@ async def describe(server: ModelCalls, target: Target, signature: str, context: 
     known = _usable(known)
     name = require_signature(known, signature or DEFAULT_SIGNATURE)
     serving = sorted(one.version for one in states.model_version_status if one.state == one.AVAILABLE)
-    return Answer(open_inference_answers.model_metadata(target.name, serving, known[name]))
+    return ModelResponse(open_inference_responses.model_metadata(target.name, serving, known[name]))
 
 
-def _answer(inference: Inference, response: m.PredictResponse) -> InferAnswer:
+def _infer_response(inference: Inference, response: m.PredictResponse) -> InferResponse:
     try:
-        reply = open_inference_answers.reply(inference, response)
-    except AnswerError as error:
+        reply = open_inference_responses.reply(inference, response)
+    except ResponseError as error:
         raise response_error(error) from error
     length = len(reply.header) if reply.data else None
-    return InferAnswer(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
+    return InferResponse(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
 
 
 def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:

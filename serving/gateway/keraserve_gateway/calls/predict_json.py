@@ -8,7 +8,7 @@ from keraserve_gateway.calls.json_errors import request_error, response_error
 from keraserve_gateway.calls.offloading import LARGE, offload, run_in_turns
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import Signatures, require_signature, signatures
-from keraserve_gateway.calls.target import Answer, Target
+from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_calls import ModelCalls
 from keraserve_protocol import rest, services
@@ -40,10 +40,10 @@ class Predictor:
 
     async def predict(
         self, server: ModelCalls, target: Target, body: bytes, context: RequestContext, hold: Hold = _no_op
-    ) -> Answer:
+    ) -> ModelResponse:
         """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
 
-        They are those that an earlier request found. Another version may have others: what is refused with
+        They are those that an earlier request found. Another version may have others: what is rejected with
         these is tried with those of now.
 
         Args:
@@ -66,15 +66,15 @@ class Predictor:
             large = len(body) > LARGE
             found = rest.find_numbers(body) if large else None
             prediction = found or await offload(context, large, rest.parse_prediction, body)
-            known, refusal = self._remembered.get(target), None
+            known, rejection = self._remembered.get(target), None
             if known is not None:
                 try:
                     return await self._predict(server, target, prediction, known, context, more, large=large)
                 except (rest.JsonError, errors.BadRequest) as error:
-                    refusal = error
+                    rejection = error
             of_now = await signatures(server, target, context)
-            if refusal is not None and of_now == known:
-                raise refusal
+            if rejection is not None and of_now == known:
+                raise rejection
             self._remembered[target] = of_now
             return await self._predict(server, target, prediction, of_now, context, more, large=large)
         except rest.JsonError as error:
@@ -90,7 +90,7 @@ class Predictor:
         built: Hold,
         *,
         large: bool,
-    ) -> Answer:
+    ) -> ModelResponse:
         inputs = dict(known[require_signature(known, prediction.signature)].inputs)
         packing = rest.pack(prediction, inputs)
         prediction = await self._alone(packing, context) if large else finish(packing)
@@ -107,12 +107,12 @@ class Predictor:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
         response = await server.ask(services.PREDICT, request, context)
         try:
-            answer = await offload(
-                context, response.ByteSize() > LARGE, rest.predict_answer, response, prediction.layout
+            body = await offload(
+                context, response.ByteSize() > LARGE, rest.predict_response, response, prediction.layout
             )
-        except rest.AnswerError as error:
+        except rest.ResponseError as error:
             raise response_error(error) from error
-        return Answer(answer, response.model_spec.version.value)
+        return ModelResponse(body, response.model_spec.version.value)
 
     async def _alone(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
         try:

@@ -41,7 +41,7 @@ class RequestLimits:
             )
 
     def check_examples(self, count: int) -> None:
-        """Refuse a request with too many examples.
+        """Reject a request with too many examples.
 
         Raises:
             TooLarge: there are more than rows are allowed.

@@ -19,7 +19,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelResponse:
     """A finished JSON body, and the version that gave it where the model server says which (else 0)."""
 
     body: bytes

@@ -58,7 +58,7 @@ log = structlog.get_logger()
 Call = services.Call[Any, Any]
 
 _CALLS = {call.path: call for call in services.CALLS}
-# grpc.health.v1.Health/Check for the whole server; its answer's one field is the status, an enum of number 1.
+# grpc.health.v1.Health/Check for the whole server; the response has one field, number 1: the status, an enum.
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
@@ -110,21 +110,21 @@ class PassThrough(Handler):
     async def _forward(self, call: Call, rpc: ServicerContext) -> bytes:
         started, context = time.perf_counter(), self._context(rpc)
         with self._gateway.span(context, call.path[1:], {"rpc.system": "grpc"}):
-            code, detail, answer = await self._handled(call, rpc, context, started)
+            code, detail, response = await self._handled(call, rpc, context, started)
         if code is not grpc.StatusCode.OK:
             return _failed(rpc, code, detail, _pushback(context.error))
-        return answer
+        return response
 
     async def _handled(
         self, call: Call, rpc: ServicerContext, context: RequestContext, started: float
     ) -> tuple[grpc.StatusCode, str, bytes]:
         """Answer, and write down how."""
-        answer, open_call = b"", self._open(rpc)
+        response, open_call = b"", self._open(rpc)
         code, detail = grpc.StatusCode.OK, ""
         with structlog.contextvars.bound_contextvars(request_id=context.request_id):
             await rpc.send_initial_metadata(((REQUEST_ID, context.request_id), *context.trace[:1]))
             try:
-                answer = await self._answered(call, rpc, context, open_call)
+                response = await self._responded(call, rpc, context, open_call)
             except GatewayError as error:
                 context.record_error(error)
                 code, detail = grpc_status(error), error.detail
@@ -139,7 +139,7 @@ class PassThrough(Handler):
             context.status = code.name
             self._gateway.observe(context, "grpc", seconds)
             log.info("call", path=call.path, status=code.name, **context.log_fields(seconds))
-        return code, detail, answer
+        return code, detail, response
 
     async def _received(self, rpc: ServicerContext, context: RequestContext) -> bytes:
         """Wait for a call's message, up to its deadline, and no longer than others leave it the room.
@@ -160,7 +160,7 @@ class PassThrough(Handler):
             raise BadRequest("the call has no message")
         return request
 
-    async def _answered(
+    async def _responded(
         self, call: Call, rpc: ServicerContext, context: RequestContext, open_call: OpenCall
     ) -> bytes:
         """Check the key, wait for a place, ask the model server."""
@@ -185,9 +185,9 @@ class PassThrough(Handler):
         group = gateway.group(context.model, context.key)
         _check(message, gateway.request_limits)
         async with gateway.admission.enter(context.timeout, group):
-            answer = await self._asked(call, request, message, specs, context)
-        context.version = _version(call, answer) or context.version
-        return answer
+            response = await self._asked(call, request, message, specs, context)
+        context.version = _version(call, response) or context.version
+        return response
 
     async def _slow_down(self, peer: str) -> None:
         """Let a wrong key wait, if few of its connection do: right keys of the connection need calls, too."""
@@ -222,7 +222,7 @@ class PassThrough(Handler):
         return await VersionRouter(self._gateway.server, self._gateway.canary, context).route(specs, forward)
 
     def _open(self, rpc: ServicerContext) -> OpenCall:
-        """Note a call until grpcio has written its answer, or its caller is gone."""
+        """Note a call until grpcio has written its response, or its caller is gone."""
         call = self._connections.began(rpc.peer())
 
         def ended(_: object) -> None:
@@ -294,12 +294,12 @@ def _choice(spec: m.ModelSpec) -> str | None:
     return spec.WhichOneof("version_choice")
 
 
-def _version(call: Call, answer: bytes) -> int:
-    """Find the version that answered; 0 where the answer does not say."""
+def _version(call: Call, response: bytes) -> int:
+    """Find the version that answered; 0 where the response does not say."""
     if call is services.GET_MODEL_STATUS:
         return 0
     try:
-        spec = first_message(answer, call.response, "model_spec", within="results")
+        spec = first_message(response, call.response, "model_spec", within="results")
         return m.ModelSpec.FromString(spec).version.value
     except (MalformedError, DecodeError):
         return 0  # the caller's to complain about

@@ -66,7 +66,7 @@ class GrpcServer:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Answer."""
+        """Response."""
         await self._server.start()
         self._looking = asyncio.create_task(self._look())
 
@@ -98,8 +98,8 @@ class _Report:
         self._metrics.connections.labels("grpc").set(look.open)
         self._write_ended("idle", look.idle, "more than max_connections are open")
         self._write_ended("unread", look.unread, "answers were not read")
-        if look.refusing and self._may_log("refused"):
-            log.warning("gRPC connections are refused", reason="all that may be open are")
+        if look.rejecting and self._may_log("rejected"):
+            log.warning("gRPC connections are rejected", reason="all that may be open are")
 
     def _write_ended(self, reason: str, count: int, sentence: str) -> None:
         if count:

@@ -27,9 +27,9 @@ from keraserve_gateway.telemetry.tracing import Tracing
 from keraserve_gateway.upstream.model_server import ModelServer
 
 VERSION = "0.1.0"
-DESCRIPTION = """Classify pictures with models served by TensorFlow Serving or its like.
+DESCRIPTION = """Classify images with models served by TensorFlow Serving or its like.
 
-Every answer carries `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` asks
+Every response carries `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` asks
 for less time than the gateway's own deadline. `X-Model-Version` says which version answered.
 
 Where the gateway asks for keys: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.

@@ -72,7 +72,7 @@ def _expand_member(sent: memoryview, place: int, window: int, room: int) -> tupl
 
 
 def choose(accepted: str, size: int) -> str:
-    """Choose a coding for an answer of `size` bytes, by the request's `Accept-Encoding`; none is empty."""
+    """Choose a coding for a response of `size` bytes, by the request's `Accept-Encoding`; none is empty."""
     if size < _WORTH_IT:
         return ""
     for one in accepted.lower().split(","):
@@ -83,6 +83,6 @@ def choose(accepted: str, size: int) -> str:
 
 
 def compress(body: bytes, coding: str) -> bytes:
-    """Compress an answer."""
+    """Compress a response."""
     compressing = zlib.compressobj(_FAST, wbits=_WINDOWS[coding])
     return compressing.compress(body) + compressing.flush()

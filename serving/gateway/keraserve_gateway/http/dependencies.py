@@ -6,7 +6,7 @@ from fastapi import Depends, Path, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from keraserve_gateway.calls.target import Answer, Target
+from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import request_body
@@ -48,10 +48,10 @@ class HttpCall:
         self.gateway.bodies.take(size)
         self.context.held += size
 
-    def answer(self, answer: Answer) -> Response:
+    def respond(self, response: ModelResponse) -> Response:
         """Send a finished JSON body."""
-        self.context.version = answer.version or self.context.version
-        return Response(answer.body, media_type="application/json")
+        self.context.version = response.version or self.context.version
+        return Response(response.body, media_type="application/json")
 
 
 class _Segment(Convertor[str]):

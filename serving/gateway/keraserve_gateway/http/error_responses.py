@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: `{"error"}` where TensorFlow Serving and `/v2` have it, else RFC 9457."""
+"""Errors as HTTP responses: `{"error"}` where TensorFlow Serving and `/v2` have it, else RFC 9457."""
 
 import json
 import re
@@ -53,9 +53,9 @@ def failure(scope: Scope, error: GatewayError) -> Response:
     if isinstance(error, RequestTimeout):
         headers["Connection"] = "close"  # the rest of the body may never come
     if is_compatible(scope):
-        return Response(rest.error_answer(error.detail), status.http, headers, "application/json")
+        return Response(rest.error_response(error.detail), status.http, headers, "application/json")
     detail = _in_plain_words(error.detail) if isinstance(error, NotFound) else error.detail
-    picture = error.picture and {"index": error.picture.index, "filename": error.picture.filename}
+    image = error.image and {"index": error.image.index, "filename": error.image.filename}
     return problem(
         scope,
         status.http,
@@ -63,7 +63,7 @@ def failure(scope: Scope, error: GatewayError) -> Response:
         detail,
         kind=f"urn:keraserve:error:{kind(error)}",
         headers=headers,
-        picture=picture,
+        image=image,
     )
 
 
@@ -86,7 +86,7 @@ def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Render what has no more to say than its status: an unknown path, a wrong method, a fault of ours."""
     if is_compatible(scope):
-        return Response(rest.error_answer(detail), status, headers, "application/json")
+        return Response(rest.error_response(detail), status, headers, "application/json")
     return problem(scope, status, HTTPStatus(status).phrase, detail, headers=headers)
 
 
@@ -98,7 +98,7 @@ def problem(
     *,
     kind: str = "about:blank",
     headers: dict[str, str] | None = None,
-    picture: dict[str, Any] | None = None,
+    image: dict[str, Any] | None = None,
 ) -> Response:
     """Write `application/problem+json`."""
     content: dict[str, Any] = {
@@ -108,8 +108,8 @@ def problem(
         "detail": detail,
         "request_id": context_of(scope).request_id,
     }
-    if picture:
-        content["picture"] = picture
+    if image:
+        content["image"] = image
     body = json.dumps(content, ensure_ascii=False).encode(errors="replace")
     return Response(body, status, headers, "application/problem+json")
 

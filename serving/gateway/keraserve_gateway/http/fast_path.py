@@ -1,9 +1,9 @@
 """The fast path: the two requests that are many and small are handled before FastAPI looks at them.
 
-Pictures, and tensors for `:predict`, each for a model's newest version. Their routes are declared with the
-others in `routes`, where the API's description has them from; so are what is done and what is refused. The
+Images, and tensors for `:predict`, each for a model's newest version. Their routes are declared with the
+others in `routes`, where the API's description has them from; so are what is done and what is rejected. The
 fast path skips the choice among all routes, and FastAPI's general way from a request to a function's
-arguments and back: for a small picture half of the work.
+arguments and back: for a small image half of the work.
 """
 
 import re
@@ -36,10 +36,9 @@ class FastPath:
             return
         request = Request(scope, receive)
         call, target = HttpCall(request), record_model(request, Target(matched[1]))
-        answer = (
+        response = await (
             _classify(call, target) if matched[2] == "/images:classify" else tensorflow_rest.run(call, target)
         )
-        response = await answer
         await response(scope, receive, send)
 
 

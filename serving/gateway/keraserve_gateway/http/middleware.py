@@ -36,7 +36,7 @@ def model_of(path: str) -> str:
 
 
 def common_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
-    """Give what every answer has, and no route sets."""
+    """Give what every response has, and no route sets."""
     headers = [(b"x-request-id", context.request_id.encode("latin-1"))]
     if context.version:
         headers.append((b"x-model-version", b"%d" % context.version))
@@ -66,14 +66,14 @@ class _Sending:
         self._context = context
         self._bare = bare  # headers only
         self.status = 0
-        self.answered: Callable[[], None] | None = None
-        """Called before the first of the answer leaves, for which it may have to wait."""
+        self.responded: Callable[[], None] | None = None
+        """Called before the first of the response leaves, for which it may have to wait."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self.answered is not None:
-                self.answered()
+            if self.responded is not None:
+                self.responded()
             message["headers"] = [*message.get("headers", ()), *common_headers(self._context)]
         elif self._bare:
             message["body"] = b""
@@ -119,7 +119,7 @@ class RequestMiddleware:
         try:
             try:
                 await self._admitted(scope, receive, sending)
-            except GatewayError as error:  # whose answer may have to wait, as others
+            except GatewayError as error:  # whose response may have to wait, as others
                 await error_responses.failure(scope, error)(scope, receive, sending)
         except ClientDisconnect:
             log.info("client went away")
@@ -129,7 +129,7 @@ class RequestMiddleware:
                 return
             if not self._gateway.admission.draining:
                 raise
-            # The server ends what outlasts the drain; its caller gets an answer, the log no stack trace.
+            # The server ends what outlasts the drain; its caller gets a response, the log no stack trace.
             log.warning("cut off at the end of draining")
             if not sending.status:
                 error = Draining("the gateway stopped before it could answer")
@@ -166,17 +166,17 @@ class RequestMiddleware:
         state = scope.setdefault("state", {})
         async with gateway.admission.enter(context.timeout, group) as place:
 
-            def answered() -> None:
+            def responded() -> None:
                 place.leave()
                 state.pop(IN_WORK, None)
 
-            sending.answered, state[IN_WORK] = answered, True
+            sending.responded, state[IN_WORK] = responded, True
             await self._app(scope, receive, sending)
 
     def _finished(self, scope: Scope, context: RequestContext, status: int, started: float) -> None:
         """Have it counted and logged when the other answers of this turn of the event loop have left, too.
 
-        One request after the other, that takes less than each between other work. What comes after an answer
+        One request after the other, that takes less than each between other work. What comes after a response
         finds it counted.
         """
         self._gateway.bodies.give_back(context.held)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from keraserve_gateway.calls.image_check import Picture
+from keraserve_gateway.calls.image_check import Image
 from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 from keraserve_protocol import image_formats, other_formats
 
@@ -24,8 +24,8 @@ _PIECE = 256 << 10  # bytes that are searched, or read, at once: nothing else ru
 _FILE_TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
-def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
-    """Take every file of the body as a picture, in order; the names of the fields don't matter.
+def images(body: bytes, content_type: str, most: int) -> list[Image]:
+    """Take every file of the body as an image, in order; the names of the fields don't matter.
 
     A part is a file if it has a file name or an image's content type, or if it begins like an image. What a
     form's other fields hold is passed over, and so is a file field that was left empty.
@@ -64,11 +64,11 @@ def pictures(body: bytes, content_type: str, most: int) -> list[Picture]:
         raise BadRequest(f"the multipart body is malformed: {error}") from error
     if not parts.ended:
         raise BadRequest("the multipart body ends before its last boundary")
-    if not parts.pictures and parts.other is not None:
+    if not parts.images and parts.other is not None:
         raise UnsupportedMediaType(
             f"the form has no file; in its first field, {other_formats.say(parts.other)}"
         )
-    return parts.pictures
+    return parts.images
 
 
 def _after_preamble(body: bytes, boundary: bytes) -> int:
@@ -92,7 +92,7 @@ class _Parts:
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = 0
-        self.pictures: list[Picture] = []
+        self.images: list[Image] = []
         self.other: bytes | None = None
         """What the first field holds that is no file."""
         self.ended = False
@@ -132,25 +132,23 @@ class _Parts:
     def part_end(self) -> None:
         data, filename = bytes(self._data), self._filename
         if filename or (filename is None and self._typed) or image_formats.find(data):
-            self._add(Picture(data, filename))
+            self._add(Image(data, filename))
         elif filename is None:
             self.other = data if self.other is None else self.other
         elif data:  # an empty file without a name is a file field that nothing was chosen for
-            self._add(Picture(data, filename))
+            self._add(Image(data, filename))
 
-    def _add(self, picture: Picture) -> None:
-        if len(self.pictures) >= self._most:
-            raise TooLarge(
-                f"more than {self._most} pictures in a request, as many as are allowed (max_images)"
-            )
-        self.pictures.append(picture)
+    def _add(self, image: Image) -> None:
+        if len(self.images) >= self._most:
+            raise TooLarge(f"more than {self._most} images in a request, as many as are allowed (max_images)")
+        self.images.append(image)
 
     def end(self) -> None:
         self.ended = True
 
 
 def _too_many(most: int) -> TooLarge:
-    return TooLarge(f"more than {most} pictures (max_images) and {_MOST_FIELDS} other fields in a form")
+    return TooLarge(f"more than {most} images (max_images) and {_MOST_FIELDS} other fields in a form")
 
 
 def _filename(disposition: str) -> str | None:

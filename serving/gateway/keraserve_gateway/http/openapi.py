@@ -50,8 +50,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path in description["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)
-                for answer in operation["responses"].values():
-                    answer["headers"] = {**answer.get("headers", {}), **_REQUEST_ID}
+                for response in operation["responses"].values():
+                    response["headers"] = {**response.get("headers", {}), **_REQUEST_ID}
         description["components"]["securitySchemes"] = _KEYS
         description["security"] = [{}, *({name: []} for name in _KEYS)]  # a gateway may ask for none
         app.openapi_schema = description

@@ -12,7 +12,7 @@ from keraserve_gateway.http.schemas.problem import Problem
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import image_formats
 
-PICTURE_TYPES = (*(one.media_types[0] for one in image_formats.FORMATS), "application/octet-stream")
+IMAGE_TYPES = (*(one.media_types[0] for one in image_formats.FORMATS), "application/octet-stream")
 UNSEEN: tuple[type[BaseModel], ...] = (
     Problem,
     tensorflow_rest.PredictBody,
@@ -27,86 +27,91 @@ _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "in
 
 
 @dataclass(frozen=True)
-class _Refusal:
+class _Rejection:
     description: str
     example: errors.GatewayError
 
 
-REFUSALS: dict[int, _Refusal] = {
-    400: _Refusal(
+REJECTIONS: dict[int, _Rejection] = {
+    400: _Rejection(
         "Bad input; the text says which item", errors.BadRequest("version: 'x' is no version of a model")
     ),
-    401: _Refusal(
+    401: _Rejection(
         "An API key is needed, or it is not known", errors.UnknownApiKey("the API key is not known")
     ),
-    403: _Refusal(
+    403: _Rejection(
         "The API key is not good for this model",
         errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
     ),
-    404: _Refusal(
+    404: _Rejection(
         "Unknown model, version or label", errors.NotFound("there is no model 'nope' that answers")
     ),
-    408: _Refusal(
+    408: _Rejection(
         "The body did not arrive in time",
         errors.RequestTimeout("the body did not arrive before the request's deadline"),
     ),
-    413: _Refusal(
-        "Too many bytes, pictures, pixels, rows or elements, or too much JSON",
+    413: _Rejection(
+        "Too many bytes, images, pixels, rows or elements, or too much JSON",
         errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed (max_body_bytes)"),
     ),
-    415: _Refusal(
-        "Not a kind of picture or of body that is taken",
-        errors.UnsupportedMediaType(f"picture 0: it is no {image_formats.named()}"),
+    415: _Rejection(
+        "Not a kind of image or of body that is taken",
+        errors.UnsupportedMediaType(f"image 0: it is no {image_formats.named()}"),
     ),
-    429: _Refusal(
+    429: _Rejection(
         "Too many requests; try again after `Retry-After` seconds",
         errors.Overloaded("64 requests are in flight, as many as are allowed (max_in_flight)"),
     ),
-    500: _Refusal(
+    500: _Rejection(
         "The gateway or the model server failed", errors.ModelServerFailure("the model server failed")
     ),
-    501: _Refusal(
-        "JSON can't carry the model's answer; ask over gRPC, or for binary data",
+    501: _Rejection(
+        "JSON can't carry the model's response; ask over gRPC, or for binary data",
         errors.NotJsonSerializable("output 'y': DT_COMPLEX64 has no form in JSON; ask over gRPC"),
     ),
-    502: _Refusal(
-        "The model server's answer can't be read",
-        errors.InvalidResponse("the model server's answer to Predict can't be read"),
+    502: _Rejection(
+        "The model server's response can't be read",
+        errors.InvalidResponse("the model server's response to Predict can't be read"),
     ),
-    503: _Refusal(
+    503: _Rejection(
         "The model server is away or still loading, or the gateway is stopping",
         errors.ModelServerUnavailable("the model server is not available"),
     ),
-    504: _Refusal(
-        "No answer within the deadline", errors.DeadlineExceeded("the model server did not answer in time")
+    504: _Rejection(
+        "No response within the deadline", errors.DeadlineExceeded("the model server did not answer in time")
     ),
 }
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in the form of RFC 9457."""
-    return {code: _refusal(code, "application/problem+json", "Problem", _problem(code)) for code in codes}
+    return {code: _rejection(code, "application/problem+json", "Problem", _problem(code)) for code in codes}
 
 
 def tensorflow_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in TensorFlow Serving's form."""
     return {
-        code: _refusal(code, "application/json", "TensorFlowError", {"error": REFUSALS[code].example.detail})
+        code: _rejection(
+            code, "application/json", "TensorFlowError", {"error": REJECTIONS[code].example.detail}
+        )
         | {"model": tensorflow_rest.TensorFlowError}
         for code in codes
     }
 
 
-def _refusal(code: int, media_type: str, schema: str, example: Any) -> dict[str, Any]:
+def _rejection(code: int, media_type: str, schema: str, example: Any) -> dict[str, Any]:
     described = {"schema": {"$ref": _REFERENCE + schema}, "example": example}
-    refusal: dict[str, Any] = {"description": REFUSALS[code].description, "content": {media_type: described}}
-    if REFUSALS[code].example.retry_after is not None:
-        refusal["headers"] = _RETRY_AFTER
-    return refusal
+    rejection: dict[str, Any] = {
+        "description": REJECTIONS[code].description,
+        "content": {media_type: described},
+    }
+    if REJECTIONS[code].example.retry_after is not None:
+        rejection["headers"] = _RETRY_AFTER
+    return rejection
 
 
 def _problem(code: int) -> dict[str, Any]:
-    error = REFUSALS[code].example
+    error = REJECTIONS[code].example
     return {
         "type": f"urn:keraserve:error:{kind(error)}",
         "title": STATUSES[type(error)].title,
@@ -126,8 +131,8 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def picture_body() -> dict[str, Any]:
-    """Describe a body of one picture, or of several as files."""
+def image_body() -> dict[str, Any]:
+    """Describe a body of one image, or of several as files."""
     files: dict[str, Any] = {
         "type": "object",
         "properties": {
@@ -135,17 +140,17 @@ def picture_body() -> dict[str, Any]:
         },
         "required": ["files"],
     }
-    content = dict.fromkeys(PICTURE_TYPES, _BYTES) | {"multipart/form-data": {"schema": files}}
+    content = dict.fromkeys(IMAGE_TYPES, _BYTES) | {"multipart/form-data": {"schema": files}}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def answer(model: Any) -> dict[int | str, dict[str, Any]]:
+def response(model: Any) -> dict[int | str, dict[str, Any]]:
     """Describe a successful answer that the route writes itself."""
-    return {200: {"description": "The answer", "model": model}}
+    return {200: {"description": "The response", "model": model}}
 
 
 def unready() -> dict[int | str, dict[str, Any]]:
-    """Describe the answer of a probe that fails."""
+    """Describe the response of a probe that fails."""
     reasons = ["model 'fashion-mnist' has no available version"]
     content = {"application/json": {"example": {"ready": False, "reasons": reasons}}}
     return {503: {"model": Readiness, "description": "Not ready, and why", "content": content}}
@@ -158,7 +163,9 @@ def inference_body() -> dict[str, Any]:
     return described
 
 
-def inference_answer() -> dict[int | str, dict[str, Any]]:
-    """Describe the answer to `infer`, in JSON or with binary data behind it."""
+def inference_response() -> dict[int | str, dict[str, Any]]:
+    """Describe the response to `infer`, in JSON or with binary data behind it."""
     content = {"application/octet-stream": _BYTES}
-    return {200: {"description": "The answer", "model": open_inference.InferenceAnswer, "content": content}}
+    return {
+        200: {"description": "The response", "model": open_inference.InferenceResponse, "content": content}
+    }

@@ -43,7 +43,7 @@ def configure(level: str) -> None:
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    """Leave out grpcio's trace of the stack where a caller goes away before it has read the answer."""
+    """Leave out grpcio's trace of the stack where a caller goes away before it has read the response."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core by servicer method")
 
 

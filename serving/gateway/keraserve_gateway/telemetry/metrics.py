@@ -20,7 +20,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "keraserve_gateway_request_seconds",
-            "Seconds from the first byte of a request for a model to the last of its answer.",
+            "Seconds from the first byte of a request for a model to the last of its response.",
             ["protocol", "model", "version"],
             buckets=BUCKETS,
             registry=self.registry,
@@ -35,9 +35,9 @@ class Metrics:
             "Requests that wait for a place among those in flight.",
             registry=self.registry,
         )
-        self.refused = Counter(
-            "keraserve_gateway_refused",
-            "Requests that the gateway itself refused or gave up, by reason.",
+        self.rejected = Counter(
+            "keraserve_gateway_rejected",
+            "Requests that the gateway itself rejected or gave up, by reason.",
             ["reason"],
             registry=self.registry,
         )
@@ -50,7 +50,7 @@ class Metrics:
         self.connections_ended = Counter(
             "keraserve_gateway_connections_ended",
             "Connections that the gateway closed, by protocol and reason: idle, for new ones where as many"
-            " are open as are allowed; unread, as an answer was not read.",
+            " are open as are allowed; unread, as a response was not read.",
             ["protocol", "reason"],
             registry=self.registry,
         )
@@ -67,7 +67,7 @@ class Metrics:
         )
         self.images = Counter(
             "keraserve_gateway_images",
-            "Pictures classified.",
+            "Images classified.",
             ["model", "version"],
             registry=self.registry,
         )
@@ -79,7 +79,7 @@ class Metrics:
     def observe(
         self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
     ) -> None:
-        """Count a finished request, and the pictures that it had classified."""
+        """Count a finished request, and the images that it had classified."""
         found = self._series.get((protocol, model, version, code))
         if found is None:  # to find them by their labels takes longer than to count
             requests = self.requests.labels(protocol, model, version, code)

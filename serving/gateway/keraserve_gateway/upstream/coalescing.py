@@ -1,6 +1,6 @@
 """Request coalescing: one call of the model server in place of many.
 
-A call costs both of its ends more than a small picture does. So what comes up in one turn of the event loop
+A call costs both of its ends more than a small image does. So what comes up in one turn of the event loop
 for the same model leaves as one call, where each row is known to be answered as if it were alone. Nothing
 waits for company; the busier the gateway, the more comes up in a turn.
 """
@@ -25,7 +25,7 @@ class Rows(Protocol):
         """Give the version that a model spec means, if its rows are known to be independent; else 0."""
         ...
 
-    def answered(self, spec: m.ModelSpec, version: int) -> None:
+    def responded(self, spec: m.ModelSpec, version: int) -> None:
         """Note which version has answered a model spec."""
         ...
 
@@ -39,7 +39,7 @@ class _Waiting:
 
     request: m.ClassificationRequest
     context: CallContext
-    answer: "asyncio.Future[m.ClassificationResponse | None]" = field(
+    response: "asyncio.Future[m.ClassificationResponse | None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -114,20 +114,20 @@ class RequestCoalescer:
         self._waiting.append(one)
         try:
             with TimeLimit(context.timeout):
-                answer = await one.answer
+                response = await one.response
         except TimeoutError as error:
             raise DeadlineExceeded("the model server did not answer in time") from error
-        if answer is None:
-            answer = await self._ask(services.CLASSIFY, request, context)
-            self._rows.answered(request.model_spec, answer.model_spec.version.value)
-        return answer
+        if response is None:
+            response = await self._ask(services.CLASSIFY, request, context)
+            self._rows.responded(request.model_spec, response.model_spec.version.value)
+        return response
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         groups: list[_Group] = []
         open_ones: dict[tuple[bytes, Metadata], _Group] = {}
         for one in waiting:
-            if one.answer.done():
+            if one.response.done():
                 continue
             likeness = one.likeness
             group = open_ones.get(likeness)
@@ -142,19 +142,19 @@ class RequestCoalescer:
                 self._begin(group.requests, version)
                 continue
             for one in group.requests:
-                one.answer.set_result(None)
+                one.response.set_result(None)
 
     def _begin(self, group: Sequence[_Waiting], version: int) -> None:
         call = asyncio.create_task(self._call(group, version))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-        def left(answer: "asyncio.Future[m.ClassificationResponse | None]") -> None:
-            if answer.cancelled() and all(one.answer.done() for one in group):
+        def left(response: "asyncio.Future[m.ClassificationResponse | None]") -> None:
+            if response.cancelled() and all(one.response.done() for one in group):
                 call.cancel()  # nobody waits for it any more
 
         for one in group:
-            one.answer.add_done_callback(left)
+            one.response.add_done_callback(left)
 
     async def _call(self, group: Sequence[_Waiting], version: int) -> None:
         merged = m.ClassificationRequest(model_spec=group[0].request.model_spec)
@@ -165,20 +165,20 @@ class RequestCoalescer:
         context = PlainCallContext(Deadline.after(longest), ids)
         try:
             response = await self._ask(services.CLASSIFY, merged, context)
-            answers = _taken_apart(response, [one.examples for one in group])
+            parts = _taken_apart(response, [one.examples for one in group])
             if response.model_spec.version.value != version:  # a new one, of which nothing is known yet
-                self._rows.answered(group[0].request.model_spec, response.model_spec.version.value)
-                answers = [None for _ in group]
+                self._rows.responded(group[0].request.model_spec, response.model_spec.version.value)
+                parts = [None for _ in group]
         except (BadRequest, TooLarge, InvalidResponse):
-            answers = [None for _ in group]
+            parts = [None for _ in group]
         except Exception as error:
             for one in group:
-                if not one.answer.done():
-                    one.answer.set_exception(error)
+                if not one.response.done():
+                    one.response.set_exception(error)
             return
-        for one, answer in zip(group, answers, strict=True):
-            if not one.answer.done():
-                one.answer.set_result(answer)
+        for one, part in zip(group, parts, strict=True):
+            if not one.response.done():
+                one.response.set_result(part)
 
 
 def _taken_apart(

@@ -41,7 +41,7 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 # How gRPC says that a call found no connection to go out on. (A call that got out and lost its connection may
-# have run.) gRPC itself sends again what a server refused before it looked at it.
+# have run.) gRPC itself sends again what a server rejected before it looked at it.
 _NEVER_SENT = (
     "failed to connect to all addresses",
     "connections to all backends failing",
@@ -107,10 +107,10 @@ class Connection:
                 raise DeadlineExceeded("the model server did not answer in time")
         raise ModelServerUnavailable("the model server is not available")
 
-    def ended(self, began: float, *, answered: bool) -> None:
+    def ended(self, began: float, *, responded: bool) -> None:
         """Note how a call ended that began then, by the monotonic clock: given up, or with any status."""
-        if answered:
-            self._hang_detector.answered()
+        if responded:
+            self._hang_detector.responded()
         else:
             self._hang_detector.unanswered(began)
 
@@ -132,10 +132,10 @@ class Connection:
             await self.channel.wait_for_state_change(state)
 
     async def _says_anything(self, seconds: float) -> bool:
-        """Ask for the status of no model, which is refused at once."""
+        """Ask for the status of no model, which is rejected at once."""
         ask = self.channel.unary_unary(services.GET_MODEL_STATUS.path)
         try:
-            async with asyncio.timeout(seconds):  # no deadline for gRPC: an answer of that name would be one
+            async with asyncio.timeout(seconds):  # no deadline for gRPC: a response of that name would be one
                 await ask(b"")
         except TimeoutError:
             return False

@@ -3,7 +3,7 @@
 One that hangs keeps its connection, and each caller would learn it at his deadline. That a deadline passes,
 or a caller hangs up, says little: the model may be slow, or the caller in a hurry. So when a call ended like
 that and nothing else was answered meanwhile, the gateway asks something itself that no model is needed for.
-Only if that stays unanswered too, calls fail at once; the gateway goes on asking, and the first answer ends
+Only if that stays unanswered too, calls fail at once; the gateway goes on asking, and the first response ends
 it.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 PROBE_SECONDS = 5.0
-"""How long an answer may take that a server which works gives in milliseconds."""
+"""How long a response may take that a server which works gives in milliseconds."""
 _PAUSE = 0.5
 
 Probe = Callable[[float], Awaitable[bool]]
@@ -33,13 +33,13 @@ class HangDetector:
         self._closed = False
         self.detected = False
 
-    def answered(self) -> None:
-        """Note that the server said something, be it a refusal."""
+    def responded(self) -> None:
+        """Note that the server said something, be it a rejection."""
         self._heard_at = time.monotonic()
         self.detected = False
 
     def unanswered(self, since: float) -> None:
-        """Note that a call which began then, by the monotonic clock, was given up without an answer."""
+        """Note that a call which began then, by the monotonic clock, was given up without a response."""
         if self._heard_at < since and self._asking is None and not self._closed:
             self._asking = asyncio.create_task(self._ask())
 
@@ -54,7 +54,7 @@ class HangDetector:
             while True:
                 began = time.monotonic()
                 if await self._probe(PROBE_SECONDS):
-                    self.answered()
+                    self.responded()
                 if self._heard_at >= began:
                     return
                 self.detected = True

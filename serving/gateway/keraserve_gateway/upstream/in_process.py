@@ -94,8 +94,8 @@ class InProcessModelServer:
             parsed = call.request.FromString(body)
         except DecodeError as error:
             raise errors.BadRequest(f"the message is no {call.request.DESCRIPTOR.name}") from error
-        answer: m.Message = await self._ask(parsed, context.timeout)
-        return answer.SerializeToString()
+        response: m.Message = await self._ask(parsed, context.timeout)
+        return response.SerializeToString()
 
     async def close(self) -> None:
         """Stop the engine; a version that is being loaded is waited for."""
@@ -109,7 +109,7 @@ class InProcessModelServer:
             raise errors.ModelServerUnavailable(_LOADING)
         try:
             with TimeLimit(timeout):
-                return await self._answer(self._hosted.engine, request, timeout)
+                return await self._respond(self._hosted.engine, request, timeout)
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the model did not answer in time") from error
         except EmbeddedError as error:
@@ -119,7 +119,7 @@ class InProcessModelServer:
                 raise errors.ModelServerUnavailable(_LOADING) from error
             raise translated(_STATUS[error.code], client_message(error)) from error
 
-    async def _answer(self, engine: "Engine", request: m.Message, timeout: float) -> Any:
+    async def _respond(self, engine: "Engine", request: m.Message, timeout: float) -> Any:
         if isinstance(request, m.GetModelStatusRequest):
             return engine.status(request)
         if isinstance(request, m.GetModelMetadataRequest):
@@ -131,7 +131,7 @@ class InProcessModelServer:
             finally:
                 deadline.cancel()
         self._batcher = self._batcher or engine.event_loop_batcher()
-        return await engine.answer(request, self._batcher)
+        return await engine.respond(request, self._batcher)
 
     def _start(self) -> None:
         # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.

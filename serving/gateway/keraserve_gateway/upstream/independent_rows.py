@@ -23,13 +23,13 @@ class IndependentRows:
     def version(self, spec: m.ModelSpec) -> int:
         """Give the version that a model spec meant when it was answered, if its rows are independent; else 0.
 
-        It may mean another one by now: the answer says which it was, see `answered`.
+        It may mean another one by now: the response says which it was, see `answered`.
         """
         version = self._meant.get(_key(spec), 0)
         return version if version and self._cards.independent_rows(spec.name, version) else 0
 
-    def answered(self, spec: m.ModelSpec, version: int) -> None:
-        """Note which version has answered; 0 where the answer does not say."""
+    def responded(self, spec: m.ModelSpec, version: int) -> None:
+        """Note which version has answered; 0 where the response does not say."""
         key = _key(spec)
         if self._meant.get(key, 0) == version:
             return

@@ -1,4 +1,4 @@
-"""What versions say of themselves: warnings for whoever sees their answers, and whether rows are independent.
+"""The model cards of versions: warnings for those who see the responses, and whether rows are independent.
 
 A version that `keraserve-train export` wrote has a signature `model_card` that gives its card as JSON. It is
 asked once for each version, beside the requests. Whoever has none, or doesn't answer, has no warnings, and of
@@ -22,7 +22,7 @@ from keraserve_protocol.signatures import CARD_OUTPUT, MODEL_CARD
 
 log = structlog.get_logger()
 
-ASK_SECONDS = 5.0  # for an answer
+ASK_SECONDS = 5.0  # for a response
 FIRST_SECONDS = 0.25  # that the first request for a version waits for it, at most
 AGAIN_SECONDS = 30.0  # until a model server that was away is asked again
 _MOST = 1024  # versions that are remembered

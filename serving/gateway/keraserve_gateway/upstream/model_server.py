@@ -96,19 +96,19 @@ class GrpcModelServer:
             await self._connection.ready(deadline.left())
             began = time.monotonic()
             try:
-                answer = await invoke(body, timeout=deadline.left(), metadata=tuple(context.metadata))
+                response = await invoke(body, timeout=deadline.left(), metadata=tuple(context.metadata))
             except asyncio.CancelledError:
-                self._connection.ended(began, answered=False)
+                self._connection.ended(began, responded=False)
                 raise
             except grpc.aio.AioRpcError as error:
-                self._connection.ended(began, answered=error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED)
+                self._connection.ended(began, responded=error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED)
                 if error.code() in _AWAY:
                     log.info("model server unavailable", code=error.code().name, detail=error.details())
                 if last_try or not to_be_repeated(error):
                     raise translated(error.code(), error.details() or "") from error
             else:
-                self._connection.ended(began, answered=True)
-                return cast(bytes, answer)
+                self._connection.ended(began, responded=True)
+                return cast(bytes, response)
         raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
 
     async def close(self) -> None:
@@ -121,11 +121,13 @@ class GrpcModelServer:
         sent = request.SerializeToString()
         if len(sent) > _LONG:
             await asyncio.sleep(0)  # gRPC makes another copy of it
-        answer = await self.forward(call.path, sent, context)
+        response = await self.forward(call.path, sent, context)
         try:
-            return call.response.FromString(answer)
+            return call.response.FromString(response)
         except DecodeError as error:
-            raise errors.InvalidResponse(f"the model server's answer to {call.name} can't be read") from error
+            raise errors.InvalidResponse(
+                f"the model server's response to {call.name} can't be read"
+            ) from error
 
 
 _INPUT = {
@@ -134,7 +136,7 @@ _INPUT = {
     grpc.StatusCode.OUT_OF_RANGE,
 }
 _UNKNOWN_LABEL = "Unrecognized servable version label"
-_ANSWER_TOO_LONG = "CLIENT: Received message larger than max"  # at this end; the other end's is the request
+_RESPONSE_TOO_LONG = "CLIENT: Received message larger than max"  # at this end; the other end's is the request
 _QUEUE_FULL = "The batch scheduling queue"
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
@@ -164,8 +166,8 @@ def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
 def _exhausted(detail: str) -> errors.GatewayError:
     """Tell gRPC's own limits on messages from a full queue: only that is worth a retry."""
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    if _ANSWER_TOO_LONG in detail:
-        return errors.InvalidResponse(f"the model server's answer has more than {MAX_MESSAGE_BYTES} bytes")
+    if _RESPONSE_TOO_LONG in detail:
+        return errors.InvalidResponse(f"the model server's response has more than {MAX_MESSAGE_BYTES} bytes")
     if "larger than max" in detail:
         return errors.TooLarge(detail, origin=code)
     return errors.Overloaded(detail or "the model server has too much to do", origin=code)

@@ -10,7 +10,7 @@ from keraserve_gateway.upstream.model_calls import ModelCalls, Request, Response
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class VersionRouter:
@@ -37,7 +37,7 @@ class VersionRouter:
         specs = [cast(m.PredictRequest, request).model_spec]  # as all others have one
         return await self.route(specs, lambda: self._server.ask(call, request, context))
 
-    async def route(self, specs: Sequence[m.ModelSpec], call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def route(self, specs: Sequence[m.ModelSpec], call: Callable[[], Awaitable[Result]]) -> Result:
         """Write the version into `specs`, all of one model, and call; if it is not there, the next one."""
         first = specs[0] if specs else m.ModelSpec()
         if first.WhichOneof("version_choice") is not None:

@@ -1,12 +1,12 @@
 // Asks the gateway, with the key if there is one, and puts its errors into words.
 
 const WORDS = {
-  400: "The model can't read this picture.",
+  400: "The model can't read this image.",
   401: "This gateway asks for an API key.",
   403: "This key may not do that.",
   404: "This model is not served any more.",
-  413: "This picture is too large.",
-  415: "This file is no picture that the model can read.",
+  413: "This image is too large.",
+  415: "This file is no image that the model can read.",
   429: "Too many requests at the moment.",
   502: "The model server can't be reached.",
   503: "The model is not ready.",
@@ -15,14 +15,14 @@ const WORDS = {
 const PASSING = new Set([0, 429, 502, 503, 504]);
 const PLACE = "keraserve-api-key"; // for this tab, until it is closed
 
-/** The gateway's reason as a sentence of its own: there is only one picture here. */
+/** The gateway's reason as a sentence of its own: there is only one image here. */
 function sentence(detail) {
-  const text = detail.replace(/^picture 0: /, "");
+  const text = detail.replace(/^image 0: /, "");
   return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 /** What went wrong: `message` and `detail` for people, `trace` for the log, `passing` if it may be over soon. */
-export class Refused extends Error {
+export class Rejected extends Error {
   constructor(status, detail = "", id = "") {
     super(status ? WORDS[status] || "The server could not answer." : "The server can't be reached. Is it still running?");
     this.status = status;
@@ -37,7 +37,7 @@ export const key = {
   set: (value) => sessionStorage.setItem(PLACE, value),
 };
 
-/** Give the JSON of an answer; throws Refused. */
+/** Give the JSON of a response; throws Rejected. */
 export async function ask(path, options = {}) {
   const headers = { ...options.headers };
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
@@ -45,12 +45,12 @@ export async function ask(path, options = {}) {
   try {
     answer = await fetch(path, { ...options, headers });
   } catch {
-    throw new Refused(0);
+    throw new Rejected(0);
   }
   const json = await answer.json().catch(() => ({}));
   if (answer.ok) return json;
-  throw new Refused(answer.status, json.detail || json.error || answer.statusText, answer.headers.get("X-Request-ID"));
+  throw new Rejected(answer.status, json.detail || json.error || answer.statusText, answer.headers.get("X-Request-ID"));
 }
 
-/** The path that classifies pictures. */
+/** The path that classifies images. */
 export const classifyPath = (model) => `/v1/models/${encodeURIComponent(model)}/images:classify?top_k=5`;

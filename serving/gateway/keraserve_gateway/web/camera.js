@@ -1,4 +1,4 @@
-// The camera: a live picture where the browser gives it (https or localhost), else the phone's own camera program.
+// The camera: a live image where the browser gives it (https or localhost), else the phone's own camera program.
 
 const byId = (id) => document.getElementById(id);
 const [button, dialog, video, shoot, cancel, photo] =
@@ -17,11 +17,11 @@ export function useCamera(take, complain) {
     try {
       stream = await navigator.mediaDevices.getUserMedia(wanted);
     } catch (error) {
-      const refused = error.name === "NotAllowedError";
-      complain(refused ? "The browser does not let this page use the camera." : "No camera was found.");
+      const rejected = error.name === "NotAllowedError";
+      complain(rejected ? "The browser does not let this page use the camera." : "No camera was found.");
       return;
     }
-    shoot.disabled = true; // until there is a first picture
+    shoot.disabled = true; // until there is a first image
     video.srcObject = stream;
     dialog.showModal();
   }

@@ -1,4 +1,4 @@
-import { ask, classifyPath, key, Refused } from "./asking.js";
+import { ask, classifyPath, key, Rejected } from "./asking.js";
 import { useCamera } from "./camera.js";
 import { element } from "./element.js";
 import { showSnippets } from "./snippets.js";
@@ -10,7 +10,7 @@ const [model, drop, file, preview, hint, name, warnings, result, facts, keyForm,
 const REFRESH = 10000; // milliseconds between two looks at the list of models
 const RETRY = 3000;
 
-let picture = null; // the File that is shown
+let image = null; // the File that is shown
 let asked = 0; // only the latest question's answer is shown
 let timer = 0;
 let warned = {}; // of each model, what has to be known of its newest version
@@ -20,25 +20,25 @@ function sayNothing() {
   facts.textContent = "";
 }
 
-/** Show what everybody who sees the answers has to know. */
+/** Show what everybody who sees the responses has to know. */
 function warn(sentences = []) {
   warnings.replaceChildren(...sentences.map((one) => element("p", {}, one)));
   warnings.hidden = !sentences.length;
 }
 
-function complain(refused) {
-  const box = element("div", { className: "wrong" }, element("b", {}, refused.message));
+function complain(rejected) {
+  const box = element("div", { className: "wrong" }, element("b", {}, rejected.message));
   box.setAttribute("role", "alert");
-  if (refused.detail) box.append(element("p", {}, refused.detail));
-  if (refused.trace) box.append(element("p", { className: "fine" }, refused.trace));
-  if (refused.passing && picture && !model.disabled) {
+  if (rejected.detail) box.append(element("p", {}, rejected.detail));
+  if (rejected.trace) box.append(element("p", { className: "fine" }, rejected.trace));
+  if (rejected.passing && image && !model.disabled) {
     const again = element("button", { type: "button" }, "Try again");
     again.addEventListener("click", classify);
     box.append(again);
   }
   result.replaceChildren(box);
   facts.textContent = "";
-  if (refused.status === 401 || refused.status === 403) askForKey();
+  if (rejected.status === 401 || rejected.status === 403) askForKey();
 }
 
 function askForKey() {
@@ -55,10 +55,10 @@ async function listModels() {
     const ready = models.filter((one) => one.versions.some((version) => version.state === "AVAILABLE"));
     warned = Object.fromEntries(ready.map((one) => [one.name, newest(one).warnings]));
     offer(ready.map((one) => one.name));
-    if (!ready.length) throw new Refused(503, "no model is served yet; this page looks again by itself");
+    if (!ready.length) throw new Rejected(503, "no model is served yet; this page looks again by itself");
   } catch (error) {
     const locked = error.status === 401 || error.status === 403;
-    // A list that was there before stays: the next picture tells what is wrong, if it still is.
+    // A list that was there before stays: the next image tells what is wrong, if it still is.
     if (model.disabled || locked) complain(error);
     if (locked) return; // until there is another key
     again = RETRY;
@@ -78,11 +78,11 @@ function offer(names) {
     const chosen = model.value;
     model.replaceChildren(...names.map((one) => element("option", { value: one }, one)));
     if (names.includes(chosen)) model.value = chosen;
-    showSnippets(snippets, model.value, picture, Boolean(key.get()));
+    showSnippets(snippets, model.value, image, Boolean(key.get()));
     warn(warned[model.value]);
   }
   if (!wasDisabled || !names.length) return;
-  if (picture) classify();
+  if (image) classify();
   else sayNothing();
 }
 
@@ -100,13 +100,13 @@ function show(answer, milliseconds) {
 }
 
 async function classify() {
-  if (!picture || model.disabled) return;
+  if (!image || model.disabled) return;
   const question = ++asked;
   result.setAttribute("aria-busy", "true");
   const started = performance.now();
   try {
     const headers = { "Content-Type": "application/octet-stream" };
-    const answer = await ask(classifyPath(model.value), { method: "POST", headers, body: picture });
+    const answer = await ask(classifyPath(model.value), { method: "POST", headers, body: image });
     if (question === asked) show(answer, Math.round(performance.now() - started));
   } catch (error) {
     if (question === asked) complain(error);
@@ -123,12 +123,12 @@ function size(bytes) {
 
 function take(chosen) {
   if (!chosen) return;
-  picture = chosen;
+  image = chosen;
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(chosen);
   name.hidden = false;
   name.textContent = `${chosen.name} · ${size(chosen.size)}`;
-  showSnippets(snippets, model.value, picture, Boolean(key.get()));
+  showSnippets(snippets, model.value, image, Boolean(key.get()));
   classify();
 }
 
@@ -150,7 +150,7 @@ file.addEventListener("change", () => {
 });
 model.addEventListener("change", () => {
   warn(warned[model.value]);
-  showSnippets(snippets, model.value, picture, Boolean(key.get()));
+  showSnippets(snippets, model.value, image, Boolean(key.get()));
   classify();
 });
 keyForm.addEventListener("submit", (event) => {

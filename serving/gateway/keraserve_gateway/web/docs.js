@@ -39,7 +39,7 @@ function curl(method, path, operation) {
   const json = types.includes("application/json") ? exampleOf(operation.requestBody.content) : null;
   const parts = ["curl"];
   if (json) parts.push(`-d '${JSON.stringify(json)}'`);
-  else if (types.length) parts.push("-H 'Content-Type: image/png' --data-binary @picture.png");
+  else if (types.length) parts.push("-H 'Content-Type: image/png' --data-binary @image.png");
   else if (method !== "get") parts.push(`-X ${method.toUpperCase()}`);
   const given = Object.fromEntries((operation.parameters || []).map((one) => [one.name, example(one.schema)]));
   const filled = path.replace(/{(\w+)}/g, (whole, name) => given[name] ?? whole);

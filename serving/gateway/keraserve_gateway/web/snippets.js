@@ -40,10 +40,10 @@ function block(id, title, text) {
   return element("figure", {}, element("figcaption", {}, title, button), pre);
 }
 
-/** Write the lines for a model and a picture (null: any) into `place`. */
-export function showSnippets(place, model, picture, withKey) {
-  const file = picture?.name || "picture.jpg";
-  const type = picture?.type || "image/jpeg";
+/** Write the lines for a model and an image (null: any) into `place`. */
+export function showSnippets(place, model, image, withKey) {
+  const file = image?.name || "image.jpg";
+  const type = image?.type || "image/jpeg";
   place.replaceChildren(
     block("curl", "curl", curl(model, file, type, withKey)),
     block("python", "Python", python(model, file, withKey)),

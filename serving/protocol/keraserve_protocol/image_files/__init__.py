@@ -1,7 +1,7 @@
-"""What a picture is, as far as that can be told from its file without decoding it.
+"""What an image is, as far as that can be told from its file without decoding it.
 
 `read` gives type and size, `check` looks at the rest of the file: does it have the parts that a decoder
-needs, whole and in order? Both cost much less than decoding. What they refuse, TensorFlow's decoders refuse
+needs, whole and in order? Both cost much less than decoding. What they reject, TensorFlow's decoders reject
 too, or misread (a BMP's palette and channel masks); what those accept against the format's specification
 (bytes after the end, junk between the segments of a JPEG, a GIF cut off after its first frame) is accepted
 here; so are bytes after a BMP, which `decodable` takes away. What is left for the model server to find out is
@@ -24,7 +24,7 @@ _SIGNATURES = [signature for listed in FORMATS for signature in listed.signature
 
 
 def read(data: bytes) -> ImageHeader:
-    """Read the header of an encoded picture.
+    """Read the header of an encoded image.
 
     Raises:
         UnknownFormat: of none of the formats that are taken; says what it is.
@@ -48,7 +48,7 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes, header: ImageHeader) -> None:
-    """Check the structure of the picture that `header` was read from.
+    """Check the structure of the image that `header` was read from.
 
     Raises:
         BadImage: it is cut off or damaged, or of a kind that models don't decode.
@@ -60,7 +60,7 @@ def check(data: bytes, header: ImageHeader) -> None:
 
 
 def decodable(data: bytes) -> bytes:
-    """Give a picture that passed `check` as TensorFlow decodes it; its pixels stay the same."""
+    """Give an image that passed `check` as TensorFlow decodes it; its pixels stay the same."""
     return bmp.without_what_follows(webp.animated_as_with_alpha(data))
 
 

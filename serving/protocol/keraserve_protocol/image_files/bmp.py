@@ -38,7 +38,7 @@ def without_what_follows(data: bytes) -> bytes:
     """Give a BMP up to the end of its rows; all others as they are.
 
     Some programs (Photoshop: two bytes) write more, which viewers don't look at, and for which TensorFlow's
-    decoder refuses the file.
+    decoder rejects the file.
     """
     return data[: _end(data)] if data[:2] == b"BM" else data
 

@@ -1,6 +1,6 @@
 """What the formats have in common."""
 
-# ruff: noqa: N818 (the names say what is wrong with the picture)
+# ruff: noqa: N818 (the names say what is wrong with the image)
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class BadImage(ValueError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a picture says of itself.
+    """What an image says of itself.
 
     Attributes:
         format: jpeg, png, gif, bmp or webp.

@@ -18,7 +18,7 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 # Where there are restart markers, decoders find their way past reserved ones.
 _MARKER_AMID_RESTARTS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _LENGTH = struct.Struct(">H")
-# Real pictures have dozens of markers and at most some twenty scans, each of them work on the whole picture.
+# Real images have dozens of markers and at most some twenty scans, each of them work on the whole image.
 _MOST_MARKERS, _MOST_SCANS = 1000, 100
 _PIECE = 256 << 10  # bytes that are searched at once: nothing else runs meanwhile
 

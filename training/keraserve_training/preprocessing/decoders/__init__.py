@@ -2,7 +2,7 @@
 
 The size is read from the header and limited before anything is decoded. What TensorFlow's decoders would get
 wrong without a word (transparency by colour, a BMP's palette, frames smaller than a GIF) is decoded rightly
-here, or refused with a sentence that names the image. Nothing but TensorFlow's own operations: TensorFlow
+here, or rejected with a sentence that names the image. Nothing but TensorFlow's own operations: TensorFlow
 Serving runs this too.
 """
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keraserve_protocol import image_formats
 from keraserve_training.preprocessing.decoders import bmp, exif, gif, jpeg, png, webp
-from keraserve_training.preprocessing.decoders.checks import refused
+from keraserve_training.preprocessing.decoders.checks import rejected
 
 _MODULES = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp, "WebP": webp}
 _DECODERS = [_MODULES[each.name].decode for each in image_formats.FORMATS]
@@ -53,7 +53,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     def unknown() -> tuple[Any, Any]:
         empty = tf.strings.length(content) == 0
         reason = tf.where(empty, "is empty", f"is not a {image_formats.named()} image")
-        with refused(True, image, reason):
+        with rejected(True, image, reason):
             return tf.zeros((0, 0, 3), tf.uint8), tf.constant(exif.UPRIGHT)
 
     branches = [partial(each, content, image) for each in _branches()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders.checks import limited, refused
+from keraserve_training.preprocessing.decoders.checks import limited, rejected
 from keraserve_training.preprocessing.decoders.exif import UPRIGHT
 from keraserve_training.preprocessing.decoders.fields import part
 from keraserve_training.preprocessing.decoders.white import over_white
@@ -38,7 +38,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
         | ((bits == 8) & plain & _palette_is_grey(content, header))
     )
     with (
-        refused((header < _INFO_HEADER) | ~good, image, OF_ANOTHER_KIND),
+        rejected((header < _INFO_HEADER) | ~good, image, OF_ANOTHER_KIND),
         # The height is negative where the first row is the upper one.
         limited(tf.cast([height, width], tf.int64) * tf.cast([tf.sign(height), 1], tf.int64), image),
     ):
@@ -52,7 +52,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
 
 
 def _end(start: Any, width: Any, height: Any, bits: Any) -> Any:
-    """Where the rows end, int32 []: TensorFlow refuses a file with bytes behind them, as Photoshop writes."""
+    """Where the rows end, int32 []: TensorFlow rejects a file with bytes behind them, as Photoshop writes."""
     row = tf.cast(bits // 8, tf.int64) * tf.cast(width, tf.int64)
     rows = (row + 3) // 4 * 4 * tf.abs(tf.cast(height, tf.int64))
     return tf.cast(tf.clip_by_value(tf.cast(start, tf.int64) + rows, 0, 2**31 - 1), tf.int32)

@@ -1,4 +1,4 @@
-"""Refuse an image with a sentence that names it."""
+"""Reject an image with a sentence that names it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from keraserve_protocol.image_formats import MAX_PIXELS
 
 
 @contextlib.contextmanager
-def refused(wrong: Any, image: Any, reason: Any) -> Iterator[None]:
+def rejected(wrong: Any, image: Any, reason: Any) -> Iterator[None]:
     """Operations made inside run only if `wrong` (bool []) is false; else the graph ends with the sentence.
 
     Args:
-        wrong: whether to refuse.
+        wrong: whether to reject.
         image: string []: what the sentence begins with.
         reason: string []: what it goes on with.
     """
@@ -25,11 +25,11 @@ def refused(wrong: Any, image: Any, reason: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def limited(sides: Any, image: Any) -> Iterator[None]:
-    """Refuse an image of no pixels, or of more than MAX_PIXELS; `sides` are height and width, int64 [2]."""
+    """Reject an image of no pixels, or of more than MAX_PIXELS; `sides` are height and width, int64 [2]."""
     # Each may be 2**32 - 1: the product of two such would not fit.
     pixels = tf.reduce_prod(tf.clip_by_value(sides, 0, 2**31))
     told = tf.strings.format(
         f"has {{}}x{{}} = {{}} pixels, 1 to {MAX_PIXELS} are allowed", (sides[1], sides[0], pixels)
     )
-    with refused((pixels < 1) | (pixels > MAX_PIXELS), image, told):
+    with rejected((pixels < 1) | (pixels > MAX_PIXELS), image, told):
         yield

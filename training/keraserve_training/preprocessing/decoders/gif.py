@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders.checks import limited, refused
+from keraserve_training.preprocessing.decoders.checks import limited, rejected
 from keraserve_training.preprocessing.decoders.exif import UPRIGHT
 from keraserve_training.preprocessing.decoders.fields import LITTLE, either, number, part, window
 
@@ -36,7 +36,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     width = tf.maximum(number(head[6:8], LITTLE[:2]), left + wide)
     height = tf.maximum(number(head[8:10], LITTLE[:2]), top + high)
     with (
-        refused(cut, image, "is damaged: its first frame is not whole"),
+        rejected(cut, image, "is damaged: its first frame is not whole"),
         limited(tf.stack([height, width]), image),
     ):
         one = tf.strings.join(

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import limited, refused
+from keraserve_training.preprocessing.decoders.checks import limited, rejected
 from keraserve_training.preprocessing.decoders.fields import BIG, length, number, part, window
 from keraserve_training.preprocessing.decoders.white import opaque
 
@@ -25,7 +25,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     colours = tf.bitwise.bitwise_and(tf.bitwise.right_shift(others, 16), 255)
     sides = tf.bitwise.bitwise_and(tf.cast([height, width], tf.int64), 2**32 - 1)
     # libpng would read the size elsewhere.
-    headless = refused(name != _code(b"IHDR"), image, "is damaged: it does not begin with an IHDR chunk")
+    headless = rejected(name != _code(b"IHDR"), image, "is damaged: it does not begin with an IHDR chunk")
     with headless, limited(sides, image):
         return tf.cond(
             (colours >= _WITH_ALPHA) | exif.may_be_in(content, rb"tRNS|eXIf"),
@@ -68,7 +68,7 @@ def _walk(content: Any, image: Any) -> tuple[Any, Any, Any]:
     place, keyed, exif_place, exif_size, _ = tf.while_loop(
         lambda place, *_: place < end, step, start, maximum_iterations=_MOST_CHUNKS
     )
-    with refused(place < end, image, f"has more than {_MOST_CHUNKS} chunks"):
+    with rejected(place < end, image, f"has more than {_MOST_CHUNKS} chunks"):
         return tf.identity(keyed), exif_place, exif_size
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import limited, refused
+from keraserve_training.preprocessing.decoders.checks import limited, rejected
 from keraserve_training.preprocessing.decoders.fields import BIG, LITTLE, either, length, number, part, window
 from keraserve_training.preprocessing.decoders.white import opaque
 
@@ -23,7 +23,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     extended = name == _code(b"VP8X")
     known = extended | (name == _code(b"VP8 ")) | (name == _code(b"VP8L"))
     flags = either(extended, head[_FLAGS], 0)
-    unlike = refused(~known, image, "is damaged: it does not begin as a WebP does")
+    unlike = rejected(~known, image, "is damaged: it does not begin as a WebP does")
     with unlike, limited(_sides(head, name), image):
         # Without that, TensorFlow gives room for three channels to an animation that is decoded to four.
         safe = tf.cond(_has(flags, _ANIMATION), lambda: _with_alpha(content, flags), lambda: content)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from keraserve_gateway.calls.classify_images import Classifier, PictureClasses
-from keraserve_gateway.calls.image_check import Limits, Picture
+from keraserve_gateway.calls.classify_images import Classifier, ImageClasses
+from keraserve_gateway.calls.image_check import Image, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload
-from keraserve_gateway.calls.target import Answer, Target
+from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.errors import UnsupportedMediaType
 from keraserve_gateway.http import multipart, openapi_bodies
 from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, HttpCall
@@ -21,9 +21,9 @@ from keraserve_gateway.http.schemas.classify_images import ImageClassification
 class ClassifyOptions(BaseModel):
     """The query."""
 
-    top_k: int = Field(5, description="how many classes of each picture", ge=1, le=1000)
+    top_k: int = Field(5, description="how many classes of each image", ge=1, le=1000)
     strict: bool = Field(
-        False, description="refuse all pictures if one can't be classified; else its own entry says why"
+        False, description="reject all images if one can't be classified; else its own entry says why"
     )
 
 
@@ -54,41 +54,41 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         methods=["POST"],
         tags=["Images"],
         operation_id=f"classify_images{suffix}",
-        summary="Classify one picture, or several",
+        summary="Classify one image, or several",
         response_model=ImageClassification,
         responses=_ERRORS,
-        openapi_extra=openapi_bodies.picture_body(),
+        openapi_extra=openapi_bodies.image_body(),
     )
 
 
 async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> Response:
-    """Read the pictures of a request, and answer with their classes.
+    """Read the images of a request, and answer with their classes.
 
     Raises:
         GatewayError: as `Classifier.classify`, and UnsupportedMediaType for a body of another type.
     """
-    sent = await _pictures(call)
+    sent = await _images(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.server, limits, call.gateway.repeating)
     found = await classifier.classify(
         target, sent, top_k=options.top_k, strict=options.strict, context=call.context
     )
-    call.context.images = sum(isinstance(one, PictureClasses) for one in found.predictions)
+    call.context.images = sum(isinstance(one, ImageClasses) for one in found.predictions)
     cards = call.gateway.cards
     warnings = cards.known(found.model, found.version)
     if warnings is None:
         warnings = await cards.warnings(found.model, found.version)
-    return call.answer(Answer(orjson.dumps(found.warned(warnings)), found.version))
+    return call.respond(ModelResponse(orjson.dumps(found.warned(warnings)), found.version))
 
 
-async def _pictures(call: HttpCall) -> list[Picture]:
+async def _images(call: HttpCall) -> list[Image]:
     """Read them. But for forms the type doesn't matter: many clients send none, or whatever they like."""
     content_type = call.context.header("content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:
         form, most = await call.body(), call.gateway.settings.max_images
-        return await offload(call.context, len(form) > LARGE, multipart.pictures, form, content_type, most)
+        return await offload(call.context, len(form) > LARGE, multipart.images, form, content_type, most)
     if kind.startswith("multipart/"):
-        raise UnsupportedMediaType(f"a body of type {kind[:100]!r}; send {_FORM}, or one picture as the body")
-    return [Picture(await call.body())]
+        raise UnsupportedMediaType(f"a body of type {kind[:100]!r}; send {_FORM}, or one image as the body")
+    return [Image(await call.body())]

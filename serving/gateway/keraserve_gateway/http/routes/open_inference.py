@@ -85,12 +85,12 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"inference_model{suffix}",
         summary="Versions, inputs and outputs of a model",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.answer(schemas.InferenceModel)},
+        responses={**_ERRORS, **openapi_bodies.response(schemas.InferenceModel)},
     )
     async def model(
         call: CurrentCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
     ) -> Response:
-        return call.answer(await open_inference.describe(call.server, target, signature_name, call.context))
+        return call.respond(await open_inference.describe(call.server, target, signature_name, call.context))
 
     @routes.get(
         f"{path}/ready",
@@ -111,7 +111,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"infer{suffix}",
         summary="Run a signature on tensors, in JSON or as binary data",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.inference_answer()},
+        responses={**_ERRORS, **openapi_bodies.inference_response()},
         openapi_extra=openapi_bodies.inference_body(),
     )
     async def run(
@@ -125,7 +125,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         return await _sent(found, call.context.header("accept-encoding") or "")
 
 
-async def _sent(found: open_inference.InferAnswer, accepted: str) -> Response:
+async def _sent(found: open_inference.InferResponse, accepted: str) -> Response:
     body, headers = found.body, {"Vary": "Accept-Encoding"}
     if coding := compression.choose(accepted, len(body)):
         body = await asyncio.to_thread(compression.compress, body, coding)

@@ -28,7 +28,7 @@ def router() -> APIRouter:
 async def run(call: HttpCall, target: Target) -> Response:
     """Answer `:predict`; errors as `Predictor.predict`."""
     predict = call.gateway.predictor.predict
-    return call.answer(await predict(call.server, target, await call.body(), call.context, call.hold))
+    return call.respond(await predict(call.server, target, await call.body(), call.context, call.hold))
 
 
 def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -37,21 +37,21 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"status{suffix}",
         summary="Status of a model's versions",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelStatus)},
+        responses={**_ERRORS, **openapi_bodies.response(schemas.ModelStatus)},
     )
     async def status(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         cards = call.gateway.cards
-        return call.answer(await tensorflow_rest.status(call.server, target, cards, call.context))
+        return call.respond(await tensorflow_rest.status(call.server, target, cards, call.context))
 
     @routes.get(
         f"{path}/metadata",
         operation_id=f"metadata{suffix}",
         summary="Signatures of a model",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.answer(schemas.ModelMetadata)},
+        responses={**_ERRORS, **openapi_bodies.response(schemas.ModelMetadata)},
     )
     async def metadata(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.answer(await tensorflow_rest.metadata(call.server, target, call.context))
+        return call.respond(await tensorflow_rest.metadata(call.server, target, call.context))
 
 
 def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
@@ -62,7 +62,7 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         response_class=Response,
         responses={
             **_ERRORS,
-            **openapi_bodies.answer(schemas.Predictions | schemas.Outputs),
+            **openapi_bodies.response(schemas.Predictions | schemas.Outputs),
         },
         openapi_extra=openapi_bodies.json_body(schemas.PredictBody),
     )
@@ -74,12 +74,12 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"classify{suffix}",
         summary="Classify examples",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.answer(schemas.Classes)},
+        responses={**_ERRORS, **openapi_bodies.response(schemas.Classes)},
         openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
     async def classify(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
-        return call.answer(
+        return call.respond(
             await tensorflow_rest.classify(call.server, target, await call.body(), most, call.context)
         )
 
@@ -88,11 +88,11 @@ def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         operation_id=f"regress{suffix}",
         summary="Regress examples",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.answer(schemas.Values)},
+        responses={**_ERRORS, **openapi_bodies.response(schemas.Values)},
         openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
     async def regress(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         most = call.gateway.settings.max_rows
-        return call.answer(
+        return call.respond(
             await tensorflow_rest.regress(call.server, target, await call.body(), most, call.context)
         )

@@ -12,26 +12,26 @@ class ClassEntry(BaseModel):
     probability: float = Field(examples=[0.97])
 
 
-class PictureEntry(BaseModel):
-    """What one picture shows, best class first."""
+class ImageEntry(BaseModel):
+    """What one image shows, best class first."""
 
-    filename: str | None = Field(description="null for a picture that was the body itself")
+    filename: str | None = Field(description="null for an image that was the body itself")
     classes: list[ClassEntry]
 
 
-class RefusedPictureEntry(BaseModel):
-    """A picture, sent with others, that can't be classified."""
+class RejectedImageEntry(BaseModel):
+    """An image, sent with others, that can't be classified."""
 
     filename: str | None
     error: str = Field(description="why", examples=["the png is cut off"])
 
 
 class ImageClassification(BaseModel):
-    """An entry for every picture, in the order of the request."""
+    """An entry for every image, in the order of the request."""
 
     model: str = Field(examples=["fashion-mnist"])
     version: int = Field(examples=[1])
-    predictions: list[PictureEntry | RefusedPictureEntry]
+    predictions: list[ImageEntry | RejectedImageEntry]
     warnings: list[str] = Field(
         [],
         description="what everybody who sees this has to know, from the version's card; absent if nothing",

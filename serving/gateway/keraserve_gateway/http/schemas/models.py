@@ -13,7 +13,7 @@ class VersionEntry(BaseModel):
     error: str = Field(description="why it failed; empty if it did not")
     warnings: list[str] | None = Field(
         None,
-        description="what everybody who sees its answers has to know, from its card; absent if nothing",
+        description="what everybody who sees its responses has to know, from its card; absent if nothing",
         examples=[[WARNING]],
     )
 

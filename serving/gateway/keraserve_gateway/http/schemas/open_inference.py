@@ -95,7 +95,7 @@ class InferenceBody(BaseModel):
 
 
 class InferenceResult(BaseModel):
-    """A tensor of an answer: `data` in row-major order, or binary data behind the JSON."""
+    """A tensor of a response: `data` in row-major order, or binary data behind the JSON."""
 
     name: str = Field(examples=["label"])
     shape: list[int] = Field(examples=[[1]])
@@ -104,8 +104,8 @@ class InferenceResult(BaseModel):
     parameters: dict[str, Any] = {}
 
 
-class InferenceAnswer(BaseModel):
-    """The answer to `infer`."""
+class InferenceResponse(BaseModel):
+    """The response to `infer`."""
 
     model_name: str = Field(examples=["fashion-mnist"])
     model_version: str = Field(examples=["1"])

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGN4JiICAALyAQ91Qg2iAAAAAElFTkSuQmCC"
-"""A picture of one pixel, as base64, for examples."""
+"""An image of one pixel, as base64, for examples."""
 
 
 class TensorFlowError(BaseModel):
@@ -61,7 +61,7 @@ class ExamplesBody(BaseModel):
 
 
 class Predictions(BaseModel):
-    """The answer to `instances`: an entry for each row."""
+    """The response to `instances`: an entry for each row."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"predictions": [{"label": "Ankle boot"}]}]}
@@ -71,7 +71,7 @@ class Predictions(BaseModel):
 
 
 class Outputs(BaseModel):
-    """The answer to `inputs`: the tensors by name, or the only one without its name."""
+    """The response to `inputs`: the tensors by name, or the only one without its name."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,7 @@ class Outputs(BaseModel):
 
 
 class Classes(BaseModel):
-    """The answer to `:classify`: for each example the pairs of label and score."""
+    """The response to `:classify`: for each example the pairs of label and score."""
 
     results: list[list[Annotated[list[Any], Field(min_length=2, max_length=2)]]] = Field(
         examples=[[[["boot", 0.9], ["bag", 0.1]]]]
@@ -87,7 +87,7 @@ class Classes(BaseModel):
 
 
 class Values(BaseModel):
-    """The answer to `:regress`: a number for each example."""
+    """The response to `:regress`: a number for each example."""
 
     results: list[float] = Field(examples=[[3.5]])
 

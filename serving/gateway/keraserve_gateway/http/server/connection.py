@@ -1,7 +1,7 @@
 """One HTTP connection: uvicorn's, with bounds on what a client may send and how long it may take.
 
 uvicorn bounds neither the bytes of a request's head nor the time until it is whole, nor how many connections
-are open (its `limit_concurrency` refuses their requests, and keeps them), nor how long an answer may be left
+are open (its `limit_concurrency` rejects their requests, and keeps them), nor how long a response may be left
 unread. Bodies are bounded where they are read (`request_body`).
 """
 
@@ -47,10 +47,12 @@ class ConnectionLimits:
     connections: int
 
 
-def connection_class(limits: ConnectionLimits, refusal: Rejecter, metrics: Metrics) -> type[asyncio.Protocol]:
+def connection_class(
+    limits: ConnectionLimits, rejection: Rejecter, metrics: Metrics
+) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
     opened = OpenConnections(limits.connections, limits.unread_seconds, metrics)
-    made = {"limits": limits, "refusal": staticmethod(refusal), "open": opened}
+    made = {"limits": limits, "rejection": staticmethod(rejection), "open": opened}
     return type("BoundedConnection", (_Connection,), made)
 
 
@@ -70,7 +72,7 @@ class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nob
 
 class _Connection(HttpToolsProtocol):
     limits: ConnectionLimits
-    refusal: Rejecter
+    rejection: Rejecter
     open: OpenConnections
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -118,11 +120,11 @@ class _Connection(HttpToolsProtocol):
             return
         reading = self._reading
         if self._unreported_bytes > self.limits.head_bytes:
-            self._refuse_head()
+            self._reject_head()
         elif reading is _Reading.REJECTED_BODY or (reading is _Reading.BODY and self.cycle.response_complete):
             self._start_timer(self.limits.rest_seconds)
         elif reading is _Reading.HEAD or (
-            reading is _Reading.NOTHING and not (self._answering() or self._idle)
+            reading is _Reading.NOTHING and not (self._responding() or self._idle)
         ):
             self._start_timer(self.limits.head_seconds)
 
@@ -154,24 +156,24 @@ class _Connection(HttpToolsProtocol):
             return
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._reading = _Reading.NO_MORE
-            self.cycle.keep_alive = False  # the newest: the connection ends with its answer
+            self.cycle.keep_alive = False  # the newest: the connection ends with its response
             return
         if self.beyond and self.url.partition(b"?")[0] not in PROBES:
-            self._refuse(
+            self._reject(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "as many connections are open as are allowed (max_connections)",
                 1,
             )
             return
         self._idle = False  # an earlier request may have come together with this one
-        refusal = self._refusal()
-        self._reading = _Reading.BODY if refusal is None else _Reading.REJECTED_BODY
-        if refusal is None:
+        rejection = self._rejection()
+        self._reading = _Reading.BODY if rejection is None else _Reading.REJECTED_BODY
+        if rejection is None:
             super().on_headers_complete()
             if self.beyond:
                 self.cycle.keep_alive = False
         else:  # without what uvicorn makes of a request; what is left of its body is skipped
-            self.transport.write(refusal)
+            self.transport.write(rejection)
             self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -187,8 +189,8 @@ class _Connection(HttpToolsProtocol):
         self._reading = _Reading.NOTHING
         if reading is _Reading.BODY:
             super().on_message_complete()
-        if not (self._idle or self._answering() or self.transport.is_closing()):
-            self._be_idle()  # the answer came before the body
+        if not (self._idle or self._responding() or self.transport.is_closing()):
+            self._be_idle()  # the response came before the body
 
     # uvicorn's own
 
@@ -207,7 +209,7 @@ class _Connection(HttpToolsProtocol):
         """Have the connection closed if it stays so.
 
         Its timer is not stopped when the next request comes, only looked after when it rings: to make and end
-        one for each is a tenth of what a refusal takes.
+        one for each is a tenth of what a rejection takes.
         """
         self._idle, self.quiet_since = True, time.monotonic()
         if self.timeout_keep_alive_task is None:
@@ -237,29 +239,29 @@ class _Connection(HttpToolsProtocol):
         self.tasks.add(task)
         self._running = cycle, task
 
-    def _refusal(self) -> bytes | None:
-        """The answer, where the application shall not have the request whose head is here.
+    def _rejection(self) -> bytes | None:
+        """The response, where the application shall not have the request whose head is here.
 
-        What ends its connection, waits for an earlier answer on it, and HEAD, is the
-        application's in any case; and so is what comes from who does not read the answers, which waits there.
+        The application takes HEAD, a request that ends its connection or waits for an earlier response
+        on it, and one of a caller that does not read its responses: it waits there.
         """
-        if self.flow.write_paused or self._answering():
+        if self.flow.write_paused or self._responding():
             return None
         parser = self.parser
         method: bytes = parser.get_method()
         lasting = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         if method == b"HEAD" or not lasting:
             return None
-        return self.refusal(Head(method, self.url, self.headers, self.server_state.default_headers))
+        return self.rejection(Head(method, self.url, self.headers, self.server_state.default_headers))
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not take, in our form."""
         del msg  # uvicorn's
         if self._head_bytes > self.limits.head_bytes:
-            self._refuse_head()
+            self._reject_head()
         else:
             detail = f"this is not HTTP/1.1, or the request is malformed: {self.parser.fault}"
-            self._refuse(HTTPStatus.BAD_REQUEST, detail)
+            self._reject(HTTPStatus.BAD_REQUEST, detail)
 
     @property
     def _ending(self) -> bool:
@@ -267,17 +269,17 @@ class _Connection(HttpToolsProtocol):
 
     @property
     def in_work(self) -> bool:
-        """Whether a request is worked on whose body is here: it has a place, and no answer yet."""
+        """Whether a request is worked on whose body is here: it has a place, and no response yet."""
         return self._running is not None and IN_WORK in self._running[0].scope.get("state", ())
 
-    def _answering(self) -> bool:
+    def _responding(self) -> bool:
         return self._running is not None and not self.cycle.response_complete
 
-    def _refuse_head(self) -> None:
+    def _reject_head(self) -> None:
         detail = (
             f"the request's line and headers have more than {self.limits.head_bytes} bytes (max_header_bytes)"
         )
-        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        self._reject(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def _start_timer(self, seconds: float) -> None:
         if self._timer is None:
@@ -292,18 +294,18 @@ class _Connection(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._answering():
-            self.cycle.keep_alive = False  # the answer first, then the end
+        if self._responding():
+            self.cycle.keep_alive = False  # the response first, then the end
         elif self._reading is _Reading.HEAD:
             detail = (
                 f"the request's line and headers took more than {self.limits.head_seconds:g} seconds"
                 " (header_seconds)"
             )
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
+            self._reject(HTTPStatus.REQUEST_TIMEOUT, detail)
         else:
             self.transport.close()
 
-    def _refuse(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
+    def _reject(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
         """Answer what is no request, or no whole one, and close.
 
         Answers that are due come first, and alone: this one would be taken for one of them.
@@ -314,7 +316,7 @@ class _Connection(HttpToolsProtocol):
         in_body = reading is _Reading.BODY
         if in_body and self.pipeline:  # the one whose body this is will not be asked
             self.pipeline.popleft()
-        elif in_body or not self._answering():
+        elif in_body or not self._responding():
             if not (reading is _Reading.REJECTED_BODY or (in_body and self.cycle.response_started)):
                 self.transport.write(final_response(status, detail, retry_after))
             self.transport.close()

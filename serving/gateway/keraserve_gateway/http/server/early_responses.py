@@ -21,7 +21,7 @@ class Head(NamedTuple):
         method: in capital letters.
         url: as it came: the path, undecoded, and the query.
         headers: their names in small letters.
-        standard: the headers of every answer of this server's.
+        standard: the headers of every response of this server's.
     """
 
     method: bytes

@@ -1,4 +1,4 @@
-"""The connections of one server: whose place a new one takes, and who does not read an answer."""
+"""The connections of one server: whose place a new one takes, and who does not read a response."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class Connection(Protocol):
 
 
 class OpenConnections:
-    """Bounds how many are open, and how long one may leave an answer unread.
+    """Bounds how many are open, and how long one may leave a response unread.
 
     Args:
         most: how many may be open.
@@ -93,7 +93,7 @@ class OpenConnections:
         now = time.monotonic()
         for one in list(everyone):
             if one.transport.get_write_buffer_size() and not _takes(one, now, self._seconds):
-                log.info("connection ended", reason=f"nothing was read of an answer for {self._seconds:g} s")
+                log.info("connection ended", reason=f"nothing was read of a response for {self._seconds:g} s")
                 self._unread.inc()
                 one.transport.abort()
         self._watching = bool(everyone)

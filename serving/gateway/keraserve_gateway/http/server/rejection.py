@@ -27,8 +27,8 @@ _LOG_SECONDS = 1.0
 _LONGEST_PATH = 512  # characters
 _STATUS = HTTPStatus(STATUSES[Overloaded].http)
 _CODE = str(int(_STATUS))
-_ANY_ID = new_id().encode()  # in place of a request's, in an answer that is kept
-_ECHOED = {REQUEST_ID.encode(), TRACE[0].encode()}  # headers with which an answer differs
+_ANY_ID = new_id().encode()  # in place of a request's, in a response that is kept
+_ECHOED = {REQUEST_ID.encode(), TRACE[0].encode()}  # headers with which a response differs
 
 
 class OverloadRejection:
@@ -36,15 +36,15 @@ class OverloadRejection:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._refused = gateway.metrics.refused.labels(kind(gateway.admission.busy()))
+        self._rejected = gateway.metrics.rejected.labels(kind(gateway.admission.busy()))
         self._coming = 0  # let in during this turn of the event loop: they have no place before the next
         self._coming_of: dict[Group, int] = {}  # likewise, those that have places of their share only
-        self._answers: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors: headers, body
+        self._responses: dict[bool, tuple[Headers, bytes]] = {}  # by the form of errors: headers, body
         self._whole: dict[bool, tuple[Headers, bytes]] = {}  # likewise: the server's headers, and all of it
         self._unlogged: int | None = None  # since the last line; none: the next one is the first
 
-    def refusal(self, head: Head) -> bytes | None:
-        """Give the answer to a request that is not let in; none where the application shall have it.
+    def rejection(self, head: Head) -> bytes | None:
+        """Give the response to a request that is not let in; none where the application shall have it.
 
         Traced requests are the application's, as a span is around each.
         """
@@ -54,7 +54,7 @@ class OverloadRejection:
         if gateway.admission.room > self._coming or self._has_own_room(head, path):
             self._let_in()
             return None
-        self._refused.inc()
+        self._rejected.inc()
         gateway.metrics.observe("http", "", "", _CODE, 0.0)
         form = _form(head.method, path)
         if self._unlogged is None or not _ECHOED.isdisjoint(name for name, _ in head.headers):
@@ -63,7 +63,7 @@ class OverloadRejection:
         whole = self._whole.get(form)
         if whole is None or whole[0] is not head.standard:  # the server's list is another one each second
             unknown = Head(head.method, head.url, [(REQUEST_ID.encode(), _ANY_ID)], head.standard)
-            whole = self._whole[form] = head.standard, self._answer(form, _scope(unknown), head.standard)
+            whole = self._whole[form] = head.standard, self._response(form, _scope(unknown), head.standard)
         return whole[1].replace(_ANY_ID, new_id().encode())
 
     def _has_own_room(self, head: Head, path: str) -> bool:
@@ -83,21 +83,21 @@ class OverloadRejection:
     def _told(self, form: bool, head: Head) -> bytes:
         """Log a request, or count it for the next line, and answer with what it brought."""
         scope = _scope(head)
-        answer = self._answer(form, scope, head.standard)
+        response = self._response(form, scope, head.standard)
         self._log(scope, context_of(scope))
-        return answer
+        return response
 
-    def _answer(self, form: bool, scope: Scope, standard: Headers) -> bytes:
-        """Write the answer that the application would give, which renders it once for each form."""
+    def _response(self, form: bool, scope: Scope, standard: Headers) -> bytes:
+        """Write the response that the application would give, which renders it once for each form."""
         context = new_context(scope, self._gateway.settings.deadline_seconds)
         context.error = self._gateway.admission.busy()
-        if form not in self._answers:
+        if form not in self._responses:
             any_one = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
             new_context(any_one, self._gateway.settings.deadline_seconds)
-            answer = error_responses.failure(any_one, context.error)
-            kept = [header for header in answer.raw_headers if header[0] != b"content-length"]
-            self._answers[form] = kept, bytes(answer.body)
-        kept, body = self._answers[form]
+            response = error_responses.failure(any_one, context.error)
+            kept = [header for header in response.raw_headers if header[0] != b"content-length"]
+            self._responses[form] = kept, bytes(response.body)
+        kept, body = self._responses[form]
         headers = [*standard, *kept, *common_headers(context)]
         return serialized(_STATUS, headers, body.replace(_ANY_ID, context.request_id.encode()))
 
@@ -123,7 +123,7 @@ class OverloadRejection:
 
     def _log_count(self) -> None:
         if self._unlogged:
-            log.info("more requests refused", status=int(_STATUS), error="busy", count=self._unlogged)
+            log.info("more requests rejected", status=int(_STATUS), error="busy", count=self._unlogged)
             self._begin_to_count()
         else:
             self._unlogged = None

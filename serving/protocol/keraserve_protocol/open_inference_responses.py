@@ -6,14 +6,14 @@ from typing import Any
 
 from keraserve_protocol import json_text
 from keraserve_protocol import messages as m
-from keraserve_protocol.json_text import AnswerError
+from keraserve_protocol.json_text import ResponseError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of, to_binary, to_json
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer to `infer`: its parts, to be sent one after the other.
+    """A response to `infer`: its parts, to be sent one after the other.
 
     Attributes:
         header: the JSON.
@@ -25,20 +25,20 @@ class Reply:
 
 
 def reply(inference: Inference, response: m.PredictResponse) -> Reply:
-    """Write the answer to `infer`, its outputs in the order asked for, else by name.
+    """Write the response to `infer`, its outputs in the order asked for, else by name.
 
     Raises:
         FormError: an output that has not the form asked for, or none in the protocol.
-        AnswerError: no outputs, one that is missing, or one that is no whole tensor.
+        ResponseError: no outputs, one that is missing, or one that is no whole tensor.
     """
     if not response.outputs:
-        raise AnswerError("the model gave no outputs")
+        raise ResponseError("the model gave no outputs")
     described: list[dict[str, Any]] = []
     data: list[bytes] = []
     for name in inference.outputs or sorted(response.outputs):
         where = f"output {name!r}"
         if name not in response.outputs:
-            raise AnswerError(f"the model gave no {where}")
+            raise ResponseError(f"the model gave no {where}")
         tensor = response.outputs[name]
         one: dict[str, Any] = {
             "name": name,

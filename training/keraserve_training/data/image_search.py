@@ -1,4 +1,4 @@
-"""Find the pictures that lie below a folder, whatever else lies there."""
+"""Find the images that lie below a folder, whatever else lies there."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,28 +7,28 @@ from pathlib import Path
 
 from keraserve_protocol import image_formats
 from keraserve_protocol.image_folders import is_left_by_a_system
-from keraserve_training.data import picture_files
+from keraserve_training.data import image_files
 
-_NO_PICTURE = f"not a {image_formats.named()} picture"
+_NO_IMAGE = f"not a {image_formats.named()} image"
 
-Refuse = Callable[[Path, str], None]
+Reject = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """A file that is left out, and why."""
 
     file: Path
     reason: str
 
 
-def pictures_below(folder: Path, refuse: Refuse) -> list[Path]:
-    """The pictures in a folder and its folders, in the order of their paths; what is none is refused.
+def images_below(folder: Path, reject: Reject) -> list[Path]:
+    """The images in a folder and its folders, in the order of their paths; what is none is rejected.
 
     Judged by the suffix, or where that says nothing by the first bytes: some of them may be damaged. What
-    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is refused unseen.
+    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is rejected unseen.
     """
-    return sorted(_pictures_below(folder, refuse, set()), key=os.fsencode)
+    return sorted(_images_below(folder, reject, set()), key=os.fsencode)
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -37,17 +37,17 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(found, key=os.fsencode)
 
 
-def pictures_in(folder: Path) -> bool:
-    """Whether there are pictures in a folder itself, not only in its folders."""
+def images_in(folder: Path) -> bool:
+    """Whether there are images in a folder itself, not only in its folders."""
     entries = _entries(folder, lambda *_: None)
-    return any(_is_file(entry) and _is_picture(entry) for entry in entries)
+    return any(_is_file(entry) and _is_image(entry) for entry in entries)
 
 
-def refuse_loose_files(folder: Path, refuse: Refuse) -> None:
-    """Refuse what lies beside the class folders."""
-    for entry in _entries(folder, refuse):
+def reject_loose_files(folder: Path, reject: Reject) -> None:
+    """Reject what lies beside the class folders."""
+    for entry in _entries(folder, reject):
         if not _is_folder(entry):
-            refuse(Path(entry.path), "in no class folder")
+            reject(Path(entry.path), "in no class folder")
 
 
 def why_not_decoded(file: Path) -> str:
@@ -59,37 +59,37 @@ def why_not_decoded(file: Path) -> str:
     if not beginning:
         return "empty"
     if image_formats.find(beginning) is None:
-        return _NO_PICTURE
-    return picture_files.why_not(file) or "damaged"
+        return _NO_IMAGE
+    return image_files.why_not(file) or "damaged"
 
 
-def _pictures_below(folder: Path, refuse: Refuse, seen: set[Path]) -> Iterator[Path]:
+def _images_below(folder: Path, reject: Reject, seen: set[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in seen:  # a link that leads back
         return
     seen.add(real)
-    for entry in _entries(folder, refuse):
+    for entry in _entries(folder, reject):
         path = Path(entry.path)
         if _is_folder(entry):
-            yield from _pictures_below(path, refuse, seen)
+            yield from _images_below(path, reject, seen)
         elif not _is_file(entry):
-            refuse(path, "leads nowhere" if entry.is_symlink() else "not a file")
-        elif _is_picture(entry):
+            reject(path, "leads nowhere" if entry.is_symlink() else "not a file")
+        elif _is_image(entry):
             yield path
         else:
-            refuse(path, _NO_PICTURE)
+            reject(path, _NO_IMAGE)
 
 
-def _entries(folder: Path, refuse: Refuse) -> list["os.DirEntry[str]"]:
+def _entries(folder: Path, reject: Reject) -> list["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
     except OSError as error:
-        refuse(folder, error.strerror or "can't be read")
+        reject(folder, error.strerror or "can't be read")
         return []
     for entry in found:
         if is_left_by_a_system(entry.name):
-            refuse(Path(entry.path), "hidden, or left by a system")
+            reject(Path(entry.path), "hidden, or left by a system")
     return [entry for entry in found if not is_left_by_a_system(entry.name)]
 
 
@@ -107,11 +107,11 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _is_picture(entry: "os.DirEntry[str]") -> bool:
-    return entry.name.lower().endswith(image_formats.SUFFIXES) or _begins_like_a_picture(Path(entry.path))
+def _is_image(entry: "os.DirEntry[str]") -> bool:
+    return entry.name.lower().endswith(image_formats.SUFFIXES) or _begins_like_one(Path(entry.path))
 
 
-def _begins_like_a_picture(file: Path) -> bool:
+def _begins_like_one(file: Path) -> bool:
     try:
         return image_formats.find(_beginning(file)) is not None
     except OSError:

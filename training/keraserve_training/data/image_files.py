@@ -1,4 +1,4 @@
-"""Pictures in encoded files, read, decoded and resized while a network works.
+"""Images in encoded files, read, decoded and resized while a network works.
 
 Decoding and resizing are those of the exported model (`exporting.decoders`, `decoding.Preparation`), so a
 network sees in training what it will see when it is served.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from keraserve_training import runtime
 from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
 
 SHOWN_SIDE = 400  # pixels: more than a page shows of one among nine
@@ -31,17 +31,17 @@ _READ_AT_ONCE = 64  # files that one of them takes at a time
 _Key = tuple[str, int, int]  # a file as it was when this process looked: path, bytes, time of its last change
 _digests: dict[_Key, bytes] = {}
 _NOT_THERE = ("", 0, 0)
-_NAMELESS = "This picture"
+_NAMELESS = "This image"
 _decodable: dict[_Key, bool] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class PictureFiles(Shown):
-    """Pictures in files, with their classes.
+class ImageFiles(Shown):
+    """Images in files, with their classes.
 
     Attributes:
         files: of the formats of `keraserve_protocol.image_formats`, in any size up to its MAX_PIXELS.
-        labels: int32 [N], the class of each picture.
+        labels: int32 [N], the class of each image.
         size: height and width that the network gets; None: not said yet, there are no batches before.
         channels: 3 for colour, 1 for grey, whatever the files have.
         root: the folder that all of them lie in.
@@ -55,9 +55,9 @@ class PictureFiles(Shown):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture, as the network gets it."""
+        """Of one image, as the network gets it."""
         if self.size is None:
-            raise ValueError(f"the pictures in {self.root} have many sizes: say which one with sized()")
+            raise ValueError(f"the images in {self.root} have many sizes: say which one with sized()")
         return (*self.size, self.channels)
 
     def select(self, indices: Indices) -> Self:
@@ -66,7 +66,7 @@ class PictureFiles(Shown):
         return replace(self, files=files, labels=self.labels[indices])
 
     def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
-        """The same pictures with other labels."""
+        """The same images with other labels."""
         return replace(self, labels=labels)
 
     def sized(self, size: int | None) -> Self:
@@ -74,11 +74,11 @@ class PictureFiles(Shown):
         return replace(self, size=None if size is None else (size, size))
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """The pictures upright, at most SHOWN_SIDE pixels a side, each uint8 [h, w, 1 or 3]."""
+        """The images upright, at most SHOWN_SIDE pixels a side, each uint8 [h, w, 1 or 3]."""
         return [_looked_at(self.files[index])[0] for index in indices]
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
-        """Height and width of the pictures as people see them: upright."""
+        """Height and width of the images as people see them: upright."""
         return [_looked_at(self.files[index])[1] for index in indices]
 
     def digest(self) -> str:
@@ -89,7 +89,7 @@ class PictureFiles(Shown):
         return digest.hexdigest()
 
     def batches(self, order: Indices, batch: int) -> Any:
-        """The pictures at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b].
+        """The images at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b].
 
         Raises (while it is read):
             tf.errors.OpError: a file has gone, has been damaged since the folder was read, or can't be taken:
@@ -108,25 +108,25 @@ class PictureFiles(Shown):
             image = prepare.of_file(*decoders.decode(tf.io.read_file(name), name))
             return tf.ensure_shape(image, shape), label
 
-        pictures = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
-        pictures = pictures.map(read, num_parallel_calls=runtime.processors(), deterministic=True)
-        return prefetched(pictures.batch(batch), shape, batch)
+        images = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
+        images = images.map(read, num_parallel_calls=runtime.processors(), deterministic=True)
+        return prefetched(images.batch(batch), shape, batch)
 
-    def loaded(self, tell: Tell) -> "Pictures | PictureFiles":
+    def loaded(self, tell: Tell) -> "Images | ImageFiles":
         """The same in memory, at the size that is wanted; `self` where they would need more than 2 GiB."""
         if len(self) * int(np.prod(self.shape)) * 4 > _LOADED_BYTES:
             return self
         if len(self) >= 10 * _LOADED_BATCH:
-            tell(f"reading {len(self):,} pictures of {self.root} into memory")
+            tell(f"reading {len(self):,} images of {self.root} into memory")
         parts = [_smallest(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
-        return Pictures(np.concatenate(parts), self.labels)
+        return Images(np.concatenate(parts), self.labels)
 
 
 def _looked_at(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """A picture as people see it, at most SHOWN_SIDE pixels a side; and its height and width before that."""
-    picture, size = _shown()(os.fsencode(file))
+    """An image as people see it, at most SHOWN_SIDE pixels a side; and its height and width before that."""
+    image, size = _shown()(os.fsencode(file))
     height, width = size.numpy()
-    return picture.numpy(), (int(height), int(width))
+    return image.numpy(), (int(height), int(width))
 
 
 @functools.cache
@@ -175,7 +175,7 @@ def spoilt() -> list[Path]:
 
 
 def why_not(file: Path) -> str | None:
-    """The sentence with which the exported model refuses a file, without its name.
+    """The sentence with which the exported model rejects a file, without its name.
 
     None: the file can't be read, or its decoder has none.
     """
@@ -230,7 +230,7 @@ def _hashed(file: Path) -> bytes:
         _digests[key] = hashlib.sha256(file.read_bytes()).digest()
     except OSError as error:
         raise DataUnavailableError(
-            f"{file} can't be read any more ({error.strerror}): start again with the pictures that are there."
+            f"{file} can't be read any more ({error.strerror}): start again with the images that are there."
         ) from error
     return _digests[key]
 

@@ -1,4 +1,4 @@
-"""One command from a folder of photographs to a served model: real pictures, real pre-trained weights.
+"""One command from a folder of photographs to a served model: real images, real pre-trained weights.
 
 Both lie beside the repository where we develop; an outsider's machine has them elsewhere, or not at all.
 """
@@ -52,7 +52,7 @@ def test_a_folder_of_photographs_becomes_a_served_model(tmp_path: Path) -> None:
     right = 0
     files = [*(tmp_path / "cats-dogs" / "test").glob("*/*.jpg")][::10]
     for file in files:
-        answer = classify(image_bytes=tf.constant([file.read_bytes()]))
-        right += answer["label"].numpy()[0].decode() == file.parent.name
-        np.testing.assert_allclose(answer["probabilities"].numpy().sum(), 1.0, atol=1e-5)
+        response = classify(image_bytes=tf.constant([file.read_bytes()]))
+        right += response["label"].numpy()[0].decode() == file.parent.name
+        np.testing.assert_allclose(response["probabilities"].numpy().sum(), 1.0, atol=1e-5)
     assert right > 0.6 * len(files)

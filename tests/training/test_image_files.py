@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training.data import picture_files
+from keraserve_training.data import image_files
 from keraserve_training.data.dataset import Dataset
-from keraserve_training.data.picture_files import PictureFiles
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.image_files import ImageFiles
+from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.preprocessing.decoding import Preparation, decode
 
@@ -43,35 +43,35 @@ def quiet(_: str) -> None:
 
 def draw(path: Path, mode: str, size: tuple[int, int] = (60, 40)) -> None:
     values = np.random.default_rng(len(path.name)).integers(0, 256, (5, 6, 3), np.uint8)
-    picture = Image.fromarray(values).resize(size)
+    image = Image.fromarray(values).resize(size)
     if mode == "I;16":
-        grey = np.asarray(picture.convert("L"), np.uint16)
-        picture = Image.fromarray(grey * 256 + 255 - grey)
+        grey = np.asarray(image.convert("L"), np.uint16)
+        image = Image.fromarray(grey * 256 + 255 - grey)
     else:
-        picture = picture.convert(mode)
+        image = image.convert(mode)
     if path.suffix == ".gif":
-        picture.save(path, save_all=True, append_images=[picture.rotate(180)])
+        image.save(path, save_all=True, append_images=[image.rotate(180)])
     else:
-        picture.save(path)
+        image.save(path)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for name, mode in KINDS.items():
         draw(folder / name, mode, (20, 30) if "small" in name else (60, 40))
     return folder
 
 
 @pytest.fixture
-def files(folder: Path) -> PictureFiles:
+def files(folder: Path) -> ImageFiles:
     paths = tuple(folder / name for name in KINDS)
-    return PictureFiles(paths, np.arange(len(paths), dtype=np.int32), root=folder)
+    return ImageFiles(paths, np.arange(len(paths), dtype=np.int32), root=folder)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_network_gets_what_the_exported_model_makes_of_the_same_bytes(
-    files: PictureFiles, channels: int
+    files: ImageFiles, channels: int
 ) -> None:
     shape = (SIZE, SIZE, channels)
     served = decode(
@@ -80,7 +80,7 @@ def test_a_network_gets_what_the_exported_model_makes_of_the_same_bytes(
         Preparation(shape[:2], channels),
         shape,
     )
-    given = PictureFiles(files.files, files.labels, (SIZE, SIZE), channels)
+    given = ImageFiles(files.files, files.labels, (SIZE, SIZE), channels)
     images, labels = zip(*given.batches(np.arange(len(given)), 4), strict=True)
     assert [len(batch) for batch in images] == [4, 4, 4, 3]
     assert given.shape == shape
@@ -88,40 +88,36 @@ def test_a_network_gets_what_the_exported_model_makes_of_the_same_bytes(
     np.testing.assert_array_equal(np.concatenate(labels), files.labels)
 
 
-def test_the_order_is_that_which_was_asked_for(files: PictureFiles) -> None:
+def test_the_order_is_that_which_was_asked_for(files: ImageFiles) -> None:
     order = np.random.default_rng(0).permutation(len(files)).repeat(5)
     labels = [int(label) for _, batch in files.sized(8).batches(order, 3) for label in batch]
     assert labels == order.tolist()
     assert files.sized(8).batches(order, 3).options().autotune.enabled is False
 
 
-def test_without_a_size_there_are_no_batches(files: PictureFiles) -> None:
+def test_without_a_size_there_are_no_batches(files: ImageFiles) -> None:
     with pytest.raises(ValueError, match="sized"):
         files.batches(np.arange(2), 2)
 
 
-def test_people_see_the_pictures_as_they_are(files: PictureFiles) -> None:
+def test_people_see_the_images_as_they_are(files: ImageFiles) -> None:
     shown = files.sized(8).show(np.array([1, 0, 2]))
-    assert [picture.shape for picture in shown] == [(30, 20, 3), (40, 60, 3), (40, 60, 1)]
-    assert all(
-        picture.dtype == np.uint8 and picture.shape[2] in (1, 3) for picture in files.show(files.labels)
-    )
+    assert [image.shape for image in shown] == [(30, 20, 3), (40, 60, 3), (40, 60, 1)]
+    assert all(image.dtype == np.uint8 and image.shape[2] in (1, 3) for image in files.show(files.labels))
 
 
-def test_taken_apart_they_are_still_files(files: PictureFiles) -> None:
+def test_taken_apart_they_are_still_files(files: ImageFiles) -> None:
     two = files.sized(8).only([5, 3])
     assert [file.name for file in two.files] == ["print.jpg", "grey.png"]
     assert two.labels.tolist() == [1, 0]
     assert two.shape == (8, 8, 3)
 
 
-def test_the_digest_sees_bytes_labels_order_and_size_but_not_names(
-    files: PictureFiles, tmp_path: Path
-) -> None:
+def test_the_digest_sees_bytes_labels_order_and_size_but_not_names(files: ImageFiles, tmp_path: Path) -> None:
     copies = [tmp_path / f"{number}" for number in range(len(files))]
     for file, copy in zip(files.files, copies, strict=True):
         copy.write_bytes(file.read_bytes())
-    copied = PictureFiles(tuple(copies), files.labels)
+    copied = ImageFiles(tuple(copies), files.labels)
     assert copied.digest() == files.digest()
 
     flipped = bytearray(copies[0].read_bytes())
@@ -137,17 +133,17 @@ def test_the_digest_sees_bytes_labels_order_and_size_but_not_names(
     assert len({files.digest(), *(other.digest() for other in others)}) == 6
 
 
-def test_a_file_that_has_gone_is_named(files: PictureFiles, tmp_path: Path) -> None:
-    gone = PictureFiles((*files.files, tmp_path / "gone.jpg"), np.zeros(len(files) + 1, np.int32))
+def test_a_file_that_has_gone_is_named(files: ImageFiles, tmp_path: Path) -> None:
+    gone = ImageFiles((*files.files, tmp_path / "gone.jpg"), np.zeros(len(files) + 1, np.int32))
     with pytest.raises(DataUnavailableError, match=r"gone\.jpg"):
         gone.digest()
     with pytest.raises(tf.errors.NotFoundError, match=r"gone\.jpg"):
         list(gone.sized(8).batches(np.array([len(files)]), 1))
 
 
-def test_in_memory_they_are_the_same(files: PictureFiles) -> None:
+def test_in_memory_they_are_the_same(files: ImageFiles) -> None:
     loaded = files.sized(8).loaded(quiet)
-    assert isinstance(loaded, Pictures)
+    assert isinstance(loaded, Images)
     assert loaded.shape == (8, 8, 3)
     ((ours, _),) = loaded.batches(np.arange(len(files)), len(files))
     ((theirs, _),) = files.sized(8).batches(np.arange(len(files)), len(files))
@@ -158,39 +154,39 @@ def test_in_memory_they_take_a_byte_a_value_where_nothing_was_resized(folder: Pa
     for number in range(3):
         draw(tmp_path / f"{number}.png", "RGB", (8, 8))
     labels = np.zeros(3, np.int32)
-    exact = PictureFiles(tuple(sorted(tmp_path.iterdir())), labels, (8, 8))
+    exact = ImageFiles(tuple(sorted(tmp_path.iterdir())), labels, (8, 8))
     data = Dataset("x", "folder", "x", ("x",), exact, exact).loaded(quiet)
-    assert isinstance(data.train, Pictures)
+    assert isinstance(data.train, Images)
     assert data.train.images.dtype == np.uint8
     np.testing.assert_array_equal(data.train.images, np.stack(exact.show(np.arange(3))))
 
 
 def test_what_does_not_fit_into_memory_stays_where_it_is(
-    files: PictureFiles, monkeypatch: pytest.MonkeyPatch
+    files: ImageFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture_files, "_LOADED_BYTES", 8 * 8 * 3 * 4 * len(files))
-    assert isinstance(files.sized(8).loaded(quiet), Pictures)
+    monkeypatch.setattr(image_files, "_LOADED_BYTES", 8 * 8 * 3 * 4 * len(files))
+    assert isinstance(files.sized(8).loaded(quiet), Images)
     large = files.sized(9)
     assert large.loaded(quiet) is large
 
 
-def test_files_that_the_decoder_can_not_read_are_found(files: PictureFiles, tmp_path: Path) -> None:
+def test_files_that_the_decoder_can_not_read_are_found(files: ImageFiles, tmp_path: Path) -> None:
     bad = {name: tmp_path / name for name in ("cut.jpg", "almost.jpg", "cut.png", "empty.jpg", "text.jpg")}
     jpeg, png = (next(file for file in files.files if file.suffix == end) for end in (".jpg", ".png"))
     bad["cut.jpg"].write_bytes(jpeg.read_bytes()[:400])
     bad["almost.jpg"].write_bytes(jpeg.read_bytes()[:-9])
     bad["cut.png"].write_bytes(png.read_bytes()[:-20])
     bad["empty.jpg"].write_bytes(b"")
-    bad["text.jpg"].write_text("not a picture")
+    bad["text.jpg"].write_text("not an image")
     paths = [*files.files, *bad.values(), tmp_path, tmp_path / "nowhere.jpg"]
     expected = [True] * len(files) + [False] * (len(bad) + 2)
-    assert picture_files.decodable(paths).tolist() == expected
+    assert image_files.decodable(paths).tolist() == expected
 
 
-def test_names_that_are_no_utf_8(files: PictureFiles, tmp_path: Path) -> None:
+def test_names_that_are_no_utf_8(files: ImageFiles, tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfcn.jpg"))
     path.write_bytes(files.files[0].read_bytes())
-    named = PictureFiles((path,), np.zeros(1, np.int32), (8, 8))
-    assert picture_files.decodable([path]).all()
+    named = ImageFiles((path,), np.zeros(1, np.int32), (8, 8))
+    assert image_files.decodable([path]).all()
     assert len(list(named.batches(np.arange(1), 1))) == 1
     assert len(named.digest()) == 64

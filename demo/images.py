@@ -1,4 +1,4 @@
-"""Test pictures of Fashion-MNIST as PNG files, the first ones of each class."""
+"""Test images of Fashion-MNIST as PNG files, the first ones of each class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,30 +14,30 @@ from keraserve_training.profiles import PROFILES
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG file of a picture that no training saw, and what it shows."""
+class ImageFile:
+    """A PNG file of an image that no training saw, and what it shows."""
 
     path: Path
     label: str
 
 
-def save(dataset: Dataset, folder: Path, each: int = 2) -> list[Picture]:
-    """Write the first `each` test pictures of every class as `<class>-<n>.png`."""
+def save(dataset: Dataset, folder: Path, each: int = 2) -> list[ImageFile]:
+    """Write the first `each` test images of every class as `<class>-<n>.png`."""
     folder.mkdir(parents=True, exist_ok=True)
-    saved: list[Picture] = []
+    saved: list[ImageFile] = []
     for number, label in enumerate(dataset.classes):
         first = np.flatnonzero(dataset.test.labels == number)[:each]
-        for n, picture in enumerate(dataset.test.show(first), 1):
+        for n, image in enumerate(dataset.test.show(first), 1):
             path = folder / f"{label.replace(' ', '-')}-{n}.png"
-            Image.fromarray(picture.squeeze(-1)).save(path)
-            saved.append(Picture(path, label))
+            Image.fromarray(image.squeeze(-1)).save(path)
+            saved.append(ImageFile(path, label))
     return saved
 
 
 def main(
     folder: Path, profile: Annotated[str, typer.Option(help=f"one of {', '.join(PROFILES)}")] = "full"
 ) -> None:
-    """Write the pictures into FOLDER."""
+    """Write the images into FOLDER."""
     save(datasets.fashion_mnist(PROFILES[profile], print), folder)
 
 

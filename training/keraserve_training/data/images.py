@@ -1,4 +1,4 @@
-"""Pictures in memory. Knows nothing of where they came from."""
+"""Images in memory. Knows nothing of where they came from."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from keraserve_training.data.examples import Indices, Shown, prefetched
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures(Shown):
-    """Pictures with their classes.
+class Images(Shown):
+    """Images with their classes.
 
     Attributes:
         images: uint8 (or float32, where they were resized) [N, height, width, channels], values 0 to 255.
-        labels: int32 [N], the class of each picture.
+        labels: int32 [N], the class of each image.
         size: height and width that the network gets; None: those of `images`.
     """
 
@@ -28,7 +28,7 @@ class Pictures(Shown):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one picture, as the network gets it."""
+        """Of one image, as the network gets it."""
         return (*(self.size or self.images.shape[1:3]), self.images.shape[3])
 
     def select(self, indices: Indices) -> Self:
@@ -39,7 +39,7 @@ class Pictures(Shown):
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
-        """The same pictures with other labels."""
+        """The same images with other labels."""
         return replace(self, labels=labels)
 
     def sized(self, size: int | None) -> Self:
@@ -48,11 +48,11 @@ class Pictures(Shown):
         return replace(self, size=None if own else (size, size))
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """The pictures in their own size, each uint8 [height, width, channels]."""
+        """The images in their own size, each uint8 [height, width, channels]."""
         return [np.rint(self.images[index]).astype(np.uint8) for index in indices]
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
-        """Height and width of the pictures, which all have the same."""
+        """Height and width of the images, which all have the same."""
         height, width = self.images.shape[1:3]
         return [(height, width)] * len(indices)
 
@@ -65,7 +65,7 @@ class Pictures(Shown):
         return digest.hexdigest()
 
     def batches(self, order: Indices, batch: int) -> Any:
-        """The pictures at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b]."""
+        """The images at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b]."""
         import tensorflow as tf
 
         images, labels = self._tensors
@@ -82,8 +82,8 @@ class Pictures(Shown):
         prepare = Preparation(self.size, self.shape[-1])
 
         def resize(indices: Any) -> tuple[Any, Any]:
-            pictures = tf.ensure_shape(prepare(tf.gather(images, indices)), (None, *self.shape))
-            return pictures, tf.gather(labels, indices)
+            prepared = tf.ensure_shape(prepare(tf.gather(images, indices)), (None, *self.shape))
+            return prepared, tf.gather(labels, indices)
 
         resized = order_of_batches.map(resize, num_parallel_calls=runtime.processors(), deterministic=True)
         return prefetched(resized, self.shape, batch)

@@ -1,4 +1,4 @@
-"""A model of yesterday's pictures does not pass for one of today's."""
+"""A model of yesterday's images does not pass for one of today's."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ NAME = "cats-dogs-xception"
 ANEW = r"train again with --force \(make model FORCE=1\)"
 
 
-def picture(file: Path, colour: int) -> None:
+def image(file: Path, colour: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (12, 12), (colour, 2 * colour % 256, 255 - colour)).save(file)
 
@@ -28,8 +28,8 @@ def picture(file: Path, colour: int) -> None:
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
     for number in range(4):
-        picture(tmp_path / "pets" / "cats" / f"{number}.png", number)
-        picture(tmp_path / "pets" / "dogs" / f"{number}.png", 100 + number)
+        image(tmp_path / "pets" / "cats" / f"{number}.png", number)
+        image(tmp_path / "pets" / "dogs" / f"{number}.png", 100 + number)
     return tmp_path / "pets"
 
 
@@ -40,7 +40,7 @@ def spec(pets: Path) -> run.RunSpec:
 
 @pytest.fixture
 def folder(tmp_path: Path, pets: Path) -> Path:
-    """Of a run that has begun with those pictures."""
+    """Of a run that has begun with those images."""
     given = spec(pets)
     folder = run_folder.path(tmp_path / "runs", NAME, "full", 1, given.options.slug())
     with open_run.opened(folder, given, progress.Silent()) as begun:
@@ -69,8 +69,8 @@ def reopened(pets: Path, folder: Path, *, force: bool = False) -> bool:
 
 def more(pets: Path) -> None:
     for number in (7, 8):
-        picture(pets / "cats" / f"{number}.png", 30 + number)
-    picture(pets / "truck" / "1.png", 60)
+        image(pets / "cats" / f"{number}.png", 30 + number)
+    image(pets / "truck" / "1.png", 60)
 
 
 def gone(pets: Path) -> None:
@@ -80,14 +80,14 @@ def gone(pets: Path) -> None:
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "more": (more, "3 images more, class truck new"),
     "fewer": (lambda pets: (pets / "dogs" / "0.png").unlink(), "1 image fewer"),
-    "replaced": (lambda pets: picture(pets / "dogs" / "0.png", 200), "1 image with another content"),
+    "replaced": (lambda pets: image(pets / "dogs" / "0.png", 200), "1 image with another content"),
     "renamed": (lambda pets: (pets / "cats").rename(pets / "kittens"), "class cats is called kittens now"),
 }
 
 
 @pytest.mark.parametrize("case", CHANGES)
 @pytest.mark.parametrize("state", ["finished", "interrupted"])
-def test_changed_pictures_are_said(pets: Path, folder: Path, case: str, state: str) -> None:
+def test_changed_images_are_said(pets: Path, folder: Path, case: str, state: str) -> None:
     if state == "finished":
         finish(folder)
     assert reopened(pets, folder) == (state == "finished")
@@ -116,18 +116,18 @@ def test_a_folder_that_is_gone_costs_nothing(pets: Path, folder: Path) -> None:
 
 
 def test_a_class_that_is_renamed_in_place_is_noticed_by_the_data_itself(pets: Path, folder: Path) -> None:
-    (folder / "pictures.json").unlink()  # as an older version left it
+    (folder / "images.json").unlink()  # as an older version left it
     (pets / "cats").rename(pets / "cows")
     with (
         open_run.opened(folder, spec(pets), progress.Silent()) as again,
-        pytest.raises(RunDiffersError, match="other pictures"),
+        pytest.raises(RunDiffersError, match="other images"),
     ):
         again.load(datasets.cats_dogs)
 
 
-def test_a_finished_run_without_a_list_of_pictures_is_not_trusted(pets: Path, folder: Path) -> None:
+def test_a_finished_run_without_a_list_of_images_is_not_trusted(pets: Path, folder: Path) -> None:
     finish(folder)
-    (folder / "pictures.json").unlink()
+    (folder / "images.json").unlink()
     with pytest.raises(RunDiffersError, match=f"an older version made this run.*{ANEW}"):
         reopened(pets, folder)
 
@@ -139,7 +139,7 @@ def test_the_command_says_it_without_loading_tensorflow_or_weights(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for arguments, said in (
         (["--data", "nope"], "There is no folder"),
-        (["--data", str(pets), "--layout", "parts"], "no folder of training pictures"),
+        (["--data", str(pets), "--layout", "parts"], "no folder of training images"),
         (["--data", str(pets), "--layout", "odd"], "There is no layout 'odd': take classes, parts, merged."),
         (["--layout", "parts"], "--layout says how a folder is read: name it with --data."),
     ):
@@ -174,7 +174,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tu
 
 
 @pytest.mark.parametrize("case", [*CHANGES, "gone"])
-def test_export_refuses_what_no_longer_fits_unless_told(
+def test_export_rejects_what_no_longer_fits_unless_told(
     tmp_path: Path, pets: Path, folder: Path, go: Callable[..., list[tuple[str, int, bool]]], case: str
 ) -> None:
     finish(folder)
@@ -188,7 +188,7 @@ def test_export_refuses_what_no_longer_fits_unless_told(
     assert repository.versions(tmp_path / "models" / "pets") == [1]
     assert go(force=True, outdated=True) == [("pets", 2, True)]
     card = json.loads((tmp_path / "models/pets/2" / repository.MODEL_CARD).read_text())
-    assert card["warnings"] == [f"Its pictures have changed since it learnt from them: {said}."]
+    assert card["warnings"] == [f"Its images have changed since it learnt from them: {said}."]
 
 
 def test_one_that_is_outdated_does_not_stop_the_others(

@@ -20,7 +20,7 @@ def tensor(dtype: int, *sizes: int, **content: Any) -> m.TensorProto:
 
 
 @pytest.fixture
-async def answers(serve_faults, make):
+async def responses(serve_faults, make):
     """A client of a gateway, and what its model server answers."""
     given: dict[Any, Any] = {}
     signatures = m.SignatureDefMap()
@@ -32,17 +32,17 @@ async def answers(serve_faults, make):
         metadata={"signature_def": m.pack_signatures(signatures)}
     )
 
-    def answering(call: services.Call[Any, Any]) -> Any:
-        async def answer(*_: Any) -> Any:
+    def responding(call: services.Call[Any, Any]) -> Any:
+        async def response(*_: Any) -> Any:
             return given[call]
 
-        return answer
+        return response
 
     calls = (services.GET_MODEL_METADATA, services.PREDICT, services.CLASSIFY, services.REGRESS)
-    return await make(await serve_faults({call: answering(call) for call in calls})), given
+    return await make(await serve_faults({call: responding(call) for call in calls})), given
 
 
-@pytest.mark.shows("bad-answer", "no-json-form")
+@pytest.mark.shows("bad-response", "no-json-form")
 @pytest.mark.parametrize(
     ("output", "status", "says"),
     [
@@ -58,36 +58,36 @@ async def answers(serve_faults, make):
         (tensor(FLOAT, (1 << 22) + 1, tensor_content=bytes(4 + (4 << 22))), 501, "at most"),
     ],
 )
-async def test_outputs(answers, output: m.TensorProto, status: int, says: str) -> None:
-    gateway, given = answers
+async def test_outputs(responses, output: m.TensorProto, status: int, says: str) -> None:
+    gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": output})
     for path, body in (
         (f"{MODEL}:predict", {"instances": [1]}),
         (f"{MODEL}:predict", {"inputs": [1]}),
         ("/v2/models/colours/infer", INFER),
     ):
-        answer = await gateway.post(path, json=body)
-        assert answer.status_code == status, answer.text[:300]
-        assert "output 'y'" in answer.json()["error"]
-        assert says in answer.json()["error"]
+        response = await gateway.post(path, json=body)
+        assert response.status_code == status, response.text[:300]
+        assert "output 'y'" in response.json()["error"]
+        assert says in response.json()["error"]
     given[services.PREDICT] = m.PredictResponse()
     assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).status_code == 502
     assert (await gateway.post("/v2/models/colours/infer", json=INFER)).status_code == 502
 
 
-async def test_outputs_without_rows_are_asked_for_by_columns(answers) -> None:
+async def test_outputs_without_rows_are_asked_for_by_columns(responses) -> None:
     """A sound answer to a question of another form: that is for its caller to change."""
-    gateway, given = answers
+    gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, float_val=[1])})
     assert (await gateway.post(f"{MODEL}:predict", json={"instances": [1]})).status_code == 400
     assert (await gateway.post(f"{MODEL}:predict", json={"inputs": [1]})).json() == {"outputs": 1.0}
 
 
-@pytest.mark.shows("NaN and infinities in", "bad-answer")
+@pytest.mark.shows("NaN and infinities in", "bad-response")
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
-async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
-    """TensorFlow Serving's calls write them as it does; a picture's probability is a number or nothing."""
-    gateway, given = answers
+async def test_numbers_that_are_none(responses, red: bytes, score: float) -> None:
+    """TensorFlow Serving's calls write them as it does; an image's probability is a number or nothing."""
+    gateway, given = responses
     word = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(score)]
     classes = m.ClassificationResponse()
     one = classes.result.classifications.add()
@@ -97,11 +97,11 @@ async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
     given[services.REGRESS] = m.RegressionResponse()
     given[services.REGRESS].result.regressions.add(value=score)
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, 1, float_val=[score])})
-    picture = {"content": red, "headers": {"content-type": "image/png"}}
-    answer = await gateway.post(f"{MODEL}/images:classify?top_k=1", **picture)
-    assert answer.status_code == 502
-    assert answer.json()["detail"] == (
-        "the model gave a picture a probability that is no number: NaN, or infinite"
+    image = {"content": red, "headers": {"content-type": "image/png"}}
+    response = await gateway.post(f"{MODEL}/images:classify?top_k=1", **image)
+    assert response.status_code == 502
+    assert response.json()["detail"] == (
+        "the model gave an image a probability that is no number: NaN, or infinite"
     )
     examples = {"examples": [{"a": 1}]}
     assert f'["b",{word}]' in (await gateway.post(f"{MODEL}:classify", json=examples)).text
@@ -110,9 +110,9 @@ async def test_numbers_that_are_none(answers, red: bytes, score: float) -> None:
     assert f'"data":[{word}]' in (await gateway.post("/v2/models/colours/infer", json=INFER)).text
 
 
-@pytest.mark.shows("bad-answer")
-async def test_as_many_answers_as_examples(answers, red: bytes) -> None:
-    gateway, given = answers
+@pytest.mark.shows("bad-response")
+async def test_as_many_answers_as_examples(responses, red: bytes) -> None:
+    gateway, given = responses
     given[services.CLASSIFY], given[services.REGRESS] = m.ClassificationResponse(), m.RegressionResponse()
     for count in (0, 1, 3):
         given[services.CLASSIFY].ClearField("result")
@@ -121,32 +121,32 @@ async def test_as_many_answers_as_examples(answers, red: bytes) -> None:
             given[services.CLASSIFY].result.classifications.add()
             given[services.REGRESS].result.regressions.add()
         for call in ("classify", "regress"):
-            answer = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * 2})
-            assert answer.status_code == 502
-            assert f"answered {count} of 2 examples" in answer.json()["error"]
-        picture = {"content": red, "headers": {"content-type": "image/png"}}
-        answer = await gateway.post(f"{MODEL}/images:classify", **picture)
-        assert answer.status_code == 502
-        says = f"answered {count} of 1" if count != 1 else "gave a picture no classes"
-        assert says in answer.json()["detail"]
+            response = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * 2})
+            assert response.status_code == 502
+            assert f"answered {count} of 2 examples" in response.json()["error"]
+        image = {"content": red, "headers": {"content-type": "image/png"}}
+        response = await gateway.post(f"{MODEL}/images:classify", **image)
+        assert response.status_code == 502
+        says = f"answered {count} of 1" if count != 1 else "gave an image no classes"
+        assert says in response.json()["detail"]
 
 
-@pytest.mark.shows("bad-answer")
-async def test_answers_longer_than_a_message_are_not_their_callers_fault(answers, red: bytes) -> None:
-    gateway, given = answers
+@pytest.mark.shows("bad-response")
+async def test_answers_longer_than_a_message_are_not_their_callers_fault(responses, red: bytes) -> None:
+    gateway, given = responses
     long = m.ClassificationResponse()
     long.result.classifications.add().classes.add(label="x" * (65 << 20), score=1)
     given[services.CLASSIFY] = long
     given[services.PREDICT] = m.PredictResponse(
         outputs={"y": tensor(FLOAT, 1, tensor_content=bytes(65 << 20))}
     )
-    picture = {"content": red, "headers": {"content-type": "image/png"}}
+    image = {"content": red, "headers": {"content-type": "image/png"}}
     for path, sent in (
-        (f"{MODEL}/images:classify", picture),
+        (f"{MODEL}/images:classify", image),
         (f"{MODEL}:classify", {"json": {"examples": [{"a": 1}]}}),
         (f"{MODEL}:predict", {"json": {"inputs": [1]}}),
         ("/v2/models/colours/infer", {"json": INFER}),
     ):
-        answer = await gateway.post(path, **sent)
-        assert answer.status_code == 502, path
-        assert "answer has more than 67108864 bytes" in answer.text
+        response = await gateway.post(path, **sent)
+        assert response.status_code == 502, path
+        assert "response has more than 67108864 bytes" in response.text

@@ -1,4 +1,4 @@
-"""What the gateway refuses before it sends, TensorFlow would have refused; held against its decoders."""
+"""What the gateway rejects before it sends, TensorFlow would have rejected; held against its decoders."""
 
 import io
 import random
@@ -16,9 +16,9 @@ _NOISE = np.random.default_rng(1).integers(0, 255, (48, 48, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(_NOISE).resize((16, 16)).resize((48, 48))
 
 
-def encoded(kind: str, picture: Image.Image = PHOTO, **options: object) -> bytes:
+def encoded(kind: str, image: Image.Image = PHOTO, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -28,9 +28,9 @@ def rotated(kind: str, colours: int = 16) -> bytes:
 
 
 def translucent() -> Image.Image:
-    picture = PHOTO.convert("RGBA")
-    picture.putalpha(Image.fromarray(_NOISE[..., 0]))
-    return picture
+    image = PHOTO.convert("RGBA")
+    image.putalpha(Image.fromarray(_NOISE[..., 0]))
+    return image
 
 
 def with_exif() -> bytes:
@@ -64,7 +64,7 @@ def interlaced() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-PICTURES = {
+IMAGES = {
     "jpeg": encoded("JPEG"),
     "progressive": encoded("JPEG", progressive=True),
     "restart markers": encoded("JPEG", restart_marker_blocks=1),
@@ -133,9 +133,9 @@ def damaged(data: bytes, generator: random.Random) -> bytes:
 
 
 @pytest.mark.shows("size, frames and structure")
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_what_decodes_passes(name: str) -> None:
-    data, generator = PICTURES[name], random.Random(name)
+    data, generator = IMAGES[name], random.Random(name)
     assert decodes(data)
     assert passes(data)
     for _ in range(60):
@@ -146,6 +146,6 @@ def test_what_decodes_passes(name: str) -> None:
 @pytest.mark.shows("size, frames and structure")
 def test_what_is_cut_off_does_not_pass() -> None:
     for name in ("jpeg", "progressive", "png", "palette", "gif", "bmp", "webp", "lossless webp"):
-        data = PICTURES[name]
+        data = IMAGES[name]
         for end in range(0, len(data) - 2, max(1, len(data) // 50)):
             assert not passes(data[:end]), (name, end)

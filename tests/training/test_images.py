@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from keraserve_training.data import datasets, procedural
-from keraserve_training.data.pictures import Pictures
+from keraserve_training.data.images import Images
 from keraserve_training.profiles import SAMPLE
 
 
-def some() -> Pictures:
+def some() -> Images:
     labels = np.array([5, 0, 9, 6, 7, 5, 8, 6], np.int32)
-    return Pictures(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels)
+    return Images(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels)
 
 
 def test_the_split_is_that_of_the_source_document() -> None:
@@ -37,13 +37,13 @@ def test_digest_sees_one_changed_pixel_and_one_changed_label() -> None:
     labels[0] += 1
     digests = {
         some().digest(),
-        Pictures(pixels, some().labels).digest(),
-        Pictures(some().images, labels).digest(),
+        Images(pixels, some().labels).digest(),
+        Images(some().images, labels).digest(),
     }
     assert len(digests) == 3
 
 
-def test_procedural_pictures_are_repeatable_and_say_what_they_are() -> None:
+def test_procedural_images_are_repeatable_and_say_what_they_are() -> None:
     data = datasets.fashion_mnist(SAMPLE, lambda _: None)
     again = datasets.fashion_mnist(SAMPLE, lambda _: None)
     assert data.record() == again.record()
@@ -53,15 +53,15 @@ def test_procedural_pictures_are_repeatable_and_say_what_they_are() -> None:
     assert set(data.test.labels) == set(range(10))
 
 
-def test_procedural_pictures_in_colour() -> None:
-    drawn = procedural.pictures(7, classes=3, size=(20, 30), channels=3, seed=1)
+def test_procedural_images_in_colour() -> None:
+    drawn = procedural.images(7, classes=3, size=(20, 30), channels=3, seed=1)
     assert drawn.images.shape == (7, 20, 30, 3)
     assert drawn.images.dtype == np.uint8
     assert set(drawn.labels) == {0, 1, 2}
 
 
 @pytest.mark.usefixtures("tensorflow")
-def test_batches_are_the_pictures_in_the_order_that_was_asked_for() -> None:
+def test_batches_are_the_images_in_the_order_that_was_asked_for() -> None:
     batches = list(some().batches(np.array([7, 0, 3]), 2))
     assert [images.numpy().ravel().tolist() for images, _ in batches] == [[7, 0], [3]]
     assert [labels.numpy().tolist() for _, labels in batches] == [[6, 5], [6]]
@@ -79,7 +79,7 @@ def test_a_network_gets_the_size_that_it_wants_as_from_the_exported_model(
 
     from keraserve_training.preprocessing.decoding import Preparation
 
-    drawn = procedural.pictures(10, classes=2, size=own, channels=3, seed=1)
+    drawn = procedural.images(10, classes=2, size=own, channels=3, seed=1)
     served = tf.function(
         Preparation((size, size), 3), input_signature=[tf.TensorSpec((None, None, None, None), tf.uint8)]
     )(drawn.images)
@@ -92,14 +92,12 @@ def test_a_network_gets_the_size_that_it_wants_as_from_the_exported_model(
 
 def test_the_size_is_part_of_the_digest_but_not_of_the_record() -> None:
     data = datasets.cifar10(SAMPLE, lambda _: None)
-    assert (
-        len({pictures.digest() for pictures in (data.train, data.train.sized(40), data.train.sized(48))}) == 3
-    )
+    assert len({images.digest() for images in (data.train, data.train.sized(40), data.train.sized(48))}) == 3
     assert data.train.sized(32).digest() == data.train.digest()
     assert data.sized(40).record() == data.record()
 
 
-def test_people_see_the_pictures_in_their_own_size() -> None:
+def test_people_see_the_images_in_their_own_size() -> None:
     (shown,) = some().sized(9).show(np.array([2]))
     assert shown.dtype == np.uint8
     assert shown.tolist() == [[[2]]]
@@ -114,7 +112,7 @@ def test_people_see_the_pictures_in_their_own_size() -> None:
         (datasets.cats_dogs, 24, 24, (72, 96, 3), 2),
     ],
 )
-def test_every_source_has_procedural_pictures_in_place_of_its_own(
+def test_every_source_has_procedural_images_in_place_of_its_own(
     source: datasets.Source, train: int, test: int, shape: tuple[int, ...], classes: int
 ) -> None:
     data = source(SAMPLE, lambda _: None)

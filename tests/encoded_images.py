@@ -1,17 +1,17 @@
-"""Small pictures, made here: no decoder is needed to write them."""
+"""Small images, made here: no decoder is needed to write them."""
 
 import struct
 import zlib
 
 
 def png(red: int, green: int, blue: int, *, width: int = 12, height: int = 10) -> bytes:
-    """Encode a picture of one colour."""
+    """Encode an image of one colour."""
     rows = (b"\0" + bytes([red, green, blue]) * width) * height
     return _png(width, height, zlib.compress(rows))
 
 
 def undecodable_png(size: int = 40) -> bytes:
-    """Encode a picture that is whole but for its `size` compressed bytes, which only a decoder can see."""
+    """Encode an image that is whole but for its `size` compressed bytes, which only a decoder can see."""
     return _png(12, 10, b"\x78\x9c" + b"\xff" * size)
 
 
