@@ -2,13 +2,14 @@
 
 import contextlib
 import functools
-import gc
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
+
+from keraserve_protocol.quiet_import import closed_stderr, permanent_imports
 
 
 def threads(count: int) -> None:
@@ -36,7 +37,7 @@ def prepare() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read by TensorFlow's C++ part when it is loaded
     os.environ["GRPC_VERBOSITY"] = "NONE"
     os.environ["KERAS_BACKEND"] = "tensorflow"  # ~/.keras/keras.json may name another one
-    with _interrupted_later(), _deaf(), _uncollected():
+    with _interrupted_later(), closed_stderr(), permanent_imports():
         import keras  # noqa: F401 (later imports of it are quick)
         import tensorflow as tf
 
@@ -76,33 +77,3 @@ def _interrupted_later() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if asked:
         raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Drop what C++ code writes to stderr: while TensorFlow is loaded, no log level is in force yet."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from what is imported meanwhile: half a million objects that stay.
-
-    To look through them took a seventh of the import, and later a quarter of a second, again and again.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_on:
-            gc.enable()

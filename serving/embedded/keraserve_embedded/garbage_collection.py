@@ -2,25 +2,7 @@
 
 import ctypes
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-
-@contextmanager
-def permanent_imports() -> Iterator[None]:
-    """Exclude what is imported meanwhile from garbage collection: it stays as long as the process.
-
-    TensorFlow makes half a million objects. Collections that visit them take a fifth of the import's time,
-    and later a tenth of the time of requests, which wait while a collection runs.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_on:
-            gc.enable()
+from contextlib import suppress
 
 
 def collect_less_often() -> None:

@@ -1,35 +1,19 @@
 """The only module that imports TensorFlow; what TensorFlow logs at import does not reach stderr.
 
-TensorFlow logs before `TF_CPP_MIN_LOG_LEVEL` takes effect, so stderr itself is closed for the seconds of
-the import. Variables that the operator has set take precedence.
+Variables that the operator has set take precedence.
 """
 
 import logging
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from keraserve_embedded.garbage_collection import permanent_imports
+from keraserve_protocol.quiet_import import closed_stderr, permanent_imports
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-with _stderr_closed(), permanent_imports(), warnings.catch_warnings():
+with closed_stderr(), permanent_imports(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore

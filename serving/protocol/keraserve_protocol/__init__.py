@@ -11,6 +11,7 @@
 | `image_formats`, `image_files` | the formats of images that are taken; what a file says of its size |
 | `memory_limit` | how much memory this process may have |
 | `model_config` | `models.config`, the text form of `ModelServerConfig` |
+| `quiet_import` | contexts for the import of TensorFlow |
 
 Nothing in here does I/O on a network; only `model_config.read` and `memory_limit` open files.
 """

@@ -14,12 +14,12 @@ from keraserve_embedded.api.address import check_port
 from keraserve_embedded.batching.options import BatchingOptions, read
 from keraserve_embedded.calls.request_limits import RequestLimits
 from keraserve_embedded.errors import ConfigError, EmbeddedError
-from keraserve_embedded.garbage_collection import permanent_imports
 from keraserve_embedded.models.config_file import ConfigFile
 from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.process.memory_plan import MemoryLimits
 from keraserve_embedded.process.settings import Settings
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
+from keraserve_protocol.quiet_import import permanent_imports
 
 log = logging.getLogger(__name__)
 
