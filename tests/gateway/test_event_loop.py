@@ -71,6 +71,7 @@ WEBP = b"RIFF" + struct.pack("<I", LARGE - 8) + b"WEBPVP8X\n"
 TABLES = b"\xff\xc4" + struct.pack(">H", 2 + 17 * 3800) + bytes(17 * 3800)
 IMAGE = b"[" + b",".join([b"[" + b",".join([b"[0.1234,0.2345,0.3456]"] * 100) + b"]"] * 100) + b"]"
 NOISE = random.Random(1).randbytes(LARGE - 6000)
+EMOJI = "😀".encode()
 INPUT = b'{"inputs":[{"name":"x","datatype":"%b","shape":[%d],"data":['
 
 HTTP: dict[str, tuple[str, str, Callable[[], bytes]]] = {
@@ -83,6 +84,11 @@ HTTP: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "escapes beyond the limit": (PREDICT, JSON, lambda: filled(STRING, rb"\n", b'"]}')),
     "a long string": (PREDICT, JSON, lambda: filled(STRING, b",[{:", b'"]}')),
     "a long text": (PREDICT, JSON, lambda: filled(STRING, "é".encode(), b'"]}', 4 << 20)),
+    "an emoji": (PREDICT, JSON, lambda: filled(STRING + EMOJI, b"a", b'"]}')),
+    "an emoji in half as much": (PREDICT, JSON, lambda: filled(STRING + EMOJI, b"a", b'"]}', 8 << 20)),
+    "an escaped emoji": (PREDICT, JSON, lambda: filled(STRING + rb"\ud83d\ude00", b"a", b'"]}')),
+    "emoji": (PREDICT, JSON, lambda: filled(STRING, EMOJI, b'"]}')),
+    "Chinese": (PREDICT, JSON, lambda: filled(STRING + "你".encode(), b"a", b'"]}')),
     "base64 with escapes": (
         PREDICT,
         JSON,

@@ -145,6 +145,17 @@ def test_text_of_any_script_is_taken() -> None:
     assert predict(b'{"inputs":[NaN, Infinity, -Infinity]}').inputs["x"].tensor_content
 
 
+@pytest.mark.shows("characters of JSON with")
+@pytest.mark.parametrize("wide", ["😀".encode(), rb"\ud83d\ude00"])
+def test_a_text_with_an_emoji_may_be_half_as_long(wide: bytes) -> None:
+    """Python stores it with four bytes for each character: one of 16 MiB held its lock for 30 ms."""
+    body = b'{"inputs":["%b' + b"a" * (json_text.MOST_WIDE - 100) + b'%b"]}'
+    for within in (body % (wide, b""), body % (b"", b"a" * 200), body % (wide, "é".encode() * 60)):
+        assert predict(within, x=DataType.DT_STRING).inputs["x"].string_val
+    with pytest.raises(TooMuchError, match=r"8388608 characters, .* emoji"):
+        predict(body % (wide, b"a" * 200), x=DataType.DT_STRING)
+
+
 BYTES = 4 << 20
 
 

@@ -26,6 +26,8 @@ MOST_STRINGS = 131_072
 MOST_KEYS = 32_768
 MOST_ESCAPES = 524_288
 MOST_DIGITS = 1_000
+MOST_WIDE = 8_388_608
+"""Characters of a text with one beyond U+FFFF in it: Python then stores each of them in four bytes."""
 
 _LIMITS = (
     ("lists and objects", (b"[", b"{"), MOST_CONTAINERS),
@@ -63,14 +65,19 @@ def load(body: bytes) -> dict[str, Json]:
     """Parse a request body: an object, NaN and Infinity included.
 
     Raises:
-        TooMuchError: more values, lists and objects, strings, or keys than are allowed.
+        TooMuchError: more values, lists and objects, strings, keys, or characters than are allowed.
         JsonError: no JSON, too deeply nested, or no object.
     """
     if len(body) > _SMALL:
         check_amount(body)
     try:
-        text = _decoded(body)
-        value: Json = _decoder.decode(text)
+        pieces = _decoded(body)
+        if sum(map(len, pieces)) > MOST_WIDE and _has_wide(body):
+            raise TooMuchError(
+                f"the JSON holds more than {MOST_WIDE} characters, as many as are allowed where one is beyond"
+                " U+FFFF, such as an emoji; send less at a time, or binary data (gRPC, or /v2/models/…/infer)"
+            )
+        value: Json = _decoder.decode("".join(pieces))
     except RecursionError as error:
         raise JsonError("the JSON is nested too deeply") from error
     except JsonError:
@@ -83,7 +90,7 @@ def load(body: bytes) -> dict[str, Json]:
                 "the body is not JSON: it begins with a byte-order mark; send it without"
             ) from error
         raise JsonError(f"the body is not JSON: {error}") from error
-    if b"\\" in body and (_has(body, b"\\ud") or _has(body, b"\\uD")):
+    if _has_surrogate_escapes(body):
         _check_text(value)
     if not isinstance(value, dict):
         raise JsonError(f"the body has to be a JSON object, not {kind(value)}")
@@ -165,15 +172,23 @@ def _has(body: bytes, word: bytes) -> bool:
     return any(body.find(word, start, start + _PIECE + len(word) - 1) >= 0 for start in pieces)
 
 
-def _decoded(body: bytes) -> str:
+def _has_surrogate_escapes(body: bytes) -> bool:
+    return b"\\" in body and (_has(body, b"\\ud") or _has(body, b"\\uD"))
+
+
+def _has_wide(body: bytes) -> bool:
+    """Tell whether a character is beyond U+FFFF, which UTF-8 begins with F0 to F4."""
+    return any(bytes([lead]) in body for lead in range(0xF0, 0xF5)) or _has_surrogate_escapes(body)
+
+
+def _decoded(body: bytes) -> list[str]:
     """Decode in pieces: characters beyond ASCII take a tenth of a second for some megabytes."""
     if len(body) <= _PIECE or body.isascii():
-        return body.decode()
+        return [body.decode()]
     decoder = codecs.getincrementaldecoder("utf-8")()
     pieces = range(0, len(body), _PIECE)
-    return "".join([decoder.decode(body[start : start + _PIECE]) for start in pieces]) + decoder.decode(
-        b"", final=True
-    )
+    decoded = [decoder.decode(body[start : start + _PIECE]) for start in pieces]
+    return [*decoded, decoder.decode(b"", final=True)]
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
