@@ -1,4 +1,4 @@
-"""The real servers that the clients are tested against, and small false ones for what real ones seldom do."""
+"""The servers that the clients are tested against, and clients of all four classes that are called alike."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import pytest
 from free_ports import free_port, free_ports
+from scripted_servers import grpc_server, http_server
 
 from keraserve_client import AsyncClient, AsyncGrpcClient, Client, GrpcClient
 
@@ -24,7 +25,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 
 @dataclass(frozen=True)
 class Pair:
-    """Where the real servers listen."""
+    """The addresses of a gateway and its model server."""
 
     url: str
     gateway_grpc: str
@@ -46,13 +47,13 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path,
     end = time.monotonic() + seconds
     while not true():
         if process.poll() is not None or time.monotonic() > end:
-            pytest.fail(f"{process.args} is not ready; it said:\n{log.read_text()[-3000:]}")
+            pytest.fail(f"{process.args} is not ready; it printed:\n{log.read_text()[-3000:]}")
         time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def serving(config: Path, model: str, folder: Path) -> Iterator[Pair]:
-    """Run the embedded server and the gateway before it; `model` is asked for until it answers."""
+    """Run the embedded server and a gateway for it, until `model` is available."""
     server_port, http_port, grpc_port = free_ports(3)
     pair = Pair(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", f"127.0.0.1:{server_port}")
     server_log, gateway_log = folder / "embedded.log", folder / "gateway.log"
@@ -86,14 +87,14 @@ def serving(config: Path, model: str, folder: Path) -> Iterator[Pair]:
 
 @pytest.fixture(scope="session")
 def pair(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The embedded server and the gateway before it, both with the model `colours`."""
+    """The embedded server and its gateway, with the model `colours`."""
     with serving(models / "models.config", "colours", tmp_path_factory.mktemp("servers")) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
 def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The same with the model `echo`, whose signatures give their inputs back (echo_models.py)."""
+    """The same with the model `echo`, whose signatures return their inputs (echo_models.py)."""
     folder = tmp_path_factory.mktemp("echoing")
     program = [sys.executable, str(Path(__file__).with_name("echo_models.py")), str(folder / "echo")]
     subprocess.run(program, check=True, env={**os.environ, **QUIET}, capture_output=True, timeout=300)
@@ -105,7 +106,7 @@ def echoing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @dataclass(frozen=True)
 class Keyed:
-    """A gateway that asks for a key, and one that is good for the model `colours`."""
+    """A gateway with API keys, and a key for the model `colours`."""
 
     url: str
     grpc: str
@@ -114,15 +115,10 @@ class Keyed:
 
 @pytest.fixture(scope="session")
 def keyed(pair: Pair, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
-    """A second gateway before the same model server, with an API key."""
+    """A second gateway for the same model server, with an API key."""
     folder = tmp_path_factory.mktemp("keyed")
-    command = [
-        str(Path(sys.executable).with_name("keraserve-gateway")),
-        "key",
-        "tests",
-        "--models",
-        "colours",
-    ]
+    program = str(Path(sys.executable).with_name("keraserve-gateway"))
+    command = [program, "key", "tests", "--models", "colours"]
     made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     (folder / "keys.toml").write_text(made.stdout)
     http_port, grpc_port = free_ports(2)
@@ -154,7 +150,7 @@ def loaded(client: GrpcClient, model: str) -> bool:
 
 
 class Loop:
-    """An event loop in a thread, so that one suite can call async clients like the others."""
+    """An event loop in a thread, so that a test can call async clients like sync ones."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -183,7 +179,7 @@ class Called:
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Callable[..., Any]]:
-    """Make clients of any kind that are called like sync ones, and are closed at the end."""
+    """Make clients of any class that are called like sync ones, and are closed at the end."""
     with contextlib.ExitStack() as stack:
         loop = Loop()
         stack.callback(loop.close)
@@ -197,8 +193,8 @@ def connect() -> Iterator[Callable[..., Any]]:
         yield make
 
 
-# The four clients; over gRPC to the gateway's pass-through, and to the model server itself.
-KINDS = {
+# The four clients; those over gRPC connect to the gateway, and to the model server.
+REAL_SERVERS = {
     "http": (Client, "url"),
     "async-http": (AsyncClient, "url"),
     "gateway-grpc": (GrpcClient, "gateway_grpc"),
@@ -208,16 +204,30 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=REAL_SERVERS)
 def client(request: pytest.FixtureRequest, pair: Pair, connect: Callable[..., Any]) -> Any:
-    """Each of the clients in turn, in front of the real servers."""
-    kind, address = KINDS[request.param]
+    """Each of the clients in turn, connected to the real servers."""
+    kind, address = REAL_SERVERS[request.param]
     return connect(kind, getattr(pair, address))
+
+
+SCRIPTED_SERVERS = {
+    "http": (Client, http_server),
+    "async-http": (AsyncClient, http_server),
+    "grpc": (GrpcClient, grpc_server),
+    "async-grpc": (AsyncGrpcClient, grpc_server),
+}
+
+
+@pytest.fixture(params=SCRIPTED_SERVERS)
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Each class of clients in turn, and a server that a test tells what to do."""
+    return SCRIPTED_SERVERS[request.param]
 
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """An address that accepts connections and never says a word."""
+    """An address that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
@@ -230,5 +240,5 @@ def nobody() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def grpc_is_loaded() -> None:
-    """Its threads start here, not within a test that counts milliseconds."""
+    """Start gRPC's threads before a test that measures milliseconds."""
     grpc.insecure_channel("127.0.0.1:1").close()

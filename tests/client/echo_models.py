@@ -1,4 +1,4 @@
-"""A model that answers what it is asked, of any shape: a signature for each dtype. Run as a program:
+"""A model that returns its inputs, with a signature for each dtype. Run as a program:
 
 python tests/client/echo_models.py FOLDER
 """
@@ -15,7 +15,7 @@ TYPES = (
 
 
 class Echo(tf.Module):
-    """`v` to `out`; beside them a signature of two inputs, one without any, and one of a type of no array."""
+    """`v` to `out`; also a signature with two inputs, one with none, and one of a type that numpy lacks."""
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         found = {}

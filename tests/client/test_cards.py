@@ -1,10 +1,11 @@
-"""Over gRPC the client reads what a version warns of from its card: once, and never at a response's cost."""
+"""Over gRPC the client reads a version's warnings from its card: once, and no response is lost for it."""
 
 import json
 import time
 from typing import Any
 
 import pytest
+from played_plans import play
 
 from keraserve_client import _cards as cards
 from keraserve_client import _errors as errors
@@ -30,33 +31,23 @@ def response(version: int = 3) -> m.ClassificationResponse:
     return response
 
 
-def classified(plans: wire_grpc.GrpcPlans, *outcomes: Any, seconds: float = 30.0) -> tuple[list[Any], Any]:
-    """Classify by a server with these outcomes; gives what it was asked, how long, and the result."""
+def classified(plans: wire_grpc.GrpcPlans, *outcomes: Any) -> tuple[list[Any], Any]:
+    """Classify with these outcomes; gives the requests with their time limits, and the result."""
     plan = plans.classify(Target("a"), [EncodedImage(b"png")], 1)
-    going = steps.carry_out(plan, steps.Retry(), steps.Deadline(seconds))
-    asked, outcome, left = [], None, list(outcomes)
-    try:
-        while True:
-            step = going.send(outcome)
-            assert isinstance(step, steps.Ask), "nothing here is asked again"
-            asked.append((step.question, step.seconds))
-            outcome = left.pop(0)
-    except StopIteration as done:
-        assert not left
-        return asked, done.value
+    sent, result = play(steps.carry_out(plan, steps.Retry(), steps.Deadline(30)), *outcomes, throw=False)
+    return [(step.request, step.seconds) for step in sent], result
 
 
-def test_a_version_is_asked_once_for_its_card() -> None:
+def test_the_card_of_a_version_is_requested_once() -> None:
     plans = wire_grpc.GrpcPlans()
     warning = card(json.dumps({"warnings": [WARNING]}).encode())
     for version in (3, 4):
-        asked, [prediction] = classified(plans, response(version), warning)
+        [_, (request, seconds)], [prediction] = classified(plans, response(version), warning)
         assert prediction.warnings == (WARNING,)
-        [_, (question, seconds)] = asked
-        assert question.call is services.PREDICT
-        spec = question.request.model_spec
+        assert request.call is services.PREDICT
+        spec = request.message.model_spec
         assert (spec.name, spec.version.value, spec.signature_name) == ("a", version, "model_card")
-        assert list(question.request.output_filter) == ["json"]
+        assert list(request.message.output_filter) == ["json"]
         assert seconds <= 1
         _, [again] = classified(plans, response(version))
         assert again.warnings == (WARNING,)
@@ -78,7 +69,7 @@ def test_a_version_is_asked_once_for_its_card() -> None:
         card(b"[" * 100_000),
     ],
 )
-def test_somebody_elses_model_warns_of_nothing(given: Any) -> None:
+def test_a_model_without_a_card_has_no_warnings(given: Any) -> None:
     plans = wire_grpc.GrpcPlans()
     assert classified(plans, response(), given)[1][0].warnings == ()
     assert classified(plans, response())[1][0].warnings == ()
@@ -94,7 +85,7 @@ def test_somebody_elses_model_warns_of_nothing(given: Any) -> None:
         errors.NotFound("unloaded", status_code=404),
     ],
 )
-def test_a_server_without_time_for_it_is_asked_again_later(
+def test_a_card_that_was_not_to_be_had_is_requested_again_later(
     given: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans = wire_grpc.GrpcPlans()
@@ -106,18 +97,18 @@ def test_a_server_without_time_for_it_is_asked_again_later(
     assert classified(plans, response(), found)[1][0].warnings == (WARNING,)
 
 
-def test_a_classification_that_came_in_time_is_not_lost_for_want_of_its_card() -> None:
+def test_a_classification_in_time_is_returned_without_its_card() -> None:
     plans = wire_grpc.GrpcPlans()
     plan = plans.classify(Target("a"), [EncodedImage(b"png")], 1)
     deadline = steps.Deadline(0.05)
-    going = steps.carry_out(plan, steps.Retry(), deadline)
-    next(going)
+    running = steps.carry_out(plan, steps.Retry(), deadline)
+    next(running)
     while deadline.left() > 0:
         time.sleep(0.01)
     with pytest.raises(StopIteration) as done:
-        going.send(response())
+        running.send(response())
     assert done.value.value[0].best.label == "red"
 
 
-def test_a_server_that_names_no_version_is_not_asked() -> None:
+def test_without_a_version_no_card_is_requested() -> None:
     assert classified(wire_grpc.GrpcPlans(), response(0))[1][0].warnings == ()

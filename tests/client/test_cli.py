@@ -1,4 +1,4 @@
-"""The command line as users meet it: by typer's runner, and as the installed program."""
+"""The command line, run by typer's runner and as the installed program."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ def test_the_address_may_come_from_the_environment(pair: Any, folder: Path) -> N
     assert result.exit_code == 0, result.output
 
 
-def test_a_bad_file_among_good_ones_does_not_spoil_them(pair: Any, folder: Path, red: bytes) -> None:
+def test_a_bad_file_does_not_fail_the_others(pair: Any, folder: Path, red: bytes) -> None:
     (folder / "cut.png").write_bytes(red[:50])
     result = run("classify", "colours", folder, folder / "missing.png", "--url", pair.url)
     assert result.exit_code == 1
@@ -100,13 +100,13 @@ def test_the_images_of_a_folder_are_those_that_training_would_take(
     assert found == ["no-suffix", "of-windows.jfif", "up.PNG"]
 
 
-def test_an_empty_folder_is_said_to_be(pair: Any, tmp_path: Path) -> None:
+def test_a_folder_without_images_is_an_error(pair: Any, tmp_path: Path) -> None:
     result = run("classify", "colours", tmp_path, "--url", pair.url)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"keraserve: no images in {tmp_path}\n"
 
 
-def test_models_and_status(pair: Any) -> None:
+def test_models_and_status_print_tables_and_json(pair: Any) -> None:
     listed = run("models", "--url", pair.url)
     assert listed.exit_code == 0
     assert listed.stdout.split() == [
@@ -162,7 +162,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert "Traceback" not in result.output
 
 
-def test_the_installed_program(pair: Any, folder: Path, nobody: str) -> None:
+def test_the_installed_program_classifies(pair: Any, folder: Path, nobody: str) -> None:
     environment = {**os.environ, "KERASERVE_URL": pair.url, "PYTHONWARNINGS": "error"}
     command = [str(PROGRAM), "classify", "colours", str(folder / "b.png")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
@@ -183,7 +183,7 @@ def read_to_end(screen: int) -> str:
     return shown.decode()
 
 
-def test_a_terminal_sees_how_far_it_is(pair: Any, tmp_path: Path, red: bytes) -> None:
+def test_a_terminal_shows_the_progress(pair: Any, tmp_path: Path, red: bytes) -> None:
     for number in range(40):
         (tmp_path / f"{number:02}.png").write_bytes(red)
     screen, terminal = pty.openpty()
@@ -199,7 +199,7 @@ def test_a_terminal_sees_how_far_it_is(pair: Any, tmp_path: Path, red: bytes) ->
     assert files == [str(tmp_path / f"{number:02}.png") for number in range(40)]
 
 
-def test_certificates_that_are_none(pair: Any, folder: Path) -> None:
+def test_a_file_without_certificates_is_an_error(pair: Any, folder: Path) -> None:
     notes, image = folder / "notes.txt", folder / "b.png"
     result = run("classify", "colours", image, "--ca-file", notes, "--url", pair.url.replace("http", "https"))
     assert result.exit_code == 1

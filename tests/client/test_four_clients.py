@@ -1,4 +1,4 @@
-"""One suite for all four clients, against the real gateway and the real embedded server."""
+"""The calls of all four clients, against the real gateway and the real embedded server."""
 
 from typing import Any
 
@@ -94,14 +94,14 @@ def test_predict_with_bytes(client: Any, red: bytes, green: bytes) -> None:
     assert outputs["label"].tolist() == [b"red", b"green"]
 
 
-def test_status(client: Any) -> None:
+def test_status_lists_the_versions(client: Any) -> None:
     status = client.status("colours")
     assert status.name == "colours"
     assert status.versions == (VersionStatus(1, State.AVAILABLE, ""),)
     assert status.available == (1,)
 
 
-def test_metadata(client: Any) -> None:
+def test_metadata_describes_the_signatures(client: Any) -> None:
     metadata = client.metadata("colours")
     assert (metadata.model, metadata.version) == ("colours", 1)
     assert set(metadata.signatures) == {"serving_default", "image_bytes", "classify"}
@@ -114,7 +114,7 @@ def test_metadata(client: Any) -> None:
     assert metadata.signatures["classify"].method == "tensorflow/serving/classify"
 
 
-def test_models(client: Any) -> None:
+def test_models_are_listed_over_http_only(client: Any) -> None:
     if is_http(client):
         versions = (VersionStatus(1, State.AVAILABLE),)
         assert client.models() == [Model("colours", versions, {"stable": 1})]
@@ -123,7 +123,7 @@ def test_models(client: Any) -> None:
             client.models()
 
 
-def test_ready(client: Any) -> None:
+def test_ready_is_true(client: Any) -> None:
     assert client.ready() is True
 
 
@@ -139,7 +139,7 @@ def test_ready(client: Any) -> None:
         ("status", {"model": "colours", "version": 7}),
     ],
 )
-def test_what_is_not_there_is_not_found(
+def test_a_missing_model_or_version_is_not_found(
     client: Any, call: str, arguments: dict[str, Any], red: bytes
 ) -> None:
     if call == "classify":
@@ -156,7 +156,7 @@ def test_an_unknown_label_is_named(client: Any, red: bytes) -> None:
     assert caught.value.status_code in (400, 404)  # TensorFlow Serving itself calls it INVALID_ARGUMENT
 
 
-def test_what_is_no_image_is_a_bad_request_that_says_which(client: Any, red: bytes) -> None:
+def test_a_broken_image_is_a_bad_request_that_says_which(client: Any, red: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         client.classify("colours", [red, red[:60]])
     assert caught.value.status_code == 400

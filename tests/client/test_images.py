@@ -1,4 +1,4 @@
-"""Images in every form become encoded bytes, and arrays come back out of them without loss."""
+"""Images in every form become encoded bytes, from which the same pixels are decoded."""
 
 import io
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_a_turned_pil_image_of_another_mode(mode: str) -> None:
         b"MM\0*\0\0\0\x08\0\1\1\x12\0\2\0\0\0\2x\0\0\0\0\0\0\0",  # of text
     ],
 )
-def test_a_damaged_exif_block_says_nothing(block: bytes) -> None:
+def test_a_damaged_exif_block_has_no_orientation(block: bytes) -> None:
     file = io.BytesIO()
     COLOURS.save(file, "PNG", exif=b"Exif\0\0" + block)
     [loaded] = images.load(Image.open(file))
@@ -164,7 +164,7 @@ def test_files_and_bytes_are_left_alone(tmp_path: Path) -> None:
         ([b"", None], "image 1: a NoneType is no path"),
     ],
 )
-def test_what_is_no_image_is_named(image: object, says: str) -> None:
+def test_an_invalid_image_is_named(image: object, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         images.load(image)  # pyright: ignore[reportArgumentType]
 

@@ -1,4 +1,4 @@
-"""What importing the client brings along, and what it must not."""
+"""The modules that importing the client imports, and those that it must not."""
 
 import json
 import subprocess
@@ -15,15 +15,15 @@ def loaded(program: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_the_package_is_light() -> None:
-    brought = loaded("import keraserve_client")
-    assert not brought & set(FORBIDDEN)
-    assert not brought & {"typer", "rich"}, "only the command line needs these"
+def test_the_package_imports_no_large_library() -> None:
+    imported = loaded("import keraserve_client")
+    assert not imported & set(FORBIDDEN)
+    assert not imported & {"typer", "rich"}, "only the command line needs these"
 
 
-def test_the_command_line_and_arrays_are_light() -> None:
-    brought = loaded(
+def test_the_command_line_and_arrays_import_no_large_library() -> None:
+    imported = loaded(
         "import numpy, keraserve_client.cli as c, keraserve_client._images as i; "
         "i.load([numpy.zeros((2, 2), 'uint8'), b'bytes'])"
     )
-    assert not brought & set(FORBIDDEN)
+    assert not imported & set(FORBIDDEN)

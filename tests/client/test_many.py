@@ -1,13 +1,15 @@
-"""Many images, by all four clients, against the real gateway and the real embedded server."""
+"""`classify_many` of all four clients, against the real gateway and the real embedded server."""
 
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
+from played_plans import play
 
 from keraserve_client import (
     AsyncClient,
@@ -33,7 +35,7 @@ COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 
 
 def outcomes(client: Any, *arguments: Any, most: int | None = None, **settings: Any) -> list[Any]:
-    """Go through the outcomes, all or the first `most`, by `for` or `async for`, and close."""
+    """Take the outcomes, all or the first `most`, by `for` or `async for`, and close the generator."""
     if not hasattr(client, "loop"):
         with contextlib.closing(client.classify_many(*arguments, **settings)) as found:
             return list(itertools.islice(found, most))
@@ -72,7 +74,7 @@ def test_a_version_is_chosen(client: Any, red: bytes) -> None:
     assert outcomes(client, "colours", [red], label="stable")[0].version == 1
 
 
-def test_what_fails_is_an_entry_and_the_others_go_on(
+def test_an_image_that_fails_is_an_entry_and_the_others_go_on(
     client: Any, tmp_path: Path, red: bytes, green: bytes
 ) -> None:
     (tmp_path / "cut.png").write_bytes(red[:60])
@@ -144,13 +146,13 @@ def test_images_that_come_asynchronously(client: Any, red: bytes, green: bytes) 
             client.classify_many("colours", source())
 
 
-def test_what_no_image_can_pass_is_raised(client: Any, red: bytes) -> None:
+def test_an_error_of_all_images_is_raised(client: Any, red: bytes) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         outcomes(client, "nowhere", itertools.repeat(red))
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient, GrpcClient, AsyncGrpcClient])
-def test_nobody_there_is_raised(kind: Any, connect: Any, nobody: str, red: bytes) -> None:
+def test_a_missing_server_is_raised(kind: Any, connect: Any, nobody: str, red: bytes) -> None:
     client = connect(kind, f"http://{nobody}" if kind in (Client, AsyncClient) else nobody, retries=0)
     with pytest.raises(ConnectionFailed):
         outcomes(client, "colours", itertools.repeat(red))
@@ -177,49 +179,34 @@ def test_wrong_settings_are_named_at_once(client: Any, red: bytes) -> None:
     ("concurrency", "requests", "images"),
     [(1, 1, 1), (4, 4, 1), (7, 7, 1), (8, 4, 2), (32, 4, 8), (64, 8, 8), (1000, 125, 8)],
 )
-def test_how_images_travel(concurrency: int, requests: int, images: int) -> None:
+def test_images_share_requests_by_concurrency(concurrency: int, requests: int, images: int) -> None:
     assert many.Shape.of(concurrency) == many.Shape(requests, images)
 
 
-def test_large_images_travel_alone() -> None:
+def test_large_images_are_sent_alone() -> None:
     sizes = [10, 20, 2_000_000, 600_000, 400_000, 100_000, 5]
     parts = many.loaded([bytes(size) for size in sizes])
-    travelling = [[len(image.data) for image in part] for part in parts if isinstance(part, list)]
-    assert travelling == [[10, 20], [2_000_000], [600_000, 400_000], [100_000, 5]]
+    sent = [[len(image.data) for image in part] for part in parts if isinstance(part, list)]
+    assert sent == [[10, 20], [2_000_000], [600_000, 400_000], [100_000, 5]]
 
 
-def played(images: list[EncodedImage], server: Any) -> tuple[list[int], list[Any]]:
-    """Play the plan with a server that is a function of the request; gives the sizes and the result."""
-    plan = HttpPlans().classify_each(Target("m"), images, 1)
-    asked: list[int] = []
-    try:
-        request = next(plan)
-        while True:
-            asked.append(max(1, request.body.count(b"filename=")))
-            response = server(request)
-            request = plan.send(response) if isinstance(response, HttpResponse) else plan.throw(response)
-    except StopIteration as done:
-        return asked, done.value
+def classified(count: int) -> HttpResponse:
+    entry = b'{"filename": null, "classes": [{"label": "x", "probability": 1}]}'
+    body = b'{"model":"m","version":1,"predictions":[%b]}' % b",".join([entry] * count)
+    return HttpResponse(200, {}, body)
 
 
-def test_what_is_too_much_together_is_asked_in_halves() -> None:
-    def server(request: Any) -> Any:
-        images = max(1, request.body.count(b"filename="))
-        if images > 3:
-            return TooLarge("more than 3", status_code=413)
-        entry = b'{"filename": null, "classes": [{"label": "x", "probability": 1}]}'
-        return HttpResponse(
-            200, {}, b'{"model":"m","version":1,"predictions":[%b]}' % b",".join([entry] * images)
-        )
-
-    asked, found = played([EncodedImage(b"x")] * 8, server)
-    assert asked == [8, 4, 2, 2, 4, 2, 2]
+def test_images_that_are_too_many_together_are_sent_in_halves() -> None:
+    large = TooLarge("more than 3", status_code=413)
+    plan = HttpPlans().classify_each(Target("m"), [EncodedImage(b"x")] * 8, 1)
+    two = classified(2)
+    requests, found = play(plan, large, large, two, two, large, two, two)
+    assert [request.body.count(b"filename=") for request in requests] == [8, 4, 2, 2, 4, 2, 2]
     assert all(isinstance(one, Prediction) for one in found)
     assert len(found) == 8
 
 
-def test_a_server_in_trouble_fails_the_images_that_it_was_asked() -> None:
+def test_an_unavailable_server_fails_the_images_of_its_request() -> None:
     error = Unavailable("loading", status_code=503)
-    asked, found = played([EncodedImage(b"x", "a.png"), EncodedImage(b"x")], lambda _: error)
-    assert asked == [2]
-    assert found == [Failure("a.png", error), Failure(None, error)]
+    plan = HttpPlans().classify_each(Target("m"), [EncodedImage(b"x", "a.png"), EncodedImage(b"x")], 1)
+    assert play(plan, error) == ([ANY], [Failure("a.png", error), Failure(None, error)])

@@ -1,7 +1,6 @@
-"""What goes in comes out, by all four clients alike: every dtype, every shape, to the last bit.
+"""Tensors of every dtype and shape come back from the model `echo` to the last bit, by all four clients.
 
-`echo` gives its inputs back, so that whatever differs was altered on the way: by the client, the gateway or
-the model server. A gateway stands before an embedded server; both are asked.
+The model returns its inputs, so a difference was made by the client, the gateway or the embedded server.
 """
 
 import os
@@ -58,8 +57,8 @@ def client(request: pytest.FixtureRequest, clients: dict[str, Any]) -> Any:
     return clients[request.param]
 
 
-def told(client: Any, values: Any, signature: str) -> tuple[Any, ...]:
-    """What came back, to the last bit; or the rejection."""
+def echoed(client: Any, values: Any, signature: str) -> tuple[Any, ...]:
+    """What came back, to the last bit; or the error."""
     try:
         found = client.predict("echo", values, signature)["out"]
     except KeraserveError as error:
@@ -69,7 +68,7 @@ def told(client: Any, values: Any, signature: str) -> tuple[Any, ...]:
 
 
 def layouts(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The same values, otherwise in memory: other byte order, columns first, with gaps, not writable."""
+    """The same values in other memory layouts: other byte order, columns first, with gaps, read-only."""
     yield array
     yield array.astype(array.dtype.newbyteorder(">"))
     if array.ndim:
@@ -83,21 +82,21 @@ def layouts(array: np.ndarray) -> Iterator[np.ndarray]:
 
 @THOROUGH
 @given(dtype=st.sampled_from(["bool", *WHOLE, *DECIMAL]), data=st.data())
-def test_arrays_come_back_as_they_went(clients: dict[str, Any], dtype: str, data: st.DataObject) -> None:
+def test_arrays_come_back_unchanged(clients: dict[str, Any], dtype: str, data: st.DataObject) -> None:
     array = data.draw(arrays.arrays(dtype, SHAPES))
     sent = data.draw(st.sampled_from(list(layouts(array))))
     for client in clients.values():
-        assert told(client, sent, dtype) == (np.dtype(dtype), array.shape, array.tobytes())
+        assert echoed(client, sent, dtype) == (np.dtype(dtype), array.shape, array.tobytes())
 
 
 @THOROUGH
 @given(values=arrays.arrays(object, SHAPES, elements=st.binary(max_size=6) | st.text(max_size=4)))
-def test_strings_come_back_as_they_went(clients: dict[str, Any], values: np.ndarray) -> None:
+def test_strings_come_back_unchanged(clients: dict[str, Any], values: np.ndarray) -> None:
     flat = [value.encode() if isinstance(value, str) else value for value in values.ravel()]
     expected = np.empty(values.size, object)
     expected[:] = flat
     for client in clients.values():
-        found = told(client, values, "string")
+        found = echoed(client, values, "string")
         assert found == (np.dtype(object), values.shape, expected.reshape(values.shape).tolist())
 
 
@@ -106,7 +105,7 @@ def test_strings_come_back_as_they_went(clients: dict[str, Any], values: np.ndar
     signature=st.sampled_from(["bool", *WHOLE, *DECIMAL, "bfloat16", "string"]),
     data=st.data(),
 )
-def test_lists_are_taken_by_all_or_rejected_by_all(
+def test_lists_are_accepted_by_all_clients_or_by_none(
     clients: dict[str, Any], signature: str, data: st.DataObject
 ) -> None:
     element = st.one_of(
@@ -117,16 +116,18 @@ def test_lists_are_taken_by_all_or_rejected_by_all(
         st.sampled_from(["a", b"\xff\x00", "\ud800", None, 1j]),
     )
     values = data.draw(st.lists(element, max_size=3) | st.lists(st.lists(element, max_size=2), max_size=2))
-    first, *others = [told(client, values, signature) for client in clients.values()]
+    first, *others = [echoed(client, values, signature) for client in clients.values()]
     assert all(other == first for other in others)
     if isinstance(first[0], type):
         assert issubclass(first[0], InvalidInput | BadRequest)
 
 
 @pytest.mark.parametrize("signature", COMPLEX)
-def test_complex_numbers_travel_over_grpc_alone(client: Any, clients: dict[str, Any], signature: str) -> None:
+def test_complex_numbers_are_sent_over_grpc_only(
+    client: Any, clients: dict[str, Any], signature: str
+) -> None:
     numbers = np.array([[1 - 2j, complex(-0.0, np.inf)]], signature)
-    found = told(client, numbers, signature)
+    found = echoed(client, numbers, signature)
     if client in (clients["http"], clients["async-http"]):
         sentence = f"input 'v' is {signature}, which HTTP doesn't carry; use GrpcClient"
         assert found == (NotSupported, sentence)
@@ -154,7 +155,7 @@ def test_outputs_may_be_written_to(client: Any) -> None:
     assert found.tolist() == [[1, 1], [1, 1]]
 
 
-def test_several_inputs_and_none(client: Any) -> None:
+def test_a_signature_may_have_several_inputs_or_none(client: Any) -> None:
     given = {"text": [[b"\xff\x00"], ["ü"]], "table": np.zeros((0, 4), np.float32)}
     found = client.predict("echo", given, "two")
     assert found["text"].tolist() == [[b"\xff\x00"], ["ü".encode()]]
@@ -162,6 +163,6 @@ def test_several_inputs_and_none(client: Any) -> None:
     assert client.predict("echo", {}, "about")["json"].tolist() == b'{"a": 1}'
 
 
-def test_a_type_of_no_array_is_rejected(client: Any) -> None:
+def test_a_type_that_numpy_lacks_is_rejected(client: Any) -> None:
     with pytest.raises(NotSupported, match="output 'out' is qint8, which numpy doesn't have; export"):
         client.predict("echo", [1.0], "quantized")

@@ -1,4 +1,4 @@
-"""What is public: names, the tree of errors, and settings that are rejected."""
+"""The public names, the tree of errors, and the settings that are rejected."""
 
 import asyncio
 import pickle
@@ -21,7 +21,7 @@ def subclasses(kind: type) -> Iterator[type]:
         yield from subclasses(child)
 
 
-def test_every_error_is_public_drawn_and_reachable() -> None:
+def test_every_error_is_public_and_in_the_tree() -> None:
     tree = list(subclasses(errors.KeraserveError))
     assert len(tree) == len(set(tree)) == 13
     for kind in tree:
@@ -39,7 +39,7 @@ def test_errors_can_be_pickled() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-def test_a_timeout_that_is_none(seconds: float) -> None:
+def test_an_invalid_timeout_is_rejected(seconds: float) -> None:
     with pytest.raises(errors.InvalidInput, match="timeout"):
         steps.Deadline(seconds)
 
@@ -47,8 +47,6 @@ def test_a_timeout_that_is_none(seconds: float) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: keraserve_client.Client("localhost:8000"),
-        lambda: keraserve_client.Client("ftp://x"),
         lambda: keraserve_client.AsyncClient("http://"),
         lambda: keraserve_client.Client(retries=-1),
         lambda: keraserve_client.GrpcClient(timeout=0),
@@ -81,11 +79,8 @@ def test_leaving_a_context_closes(kind: str) -> None:
         client.ready()
 
 
-def test_types_are_told() -> None:
+def test_the_public_names_are_sorted_and_typed() -> None:
     assert (resources.files("keraserve_client") / "py.typed").is_file()
-
-
-def test_the_public_surface_is_all_and_sorted() -> None:
     assert keraserve_client.__all__ == sorted(keraserve_client.__all__)
     assert all(hasattr(keraserve_client, name) for name in keraserve_client.__all__)
 
@@ -97,8 +92,8 @@ def test_a_url_is_no_grpc_target(target: str) -> None:
             kind(target)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost:8000", "grpc://localhost:8500", ""])
-def test_what_grpc_takes_is_no_url(url: str) -> None:
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", ""])
+def test_an_address_without_http_is_no_url(url: str) -> None:
     for kind in (keraserve_client.Client, keraserve_client.AsyncClient):
         with pytest.raises(errors.InvalidInput, match="it has to start with http:// or https://"):
             kind(url)

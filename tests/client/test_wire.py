@@ -1,4 +1,4 @@
-"""The wire code by itself: bytes out, bytes in, and what is made of bad ones."""
+"""The HTTP wire code: the bytes of requests, and how responses, right and wrong ones, are read."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from played_plans import play
 from python_multipart.multipart import MultipartParser
 
 import keraserve_client
@@ -19,17 +20,6 @@ from keraserve_protocol import open_inference
 from keraserve_protocol.tensors import from_proto
 
 PLANS = wire.HttpPlans()
-
-
-def finish(plan: Any, *responses: Any) -> tuple[list[Any], Any]:
-    """Play a plan with the responses; gives the questions and the result."""
-    questions = [next(plan)]
-    for response in responses:
-        try:
-            questions.append(plan.send(response))
-        except StopIteration as done:
-            return questions, done.value
-    raise AssertionError(f"one more question: {questions[-1]}")
 
 
 def response(document: Any) -> HttpResponse:
@@ -45,14 +35,14 @@ def response(document: Any) -> HttpResponse:
         (Target("../é:x?"), "/v1/models/..%2F%C3%A9%3Ax%3F"),
     ],
 )
-def test_paths(target: Target, path: str) -> None:
+def test_a_path_is_quoted(target: Target, path: str) -> None:
     assert next(PLANS.status(target)) == HttpRequest("GET", path)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"model": ""}, {"model": "a", "version": 1, "label": "b"}, {"model": "a", "version": -1}]
 )
-def test_a_target_that_is_none(wrong: dict[str, Any]) -> None:
+def test_an_invalid_target_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidInput):
         Target(**wrong)
 
@@ -64,14 +54,14 @@ def test_one_image_is_the_body() -> None:
         "predictions": [{"filename": None, "classes": [{"label": "x", "probability": 1}]}],
     }
     image = EncodedImage(b"GIF89a", "x.gif")
-    [question], [prediction] = finish(PLANS.classify(Target("a"), [image], 3), response(document))
-    assert question == HttpRequest(
+    [request], [prediction] = play(PLANS.classify(Target("a"), [image], 3), response(document))
+    assert request == HttpRequest(
         "POST", "/v1/models/a/images:classify?top_k=3&strict=true", b"GIF89a", "image/gif"
     )
     assert prediction == keraserve_client.Prediction("x.gif", (keraserve_client.Class("x", 1.0),), "a", 2)
 
 
-def test_several_images_are_multipart_that_a_parser_reads() -> None:
+def test_several_images_are_a_multipart_body() -> None:
     images = [
         EncodedImage(b"\xff\xd8\xff\r\n--x", 'a"b\r\n.jpg'),
         EncodedImage(b"GIF89a"),
@@ -116,7 +106,7 @@ def test_several_images_are_multipart_that_a_parser_reads() -> None:
         b'{"predictions":[{"classes":[]}],"version":1e999,"model":1}',
     ],
 )
-def test_a_response_of_something_else_is_invalid(call: str, body: bytes) -> None:
+def test_a_response_of_another_form_is_invalid(call: str, body: bytes) -> None:
     plan = {
         "classify": lambda: PLANS.classify(Target("a"), [EncodedImage(b"")], 1),
         "models": PLANS.models,
@@ -168,16 +158,17 @@ HALVES = {"name": "y", "datatype": "FP16", "shape": [2], "parameters": {"binary_
 RAW = {"name": "raw_bytes", "datatype": "BYTES", "shape": [], "parameters": {"binary_data_size": 6}}
 
 
-def test_predict_asks_for_the_metadata_once() -> None:
+def test_predict_gets_the_metadata_once() -> None:
     plans = wire.HttpPlans()
     halves = np.array([0.5, np.nan], np.float16)
     outputs = tensors_response([RAW, HALVES], b"\x02\0\0\0\x00\xff" + halves.tobytes())
     inputs = {"x": [1, 2], "s": "größe"}
-    asked, result = finish(plans.predict(Target("a"), inputs, "serving_default"), response(METADATA), outputs)
-    assert asked[0] == HttpRequest("GET", "/v1/models/a/metadata")
-    assert asked[1].path == "/v2/models/a/infer"
-    # The gateway's own reading of it
-    inference = open_inference.parse(asked[1].body, asked[1].json_length)
+    requests, result = play(
+        plans.predict(Target("a"), inputs, "serving_default"), response(METADATA), outputs
+    )
+    assert requests[0] == HttpRequest("GET", "/v1/models/a/metadata")
+    assert requests[1].path == "/v2/models/a/infer"
+    inference = open_inference.parse(requests[1].body, requests[1].json_length)  # as the gateway reads it
     assert (inference.signature, inference.binary) == ("serving_default", True)
     assert from_proto(inference.inputs["x"]).tolist() == [1.0, 2.0]
     assert from_proto(inference.inputs["s"]).tolist() == "größe".encode()
@@ -185,8 +176,8 @@ def test_predict_asks_for_the_metadata_once() -> None:
     np.testing.assert_array_equal(result["y"], halves)
     assert result["raw_bytes"].shape == ()
     assert result["raw_bytes"].item() == b"\x00\xff"
-    asked, _ = finish(plans.predict(Target("a"), inputs, "serving_default"), outputs)
-    assert [question.path for question in asked] == ["/v2/models/a/infer"]
+    [request], _ = play(plans.predict(Target("a"), inputs, "serving_default"), outputs)
+    assert request.path == "/v2/models/a/infer"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +187,7 @@ def test_predict_asks_for_the_metadata_once() -> None:
         (Target("a", label="7"), "/v2/models/a/labels/7/infer"),
     ],
 )
-def test_predict_asks_for_a_version_by_number_or_label(target: Target, path: str) -> None:
+def test_predict_names_a_version_by_number_or_label(target: Target, path: str) -> None:
     plan = wire.HttpPlans().predict(target, {"x": [1], "s": b""}, "serving_default")
     next(plan)
     assert plan.send(response(METADATA)).path == path
@@ -239,19 +230,19 @@ def rejected(status: int, body: bytes = b"", **headers: str) -> Any:
     )
 
 
-def test_errors_of_both_forms_and_of_none() -> None:
+def test_errors_are_read_in_both_forms_and_without_a_document() -> None:
     tf = rejected(404, b'{"error": "no x"}', x_request_id="r1")
     assert (type(tf), str(tf)) == (errors.NotFound, "no x (404, request r1)")
     problem = rejected(413, b'{"title": "Too large", "detail": "17 MB", "request_id": "r2", "status": 413}')
     assert (type(problem), problem.detail, problem.request_id) == (errors.TooLarge, "17 MB", "r2")
-    assert rejected(502, b"<html>").detail == "the server answered Bad Gateway"
-    assert rejected(599, b"[]").detail == "the server answered with an unknown status"
-    assert rejected(301, location="https://x/").detail == "the server points elsewhere: https://x/"
+    assert rejected(502, b"<html>").detail == "the server responded with Bad Gateway"
+    assert rejected(599, b"[]").detail == "the server responded with an unknown status"
+    assert rejected(301, location="https://x/").detail == "the server redirects to https://x/"
     assert rejected(503, b"", retry_after="7").retry_after == 7
     assert isinstance(rejected(204), HttpResponse)
 
 
-def test_retry_after_in_seconds_or_as_a_date() -> None:
+def test_retry_after_is_read_as_seconds_or_a_date() -> None:
     assert wire.seconds("12") == 12
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert wire.seconds(later) == pytest.approx(30, abs=2)

@@ -1,26 +1,16 @@
-"""The gRPC wire code by itself: messages out, messages and statuses in."""
+"""The gRPC wire code: the messages of requests, and how responses and statuses are read."""
 
 from typing import Any
 
 import grpc
 import pytest
+from played_plans import play
 
 from keraserve_client import _errors as errors
 from keraserve_client import _wire_grpc as wire_grpc
 from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Target
 from keraserve_protocol import messages as m
-
-
-def finish(plan: Any, *responses: Any) -> tuple[list[Any], Any]:
-    """Play a plan with the responses; gives the questions and the result."""
-    questions = [next(plan)]
-    for response in responses:
-        try:
-            questions.append(plan.send(response))
-        except StopIteration as done:
-            return questions, done.value
-    raise AssertionError(f"one more question: {questions[-1]}")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +36,7 @@ def test_grpc_codes_are_the_same_errors(code: str, details: str, kind: type, sta
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("metadata", "seconds"),
     [
         ({"grpc-retry-pushback-ms": "1500"}, 1.5),
         ({"grpc-retry-pushback-ms": "-1", "retry-after": "2"}, 2),
@@ -54,28 +44,24 @@ def test_grpc_codes_are_the_same_errors(code: str, details: str, kind: type, sta
         ({"grpc-status-details-bin": b"\xff", "grpc-retry-pushback-ms": "²"}, None),
     ],
 )
-def test_when_to_try_again(told: dict[str, Any], seconds: float | None) -> None:
-    error = wire_grpc.error_of(grpc.StatusCode.UNAVAILABLE, "later", told.items(), "here")
+def test_retry_after_is_read_from_the_metadata(metadata: dict[str, Any], seconds: float | None) -> None:
+    error = wire_grpc.error_of(grpc.StatusCode.UNAVAILABLE, "later", metadata.items(), "here")
     assert error.retry_after == seconds
 
 
-def test_grpc_health_by_hand_is_the_real_message() -> None:
+def test_the_health_check_has_the_bytes_of_grpcs_own() -> None:
     health = pytest.importorskip("grpc_health.v1.health_pb2")
     plans = wire_grpc.GrpcPlans()
-    question = next(plans.ready())
-    assert question.call.path == "/grpc.health.v1.Health/Check"
-    assert question.request.SerializeToString() == health.HealthCheckRequest().SerializeToString()
+    request = next(plans.ready())
+    assert request.call.path == "/grpc.health.v1.Health/Check"
+    assert request.message.SerializeToString() == health.HealthCheckRequest().SerializeToString()
     for status, ready in ((1, True), (2, False), (0, False)):
         reply = health.HealthCheckResponse(status=status).SerializeToString()
-        assert finish(plans.ready(), question.call.response.FromString(reply))[1] is ready
-    plan = plans.ready()
-    next(plan)
-    with pytest.raises(StopIteration) as done:
-        plan.throw(errors.StatusError("no such service", status_code=501))
-    assert done.value.value is True
+        assert play(plans.ready(), request.call.response.FromString(reply))[1] is ready
+    assert play(plans.ready(), errors.StatusError("no such service", status_code=501))[1] is True
 
 
-def test_grpc_answers_that_are_none() -> None:
+def test_an_empty_or_wrong_message_is_an_invalid_response() -> None:
     plans = wire_grpc.GrpcPlans()
     for plan, reply in (
         (plans.metadata(Target("a")), m.GetModelMetadataResponse()),
@@ -94,9 +80,9 @@ def test_equal_classes_stay_in_order_and_top_k_cuts() -> None:
     for label, score in (("a", 0.25), ("b", 0.5), ("c", 0.25)):
         one.classes.add(label=label, score=score)
     plan = plans.classify(Target("a"), [EncodedImage(b"png")], 2)
-    [question, _], [prediction] = finish(plan, response, m.PredictResponse())
-    example = m.Example.FromString(question.request.input.example_list.examples[0])
+    [request, _], [prediction] = play(plan, response, m.PredictResponse())
+    example = m.Example.FromString(request.message.input.example_list.examples[0])
     assert example.features.feature["image/encoded"].bytes_list.value == [b"png"]
-    assert question.request.model_spec.signature_name == "classify"
+    assert request.message.model_spec.signature_name == "classify"
     assert [entry.label for entry in prediction.classes] == ["b", "a"]
     assert prediction.version == 5

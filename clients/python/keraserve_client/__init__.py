@@ -6,13 +6,13 @@
         for prediction in client.classify("fashion-mnist", ["boot.png", "shirt.png"]):
             print(prediction.filename, prediction.best.label, f"{prediction.best.probability:.0%}")
 
-| class | speaks | to |
+| class | protocol | server |
 |---|---|---|
 | `Client`, `AsyncClient` | HTTP | the gateway |
 | `GrpcClient`, `AsyncGrpcClient` | gRPC | the gateway, TensorFlow Serving, or the embedded server |
 
-All four have the same calls and the same results: those of `Verbs`, or `AsyncVerbs`, which are also the types
-for code that takes either transport. Errors are `KeraserveError`s.
+All four have the same calls, with the same results: those of `Verbs` and `AsyncVerbs`, which are also the
+types for code that takes either transport. All errors are `KeraserveError`s.
 """
 
 from keraserve_client._client import AsyncClient, Client

@@ -1,11 +1,12 @@
-"""Values that are given for an input, cast to its dtype where nothing but digits of decimals is lost.
+"""Casts of an input's values to its dtype, if they lose nothing but digits of decimals.
 
-What a cast would change beyond that is rejected: a whole number that a float rounds, a decimal beyond the
-range, a boolean as a number. Whoever means it casts the array, and the code then says so.
+A cast that changes more is rejected: a whole number that a float rounds, a decimal out of range, a boolean as
+a number. A caller who wants that casts the array.
 """
 
 from collections.abc import Sequence
 from itertools import chain
+from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +17,9 @@ from keraserve_client._errors import InvalidInput
 Array = npt.NDArray[Any]
 
 BFLOAT16 = "bfloat16"
-"""The name of the one type that numpy lacks and that travels all the same: the upper half of a float32."""
+"""The one type that is sent although numpy lacks it: the upper half of a float32."""
 
-# The whole numbers up to which a float has every one; complex numbers have two floats.
+# Up to this number a type has every whole number; complex numbers consist of two floats.
 _EXACT = {
     BFLOAT16: 1 << 8,
     "float16": 1 << 11,
@@ -37,13 +38,13 @@ def to_numbers(values: npt.ArrayLike, dtype: str, where: str) -> Array:
     Args:
         values: an array or nested lists.
         dtype: numpy's name of the input's dtype, or `BFLOAT16`.
-        where: what the message of a rejection begins with.
+        where: the beginning of an error's message.
 
     Returns:
-        An array of the dtype; for `BFLOAT16` a float32 array of numbers that a bfloat16 has.
+        An array of the dtype; for `BFLOAT16` a float32 array of numbers that bfloat16 has.
 
     Raises:
-        InvalidInput: the values would change, or are none.
+        InvalidInput: the values would change, or are no numbers.
     """
     given = _array(values, where)
     if dtype == BFLOAT16 and given.dtype.name == BFLOAT16:  # of the package ml_dtypes
@@ -57,23 +58,25 @@ def to_numbers(values: npt.ArrayLike, dtype: str, where: str) -> Array:
     if not _allowed(given.dtype.kind, wanted.kind):
         raise _rejected(where, _name(given, kinds))
     if wanted.kind in _WHOLE:
-        _check_range(given, wanted, where)
+        limits = np.iinfo(wanted.name)
+        if int(given.min()) < limits.min or int(given.max()) > limits.max:
+            raise _rejected(where, "numbers out of its range")
     with np.errstate(all="ignore"):
         found = given.astype(wanted, copy=False)
         found = from_bfloat16(to_bfloat16(found)) if dtype == BFLOAT16 else found
     if wanted.kind in _DECIMAL:
-        _check_finite(given, found, where)
+        if given.dtype.kind in _DECIMAL and not (np.isfinite(found) | ~np.isfinite(given)).all():
+            raise _rejected(where, "numbers out of its range")
         if kinds & set(_WHOLE):
             _check_whole(values, given, found, _EXACT[dtype], where)
     return found
 
 
 def to_strings(values: npt.ArrayLike, where: str) -> Array:
-    """Make an `object` array of bytes; text becomes UTF-8.
+    """Make an `object` array of bytes; text is encoded as UTF-8.
 
     Raises:
-        InvalidInput: rows of unequal length, something that is neither text nor bytes, or half of a
-            surrogate pair.
+        InvalidInput: rows of unequal length, neither text nor bytes, or half of a surrogate pair.
     """
     _check_unmasked(values, where)
     try:
@@ -94,16 +97,16 @@ def to_strings(values: npt.ArrayLike, where: str) -> Array:
 
 
 def to_bfloat16(numbers: Array) -> Array:
-    """Round float32 to the nearest bfloat16, ties to even; gives the bits as uint16."""
+    """Round float32 to the nearest bfloat16, ties to even; returns the bits as uint16."""
     bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32).reshape(numbers.shape)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    # Rounding could carry a NaN over into zero; its own upper bits, made a quiet NaN's, stay one.
+    # Rounding could turn a NaN into zero, so a NaN keeps its upper bits and becomes a quiet one.
     quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
     return np.where(np.isnan(numbers), quiet, rounded).astype(np.uint16)
 
 
 def from_bfloat16(bits: Array) -> Array:
-    """Widen bfloat16, given as the bits in uint16, to float32: exact."""
+    """Widen bfloat16, as bits in uint16, to float32, exactly."""
     wide = np.ascontiguousarray(bits, np.uint32) << np.uint32(16)
     return np.asarray(wide, np.uint32).view(np.float32).reshape(bits.shape)
 
@@ -125,7 +128,7 @@ def _check_unmasked(values: object, where: str) -> None:
 
 
 def _kinds(values: npt.ArrayLike, given: Array) -> set[str]:
-    """The kinds of numbers that were given, as numpy names them, before it made them one array."""
+    """The kinds of the numbers, as numpy names them, before they became one array."""
     leaves: list[Any] = [values]
     for _ in range(given.ndim):
         types = set(map(type, leaves))
@@ -144,36 +147,21 @@ def _allowed(given: str, wanted: str) -> bool:
     return given == wanted or (given == "f" and wanted == "c")
 
 
-def _check_range(given: Array, wanted: np.dtype[Any], where: str) -> None:
-    limits = np.iinfo(wanted.name)
-    if int(given.min()) < limits.min or int(given.max()) > limits.max:
-        raise _rejected(where, "numbers out of its range")
-
-
-def _check_finite(given: Array, found: Array, where: str) -> None:
-    if given.dtype.kind in _DECIMAL and not (np.isfinite(found) | ~np.isfinite(given)).all():
-        raise _rejected(where, "numbers out of its range")
-
-
 def _check_whole(values: npt.ArrayLike, given: Array, found: Array, exact: int, where: str) -> None:
-    """Compare whole numbers with what became of them, exactly, as Python does it."""
+    """Compare whole numbers with their cast, exactly, as Python's integers."""
     if given.dtype.kind in _WHOLE and -exact <= int(given.min()) and int(given.max()) <= exact:
         return
     originals = np.asarray(values, dtype=object).ravel().tolist()
     for original, number in zip(originals, found.ravel().tolist(), strict=True):
-        if _is_whole(original) and int(original) != number:
+        if isinstance(original, Integral) and int(original) != number:
             raise _rejected(where, f"whole numbers that it would round, such as {int(original)}")
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer)
 
 
 def _name(given: Array, kinds: set[str]) -> str:
     if given.dtype.kind == "O" and kinds <= {*_WHOLE, *_DECIMAL, "O"}:
         return "numbers of more than 64 bits, or objects"
     if given.dtype.kind in _DECIMAL and kinds <= set(_WHOLE):
-        return "numbers out of its range"  # numpy has no whole type that holds them all
+        return "numbers out of its range"  # no integer type holds them all
     return str(given.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The clients over HTTP: how to ask one question with httpx2, sync and async."""
+"""`Client` and `AsyncClient`: one request sent over HTTP with httpx2, sync and async."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ from keraserve_protocol.open_inference import HEADER_LENGTH
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _CHUNK = 256 * 1024
-# One request at a time and caller; the gateway limits what is in flight, not we.
+# Each caller has one request in flight; the gateway limits how many there are in all.
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 
 
@@ -36,9 +36,9 @@ class Client(Verbs[HttpRequest, HttpResponse]):
         timeout: seconds that a call may take in all, retries and waiting included.
         retries: how often at most a call is repeated after connection errors and statuses 429, 502, 503 and
             504; None: as long as the timeout allows.
-        api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
-        tls: how to check an `https://` server, as `ssl.create_default_context(cafile="ca.pem")`; None trusts
-            whom the system trusts.
+        api_key: the key for a gateway with keys; None takes the environment's KERASERVE_API_KEY, "" none.
+        tls: how to check an `https://` server, as `ssl.create_default_context(cafile="ca.pem")`; None takes
+            the system's certificates.
 
     Raises:
         InvalidInput: not such an address, or a setting out of range.
@@ -61,14 +61,14 @@ class Client(Verbs[HttpRequest, HttpResponse]):
         """Close the connections; the client can't be used afterwards."""
         self._http.close()
 
-    def _ask(self, question: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
+    def _send(self, request: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
         limit = _Limit(seconds)
-        options = _options(question)
-        if question.body:
-            options["content"] = limit.watch(question.body)
+        options = _options(request)
+        if request.body:
+            options["content"] = limit.watch(request.body)
         try:
             with self._http.stream(
-                question.method, self._url + question.path, extensions=limit.extensions, **options
+                request.method, self._url + request.path, extensions=limit.extensions, **options
             ) as response:
                 body = b"".join(limit.checked(response.iter_bytes()))
                 return accept(_http_response(response, body))
@@ -104,13 +104,13 @@ class AsyncClient(AsyncVerbs[HttpRequest, HttpResponse]):
         """Close the connections; the client can't be used afterwards."""
         await self._http.aclose()
 
-    async def _ask(self, question: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
-        options = _options(question)
-        if question.body:
-            options["content"] = question.body
+    async def _send(self, request: HttpRequest, seconds: float) -> HttpResponse | KeraserveError:
+        options = _options(request)
+        if request.body:
+            options["content"] = request.body
         try:
             async with asyncio.timeout(seconds):
-                response = await self._http.request(question.method, self._url + question.path, **options)
+                response = await self._http.request(request.method, self._url + request.path, **options)
             return accept(_http_response(response, response.content))
         except TimeoutError:
             return DeadlineExceeded(f"no response within {seconds:g} s")
@@ -119,10 +119,10 @@ class AsyncClient(AsyncVerbs[HttpRequest, HttpResponse]):
 
 
 class _Limit:
-    """Holds httpx2 to a total time, where it knows only one for every single read and write.
+    """A time limit for a whole request; httpx2 has only one for each read and write.
 
-    Its time is set anew to what is left whenever a part of the exchange begins (connecting, sending,
-    receiving), and checked after every chunk.
+    Its timeouts are set to the time that is left whenever it begins to connect, send or receive, and the time
+    is checked after every chunk.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -142,7 +142,7 @@ class _Limit:
             self._set()
 
     def watch(self, body: bytes) -> Iterator[bytes]:
-        """Give the body in chunks, as long as there is time."""
+        """Yield the body in chunks, as long as there is time."""
         return self.checked(body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK))
 
     def checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -163,21 +163,20 @@ def _address(url: str) -> str:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
-    """The headers of every request."""
     headers = {"Accept": "application/json, application/octet-stream", "User-Agent": "keraserve-client"}
     if value := authorization(api_key):
         headers["Authorization"] = value
     return headers
 
 
-def _options(question: HttpRequest) -> dict[str, Any]:
+def _options(request: HttpRequest) -> dict[str, Any]:
     headers: dict[str, str] = {}
-    if question.media_type:
-        headers["Content-Type"] = question.media_type
-    if question.json_length is not None:
-        headers[HEADER_LENGTH] = str(question.json_length)
-    if question.body:
-        headers["Content-Length"] = str(len(question.body))
+    if request.media_type:
+        headers["Content-Type"] = request.media_type
+    if request.json_length is not None:
+        headers[HEADER_LENGTH] = str(request.json_length)
+    if request.body:
+        headers["Content-Length"] = str(len(request.body))
     return {"headers": headers}
 
 
@@ -188,33 +187,36 @@ def _http_response(response: httpx2.Response, body: bytes) -> HttpResponse:
 
 def _failure(error: Exception, url: str) -> KeraserveError:
     if isinstance(error, httpx2.TimeoutException):
-        return DeadlineExceeded(f"{url} did not answer in time")
+        return DeadlineExceeded(f"{url} did not respond in time")
     return ConnectionFailed(f"no server answers at {url}: {_cause(error)}", lasting=_is_lasting(error))
 
 
-def _is_lasting(error: BaseException) -> bool:
-    """Tell a server that is another one, or not trusted, from one that is away."""
-    inner: BaseException | None = error
-    while inner is not None:
+def _is_lasting(error: Exception) -> bool:
+    """Tell whether the server speaks no HTTP or is not trusted, which a retry would not change."""
+    for inner in _chain(error):
         if isinstance(inner, ssl.SSLError):
             return isinstance(inner, ssl.SSLCertVerificationError) or inner.reason == "WRONG_VERSION_NUMBER"
-        inner = inner.__cause__ or inner.__context__
     return isinstance(error, httpx2.RemoteProtocolError) and "illegal" in str(error)  # h11's word for no HTTP
 
 
-def _cause(error: BaseException) -> str:
-    """The operating system's words if it has any: they say more than what is wrapped around them."""
-    inner: BaseException | None = error
-    while inner is not None:
+def _cause(error: Exception) -> str:
+    """The operating system's message, if there is one: it says more than the errors around it."""
+    for inner in _chain(error):
         if isinstance(inner, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {inner.verify_message}"
         if isinstance(inner, ssl.SSLError):  # an OSError too, with a number of OpenSSL's own
             return f"TLS failed: {(inner.reason or str(inner)).replace('_', ' ').lower()}"
         if isinstance(inner, OSError) and inner.errno:
-            plain = os.strerror(inner.errno) if inner.errno in errno.errorcode else str(inner.strerror)
-            return plain.lower()
-        if isinstance(inner, BaseExceptionGroup):
-            inner = cast("BaseExceptionGroup[BaseException]", inner).exceptions[0]
-        else:
-            inner = inner.__cause__ or inner.__context__
+            known = inner.errno in errno.errorcode
+            return (os.strerror(inner.errno) if known else str(inner.strerror)).lower()
     return str(error).rstrip(".") or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what caused it, outermost first."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+        else:
+            error = error.__cause__ or error.__context__

@@ -1,9 +1,9 @@
 """Everything that a call can fail with, as one tree.
 
 KeraserveError
-├── ConnectionFailed     no server answered (also a ConnectionError)
+├── ConnectionFailed     no server there (also a ConnectionError)
 ├── DeadlineExceeded     no response in time (also a TimeoutError); status 504 when a server said so
-├── InvalidResponse        a response that is not the contract's: another server, or a broken one
+├── InvalidResponse      a response of another form: another kind of server, or a broken one
 ├── InvalidInput         an image, tensor or option that can't be sent (also a ValueError)
 ├── NotSupported         the call does not exist on this transport
 └── StatusError          the server rejected or failed; any status without a class of its own
@@ -15,8 +15,7 @@ KeraserveError
     ├── TooManyRequests  429: too fast, or the queue is full
     └── Unavailable      502, 503: the model server is away or still loading
 
-Over gRPC the status is the HTTP status that the code stands for, so that a handler of errors reads the
-same for all clients.
+Over gRPC the status is the HTTP status of the code, so that the same `except` works with every client.
 """
 
 # ruff: noqa: N818 (the names say what happened; the root says that they are errors)
@@ -31,9 +30,9 @@ class KeraserveError(Exception):
 
     Attributes:
         detail: what happened, one sentence.
-        status_code: the HTTP status, or None when no server's response is behind it.
-        request_id: the server's name for the request, to be found in its log; None if it gave none.
-        retry_after: seconds that the server asked to wait, or None.
+        status_code: the HTTP status; None if no server sent one.
+        request_id: the request's id in the server's log; None if the server sent none.
+        retry_after: seconds that the server said to wait, or None.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class KeraserveError(Exception):
 
     @property
     def retriable(self) -> bool:
-        """Whether the same call may succeed a little later."""
+        """Whether the same call may succeed later."""
         return self.status_code in RETRIABLE
 
     def __str__(self) -> str:
@@ -62,11 +61,10 @@ class KeraserveError(Exception):
 
 
 class ConnectionFailed(KeraserveError, ConnectionError):
-    """No server answered: rejected, unknown host, or the connection broke.
+    """No server there: connection refused, unknown host, or the connection broke.
 
     Attributes:
-        lasting: whether it will be so the next time: a certificate that is not trusted, a server of
-            something else.
+        lasting: whether a retry would fail too: the certificate is not trusted, or the server speaks no HTTP.
     """
 
     def __init__(self, detail: str, *, lasting: bool = False, **facts: Any) -> None:
@@ -75,7 +73,7 @@ class ConnectionFailed(KeraserveError, ConnectionError):
 
     @property
     def retriable(self) -> bool:
-        """Unless it is lasting: classifying twice does no harm."""
+        """Unless it is lasting: no call changes anything on the server."""
         return not self.lasting
 
 
@@ -84,7 +82,7 @@ class DeadlineExceeded(KeraserveError, TimeoutError):
 
 
 class InvalidResponse(KeraserveError):
-    """A response that is not the contract's."""
+    """A response of another form than the API's."""
 
 
 class InvalidInput(KeraserveError, ValueError):
@@ -92,7 +90,7 @@ class InvalidInput(KeraserveError, ValueError):
 
 
 class NotSupported(KeraserveError):
-    """The call does not exist on this transport; the message says what does."""
+    """The call does not exist on this transport; the message says which one has it."""
 
 
 class StatusError(KeraserveError):

@@ -1,7 +1,7 @@
-"""The orientation in an EXIF block, by the rule of the exported models.
+"""The orientation in an EXIF block, as the exported models read it.
 
-One value, of the first directory, as browsers have it. Pillow's `exif_transpose` also follows several values,
-XMP and the text of a PNG, which neither browsers nor models look at.
+They take a single value of the first directory, as browsers do. Pillow's `exif_transpose` also reads several
+values, XMP and the text of a PNG, which neither browsers nor models do.
 """
 
 import struct
@@ -15,7 +15,7 @@ UPRIGHT = 1
 
 
 def orientation(block: bytes) -> int:
-    """Give the orientation of a block, with its prefix or without: 1 to 8; 1 where it says nothing."""
+    """Return the orientation, 1 to 8, of a block with or without its prefix; 1 if it has none."""
     block = block.removeprefix(_PREFIX)
     order = _ORDERS.get(block[:4])
     if order is None or len(block) < 8:

@@ -1,4 +1,4 @@
-"""The clients over gRPC: how to ask one question with grpcio, sync and async."""
+"""`GrpcClient` and `AsyncGrpcClient`: one request sent with grpcio, sync and async."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, cast
@@ -15,10 +15,10 @@ from keraserve_protocol.messages import Message
 
 DEFAULT_TARGET = "127.0.0.1:8500"
 _OPTIONS: list[tuple[str, Any]] = [
-    # The server decides what is too large, as TensorFlow Serving's own clients let it.
+    # No limit here: the server decides what is too large.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # Retries are ours; a channel that waits a second before it connects again would spoil them.
+    # The client retries by itself; a channel that waits a second before it reconnects would delay that.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
@@ -38,8 +38,8 @@ class GrpcClient(Verbs[Rpc, Message]):
         timeout: seconds that a call may take in all, retries and waiting included.
         retries: how often at most a call is repeated after connection errors and the codes UNAVAILABLE,
             RESOURCE_EXHAUSTED and (the server's own) DEADLINE_EXCEEDED; None: as long as the timeout allows.
-        api_key: what a gateway with keys asks for; None takes the environment's KERASERVE_API_KEY, "" none.
-        credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends in the clear.
+        api_key: the key for a gateway with keys; None takes the environment's KERASERVE_API_KEY, "" none.
+        credentials: for TLS, `grpc.ssl_channel_credentials()`; None sends without TLS.
 
     Raises:
         InvalidInput: a setting out of range, or a URL as the target.
@@ -66,9 +66,9 @@ class GrpcClient(Verbs[Rpc, Message]):
         """Close the connections; the client can't be used afterwards."""
         self._channel.close()
 
-    def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
+    def _send(self, request: Rpc, seconds: float) -> Message | KeraserveError:
         try:
-            return question.call.on(self._channel)(question.request, timeout=seconds, metadata=self._metadata)
+            return request.call.on(self._channel)(request.message, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             return _failure(error, self._target)
 
@@ -103,7 +103,7 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
             await self._opened.close(None)
 
     def _channel(self) -> grpc.aio.Channel:
-        # Not before the first call: grpc.aio ties a channel to the event loop that it finds.
+        # Opened by the first call, as grpc.aio binds a channel to the event loop that runs then.
         if self._opened is None:
             if self._credentials is None:
                 self._opened = grpc.aio.insecure_channel(self._target, options=_OPTIONS)
@@ -111,17 +111,16 @@ class AsyncGrpcClient(AsyncVerbs[Rpc, Message]):
                 self._opened = grpc.aio.secure_channel(self._target, self._credentials, options=_OPTIONS)
         return self._opened
 
-    async def _ask(self, question: Rpc, seconds: float) -> Message | KeraserveError:
+    async def _send(self, request: Rpc, seconds: float) -> Message | KeraserveError:
         try:
-            return await question.call.on_async(self._channel())(
-                question.request, timeout=seconds, metadata=self._metadata
-            )
+            call = request.call.on_async(self._channel())
+            return await call(request.message, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             return _failure(error, self._target)
 
 
 def _target(given: str) -> str:
-    """Check a target: gRPC itself would look for a host named `http`, and say that no server answers."""
+    """Reject URLs: gRPC itself would look for a host named `http`."""
     if not given or given.lower().startswith(("http://", "https://")):
         raise InvalidInput(
             f"{given!r} is no gRPC target: write host:port without http://, as in {DEFAULT_TARGET}; TLS is"
@@ -136,7 +135,7 @@ def _metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
 
 
 class _Failed(Protocol):
-    """What both of grpcio's exceptions have, and its types only say of one."""
+    """The methods that both of grpcio's exceptions have; its types say so of one only."""
 
     def code(self) -> grpc.StatusCode: ...
     def details(self) -> str | None: ...
@@ -146,6 +145,6 @@ class _Failed(Protocol):
 
 def _failure(error: grpc.RpcError, target: str) -> KeraserveError:
     failed = cast(_Failed, error)
-    # A server says its name for the request at the beginning, and when to try again at the end.
+    # The request's id comes in the initial metadata, and when to retry in the trailing metadata.
     metadata = (*(failed.initial_metadata() or ()), *(failed.trailing_metadata() or ()))
     return error_of(failed.code(), failed.details() or "", metadata, target)

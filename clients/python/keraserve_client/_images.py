@@ -1,4 +1,4 @@
-"""Images in whatever form they come, as the encoded bytes that travel.
+"""Encoded images from paths, bytes, arrays and PIL images.
 
 Files and bytes are sent as they are, undecoded; arrays and PIL images become PNG, without loss.
 """
@@ -22,7 +22,7 @@ from keraserve_protocol import image_formats
 Image = str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PilImage
 """A path, an encoded image's bytes, a uint8 array [H,W], [H,W,1], [H,W,3] or [H,W,4], or a PIL image.
 
-All of them give the same response for the same image: upright as EXIF says, on white where it is transparent.
+The model sees it upright, as EXIF says, and on white where it is transparent, whichever form it has.
 """
 Images = Image | Sequence[Image]
 
@@ -32,23 +32,23 @@ _NO_FORMAT = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An encoded image, and the file's name if it was one."""
+    """An encoded image, and the file's name if it came from a file."""
 
     data: bytes
     filename: str | None = None
 
     @property
     def media_type(self) -> str:
-        """The type that the first bytes say."""
+        """The type by the first bytes."""
         listed = image_formats.find(self.data)
         return listed.media_types[0] if listed else _NO_FORMAT
 
 
 def load(images: Images) -> list[EncodedImage]:
-    """Read and encode.
+    """Read and encode one image or a list of images.
 
     Raises:
-        InvalidInput: neither an image nor a list of images; the message says which.
+        InvalidInput: something is no image; the message says which.
         OSError: a file that can't be read.
     """
     if isinstance(images, list | tuple):
@@ -57,14 +57,14 @@ def load(images: Images) -> list[EncodedImage]:
 
 
 def is_one(images: object) -> bool:
-    """Tell a single image from something to go through."""
+    """Tell a single image from an iterable of images."""
     if isinstance(images, np.ndarray):
         return cast(npt.NDArray[Any], images).ndim < 4
     return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | PilImage)
 
 
 def name_of(image: object) -> str | None:
-    """Give the last part of a path; None for what is no file."""
+    """Return the last part of a path; None for what is no path."""
     if isinstance(image, str | os.PathLike):
         return Path(cast("str | os.PathLike[str]", image)).name
     return None
@@ -85,7 +85,7 @@ def load_one(image: object, where: str = "") -> EncodedImage:
 
 
 def _png(array: npt.NDArray[Any], where: str) -> bytes:
-    """Encode by the PNG specification (W3C, third edition): filter 0 before each row, one IDAT."""
+    """Encode by the PNG specification (W3C, third edition): filter 0 before each row, one IDAT chunk."""
     if array.dtype != np.uint8:
         raise InvalidInput(
             f"{where}the array holds {array.dtype}; images are uint8, 0 to 255: scale and cast it to that"

@@ -1,4 +1,4 @@
-"""The key that a gateway may ask for: `Authorization: Bearer …`, over HTTP and over gRPC alike."""
+"""The API key as `Authorization: Bearer …`, the same over HTTP and gRPC."""
 
 import os
 import re
@@ -10,10 +10,10 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 def authorization(api_key: str | None) -> str | None:
-    """Give the header's value: of this key, or of the environment's for None; None for no key.
+    """Return the header's value for this key, or for the environment's if it is None; None for no key.
 
     Raises:
-        InvalidInput: a key with spaces or characters that a header can't carry. The message doesn't hold it.
+        InvalidInput: a key with spaces or characters that a header can't carry. The message doesn't show it.
     """
     key = os.environ.get(VARIABLE, "").strip() if api_key is None else api_key
     if not key:

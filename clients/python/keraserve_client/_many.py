@@ -1,7 +1,7 @@
-"""Many images: a few requests in flight, several images in each, the responses in the images' order.
+"""`classify_many`: several images in each request, a few requests in flight, outcomes in the images' order.
 
-A request costs the client, the network and the gateway about as much as a small image's way through the
-model does; images that travel together share it. Nothing here grows with the number of images.
+A request costs client, network and gateway about as much as the model takes for a small image, so several
+images share one. Memory does not grow with the number of images.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from keraserve_client._types import Failure, Prediction
 
 Outcomes = list[Prediction | Failure]
 
-_TOGETHER = 8  # images in a request at most: more gain next to nothing
-_HEAVY = 1 << 20  # bytes of a request from which on its fixed costs don't matter
-_REQUESTS = 4  # in flight at least, if the concurrency allows it: the server never waits for us
+_MOST_IMAGES = 8  # in a request: more gain next to nothing
+_MOST_BYTES = 1 << 20  # in a request of several images: the fixed costs of a larger one don't matter
+_REQUESTS = 4  # in flight at least, if the concurrency allows it, so that the server never waits
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How `concurrency` images travel: so many requests at a time, with so many images each."""
+    """How `concurrency` images are sent: so many requests at a time, with so many images each."""
 
     requests: int
     images: int
@@ -38,20 +38,20 @@ class Shape:
         """
         if concurrency < 1:
             raise InvalidInput(f"concurrency has to be 1 or more, not {concurrency}")
-        images = min(_TOGETHER, max(1, concurrency // _REQUESTS))
+        images = min(_MOST_IMAGES, max(1, concurrency // _REQUESTS))
         return cls(concurrency // images, images)
 
     @property
     def pending(self) -> int:
-        """How many requests may wait, be under way, or be answered before their turn has come."""
+        """How many requests may wait, be in flight, or be done while an earlier one is not."""
         return 2 * self.requests if self.requests > 1 else 1
 
 
 def check(images: object, *, asynchronous: bool) -> None:
-    """Reject what can't be gone through, and a single image, which would be taken apart.
+    """Check that these are images to iterate over.
 
     Raises:
-        InvalidInput: one of these.
+        InvalidInput: no iterable, or a single image.
     """
     if is_one(images):
         raise InvalidInput("that is one image; give a list, or another iterable of images")
@@ -62,7 +62,7 @@ def check(images: object, *, asynchronous: bool) -> None:
 
 
 def loaded(images: list[Image]) -> list[list[EncodedImage] | Failure]:
-    """Read and encode images; gives them in order, as lists of those that travel together."""
+    """Read and encode images; returns them in order, as lists of those that one request sends."""
     parts: list[list[EncodedImage] | Failure] = []
     weight = 0
     for image in images:
@@ -73,7 +73,7 @@ def loaded(images: list[Image]) -> list[list[EncodedImage] | Failure]:
             continue
         weight += len(encoded.data)
         last = parts[-1] if parts else None
-        if isinstance(last, list) and weight <= _HEAVY:
+        if isinstance(last, list) and weight <= _MOST_BYTES:
             last.append(encoded)
         else:
             parts.append([encoded])
@@ -82,39 +82,39 @@ def loaded(images: list[Image]) -> list[list[EncodedImage] | Failure]:
 
 
 def stream(
-    images: Iterable[Image], shape: Shape, ask: Callable[[list[Image]], Outcomes]
+    images: Iterable[Image], shape: Shape, classify: Callable[[list[Image]], Outcomes]
 ) -> Generator[Prediction | Failure]:
-    """Give the outcomes of all images in order; a few threads ask."""
+    """Yield the outcomes of all images in order; `shape.requests` threads call `classify`."""
     threads = ThreadPoolExecutor(shape.requests, thread_name_prefix="keraserve")
     pending: deque[Future[Outcomes]] = deque()
     try:
         for group in _groups(images, shape.images):
-            pending.append(threads.submit(ask, group))
+            pending.append(threads.submit(classify, group))
             if len(pending) >= shape.pending:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
     finally:
-        # Who stops listening doesn't wait for what is under way: it ends at its own deadline.
+        # A closed generator does not wait for the requests in flight: they end at their own deadlines.
         threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def stream_async(
     images: Iterable[Image] | AsyncIterable[Image],
     shape: Shape,
-    ask: Callable[[list[Image]], Awaitable[Outcomes]],
+    classify: Callable[[list[Image]], Awaitable[Outcomes]],
 ) -> AsyncGenerator[Prediction | Failure]:
-    """Give the outcomes of all images in order; a few tasks ask."""
-    places = asyncio.Semaphore(shape.requests)
+    """Yield the outcomes of all images in order; `shape.requests` tasks at a time await `classify`."""
+    slots = asyncio.Semaphore(shape.requests)
     pending: deque[asyncio.Task[Outcomes]] = deque()
 
-    async def ask_in_turn(group: list[Image]) -> Outcomes:
-        async with places:
-            return await ask(group)
+    async def classify_in_slot(group: list[Image]) -> Outcomes:
+        async with slots:
+            return await classify(group)
 
     try:
         async for group in _groups_async(images, shape.images):
-            pending.append(asyncio.create_task(ask_in_turn(group)))
+            pending.append(asyncio.create_task(classify_in_slot(group)))
             if len(pending) >= shape.pending:
                 for outcome in await pending[0]:
                     yield outcome

@@ -1,4 +1,4 @@
-"""PIL images, as viewers show them, as the bytes of a PNG. PIL itself is not imported."""
+"""PIL images encoded as PNG, upright as viewers show them. PIL itself is not imported."""
 
 from io import BytesIO
 from typing import Any, Protocol, Self, cast, runtime_checkable
@@ -9,7 +9,7 @@ from keraserve_client._errors import InvalidInput
 
 @runtime_checkable
 class PilImage(Protocol):
-    """As much of `PIL.Image.Image` as is needed, so that PIL is not."""
+    """The part of `PIL.Image.Image` that is used here."""
 
     mode: str
     info: Any
@@ -23,45 +23,45 @@ class PilImage(Protocol):
     def save(self, fp: BytesIO, format: str, **options: Any) -> None: ...  # noqa: A002
 
 
-# By orientation: what turns the image upright, as PIL numbers it (PIL.Image.Transpose).
+# EXIF orientation to the transposition that turns the image upright (PIL.Image.Transpose).
 _UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-# What PNG has a form for; also a palette's or one colour's transparency.
+# The modes that PNG has, also with a transparent colour.
 _IN_PNG = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
 _CLOSEST = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 _SIXTEEN_BITS = {"I;16B", "I;16L", "I;16N"}  # in another order of bytes
-_WITHOUT_A_RANGE = {"I": "32-bit integers", "F": "floats"}
+_UNBOUNDED = {"I": "32-bit integers", "F": "floats"}
 
 
 def encode(image: PilImage, where: str) -> bytes:
     """Turn an image upright, as its EXIF block says (`info["exif"]`), and encode it without loss.
 
-    Transparency stays, and so do 16 bits of grey: the model makes of them what it makes of a file's.
+    Transparency stays, and so do 16 bits of grey: the model reads them as it reads a file's.
 
     Raises:
-        InvalidInput: a mode whose values have no fixed range, or PIL can't read or encode it; begins with
-            `where`.
-        OSError: the file that PIL reads it from can't be read.
+        InvalidInput: the mode's values have no fixed range, or PIL can't read or encode the image; the
+            message begins with `where`.
+        OSError: the image's file can't be read.
     """
     mode = image.mode
-    if mode in _WITHOUT_A_RANGE:
+    if mode in _UNBOUNDED:
         raise InvalidInput(
-            f"{where}the PIL image has mode {mode}, {_WITHOUT_A_RANGE[mode]} of no fixed range: "
+            f"{where}the PIL image has mode {mode}, {_UNBOUNDED[mode]} of no fixed range: "
             "bring them to 0 to 255 and convert it to mode L"
         )
     buffer = BytesIO()
     try:
-        image.load()  # reads also what a file says of itself behind its pixels
-        # Turned already: without an EXIF block, the model does not turn it again.
+        image.load()  # reads also the metadata behind the pixels
+        # Without its EXIF block, so that the model does not turn the image again.
         _upright(_in_png(_first_frame(image)), image).save(buffer, "PNG", exif=b"")
-    except (ValueError, SyntaxError) as error:  # PIL reads files late, and so finds them broken here
+    except (ValueError, SyntaxError) as error:  # PIL reads a file here, and may find it broken
         raise InvalidInput(f"{where}PIL can't encode the image: {error}") from error
     return buffer.getvalue()
 
 
 def _first_frame(image: PilImage) -> PilImage:
-    """Make a GIF transparent around a first frame that is smaller: PIL puts the palette's first colour there.
+    """Make a GIF transparent around a smaller first frame, where PIL has the palette's first colour.
 
-    What PIL shows of later frames is composed already.
+    Later frames need nothing: PIL has composed them already.
     """
     extent: tuple[int, int, int, int] | None = getattr(image, "dispose_extent", None)
     width, height = image.size
@@ -69,14 +69,13 @@ def _first_frame(image: PilImage) -> PilImage:
         return image
     left, top, *_ = extent
     around = (-left, -top, width - left, height - top)
-    return image.convert("RGBA").crop(extent).crop(around)  # what lies outside of a crop is transparent
+    return image.convert("RGBA").crop(extent).crop(around)  # a crop's outside is transparent
 
 
 def _in_png(image: PilImage) -> PilImage:
-    """Convert an image to a mode that PNG has."""
     if image.mode in _IN_PNG:
         return image
-    if image.mode in _SIXTEEN_BITS:  # by way of 32 bits: PIL would clip them to 8
+    if image.mode in _SIXTEEN_BITS:  # over 32 bits, as PIL would clip them to 8
         return image.convert("I").convert("I;16")
     return image.convert(_CLOSEST.get(image.mode, "RGB"))
 

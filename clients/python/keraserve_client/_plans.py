@@ -1,4 +1,4 @@
-"""The calls as plans, whichever the transport: what they share, and what each has to say."""
+"""`Plans`: the calls of a client as generators of requests. Each transport has a subclass."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from keraserve_client._errors import (
     NotFound,
 )
 from keraserve_client._images import EncodedImage
-from keraserve_client._steps import Plan, Question, Response
+from keraserve_client._steps import Plan, Request, Response
 from keraserve_client._tensors import Inputs, Tensors, fit, read
 from keraserve_client._types import (
     Arrays,
@@ -26,10 +26,10 @@ from keraserve_client._types import (
     TensorSpec,
 )
 from keraserve_protocol import messages as m
-from keraserve_protocol import tensors
+from keraserve_protocol.elements import ELEMENTS
 
-_OF_A_IMAGE = (400, 413, 415)
-# What the next image would fail with too, so that there is no use in going on.
+_OF_ONE_IMAGE = (400, 413, 415)
+# Errors that the next image would have too.
 _OF_ALL = (ConnectionFailed, InvalidResponse, NotAuthorized, NotFound)
 
 
@@ -54,8 +54,8 @@ class Target:
             raise InvalidInput(f"{self.version} is no version")
 
 
-class Plans(ABC, Generic[Question, Response]):
-    """One plan for each call; a transport fills in the questions and reads the responses."""
+class Plans(ABC, Generic[Request, Response]):
+    """A plan for each call; a transport's subclass makes the requests and reads the responses."""
 
     def __init__(self) -> None:
         self._known: dict[Target, Metadata] = {}
@@ -63,57 +63,57 @@ class Plans(ABC, Generic[Question, Response]):
     @abstractmethod
     def classify(
         self, target: Target, images: list[EncodedImage], top_k: int
-    ) -> Plan[Question, Response, list[Prediction]]:
-        """Classify at least one image; all or none."""
+    ) -> Plan[Request, Response, list[Prediction]]:
+        """Classify at least one image; an image that can't be read fails the call."""
 
     @abstractmethod
     def _classify_some(
         self, target: Target, images: list[EncodedImage], top_k: int
-    ) -> Plan[Question, Response, list[Prediction | Failure]]:
-        """Classify at least one image; a server that can leaves out those that it can't read."""
+    ) -> Plan[Request, Response, list[Prediction | Failure]]:
+        """Classify at least one image; one that can't be read is a `Failure` if the transport can say so."""
 
     @abstractmethod
-    def models(self) -> Plan[Question, Response, list[Model]]:
+    def models(self) -> Plan[Request, Response, list[Model]]:
         """List the models."""
 
     @abstractmethod
-    def status(self, target: Target) -> Plan[Question, Response, ModelStatus]:
-        """Ask for the states of the versions."""
+    def status(self, target: Target) -> Plan[Request, Response, ModelStatus]:
+        """Get the states of the versions."""
 
     @abstractmethod
-    def metadata(self, target: Target) -> Plan[Question, Response, Metadata]:
-        """Ask for the signatures."""
+    def metadata(self, target: Target) -> Plan[Request, Response, Metadata]:
+        """Get the signatures."""
 
     @abstractmethod
-    def ready(self) -> Plan[Question, Response, bool]:
-        """Ask whether the server would answer."""
+    def ready(self) -> Plan[Request, Response, bool]:
+        """Get whether the server would serve a request."""
 
     @abstractmethod
-    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Question, Response, Tensors]:
+    def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Request, Response, Tensors]:
         """Call the signature `name`."""
 
     @abstractmethod
     def _check(self, signature: Signature) -> None:
-        """Reject (NotSupported) a signature whose tensors this transport doesn't carry."""
+        """Raise NotSupported for a signature whose tensors this transport doesn't carry."""
 
     def classify_each(
         self, target: Target, images: list[EncodedImage], top_k: int
-    ) -> Plan[Question, Response, list[Prediction | Failure]]:
-        """Classify at least one image, each for itself; what would fail for all others too is raised."""
+    ) -> Plan[Request, Response, list[Prediction | Failure]]:
+        """Classify at least one image; an error of one image is a `Failure`, one of all is raised."""
         try:
             return (yield from self._classify_some(target, images, top_k))
         except _OF_ALL:
             raise
         except KeraserveError as error:
-            if len(images) == 1 or error.status_code not in _OF_A_IMAGE:
+            if len(images) == 1 or error.status_code not in _OF_ONE_IMAGE:
                 return [Failure(image.filename, error) for image in images]
-        # One of them is bad, or together they are too much: halves come closer to which, or are not.
+        # One image is bad, or together they are too many: find out by sending each half.
         middle = len(images) // 2
         first = yield from self.classify_each(target, images[:middle], top_k)
         return first + (yield from self.classify_each(target, images[middle:], top_k))
 
-    def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Question, Response, Arrays]:
-        """Call the signature `name`, with inputs of the dtypes that it wants."""
+    def predict(self, target: Target, inputs: Inputs, name: str) -> Plan[Request, Response, Arrays]:
+        """Call the signature `name`, with the inputs cast to its dtypes."""
         if target not in self._known:
             self._known[target] = yield from self.metadata(target)
         signatures = self._known[target].signatures
@@ -125,13 +125,13 @@ class Plans(ABC, Generic[Question, Response]):
             self._check(signature)
             return read((yield from self._predict(target, fit(inputs, signature), name)), signature)
         except KeraserveError:
-            # The newest version, or a label's, may have become another with other signatures.
+            # The newest version, or the label's, may be another one by now, with other signatures.
             self._known.pop(target, None)
             raise
 
 
 def best(classes: list[tuple[str, float]], top_k: int) -> list[tuple[str, float]]:
-    """Take the most probable, best first; equal ones stay in the model's order."""
+    """Return the `top_k` most probable classes, best first; equal ones stay in the model's order."""
     return sorted(classes, key=lambda entry: -entry[1])[:top_k]
 
 
@@ -149,13 +149,7 @@ def signatures_of(definitions: m.SignatureDefMap) -> dict[str, Signature]:
 
 
 def _spec(info: m.TensorInfo) -> TensorSpec:
-    if info.dtype == m.DataType.DT_STRING:
-        name = "string"
-    else:
-        try:
-            name = tensors.numpy_dtype(info.dtype).name
-        except tensors.TensorError:
-            name = m.DataType.Name(info.dtype).removeprefix("DT_").lower()
-    dims = info.tensor_shape.dim
-    shape = tuple(None if dim.size < 0 else dim.size for dim in dims)
+    element = ELEMENTS.get(info.dtype)
+    name = element.name if element else m.DataType.Name(info.dtype).removeprefix("DT_").lower()
+    shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
     return TensorSpec(name, None if info.tensor_shape.unknown_rank else shape)

@@ -1,8 +1,8 @@
-"""A gRPC call as a value. No I/O."""
+"""A gRPC request as a value: the call and its message. No I/O."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from keraserve_client._errors import InvalidResponse
 from keraserve_protocol import messages as m
@@ -11,23 +11,21 @@ from keraserve_protocol import services
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """A unary call and its request."""
+    """A unary call and the message that it is sent with."""
 
     call: services.Call[Any, Any]
-    request: m.Message
+    message: m.Message
 
 
-Request = TypeVar("Request", bound=m.Message)
-Response = TypeVar("Response", bound=m.Message)
-
-
-def ask(call: services.Call[Request, Response], request: Request) -> Generator[Rpc, m.Message, Response]:
-    """Ask for one answer.
+def send(
+    call: services.Call[services.Request, services.Response], message: services.Request
+) -> Generator[Rpc, m.Message, services.Response]:
+    """Yield the request, and return the response.
 
     Raises:
-        InvalidResponse: it is of another type.
+        InvalidResponse: a message of another type came.
     """
-    response = yield Rpc(call, request)
+    response = yield Rpc(call, message)
     if not isinstance(response, call.response):
-        raise InvalidResponse(f"{call.path} answered with a {type(response).__name__}")
+        raise InvalidResponse(f"{call.path} returned a {type(response).__name__}")
     return response

@@ -1,8 +1,8 @@
-"""How a call goes on, without doing any of it: what to ask, when to ask again, when to stop.
+"""Retries and deadlines of a call, without I/O: which request to send, how long to wait, when to stop.
 
-A plan is a generator that asks questions and is sent the responses; it returns the result of the call. It
-knows nothing of failures and time. `carry_out` adds these, and is itself a generator of steps: the sync
-and the async clients only take the steps.
+A plan is a generator that yields requests, is sent the responses, and returns the result of the call. It
+knows nothing of failures and time. `carry_out` adds these, and is itself a generator of steps (`Send`,
+`Wait`), which the sync and the async clients execute.
 """
 
 import random
@@ -13,29 +13,29 @@ from typing import Generic, TypeVar, cast
 
 from keraserve_client._errors import DeadlineExceeded, InvalidInput, KeraserveError
 
-Question = TypeVar("Question")
+Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Beside(Generic[Question]):
-    """A question that the call could do without: asked once, and given up after so many seconds."""
+class Extra(Generic[Request]):
+    """A request that the call can do without: sent once, and given up after so many seconds."""
 
-    question: Question
+    request: Request
     seconds: float
 
 
-Plan = Generator[Question | Beside[Question], Response, Result]
+Plan = Generator[Request | Extra[Request], Response, Result]
 
 _LONGEST = 1e6  # seconds, eleven days: sockets reject infinity
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Generic[Question]):
-    """Ask the server, and give up after so many seconds."""
+class Send(Generic[Request]):
+    """Send a request, and give up after so many seconds."""
 
-    question: Question
+    request: Request
     seconds: float
 
 
@@ -46,11 +46,11 @@ class Wait:
     seconds: float
 
 
-Steps = Generator[Ask[Question] | Wait, Response | KeraserveError | None, Result]
+Steps = Generator[Send[Request] | Wait, Response | KeraserveError | None, Result]
 
 
 class Deadline:
-    """A moment, by the clock that never jumps: `seconds` from now."""
+    """The moment `seconds` from now, by the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         if not 0 < seconds <= _LONGEST:
@@ -63,18 +63,17 @@ class Deadline:
         return self._end - time.monotonic()
 
     def at_most(self, seconds: float) -> "Deadline":
-        """Give this one, or one in so many seconds where that is sooner."""
+        """Return the sooner one of this deadline and one in so many seconds."""
         return self if self.left() <= seconds else Deadline(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When to ask again: exponential backoff with full jitter, as long as the deadline is not near.
+    """When to send a request again: exponential backoff with full jitter, while the deadline is not near.
 
-    A random time up to `first` seconds, then up to twice that, …, at most `longest`: many clients that were
-    rejected together do not come back together, and a server that is away for long is asked every few
-    seconds. What the server asked for by Retry-After comes on top. No pause takes more than half of the time
-    that is left beyond that, so that the last try has time for its response.
+    A random time up to `first` seconds, then up to twice that, …, at most `longest`: clients that were
+    rejected at the same time do not retry at the same time. The server's Retry-After is added. No pause takes
+    more than half of the time that is then left, so that the last try has time for its response.
 
     Attributes:
         times: how often at most; None: as long as there is time.
@@ -90,51 +89,51 @@ class Retry:
         """Seconds to wait after failure number `attempt` (from 0); None: give up."""
         if not error.retriable or (self.times is not None and attempt >= self.times):
             return None
-        asked = error.retry_after or 0.0
-        if (spare := left - asked) < self.first:
+        least = error.retry_after or 0.0
+        if (spare := left - least) < self.first:
             return None
         grown = self.first * 2 ** min(attempt, 30)
-        return asked + random.uniform(0, min(self.longest, grown, spare / 2))  # noqa: S311 (no secret)
+        return least + random.uniform(0, min(self.longest, grown, spare / 2))  # noqa: S311 (no secret)
 
 
 ONCE = Retry(times=0)
 
 
 def carry_out(
-    plan: Plan[Question, Response, Result], retry: Retry, deadline: Deadline
-) -> Steps[Question, Response, Result]:
-    """Turn a plan into steps; send each its outcome: a response, an error, or (after `Wait`) None.
+    plan: Plan[Request, Response, Result], retry: Retry, deadline: Deadline
+) -> Steps[Request, Response, Result]:
+    """Turn a plan into steps. The caller sends the outcome of each: a response, an error, or None (`Wait`).
 
     Raises:
         KeraserveError: what the plan raises, or what the server failed with last.
     """
     try:
-        question = next(plan)
+        request = next(plan)
         while True:
             try:
-                asking: Steps[Question, Response, Response]
-                if isinstance(question, Beside):
-                    beside = cast("Beside[Question]", question)
-                    asking = _ask(beside.question, ONCE, deadline.at_most(beside.seconds))
+                steps: Steps[Request, Response, Response]
+                if isinstance(request, Extra):
+                    extra = cast("Extra[Request]", request)
+                    steps = _send(extra.request, ONCE, deadline.at_most(extra.seconds))
                 else:
-                    asking = _ask(question, retry, deadline)
-                response = yield from asking
+                    steps = _send(request, retry, deadline)
+                response = yield from steps
             except KeraserveError as error:
-                question = plan.throw(error)
+                request = plan.throw(error)
             else:
-                question = plan.send(response)
+                request = plan.send(response)
     except StopIteration as done:
         return done.value
 
 
-def _ask(question: Question, retry: Retry, deadline: Deadline) -> Steps[Question, Response, Response]:
+def _send(request: Request, retry: Retry, deadline: Deadline) -> Steps[Request, Response, Response]:
     attempt = 0
     while True:
         if (left := deadline.left()) <= 0:
             raise _late(deadline)
-        outcome = yield Ask(question, left)
+        outcome = yield Send(request, left)
         if outcome is None:
-            raise RuntimeError("a question was answered with nothing")
+            raise RuntimeError("a request had no outcome")
         if not isinstance(outcome, KeraserveError):
             return outcome
         if isinstance(outcome, DeadlineExceeded) and deadline.left() <= _CLOCK_SLACK:

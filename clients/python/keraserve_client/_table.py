@@ -1,7 +1,8 @@
-"""What the command line prints: tables of classes, models and versions."""
+"""The tables that the command line prints: of classes, models and versions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,7 @@ from keraserve_client._types import Failure, Model, ModelStatus, Prediction, Sta
 
 _BAR = 20  # columns
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_LOOK: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 _COLOURS = {
     State.AVAILABLE: "green",
     State.LOADING: "yellow",
@@ -22,8 +24,8 @@ _COLOURS = {
 def print_predictions(
     outcomes: Sequence[tuple[Path, Prediction | Failure]], seconds: float, console: Console
 ) -> None:
-    """Print the classes of every file, best first, and below what it took."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """Print the classes of every file, best first, and below them the time and the warnings."""
+    table = Table(**_LOOK)
     table.add_column("file", overflow="fold", max_width=40)
     table.add_column("class", overflow="fold")
     table.add_column("probability", no_wrap=True)
@@ -44,7 +46,7 @@ def print_predictions(
 
 
 def print_warnings(warnings: Mapping[tuple[str, int], Sequence[str]], console: Console) -> None:
-    """Print what has to be known of versions of models, a line each."""
+    """Print the warnings of each model and version, one a line."""
     for (model, version), sentences in warnings.items():
         for sentence in sentences:
             line = Text.assemble(("warning: ", "bold yellow"), f"{model} version {version}: {sentence}")
@@ -52,12 +54,12 @@ def print_warnings(warnings: Mapping[tuple[str, int], Sequence[str]], console: C
 
 
 def _summary(outcomes: Sequence[Prediction | Failure], seconds: float) -> str:
-    responded = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
-    count = f"{len(responded):,} image{'' if len(responded) == 1 else 's'}"
-    if len(responded) < len(outcomes):
+    classified = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    count = f"{len(classified):,} image{'' if len(classified) == 1 else 's'}"
+    if len(classified) < len(outcomes):
         count += f" of {len(outcomes):,}"
     took = f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
-    versions = sorted({(outcome.model, outcome.version) for outcome in responded})
+    versions = sorted({(outcome.model, outcome.version) for outcome in classified})
     return ", ".join([f"{count} in {took}", *(f"{model} version {version}" for model, version in versions)])
 
 
@@ -73,9 +75,7 @@ def _bar(probability: float, console: Console) -> Text:
 
 def print_models(models: Sequence[Model], console: Console) -> None:
     """Print every model with its versions and labels."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "version", "state", "labels", "error"):
-        table.add_column(title, overflow="fold")
+    table = _table("model", "version", "state", "labels", "error")
     for model in models:
         for place, version in enumerate(model.versions or (None,)):
             name = Text(model.name if place == 0 else "")
@@ -85,21 +85,29 @@ def print_models(models: Sequence[Model], console: Console) -> None:
             labels = ", ".join(sorted(key for key, value in model.labels.items() if value == version.version))
             table.add_row(name, str(version.version), _state(version), labels, Text(version.error))
     console.print(table)
-    print_warnings(
-        {(model.name, version.version): version.warnings for model in models for version in model.versions},
-        console,
-    )
+    _print_version_warnings(models, console)
 
 
 def print_status(status: ModelStatus, console: Console) -> None:
     """Print the versions of a model."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("version", "state", "error"):
-        table.add_column(title, overflow="fold")
+    table = _table("version", "state", "error")
     for version in status.versions:
         table.add_row(str(version.version), _state(version), Text(version.error))
     console.print(table)
-    print_warnings({(status.name, version.version): version.warnings for version in status.versions}, console)
+    _print_version_warnings([status], console)
+
+
+def _table(*titles: str) -> Table:
+    table = Table(**_LOOK)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _print_version_warnings(models: Sequence[ModelStatus], console: Console) -> None:
+    print_warnings(
+        {(model.name, each.version): each.warnings for model in models for each in model.versions}, console
+    )
 
 
 def _state(version: VersionStatus) -> Text:

@@ -1,4 +1,4 @@
-"""Inputs as a signature wants them, and its outputs as arrays: the same for every transport."""
+"""A signature's inputs as tensors and its outputs as arrays, the same for every transport."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,11 +20,10 @@ Tensors = Mapping[str, TensorProto]
 
 
 def fit(inputs: Inputs, signature: Signature) -> dict[str, TensorProto]:
-    """Name the inputs and give them the dtypes of the signature.
+    """Name the inputs and cast them to the dtypes of the signature.
 
     Args:
-        inputs: an array (or nested lists) for a signature with one input; by name for one with several, or
-            with none.
+        inputs: an array or nested lists for a signature with one input; by name for another.
         signature: what the model takes.
 
     Raises:
@@ -51,10 +50,10 @@ def fit(inputs: Inputs, signature: Signature) -> dict[str, TensorProto]:
 
 
 def read(outputs: Tensors, signature: Signature) -> Arrays:
-    """Give the outputs as arrays of the caller's own.
+    """Read the outputs as arrays that the caller may write to.
 
     Raises:
-        InvalidResponse: not the outputs that the signature has, or no whole tensors.
+        InvalidResponse: other outputs than the signature's, or broken tensors.
     """
     if set(outputs) != set(signature.outputs):
         raise InvalidResponse(

@@ -1,21 +1,21 @@
-"""What the calls give back: frozen, and the same for every client."""
+"""The results of the calls, as frozen dataclasses, the same for every client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from keraserve_client._errors import KeraserveError
-from keraserve_protocol import tensors
-from keraserve_protocol.messages import DataType
+from keraserve_protocol.elements import ELEMENTS
+
+_NUMPY = {element.name: np.dtype(element.name) for element in ELEMENTS.values()}
 
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class, and how probable the model finds it: 0 to 1."""
+    """A class and its probability, 0 to 1."""
 
     label: str
     probability: float
@@ -23,14 +23,14 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model sees in one image.
+    """The classes of one image.
 
     Attributes:
-        filename: the last part of the image's path; None for one that was no file.
+        filename: the last part of the image's path; None if it was no path.
         classes: the `top_k` most probable, best first.
         model: the model's name.
-        version: the version that answered.
-        warnings: what everybody who sees this has to know of that version, as its model card says.
+        version: the version that classified it.
+        warnings: the warnings in that version's model card, for everybody who sees this.
     """
 
     filename: str | None
@@ -47,12 +47,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What `classify_many` gives in the place of an image's prediction when there is none.
+    """What `classify_many` yields in place of an image's prediction.
 
     Attributes:
-        filename: the last part of the image's path; None for one that was no file.
-        error: why: an image that can't be read (OSError), sent (InvalidInput) or decoded (BadRequest), or a
-            server that failed or had no time for it.
+        filename: the last part of the image's path; None if it was no path.
+        error: the reason: the image can't be read (OSError), sent (InvalidInput) or decoded (BadRequest), or
+            the server failed or had no time.
     """
 
     filename: str | None
@@ -60,7 +60,7 @@ class Failure:
 
 
 class State(StrEnum):
-    """Where a version is in its life; only AVAILABLE ones answer."""
+    """The state of a version; only AVAILABLE ones serve requests."""
 
     UNKNOWN = "UNKNOWN"
     START = "START"
@@ -75,7 +75,7 @@ class VersionStatus:
     """A version of a model; `error` is empty unless it failed.
 
     Attributes:
-        warnings: what everybody who sees its responses has to know, as its model card says.
+        warnings: the warnings in its model card, for everybody who sees its predictions.
     """
 
     version: int
@@ -93,13 +93,13 @@ class ModelStatus:
 
     @property
     def available(self) -> tuple[int, ...]:
-        """The versions that answer, newest first."""
+        """The versions that serve requests, newest first."""
         return tuple(entry.version for entry in self.versions if entry.state is State.AVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Model(ModelStatus):
-    """A model in the list of all: its versions, and the labels that stand for some of them."""
+    """A model in the list of all models: its versions, and the version of each label."""
 
     labels: Mapping[str, int]
 
@@ -122,12 +122,12 @@ class TensorSpec:
         """Numpy's dtype, `object` (of bytes) for "string"; None where numpy has no such type."""
         if self.dtype == "string":
             return np.dtype(object)
-        return NUMPY.get(self.dtype)
+        return _NUMPY.get(self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One way to call a model: named inputs, named outputs, and TensorFlow Serving's name of the method."""
+    """A function of a model: named inputs, named outputs, and TensorFlow Serving's name of its method."""
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
@@ -145,18 +145,3 @@ class Metadata:
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 """The outputs of `predict` by name; strings are `object` arrays of bytes, bfloat16 is float32."""
-
-
-def _numpy_types() -> dict[str, np.dtype[np.generic]]:
-    types: dict[str, np.dtype[np.generic]] = {}
-    for kind in DataType.values():
-        try:
-            dtype = tensors.numpy_dtype(cast(DataType, kind))
-        except tensors.TensorError:
-            continue
-        if dtype.kind != "O":
-            types[dtype.name] = dtype
-    return types
-
-
-NUMPY = _numpy_types()

@@ -1,6 +1,6 @@
 """The calls of the four clients: `Verbs` for the two sync ones, `AsyncVerbs` for the two async ones.
 
-They only take the steps of `carry_out`; how to ask one question is the transport's (`_ask`).
+They execute the steps of `carry_out`; each transport's subclass sends a request (`_send`).
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from keraserve_client._errors import InvalidInput, KeraserveError
 from keraserve_client._images import Image, Images, load
 from keraserve_client._many import Outcomes, Shape, check, loaded, stream, stream_async
 from keraserve_client._plans import Plans, Target
-from keraserve_client._steps import ONCE, Deadline, Plan, Question, Response, Result, Retry, Wait, carry_out
+from keraserve_client._steps import ONCE, Deadline, Plan, Request, Response, Result, Retry, Wait, carry_out
 from keraserve_client._tensors import Inputs
 from keraserve_client._types import Arrays, Failure, Metadata, Model, ModelStatus, Prediction
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
-class _Settings(Generic[Question, Response]):
-    def __init__(self, plans: Plans[Question, Response], timeout: float, retries: int | None) -> None:
+class _Settings(Generic[Request, Response]):
+    def __init__(self, plans: Plans[Request, Response], timeout: float, retries: int | None) -> None:
         if retries is not None and retries < 0:
             raise InvalidInput(f"retries has to be 0 or more, not {retries}")
         self._plans = plans
@@ -31,15 +31,15 @@ class _Settings(Generic[Question, Response]):
         return Deadline(self._timeout if timeout is None else timeout)
 
 
-class Verbs(_Settings[Question, Response], ABC):
-    """What `Client` and `GrpcClient` can do.
+class Verbs(_Settings[Request, Response], ABC):
+    """The calls of `Client` and `GrpcClient`.
 
-    Every call raises a `KeraserveError`, and takes `timeout`: the seconds that it may take in all, retries
-    included; None for the client's own.
+    Every call may raise a `KeraserveError`. `timeout` is the seconds that it may take in all, retries
+    included; None takes the client's own.
     """
 
     @abstractmethod
-    def _ask(self, question: Question, seconds: float) -> Response | KeraserveError: ...
+    def _send(self, request: Request, seconds: float) -> Response | KeraserveError: ...
 
     @abstractmethod
     def close(self) -> None:
@@ -61,20 +61,20 @@ class Verbs(_Settings[Question, Response], ABC):
         *,
         timeout: float | None = None,
     ) -> list[Prediction]:
-        """Say what images show.
+        """Classify images.
 
         Args:
             model: the model's name.
             images: a path, the bytes of an encoded image (JPEG, PNG, GIF, BMP, WebP), a uint8 array [H,W],
                 [H,W,1], [H,W,3] or [H,W,4] of values 0 to 255 (4: with alpha), a PIL image, or a list of
                 these. The model sees them upright, as EXIF says, and on white where they are transparent.
-            top_k: how many classes to name for each image, 1 or more.
+            top_k: how many classes to return for each image, 1 or more.
             version: a version's number, instead of the newest.
             label: a version's label, such as "stable", instead of the newest.
             timeout: seconds in all.
 
         Returns:
-            One prediction for each image, in order; a list of one for a single image too.
+            One prediction for each image, in order; also for a single image a list.
 
         Raises:
             InvalidInput: no image, an array of another shape or dtype, or a PIL image of mode I or F, whose
@@ -100,7 +100,7 @@ class Verbs(_Settings[Question, Response], ABC):
         concurrency: int = 32,
         timeout: float | None = None,
     ) -> Generator[Prediction | Failure]:
-        """Say what any number of images show, as the responses come, in the order of the images.
+        """Classify any number of images; yields each outcome as soon as it is there, in the images' order.
 
             for outcome in client.classify_many("fashion-mnist", Path("photos").rglob("*.jpg")):
                 match outcome:
@@ -109,18 +109,15 @@ class Verbs(_Settings[Question, Response], ABC):
                     case Failure():
                         print(outcome.filename, outcome.error)
 
-        An image that fails is an entry, and the others go on. What would fail for all others too is raised:
-        no server there, no such model, a key that may not use it. Up to 8 images travel in one request,
-        and some more are read ahead of the responses; nothing grows with the number of images.
+        An image that fails gives a `Failure`, and the others go on. An error that all images would have is
+        raised: no server there, no such model, a key that may not use it. Up to 8 images are sent in one
+        request, and a few more are read ahead; memory does not grow with the number of images.
 
         Args:
-            model: the model's name.
-            images: an iterable of what `classify` takes for an image. It is gone through in the thread of
-                the caller. Where images are slow to come, `concurrency=1` asks for each at once.
-            top_k: how many classes to name for each image, 1 or more.
-            version: a version's number, instead of the newest.
-            label: a version's label, instead of the newest.
-            concurrency: how many images may be under way at a time, 1 or more.
+            model, top_k, version, label: as for `classify`.
+            images: an iterable of images as `classify` takes them, iterated over in the caller's thread. If
+                they come slowly, `concurrency=1` sends each at once.
+            concurrency: how many images may be in flight at a time, 1 or more.
             timeout: seconds that a request may take in all, retries included.
 
         Returns:
@@ -128,14 +125,14 @@ class Verbs(_Settings[Question, Response], ABC):
 
         Raises:
             InvalidInput: a single image, or a setting out of range.
-            ConnectionFailed, NotAuthorized, NotFound, InvalidResponse: from the generator, when no image can
+            ConnectionFailed, NotAuthorized, NotFound, InvalidResponse: from the generator, if no image can
                 succeed.
         """
         target, shape = _target(model, version, label, top_k), Shape.of(concurrency)
         check(images, asynchronous=False)
         self._deadline(timeout)
 
-        def ask(group: list[Image]) -> Outcomes:
+        def classify(group: list[Image]) -> Outcomes:
             outcomes: Outcomes = []
             for part in loaded(group):
                 if isinstance(part, Failure):
@@ -145,7 +142,7 @@ class Verbs(_Settings[Question, Response], ABC):
                     outcomes += self._run(plan, self._deadline(timeout))
             return outcomes
 
-        return stream(images, shape, ask)
+        return stream(images, shape, classify)
 
     def predict(
         self,
@@ -159,17 +156,14 @@ class Verbs(_Settings[Question, Response], ABC):
     ) -> Arrays:
         """Call a signature of a model with tensors.
 
-        The signatures are asked for once and remembered, so the first call of a model is two.
+        The first call of a model also gets its signatures, in a request of its own.
 
         Args:
-            model: the model's name.
+            model, version, label, timeout: as for `classify`.
             inputs: an array or nested lists for a signature with one input, else a dict by name. Values are
-                cast to the signature's dtype where that loses nothing but digits of decimals; text and bytes
-                are strings; bfloat16 is cast from and given as float32.
+                cast to the signature's dtype if that loses nothing but digits of decimals; text and bytes
+                are strings; bfloat16 is cast from and returned as float32.
             signature: the signature's name.
-            version: a version's number, instead of the newest.
-            label: a version's label, instead of the newest.
-            timeout: seconds in all.
 
         Returns:
             Every output by name, of the signature's dtype and the model's shape; strings are `object` arrays
@@ -180,17 +174,16 @@ class Verbs(_Settings[Question, Response], ABC):
             NotSupported: complex numbers over HTTP, or a type that no array has (quantized, resources).
             KeraserveError: see the tree in `keraserve_client._errors`.
         """
-        deadline = self._deadline(timeout)
-        return self._run(self._plans.predict(Target(model, version, label), inputs, signature), deadline)
+        plan = self._plans.predict(Target(model, version, label), inputs, signature)
+        return self._run(plan, self._deadline(timeout))
 
     def models(self, *, timeout: float | None = None) -> list[Model]:
         """List the models that the gateway serves, with their versions and labels.
 
         Raises:
-            NotSupported: over gRPC, where TensorFlow Serving has no such call.
+            NotSupported: over gRPC, as TensorFlow Serving has no such call.
         """
-        deadline = self._deadline(timeout)
-        return self._run(self._plans.models(), deadline)
+        return self._run(self._plans.models(), self._deadline(timeout))
 
     def status(
         self,
@@ -200,13 +193,12 @@ class Verbs(_Settings[Question, Response], ABC):
         *,
         timeout: float | None = None,
     ) -> ModelStatus:
-        """Say which versions of a model there are, and which of them answer.
+        """Return which versions a model has, and the state of each.
 
         Raises:
             NotFound: no such model, version or label.
         """
-        deadline = self._deadline(timeout)
-        return self._run(self._plans.status(Target(model, version, label)), deadline)
+        return self._run(self._plans.status(Target(model, version, label)), self._deadline(timeout))
 
     def metadata(
         self,
@@ -221,18 +213,17 @@ class Verbs(_Settings[Question, Response], ABC):
         Raises:
             NotFound: no such model, version or label.
         """
-        deadline = self._deadline(timeout)
-        return self._run(self._plans.metadata(Target(model, version, label)), deadline)
+        return self._run(self._plans.metadata(Target(model, version, label)), self._deadline(timeout))
 
     def ready(self, *, timeout: float | None = None) -> bool:
-        """Say whether the server would answer now: False while it loads, drains, or can't be reached.
+        """Return whether the server would serve a request now: False while it loads, drains or is away.
 
-        Asked once, without retries. Over gRPC a server without a health service is ready when it answers.
+        Sent once, without retries. Over gRPC, a server without a health service is ready if it responds.
         """
         return self._run(self._plans.ready(), self._deadline(timeout), ONCE)
 
     def _run(
-        self, plan: Plan[Question, Response, Result], deadline: Deadline, retry: Retry | None = None
+        self, plan: Plan[Request, Response, Result], deadline: Deadline, retry: Retry | None = None
     ) -> Result:
         steps = carry_out(plan, retry or self._retry, deadline)
         outcome: Response | KeraserveError | None = None
@@ -243,16 +234,16 @@ class Verbs(_Settings[Question, Response], ABC):
                     time.sleep(step.seconds)
                     outcome = None
                 else:
-                    outcome = self._ask(step.question, step.seconds)
+                    outcome = self._send(step.request, step.seconds)
         except StopIteration as done:
             return done.value
 
 
-class AsyncVerbs(_Settings[Question, Response], ABC):
-    """What `AsyncClient` and `AsyncGrpcClient` can do: the calls of `Client`, to be awaited in asyncio."""
+class AsyncVerbs(_Settings[Request, Response], ABC):
+    """The calls of `AsyncClient` and `AsyncGrpcClient`: those of `Verbs`, to be awaited in asyncio."""
 
     @abstractmethod
-    async def _ask(self, question: Question, seconds: float) -> Response | KeraserveError: ...
+    async def _send(self, request: Request, seconds: float) -> Response | KeraserveError: ...
 
     @abstractmethod
     async def close(self) -> None:
@@ -274,7 +265,7 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         *,
         timeout: float | None = None,
     ) -> list[Prediction]:
-        """Say what images show, as `Client.classify`; files are read and arrays encoded in a thread."""
+        """Classify images, as `Client.classify`; files are read and arrays encoded in a thread."""
         deadline = self._deadline(timeout)
         target, encoded = _target(model, version, label, top_k), await asyncio.to_thread(load, images)
         if not encoded:
@@ -292,7 +283,7 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         concurrency: int = 32,
         timeout: float | None = None,
     ) -> AsyncGenerator[Prediction | Failure]:
-        """Say what any number of images show, as `Client.classify_many`, to be gone through by `async for`.
+        """Classify any number of images, as `Client.classify_many`, for `async for`.
 
         `images` may be an async iterable. Leaving the loop early ends the work when the generator is closed:
         `async with contextlib.aclosing(client.classify_many(…)) as outcomes`.
@@ -301,7 +292,7 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         check(images, asynchronous=True)
         self._deadline(timeout)
 
-        async def ask(group: list[Image]) -> Outcomes:
+        async def classify(group: list[Image]) -> Outcomes:
             outcomes: Outcomes = []
             for part in await asyncio.to_thread(loaded, group):
                 if isinstance(part, Failure):
@@ -311,7 +302,7 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
                     outcomes += await self._run(plan, self._deadline(timeout))
             return outcomes
 
-        return stream_async(images, shape, ask)
+        return stream_async(images, shape, classify)
 
     async def predict(
         self,
@@ -324,14 +315,12 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         timeout: float | None = None,
     ) -> Arrays:
         """Call a signature of a model with tensors, as `Client.predict`."""
-        deadline = self._deadline(timeout)
         plan = self._plans.predict(Target(model, version, label), inputs, signature)
-        return await self._run(plan, deadline)
+        return await self._run(plan, self._deadline(timeout))
 
     async def models(self, *, timeout: float | None = None) -> list[Model]:
         """List the models that the gateway serves, as `Client.models`."""
-        deadline = self._deadline(timeout)
-        return await self._run(self._plans.models(), deadline)
+        return await self._run(self._plans.models(), self._deadline(timeout))
 
     async def status(
         self,
@@ -341,9 +330,8 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         *,
         timeout: float | None = None,
     ) -> ModelStatus:
-        """Say which versions of a model there are, as `Client.status`."""
-        deadline = self._deadline(timeout)
-        return await self._run(self._plans.status(Target(model, version, label)), deadline)
+        """Return which versions a model has, as `Client.status`."""
+        return await self._run(self._plans.status(Target(model, version, label)), self._deadline(timeout))
 
     async def metadata(
         self,
@@ -354,15 +342,14 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
         timeout: float | None = None,
     ) -> Metadata:
         """Describe the signatures of a model, as `Client.metadata`."""
-        deadline = self._deadline(timeout)
-        return await self._run(self._plans.metadata(Target(model, version, label)), deadline)
+        return await self._run(self._plans.metadata(Target(model, version, label)), self._deadline(timeout))
 
     async def ready(self, *, timeout: float | None = None) -> bool:
-        """Say whether the server would answer now, as `Client.ready`."""
+        """Return whether the server would serve a request now, as `Client.ready`."""
         return await self._run(self._plans.ready(), self._deadline(timeout), ONCE)
 
     async def _run(
-        self, plan: Plan[Question, Response, Result], deadline: Deadline, retry: Retry | None = None
+        self, plan: Plan[Request, Response, Result], deadline: Deadline, retry: Retry | None = None
     ) -> Result:
         steps = carry_out(plan, retry or self._retry, deadline)
         outcome: Response | KeraserveError | None = None
@@ -373,7 +360,7 @@ class AsyncVerbs(_Settings[Question, Response], ABC):
                     await asyncio.sleep(step.seconds)
                     outcome = None
                 else:
-                    outcome = await self._ask(step.question, step.seconds)
+                    outcome = await self._send(step.request, step.seconds)
         except StopIteration as done:
             return done.value
 

@@ -1,13 +1,13 @@
-"""The calls over HTTP, as bytes: requests to the gateway, and what its responses mean. No I/O.
+"""The calls over HTTP: how requests to the gateway are written and its responses read. No I/O.
 
-`status` and `metadata` speak TensorFlow Serving's REST API; `predict` the Open Inference Protocol with its
-binary data, which carries every number, byte and shape as it is, where JSON has no bytes and no empty shapes;
-the images and the list of models are the gateway's own.
+`status` and `metadata` use TensorFlow Serving's REST API; `predict` uses the Open Inference Protocol with
+binary data, which carries bytes and empty shapes, as JSON does not; images and the list of models have the
+gateway's own API.
 """
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -40,19 +40,19 @@ from keraserve_protocol.open_inference_calls import infer_outputs, infer_request
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request; `path` is below the gateway's address and holds the query too."""
+    """A request; `path` follows the gateway's address and includes the query."""
 
     method: str
     path: str
     body: bytes = b""
     media_type: str | None = None
     json_length: int | None = None
-    """How many bytes of the body are JSON, where binary data follows."""
+    """How many bytes of the body are JSON, if binary data follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A response, read to its end; the names of its headers are in lower case."""
+    """A whole response; its headers' names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -60,7 +60,7 @@ class HttpResponse:
 
 
 Parsed = TypeVar("Parsed")
-# What reading a document of another form can end in: 1e999 as a version, lists in lists without end.
+# Errors of reading a document of another form, such as 1e999 as a version, or deeply nested lists.
 _NOT_THE_CONTRACTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -127,7 +127,7 @@ class HttpPlans(Plans[HttpRequest, HttpResponse]):
 
 
 def accept(response: HttpResponse) -> HttpResponse | KeraserveError:
-    """Tell a response from an error, in either form: `{"error": …}` or application/problem+json."""
+    """Return the response, or the error that it is: `{"error": …}` or application/problem+json."""
     if 200 <= response.status < 300:
         return response
     problem = _problem(response.body)
@@ -166,7 +166,7 @@ def multipart(images: list[EncodedImage], boundary: str) -> tuple[bytes, str]:
             f'--{boundary}\r\nContent-Disposition: form-data; name="images"; filename="{filename}"\r\n'
             f"Content-Type: {image.media_type}\r\n\r\n"
         )
-        # A name on disk may be no UTF-8; it only serves to recognise the image in an error.
+        # A file's name may not be UTF-8. The server uses it in error messages only.
         parts += [head.encode(errors="replace"), image.data, b"\r\n"]
     parts.append(f"--{boundary}--\r\n".encode())
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
@@ -198,19 +198,19 @@ def _problem(body: bytes) -> dict[str, Any]:
 
 
 def _reason(response: HttpResponse) -> str:
-    """What to say of an error without words of its own, as a proxy on the way may give."""
+    """The message for an error without a document, such as a proxy's."""
     if 300 <= response.status < 400:
-        return f"the server points elsewhere: {response.headers.get('location', 'nowhere')}"
+        return f"the server redirects to {response.headers.get('location', 'nowhere')}"
     try:
-        return f"the server answered {HTTPStatus(response.status).phrase}"
+        return f"the server responded with {HTTPStatus(response.status).phrase}"
     except ValueError:
-        return "the server answered with an unknown status"
+        return "the server responded with an unknown status"
 
 
 def _read(
     response: HttpResponse, parse: Callable[[Any], Parsed], load: Callable[[bytes], Any] = json.loads
 ) -> Parsed:
-    """Parse the body of a response; whatever is wrong with it, it is not the contract's."""
+    """Parse the body of a response; raises InvalidResponse, whatever is wrong with it."""
     try:
         return parse(load(response.body))
     except (*_NOT_THE_CONTRACTS, json_format.ParseError) as error:
@@ -239,34 +239,26 @@ def _outcomes(
 
 
 def _model(entry: Any) -> Model:
-    versions = (
-        VersionStatus(int(v["version"]), State(v["state"]), v["error"], _warnings(v))
-        for v in entry["versions"]
-    )
     labels = {str(label): int(version) for label, version in entry["labels"].items()}
-    return Model(str(entry["name"]), _newest_first(versions), labels)
+    return Model(str(entry["name"]), _versions(entry["versions"], lambda each: each["error"]), labels)
 
 
 def _warnings(document: Any) -> tuple[str, ...]:
-    """Absent where there are none, and from an older gateway."""
+    """Read them; a response without warnings, or of an older gateway, has no such field."""
     return tuple(str(sentence) for sentence in document.get("warnings", ()))
 
 
 def _status(model: str, document: Any) -> ModelStatus:
-    versions = (
-        VersionStatus(
-            int(entry["version"]),
-            State(entry["state"]),
-            str(entry["status"].get("error_message", "")),
-            _warnings(entry),
-        )
-        for entry in document["model_version_status"]
-    )
-    return ModelStatus(model, _newest_first(versions))
+    entries = document["model_version_status"]
+    return ModelStatus(model, _versions(entries, lambda each: each["status"].get("error_message", "")))
 
 
-def _newest_first(versions: Iterable[VersionStatus]) -> tuple[VersionStatus, ...]:
-    return tuple(sorted(versions, key=lambda entry: -entry.version))
+def _versions(entries: Any, error: Callable[[Any], Any]) -> tuple[VersionStatus, ...]:
+    found = [
+        VersionStatus(int(each["version"]), State(each["state"]), str(error(each)), _warnings(each))
+        for each in entries
+    ]
+    return tuple(sorted(found, key=lambda each: -each.version))
 
 
 def _metadata(document: Any) -> Metadata:

@@ -1,4 +1,4 @@
-"""The calls over gRPC, as messages: TensorFlow Serving's PredictionService and ModelService. No I/O."""
+"""The calls over gRPC: messages of TensorFlow Serving's PredictionService and ModelService. No I/O."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from keraserve_client._errors import (
 )
 from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Plans, Target, best, signatures_of
-from keraserve_client._rpc import Rpc, ask
+from keraserve_client._rpc import Rpc, send
 from keraserve_client._steps import Plan
 from keraserve_client._tensors import Tensors
 from keraserve_client._types import (
@@ -37,7 +37,7 @@ from keraserve_protocol import services
 from keraserve_protocol.rest import HTTP_STATUS, shortest
 from keraserve_protocol.signatures import CLASSIFY
 
-# grpc.health.v1: its two messages have one field each, which on the wire are these well-known ones'.
+# Each message of grpc.health.v1 has one field, so it has the same bytes as one of these well-known types.
 HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
 _SERVING = 1
 
@@ -57,24 +57,24 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         request = m.ClassificationRequest(
             model_spec=_spec(target, CLASSIFY), input=m.Input(example_list=examples)
         )
-        response = yield from ask(services.CLASSIFY, request)
-        responses = response.result.classifications
-        if len(responses) != len(images):
-            raise InvalidResponse(f"{len(responses)} answers to {len(images)} images")
+        response = yield from send(services.CLASSIFY, request)
+        found = response.result.classifications
+        if len(found) != len(images):
+            raise InvalidResponse(f"{len(found)} classifications of {len(images)} images")
         version = response.model_spec.version.value
         warnings = yield from self._cards.warnings(target.model, version)
         return [
             Prediction(
                 filename=image.filename,
                 classes=tuple(
-                    Class(label, shortest(score))  # as the gateway writes it: a float32 has no more digits
-                    for label, score in best([(c.label, c.score) for c in response.classes], top_k)
+                    Class(label, shortest(score))  # the digits that a float32 has, as the gateway writes it
+                    for label, score in best([(c.label, c.score) for c in classification.classes], top_k)
                 ),
                 model=target.model,
                 version=version,
                 warnings=warnings,
             )
-            for image, response in zip(images, responses, strict=True)
+            for image, classification in zip(images, found, strict=True)
         ]
 
     def _classify_some(
@@ -83,16 +83,16 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         return [*(yield from self.classify(target, images, top_k))]
 
     def models(self) -> Plan[Rpc, m.Message, list[Model]]:
-        """Reject: TensorFlow Serving's gRPC API has no such call."""
+        """Raise NotSupported: TensorFlow Serving's gRPC API has no such call."""
         raise NotSupported(
             "TensorFlow Serving's gRPC API can't list models: "
-            "ask the gateway over HTTP (Client), or for the status of one model"
+            "list them over HTTP (Client), or get the status of one model"
         )
 
     def status(self, target: Target) -> Plan[Rpc, m.Message, ModelStatus]:
         """GetModelStatus."""
         request = m.GetModelStatusRequest(model_spec=_spec(target))
-        response = yield from ask(services.GET_MODEL_STATUS, request)
+        response = yield from send(services.GET_MODEL_STATUS, request)
         versions: list[VersionStatus] = []
         for entry in response.model_version_status:
             state = _state(entry.state)
@@ -105,7 +105,7 @@ class GrpcPlans(Plans[Rpc, m.Message]):
     def metadata(self, target: Target) -> Plan[Rpc, m.Message, Metadata]:
         """GetModelMetadata."""
         request = m.GetModelMetadataRequest(model_spec=_spec(target), metadata_field=[m.SIGNATURE_DEF])
-        response = yield from ask(services.GET_MODEL_METADATA, request)
+        response = yield from send(services.GET_MODEL_METADATA, request)
         try:
             signatures = signatures_of(m.unpack_signatures(response))
         except ValueError as error:
@@ -113,20 +113,20 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         return Metadata(target.model, response.model_spec.version.value, signatures)
 
     def ready(self) -> Plan[Rpc, m.Message, bool]:
-        """Ask the health service; a server without one is ready when it says so."""
+        """Call the health service; a server that responds that it has none is ready."""
         try:
-            response = yield from ask(HEALTH, StringValue())
+            response = yield from send(HEALTH, StringValue())
         except KeraserveError as error:
             return error.status_code == HTTP_STATUS[grpc.StatusCode.UNIMPLEMENTED]
         return response.value == _SERVING
 
     def _predict(self, target: Target, inputs: Tensors, name: str) -> Plan[Rpc, m.Message, Tensors]:
         request = m.PredictRequest(model_spec=_spec(target, name), inputs=inputs)
-        response = yield from ask(services.PREDICT, request)
+        response = yield from send(services.PREDICT, request)
         return response.outputs
 
     def _check(self, signature: Signature) -> None:
-        """TensorFlow's own messages carry every type."""
+        """Nothing: TensorFlow's messages carry every type."""
 
 
 def error_of(
@@ -136,18 +136,18 @@ def error_of(
 
     Args:
         code: the status.
-        details: the server's words, or gRPC's own where no server answered.
-        metadata: of the response, initial and trailing: `x-request-id`, and when to try again, in gRPC's own
-            words for that (proposal A6, as the gateway says it) or as HTTP's header.
-        address: who was asked, for the message.
+        details: the server's message, or gRPC's own if no server was reached.
+        metadata: of the response, initial and trailing: `x-request-id`, and when to retry, as
+            `grpc-retry-pushback-ms` (gRPC proposal A6) or as HTTP's `retry-after`.
+        address: the server's, for the message.
     """
     if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
         lasting = "CERTIFICATE_VERIFY_FAILED" in details
         return ConnectionFailed(f"no server answers at {address}: {_cause(details)}", lasting=lasting)
     if services.closed_by_server(code, details):
-        return ConnectionFailed(f"the server at {address} stopped before it answered")
+        return ConnectionFailed(f"the server at {address} stopped before it responded")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
-        return TooLarge(details, status_code=413)  # asking again would not make it smaller
+        return TooLarge(details, status_code=413)  # a retry would not make it smaller
     told = {key: value for key, value in metadata if isinstance(value, str)}
     return of_status(
         HTTP_STATUS.get(code, 500),
@@ -164,7 +164,7 @@ def _retry_after(told: Mapping[str, str]) -> float | None:
     return seconds(told.get("retry-after"))
 
 
-# gRPC's own words where nobody else's are to be had; it gives no other sign.
+# gRPC's own messages if no server was reached; nothing else tells them from a server's.
 _NO_SERVER = re.compile(
     "failed to connect|errors resolving|name resolution|socket closed|connection reset|recvmsg|endpoint"
     "|broken pipe|goaway|stream removed|transport|connection",

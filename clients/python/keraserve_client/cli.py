@@ -1,4 +1,4 @@
-"""The command line: `keraserve classify`, `keraserve models`, `keraserve status`."""
+"""The commands `keraserve classify`, `keraserve models` and `keraserve status`."""
 
 import dataclasses
 import json
@@ -25,8 +25,8 @@ from keraserve_client._types import Failure, Prediction
 from keraserve_protocol import image_formats
 from keraserve_protocol.image_folders import is_left_by_a_system
 
-_FEW = 3  # retries while a person waits and there is no work to lose
-_FIRST_SECONDS = 5.0
+_FEW = 3  # retries of a command that a person waits for
+_FIRST_SECONDS = 5.0  # until an address without a server is reported
 
 app = typer.Typer(
     help=f"Classify images with the models of a Keraserve gateway. An API key is taken from {VARIABLE}.",
@@ -80,9 +80,9 @@ def classify(
     as_json: JsonLines = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Say what images show."""
+    """Classify images."""
     failed: list[tuple[Path, Failure]] = []
-    with _complaints(), _connect(url, grpc, tls, ca_file, timeout, retries=None) as client:
+    with _reported_errors(), _connect(url, grpc, tls, ca_file, timeout, retries=None) as client:
         paths = _images(files)
         outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)
         with _connect(url, grpc, tls, ca_file, min(timeout, _FIRST_SECONDS)) as first:
@@ -95,7 +95,7 @@ def classify(
             began = time.perf_counter()
             print_predictions(list(found), time.perf_counter() - began, _console())
     for path, failure in failed:
-        _complain(f"{path}: {_sentence(failure.error)}")
+        _print_error(f"{path}: {_sentence(failure.error)}")
     if failed:
         raise typer.Exit(1)
 
@@ -110,14 +110,14 @@ def models(
     timeout: Timeout = 30.0,
 ) -> None:
     """List the models with their versions and labels."""
-    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
+    with _reported_errors(), _connect(url, grpc, tls, ca_file, timeout) as client:
         found = client.models()
     if as_json:
         _print_json([dataclasses.asdict(entry) for entry in found])
     elif found:
         print_models(found, _console())
     else:
-        _complain("the gateway has no models")
+        _print_error("the gateway has no models")
 
 
 @app.command()
@@ -132,8 +132,8 @@ def status(
     as_json: Json = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """Show the versions of a model; exit code 1 if none of them answers."""
-    with _complaints(), _connect(url, grpc, tls, ca_file, timeout) as client:
+    """Show the versions of a model; exit code 1 if none of them is available."""
+    with _reported_errors(), _connect(url, grpc, tls, ca_file, timeout) as client:
         found = client.status(model, version, label)
     if as_json:
         _print_json(dataclasses.asdict(found))
@@ -161,13 +161,13 @@ def _connect(
 
 
 def _check_reached(client: Client | GrpcClient, model: str) -> None:
-    """Tell who mistook the address at once, and not when the time of the first images is up."""
+    """Raise ConnectionFailed for a wrong address now, not after the whole timeout of the first images."""
     try:
         client.status(model)
     except ConnectionFailed:
         raise
     except KeraserveError:
-        pass  # the responses to the images will say it
+        pass  # the images will have the same error
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
@@ -180,7 +180,7 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext | None:
 
 
 def _images(paths: list[Path]) -> list[Path]:
-    """Replace folders by the images in and below them, in the order of their names."""
+    """Replace folders by the images in and below them, ordered by name."""
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -194,7 +194,7 @@ def _images(paths: list[Path]) -> list[Path]:
 
 
 def _is_image(entry: Path, folder: Path) -> bool:
-    """Judge by the suffix, or where that says nothing by the first bytes, as training does."""
+    """Tell images by their suffix, or else by their first bytes, as training does."""
     parts = entry.relative_to(folder).parts
     if any(map(is_left_by_a_system, parts)) or not entry.is_file():
         return False
@@ -210,10 +210,10 @@ def _watched(
     failed: list[tuple[Path, Failure]],
     as_json: bool,
 ) -> Iterator[tuple[Path, Prediction | Failure]]:
-    """Pass outcomes on, note the failed ones, and show on a terminal how far it is."""
+    """Pass outcomes on, add the failed ones to `failed`, and show the progress on a terminal."""
     screen = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Lines of JSON on the same terminal show it themselves.
+    # Lines of JSON on the same terminal show the progress already.
     silent = not screen.is_terminal or total == 1 or (as_json and sys.stdout.isatty())
     with Progress(*columns, console=screen, transient=True, disable=silent, redirect_stdout=False) as bar:
         for path, outcome in bar.track(outcomes, total=total):
@@ -244,12 +244,12 @@ def _console() -> Console:
 
 
 @contextmanager
-def _complaints() -> Generator[None]:
-    """Say a failure in one sentence, and exit with 1."""
+def _reported_errors() -> Generator[None]:
+    """Print an error as one sentence, and exit with 1."""
     try:
         yield
     except (KeraserveError, OSError) as error:
-        _complain(_sentence(error))
+        _print_error(_sentence(error))
         raise typer.Exit(1) from None
 
 
@@ -259,12 +259,12 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _complain(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         Text.assemble(("keraserve: ", "bold red"), sentence)
     )
 
 
 def main() -> None:
-    """Run the command line; the console script `keraserve`."""
+    """Run the command line."""
     app()
