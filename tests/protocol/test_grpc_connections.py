@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ class Listening:
         self.port: int = self._socket.getsockname()[1]
 
     def connect(self) -> tuple[socket.socket, socket.socket, str]:
-        """Give both ends, the server's first, and the name of the client's."""
+        """Give both ends, the server's first, and grpcio's name of the client's."""
         client = self._stack.enter_context(socket.create_connection((self._host, self.port)))
         server = self._stack.enter_context(self._socket.accept()[0])
         own = client.getsockname()[1]
@@ -57,8 +58,16 @@ def test_only_the_connection_that_is_meant_is_shut_down(stack: ExitStack) -> Non
         other.recv(1)
 
 
+def test_shutting_down_what_is_no_socket_any_more_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    descriptors = Path("/dev/fd")
+    with (tmp_path / "file").open("w") as file:
+        before = len(list(descriptors.iterdir()))
+        shut_down(file.fileno(), "ipv4:127.0.0.1:1")
+        assert len(list(descriptors.iterdir())) == before
+
+
 class Clock:
-    """Time as the test says."""
+    """A clock that the test sets."""
 
     now = 100.0
 
@@ -74,7 +83,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def ended(clients: list[socket.socket]) -> list[int]:
-    """Tell which of them have been ended, by their places."""
+    """Give the indices of the clients whose connection has been ended."""
     found: list[int] = []
     for place, client in enumerate(clients):
         client.setblocking(False)
@@ -89,8 +98,10 @@ def ended(clients: list[socket.socket]) -> list[int]:
 @pytest.mark.parametrize(
     ("most", "gone"), [(5, []), (4, [4]), (3, [1, 4]), (2, [1, 2, 4]), (1, [0, 1, 2, 4]), (0, [0, 1, 2, 4])]
 )
-def test_who_goes_first(stack: ExitStack, clock: Clock, most: int, gone: list[int]) -> None:
-    """Who has had no call, then who has had none for longest; never who has one in work."""
+def test_connections_without_a_call_end_first(
+    stack: ExitStack, clock: Clock, most: int, gone: list[int]
+) -> None:
+    """Those that have had none, then those that have had none for longest; never one with a call in work."""
     here, bounded = Listening(stack, "127.0.0.1"), GrpcConnections(most, 1000, 1000)
     made = [here.connect() for _ in range(5)]
     for place, at in ((3, 100), (1, 101), (2, 102), (0, 103)):
@@ -125,7 +136,7 @@ WAITING = [(60, 12, []), (60, 11, [2]), (60, 7, [2]), (60, 6, [1, 2]), (5, 12, [
 def test_calls_that_wait_for_their_callers_are_bounded(
     stack: ExitStack, clock: Clock, seconds: float, waiting: int, gone: list[int]
 ) -> None:
-    """In time and in number; those in work, and those that have just begun, are not of them."""
+    """In time and in number; calls in work, and calls that have just begun, do not count."""
     here, bounded = Listening(stack, "127.0.0.1"), GrpcConnections(10, seconds, waiting)
     made = [here.connect() for _ in range(5)]
     for place, calls in enumerate((3, 4, 5)):

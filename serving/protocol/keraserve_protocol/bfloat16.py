@@ -1,4 +1,4 @@
-"""bfloat16, the upper half of a float32, which neither `struct` nor numpy has: bits to numbers and back."""
+"""Bits of bfloat16 (the upper half of a float32), which `struct` and numpy lack, to numbers and back."""
 
 import math
 import struct
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 
 def to_numbers(bits: Sequence[int]) -> tuple[float, ...]:
-    """Read the numbers that 16 bits each stand for."""
+    """Decode numbers from their 16 bits each."""
     return struct.unpack(f"<{len(bits)}f", struct.pack(f"<{len(bits)}I", *(one << 16 for one in bits)))
 
 
 def pack(number: float) -> bytes:
-    """Write the bfloat16 that is nearest to a number, of two that are as near the even one; little-endian.
+    """Encode the nearest bfloat16, little-endian; of two equally near ones the even one.
 
     Raises:
-        OverflowError: a finite number that would become infinite.
+        OverflowError: a finite number would become infinite.
     """
     (exact,) = struct.unpack("<I", struct.pack("<f", number))
     if math.isnan(number):

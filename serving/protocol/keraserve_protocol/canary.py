@@ -1,4 +1,4 @@
-"""The names that the exporter writes and the gateway reads to share requests between two versions."""
+"""The file name and labels with which exporter and gateway divide requests among two versions."""
 
 FILE = "canary.json"
 """With the share of the canary by model: `{"<model>": <0 to 1>}`."""

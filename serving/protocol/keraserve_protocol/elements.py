@@ -1,8 +1,8 @@
-"""What a `TensorProto` is made of: its element types, its shape, and its elements as Python numbers.
+"""The element types, the shape and the elements (as Python numbers) of a `TensorProto`, without numpy.
 
 The forms are those of tensorflow/core/framework/tensor.proto: `tensor_content` holds the elements in
-row-major order, little-endian; or one of the typed fields holds them, where a shorter list than the shape
-has elements means that its last value is repeated. No numpy in here, so that the gateway runs without it.
+row-major order, little-endian; or one of the typed fields holds them, and if its list is shorter than the
+shape says, its last value is repeated.
 """
 
 import math
@@ -18,7 +18,7 @@ STRING = DataType.DT_STRING  # looked up once: an enum's name costs as much as a
 
 
 class TensorError(ValueError):
-    """An array that has no TensorProto, or a TensorProto that is not a whole tensor."""
+    """An array that can't be a TensorProto, or a TensorProto that is not a complete tensor."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Element:
     """An element type.
 
     Attributes:
-        name: as numpy and people write it.
+        name: numpy's.
         code: its character in `struct`'s formats; empty where `struct` has none.
         field: the typed field that holds it.
-        stored: name of the type that the typed field holds in its place: the bits of a float16, or the two
+        stored: name of the type that the typed field holds instead: the bits of a float16, or the two
             parts of a complex number.
     """
 
@@ -56,11 +56,11 @@ ELEMENTS: dict[DataType, Element] = {
     DataType.DT_COMPLEX128: Element("complex128", "", "dcomplex_val", "float64"),
 }
 
-# Not among the others: numpy and `struct` have no such type.
+# Not in ELEMENTS: numpy and `struct` have no such type.
 BFLOAT16 = DataType.DT_BFLOAT16
 BFLOAT16_ELEMENT = Element("bfloat16", "", "half_val", "uint16")
 
-# A shape is a claim of a few bytes; believing it may cost gigabytes. TensorFlow's own limit is 2^63 elements.
+# A shape of a few bytes may ask for gigabytes. TensorFlow's own limit is 2^63 elements.
 _MOST_ELEMENTS = 1 << 31
 _MOST_REPEATED = 1 << 22
 _MOST_DIMENSIONS = 64  # numpy's
@@ -70,7 +70,7 @@ def element_of(dtype: DataType) -> Element:
     """Look the element type up.
 
     Raises:
-        TensorError: bfloat16, quantized types, resources: there is no way to carry them here.
+        TensorError: bfloat16, a quantized type, or a resource.
     """
     element = ELEMENTS.get(dtype)
     if element is None:
@@ -79,7 +79,7 @@ def element_of(dtype: DataType) -> Element:
 
 
 def type_name(dtype: DataType) -> str:
-    """Name a type as TensorFlow does: DT_FLOAT; one that is not in the API by its number."""
+    """Name a type as TensorFlow does (DT_FLOAT); an unknown type by its number."""
     return DataType.Name(dtype) if dtype in DataType.values() else f"DataType {dtype}"
 
 
@@ -87,7 +87,7 @@ def shape_of(proto: TensorProto) -> Shape:
     """Read the shape.
 
     Raises:
-        TensorError: unknown rank, a negative dimension, or more elements or dimensions than anyone means.
+        TensorError: unknown rank, a negative dimension, or too many elements or dimensions.
     """
     sizes = proto.tensor_shape
     if sizes.unknown_rank:
@@ -95,19 +95,19 @@ def shape_of(proto: TensorProto) -> Shape:
     shape = tuple([dim.size for dim in sizes.dim])
     if min(shape, default=0) < 0:
         raise TensorError(f"a tensor can't have the shape {list(shape)}")
-    # Without the dimensions of 0: numpy multiplies the others too, and fails beyond 2^63.
+    # Without the dimensions of 0: numpy multiplies the others as well, and fails beyond 2^63.
     if math.prod(filter(None, shape)) > _MOST_ELEMENTS or len(shape) > _MOST_DIMENSIONS:
         raise TensorError(f"a tensor of shape {list(shape)} is too large")
     return shape
 
 
 def content_of(proto: TensorProto, count: int, size: int) -> bytes:
-    """Read `tensor_content`, of `count` elements of `size` bytes; empty where the elements are elsewhere.
+    """Read `tensor_content`, `count` elements of `size` bytes; empty if a typed field has the elements.
 
     Raises:
-        TensorError: it has another length.
+        TensorError: its length is wrong.
     """
-    content = proto.tensor_content  # each look at it is a copy of it
+    content = proto.tensor_content  # each access copies it
     if content and len(content) != count * size:
         raise TensorError(
             f"tensor_content has {len(content)} bytes, "
@@ -117,7 +117,7 @@ def content_of(proto: TensorProto, count: int, size: int) -> bytes:
 
 
 def missing(given: int, proto: TensorProto, shape: Shape) -> int:
-    """How often the last of `given` values has to be repeated to fill the tensor's shape.
+    """Compute how often the last of `given` values is repeated to fill the tensor's shape.
 
     Raises:
         TensorError: there are too many values, none for a shape that has elements, or far too few.
@@ -128,7 +128,7 @@ def missing(given: int, proto: TensorProto, shape: Shape) -> int:
             f"{given} values do not fill a {type_name(proto.dtype)} tensor of shape {list(shape)}"
         )
     if count > given and count > _MOST_REPEATED:
-        raise TensorError(f"{given} values are too few to believe in {count}")
+        raise TensorError(f"{given} values are too few for {count} elements")
     return count - given
 
 
@@ -152,11 +152,11 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
 
     Args:
         proto: the tensor.
-        shape: what `shape_of` says, if that has been asked.
+        shape: the result of `shape_of`, if it was called already.
 
     Raises:
-        TensorError: complex numbers or another type that has no Python number here, or elements that do not
-            fill the shape.
+        TensorError: a type without Python numbers (complex numbers, resources), or elements that do not fill
+            the shape.
     """
     dtype = proto.dtype
     shape = shape_of(proto) if shape is None else shape
@@ -164,7 +164,7 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
         strings = list(proto.string_val)
         return strings + strings[-1:] * missing(len(strings), proto, shape)
     if dtype == BFLOAT16:
-        return bfloat16.to_numbers(_bits(proto, shape))
+        return bfloat16.to_numbers(bfloat16_bits(proto, shape))
     element = element_of(dtype)
     if not element.code:
         raise TensorError(f"{element.name} has no form as one number")
@@ -175,7 +175,8 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
     return values + values[-1:] * missing(len(values), proto, shape)
 
 
-def _bits(proto: TensorProto, shape: Shape) -> Sequence[int]:
+def bfloat16_bits(proto: TensorProto, shape: Shape) -> Sequence[int]:
+    """Read the 16 bits of each element of a bfloat16 tensor; raises as `unpack`."""
     count = math.prod(shape)
     if content := content_of(proto, count, 2):
         return struct.unpack(f"<{count}H", content)
@@ -186,9 +187,9 @@ def _bits(proto: TensorProto, shape: Shape) -> Sequence[int]:
 
 
 def _from_typed_field(stored: list[float], element: Element) -> list[float]:
-    """Read the numbers that the field stands for: its own, or (float16) those that it holds the bits of."""
+    """Check the range of a typed field's values, and decode a float16's bits."""
     try:
-        # Also where nothing is converted: int_val may hold a number that is no uint8.
+        # int_val may hold a number that is no uint8.
         content = struct.pack(f"<{len(stored)}{'H' if element.stored else element.code}", *stored)
     except struct.error as error:
         raise TensorError(f"{element.field} holds a number that is no {element.name}") from error

@@ -1,4 +1,4 @@
-"""A JSON object of features to a serialized `tf.Example`, as TensorFlow Serving's REST API has them."""
+"""Convert a JSON object of features, as in TensorFlow Serving's REST API, to a serialized `tf.Example`."""
 
 import struct
 from itertools import islice
@@ -12,7 +12,7 @@ _FEATURES_AT_ONCE = 1_000
 
 
 def example(value: Json, where: str) -> bytes:
-    """Serialize an example; its features some at a time, as nothing else runs while that is done."""
+    """Serialize an example, its features in parts: no other thread runs while protobuf serializes a part."""
     if not isinstance(value, dict):
         raise JsonError(f"{where} has to be an object of features")
     written: list[bytes] = []
@@ -28,7 +28,7 @@ def example(value: Json, where: str) -> bytes:
 
 
 def _as_field(number: int, data: bytes) -> bytes:
-    """Write a message within another one: number and form, then the length, seven bits a byte."""
+    """Write a message as a field of another: number and wire type, then the length, seven bits a byte."""
     length, left = bytearray(), len(data)
     while left > 127:
         length.append(left & 127 | 128)
@@ -37,7 +37,7 @@ def _as_field(number: int, data: bytes) -> bytes:
 
 
 def _feature(values: list[Json], where: str) -> m.Feature:
-    """Booleans and whole numbers are int64, numbers with a point float, text and `b64` bytes."""
+    """Make int64 of booleans and whole numbers, float of decimal numbers, bytes of text and `b64`."""
     kinds = {type(value) for value in values}
     if not values:
         return m.Feature()

@@ -1,24 +1,26 @@
-"""The open connections of a gRPC server, for which grpcio has no calls: how many there are, and ending one.
+"""Count the open connections of a gRPC server and end some of them, for which grpcio has no functions.
 
-grpcio rejects connections beyond a number (`grpc.max_allowed_incoming_connections`) and says so nowhere; it
+grpcio rejects connections beyond a number (`grpc.max_allowed_incoming_connections`) without a message; it
 closes no idle one for a new one, and ends no call whose response is not read. Its connections are open files
-of this process. Here they are found by their port and shut down, which grpcio takes for the caller's end.
+of this process. Here they are found by their port and shut down; to grpcio the caller has disconnected.
 """
 
 import os
 import socket
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 LOOK_SECONDS = 0.1
 _OPEN_FILES = "/dev/fd"
-_STUCK_SECONDS = 1.0  # a call that has been out of work for as long waits for its caller
+_STUCK_SECONDS = 1.0  # a call that began so long ago and is not in work waits for its caller
 
 
 def most_accepted(most: int) -> int:
-    """Say how many grpcio shall accept, so that there is room for new ones until the next look."""
+    """Give the number of connections that grpcio accepts, so that it takes new ones until the next look."""
     return most + most // 8 + 16
 
 
@@ -26,28 +28,32 @@ def connected(port: int) -> dict[str, int]:
     """Find the connections to a port of this process: their descriptors, by grpcio's name of the peer."""
     found: dict[str, int] = {}
     for name in os.listdir(_OPEN_FILES):  # noqa: PTH208 - ten times a second
-        try:
-            wire = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, int(name))
-        except OSError:  # no socket
-            continue
-        try:
+        with suppress(OSError), _socket(int(name)) as wire:  # no socket, a listening one, or one that ends
             if _port(wire.getsockname()) == port:
                 found[_peer(wire)] = int(name)
-        except OSError:  # it listens, or ends at this moment
-            pass
-        finally:
-            wire.detach()
     return found
 
 
 def shut_down(descriptor: int, peer: str) -> None:
-    """End a connection; nothing happens where the descriptor is another's by now."""
+    """End a connection; do nothing if it has ended, whatever has its descriptor now."""
+    with suppress(OSError):
+        copy = os.dup(descriptor)  # stays the same file between the comparison and the shutdown
+        try:
+            with _socket(copy) as wire:
+                if _peer(wire) == peer:
+                    wire.shutdown(socket.SHUT_RDWR)
+        finally:
+            os.close(copy)
+
+
+@contextmanager
+def _socket(descriptor: int) -> Generator[socket.socket]:
+    """Use a descriptor as a socket, and leave it open; raises OSError where it is none."""
+    wire = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, descriptor)
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, os.dup(descriptor)) as wire:
-            if _peer(wire) == peer:
-                wire.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it has ended
-        pass
+        yield wire
+    finally:
+        wire.detach()
 
 
 def _port(address: Any) -> int:
@@ -63,25 +69,25 @@ def _peer(wire: socket.socket) -> str:
 
 
 class Call:
-    """A call, to be told of what becomes of it.
+    """One call on a connection; the server reports here how far it is.
 
     Attributes:
         began: when, by the monotonic clock.
-        in_work: whether its message is here, and no response yet.
+        in_work: whether its message has arrived, and there is no response yet.
     """
 
     __slots__ = ("_all", "_connection", "began", "in_work")
 
-    def __init__(self, everyone: "GrpcConnections", connection: "_Connection", now: float) -> None:
-        self._all, self._connection, self.began = everyone, connection, now
+    def __init__(self, connections: "GrpcConnections", connection: "_Connection", now: float) -> None:
+        self._all, self._connection, self.began = connections, connection, now
         self.in_work = False
 
     def end_work(self) -> None:
-        """Its response is there, and has to be read."""
+        """Report that there is a response, which the caller has to read."""
         self.in_work, self._connection.quiet_since = False, time.monotonic()
 
     def end(self) -> None:
-        """It is over: its response is read, or nobody waits for it."""
+        """Report that the call is over: its response is read, or nobody waits for it."""
         self._all.remove(self, self._connection)
 
 
@@ -102,7 +108,7 @@ class _Connection:
 
     @property
     def order(self) -> tuple[bool, bool, float]:
-        """Which is ended first: without an open call; without any call yet; longest without one."""
+        """Sort first what is ended first: no open call; no call yet; the longest time without one."""
         return bool(self.calls), self.used, self.quiet_since
 
 
@@ -112,8 +118,8 @@ class Look(NamedTuple):
     Attributes:
         open: how many connections are open.
         idle: how many of them were ended for new ones.
-        unread: how many were ended whose callers left answers unread: one for too long, or too many.
-        rejecting: whether all that can be open are, so that grpcio rejects new ones.
+        unread: how many were ended whose callers left responses unread: one for too long, or too many.
+        rejecting: whether as many are open as grpcio accepts, so that it rejects new ones.
     """
 
     open: int
@@ -123,18 +129,16 @@ class Look(NamedTuple):
 
 
 class GrpcConnections:
-    """Bounds how many connections a gRPC server has, and how long one may have a call.
+    """Limits how many connections a gRPC server has, and how long one may have a call. From any thread.
 
-    Beyond the bound, connections end that have had no call yet, then those without one for longest, then
-    those whose callers are sending a message or reading a response; never one with a call in work. For
-    threads.
+    Beyond the limit, connections end that have had no call yet, then those without one for longest, then
+    those whose callers are sending a message or reading a response; never one with a call in work.
 
     Args:
-        most: how many may be open from one look to the next; more than `most_accepted` of them never are, by
-            grpcio's own bound.
-        call_seconds: how long a call may take in all, but for one in work, which has its own end.
-        most_waiting: how many calls may wait for their callers; where more do, the connection ends that has
-            most of them.
+        most: how many may be open from one look to the next; grpcio never accepts more than `most_accepted`.
+        call_seconds: how long a call may take in all, except while it is in work.
+        most_waiting: how many calls may wait for their callers; beyond it, the connections end that have most
+            of them.
     """
 
     def __init__(self, most: int, call_seconds: float, most_waiting: int) -> None:
@@ -143,7 +147,7 @@ class GrpcConnections:
         self._lock = threading.Lock()
 
     def began(self, peer: str) -> Call:
-        """Note a call, by grpcio's name of its peer; it has to be told of its end."""
+        """Count a call, by grpcio's name of its peer, until its `end` is called."""
         now = time.monotonic()
         with self._lock:
             connection = self._known.get(peer) or self._known.setdefault(peer, _Connection(now))
@@ -153,13 +157,13 @@ class GrpcConnections:
         return call
 
     def remove(self, call: Call, connection: _Connection) -> None:
-        """Note the end of a call."""
+        """Count a call no longer."""
         with self._lock:
             connection.calls.discard(call)
             connection.quiet_since = time.monotonic()
 
     def look(self, port: int) -> Look:
-        """Find the connections to a port, and end those that have to."""
+        """Find the connections to a port, and end those beyond the limits."""
         now, found = time.monotonic(), connected(port)
         with self._lock:
             self._forget(found)
@@ -180,7 +184,7 @@ class GrpcConnections:
 
 
 def _unread(here: dict[str, _Connection], now: float, seconds: float, most: int) -> set[str]:
-    """Find those that have a call for too long, and those with most where there are too many."""
+    """Find the connections with a call that takes too long, and those with most calls if too many wait."""
     unread = {peer for peer, one in here.items() if one.waiting(now - seconds)}
     others = here.keys() - unread
     waiting = {peer: count for peer in others if (count := here[peer].waiting(now - _STUCK_SECONDS))}

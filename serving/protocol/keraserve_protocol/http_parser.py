@@ -1,7 +1,7 @@
-"""HTTP requests as RFC 9110 and RFC 9112 want them read: httptools' parser, and what it leaves to its caller.
+"""Parse HTTP requests strictly by RFC 9110 and RFC 9112: httptools' parser with the checks that it lacks.
 
-Whatever two programs could read in two ways is rejected: where a proxy in front takes a body for what we take
-for the next request, one caller's bytes become another's request.
+A request that two programs could parse differently is rejected. Otherwise, if a proxy takes bytes for a body
+that we take for the next request, one caller's bytes become another caller's request (request smuggling).
 """
 
 import re
@@ -18,16 +18,16 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-fvV:.]+\])(?::[
 _VERSIONS = ("1.1", "1.0")
 
 
-class Malformed(Exception):  # noqa: N818 (the name says what is the matter)
+class Malformed(Exception):  # noqa: N818
     """A request that is rejected; the message is for its sender."""
 
 
 class Receiver(Protocol):
-    """What is told of a request; uvicorn's protocol is one.
+    """Receives the parts of a request; uvicorn's protocol is one.
 
     Attributes:
         url: the request's target, as `on_url` was given it.
-        headers: those that `on_header` was given, with names in small letters.
+        headers: those that `on_header` was given, with names in lower case.
     """
 
     url: bytes
@@ -37,26 +37,26 @@ class Receiver(Protocol):
         """A request begins."""
 
     def on_url(self, url: bytes) -> None:
-        """A piece of its target."""
+        """A part of its target arrived."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
+        """A header, or a trailer, arrived."""
 
     def on_headers_complete(self) -> None:
-        """Its head is whole."""
+        """Its headers are complete."""
 
     def on_body(self, body: bytes) -> None:
-        """A piece of its body."""
+        """A part of its body arrived."""
 
     def on_message_complete(self) -> None:
-        """It is whole."""
+        """The request is complete."""
 
 
 class RequestParser:
-    """In place of `httptools.HttpRequestParser`, with the same calls to and from it.
+    """Replaces `httptools.HttpRequestParser`, with the same methods and callbacks.
 
-    An offer to go on with another protocol (`Upgrade: h2c`, `websocket`) is ignored, as RFC 9110, 7.8 allows:
-    httptools would end the request at its head, and take its body for the next one.
+    An offer to continue with another protocol (`Upgrade: h2c`, `websocket`) is ignored, as RFC 9110, 7.8
+    allows: httptools would end the request after its headers, and take its body for the next request.
 
     Attributes:
         fault: what is wrong with the request that was rejected.
@@ -64,16 +64,16 @@ class RequestParser:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._offered = False  # another protocol, by the request whose head is here
-        self._repeating = False  # that head, without the offer: its receiver knows it already
+        self._offered = False  # whether the current request offers another protocol
+        self._repeating = False  # whether its headers are parsed again, without the offer
         self._parser: Any = self._made(receiver)
         self.fault = ""
 
     def feed_data(self, data: bytes) -> None:
-        """Read on.
+        """Parse the next bytes.
 
         Raises:
-            httptools.HttpParserError: this is no request, or one that is rejected.
+            httptools.HttpParserError: they are no request, or one that is rejected.
         """
         try:
             while True:
@@ -90,23 +90,23 @@ class RequestParser:
             raise
 
     def get_method(self) -> bytes:
-        """Give the request's method."""
+        """Return the request's method."""
         return self._parser.get_method()
 
     def get_http_version(self) -> str:
-        """Give the version of HTTP that it has: 1.1 or 1.0."""
+        """Return its version of HTTP: 1.1 or 1.0."""
         return self._parser.get_http_version()
 
     def should_keep_alive(self) -> bool:
-        """Tell whether another request may follow it."""
+        """Tell whether another request may follow on the connection."""
         return self._parser.should_keep_alive()
 
     def should_upgrade(self) -> bool:
-        """Tell whether its connection goes on with another protocol: never."""
+        """Tell whether the connection continues with another protocol: never."""
         return False
 
     def close(self) -> None:
-        """Let go of the receiver: the two know each other, which is left to the garbage collector else."""
+        """Drop the httptools parser: it refers to the receiver, which refers to this object (a cycle)."""
         self._parser = None
 
     def _on_headers_complete(self) -> None:
@@ -130,7 +130,7 @@ class RequestParser:
             self._receiver.on_message_complete()
 
     def _ignore_offer(self) -> None:
-        """Go on with a parser that is given the same head, without the offer."""
+        """Continue with a new parser, which first gets the same headers without the offer."""
         old, receiver = self._parser, self._receiver
         head = _without_offer(old.get_method(), receiver.url, old.get_http_version(), receiver.headers)
         self._offered, self._repeating = False, True
@@ -157,17 +157,17 @@ class RequestParser:
             "on_message_complete": self._on_message_complete,
         }
         parser = httptools.HttpRequestParser(SimpleNamespace(**{**calls, **others}))
-        # What comes after a request with `Connection: close` is no fault of that request.
+        # Bytes after a request with `Connection: close` are no reason to reject that request.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
 
 def head_fault(version: str, headers: Headers) -> str:
-    """Say what httptools lets pass in a head that is to be rejected; "" where that is nothing.
+    """Find what httptools accepts in a request's headers and RFC 9112 forbids; "" if nothing.
 
     Args:
-        version: of HTTP, as the request gives it.
-        headers: with names in small letters.
+        version: the HTTP version of the request.
+        headers: with names in lower case.
     """
     names = [name for name, _ in headers]
     hosts = names.count(b"host")
@@ -188,7 +188,7 @@ def head_fault(version: str, headers: Headers) -> str:
 
 
 def _without_offer(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
-    """Write a head that offers no other protocol."""
+    """Write the request line and headers without the offer of another protocol."""
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     for name, value in headers:
         if name == b"connection":

@@ -1,4 +1,4 @@
-"""What lies in folders of images and was not put there by people: for client and training alike."""
+"""Recognize files that operating systems leave in folders of images; for client and training."""
 
 _LEFT_BY_SYSTEMS = (
     "thumbs.db",
@@ -14,5 +14,5 @@ _LEFT_BY_SYSTEMS = (
 
 
 def is_left_by_a_system(name: str) -> bool:
-    """Say whether a file or folder hides (`.DS_Store`), or is one that systems leave (`Thumbs.db`)."""
+    """Tell whether a file or folder is hidden (`.DS_Store`), or one that systems leave (`Thumbs.db`)."""
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS

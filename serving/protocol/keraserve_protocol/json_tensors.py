@@ -1,4 +1,4 @@
-"""Nested JSON lists to and from tensors, as TensorFlow Serving's REST API writes them.
+"""Nested JSON lists to and from tensors, as in TensorFlow Serving's REST API.
 
 The rules are those of its documentation ("JSON mapping", "Encoding binary values"): the nesting is the
 shape, a DT_STRING element is text or `{"b64": …}`, NaN and Infinity are allowed, an integer that a float
@@ -31,19 +31,19 @@ from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 from keraserve_protocol.number_text import MOST_NUMBERS, NumberText, PackedNumbers, Steps
 
 _WHITE_SPACE = b" \t\r\n\f\v"
-_BASE64_PIECE = 1 << 20  # characters; a multiple of four, so that each is a text of its own
+_BASE64_PIECE = 1 << 20  # characters; a multiple of four, so that each piece can be decoded
 
 
 def is_binary(value: Json) -> bool:
-    """Tell whether the value is `{"b64": "…"}`, an element and not an object of names."""
+    """Tell whether the value is `{"b64": "…"}`: one element, not an object of inputs."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def decode_binary(value: Json, where: str) -> bytes:
-    """Take the bytes out of `{"b64": "…"}`; padding may be left out, white space is skipped.
+    """Decode `{"b64": "…"}`; padding may be left out, white space is skipped.
 
     Raises:
-        JsonError: not of that form, or no base64.
+        JsonError: another form, or no base64.
     """
     if not isinstance(value, dict) or not is_binary(value):
         raise JsonError(f'{where}: expected {{"b64": "…"}}, got {kind(value)}')
@@ -52,7 +52,7 @@ def decode_binary(value: Json, where: str) -> bytes:
         if b"=" in text:
             raise JsonError(f"{where}: not base64: padding in the middle")
         text += b"=" * (-len(text) % 4)
-        # In pieces, between which others have their turn.
+        # In pieces, so that other threads may run in between.
         pieces = range(0, len(text), _BASE64_PIECE)
         return b"".join(
             [base64.b64decode(text[start : start + _BASE64_PIECE], validate=True) for start in pieces]
@@ -64,18 +64,18 @@ def decode_binary(value: Json, where: str) -> bytes:
 
 
 def pack_numbers(numbers: NumberText, dtype: DataType) -> Steps[PackedNumbers | None]:
-    """Pack the text of a nested list for a tensor of `dtype`, if it is regular; else nothing comes of it."""
+    """Pack the text of a nested list for a tensor of `dtype`; None if the list is not regular."""
     element = ELEMENTS.get(dtype)
     exact = _EXACT.get(element.name) if element else None
     return number_text.pack_numbers(numbers, dtype, exact)
 
 
 def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
-    """Encode nested lists as a tensor of `dtype`; a bare value has the shape [].
+    """Encode nested lists as a tensor of `dtype`; a value without a list has the shape [].
 
     Raises:
         JsonError: lists of unequal length or depth, an element of another type or out of range, or a
-            dtype that JSON has no form for. `where` is the name that the message starts with.
+            dtype that JSON can't represent. The message starts with `where`.
     """
     sizes, flat = _flatten(value, where)
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in sizes])
@@ -96,14 +96,13 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
 def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     """Decode a tensor as nested lists; `binary` writes DT_STRING elements as `{"b64": …}`.
 
-    Bytes that are no UTF-8 are written that way in any case: as text they would be others.
+    Bytes that are no UTF-8 are written that way in any case.
 
     float32, float16 and bfloat16 become the shortest decimals that read back as the same number (0.2, not
     0.20000000298).
 
     Raises:
-        FormError: a dtype that JSON has no form for (complex numbers, quantized types, resources), or more
-            elements than JSON carries.
+        FormError: as `check_form`.
         ResponseError: a malformed tensor.
     """
     dtype = proto.dtype
@@ -121,10 +120,10 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
 
 
 def check_form(proto: TensorProto) -> None:
-    """Tell whether JSON has a form for a tensor's type, and for so many elements.
+    """Check that JSON can represent a tensor's type, and so many elements.
 
     Raises:
-        FormError: it has none.
+        FormError: it can't (complex numbers, quantized types, resources; too many elements).
         ResponseError: there is no such type.
     """
     dtype, element = proto.dtype, ELEMENTS.get(proto.dtype)
@@ -141,7 +140,7 @@ def check_form(proto: TensorProto) -> None:
 
 
 def _present(proto: TensorProto, element: Element | None) -> int:
-    """How many elements a tensor holds, whatever its shape claims."""
+    """Count the elements that a tensor holds, whatever its shape says."""
     if element is None:
         if proto.dtype == BFLOAT16:
             return len(proto.tensor_content) // 2 or len(proto.half_val)
@@ -151,7 +150,7 @@ def _present(proto: TensorProto, element: Element | None) -> int:
 
 
 def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
-    """Give the shortest decimal that reads back as this float32, float16 or bfloat16: 0.2, not 0.2000003."""
+    """Find the shortest decimal that reads back as this float32, float16 or bfloat16: 0.2, not 0.2000003."""
     pack, forms, enough = _DIGITS[dtype]
     exact, found = pack(value), None
     for form in forms:
@@ -165,8 +164,8 @@ def shortest(value: float, dtype: DataType = DataType.DT_FLOAT) -> float:
     return float(enough % value) if found is None else found
 
 
-# For each type that is written shorter than Python's own floats: how it is packed, ever shorter forms that
-# may do, and the one that always does.
+# For each type that needs fewer digits than Python's floats: its packing, formats from longer to shorter, and
+# the format with enough digits for every number.
 _DIGITS = {
     DataType.DT_FLOAT: (struct.Struct("f").pack, ("%.8g", "%.7g", "%.6g"), "%.9g"),
     DataType.DT_HALF: (struct.Struct("e").pack, ("%.4g", "%.3g", "%.2g"), "%.5g"),
@@ -175,7 +174,7 @@ _DIGITS = {
 
 
 def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
-    """Unnest level by level, in C: an image as a list has 150,000 elements."""
+    """Flatten level by level, with functions in C: an image as a list has 150,000 elements."""
     shape: list[int] = []
     flat: list[Json] = [value]
     while flat and list in set(map(type, flat)):
@@ -193,7 +192,7 @@ def _flatten(value: Json, where: str) -> tuple[list[int], list[Json]]:
 
 
 def _nested(elements: Sequence[Json], shape: Sequence[int]) -> Json:
-    """Nest row-major elements as the shape says."""
+    """Nest row-major elements by the shape."""
     if not shape:
         return elements[0]
     rows: list[Json] = list(elements)
@@ -218,13 +217,13 @@ def _numbers(flat: list[Json], element: Element, where: str) -> list[float]:
 
 def _check_exact(numbers: list[float], element: Element, where: str) -> None:
     exact = _EXACT.get(element.name)
-    # isinstance finds booleans too, which `_numbers` has rejected where floats are expected.
+    # isinstance is true for booleans too, which `_numbers` has rejected.
     if exact and max((abs(number) for number in numbers if isinstance(number, int)), default=0) > exact:
         raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
 
 
 def _check_finite(numbers: list[float], element: Element, where: str) -> None:
-    """Reject a decimal that became infinite: 1e999. What was written as Infinity is meant."""
+    """Reject a decimal that became infinite (1e999), but not the word Infinity."""
     if "float" not in element.name or not (math.inf in numbers or -math.inf in numbers):
         return
     meant = {id(constant) for constant in CONSTANTS.values()}
@@ -259,5 +258,5 @@ def _text(element: bytes, binary: bool) -> Json:
         try:
             return element.decode()
         except UnicodeDecodeError:
-            pass  # bytes that are no text have the one form that keeps them
+            pass
     return {"b64": base64.b64encode(element).decode("ascii")}

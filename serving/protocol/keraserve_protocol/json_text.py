@@ -1,12 +1,11 @@
-"""JSON: a request's, parsed strictly and within limits on what is in it, and a response's, written.
+"""Parse the JSON of requests strictly and within limits, and write the JSON of responses.
 
-Strictly: UTF-8, one object and nothing behind it, no key twice. TensorFlow Serving's parser takes the first
-of two values with one name and Python's the last, so neither is what the sender can rely on. NaN and Infinity
-are taken, as by TensorFlow Serving.
+Strictly: UTF-8, one object and nothing after it, no key twice. Of two values with one name TensorFlow
+Serving's parser takes the first and Python's the last, so a sender can't rely on either. NaN and Infinity
+are accepted, as by TensorFlow Serving.
 
-The limits keep a body of some megabytes from becoming gigabytes of objects, and the parser, which lets
-nothing else run, from taking longer than some milliseconds. Lists of numbers alone have their own way:
-`number_text`.
+The limits keep a body of some megabytes from becoming gigabytes of objects, and the parser, during which no
+other thread runs, from taking longer than some milliseconds. `number_text` parses large lists of numbers.
 """
 
 import codecs
@@ -37,27 +36,27 @@ _LIMITS = (
 )
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-_SMALL = 64 << 10  # bytes: within all of the limits, whatever they are
+_SMALL = 64 << 10  # bytes: too few to exceed a limit
 _PIECE = 256 << 10  # bytes
 
 
 class JsonError(ValueError):
-    """JSON that is not what the REST API asks for, or a tensor that has no JSON; says where."""
+    """JSON that does not fit the REST API, or a tensor that JSON can't represent; the message says where."""
 
 
 class TooMuchError(JsonError):
-    """More in a request than is allowed; the message names the limit."""
+    """More in a request than a limit allows; the message names the limit."""
 
 
 class ResponseError(JsonError):
-    """A model's response that is none: no whole tensor, or another one than was asked for."""
+    """A model's response with an incomplete tensor, or without an output that was requested."""
 
 
 class FormError(ResponseError):
-    """A sound answer that JSON can't carry; the message says how else to ask for it."""
+    """A valid response that JSON can't represent; the message says how to request it otherwise."""
 
 
-# The very objects that stand for these words: any other infinite number was one that no float holds.
+# These objects stand for the words: another infinite number was too large for a float.
 CONSTANTS = {"NaN": math.nan, "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -98,12 +97,12 @@ def load(body: bytes) -> dict[str, Json]:
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
-    """Write a response's JSON. NaN and Infinity are written as such; half of a surrogate pair as "?"."""
+    """Write a response's JSON, NaN and Infinity as these words, half of a surrogate pair as "?"."""
     try:
         written = orjson.dumps(value)
     except TypeError:  # half of a surrogate pair
         written = None
-    if written is None or b"null" in written:  # which stands for NaN and Infinity, too
+    if written is None or b"null" in written:  # orjson writes null for NaN and Infinity
         return _encoder.encode(value).encode(errors="replace")
     return written
 
@@ -120,9 +119,9 @@ def check_amount(body: bytes) -> None:
         )
     if _excess(body.count) is None:
         return
-    # Exactly, then: commas, brackets and colons in strings are text.
+    # Count exactly: commas, brackets and colons within strings do not count.
     counts: Counter[bytes] = Counter()
-    inside = 0  # of a string, where a piece begins
+    inside = 0  # 1 if a piece begins within a string
     for piece in _pieces_between_escapes(body):
         parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
         outside = b" ".join(parts[inside::2])
@@ -138,13 +137,8 @@ def check_amount(body: bytes) -> None:
 
 
 def kind(value: Json) -> str:
-    """Name the kind of a value, for people."""
-    names = {
-        "list": "a list",
-        "dict": "an object",
-        "str": "a string",
-        "bool": "a boolean",
-    }
+    """Name the kind of a value in a message."""
+    names = {"list": "a list", "dict": "an object", "str": "a string", "bool": "a boolean"}
     return "null" if value is None else names.get(type(value).__name__, "a number")
 
 
@@ -156,7 +150,7 @@ def _excess(count: Callable[[bytes], int]) -> str | None:
 
 
 def _pieces_between_escapes(body: bytes) -> Iterator[bytes]:
-    """Cut a text, and no escape: to look through all of it at once takes a fortieth of a second."""
+    """Cut a text into pieces, but not within an escape: all of it at once would take 25 ms."""
     start = 0
     while start < len(body):
         end = start + _PIECE
@@ -167,7 +161,7 @@ def _pieces_between_escapes(body: bytes) -> Iterator[bytes]:
 
 
 def _has(body: bytes, word: bytes) -> bool:
-    """Search in pieces: a search for more than one sign takes a hundredth of a second for some megabytes."""
+    """Search in pieces: to search some megabytes at once takes 10 ms, in which no other thread runs."""
     pieces = range(0, len(body), _PIECE)
     return any(body.find(word, start, start + _PIECE + len(word) - 1) >= 0 for start in pieces)
 
@@ -182,7 +176,7 @@ def _has_wide(body: bytes) -> bool:
 
 
 def _decoded(body: bytes) -> list[str]:
-    """Decode in pieces: characters beyond ASCII take a tenth of a second for some megabytes."""
+    """Decode in pieces: some megabytes beyond ASCII take 100 ms, in which no other thread runs."""
     if len(body) <= _PIECE or body.isascii():
         return [body.decode()]
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -217,14 +211,14 @@ def _constant(text: str) -> float:
     return CONSTANTS[text]
 
 
-# Functions of Python's own: between two calls of them, other threads have their turn.
+# Functions in Python, not in C: other threads may run between two of their calls.
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )
 
 
 def _check_text(value: Json) -> None:
-    """Reject half of a surrogate pair, which escapes can write and no message can hold."""
+    """Reject half of a surrogate pair, which JSON can escape and UTF-8 can't encode."""
     left: list[Json] = [value]
     while left:
         one = left.pop()

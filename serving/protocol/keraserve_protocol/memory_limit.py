@@ -1,4 +1,4 @@
-"""How much memory this process may have, and how its settings' sum is told where that is too little."""
+"""The memory that this process may have, by control groups or the machine; and bytes written as MiB."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def limit_of_memory(root: Path = Path("/")) -> int:
-    """Give the bytes that this process may have: by its control groups (v2 or v1), else the machine's."""
+    """Return the bytes that this process may have: the limit of its control groups (v2 or v1), or all."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_limits_of_groups(root)])
 
@@ -25,7 +25,7 @@ def _limits_of_groups(root: Path) -> Iterator[int]:
         else:
             continue
         group = mount / path.lstrip("/")
-        # A container sees its own group as the root, under whatever path the machine has for it.
+        # In a container, its group's files are at the root, and the path is the machine's.
         for folder in (group, *group.parents):
             if folder.is_relative_to(mount):
                 yield from _read(folder / name)
@@ -41,5 +41,5 @@ def _read(file: Path) -> Iterator[int]:
 
 
 def mib(size: int) -> str:
-    """Write bytes for people."""
+    """Write a number of bytes in MiB."""
     return f"{size / (1 << 20):,.4g} MiB"

@@ -1,7 +1,7 @@
-"""How much is in a serialized message, counted before it is parsed: pure functions.
+"""Count the fields and messages in a serialized message before it is parsed.
 
-Two bytes of a message may become an object of a hundred. Only what the message's type makes objects of is
-looked into: texts, bytes and packed numbers, however long, are passed over as one field.
+Two bytes of a message may become an object of a hundred bytes. Only fields that become messages are read
+further; texts, bytes and packed numbers count as one field, whatever their length.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from keraserve_protocol.number_text import Steps
 
 MOST_MESSAGES = 4_096
 MOST_FIELDS = 262_144
-_SMALL = 8 << 10  # bytes: within both limits, whatever they are
+_SMALL = 8 << 10  # bytes: too few to exceed a limit
 _LONGEST_SPEC = 4 << 10  # bytes
 _TURN = 1_000  # fields, read in about a millisecond
 _VARINT, _EIGHT, _LENGTH, _FOUR = 0, 1, 2, 5
 
 
 class AmountError(ValueError):
-    """More in a message than is allowed; says what the limit is."""
+    """More in a message than a limit allows; the message names the limit."""
 
 
 class MalformedError(ValueError):
-    """No message, or written as no program writes one."""
+    """No message, or one that no protobuf library writes."""
 
 
 def check_amount(data: bytes, kind: type[Message]) -> Steps[None]:
@@ -33,7 +33,7 @@ def check_amount(data: bytes, kind: type[Message]) -> Steps[None]:
 
     Raises:
         AmountError: there are too many.
-        MalformedError: they can't be counted.
+        MalformedError: it can't be read.
     """
     if len(data) <= _SMALL:
         return
@@ -62,13 +62,13 @@ def check_amount(data: bytes, kind: type[Message]) -> Steps[None]:
 
 
 def without_values(data: bytes) -> PredictRequest:
-    """Parse a serialized PredictRequest without what is in its tensors: models' names and shapes are there.
+    """Parse the model spec of a serialized PredictRequest, and the shapes of its inputs, but no elements.
 
-    A parser lets nothing else run, for a tenth of a second where millions of packed integers are of variable
-    length. To be called after `check_amount`, which bounds all else.
+    While protobuf parses, no other thread runs: for 100 ms if there are millions of packed integers of
+    variable length. To be called after `check_amount`, which limits everything else.
 
     Raises:
-        AmountError: names of models that are none, by their length.
+        AmountError: a model spec that is too long.
         MalformedError, DecodeError: it is no such message.
     """
     request = PredictRequest()
@@ -101,10 +101,10 @@ def _input(data: bytes, start: int, end: int) -> tuple[str, TensorShapeProto]:
 
 
 def first_message(data: bytes, kind: type[Message], name: str, *, within: str) -> bytes:
-    """Take a message out of a serialized one of that kind, or out of its first `within`.
+    """Find the field `name` in a serialized message of that kind, or in its first field `within`.
 
     Raises:
-        MalformedError: it can't be found, but with as much work as to parse everything.
+        MalformedError: the message can't be read.
     """
     descriptor, start, end = cast(Any, kind.DESCRIPTOR), 0, len(data)
     for one in (name,) if name in descriptor.fields_by_name else (within, name):
@@ -120,7 +120,7 @@ def first_message(data: bytes, kind: type[Message], name: str, *, within: str) -
 
 
 def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Give each field's number, and where what it carries begins and ends; -1 where that is no bytes."""
+    """Yield each field's number, and where its bytes begin and end; it begins at -1 if it is a number."""
     place = start
     while place < end:
         tag, place = _varint(data, place, end)
@@ -133,7 +133,7 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]
             _, place = _varint(data, place, end)
         elif form in (_EIGHT, _FOUR):
             place += 8 if form == _EIGHT else 4
-        else:  # groups, which proto3 doesn't write: what is in them is no field of the message
+        else:  # groups, which proto3 doesn't write: their fields are none of the message
             raise MalformedError("a field of no known form")
         if place > end or not number:
             raise MalformedError("a field that ends behind its message")
@@ -153,6 +153,6 @@ def _varint(data: bytes, place: int, end: int) -> tuple[int, int]:
 
 @lru_cache(256)
 def _messages_in(descriptor: Any) -> dict[int, Any]:
-    """Give the fields of a kind of message that are messages, with their kinds."""
+    """Find the fields of a kind of message that are messages, with their kinds."""
     fields = cast("list[Any]", descriptor.fields)
     return {field.number: field.message_type for field in fields if field.message_type is not None}

@@ -1,127 +1,21 @@
-"""The protobuf messages, under one roof.
+"""All protobuf messages in one module.
 
 Generated from `proto/*.proto` by `make proto`. The names, fields and numbers are TensorFlow Serving's;
 only the protobuf package differs, so that this module and `tensorflow-serving-api` can be imported in
 one process.
 """
 
-from google.protobuf.any_pb2 import Any
-from google.protobuf.message import Message
+from google.protobuf.any_pb2 import Any as Any
+from google.protobuf.message import Message as Message
 
-from keraserve_protocol.proto.batching_pb2 import BatchingParameters
-from keraserve_protocol.proto.monitoring_pb2 import MonitoringConfig
-from keraserve_protocol.proto.serving_pb2 import (
-    Class,
-    ClassificationRequest,
-    ClassificationResponse,
-    ClassificationResult,
-    Classifications,
-    ClassifyLog,
-    ExampleList,
-    ExampleListWithContext,
-    GetModelMetadataRequest,
-    GetModelMetadataResponse,
-    GetModelStatusRequest,
-    GetModelStatusResponse,
-    InferenceResult,
-    InferenceTask,
-    Input,
-    LogCollectorConfig,
-    LoggingConfig,
-    ModelConfig,
-    ModelConfigList,
-    ModelServerConfig,
-    ModelSpec,
-    ModelVersionStatus,
-    MultiInferenceRequest,
-    MultiInferenceResponse,
-    PredictionLog,
-    PredictLog,
-    PredictRequest,
-    PredictResponse,
-    Regression,
-    RegressionRequest,
-    RegressionResponse,
-    RegressionResult,
-    ReloadConfigRequest,
-    ReloadConfigResponse,
-    SamplingConfig,
-    ServableVersionPolicy,
-    SignatureDefMap,
-    StatusProto,
-)
-from keraserve_protocol.proto.tensorflow_pb2 import (
-    BytesList,
-    DataType,
-    Example,
-    Feature,
-    Features,
-    FloatList,
-    Int64List,
-    SignatureDef,
-    TensorInfo,
-    TensorProto,
-    TensorShapeProto,
-)
-
-__all__ = [
-    "Any",
-    "BatchingParameters",
-    "BytesList",
-    "Class",
-    "ClassificationRequest",
-    "ClassificationResponse",
-    "ClassificationResult",
-    "Classifications",
-    "ClassifyLog",
-    "DataType",
-    "Example",
-    "ExampleList",
-    "ExampleListWithContext",
-    "Feature",
-    "Features",
-    "FloatList",
-    "GetModelMetadataRequest",
-    "GetModelMetadataResponse",
-    "GetModelStatusRequest",
-    "GetModelStatusResponse",
-    "InferenceResult",
-    "InferenceTask",
-    "Input",
-    "Int64List",
-    "LogCollectorConfig",
-    "LoggingConfig",
-    "Message",
-    "ModelConfig",
-    "ModelConfigList",
-    "ModelServerConfig",
-    "ModelSpec",
-    "ModelVersionStatus",
-    "MonitoringConfig",
-    "MultiInferenceRequest",
-    "MultiInferenceResponse",
-    "PredictLog",
-    "PredictRequest",
-    "PredictResponse",
-    "PredictionLog",
-    "Regression",
-    "RegressionRequest",
-    "RegressionResponse",
-    "RegressionResult",
-    "ReloadConfigRequest",
-    "ReloadConfigResponse",
-    "SamplingConfig",
-    "ServableVersionPolicy",
-    "SignatureDef",
-    "SignatureDefMap",
-    "StatusProto",
-    "TensorInfo",
-    "TensorProto",
-    "TensorShapeProto",
-    "model_spec",
-    "pack_signatures",
-    "unpack_signatures",
-]
+# Relative, as pyright takes no wildcard import from an installed package.
+from .proto.batching_pb2 import *  # noqa: F403
+from .proto.monitoring_pb2 import *  # noqa: F403
+from .proto.serving_pb2 import *  # noqa: F403
+from .proto.serving_pb2 import GetModelMetadataResponse as GetModelMetadataResponse
+from .proto.serving_pb2 import ModelSpec as ModelSpec
+from .proto.serving_pb2 import SignatureDefMap as SignatureDefMap
+from .proto.tensorflow_pb2 import *  # noqa: F403
 
 SIGNATURE_DEF = "signature_def"
 _SIGNATURE_DEF_TYPE_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
@@ -146,17 +40,17 @@ def model_spec(
 
 
 def pack_signatures(signatures: SignatureDefMap) -> Any:
-    """Wrap the signatures as TensorFlow Serving's GetModelMetadata answers them: under its type name."""
+    """Wrap the signatures as in TensorFlow Serving's GetModelMetadataResponse: under its type name."""
     return Any(type_url=_SIGNATURE_DEF_TYPE_URL, value=signatures.SerializeToString())
 
 
 def unpack_signatures(metadata: GetModelMetadataResponse) -> SignatureDefMap:
-    """Take the signatures out of a GetModelMetadata answer.
+    """Take the signatures out of a GetModelMetadataResponse.
 
     Raises:
         ValueError: the response carries none.
     """
     packed = metadata.metadata.get(SIGNATURE_DEF)
     if packed is None or packed.type_url != _SIGNATURE_DEF_TYPE_URL:
-        raise ValueError("the response has no signature_def: ask for metadata_field=['signature_def']")
+        raise ValueError("the response has no signature_def: request metadata_field=['signature_def']")
     return SignatureDefMap.FromString(packed.value)

@@ -9,14 +9,14 @@ from keraserve_protocol.messages import ModelServerConfig
 
 
 class ModelConfigError(ValueError):
-    """A `models.config` that can't be read or parsed; the message names the file and the place in it."""
+    """A `models.config` that can't be read or parsed; the message names the file and the line."""
 
 
 def parse(text: str) -> ModelServerConfig:
     """Parse the text form.
 
     Raises:
-        ModelConfigError: not a `model_config_list`, or a model without a name, or two of one name.
+        ModelConfigError: no ModelServerConfig, a model without a name, or two of one name.
     """
     try:
         config = text_format.Parse(text, ModelServerConfig())
@@ -27,10 +27,10 @@ def parse(text: str) -> ModelServerConfig:
 
 
 def check(config: ModelServerConfig) -> None:
-    """Check that every model has a name of its own.
+    """Check that every model has a name, and no two the same.
 
     Raises:
-        ModelConfigError: a model has none, or two have the same.
+        ModelConfigError: they don't.
     """
     names = [model.name for model in config.model_config_list.config]
     if not all(names):

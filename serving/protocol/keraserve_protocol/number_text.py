@@ -1,9 +1,9 @@
-"""Large nested lists of numbers, from their JSON text straight to a packed tensor.
+"""Convert the JSON text of a large nested list of numbers to a packed tensor.
 
-An image as a list (224 x 224 x 3) is 150,000 numbers in 50,000 lists. Parsed as a whole, these are as many
-objects, looked at several times, and nothing else can run meanwhile. Here the brackets tell the shape, and
-the numbers are parsed and packed some thousands at a time, so that others get their turn. Only what is
-regular is done here: for everything else there is `json_tensors`, which says what is wrong with it.
+An image as a list (224 x 224 x 3) is 150,000 numbers in 50,000 lists. Parsed at once, these are as many
+Python objects, and no other thread can run meanwhile. Here the shape is read from the brackets, and the
+numbers are parsed and packed some thousands at a time, with pauses for other threads. Only regular lists are
+converted here; `json_tensors` handles all others, and says what is wrong with them.
 """
 
 import math
@@ -22,9 +22,9 @@ from keraserve_protocol.messages import DataType, TensorProto
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
-"""Work that pauses now and then, so that whoever drives it may let others run."""
+"""A generator that yields between parts of its work, so that its caller may let other tasks run."""
 
-# Bounded, as a search lets nothing else run. With more white space a body is parsed as a whole.
+# Bounded, as no other thread runs during a search. A body with more white space is parsed as a whole.
 _GAP = rb"[ \t\r\n]{0,1000}"
 _NAME = rb'"signature_name"%b:%b"([^"\\\x00-\x1f]{0,1000})"%b' % (_GAP, _GAP, _GAP)
 _HEAD = re.compile(
@@ -34,7 +34,7 @@ _HEAD = re.compile(
 _TAIL = re.compile(rb"%b(?:,%b%b)?\}%b" % (_GAP, _GAP, _NAME, _GAP))
 _NO_NUMBERS = {DataType.DT_STRING, DataType.DT_BOOL}
 _WORTH_IT = 1 << 10  # bytes
-_PIECE = 4 << 10  # bytes, packed in some hundredths of a millisecond; the last piece may be twice as long
+_PIECE = 4 << 10  # bytes, packed in about 50 µs; the last piece may be twice as long
 MOST_DIMENSIONS = 32
 MOST_NUMBERS = 1 << 22
 _WHITE_SPACE = b" \t\r\n"
@@ -45,7 +45,7 @@ _BLANK_BRACKETS = bytes.maketrans(b"[]", b"  ")
 
 @dataclass(frozen=True)
 class NumberText:
-    """A nested list, within a longer text, that may well hold numbers only.
+    """A nested list within a longer text, which probably holds numbers only.
 
     Attributes:
         body: the text.
@@ -59,13 +59,13 @@ class NumberText:
 
     @property
     def text(self) -> bytes:
-        """The list's own text, as a copy."""
+        """A copy of the list's text."""
         return self.body[self.start : self.end]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The body of a `:predict`: the signature's name (or nothing), `instances` or `inputs`, and its list."""
+    """The body of a `:predict`: the signature's name or "", `instances` or `inputs`, and the list."""
 
     signature: str
     layout: str
@@ -74,14 +74,14 @@ class Found:
 
 @dataclass(frozen=True)
 class PackedNumbers:
-    """A tensor's type, shape, and content as `TensorProto` has it."""
+    """A tensor's type, shape and `tensor_content`."""
 
     dtype: DataType
     shape: tuple[int, ...]
     content: bytes
 
     def fill(self, proto: TensorProto) -> None:
-        """Put it into an empty message: one that is given another message copies it, numbers and all."""
+        """Write it into an empty message; assigning a message would copy it, with the content."""
         proto.dtype = self.dtype
         proto.tensor_content = self.content
         for size in self.shape:
@@ -89,7 +89,7 @@ class PackedNumbers:
 
 
 def find(body: bytes) -> Found | None:
-    """Find the one list of a large `:predict` body, if it is no more than that and a signature's name."""
+    """Find the list in a large `:predict` body that has only one list, and perhaps a signature's name."""
     head = _HEAD.match(body) if len(body) >= _WORTH_IT else None
     end = body.rfind(b"]") + 1
     tail = _TAIL.fullmatch(body, end)
@@ -103,7 +103,7 @@ def find(body: bytes) -> Found | None:
 
 
 def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Steps[PackedNumbers | None]:
-    """Pack the numbers, or give nothing where they are not regular, not all numbers, or not all of `dtype`.
+    """Pack the numbers; None if the list is not regular, or has elements that are no numbers of `dtype`.
 
     Args:
         numbers: the list.
@@ -127,7 +127,7 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
             if count > MOST_NUMBERS:
                 break
             yield
-    except (ValueError, TypeError, TensorError):  # orjson's are ValueErrors; TypeError: text among numbers
+    except (ValueError, TypeError, TensorError):  # orjson raises ValueErrors; TypeError: a string
         return None
     if count > MOST_NUMBERS:
         raise TooMuchError(f"a list of more than {MOST_NUMBERS} numbers in JSON, as many as are allowed")
@@ -142,7 +142,7 @@ def pack_numbers(numbers: NumberText, dtype: DataType, exact: int | None) -> Ste
 
 
 def finish(steps: Steps[T]) -> T:
-    """Drive work to its end at once."""
+    """Run a generator to its end without pauses; returns its result."""
     while True:
         try:
             next(steps)
@@ -151,10 +151,10 @@ def finish(steps: Steps[T]) -> T:
 
 
 def _structure(piece: bytes) -> bytes:
-    """Leave brackets and commas, with one number between two commas.
+    """Keep brackets and commas only; there is one number between two commas.
 
     Raises:
-        ValueError: a bracket opens behind a number, or closes before one: no JSON.
+        ValueError: a bracket opens after a number, or closes before one: no JSON.
     """
     marked = piece.translate(_NUMBERS_0, _WHITE_SPACE)
     if b"0[" in marked or b"]0" in marked or b"][" in marked:
@@ -163,9 +163,9 @@ def _structure(piece: bytes) -> bytes:
 
 
 def _shape(structure: bytes) -> tuple[int, ...] | None:
-    """Read the shape off brackets and commas: each list has to repeat the first one of its depth.
+    """Read the shape from brackets and commas: each list has to repeat the first one of its depth.
 
-    An empty list looks like one of one number; the numbers' count tells them apart.
+    An empty list looks like a list of one number; the caller compares the count of numbers.
     """
     depth = len(structure) - len(structure.lstrip(b"["))
     if not 0 < depth <= MOST_DIMENSIONS:
@@ -187,11 +187,11 @@ def _shape(structure: bytes) -> tuple[int, ...] | None:
     return tuple(reversed(shape)) if end == len(structure) else None
 
 
-_remembered_shape = lru_cache(64)(_shape)  # of short texts; most that come have the same
+_remembered_shape = lru_cache(64)(_shape)  # of short texts, as most requests have the same shape
 
 
 def _repeats(text: bytes, start: int, unit: bytes) -> int:
-    """Count how often `unit` follows itself from `start` on: ever longer blocks of it, then shorter ones."""
+    """Count how often `unit` is repeated from `start` on, by blocks that double, and then halve."""
     count, times, block = 0, 1, unit
     while text.startswith(block, start):
         start, count = start + len(block), count + times
@@ -221,11 +221,11 @@ def _pieces(numbers: NumberText) -> Iterator[bytes]:
 
 
 def _packed(text: bytes, dtype: DataType, exact: int | None) -> bytes:
-    """Pack numbers separated by commas, whatever brackets are around them.
+    """Pack numbers separated by commas; brackets are ignored.
 
     Raises:
         ValueError: not JSON, or an integer that `dtype` would round.
-        TensorError: a number out of range, or with a point where there may be none.
+        TensorError: a number out of range, or a decimal number for an integer type.
     """
     numbers: list[float] = orjson.loads(b"[%b]" % text.translate(_BLANK_BRACKETS))
     if exact is not None and b"0" * len(str(exact)) in text.translate(_ALL_DIGITS_0):  # else all are smaller

@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol v2, with the binary tensor extension, to tensors: pure functions.
+"""Parse requests of the Open Inference Protocol v2, with the binary tensor extension.
 
 A body is JSON; with the extension, the binary data of its tensors follows, in their order, and the header
 `Inference-Header-Content-Length` says how long the JSON is.
@@ -15,12 +15,12 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header that says how many bytes of a body are JSON; binary data follows."""
 
 SIGNATURE = "signature_name"
-"""The parameter of a request that names the signature: ours, as the protocol knows none."""
+"""The parameter of a request that names the signature: our extension, as the protocol has no signatures."""
 
 _MOST_DIMENSIONS = 64
 _MOST_ELEMENTS = 1 << 31
 
-_LONGEST = 1 << 62  # microseconds: more may have no floating-point form
+_LONGEST = 1 << 62  # microseconds: larger integers may have no float
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Inference:
     """An `infer` request.
 
     Attributes:
-        id: what the response carries again.
-        signature: the signature that the parameter names, if it does.
-        inputs: the tensors by name, each as its datatype says, not yet compared with a signature.
-        outputs: the outputs asked for, each with whether it is wanted as binary data; all where empty.
-        binary: whether outputs that are not named are wanted as binary data.
-        timeout: the seconds that it may take, from the parameter `timeout` (microseconds), if given.
+        id: repeated in the response.
+        signature: the value of the parameter, if given.
+        inputs: the tensors by name, not yet compared with a signature.
+        outputs: the requested outputs, each with whether as binary data; empty for all.
+        binary: whether outputs that are not named are sent as binary data.
+        timeout: in seconds, from the parameter `timeout` (microseconds), if given.
     """
 
     id: str | None
@@ -48,7 +48,7 @@ def parse(body: bytes, header_length: int | None) -> Inference:
     """Parse the body of `infer`; `header_length` is how many bytes of it are the JSON (None: all).
 
     Raises:
-        JsonError: the body is not what the protocol asks for; the message says where.
+        JsonError: the body does not follow the protocol; the message says where.
     """
     if header_length is not None and header_length > len(body):
         raise JsonError(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes")
@@ -81,7 +81,7 @@ def _inputs(objects: list[dict[str, Json]], data: memoryview) -> dict[str, m.Ten
 
 
 def _tensor(one: dict[str, Json], where: str, data: memoryview, used: int) -> tuple[m.TensorProto, int]:
-    """Read an input; of its binary data `used` bytes belong to those before it."""
+    """Read an input; `used` bytes of the binary data belong to those before it."""
     parameters = _parameters(one, where)
     if "shared_memory_region" in parameters:
         raise JsonError(f"{where}: shared memory is not offered, send the data")
@@ -143,7 +143,7 @@ _KINDS: dict[type, str] = {str: "a string", int: "a whole number", bool: "true o
 
 
 def _typed(one: dict[str, Json], key: str, kind: type[Any], where: str, *, needed: bool = False) -> Any:
-    """Give the value of a key, None where it is absent and not needed."""
+    """Return the value of a key; None if it is absent and not needed."""
     if key not in one and not needed:
         return None
     value = one.get(key)

@@ -1,4 +1,4 @@
-"""The caller's side of the Open Inference Protocol v2, with the binary tensor extension: pure functions."""
+"""Write requests of the Open Inference Protocol v2 and read the responses, all tensors as binary data."""
 
 import json
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from keraserve_protocol.open_inference_tensors import datatype_of, dtype_of, fro
 
 
 def infer_request(signature: str, inputs: Mapping[str, TensorProto]) -> tuple[bytes, int]:
-    """Write an `infer` request, all its tensors as binary data, that asks for binary data.
+    """Write an `infer` request with its tensors as binary data, that requests binary data.
 
     Returns:
         The body, and how many bytes of it are JSON.
 
     Raises:
-        JsonError: a tensor that is not whole, or of a type that the protocol doesn't have.
+        JsonError: an incomplete tensor, or a type that the protocol doesn't have.
     """
     data = {name: to_binary(tensor, f"input {name!r}") for name, tensor in inputs.items()}
     described = [
@@ -39,11 +39,11 @@ def infer_outputs(body: bytes, header_length: int | None) -> dict[str, TensorPro
     """Read the outputs of a response to `infer_request`.
 
     Args:
-        body: the response's.
+        body: of the response.
         header_length: how many bytes of it are JSON; None: all, so that there is no output.
 
     Raises:
-        JsonError: an output that is no binary data, or not of its shape and datatype; no such answer at all.
+        JsonError: no response to `infer`, or an output without binary data of its shape and datatype.
     """
     try:
         return _outputs(body, len(body) if header_length is None else header_length)

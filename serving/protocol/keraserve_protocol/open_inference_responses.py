@@ -1,4 +1,4 @@
-"""Answers of the Open Inference Protocol v2, with the binary tensor extension: pure functions."""
+"""Write responses of the Open Inference Protocol v2, with the binary tensor extension: for servers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from keraserve_protocol.open_inference_tensors import datatype_of, to_binary, to
 
 @dataclass(frozen=True)
 class Reply:
-    """A response to `infer`: its parts, to be sent one after the other.
+    """A response to `infer` in parts, to be sent one after the other.
 
     Attributes:
         header: the JSON.
-        data: the binary data of each output that has some.
+        data: the binary data of each output sent as such.
     """
 
     header: bytes
@@ -25,11 +25,11 @@ class Reply:
 
 
 def reply(inference: Inference, response: m.PredictResponse) -> Reply:
-    """Write the response to `infer`, its outputs in the order asked for, else by name.
+    """Write the response to `infer`, its outputs in the requested order, else by name.
 
     Raises:
-        FormError: an output that has not the form asked for, or none in the protocol.
-        ResponseError: no outputs, one that is missing, or one that is no whole tensor.
+        FormError: an output that does not have the requested form, or none in the protocol.
+        ResponseError: no outputs, a missing one, or an incomplete tensor.
     """
     if not response.outputs:
         raise ResponseError("the model gave no outputs")
@@ -59,7 +59,7 @@ def reply(inference: Inference, response: m.PredictResponse) -> Reply:
 
 
 def model_metadata(name: str, versions: Sequence[int], signature: m.SignatureDef) -> bytes:
-    """Describe a signature of a model as if it were the model; `versions` are those that answer."""
+    """Describe a signature of a model as if it were the model; `versions` are those that serve."""
     return json_text.dump(
         {
             "name": name,
@@ -72,7 +72,7 @@ def model_metadata(name: str, versions: Sequence[int], signature: m.SignatureDef
 
 
 def shape(info: m.TensorInfo) -> list[int]:
-    """Give the shape of a signature's tensor, -1 for any size; of an unknown rank [-1]."""
+    """Return the shape of a signature's tensor, -1 for any size; [-1] for an unknown rank."""
     return [-1] if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
 
 

@@ -1,7 +1,7 @@
 """The tensors of the Open Inference Protocol v2 to and from `TensorProto`: in JSON, and as binary data.
 
-Binary data of numbers is `tensor_content` byte for byte, so it passes without a look at its elements. BYTES,
-TensorFlow's DT_STRING, has before each element its length, as a little-endian uint32.
+Binary data of numbers is the same bytes as `tensor_content`. In BYTES, TensorFlow's DT_STRING, the length of
+each element stands before it as a little-endian uint32.
 """
 
 import math
@@ -11,9 +11,9 @@ from typing import cast
 
 from keraserve_protocol.elements import (
     TensorError,
+    bfloat16_bits,
     content_of,
     element_of,
-    missing,
     shape_of,
     type_name,
     unpack,
@@ -38,14 +38,14 @@ DATATYPES: dict[DataType, str] = {
     DataType.DT_BFLOAT16: "BF16",
     DataType.DT_STRING: "BYTES",
 }
-"""What the protocol calls TensorFlow's types; it has no other types."""
+"""The protocol's names of TensorFlow's types; it has no other types."""
 
 _DTYPES = {name: dtype for dtype, name in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 
 
 def datatype_of(dtype: DataType) -> str:
-    """Name a type as the protocol does; one that it doesn't have as TensorFlow does: COMPLEX64."""
+    """Name a type as the protocol does; a type that it doesn't have as TensorFlow does: COMPLEX64."""
     return DATATYPES.get(dtype) or type_name(dtype).removeprefix("DT_")
 
 
@@ -65,7 +65,7 @@ def from_json(data: Json, shape: Sequence[int], dtype: DataType, where: str) -> 
     """Encode `data`, a flat list in row-major order or nested lists, as a tensor.
 
     Raises:
-        JsonError: another number of elements than the shape has, or one that is none of the dtype.
+        JsonError: another number of elements than the shape has, or an element of another type.
     """
     if dtype == DataType.DT_BFLOAT16:
         raise JsonError(f"{where}: BF16 has no form in JSON, send it as binary data")
@@ -78,7 +78,7 @@ def from_json(data: Json, shape: Sequence[int], dtype: DataType, where: str) -> 
 
 
 def from_binary(data: memoryview, shape: Sequence[int], dtype: DataType, where: str) -> TensorProto:
-    """Take binary data for a tensor; numbers are not looked at.
+    """Make a tensor of binary data; numbers are not checked.
 
     Raises:
         TooMuchError: more strings than are allowed.
@@ -99,11 +99,11 @@ def from_binary(data: memoryview, shape: Sequence[int], dtype: DataType, where: 
 
 
 def to_json(tensor: TensorProto, where: str) -> list[Json]:
-    """Give the elements as a flat list in row-major order.
+    """Return the elements as a flat list in row-major order.
 
     Raises:
         FormError: BF16, bytes that are no text, or a type that the protocol doesn't have.
-        ResponseError: not a whole tensor.
+        ResponseError: an incomplete tensor.
     """
     _check_known(tensor, where)
     if tensor.dtype == DataType.DT_BFLOAT16:
@@ -125,11 +125,11 @@ def to_json(tensor: TensorProto, where: str) -> list[Json]:
 
 
 def to_binary(tensor: TensorProto, where: str) -> bytes:
-    """Give the elements as binary data: `tensor_content` as it is, else packed from the typed field.
+    """Return the elements as binary data: `tensor_content`, or packed from the typed field.
 
     Raises:
         FormError: a type that the protocol doesn't have.
-        ResponseError: not a whole tensor.
+        ResponseError: an incomplete tensor.
     """
     _check_known(tensor, where)
     try:
@@ -138,9 +138,8 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
             return b"".join(part for one in strings for part in (_LENGTH.pack(len(one)), one))
         if content := content_of(tensor, math.prod(shape_of(tensor)), _size(tensor.dtype)):
             return content
-        if tensor.dtype == DataType.DT_BFLOAT16:  # its field holds the bits
-            bits = list(tensor.half_val)
-            bits += bits[-1:] * missing(len(bits), tensor, shape_of(tensor))
+        if tensor.dtype == DataType.DT_BFLOAT16:
+            bits = bfloat16_bits(tensor, shape_of(tensor))
             return struct.pack(f"<{len(bits)}H", *bits)
         numbers = unpack(tensor)
         return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)

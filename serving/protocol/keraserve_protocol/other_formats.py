@@ -1,4 +1,4 @@
-"""What a file is that has none of the formats that are taken, in a sentence that says what to do."""
+"""Describe a file of none of the accepted image formats, in a sentence that says what to send instead."""
 
 import base64
 import binascii
@@ -41,15 +41,15 @@ _BRANDS = {
     "HEIF": (b"mif1", b"msf1"),
     "JPEG XL": (b"jxl ",),
 }
-_BEGINNING = 1024  # bytes that are looked at
-_FEW = 64  # bytes that may stand before an image by mistake
+_BEGINNING = 1024  # bytes that are examined
+_FEW = 64  # bytes that may precede an image by mistake
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\s]{24,}={0,2}\s*")
 
 
 def say(data: bytes) -> str:
-    """Say what a file is, and what to send instead: "it is a TIFF image: send a JPEG, …".
+    """Describe a file, and say what to send instead: "it is a TIFF image: send a JPEG, …".
 
     Args:
         data: a file of none of the formats of `image_formats`.

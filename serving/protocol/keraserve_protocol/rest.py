@@ -1,15 +1,15 @@
-"""The JSON of TensorFlow Serving's REST API to and from the messages: pure functions, no I/O.
+"""The JSON of TensorFlow Serving's REST API to and from the messages.
 
-The format is that of TensorFlow Serving's documentation ("RESTful API") and, where that is silent, of
-its server: `results` as the key of `:classify` and `:regress`, every primitive field of the status and
-metadata answers present, 64-bit integers as strings in those two.
+The format is that of TensorFlow Serving's documentation ("RESTful API") and, where it says nothing, of
+its server: `results` as the key of `:classify` and `:regress`, every primitive field in the responses of
+status and metadata, 64-bit integers as strings in those two.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 from google.protobuf import json_format
@@ -17,42 +17,15 @@ from google.protobuf import json_format
 from keraserve_protocol import messages as m
 from keraserve_protocol import number_text
 from keraserve_protocol.examples import example
-from keraserve_protocol.json_tensors import (
-    from_tensor,
-    is_binary,
-    pack_numbers,
-    shortest,
-    to_tensor,
-)
-from keraserve_protocol.json_text import FormError, Json, JsonError, ResponseError, TooMuchError, dump, load
+from keraserve_protocol.json_tensors import from_tensor, is_binary, pack_numbers, to_tensor
+from keraserve_protocol.json_tensors import shortest as shortest
+from keraserve_protocol.json_text import FormError as FormError
+from keraserve_protocol.json_text import Json, dump, load
+from keraserve_protocol.json_text import JsonError as JsonError
+from keraserve_protocol.json_text import ResponseError as ResponseError
+from keraserve_protocol.json_text import TooMuchError as TooMuchError
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
-
-__all__ = [
-    "HTTP_STATUS",
-    "FormError",
-    "JsonError",
-    "Layout",
-    "Prediction",
-    "ResponseError",
-    "TooMuchError",
-    "classification_request",
-    "classification_response",
-    "error_response",
-    "find_numbers",
-    "metadata_response",
-    "pack",
-    "parse_prediction",
-    "parse_whole",
-    "predict_request",
-    "predict_response",
-    "regression_request",
-    "regression_response",
-    "shortest",
-    "some",
-    "state_name",
-    "status_response",
-]
 
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.OK: 200,
@@ -73,8 +46,9 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.DATA_LOSS: 500,
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
-"""The HTTP status that TensorFlow Serving's REST port answers for a status of the call behind it."""
+"""The HTTP status of TensorFlow Serving's REST port for a gRPC status."""
 
+ExamplesRequest = TypeVar("ExamplesRequest", m.ClassificationRequest, m.RegressionRequest)
 _CODE_NAMES = {cast("tuple[int, str]", code.value)[0]: code.name for code in grpc.StatusCode}
 
 
@@ -120,7 +94,7 @@ def parse_whole(body: bytes) -> Prediction:
 
 
 def find_numbers(body: bytes) -> Prediction | None:
-    """Parse the body of `:predict` if it is no more than one large list of numbers; they are not read yet."""
+    """Parse the body of `:predict` if it has one large list of numbers only; they are not read yet."""
     found = number_text.find(body)
     if found is None:
         return None
@@ -128,14 +102,14 @@ def find_numbers(body: bytes) -> Prediction | None:
 
 
 def pack(prediction: Prediction, inputs: Mapping[str, m.TensorInfo]) -> Steps[Prediction]:
-    """Put a tensor's content in place of the text of a large list, where that is regular.
+    """Replace the text of a large list by a tensor's content, if the list is regular.
 
-    Where it is not, the whole body has to be parsed (`parse_whole`), which may name another signature: what
+    If it is not, the whole body has to be parsed (`parse_whole`), which may name another signature: what
     looked like one list may be several values.
 
     Args:
         prediction: the parsed body.
-        inputs: the signature's inputs: if it is one, it decides the dtype.
+        inputs: the signature's inputs; if there is one, it gives the dtype.
 
     Raises:
         JsonError: a regular list with more numbers than are allowed.
@@ -153,8 +127,8 @@ def predict_request(
     """Build the message of a `:predict`.
 
     Args:
-        prediction: the parsed body; `pack` makes large lists a matter of milliseconds.
-        inputs: the signature's inputs; they decide the dtypes.
+        prediction: the parsed body; large lists should have gone through `pack`, which is much faster.
+        inputs: the signature's inputs, which give the dtypes.
         spec: model and version; the signature's name is set from the body.
 
     Raises:
@@ -184,12 +158,12 @@ def predict_request(
 def predict_response(response: m.PredictResponse, layout: Layout) -> bytes:
     """Write the response to a `:predict`: `predictions` for rows, `outputs` for columns.
 
-    A single output stands without its name; outputs whose names end in `_bytes` are base64, and so is every
-    string that is no text.
+    A single output is written without its name; outputs whose names end in `_bytes` are base64, and so is
+    every string that is no UTF-8.
 
     Raises:
-        FormError: an output that JSON can't carry.
-        ResponseError: no outputs, or one that is no whole tensor.
+        FormError: an output that JSON can't represent.
+        ResponseError: no outputs, or an incomplete tensor.
         JsonError: (rows) outputs that don't share their first dimension.
     """
     if not response.outputs:
@@ -221,16 +195,12 @@ def classification_request(
     Raises:
         JsonError: the body is not of that form.
     """
-    request = m.ClassificationRequest(model_spec=spec)
-    request.model_spec.signature_name = _fill(request.input, load(body), most)
-    return request
+    return _with_examples(m.ClassificationRequest(model_spec=spec), load(body), most)
 
 
 def regression_request(body: bytes, spec: m.ModelSpec, most: int | None = None) -> m.RegressionRequest:
     """Build the message of a `:regress`; as `classification_request`."""
-    request = m.RegressionRequest(model_spec=spec)
-    request.model_spec.signature_name = _fill(request.input, load(body), most)
-    return request
+    return _with_examples(m.RegressionRequest(model_spec=spec), load(body), most)
 
 
 def classification_response(response: m.ClassificationResponse) -> bytes:
@@ -253,8 +223,8 @@ def status_response(
     """Write the status of a model: `{"model_version_status": [{"version": "1", "state": …}]}`.
 
     Args:
-        response: what TensorFlow Serving says.
-        warnings: by version; where there are some, the version has `"warnings": […]` too, which is our own.
+        response: of the model server.
+        warnings: by version; a version with warnings gets the field `"warnings": […]`, our extension.
     """
     versions: list[Json] = [
         {
@@ -272,7 +242,7 @@ def status_response(
 
 
 def state_name(state: m.ModelVersionStatus.State) -> str:
-    """Name a version's state: AVAILABLE, LOADING, …; a state that is not in the API by its number."""
+    """Name a version's state: AVAILABLE, LOADING, …; an unknown state by its number."""
     known = m.ModelVersionStatus.State
     return known.Name(state) if state in known.values() else str(state)
 
@@ -288,7 +258,7 @@ def metadata_response(response: m.GetModelMetadataResponse) -> bytes:
     except ValueError as error:
         raise JsonError(str(error)) from error
     for signature in signatures["signature_def"].values():
-        # TensorFlow Serving prints every field, and its SignatureDef has this one more.
+        # TensorFlow Serving writes every field, and its SignatureDef has this additional one.
         signature["defaults"] = {}
     return dump({"model_spec": _message(response.model_spec), "metadata": {"signature_def": signatures}})
 
@@ -308,7 +278,7 @@ def _signature(document: dict[str, Json]) -> str:
 def _named(
     value: Json | PackedNumbers, layout: Layout, names: list[str]
 ) -> Mapping[str, Json | PackedNumbers]:
-    """Give every input its value: from one list where there is one input, else by name."""
+    """Map each input to its value: by name, or one list for a single input."""
     if isinstance(value, PackedNumbers):
         return {names[0]: value}
     rows = cast("list[Json]", value) if layout is Layout.ROWS else [value]
@@ -331,26 +301,27 @@ def _named(
 
 
 def some(names: Iterable[str]) -> str:
-    """List names for people: no more than ten, and none at length."""
+    """List at most ten names in a message, and at most 100 characters of each."""
     first = [name[:100] for name in islice(names, 11)]
     return ", ".join([*first[:10], "…"] if len(first) > 10 else first)
 
 
-def _fill(given: m.Input, document: dict[str, Json], most: int | None) -> str:
-    """Put the examples in, and give the signature's name. A message made of messages copies each of them."""
+def _with_examples(request: ExamplesRequest, document: dict[str, Json], most: int | None) -> ExamplesRequest:
+    """Fill a request with the document's examples, context and signature name."""
     listed = document.get("examples")
     if not isinstance(listed, list) or not listed:
         raise JsonError("'examples' has to be a list of at least one example")
     if most is not None and len(listed) > most:
         raise TooMuchError(f"{len(listed)} examples in a request, {most} are allowed (max_rows)")
-    # One after the other: as a message each takes a hundred times its bytes.
+    # Serialized one after the other: as a message each takes a hundred times its bytes.
     serialized = [example(value, f"examples[{index}]") for index, value in enumerate(listed)]
     if "context" in document:
-        given.example_list_with_context.context = example(document["context"], "context")
-        given.example_list_with_context.examples.extend(serialized)
+        request.input.example_list_with_context.context = example(document["context"], "context")
+        request.input.example_list_with_context.examples.extend(serialized)
     else:
-        given.example_list.examples.extend(serialized)
-    return _signature(document)
+        request.input.example_list.examples.extend(serialized)
+    request.model_spec.signature_name = _signature(document)
+    return request
 
 
 def _message(message: m.Message) -> dict[str, Any]:

@@ -38,15 +38,14 @@ class Call(Generic[Request, Response]):
 
     def on(self, channel: grpc.Channel) -> grpc.UnaryUnaryMultiCallable[Request, Response]:
         """Bind the call to a channel."""
-        return cast(Any, channel).unary_unary(
-            self.path,
-            request_serializer=self.request.SerializeToString,
-            response_deserializer=self.response.FromString,
-        )
+        return self._bound(channel)
 
     def on_async(self, channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[Request, Response]:
         """Bind the call to an asyncio channel."""
-        return cast(Any, channel).unary_unary(
+        return self._bound(channel)
+
+    def _bound(self, channel: Any) -> Any:
+        return channel.unary_unary(
             self.path,
             request_serializer=self.request.SerializeToString,
             response_deserializer=self.response.FromString,
@@ -54,10 +53,10 @@ class Call(Generic[Request, Response]):
 
 
 def closed_by_server(code: grpc.StatusCode, details: str) -> bool:
-    """Tell whether a server closed a call without a status of its own, as one does that stops.
+    """Tell whether a server that stops closed a call without choosing a status.
 
-    So end calls that no handler has taken up (https://github.com/grpc/grpc/issues/41785), and those that run
-    longer than the server waits for them.
+    Calls end like this that no handler has taken up (https://github.com/grpc/grpc/issues/41785), and those
+    that run longer than the server waits for them.
     """
     return code is grpc.StatusCode.CANCELLED and details == "CANCELLED"
 
@@ -119,10 +118,10 @@ def handlers(
     """Make the handlers of a server: one for each service, with the calls that are implemented.
 
     Args:
-        implementations: for each call a function, plain or async as the server is, of `(request, context)`.
-            A call that is left out answers UNIMPLEMENTED.
-        streamed: the functions take an iterator of the one request's bytes, and so decide how long they
-            wait for it; callers see no difference.
+        implementations: for each call a function of `(request, context)`, async if the server is.
+            The status of a missing call is UNIMPLEMENTED.
+        streamed: the functions get an iterator over the request's bytes, one item, and so decide how long
+            they wait for it; callers see no difference.
     """
     make = "stream_unary_rpc_method_handler" if streamed else "unary_unary_rpc_method_handler"
     services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}

@@ -1,4 +1,4 @@
-"""The names of the signatures that the exporter writes, and that servers and clients ask for."""
+"""The names of the signatures that the exporter writes and servers and clients use."""
 
 DEFAULT_SIGNATURE = "serving_default"
 """Used where a request names none, as TensorFlow Serving does."""
@@ -7,4 +7,4 @@ IMAGE_BYTES = "image_bytes"
 CLASSIFY = "classify"
 """Takes examples, for Classify."""
 MODEL_CARD, CARD_OUTPUT = "model_card", "json"
-"""Takes nothing, and gives the version's model card: its text is in this output."""
+"""Takes nothing, and returns the version's model card as text in this output."""

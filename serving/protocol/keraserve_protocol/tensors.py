@@ -1,4 +1,4 @@
-"""Numpy arrays to and from `TensorProto`, TensorFlow's tensor on the wire; see `elements` for its forms."""
+"""Numpy arrays to and from `TensorProto`, TensorFlow's serialized tensor; see `elements` for its forms."""
 
 import math
 import sys
@@ -12,16 +12,14 @@ from keraserve_protocol.elements import (
     STRING,
     Element,
     Shape,
-    TensorError,
     content_of,
     element_of,
     missing,
     shape_of,
     type_name,
 )
+from keraserve_protocol.elements import TensorError as TensorError
 from keraserve_protocol.messages import DataType, TensorProto
-
-__all__ = ["Array", "TensorError", "from_proto", "numpy_dtype", "to_proto"]
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +27,7 @@ _TYPES = {np.dtype(element.name): dtype for dtype, element in ELEMENTS.items()}
 
 
 def numpy_dtype(dtype: DataType) -> np.dtype[Any]:
-    """Give numpy's dtype of a TensorFlow one; strings are `object` (of bytes).
+    """Look up numpy's dtype of a TensorFlow one; strings are `object` (of bytes).
 
     Raises:
         TensorError: numpy has no such type (bfloat16, quantized types, resources).
@@ -42,7 +40,7 @@ def to_proto(array: npt.ArrayLike, *, typed_fields: bool = False) -> TensorProto
 
     Args:
         array: numbers, booleans, `str` or `bytes` (both become DT_STRING, `str` as UTF-8).
-        typed_fields: fill `float_val` and its kind, as TensorFlow Serving answers by default, in place of
+        typed_fields: fill `float_val` and the like, as TensorFlow Serving does by default, in place of
             `tensor_content`, which is faster to write and to read. Strings have only `string_val`.
 
     Raises:
@@ -96,7 +94,7 @@ def _as_array(array: npt.ArrayLike) -> Array:
         return np.asarray(array, dtype=object)
     except ValueError as error:
         raise TensorError("the rows of a tensor must be of one length") from error
-    # Numpy's own text and bytes drop NULs at the end, which encoded images do have.
+    # Numpy's text and bytes types drop NULs at the end, which encoded images have.
     return np.asarray(array, dtype=object) if values.dtype.kind in "SU" else values
 
 

@@ -1,4 +1,4 @@
-"""Configuration files of the operator: UTF-8 text, and a clear sentence where a file is none."""
+"""Read the operator's configuration files as UTF-8 text; errors are sentences that name the file."""
 
 import codecs
 from pathlib import Path
@@ -7,7 +7,7 @@ _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class TextFileError(ValueError):
-    """A file that can't be read as text; the message names it and says what to do."""
+    """A file that can't be read as text; the message names it and says why."""
 
 
 def read(path: Path) -> str:
@@ -15,7 +15,7 @@ def read(path: Path) -> str:
 
     Raises:
         TextFileError: it can't be read, is no UTF-8, or begins with a byte-order mark, which TensorFlow
-            Serving does not take either.
+            Serving rejects as well.
     """
     try:
         content = path.read_bytes()

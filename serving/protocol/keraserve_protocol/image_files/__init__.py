@@ -1,11 +1,10 @@
-"""What an image is, as far as that can be told from its file without decoding it.
+"""Read type and size of an image file, and check its structure, without decoding it.
 
-`read` gives type and size, `check` looks at the rest of the file: does it have the parts that a decoder
-needs, whole and in order? Both cost much less than decoding. What they reject, TensorFlow's decoders reject
-too, or misread (a BMP's palette and channel masks); what those accept against the format's specification
+`read` gives type and size; `check` tests whether the rest of the file has the parts that a decoder needs,
+complete and in order. Both cost much less than decoding. What they reject, TensorFlow's decoders reject
+too, or misread (a BMP's palette and channel masks). What those accept against the format's specification
 (bytes after the end, junk between the segments of a JPEG, a GIF cut off after its first frame) is accepted
-here; so are bytes after a BMP, which `decodable` takes away. What is left for the model server to find out is
-the compressed data itself.
+here; so are bytes after a BMP, which `decodable` removes. The compressed data itself is not checked.
 """
 
 import struct
@@ -27,7 +26,7 @@ def read(data: bytes) -> ImageHeader:
     """Read the header of an encoded image.
 
     Raises:
-        UnknownFormat: of none of the formats that are taken; says what it is.
+        UnknownFormat: not one of the accepted formats; the message says what it is.
         BadImage: empty, truncated or broken before the size, or a size of zero.
     """
     if not data:
@@ -51,7 +50,7 @@ def check(data: bytes, header: ImageHeader) -> None:
     """Check the structure of the image that `header` was read from.
 
     Raises:
-        BadImage: it is cut off or damaged, or of a kind that models don't decode.
+        BadImage: cut off or damaged, or of a kind that models don't decode.
     """
     try:
         _CHECKS[header.format](data)
@@ -60,10 +59,10 @@ def check(data: bytes, header: ImageHeader) -> None:
 
 
 def decodable(data: bytes) -> bytes:
-    """Give an image that passed `check` as TensorFlow decodes it; its pixels stay the same."""
+    """Return an image that passed `check` in a form that TensorFlow decodes; its pixels stay the same."""
     return bmp.without_what_follows(webp.animated_as_with_alpha(data))
 
 
 def _goes_on(data: bytes, signature: Signature) -> bool:
-    """Say whether a file this short could have gone on to have that signature."""
+    """Tell whether a file this short may be the beginning of one with that signature."""
     return all(part.startswith(data[place : place + len(part)]) for place, part in signature)

@@ -1,6 +1,6 @@
 """Windows bitmaps as models decode them: rows of blue, green and red, or of grey levels.
 
-TensorFlow reads the bytes of a pixel and nothing else: not what a palette or channel masks make of them.
+TensorFlow reads the bytes of a pixel only: it ignores a palette and channel masks.
 """
 
 import struct
@@ -9,7 +9,7 @@ from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _CORE_HEADER, _INFO_HEADER = 12, 40
 _HEADER_WITH_ALPHA = 56
-_PLAIN, _MASKS, _MASKS_WITH_ALPHA = 0, 3, 6  # kinds of compression, the others compress
+_PLAIN, _MASKS, _MASKS_WITH_ALPHA = 0, 3, 6  # the values of `compression` that mean none
 _BGR, _NO_ALPHA, _ALPHA = (0xFF0000, 0x00FF00, 0x0000FF), 0, 0xFF000000
 _GREY_LEVELS = bytes(range(256))
 
@@ -23,7 +23,7 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Look whether pixels are what TensorFlow takes them for, and whether all rows are there."""
+    """Check that TensorFlow reads the pixels correctly, and that all rows are there."""
     header, _, _, _, bits = struct.unpack_from("<IiiHH", data, 14)
     if header < _INFO_HEADER or not _is_decoded(data, header, bits):
         raise BadImage(
@@ -35,16 +35,15 @@ def check(data: bytes) -> None:
 
 
 def without_what_follows(data: bytes) -> bytes:
-    """Give a BMP up to the end of its rows; all others as they are.
+    """Return a BMP up to the end of its rows; other images as they are.
 
-    Some programs (Photoshop: two bytes) write more, which viewers don't look at, and for which TensorFlow's
-    decoder rejects the file.
+    Some programs append bytes (Photoshop: two), which viewers ignore; TensorFlow's decoder rejects the file.
     """
     return data[: _end(data)] if data[:2] == b"BM" else data
 
 
 def _end(data: bytes) -> int:
-    """Say where the rows end that a header announces."""
+    """Compute from the header where the rows end."""
     start, _, width, height, _, bits = struct.unpack_from("<IIiiHH", data, 10)
     return start + (bits // 8 * width + 3) // 4 * 4 * abs(height)
 
@@ -59,7 +58,7 @@ def _is_decoded(data: bytes, header: int, bits: int) -> bool:
 
 
 def _has_usual_masks(data: bytes, header: int, compression: int) -> bool:
-    """Say whether the masks, in the header or behind it, mean blue, green, red and perhaps alpha."""
+    """Tell whether the masks, in the header or after it, mean blue, green, red and perhaps alpha."""
     if compression not in (_MASKS, _MASKS_WITH_ALPHA):
         return False
     *colours, alpha = struct.unpack_from("<IIII", data, 54)
@@ -68,6 +67,6 @@ def _has_usual_masks(data: bytes, header: int, compression: int) -> bool:
 
 
 def _has_grey_levels(data: bytes, header: int) -> bool:
-    """Say whether the palette's colours are the 256 grey levels in order: a pixel's number is its level."""
+    """Tell whether the palette is the 256 grey levels in order, so that a pixel's number is its level."""
     palette = data[14 + header : 14 + header + 4 * len(_GREY_LEVELS)]
     return all(palette[channel::4] == _GREY_LEVELS for channel in range(3))

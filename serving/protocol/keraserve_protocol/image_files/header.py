@@ -1,4 +1,4 @@
-"""What the formats have in common."""
+"""What the formats share: the header of an image, and the errors."""
 
 # ruff: noqa: N818 (the names say what is wrong with the image)
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 
 class UnknownFormat(ValueError):
-    """The bytes begin like none of the formats that are taken; says what they are."""
+    """The bytes are in none of the accepted formats; the message says what they are."""
 
 
 class BadImage(ValueError):
-    """One of the formats, but cut off, damaged, or of a kind that is not decoded; says what."""
+    """An accepted format, but cut off, damaged, or of a kind that is not decoded; the message says which."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image says of itself.
+    """What the first bytes of an image say.
 
     Attributes:
         format: jpeg, png, gif, bmp or webp.
         width: in pixels.
         height: in pixels.
-        pixels: those that a decoder makes room for: width times height, or all of a GIF's frames.
+        pixels: for which a decoder allocates memory: width times height, or those of all of a GIF's frames.
         frames: 1, or how many a GIF has.
     """
 

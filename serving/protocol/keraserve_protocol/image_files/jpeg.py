@@ -12,19 +12,19 @@ _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, _DAC}
 _DECODED_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 _DNL, _DRI, _COM = 0xDC, 0xDD, 0xFE
 _OTHERS = {_DAC, _DNL, _DRI, _COM, *range(0xE0, 0xF0)}
-# A marker that begins a segment: FF 00 is data, FF 01 and the restart markers stand alone. What is between
-# two segments, compressed data or junk, decoders skip as well.
+# A marker that begins a segment: FF 00 is data, FF 01 and the restart markers stand alone. Decoders also skip
+# what is between two segments, compressed data or junk.
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
-# Where there are restart markers, decoders find their way past reserved ones.
+# In files with restart markers, decoders skip reserved markers.
 _MARKER_AMID_RESTARTS = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _LENGTH = struct.Struct(">H")
 # Real images have dozens of markers and at most some twenty scans, each of them work on the whole image.
 _MOST_MARKERS, _MOST_SCANS = 1000, 100
-_PIECE = 256 << 10  # bytes that are searched at once: nothing else runs meanwhile
+_PIECE = 256 << 10  # bytes in one search, during which no other thread runs
 
 
 def read(data: bytes) -> ImageHeader:
-    """Walk from marker to marker (EXIF, tables, …) up to the start of frame, which has the size."""
+    """Go through the segments (EXIF, tables, …) up to the start of frame, which has the size."""
     for marker, start, _ in _segments(data):
         if marker in _FRAMES:
             height, width = struct.unpack_from(">HH", data, start + 1)
@@ -35,7 +35,7 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Walk through all segments up to the end marker; each has to be whole and to fit to those before it."""
+    """Go through all segments up to the end marker; each has to be complete and to fit to earlier ones."""
     frame: dict[int, int] = {}
     tables: set[int] = set()
     scans = 0
@@ -61,7 +61,7 @@ def check(data: bytes) -> None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Give each segment's marker, and where what it carries begins and ends, the end marker's last."""
+    """Yield each segment's marker, and where its content begins and ends; the end marker comes last."""
     place, pattern = 2, _MARKER
     for _ in range(_MOST_MARKERS):
         found = _search(pattern, data, place)
@@ -87,7 +87,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _search(pattern: re.Pattern[bytes], data: bytes, place: int) -> re.Match[bytes] | None:
-    """Search for two bytes in pieces that overlap by one."""
+    """Search for a pattern of two bytes in pieces that overlap by one byte."""
     for start in range(place, len(data), _PIECE):
         if found := pattern.search(data, start, start + _PIECE + 1):
             return found
@@ -95,7 +95,7 @@ def _search(pattern: re.Pattern[bytes], data: bytes, place: int) -> re.Match[byt
 
 
 def _frame(segment: bytes) -> dict[int, int]:
-    """Read the components: which quantization table each uses."""
+    """Read which quantization table each component uses."""
     precision, count = segment[0], segment[5]
     if precision != 8 or not count or len(segment) != 6 + 3 * count:
         raise BadImage("the jpeg has a frame header that is damaged, or not of 8 bits a colour")
@@ -112,7 +112,7 @@ def _check_scan(segment: bytes, frame: dict[int, int], tables: set[int]) -> None
 
 
 def _quantization(segment: bytes) -> set[int]:
-    """Give the numbers of the tables in the segment: 64 values each, of one byte or two."""
+    """Read the numbers of the tables in the segment, which have 64 values each, of one byte or two."""
     found: set[int] = set()
     place = 0
     while place < len(segment):

@@ -7,11 +7,12 @@ from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _FIRST = 8  # where the chunks begin
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
-_APPLES = b"CgBI"  # the first chunk of what Apple's tools make of the PNGs of an app
+_APPLES = b"CgBI"  # the first chunk of PNGs that Apple's tools have converted for an app
 _PALETTE = 3
 # The bit depths of each colour type: grey, RGB, palette, grey with alpha, RGBA.
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, _PALETTE: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
-# Encoders write some kilobytes a chunk. A body of empty chunks would keep all other requests waiting.
+# Encoders write some kilobytes a chunk. A body of empty chunks would take long to read, and all requests
+# would wait.
 _MOST_CHUNKS = 20_000
 
 
@@ -28,7 +29,7 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Walk from chunk to chunk up to IEND; what matters to a decoder has to have the right checksum."""
+    """Go through the chunks up to IEND; those that a decoder needs must have the right checksum."""
     colours = _check_header(data)
     place, before, seen = _FIRST, b"", set[bytes]()
     for _ in range(_MOST_CHUNKS):

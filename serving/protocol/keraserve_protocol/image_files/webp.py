@@ -1,4 +1,4 @@
-"""WebP (RFC 9649): a RIFF file of chunks; a lone image, or an extended file with more around it."""
+"""WebP (RFC 9649): a RIFF file of chunks; either one image, or an extended file with further chunks."""
 
 import struct
 
@@ -6,17 +6,17 @@ from keraserve_protocol.image_files.header import BadImage, ImageHeader
 
 _FIRST = 12  # where the chunks begin
 _CHUNK_HEADER = 8
-_CANVAS = 10  # bytes that a VP8X chunk carries
-_FLAGS = 20  # the place of what a VP8X chunk says that there is
+_CANVAS = 10  # the length of a VP8X chunk
+_FLAGS = 20  # the offset of a VP8X chunk's flags
 _ANIMATION, _ALPHA = 0x02, 0x10
 _START_CODE, _LOSSLESS = b"\x9d\x01\x2a", 0x2F
 _IMAGES = (b"VP8 ", b"VP8L")
-# Encoders write a handful of chunks before the image. A body of empty ones would keep other requests waiting.
+# Encoders write a few chunks before the image. A body of empty chunks would take long to read.
 _MOST_CHUNKS = 5_000
 
 
 def read(data: bytes) -> ImageHeader:
-    """Read the size of the canvas, or of the image where there is no more than that."""
+    """Read the size of the canvas, or of the image in a file without a canvas."""
     kind = data[_FIRST : _FIRST + 4]
     if kind == b"VP8X":
         width, height = _size_of_canvas(data)
@@ -28,7 +28,7 @@ def read(data: bytes) -> ImageHeader:
 
 
 def check(data: bytes) -> None:
-    """Walk from chunk to chunk up to the image, or to the first frame; it has to be whole."""
+    """Go through the chunks up to the image or the first frame, which has to be complete."""
     (riff,) = struct.unpack_from("<I", data, 4)
     end = _CHUNK_HEADER + riff
     if end > len(data):
@@ -40,10 +40,10 @@ def check(data: bytes) -> None:
 
 
 def animated_as_with_alpha(data: bytes) -> bytes:
-    """Give an animated WebP the flag that it has an alpha channel; all others as they are.
+    """Set an animated WebP's flag that it has an alpha channel; return other images as they are.
 
-    TensorFlow's decoder takes animations apart as RGBA. To one that claims to have no alpha it gives room
-    for RGB only, and writes beyond it: its process may end. The pixels are the same with the flag.
+    TensorFlow's decoder decodes animations as RGBA. If the flag is missing it allocates memory for RGB only,
+    and writes beyond it: the process may crash. The pixels are the same with the flag.
     """
     extended = data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > _FLAGS
     if not extended or data[_FLAGS] & (_ANIMATION | _ALPHA) != _ANIMATION:
