@@ -65,7 +65,7 @@ class Known:
     def version(self, _: m.ModelSpec) -> int:
         return self.known
 
-    def responded(self, _: m.ModelSpec, version: int) -> None:
+    def learn(self, _: m.ModelSpec, version: int) -> None:
         self.responses.append(version)
 
 
@@ -272,16 +272,16 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
     cards = ModelCards(ask)
     rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
     assert rows.version(spec) == 0  # nobody has said yet which version it means
-    rows.responded(spec, 7)
+    rows.learn(spec, 7)
     assert [rows.version(spec), rows.version(spec)] == [0, 0]  # it is asked beside the requests, once
     await asyncio.sleep(0.01)
     assert rows.version(spec) == version
     assert [one.model_spec.signature_name for one in asked] == ["model_card"]
     assert [one.model_spec.version.value for one in asked] == [7]
     assert await cards.warnings("a", 7) == ()  # the same card: it is not asked for again
-    rows.responded(m.model_spec("a", label="stable"), 7)
+    rows.learn(m.model_spec("a", label="stable"), 7)
     assert (rows.version(m.model_spec("a", label="stable")), len(asked)) == (version, 1)
-    rows.responded(spec, 8)
+    rows.learn(spec, 8)
     assert rows.version(spec) == 0
     await asyncio.sleep(0.01)
     assert [one.model_spec.version.value for one in asked] == [7, 8]

@@ -27,7 +27,7 @@ class Sizes:
         self.dtype = dtype
         self.requests: list[m.PredictRequest] = []
 
-    async def ask(self, call: object, request: Any, _: object) -> Any:
+    async def __call__(self, call: object, request: Any, _: object) -> Any:
         if call is services.GET_MODEL_METADATA:
             signatures = m.SignatureDefMap()
             signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
@@ -37,12 +37,10 @@ class Sizes:
         return m.PredictResponse(outputs={"size": m.TensorProto(dtype=m.DataType.DT_INT32, int_val=[size])})
 
 
-def context(seconds: float = 30.0) -> RequestContext:
-    return RequestContext(Deadline.after(seconds), "")
-
-
 async def predict(predictor: Predictor, server: Any, body: bytes, seconds: float = 30.0) -> Any:
-    response = await predictor.predict(server, MODEL, body.replace(b"instances", b"inputs"), context(seconds))
+    body = body.replace(b"instances", b"inputs")
+    context = RequestContext(Deadline.after(seconds))
+    response = await predictor.predict(server, MODEL, body, context, hold=lambda _: None)
     return json.loads(response.body)["outputs"]
 
 

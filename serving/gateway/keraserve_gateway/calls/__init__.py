@@ -7,8 +7,8 @@
 | `tensorflow_rest` | the other calls of TensorFlow Serving's REST API |
 | `open_inference` | the Open Inference Protocol v2 |
 | `readiness` | the configured models' states, and whether all are served |
-| `ended_versions` | removes the metrics of versions that are no more |
-| `target`, `signatures` | the model that a request names; what its signatures are |
-| `request_limits`, `json_errors` | how much a request may ask for; errors of the JSON codecs as ours |
+| `ended_versions` | removes the metrics of versions that have ended |
+| `target`, `signatures` | the model that a request names, and its signatures |
+| `request_limits`, `json_errors` | limits on a request's tensors; the JSON codecs' errors as the gateway's |
 | `offloading` | work on large bodies goes to a thread, or pauses between its steps |
 """

@@ -1,4 +1,4 @@
-"""Images in, classes out. No HTTP in here, and no decoding: the model does that."""
+"""Classifies encoded images; the model decodes them. No HTTP in here."""
 
 import asyncio
 import math
@@ -8,12 +8,12 @@ from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import image_check
-from keraserve_gateway.calls.image_check import Image, ImageError, Limits
+from keraserve_gateway.calls.image_check import Faults, Image, ImageError, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload_image
-from keraserve_gateway.calls.signatures import has_signature
+from keraserve_gateway.calls.signatures import signatures
 from keraserve_gateway.calls.target import Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_protocol import image_files, rest, services
 from keraserve_protocol import messages as m
 from keraserve_protocol.signatures import CLASSIFY
@@ -23,7 +23,7 @@ FEATURE = "image/encoded"
 
 @dataclass(frozen=True)
 class ClassProbability:
-    """A class, and how probable it is: 0 to 1."""
+    """A class and its probability, 0 to 1."""
 
     label: str
     probability: float
@@ -31,7 +31,7 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class ImageClasses:
-    """What an image shows, best class first."""
+    """The classes of an image, most probable first."""
 
     filename: str | None
     classes: tuple[ClassProbability, ...]
@@ -53,43 +53,24 @@ class Classification:
     version: int
     predictions: tuple[ImageClasses | RejectedImage, ...]
 
-    def warned(self, warnings: tuple[str, ...]) -> "Classification":
-        """Give the same with what everybody who sees it has to know of the version, if there is anything."""
-        if not warnings:
-            return self
-        return WarnedClassification(self.model, self.version, self.predictions, warnings)
-
-
-@dataclass(frozen=True)
-class WarnedClassification(Classification):
-    """One by a version of which its exporter warns."""
-
-    warnings: tuple[str, ...]
-
 
 class Classifier:
     """Classifies images by a model server, which may merge what several callers send into one batch.
 
     Args:
-        server: the model server.
+        ask: makes a call of the model server.
         limits: on the images.
         repeating: the gateway's one lock for repeating; two requests that were rejected together and repeated
             together would meet in a batch again.
     """
 
-    def __init__(self, server: ModelCalls, limits: Limits, repeating: asyncio.Lock) -> None:
-        self._server = server
+    def __init__(self, ask: Ask, limits: Limits, repeating: asyncio.Lock) -> None:
+        self._ask = ask
         self._limits = limits
         self._repeating = repeating
 
     async def classify(
-        self,
-        target: Target,
-        images: Sequence[Image],
-        *,
-        top_k: int,
-        strict: bool,
-        context: RequestContext,
+        self, target: Target, images: Sequence[Image], *, top_k: int, strict: bool, context: RequestContext
     ) -> Classification:
         """Classify images, in one call of the model server if it takes them all.
 
@@ -102,13 +83,13 @@ class Classifier:
 
         Raises:
             GatewayError: no image or too many; a single image, or the first one if `strict`, can't be
-                classified; BadImage: none of several can be; or what the model server answered.
+                classified; BadImage: none of several can be; or as the call.
         """
         faults = await image_check.check(images, self._limits, context)
-        _give_up(faults, images, strict=strict)
+        _raise_if_hopeless(faults, images, strict=strict)
         sound = {index: image for index, image in enumerate(images) if index not in faults}
-        version, found = await self._ask_for_all(target, sound, faults, context)
-        _give_up(faults, images, strict=strict)
+        version, found = await self._classify_all(target, sound, faults, context)
+        _raise_if_hopeless(faults, images, strict=strict)
         entries = [
             RejectedImage(image.filename, faults[index].reason)
             if index in faults
@@ -117,78 +98,70 @@ class Classifier:
         ]
         return Classification(target.name, version, tuple(entries))
 
-    async def _ask_for_all(
-        self,
-        target: Target,
-        images: Mapping[int, Image],
-        faults: dict[int, ImageError],
-        context: RequestContext,
+    async def _classify_all(
+        self, target: Target, images: Mapping[int, Image], faults: Faults, context: RequestContext
     ) -> tuple[int, dict[int, m.Classifications]]:
-        """Give the version that answered, and its responses by place; what it rejects joins the faults."""
+        """Return the version, and classes by index; what the model server rejects is added to `faults`."""
         spec = target.spec(CLASSIFY)
         try:
-            response = await self._ask(spec, list(images.values()), context)
+            response = await self._call(spec, list(images.values()), context)
         except errors.BadRequest:
             await self._check_model(target, context)
-            return await self._ask_one_by_one(spec, images, faults, context)
+            return await self._classify_each(spec, images, faults, context)
         responses = zip(images, response.result.classifications, strict=True)
         return response.model_spec.version.value, dict(responses)
 
-    async def _ask_one_by_one(
-        self,
-        spec: m.ModelSpec,
-        images: Mapping[int, Image],
-        faults: dict[int, ImageError],
-        context: RequestContext,
+    async def _classify_each(
+        self, spec: m.ModelSpec, images: Mapping[int, Image], faults: Faults, context: RequestContext
     ) -> tuple[int, dict[int, m.Classifications]]:
-        """Repeat each image alone: it passed the check, so the rejection may be about somebody else's.
+        """Repeat each image alone: it passed the check, so another caller's may have caused the rejection.
 
-        One at a time in the whole gateway. It may still meet another caller's first try in a batch.
+        One at a time in the whole gateway. It may still meet another caller's first attempt in a batch.
         """
         found: dict[int, m.Classifications] = {}
         for index, image in images.items():
             try:
                 async with asyncio.timeout(context.timeout), self._repeating:
-                    response = await self._ask(spec, [image], context)
+                    response = await self._call(spec, [image], context)
             except TimeoutError as error:
                 raise errors.DeadlineExceeded("no time was left to ask for each image alone") from error
             except errors.BadRequest as error:
                 faults[index] = ImageError(errors.BadImage, f"the model can't read it: {error.detail}")
                 continue
             found[index] = response.result.classifications[0]
-            # A new version may appear between two calls; one answer comes from one version.
+            # A new version may be loaded between two calls, but a response is of one version.
             spec.version.value = response.model_spec.version.value
         return spec.version.value, found
 
-    async def _ask(
+    async def _call(
         self, spec: m.ModelSpec, images: Sequence[Image], context: RequestContext
     ) -> m.ClassificationResponse:
-        # Messages are filled in place: one that is given to another's constructor is copied, image and all.
+        # Messages are filled in place: a constructor copies the messages that it is given, images and all.
         request = m.ClassificationRequest(model_spec=spec)
         for image in images:
-            if len(image.data) > LARGE:  # each of the copies that are made of it takes its time
+            if len(image.data) > LARGE:  # an example copies the image more than once
                 example = await offload_image(context, _example, image.data)
             else:
                 example = _example(image.data)
             request.input.example_list.examples.append(example)
-        response = await self._server.ask(services.CLASSIFY, request, context)
+        response = await self._ask(services.CLASSIFY, request, context)
         responses = len(response.result.classifications)
         if responses != len(images):
             raise errors.InvalidResponse(f"the model server answered {responses} of {len(images)} images")
         return response
 
     async def _check_model(self, target: Target, context: RequestContext) -> None:
-        """Find out whether a rejection is the model's rather than an image's."""
+        """Raise if the model, rather than an image, was the reason for a rejection."""
         try:
-            known = await has_signature(self._server, target, CLASSIFY, context)
-        except errors.BadRequest as error:  # TensorFlow Serving says so of a label that it doesn't know
+            known = await signatures(self._ask, target, context)
+        except errors.BadRequest as error:  # TensorFlow Serving's status for a label that it doesn't know
             raise errors.NotFound(error.detail, origin=error.origin) from error
-        if not known:
+        if CLASSIFY not in known:
             raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
 
 
-def _give_up(faults: Mapping[int, ImageError], images: Sequence[Image], *, strict: bool) -> None:
-    """Raise if there is nothing to answer but faults, or if one is enough."""
+def _raise_if_hopeless(faults: Faults, images: Sequence[Image], *, strict: bool) -> None:
+    """Raise if every image has a fault, or if one has and that is enough."""
     if not faults or (len(faults) < len(images) and not strict):
         return
     index = min(faults)

@@ -1,4 +1,4 @@
-"""Images, looked at before anything is sent: type, size and structure. Nothing is decoded."""
+"""Checks the type, size and structure of images before they are sent; nothing is decoded."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _LARGE_GIF = 1 << 12  # bytes
 
 @dataclass(frozen=True)
 class Image:
-    """An encoded image, and the name of its file where it had one."""
+    """An encoded image, and its file name if it has one."""
 
     data: bytes
     filename: str | None = None
@@ -22,7 +22,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Limits:
-    """At most so many images in a request, and so many pixels in an image."""
+    """The most images in a request, and the most pixels in an image."""
 
     images: int
     pixels: int
@@ -30,34 +30,38 @@ class Limits:
 
 @dataclass(frozen=True)
 class ImageError:
-    """What keeps one image from being classified: a kind of error, and the reason as a sentence."""
+    """Why one image can't be classified: a kind of error, and the reason as a sentence."""
 
     kind: type[errors.GatewayError]
     reason: str
 
     def error(self, index: int, filename: str | None) -> errors.GatewayError:
-        """Make the error that says which image it is."""
+        """Return the error that names the image."""
         place = errors.ImageRef(index, filename)
         return self.kind(f"{place}: {self.reason}", image=place)
 
 
-async def check(images: Sequence[Image], limits: Limits, context: RequestContext) -> dict[int, ImageError]:
-    """Look at every image of a request; between two of them, other requests get their turn.
+Faults = dict[int, ImageError]
+"""What is wrong with the images of a request, by index."""
+
+
+async def check(images: Sequence[Image], limits: Limits, context: RequestContext) -> Faults:
+    """Check every image of a request; other requests proceed between two of them.
 
     Returns:
-        What is wrong with each that can't be sent, by its place: TooLarge (too many pixels),
-        UnsupportedMediaType (of none of the formats that are taken), or BadImage (empty, cut off, damaged).
+        The faults by index: TooLarge (too many pixels), UnsupportedMediaType (no supported format), or
+        BadImage (empty, cut off, damaged).
 
     Raises:
-        BadRequest: no image at all.
-        TooLarge: too many of them.
-        DeadlineExceeded: other images took all of the request's time.
+        BadRequest: there is no image.
+        TooLarge: there are too many.
+        DeadlineExceeded: the deadline passed while other images were checked.
     """
     if not images:
         raise errors.BadRequest("the request has no image")
     if len(images) > limits.images:
         raise errors.TooLarge(f"{len(images)} images in a request, {limits.images} are allowed (max_images)")
-    faults: dict[int, ImageError] = {}
+    faults: Faults = {}
     for index, image in enumerate(images):
         if index:
             await asyncio.sleep(0)
@@ -71,7 +75,7 @@ async def check(images: Sequence[Image], limits: Limits, context: RequestContext
 
 
 def _is_large(data: bytes) -> bool:
-    """Tell whether a look through it takes milliseconds; a GIF may be in pieces of three bytes."""
+    """Tell whether the check takes milliseconds; a GIF may consist of blocks of three bytes."""
     return len(data) > (_LARGE_GIF if data.startswith(b"GIF") else LARGE)
 
 

@@ -1,16 +1,22 @@
-"""Our errors of what the JSON codecs reject: in a request, or in a response."""
+"""The gateway's errors for what the JSON codecs reject in a request or a response."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from keraserve_gateway import errors
 from keraserve_protocol import rest
 
+_KINDS: dict[type[rest.JsonError], type[errors.GatewayError]] = {
+    rest.TooMuchError: errors.TooLarge,
+    rest.ResponseError: errors.InvalidResponse,
+    rest.FormError: errors.NotJsonSerializable,
+}
 
-def request_error(error: rest.JsonError) -> errors.GatewayError:
-    """Make the error of a body that can't be read, or holds too much."""
-    return (errors.TooLarge if isinstance(error, rest.TooMuchError) else errors.BadRequest)(str(error))
 
-
-def response_error(error: rest.ResponseError) -> errors.GatewayError:
-    """Make the error of a response that is malformed, or that JSON can't carry."""
-    return (errors.NotJsonSerializable if isinstance(error, rest.FormError) else errors.InvalidResponse)(
-        str(error)
-    )
+@contextmanager
+def gateway_errors() -> Generator[None]:
+    """Raise a `GatewayError` in place of each `JsonError`."""
+    try:
+        yield
+    except rest.JsonError as error:
+        raise _KINDS.get(type(error), errors.BadRequest)(str(error)) from error

@@ -1,4 +1,4 @@
-"""Offloading: work on large bodies runs in a thread, one at a time, beside the event loop."""
+"""Offloading: work on large bodies runs in a thread, one body at a time, beside the event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from keraserve_gateway.errors import DeadlineExceeded
 from keraserve_protocol.number_text import Steps
 
 LARGE = 1 << 16
-"""Bytes; more is not worked on in one turn of the event loop."""
+"""Bytes; more are not processed in one turn of the event loop."""
 LARGE_EXAMPLES = 1 << 14
-"""Bytes of JSON of examples, of which each is made a message."""
+"""Bytes of JSON; lower for examples, each of which becomes a message."""
 
-# One at a time: two would only take turns, and the event loop's too. But an image waits for no long list.
+# One thread for bodies: two would compete for Python's lock. Another, so that no image waits for a long list.
 _bodies = ThreadPoolExecutor(1, "body")
 _images = ThreadPoolExecutor(1, "image")
 P = ParamSpec("P")
@@ -25,10 +25,10 @@ T = TypeVar("T")
 async def offload(
     context: RequestContext, large: bool, function: Callable[P, T], *given: P.args, **named: P.kwargs
 ) -> T:
-    """Call a function that computes, in the thread if it has much to do.
+    """Call a function, in the thread for bodies if `large`.
 
     Raises:
-        DeadlineExceeded: other bodies took all of the request's time.
+        DeadlineExceeded: the deadline passed while other bodies were processed.
     """
     if not large:
         return function(*given, **named)
@@ -38,11 +38,7 @@ async def offload(
 async def offload_image(
     context: RequestContext, function: Callable[P, T], *given: P.args, **named: P.kwargs
 ) -> T:
-    """Call a function that looks through an image, in the thread for them.
-
-    Raises:
-        DeadlineExceeded: as `offload`.
-    """
+    """Call a function in the thread for images; raises as `offload`."""
     return await _run(_images, context, partial(function, *given, **named))
 
 
@@ -55,7 +51,7 @@ async def _run(thread: ThreadPoolExecutor, context: RequestContext, call: Callab
 
 
 async def run_in_turns(steps: Steps[T]) -> T:
-    """Drive work to its end; others have their turn whenever it pauses."""
+    """Run work to its end; other requests proceed whenever it pauses."""
     while True:
         try:
             next(steps)

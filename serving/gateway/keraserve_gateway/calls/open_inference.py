@@ -5,16 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.json_errors import request_error, response_error
+from keraserve_gateway.calls.json_errors import gateway_errors
 from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import require_signature, signatures
 from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_protocol import messages as m
 from keraserve_protocol import open_inference, open_inference_responses, services
-from keraserve_protocol.json_text import JsonError, ResponseError
 from keraserve_protocol.open_inference import Inference
 from keraserve_protocol.open_inference_tensors import datatype_of
 from keraserve_protocol.rest import some
@@ -23,7 +22,7 @@ from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 @dataclass(frozen=True)
 class InferResponse:
-    """The body of a response, how many bytes of it are JSON (None: all), and the version that gave it."""
+    """The body of a response, how many of its bytes are JSON (None: all), and the version that gave it."""
 
     body: bytes
     header_length: int | None
@@ -31,44 +30,41 @@ class InferResponse:
 
 
 async def infer(
-    server: ModelCalls,
+    ask: Ask,
     target: Target,
     body: bytes,
     header_length: int | None,
     limits: RequestLimits,
     context: RequestContext,
 ) -> InferResponse:
-    """Run an `infer` request: `header_length` bytes of the body are JSON, or all.
+    """Run an `infer` request: the first `header_length` bytes of the body are JSON, or all of them.
 
-    The signature is the one that the parameter `signature_name` names, else the one with exactly the inputs
-    that were sent, `serving_default` before others.
+    The signature is the one that the parameter `signature_name` names; else the one with exactly the inputs
+    that were sent, where `serving_default` comes first.
+
+    Raises:
+        GatewayError: BadRequest or TooLarge for a body that does not fit; or as the calls.
     """
-    try:
+    with gateway_errors():
         inference = await offload(context, len(body) > LARGE, open_inference.parse, body, header_length)
-    except JsonError as error:
-        raise request_error(error) from error
     if inference.timeout is not None:
         context.limit_time(inference.timeout)
-    known = _usable(await signatures(server, target, context))
+    known = _usable(await signatures(ask, target, context))
     name = _chosen(known, inference)
     _check(known[name], name, inference)
     limits.check(inference.inputs, known[name].inputs)
     request = m.PredictRequest(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
-    response = await server.ask(services.PREDICT, request, context)
+    response = await ask(services.PREDICT, request, context)
     return await offload(context, response.ByteSize() > LARGE, _infer_response, inference, response)
 
 
-async def describe(
-    server: ModelCalls, target: Target, signature: str, context: RequestContext
-) -> ModelResponse:
+async def describe(ask: Ask, target: Target, signature: str, context: RequestContext) -> ModelResponse:
     """Give a model's metadata: one signature, `serving_default` if none is named."""
+    request = m.GetModelStatusRequest(model_spec=m.model_spec(target.name))
     states, known = await asyncio.gather(
-        server.ask(
-            services.GET_MODEL_STATUS, m.GetModelStatusRequest(model_spec=m.model_spec(target.name)), context
-        ),
-        signatures(server, target, context),
+        ask(services.GET_MODEL_STATUS, request, context), signatures(ask, target, context)
     )
     known = _usable(known)
     name = require_signature(known, signature or DEFAULT_SIGNATURE)
@@ -77,16 +73,14 @@ async def describe(
 
 
 def _infer_response(inference: Inference, response: m.PredictResponse) -> InferResponse:
-    try:
+    with gateway_errors():
         reply = open_inference_responses.reply(inference, response)
-    except ResponseError as error:
-        raise response_error(error) from error
     length = len(reply.header) if reply.data else None
     return InferResponse(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
 
 
 def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:
-    """Leave out what TensorFlow keeps among the signatures to start a model: `__saved_model_init_op`."""
+    """Leave out `__saved_model_init_op`, which TensorFlow keeps among the signatures to start a model."""
     return {name: signature for name, signature in known.items() if not name.startswith("__")}
 
 
@@ -111,9 +105,9 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _check(signature: m.SignatureDef, name: str, inference: Inference) -> None:
-    """Compare the inputs with the signature (one that is missing may have a default).
+    """Compare names and dtypes with the signature (an input that is missing may have a default).
 
-    Not their shapes: what a signature declares need not be what the graph takes, and the model server knows.
+    Shapes are left to the model server: a graph may take other ones than its signature declares.
     """
     for alias, tensor in inference.inputs.items():
         if alias not in signature.inputs:

@@ -1,16 +1,16 @@
-"""`:predict`: JSON in, tensors to the model server, JSON out. No HTTP in here."""
+"""Runs `:predict`: JSON in, tensors to the model server, JSON out. No HTTP in here."""
 
 import asyncio
 from collections.abc import Callable
 
 from keraserve_gateway import errors
-from keraserve_gateway.calls.json_errors import request_error, response_error
+from keraserve_gateway.calls.json_errors import gateway_errors
 from keraserve_gateway.calls.offloading import LARGE, offload, run_in_turns
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import Signatures, require_signature, signatures
 from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_protocol import rest, services
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
 from keraserve_protocol.rest import Prediction
@@ -18,16 +18,11 @@ from keraserve_protocol.rest import Prediction
 Hold = Callable[[int], None]
 
 
-def _no_op(_: int) -> None:
-    """Count nothing."""
-
-
 class Predictor:
     """Runs `:predict`. One for a gateway: it remembers signatures, and packs one large list at a time.
 
-    A large list is packed piece by piece in the event loop, where all others have their turn between two
-    pieces: a thread would keep Python's lock for a millisecond at a time. What can't be done in pieces is
-    done in a thread all the same.
+    A large list is packed piece by piece in the event loop, where other requests proceed between two pieces:
+    a thread would hold Python's lock for a millisecond at a time. All other large bodies go to a thread.
 
     Args:
         limits: on the tensors of a request.
@@ -39,50 +34,48 @@ class Predictor:
         self._packing = asyncio.Lock()
 
     async def predict(
-        self, server: ModelCalls, target: Target, body: bytes, context: RequestContext, hold: Hold = _no_op
+        self, ask: Ask, target: Target, body: bytes, context: RequestContext, hold: Hold
     ) -> ModelResponse:
-        """Run `:predict` on a JSON body; the model's signatures say of which dtypes its inputs are.
+        """Run `:predict` on a JSON body; the dtypes of inputs are those of the model's signatures.
 
-        They are those that an earlier request found. Another version may have others: what is rejected with
-        these is tried with those of now.
+        Signatures are remembered from an earlier request. Another version may have others: a request that is
+        rejected with the remembered ones is repeated if the current ones differ.
 
         Args:
-            server: the model server.
+            ask: makes a call of the model server.
             target: the model.
             body: the JSON.
             context: of the request.
-            hold: is told the bytes that the tensors have more than the JSON.
+            hold: gets the number of bytes by which the tensors are longer than the JSON.
 
         Raises:
             GatewayError: BadRequest for a body that does not fit, TooLarge for one that holds too much; or
-                what the model server answered.
+                as the call.
         """
 
         def more(size: int) -> None:
             if size > len(body):
                 hold(size - len(body))
 
-        try:
+        with gateway_errors():
             large = len(body) > LARGE
             found = rest.find_numbers(body) if large else None
             prediction = found or await offload(context, large, rest.parse_prediction, body)
             known, rejection = self._remembered.get(target), None
             if known is not None:
                 try:
-                    return await self._predict(server, target, prediction, known, context, more, large=large)
+                    return await self._predict(ask, target, prediction, known, context, more, large=large)
                 except (rest.JsonError, errors.BadRequest) as error:
                     rejection = error
-            of_now = await signatures(server, target, context)
-            if rejection is not None and of_now == known:
+            current = await signatures(ask, target, context)
+            if rejection is not None and current == known:
                 raise rejection
-            self._remembered[target] = of_now
-            return await self._predict(server, target, prediction, of_now, context, more, large=large)
-        except rest.JsonError as error:
-            raise request_error(error) from error
+            self._remembered[target] = current
+            return await self._predict(ask, target, prediction, current, context, more, large=large)
 
     async def _predict(
         self,
-        server: ModelCalls,
+        ask: Ask,
         target: Target,
         prediction: Prediction,
         known: Signatures,
@@ -93,8 +86,8 @@ class Predictor:
     ) -> ModelResponse:
         inputs = dict(known[require_signature(known, prediction.signature)].inputs)
         packing = rest.pack(prediction, inputs)
-        prediction = await self._alone(packing, context) if large else finish(packing)
-        if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
+        prediction = await self._pack(packing, context) if large else finish(packing)
+        if isinstance(prediction.value, NumberText):  # no regular list, and maybe another signature
             prediction = await offload(context, large, rest.parse_whole, prediction.value.body)
             inputs = dict(known[require_signature(known, prediction.signature)].inputs)
         numbers = isinstance(prediction.value, PackedNumbers)
@@ -105,16 +98,13 @@ class Predictor:
         built(request.ByteSize())
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
-        response = await server.ask(services.PREDICT, request, context)
-        try:
-            body = await offload(
-                context, response.ByteSize() > LARGE, rest.predict_response, response, prediction.layout
-            )
-        except rest.ResponseError as error:
-            raise response_error(error) from error
+        response = await ask(services.PREDICT, request, context)
+        large = response.ByteSize() > LARGE
+        with gateway_errors():
+            body = await offload(context, large, rest.predict_response, response, prediction.layout)
         return ModelResponse(body, response.model_spec.version.value)
 
-    async def _alone(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
+    async def _pack(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
         try:
             async with asyncio.timeout(context.timeout), self._packing:
                 return await run_in_turns(packing)

@@ -8,12 +8,12 @@ from keraserve_gateway import errors
 from keraserve_gateway.admission import Admission
 from keraserve_gateway.context import Deadline, RequestContext
 from keraserve_gateway.upstream.configured_models import ConfiguredModel, ConfiguredModels
-from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_protocol import messages as m
 from keraserve_protocol import rest, services
 
-PROBE_SECONDS = 2.0  # a probe that waits longer is counted as failed by whoever asks
+PROBE_SECONDS = 2.0  # those who probe count a longer wait as a failure
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class VersionState:
     state: str
     error: str
     warnings: tuple[str, ...] | None = None
-    """What its exporter warns of; None where there is nothing, or nobody asked."""
+    """What its exporter warns of; None where there is nothing, or where that was not looked up."""
 
 
 @dataclass(frozen=True)
@@ -37,40 +37,37 @@ class ModelState:
 
     @property
     def available(self) -> bool:
-        """Whether a version answers."""
+        """Whether a version is served."""
         return any(version.state == "AVAILABLE" for version in self.versions)
 
 
-async def list_models(
-    server: ModelCalls, configured: ConfiguredModels, context: RequestContext
-) -> list[ModelState]:
+async def list_models(ask: Ask, configured: ConfiguredModels, context: RequestContext) -> list[ModelState]:
     """List every configured model with its state; one that isn't loaded yet has no versions."""
-    return list(await asyncio.gather(*(_state(server, model, context) for model in configured.read())))
+    return list(await asyncio.gather(*(_state(ask, model, context) for model in configured.read())))
 
 
 async def with_warnings(models: Sequence[ModelState], cards: ModelCards) -> list[ModelState]:
-    """Give the same models with what their versions that answer warn of."""
+    """Return the same models with the warnings of their available versions."""
 
-    async def asked(model: ModelState, version: VersionState) -> VersionState:
+    async def warned(model: ModelState, version: VersionState) -> VersionState:
         if version.state != "AVAILABLE":
             return version
         return replace(version, warnings=await cards.warnings(model.name, version.version) or None)
 
     return [
-        replace(model, versions=tuple(await asyncio.gather(*(asked(model, one) for one in model.versions))))
+        replace(model, versions=tuple(await asyncio.gather(*(warned(model, one) for one in model.versions))))
         for model in models
     ]
 
 
 async def unready_reasons(
-    server: ModelCalls, configured: ConfiguredModels, admission: Admission, request_id: str
+    ask: Ask, configured: ConfiguredModels, admission: Admission, request_id: str
 ) -> list[str]:
     """Say what keeps the gateway from serving every model: one sentence each, none when all is well."""
     reasons = ["the gateway is stopping"] if admission.draining else []
     try:
-        models = await list_models(
-            server, configured, RequestContext(Deadline.after(PROBE_SECONDS), request_id)
-        )
+        context = RequestContext(Deadline.after(PROBE_SECONDS), request_id)
+        models = await list_models(ask, configured, context)
     except errors.GatewayError as error:
         return [*reasons, error.detail]
     if not models:
@@ -78,10 +75,10 @@ async def unready_reasons(
     return reasons + [f"model {one.name!r} has no available version" for one in models if not one.available]
 
 
-async def _state(server: ModelCalls, model: ConfiguredModel, context: RequestContext) -> ModelState:
+async def _state(ask: Ask, model: ConfiguredModel, context: RequestContext) -> ModelState:
     request = m.GetModelStatusRequest(model_spec=m.model_spec(model.name))
     try:
-        response = await server.ask(services.GET_MODEL_STATUS, request, context)
+        response = await ask(services.GET_MODEL_STATUS, request, context)
         found: Sequence[m.ModelVersionStatus] = response.model_version_status
     except errors.NotFound:  # configured, and not loaded yet
         found = ()

@@ -1,4 +1,4 @@
-"""How much one request may ask of a model: rows and elements, whatever few bytes claim them."""
+"""Limits on the rows and elements of a request's tensors, which few bytes may claim."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ class RequestLimits:
     """Limits on the tensors of a request.
 
     Attributes:
-        rows: most rows of a tensor: its first dimension, where the signature leaves that open; or examples.
+        rows: most rows of a tensor (its first dimension, if the signature leaves that open), or examples.
         elements: most elements of all tensors together.
     """
 
@@ -21,7 +21,7 @@ class RequestLimits:
     elements: int
 
     def check(self, tensors: Mapping[str, m.TensorProto], known: Mapping[str, m.TensorInfo]) -> None:
-        """Look at the shapes of a request's tensors; `known` are the signature's inputs.
+        """Check the shapes of a request's tensors; `known` are the signature's inputs.
 
         Raises:
             TooLarge: too many rows, or elements.
@@ -41,16 +41,12 @@ class RequestLimits:
             )
 
     def check_examples(self, count: int) -> None:
-        """Reject a request with too many examples.
-
-        Raises:
-            TooLarge: there are more than rows are allowed.
-        """
+        """Raise TooLarge if there are more examples than rows are allowed."""
         if count > self.rows:
             raise TooLarge(f"{count} examples in a request, {self.rows} are allowed (max_rows)")
 
 
 def _has_rows(info: m.TensorInfo) -> bool:
-    """Tell whether an input takes any number of rows."""
+    """Tell whether the signature leaves an input's number of rows open."""
     dims = info.tensor_shape.dim
     return not info.tensor_shape.unknown_rank and bool(dims) and dims[0].size == -1

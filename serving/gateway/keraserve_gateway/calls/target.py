@@ -1,4 +1,4 @@
-"""The model that a request names, and the response that it gets."""
+"""`Target`, the model that a request names, and `ModelResponse`, what the request gets."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ class Target:
     label: str | None = None
 
     def spec(self, signature: str = "") -> m.ModelSpec:
-        """Write it as the protocol does."""
+        """Return it as the protocol's message."""
         return m.model_spec(self.name, version=self.version, label=self.label, signature=signature)
 
 
 @dataclass(frozen=True)
 class ModelResponse:
-    """A finished JSON body, and the version that gave it where the model server says which (else 0)."""
+    """A finished JSON body, and the version that it comes from; 0 if the model server does not say."""
 
     body: bytes
     version: int = 0

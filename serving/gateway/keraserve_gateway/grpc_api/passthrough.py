@@ -1,16 +1,16 @@
 """TensorFlow Serving's two gRPC services on the gateway's own port, passed through as bytes.
 
-A request is read to learn its model, for keys, canary and metrics; what goes on to the model server are the
-caller's bytes, unless the canary writes a version into them. Deadline and status go by as they are.
+A request is parsed to learn its model, for keys, canary and metrics; the model server gets the caller's
+bytes, unless the canary writes a version into them. Deadline and status are passed on unchanged.
 
-gRPC hands a call over when its message is whole, and waits for that without an end. So the calls are declared
-as streams of requests, which are the same on the wire: then the message is asked for here, and waited for as
-long as the call may last.
+For a unary call, gRPC waits for the whole message without a limit before it calls the handler. So the calls
+are declared as streams of requests, which are the same on the wire: the handler reads the message itself,
+within the call's deadline.
 """
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -62,76 +62,76 @@ _CALLS = {call.path: call for call in services.CALLS}
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
-_LONG = 1 << 20  # bytes: tensors of more take milliseconds to parse
+_LONG = 1 << 20  # bytes: parsing longer tensors takes milliseconds
 _LONGEST_SPEC = 4 << 10  # bytes
 _MOST_SLOWED = 32  # of a connection's 128 calls
 _CROWDED = "more calls are sending their messages than are waited for, and this one took longest"
 
 
 class PassThrough(Handler):
-    """Handles `PredictionService`, `ModelService` and Health/Check; all else is UNIMPLEMENTED."""
+    """Handles `PredictionService`, `ModelService` and Health/Check; other calls are UNIMPLEMENTED."""
 
     def __init__(self, gateway: Gateway, connections: GrpcConnections) -> None:
         self._gateway = gateway
         self._connections = connections
         self._seconds = gateway.settings.deadline_seconds
-        self._slowed = Counter[str]()  # calls with wrong keys that wait, by connection
-        self._incomplete = IncompleteBodies(2 * gateway.settings.max_in_flight)  # messages, not bytes
+        self._slowed = Counter[str]()  # calls with wrong keys that are delayed, by connection
+        self._incomplete = IncompleteBodies(2 * gateway.settings.max_in_flight)  # counts messages, not bytes
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        """Give the handler of a call, by its path."""
-        path = handler_call_details.method
-        if path == _HEALTH:
-            return cast(Any, grpc).stream_unary_rpc_method_handler(self._health)
-        call = _CALLS.get(path or "")
-        if call is None:
+        """Return the handler of a call by its path."""
+        path = handler_call_details.method or ""
+        call = _CALLS.get(path)
+        if call is None and path != _HEALTH:
             return None
 
         async def forward(_: object, rpc: ServicerContext) -> bytes:
-            return await self._forward(call, rpc)
+            return await (self._forward(call, rpc) if call else self._health(rpc))
 
-        # Without (de)serializers the handler is given bytes, and gives bytes.
+        # Without (de)serializers the handler takes and returns bytes.
         return cast(Any, grpc).stream_unary_rpc_method_handler(forward)
 
-    async def _health(self, _: object, rpc: ServicerContext) -> bytes:
-        """Answer as `/readyz` does."""
+    async def _health(self, rpc: ServicerContext) -> bytes:
+        """Report what `/readyz` does."""
         gateway, context = self._gateway, self._context(rpc)
-        request_id = context.request_id
         self._open(rpc)
         try:
-            await self._received(rpc, context)
+            await self._receive(rpc, context)
         except GatewayError as error:
-            return _failed(rpc, grpc_status(error), error.detail)
-        reasons = await unready_reasons(gateway.server, gateway.configured, gateway.admission, request_id)
+            return _fail(rpc, grpc_status(error), error.detail)
+        ask, configured, admission = gateway.server.ask, gateway.configured, gateway.admission
+        reasons = await unready_reasons(ask, configured, admission, context.request_id)
         return _NOT_SERVING if reasons else _SERVING
 
     async def _forward(self, call: Call, rpc: ServicerContext) -> bytes:
         started, context = time.perf_counter(), self._context(rpc)
         with self._gateway.span(context, call.path[1:], {"rpc.system": "grpc"}):
-            code, detail, response = await self._handled(call, rpc, context, started)
+            code, detail, response = await self._handle(call, rpc, context, started)
         if code is not grpc.StatusCode.OK:
-            return _failed(rpc, code, detail, _pushback(context.error))
+            return _fail(rpc, code, detail, context.error)
         return response
 
-    async def _handled(
+    async def _handle(
         self, call: Call, rpc: ServicerContext, context: RequestContext, started: float
     ) -> tuple[grpc.StatusCode, str, bytes]:
-        """Answer, and write down how."""
+        """Return the call's status, its detail and the response; count and log it."""
         response, open_call = b"", self._open(rpc)
         code, detail = grpc.StatusCode.OK, ""
         with structlog.contextvars.bound_contextvars(request_id=context.request_id):
             await rpc.send_initial_metadata(((REQUEST_ID, context.request_id), *context.trace[:1]))
             try:
-                response = await self._responded(call, rpc, context, open_call)
+                response = await self._respond(call, rpc, context, open_call)
             except GatewayError as error:
                 context.record_error(error)
                 code, detail = grpc_status(error), error.detail
             except Exception:
                 log.exception("unexpected error")
-                code = grpc.StatusCode.INTERNAL
-                detail = f"an unexpected error; request id {context.request_id}"
+                code, detail = (
+                    grpc.StatusCode.INTERNAL,
+                    f"an unexpected error; request id {context.request_id}",
+                )
             finally:
                 open_call.end_work()
                 self._gateway.bodies.give_back(context.held)
@@ -141,10 +141,14 @@ class PassThrough(Handler):
             log.info("call", path=call.path, status=code.name, **context.log_fields(seconds))
         return code, detail, response
 
-    async def _received(self, rpc: ServicerContext, context: RequestContext) -> bytes:
-        """Wait for a call's message, up to its deadline, and no longer than others leave it the room.
+    async def _receive(self, rpc: ServicerContext, context: RequestContext) -> bytes:
+        """Read a call's message, before its deadline and before too many newer calls wait for theirs.
 
-        It is read from gRPC's context: the iterator of requests, left after the first, keeps that in memory.
+        It is read from gRPC's context: the iterator of requests would keep the first message in memory.
+
+        Raises:
+            RequestTimeout, Overloaded: one of these ended the wait.
+            BadRequest: the call has no message.
         """
         time_limit = TimeLimit(context.timeout)
         message = IncompleteBody(self._incomplete, time_limit)
@@ -160,12 +164,12 @@ class PassThrough(Handler):
             raise BadRequest("the call has no message")
         return request
 
-    async def _responded(
+    async def _respond(
         self, call: Call, rpc: ServicerContext, context: RequestContext, open_call: OpenCall
     ) -> bytes:
-        """Check the key, wait for a place, ask the model server."""
+        """Check the key, read the message, wait for a slot, ask the model server."""
         if call is services.RELOAD_CONFIG:
-            # It makes the model server load what its caller names: for the operator, who can reach that.
+            # The model server would load whatever the caller names: only the operator may do that.
             raise Forbidden("the gateway does not pass this call on; make it at the model server")
         gateway = self._gateway
         try:
@@ -173,24 +177,23 @@ class PassThrough(Handler):
         except UnknownApiKey:
             await self._slow_down(rpc.peer())
             raise
-        request = await self._received(rpc, context)
+        request = await self._receive(rpc, context)
         open_call.in_work = True
         gateway.bodies.take(len(request))
         context.held = len(request)
-        message = await _parsed(call, request)
-        specs = _specs(message)
-        names = list(dict.fromkeys(spec.name for spec in specs))
+        message = await _parse(call, request)
+        names = list(dict.fromkeys(spec.name for spec in _specs(message)))
         context.model = names[0] if names else ""
         gateway.keys.admit(context.key, names)
         group = gateway.group(context.model, context.key)
         _check(message, gateway.request_limits)
         async with gateway.admission.enter(context.timeout, group):
-            response = await self._asked(call, request, message, specs, context)
+            response = await self._ask(call, request, message, context)
         context.version = _version(call, response) or context.version
         return response
 
     async def _slow_down(self, peer: str) -> None:
-        """Let a wrong key wait, if few of its connection do: right keys of the connection need calls, too."""
+        """Delay a wrong key, unless many calls of its connection wait: calls with right keys need theirs."""
         if self._slowed[peer] >= _MOST_SLOWED:
             return
         self._slowed[peer] += 1
@@ -201,34 +204,31 @@ class PassThrough(Handler):
             if not self._slowed[peer]:
                 del self._slowed[peer]
 
-    async def _asked(
-        self,
-        call: Call,
-        request: bytes,
-        message: m.Message,
-        specs: Sequence[m.ModelSpec],
-        context: RequestContext,
-    ) -> bytes:
-        """Ask the model server, with the caller's bytes where nothing was written into them."""
-        before = list(map(_choice, specs))
+    async def _ask(self, call: Call, request: bytes, message: m.Message, context: RequestContext) -> bytes:
+        """Ask the model server, with the caller's bytes if no version was written into the message."""
+        specs = _specs(message)
+
+        def choices() -> list[str | None]:
+            return [spec.WhichOneof("version_choice") for spec in specs]
+
+        before = choices()
 
         async def forward() -> bytes:
-            sent = request if before == list(map(_choice, specs)) else _changed(call, request, message)
+            sent = request if before == choices() else _changed(call, request, message)
             return await self._gateway.server.forward(call.path, sent, context)
 
-        # A status is of all versions where none is named; of several models, the model server makes an error.
+        # A status without a version is of all versions; for several models, the model server gives an error.
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
             return await forward()
-        return await VersionRouter(self._gateway.server, self._gateway.canary, context).route(specs, forward)
+        return await VersionRouter(self._gateway.server.ask, self._gateway.canary, context).route(
+            specs, forward
+        )
 
     def _open(self, rpc: ServicerContext) -> OpenCall:
-        """Note a call until grpcio has written its response, or its caller is gone."""
+        """Note a call until grpcio has written its response, or its caller has left."""
         call = self._connections.began(rpc.peer())
-
-        def ended(_: object) -> None:
-            call.end()
-
-        cast(Any, rpc).add_done_callback(ended)
+        add_done_callback: Callable[[Callable[[object], None]], None] = cast(Any, rpc).add_done_callback
+        add_done_callback(lambda _: call.end())
         return call
 
     def _context(self, rpc: ServicerContext) -> RequestContext:
@@ -238,12 +238,12 @@ class PassThrough(Handler):
         return RequestContext.from_headers(given.get, seconds)
 
 
-async def _parsed(call: Call, request: bytes) -> m.Message:
-    """Parse a request; of a long one with tensors, all but what is in them.
+async def _parse(call: Call, request: bytes) -> m.Message:
+    """Parse a request; of a long one with tensors, all but their values.
 
     Raises:
-        TooLarge: far too much in it.
-        BadRequest: it is none, or has a name that is no model's.
+        TooLarge: it has too many fields or messages.
+        BadRequest: it can't be parsed, or its names are too long.
     """
     try:
         await run_in_turns(check_amount(request, call.request))
@@ -261,7 +261,7 @@ async def _parsed(call: Call, request: bytes) -> m.Message:
 
 
 def _changed(call: Call, request: bytes, message: m.Message) -> bytes:
-    """Write the versions of a parsed request into it: later fields are merged into earlier ones."""
+    """Write the versions of a parsed request into its bytes; parsers merge later fields into earlier ones."""
     if call is services.PREDICT:
         spec = cast(m.PredictRequest, message).model_spec
         return request + m.PredictRequest(model_spec=spec).SerializeToString()
@@ -269,18 +269,14 @@ def _changed(call: Call, request: bytes, message: m.Message) -> bytes:
 
 
 def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
-    """Find the models that a request names."""
+    """Return the models that a request names."""
     if isinstance(message, m.MultiInferenceRequest):
         return [task.model_spec for task in message.tasks]
     return [cast(m.PredictRequest, message).model_spec]
 
 
 def _check(message: m.Message, limits: RequestLimits) -> None:
-    """Look at what a request claims; rows are the model server's to look at, which knows the signature.
-
-    Raises:
-        TooLarge: too many elements, or examples.
-    """
+    """Raise TooLarge for too many elements or examples; rows are checked by the model server's signature."""
     if isinstance(message, m.PredictRequest):
         limits.check(message.inputs, {})
     elif isinstance(message, m.ClassificationRequest | m.RegressionRequest | m.MultiInferenceRequest):
@@ -290,41 +286,27 @@ def _check(message: m.Message, limits: RequestLimits) -> None:
         )
 
 
-def _choice(spec: m.ModelSpec) -> str | None:
-    return spec.WhichOneof("version_choice")
-
-
 def _version(call: Call, response: bytes) -> int:
-    """Find the version that answered; 0 where the response does not say."""
+    """Return the version of a response; 0 if the response does not say."""
     if call is services.GET_MODEL_STATUS:
         return 0
     try:
         spec = first_message(response, call.response, "model_spec", within="results")
         return m.ModelSpec.FromString(spec).version.value
     except (MalformedError, DecodeError):
-        return 0  # the caller's to complain about
+        return 0  # the caller gets the response all the same
 
 
-def _failed(
-    rpc: ServicerContext,
-    code: grpc.StatusCode,
-    detail: str,
-    trailing: tuple[tuple[str, str], ...] = (),
+def _fail(
+    rpc: ServicerContext, code: grpc.StatusCode, detail: str, error: GatewayError | None = None
 ) -> bytes:
-    """End a call with a status; gives what its handler returns, which is not sent.
+    """End a call with a status, and when to try again (gRPC's proposal A6); returns what is not sent.
 
-    Not by gRPC's `context.abort`: the context keeps the exception that it raises, whose frames hold it.
-    gRPC's objects are none of the garbage collector's, so each such call would stay in memory for ever.
+    Not by gRPC's `context.abort`: the context keeps the exception that it raises, whose frames hold the
+    context. The garbage collector does not track gRPC's objects, so such a reference cycle is never freed.
     """
     rpc.set_code(code)
     rpc.set_details(detail)
-    if trailing:
-        rpc.set_trailing_metadata(trailing)
+    if error is not None and error.retry_after is not None:
+        rpc.set_trailing_metadata((("grpc-retry-pushback-ms", str(error.retry_after * 1000)),))
     return b""
-
-
-def _pushback(error: GatewayError | None) -> tuple[tuple[str, str], ...]:
-    """Say when to try again, in gRPC's own words for that (proposal A6)."""
-    if error is None or error.retry_after is None:
-        return ()
-    return (("grpc-retry-pushback-ms", str(error.retry_after * 1000)),)

@@ -1,4 +1,4 @@
-"""The gRPC port: its server, with bounds on connections and on how long each may do nothing."""
+"""The gRPC port's server, with limits on its connections and on how long each may be idle."""
 
 import asyncio
 import time
@@ -16,33 +16,33 @@ from keraserve_protocol.grpc_connections import LOOK_SECONDS, GrpcConnections, L
 log = structlog.get_logger()
 
 _CALLS_OF_A_CONNECTION = 128
-_MOST_CALLS = 32 * _CALLS_OF_A_CONNECTION  # whatever they wait for
-_LOG_SECONDS = 10.0  # from one line about connections to the next, of each kind
-_SHARE = 20  # a look takes one part in so many of the time at most
+_MOST_CALLS = 32 * _CALLS_OF_A_CONNECTION
+_LOG_SECONDS = 10.0  # between two log lines about connections of the same kind
+_PAUSE = 20  # times what the last look took, at least
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
     ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
-    # Who answers no ping is gone, or reads nothing. Who pings more often than this is cut off.
+    # A client that answers no ping has left, or reads nothing; one that pings more often is disconnected.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # Clients that know several gateways behind one name spread anew.
+    # Clients connect again, and so spread over several gateways behind one name.
     ("grpc.max_connection_age_ms", 10 * 60_000),
 ]
 
 
 class GrpcServer:
-    """grpcio's server, and beside it who looks after its connections.
+    """grpcio's server, and a task that ends its idle and unread connections.
 
     Attributes:
-        port: on which it listens.
+        port: the port on which it listens.
     """
 
     def __init__(self, address: str, gateway: Gateway) -> None:
-        """Open the port; messages may be as long as HTTP bodies.
+        """Open the port; the limit on messages is that on HTTP bodies.
 
         Raises:
             RuntimeError: the address can't be listened on.
@@ -66,12 +66,12 @@ class GrpcServer:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Response."""
+        """Begin to handle calls."""
         await self._server.start()
         self._looking = asyncio.create_task(self._look())
 
     async def stop(self, grace: float) -> None:
-        """Close the port; calls may go on for some seconds."""
+        """Close the port; running calls may go on for `grace` seconds."""
         if self._looking is not None:
             self._looking.cancel()
         await self._server.stop(grace)
@@ -81,13 +81,13 @@ class GrpcServer:
             began = time.monotonic()
             try:
                 self._report.write(await asyncio.to_thread(self._connections.look, self.port))
-            except Exception:  # the next look may do better
+            except Exception:  # the next look may succeed
                 log.exception("unexpected error")
-            await asyncio.sleep(max(LOOK_SECONDS, _SHARE * (time.monotonic() - began)))
+            await asyncio.sleep(max(LOOK_SECONDS, _PAUSE * (time.monotonic() - began)))
 
 
 class _Report:
-    """Writes down what was found: in metrics each time, in the log now and then."""
+    """Writes what was found into the metrics each time, and into the log every ten seconds at most."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -97,7 +97,7 @@ class _Report:
     def write(self, look: Look) -> None:
         self._metrics.connections.labels("grpc").set(look.open)
         self._write_ended("idle", look.idle, "more than max_connections are open")
-        self._write_ended("unread", look.unread, "answers were not read")
+        self._write_ended("unread", look.unread, "responses were not read")
         if look.rejecting and self._may_log("rejected"):
             log.warning("gRPC connections are rejected", reason="all that may be open are")
 

@@ -11,7 +11,7 @@ from keraserve_gateway.context import RequestContext
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import request_body
 from keraserve_gateway.http.scope import context_of
-from keraserve_gateway.upstream.model_calls import ModelCalls
+from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_gateway.upstream.version_routing import VersionRouter
 
 MAX_VERSION = (1 << 63) - 1
@@ -25,12 +25,8 @@ class HttpCall:
         self.gateway: Gateway = request.app.state.gateway
         self.context: RequestContext = context_of(request.scope)
         """What the middleware will log and count."""
-        self._routed: ModelCalls = VersionRouter(self.gateway.server, self.gateway.canary, self.context)
-
-    @property
-    def server(self) -> ModelCalls:
-        """The upstream, which answers with the version that this request shall have."""
-        return self._routed
+        self.ask: Ask = VersionRouter(self.gateway.server.ask, self.gateway.canary, self.context).ask
+        """Makes a call of the model server, of the version that this request shall get."""
 
     async def body(self) -> bytes:
         """Give the body, once; expanded, bounded, alone and together with all others in flight."""

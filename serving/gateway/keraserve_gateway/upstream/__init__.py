@@ -1,1 +1,1 @@
-"""The model server: how it is reached, which models it should have, which version answers."""
+"""The model server: how it is reached, which models it should serve, which version a request gets."""

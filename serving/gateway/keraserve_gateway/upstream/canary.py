@@ -1,8 +1,8 @@
-"""Which version answers a request that names none: its newest, or `stable` and `canary` by shares.
+"""Chooses the version for a request that names none: the newest, or `stable` and `canary` by shares.
 
 The shares are in a small file, `{"<model>": <0 to 1>}`, that `keraserve-train canary`, `promote` and
-`rollback` write; the labels are those of models.config. A model without a share is answered by its newest
-version, as TensorFlow Serving does it.
+`rollback` write; the labels are those of models.config. Without a share, a model's newest version gets the
+requests, as in TensorFlow Serving.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ class Canary:
     """Chooses versions.
 
     Args:
-        path: of the file with the shares; it need not be there.
-        configured: where the labels come from.
+        path: of the file with the shares, which may be missing.
+        configured: has the labels.
     """
 
     def __init__(self, path: Path | None, configured: ConfiguredModels) -> None:
@@ -42,14 +42,14 @@ class Canary:
         return self._file.content
 
     def versions(self, model: str, sticky: str | None) -> tuple[int, ...]:
-        """Give the versions to ask, in this order, until one is there; `NEWEST` is what the server thinks.
+        """Return the versions to try in this order; `NEWEST` lets the model server choose.
 
-        A version may not be loaded yet, or not on every model server: then the next one answers.
+        A version may not be loaded yet, or not on every model server: then the next one is tried.
 
         Args:
             model: its name.
-            sticky: requests that give the same are answered by the same version, while the share stays;
-                as it grows, they only ever move to `canary`.
+            sticky: requests with the same key get the same version while the share stays; as the share grows,
+                they only ever move to `canary`.
         """
         share = self.shares.get(model)
         if share is None:
@@ -62,7 +62,7 @@ class Canary:
 
 
 def _draw(model: str, sticky: str | None) -> float:
-    """Draw from [0, 1): at random, or always the same for the same key."""
+    """Draw a number from [0, 1): at random, or always the same one for the same key."""
     if sticky is None:
         return random.random()  # noqa: S311 (no secret)
     digest = hashlib.blake2b(f"{model}\0{sticky}".encode(errors="replace"), digest_size=6).digest()

@@ -1,4 +1,4 @@
-"""Which models there should be: read from `models.config`, or named in the settings."""
+"""Which models the model server should serve: read from `models.config`, or named in the settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +23,7 @@ Models = Mapping[str, ConfiguredModel]
 class ConfiguredModels:
     """The models of a `models.config` file, read again whenever the file changes; or a fixed list.
 
-    A file that breaks while the gateway runs changes nothing: the last good one counts, and the log says
-    so. (The model server does the same.)
+    If the file becomes invalid, the last valid one counts and a line is logged, as in the model server.
     """
 
     def __init__(self, path: Path | None, names: Sequence[str] = ()) -> None:
@@ -35,7 +34,7 @@ class ConfiguredModels:
         """List the models.
 
         Raises:
-            ModelServerUnavailable: the file could never be read: the first export writes it.
+            ModelServerUnavailable: the file has never been readable: the first export writes it.
         """
         models = self._file.content
         if self._file.problem is not None and not models:
@@ -44,7 +43,7 @@ class ConfiguredModels:
         return tuple(models.values())
 
     def labels(self, name: str) -> Mapping[str, int]:
-        """Give the labels of a model with their versions; none of one that isn't there."""
+        """Return the labels of a model with their versions; none of an unknown model."""
         model = self._file.content.get(name)
         return model.labels if model else {}
 

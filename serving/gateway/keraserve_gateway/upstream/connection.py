@@ -1,9 +1,9 @@
-"""The gRPC channel to the model server, and whether anything answers at its other end.
+"""The gRPC channel to the model server, and whether a server responds at its other end.
 
-gRPC keeps trying to connect, with a pause of at most two seconds: that is the circuit breaker's probe. What
-is added here is patience with an end: a call waits a moment for a server that is just restarting; once the
-server has been away for longer than that, calls fail at once, until gRPC has reached it again. So they do
-when it is connected and hangs: see `hang_detection`.
+gRPC keeps trying to connect, with a pause of at most two seconds: that is the circuit breaker's probe. This
+module adds a bounded wait: a call waits `PATIENCE` seconds for a server that restarts; when the server has
+been unavailable for longer, calls fail at once until gRPC has connected again. So do calls to a server that
+is connected and hangs: see `hang_detection`.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from keraserve_protocol import services
 
 MAX_MESSAGE_BYTES = 64 << 20
 PATIENCE = 1.0
-"""Seconds that a server may be away before calls fail at once."""
+"""Seconds that a server may be unavailable before calls fail at once."""
 
 _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Each call to the next of the target's addresses; by default a channel stays with one of them.
     ("grpc.lb_policy_name", "round_robin"),
-    # A name is asked again when a connection ends. By default 30 s apart at least: a rolling update has
-    # replaced every address by then.
+    # A name is resolved again when a connection ends; by default at least 30 s apart, in which a rolling
+    # update replaces every address.
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     # Sets TCP_USER_TIMEOUT: a connection that was dropped silently fails in 10 s, not in minutes. No pings
-    # while idle, and none in a call shorter than this: servers count them as abuse by default.
+    # while idle or in a call shorter than this: servers take them for abuse by default.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # gRPC's own backoff grows to two minutes, long after a restarted model server is back.
@@ -40,8 +40,8 @@ _OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
-# How gRPC says that a call found no connection to go out on. (A call that got out and lost its connection may
-# have run.) gRPC itself sends again what a server rejected before it looked at it.
+# Beginnings of gRPC's messages for calls that were never sent. (A call that was sent and lost its connection
+# may have run.) gRPC itself repeats calls that a server rejected before processing them.
 _NEVER_SENT = (
     "failed to connect to all addresses",
     "connections to all backends failing",
@@ -52,7 +52,7 @@ _NEVER_SENT = (
 
 
 def to_be_repeated(error: grpc.aio.AioRpcError) -> bool:
-    """Tell whether the call found no server, or one that was stopping: not one that it may have broken."""
+    """Tell whether the call reached no server, or one that was stopping; not one that it may have broken."""
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
         return details.startswith(_NEVER_SENT)
@@ -60,7 +60,7 @@ def to_be_repeated(error: grpc.aio.AioRpcError) -> bool:
 
 
 class Connection:
-    """One channel, watched from its first use on. Of one event loop.
+    """One channel, watched from its first use on. For one event loop.
 
     Args:
         addresses: as `grpc_target` takes them.
@@ -69,13 +69,13 @@ class Connection:
     def __init__(self, addresses: str) -> None:
         self.channel: Any = cast(Any, grpc.aio).insecure_channel(grpc_target(addresses), options=_OPTIONS)
         self._up = asyncio.Event()
-        self._away_since = time.monotonic()
+        self._lost_at = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
-        self._hang_detector = HangDetector(self._says_anything)
+        self._hang_detector = HangDetector(self._probe)
 
     @property
     def is_up(self) -> bool:
-        """Whether there is a connection to at least one server, and one that answers."""
+        """Whether there is a connection to at least one server that responds."""
         return self._is_connected and not self._hang_detector.detected
 
     @property
@@ -83,22 +83,22 @@ class Connection:
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def ready(self, timeout: float) -> None:
-        """Wait for a connection, for as long as the server may still be counted as restarting.
+        """Wait for a connection, while the server may be restarting.
 
         Raises:
-            ModelServerUnavailable: the server has been away for longer, or is there and does not answer.
-            DeadlineExceeded: `timeout` seconds were over before that.
+            ModelServerUnavailable: the server has been unavailable for longer, or is connected and hangs.
+            DeadlineExceeded: `timeout` seconds passed before that.
         """
         if self._watching is None:
-            self._away_since = time.monotonic()
+            self._lost_at = time.monotonic()
             self._watching = asyncio.create_task(self._watch())
         if self._is_connected:
             if self._hang_detector.detected:
                 raise ModelServerUnavailable("the model server does not answer")
             return
-        if self._up.is_set():  # lost just now; the watcher has yet to see it
+        if self._up.is_set():  # lost just now; the watching task has not run since
             self._lost()
-        patience = self._away_since + PATIENCE - time.monotonic()
+        patience = self._lost_at + PATIENCE - time.monotonic()
         if patience > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._up.wait(), min(patience, timeout))
@@ -108,7 +108,7 @@ class Connection:
         raise ModelServerUnavailable("the model server is not available")
 
     def ended(self, began: float, *, responded: bool) -> None:
-        """Note how a call ended that began then, by the monotonic clock: given up, or with any status."""
+        """Note that a call ended that began then, by the monotonic clock; `responded` with any status."""
         if responded:
             self._hang_detector.responded()
         else:
@@ -122,7 +122,7 @@ class Connection:
         await self.channel.close(None)
 
     async def _watch(self) -> None:
-        """Follow the channel's state, and have it connect whenever it is idle."""
+        """Follow the channel's state, and let it connect whenever it is idle."""
         while True:
             state = self.channel.get_state(try_to_connect=True)
             if state is grpc.ChannelConnectivity.READY:
@@ -131,12 +131,12 @@ class Connection:
                 self._lost()
             await self.channel.wait_for_state_change(state)
 
-    async def _says_anything(self, seconds: float) -> bool:
-        """Ask for the status of no model, which is rejected at once."""
-        ask = self.channel.unary_unary(services.GET_MODEL_STATUS.path)
+    async def _probe(self, seconds: float) -> bool:
+        """Request the status of a model without a name, which a server rejects at once."""
+        call = self.channel.unary_unary(services.GET_MODEL_STATUS.path)
         try:
-            async with asyncio.timeout(seconds):  # no deadline for gRPC: a response of that name would be one
-                await ask(b"")
+            async with asyncio.timeout(seconds):  # gRPC's own deadline would look like a server's response
+                await call(b"")
         except TimeoutError:
             return False
         except grpc.aio.AioRpcError:
@@ -145,4 +145,4 @@ class Connection:
 
     def _lost(self) -> None:
         self._up.clear()
-        self._away_since = time.monotonic()
+        self._lost_at = time.monotonic()

@@ -1,6 +1,6 @@
-"""The model server in this process: the embedded engine, asked without a network.
+"""The model server in this process: the embedded engine, called without a network.
 
-Needs the extra `embedded`, and is imported only where `model_server` says `in-process`: it brings TensorFlow.
+Needs the extra `embedded`, which brings TensorFlow; imported only if `model_server` is `in-process`.
 """
 
 import asyncio
@@ -38,15 +38,14 @@ if TYPE_CHECKING:
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 _CALLS = {call.path: call for call in services.CALLS}
-# Tensors of so many bytes take milliseconds to decode: on a thread, not while every other request waits.
-_LONG = 256 << 10
+_LONG = 256 << 10  # bytes of tensors: decoding more takes milliseconds, so that a thread does it
 _LOADING = "the models are being loaded"
 
 
 class InProcessModelServer:
-    """A `ModelServer` without a network. What it is asked and what it answers is not serialized in between.
+    """A `ModelServer` without a network, to which messages go without being serialized.
 
-    Exits with status 2 and a sentence where `model_server_flags` are wrong.
+    Its constructor ends the process with status 2 and a sentence if `model_server_flags` are wrong.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,14 +63,14 @@ class InProcessModelServer:
         return self._serves
 
     def metrics_page(self) -> bytes:
-        """See `ModelServer`; empty until TensorFlow is there."""
+        """See `ModelServer`; empty until TensorFlow is loaded."""
         return self._metrics.page() if self._metrics else b""
 
     async def start(self) -> None:
-        """Load TensorFlow and the models; until then, its requests raise `ModelServerUnavailable`.
+        """Load TensorFlow and the models; until then, calls raise `ModelServerUnavailable`.
 
         Raises:
-            ModelsUnavailable: a model can't be loaded, or its configuration can't be followed.
+            ModelsUnavailable: a model can't be loaded, or its configuration is invalid.
         """
         try:
             await asyncio.to_thread(self._start)
@@ -81,8 +80,8 @@ class InProcessModelServer:
     async def ask(
         self, call: services.Call[Request, Response], request: Request, context: CallContext
     ) -> Response:
-        """See `ModelServer`."""
-        del call  # its request says which it is
+        """See `Ask`."""
+        del call  # the request's type says which it is
         return await self._ask(request, context.timeout)
 
     async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
@@ -98,7 +97,7 @@ class InProcessModelServer:
         return response.SerializeToString()
 
     async def close(self) -> None:
-        """Stop the engine; a version that is being loaded is waited for."""
+        """Stop the engine, after the version that is being loaded."""
         self._closed = True
         if self._hosted is not None:
             self._hosted.engine.interrupt()
@@ -113,9 +112,9 @@ class InProcessModelServer:
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the model did not answer in time") from error
         except EmbeddedError as error:
-            # A version answers as soon as its status says so; what is not there yet is no unknown model.
-            asked = not isinstance(request, m.GetModelStatusRequest)
-            if asked and not self._serves and isinstance(error, NotServedError | UnknownLabelError):
+            # While models are being loaded, a model that is not served yet is not unknown.
+            missing = isinstance(error, NotServedError | UnknownLabelError)
+            if missing and not self._serves and not isinstance(request, m.GetModelStatusRequest):
                 raise errors.ModelServerUnavailable(_LOADING) from error
             raise translated(_STATUS[error.code], client_message(error)) from error
 
@@ -134,7 +133,7 @@ class InProcessModelServer:
         return await engine.respond(request, self._batcher)
 
     def _start(self) -> None:
-        # TensorFlow takes seconds to import; the gateway's ports answer meanwhile.
+        # Importing TensorFlow takes seconds, in which the gateway's ports respond already.
         from keraserve_embedded.process.hosting import HostedEngine
         from keraserve_embedded.telemetry.metrics import Metrics
 
@@ -148,11 +147,11 @@ class InProcessModelServer:
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:
-    """Read the flags as `keraserve-embedded` does, with what the gateway knows and wants put before them."""
+    """Parse the flags as `keraserve-embedded` does, after flags that the gateway adds."""
     flags = ["--enable_serialization_as_tensor_content", "--model_config_file_poll_wait_seconds=1"]
     if settings.model_config_file is not None:
         flags.append(f"--model_config_file={settings.model_config_file}")
-    # Its lines are the model server's log; those of other libraries matter only where something is wrong.
+    # The model server's log lines; of other libraries, only warnings and errors are logged.
     logging.getLogger("keraserve_embedded").setLevel(logging.INFO)
     given = cli.parse([*flags, *shlex.split(settings.model_server_flags or "")])
     memory = replace(given.memory, in_flight=0)

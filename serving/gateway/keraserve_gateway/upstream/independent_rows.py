@@ -1,6 +1,6 @@
-"""Which versions answer each row of a batch as if it were alone: only for those requests may leave together.
+"""Which versions compute each row of a batch independently of the others: only their requests are merged.
 
-What a version's exporter measured is in its card (`model_cards`). Of any other version nothing is known.
+A version's card (`model_cards`) has what its exporter measured. Of a version without a card nothing is known.
 """
 
 from keraserve_gateway.upstream.model_cards import ModelCards
@@ -10,32 +10,32 @@ _MOST = 1024  # models, versions and labels that are remembered
 
 
 class IndependentRows:
-    """Learns from answers which version a model spec means, and looks at its card. Of one event loop.
+    """Learns from responses which version a model spec means, and looks at its card. For one event loop.
 
     Args:
-        cards: the cards of versions, which are asked beside the requests.
+        cards: the versions' cards, which are fetched in the background.
     """
 
     def __init__(self, cards: ModelCards) -> None:
         self._cards = cards
-        self._meant: dict[bytes, int] = {}
+        self._versions: dict[bytes, int] = {}
 
     def version(self, spec: m.ModelSpec) -> int:
-        """Give the version that a model spec meant when it was answered, if its rows are independent; else 0.
+        """Give the version that a model spec meant last, if its rows are independent; else 0.
 
-        It may mean another one by now: the response says which it was, see `answered`.
+        It may mean another one by now: the response says which it was, see `learn`.
         """
-        version = self._meant.get(_key(spec), 0)
+        version = self._versions.get(_key(spec), 0)
         return version if version and self._cards.independent_rows(spec.name, version) else 0
 
-    def responded(self, spec: m.ModelSpec, version: int) -> None:
-        """Note which version has answered; 0 where the response does not say."""
+    def learn(self, spec: m.ModelSpec, version: int) -> None:
+        """Note the version of a response; 0 if the response does not say."""
         key = _key(spec)
-        if self._meant.get(key, 0) == version:
+        if self._versions.get(key, 0) == version:
             return
-        while len(self._meant) >= _MOST:
-            del self._meant[next(iter(self._meant))]
-        self._meant[key] = version
+        while len(self._versions) >= _MOST:
+            del self._versions[next(iter(self._versions))]
+        self._versions[key] = version
 
 
 def _key(spec: m.ModelSpec) -> bytes:

@@ -1,4 +1,4 @@
-"""The one way to call a model server; coalescing and version routing wrap it."""
+"""`Ask`, the one way to call a model server; coalescing and version routing wrap it."""
 
 from typing import Protocol, TypeVar
 
@@ -19,16 +19,6 @@ class Ask(Protocol):
         """Make a call.
 
         Raises:
-            GatewayError: it failed, or took longer than the context leaves it.
+            GatewayError: it failed, or took longer than the context allows.
         """
-        ...
-
-
-class ModelCalls(Protocol):
-    """A model server, or what stands in front of one for a request."""
-
-    async def ask(
-        self, call: services.Call[Request, Response], request: Request, context: CallContext, /
-    ) -> Response:
-        """Make a call; see `Ask`."""
         ...

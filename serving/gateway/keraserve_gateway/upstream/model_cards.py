@@ -1,8 +1,8 @@
-"""The model cards of versions: warnings for those who see the responses, and whether rows are independent.
+"""The model cards of versions: warnings for readers of the responses, and whether rows are independent.
 
-A version that `keraserve-train export` wrote has a signature `model_card` that gives its card as JSON. It is
-asked once for each version, beside the requests. Whoever has none, or doesn't answer, has no warnings, and of
-its rows nothing is known.
+A version that `keraserve-train export` wrote has a signature `model_card` that returns its card as JSON. Each
+version is asked for it once, in the background. A version without a card, or that does not respond, has no
+warnings, and its rows are not known to be independent.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from keraserve_protocol.signatures import CARD_OUTPUT, MODEL_CARD
 log = structlog.get_logger()
 
 ASK_SECONDS = 5.0  # for a response
-FIRST_SECONDS = 0.25  # that the first request for a version waits for it, at most
-AGAIN_SECONDS = 30.0  # until a model server that was away is asked again
+FIRST_SECONDS = 0.25  # that a request waits for a version's card, at most
+AGAIN_SECONDS = 30.0  # until a model server that was unavailable is asked again
 _MOST = 1024  # versions that are remembered
 _BYTES, _WARNINGS, _LETTERS = 1 << 20, 20, 500  # of a card, and of one warning
 
@@ -34,11 +34,11 @@ Warnings = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Card:
-    """What is looked at of a card; the defaults where there is none.
+    """What the gateway uses of a card; the defaults where there is none.
 
     Attributes:
-        warnings: sentences for everybody who sees the version's answers.
-        independent_rows: each row of a batch was measured to be answered as if it were alone.
+        warnings: sentences for readers of the version's responses.
+        independent_rows: a measurement gave each row of a batch the result that it has alone.
     """
 
     warnings: Warnings = ()
@@ -49,39 +49,34 @@ _NONE = Card()
 
 
 class ModelCards:
-    """The cards of every version that was asked for. To be used inside one event loop.
+    """The cards of every version that was asked for one. For one event loop.
 
     Args:
         ask: makes a call of the model server.
     """
 
     def __init__(self, ask: Ask) -> None:
-        self._call = ask
+        self._ask = ask
         self._known: dict[Version, Card] = {}
-        self._asking: dict[Version, asyncio.Task[None]] = {}
+        self._fetching: dict[Version, asyncio.Task[None]] = {}
         self._not_before: dict[Version, float] = {}
 
-    def known(self, model: str, version: int) -> Warnings | None:
-        """Give the warnings of a version; None where it hasn't been asked for yet."""
-        found = self._known.get((model, version))
-        return None if found is None else found.warnings
-
     def independent_rows(self, model: str, version: int) -> bool:
-        """Say whether a version's rows are known to be independent; asks beside the requests if need be."""
+        """Tell whether a version's rows are known to be independent; fetches the card in the background."""
         found = self._known.get((model, version))
         if found is None:
-            self._asked((model, version))
+            self._fetch_once((model, version))
         return found is not None and found.independent_rows
 
     async def warnings(self, model: str, version: int) -> Warnings:
-        """Give the warnings of a version, asking for them where need be; none while they are not known.
+        """Return the warnings of a version; none while they are not known.
 
-        Waits `FIRST_SECONDS` at most, and for a version that doesn't answer, not again for a while.
+        Waits `FIRST_SECONDS` at most for the card, and if it does not come, not again for `ASK_SECONDS`.
         """
         key = model, version
         if (found := self._known.get(key)) is not None:
             return found.warnings
-        task = self._asked(key)
+        task = self._fetch_once(key)
         if task is None:
             return ()
         await asyncio.wait({task}, timeout=FIRST_SECONDS)
@@ -89,24 +84,23 @@ class ModelCards:
             self._not_before[key] = time.monotonic() + ASK_SECONDS
         return self._known.get(key, _NONE).warnings
 
-    def _asked(self, key: Version) -> "asyncio.Task[None] | None":
-        """Give what asks for a card; None where it can't be asked for, or not yet again."""
+    def _fetch_once(self, key: Version) -> asyncio.Task[None] | None:
+        """Return the task that fetches a card; None without a version, or if it is too early to ask again."""
         if key[1] < 1 or time.monotonic() < self._not_before.get(key, 0.0):
             return None
-        task = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key))
-        return task
+        if key not in self._fetching:
+            self._fetching[key] = asyncio.create_task(self._fetch(key))
+        return self._fetching[key]
 
-    async def _ask(self, key: Version) -> None:
+    async def _fetch(self, key: Version) -> None:
         model, version = key
         request = m.PredictRequest(
             model_spec=m.model_spec(model, version=version, signature=MODEL_CARD), output_filter=[CARD_OUTPUT]
         )
         try:
             context = PlainCallContext(Deadline.after(ASK_SECONDS))
-            response = await self._call(services.PREDICT, request, context)
-            given = CARD_OUTPUT in response.outputs  # to look it up would make one
+            response = await self._ask(services.PREDICT, request, context)
+            given = CARD_OUTPUT in response.outputs  # reading a key that is missing would add it
             self._keep(key, _read(response.outputs[CARD_OUTPUT]) if given else _NONE)
         except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):
             self._keep(key, _NONE)  # a version without a card
@@ -117,7 +111,7 @@ class ModelCards:
             log.warning("a model card can't be read", model=model, version=version, reason=str(error))
             self._keep(key, _NONE)
         finally:
-            del self._asking[key]
+            del self._fetching[key]
 
     def _keep(self, key: Version, found: Card) -> None:
         self._not_before.pop(key, None)

@@ -1,6 +1,6 @@
-"""The upstream: TensorFlow Serving's calls as the gateway needs them, and their gRPC form.
+"""`ModelServer`, the interface by which the gateway calls a model server, and its form over gRPC.
 
-`ModelServer` is what the rest of the gateway knows; its other form is `in_process`.
+The form without a network is in `in_process`.
 """
 
 import asyncio
@@ -17,51 +17,56 @@ from keraserve_gateway.context import CallContext, Deadline
 from keraserve_gateway.upstream.coalescing import RequestCoalescer
 from keraserve_gateway.upstream.connection import MAX_MESSAGE_BYTES, Connection, to_be_repeated
 from keraserve_gateway.upstream.independent_rows import IndependentRows
-from keraserve_gateway.upstream.model_calls import ModelCalls, Request, Response
+from keraserve_gateway.upstream.model_calls import Ask, Request, Response
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_protocol import services
 
 log = structlog.get_logger()
-_LONG = 1 << 20  # bytes: a longer message takes milliseconds to write
+_LONG = 1 << 20  # bytes: serializing a longer message takes milliseconds
 
 
 class ModelsUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
     """The models can't be loaded; the message is a sentence that says why."""
 
 
-class ModelServer(ModelCalls, Protocol):
+class ModelServer(Protocol):
     """A model server.
 
     Attributes:
-        cards: what its versions say of themselves.
+        cards: its versions' model cards.
     """
 
     cards: ModelCards
 
     @property
+    def ask(self) -> Ask:
+        """Makes a call with messages; see `Ask`."""
+        ...
+
+    @property
     def is_up(self) -> bool:
-        """Whether it can be reached now; in process, whether the models are loaded."""
+        """Whether it is connected and responds; in process, whether the models are loaded."""
         ...
 
     def metrics_page(self) -> bytes:
-        """Give its own metrics in Prometheus' text format, where it has no address to be asked for them."""
+        """Return its own metrics in Prometheus' text format if it has no port that serves them."""
         ...
 
     async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
-        """Make the call at an HTTP/2 path with serialized messages; errors as `Ask`."""
+        """Make the call at an HTTP/2 path with serialized messages; raises as `Ask`."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 class GrpcModelServer:
-    """A `ModelServer` over one gRPC channel. To be made inside the event loop that uses it.
+    """A `ModelServer` over one gRPC channel, made inside the event loop that uses it.
 
     Args:
         addresses: `host:port`, a name with several servers behind it, or several addresses (see
-            `grpc_target`). None need answer yet: calls raise `ModelServerUnavailable` until one does.
+            `grpc_target`). Until one accepts connections, calls raise `ModelServerUnavailable`.
         max_merged: most examples of several requests in one call.
     """
 
@@ -76,17 +81,17 @@ class GrpcModelServer:
         return self._connection.is_up
 
     def metrics_page(self) -> bytes:
-        """See `ModelServer`: nothing, its own port has them."""
+        """See `ModelServer`: empty, its own port serves them."""
         return b""
 
     async def ask(
         self, call: services.Call[Request, Response], request: Request, context: CallContext
     ) -> Response:
-        """See `ModelServer`; classifications may be merged with others."""
+        """See `Ask`; classifications may be merged with others."""
         return await self._coalescer.ask(call, request, context)
 
     async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
-        """See `ModelServer`. What no server took up is sent once more; what may have broken one is not."""
+        """See `ModelServer`. A call that no server began is sent once more; one that may have run is not."""
         deadline = Deadline.after(context.timeout)
         # Without (de)serializers the call carries bytes.
         invoke = self._connection.channel.unary_unary(path)
@@ -102,7 +107,7 @@ class GrpcModelServer:
                 raise
             except grpc.aio.AioRpcError as error:
                 self._connection.ended(began, responded=error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED)
-                if error.code() in _AWAY:
+                if error.code() in _UNAVAILABLE:
                     log.info("model server unavailable", code=error.code().name, detail=error.details())
                 if last_try or not to_be_repeated(error):
                     raise translated(error.code(), error.details() or "") from error
@@ -130,42 +135,37 @@ class GrpcModelServer:
             ) from error
 
 
-_INPUT = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.OUT_OF_RANGE,
-}
+_Code = grpc.StatusCode
+_INPUT = {_Code.INVALID_ARGUMENT, _Code.FAILED_PRECONDITION, _Code.OUT_OF_RANGE}
 _UNKNOWN_LABEL = "Unrecognized servable version label"
-_RESPONSE_TOO_LONG = "CLIENT: Received message larger than max"  # at this end; the other end's is the request
+_RESPONSE_TOO_LONG = "CLIENT: Received message larger than max"  # a server says so of a request
 _QUEUE_FULL = "The batch scheduling queue"
-_AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+_UNAVAILABLE = {_Code.UNAVAILABLE, _Code.CANCELLED}
 
 
 def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
-    """Make our error of the model server's status, which it keeps as its origin."""
-    if detail.startswith(_UNKNOWN_LABEL):  # INVALID_ARGUMENT to TensorFlow Serving
+    """Return the `GatewayError` for the model server's status, which is its `origin`."""
+    if code is _Code.NOT_FOUND or detail.startswith(_UNKNOWN_LABEL):  # TensorFlow Serving: INVALID_ARGUMENT
         return errors.NotFound(detail, origin=code)
     if code in _INPUT:
         return errors.BadRequest(detail, origin=code)
-    if code is grpc.StatusCode.NOT_FOUND:
-        return errors.NotFound(detail, origin=code)
-    if code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_QUEUE_FULL):
+    if code is _Code.UNAVAILABLE and detail.startswith(_QUEUE_FULL):
         return errors.Overloaded("the model server's queue is full", origin=code)
-    if code in _AWAY:
-        # gRPC's own detail would show callers where the model server stands.
+    if code in _UNAVAILABLE:
+        # gRPC's own detail would show callers the model server's address.
         return errors.ModelServerUnavailable("the model server is not available", origin=code)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    if code is _Code.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded("the model server did not answer in time", origin=code)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code is _Code.RESOURCE_EXHAUSTED:
         return _exhausted(detail)
-    if code is grpc.StatusCode.UNIMPLEMENTED:
+    if code is _Code.UNIMPLEMENTED:
         return errors.CallNotImplemented(detail or "the model server has no such call", origin=code)
     return errors.ModelServerFailure(detail or f"the model server failed: {code.name}", origin=code)
 
 
 def _exhausted(detail: str) -> errors.GatewayError:
-    """Tell gRPC's own limits on messages from a full queue: only that is worth a retry."""
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    """Tell gRPC's limits on messages from a full queue, for which a retry may help."""
+    code = _Code.RESOURCE_EXHAUSTED
     if _RESPONSE_TOO_LONG in detail:
         return errors.InvalidResponse(f"the model server's response has more than {MAX_MESSAGE_BYTES} bytes")
     if "larger than max" in detail:

@@ -70,16 +70,14 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
     sent = await _images(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
-    classifier = Classifier(call.server, limits, call.gateway.repeating)
+    classifier = Classifier(call.ask, limits, call.gateway.repeating)
     found = await classifier.classify(
         target, sent, top_k=options.top_k, strict=options.strict, context=call.context
     )
     call.context.images = sum(isinstance(one, ImageClasses) for one in found.predictions)
-    cards = call.gateway.cards
-    warnings = cards.known(found.model, found.version)
-    if warnings is None:
-        warnings = await cards.warnings(found.model, found.version)
-    return call.respond(ModelResponse(orjson.dumps(found.warned(warnings)), found.version))
+    warnings = await call.gateway.cards.warnings(found.model, found.version)
+    fields = vars(found) | ({"warnings": warnings} if warnings else {})
+    return call.respond(ModelResponse(orjson.dumps(fields), found.version))
 
 
 async def _images(call: HttpCall) -> list[Image]:

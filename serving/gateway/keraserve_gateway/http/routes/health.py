@@ -32,7 +32,7 @@ def router() -> APIRouter:
     )
     async def metrics(call: CurrentCall) -> Response:
         gateway, page = call.gateway, call.gateway.render_metrics()
-        await forget_ended(gateway.server, gateway.metrics, call.context.request_id)
+        await forget_ended(gateway.server.ask, gateway.metrics, call.context.request_id)
         return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return routes
@@ -53,7 +53,7 @@ async def readiness(call: HttpCall, response: Response) -> Readiness:
     """Say whether every configured model is served, with the status 503 where not."""
     gateway = call.gateway
     reasons = await unready_reasons(
-        gateway.server, gateway.configured, gateway.admission, call.context.request_id
+        gateway.server.ask, gateway.configured, gateway.admission, call.context.request_id
     )
     response.status_code = 503 if reasons else 200
     return Readiness(ready=not reasons, reasons=reasons)

@@ -21,7 +21,7 @@ def router() -> APIRouter:
         responses=openapi_bodies.problems(401, 429, 503, 504),
     )
     async def models(call: CurrentCall) -> ModelList:
-        states = await list_models(call.server, call.gateway.configured, call.context)
+        states = await list_models(call.ask, call.gateway.configured, call.context)
         seen = [one for one in states if call.context.may_see(one.name)]
         seen = await with_warnings(seen, call.gateway.cards)
         return ModelList.model_validate({"models": seen}, from_attributes=True)

@@ -90,7 +90,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     async def model(
         call: CurrentCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
     ) -> Response:
-        return call.respond(await open_inference.describe(call.server, target, signature_name, call.context))
+        return call.respond(await open_inference.describe(call.ask, target, signature_name, call.context))
 
     @routes.get(
         f"{path}/ready",
@@ -101,7 +101,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     async def ready(
         call: CurrentCall, target: Annotated[Target, Depends(named)]
     ) -> schemas.InferenceModelReady:
-        await signatures(call.server, target, call.context)  # a model that answers has some
+        await signatures(call.ask, target, call.context)  # a model that answers has some
         return schemas.InferenceModelReady(name=target.name, ready=True)
 
 
@@ -119,7 +119,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     ) -> Response:
         limits = call.gateway.request_limits
         found = await open_inference.infer(
-            call.server, target, await call.body(), header_length, limits, call.context
+            call.ask, target, await call.body(), header_length, limits, call.context
         )
         call.context.version = found.version or call.context.version
         return await _sent(found, call.context.header("accept-encoding") or "")

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from keraserve_gateway.calls import tensorflow_rest
 from keraserve_gateway.calls.target import Target
+from keraserve_gateway.calls.tensorflow_rest import CLASSIFY, REGRESS, ExamplesVerb
 from keraserve_gateway.http import openapi_bodies
 from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, HttpCall
 from keraserve_gateway.http.schemas import tensorflow_rest as schemas
@@ -15,23 +17,27 @@ from keraserve_gateway.http.schemas import tensorflow_rest as schemas
 TAG = "TensorFlow Serving"
 _ERRORS = openapi_bodies.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 
+Named = Callable[..., Awaitable[Target]]
+
 
 def router() -> APIRouter:
     """Make the routes, each for the newest version, a version and a label."""
     routes = APIRouter(tags=[TAG])
     for path, suffix, named in TARGETS:
         _add_state(routes, MODEL + path, suffix, named)
-        _add_verbs(routes, MODEL + path, suffix, named)
+        _add_predict(routes, MODEL + path, suffix, named)
+        _add_examples_verb(routes, MODEL + path, suffix, named, CLASSIFY, schemas.Classes)
+        _add_examples_verb(routes, MODEL + path, suffix, named, REGRESS, schemas.Values)
     return routes
 
 
 async def run(call: HttpCall, target: Target) -> Response:
-    """Answer `:predict`; errors as `Predictor.predict`."""
+    """Handle `:predict`; errors as `Predictor.predict`."""
     predict = call.gateway.predictor.predict
-    return call.respond(await predict(call.server, target, await call.body(), call.context, call.hold))
+    return call.respond(await predict(call.ask, target, await call.body(), call.context, call.hold))
 
 
-def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
+def _add_state(routes: APIRouter, path: str, suffix: str, named: Named) -> None:
     @routes.get(
         path,
         operation_id=f"status{suffix}",
@@ -41,7 +47,7 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     )
     async def status(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         cards = call.gateway.cards
-        return call.respond(await tensorflow_rest.status(call.server, target, cards, call.context))
+        return call.respond(await tensorflow_rest.status(call.ask, target, cards, call.context))
 
     @routes.get(
         f"{path}/metadata",
@@ -51,48 +57,37 @@ def _add_state(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **openapi_bodies.response(schemas.ModelMetadata)},
     )
     async def metadata(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
-        return call.respond(await tensorflow_rest.metadata(call.server, target, call.context))
+        return call.respond(await tensorflow_rest.metadata(call.ask, target, call.context))
 
 
-def _add_verbs(routes: APIRouter, path: str, suffix: str, named: Callable[..., Awaitable[Target]]) -> None:
+def _add_predict(routes: APIRouter, path: str, suffix: str, named: Named) -> None:
     @routes.post(
         f"{path}:predict",
         operation_id=f"predict{suffix}",
         summary="Run a signature on tensors",
         response_class=Response,
-        responses={
-            **_ERRORS,
-            **openapi_bodies.response(schemas.Predictions | schemas.Outputs),
-        },
+        responses={**_ERRORS, **openapi_bodies.response(schemas.Predictions | schemas.Outputs)},
         openapi_extra=openapi_bodies.json_body(schemas.PredictBody),
     )
     async def predict_tensors(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
         return await run(call, target)
 
-    @routes.post(
-        f"{path}:classify",
-        operation_id=f"classify{suffix}",
-        summary="Classify examples",
-        response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.response(schemas.Classes)},
-        openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
-    )
-    async def classify(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
-        most = call.gateway.settings.max_rows
-        return call.respond(
-            await tensorflow_rest.classify(call.server, target, await call.body(), most, call.context)
-        )
+
+def _add_examples_verb(
+    routes: APIRouter, path: str, suffix: str, named: Named, verb: ExamplesVerb, schema: type[BaseModel]
+) -> None:
+    name = verb.call.name.lower()
 
     @routes.post(
-        f"{path}:regress",
-        operation_id=f"regress{suffix}",
-        summary="Regress examples",
+        f"{path}:{name}",
+        operation_id=f"{name}{suffix}",
+        summary=f"{verb.call.name} examples",
         response_class=Response,
-        responses={**_ERRORS, **openapi_bodies.response(schemas.Values)},
+        responses={**_ERRORS, **openapi_bodies.response(schema)},
         openapi_extra=openapi_bodies.json_body(schemas.ExamplesBody),
     )
-    async def regress(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
-        most = call.gateway.settings.max_rows
+    async def run_examples(call: CurrentCall, target: Annotated[Target, Depends(named)]) -> Response:
+        body, most = await call.body(), call.gateway.settings.max_rows
         return call.respond(
-            await tensorflow_rest.regress(call.server, target, await call.body(), most, call.context)
+            await tensorflow_rest.run_examples(call.ask, verb, target, body, most, call.context)
         )
