@@ -1,5 +1,6 @@
 """The command line: one clear sentence for every failure, and no stack trace."""
 
+import html
 import json
 import shutil
 import signal
@@ -16,6 +17,7 @@ from keraserve_training.experiment import Experiment
 from keraserve_training.exporting import export
 from keraserve_training.options import Options
 from keraserve_training.records import run_folder
+from keraserve_training.reporting import ranges
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -147,16 +149,39 @@ def test_a_finished_run_is_shown_not_run(
     assert "Procedural images" in out
 
 
-def test_a_damaged_run_is_said(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("metrics.json", "{", "", "run again with --force"),
+        (
+            "config.json",
+            "_images",
+            "_pictures",
+            "a run of an older version, which can't be read any more: run",
+        ),
+    ],
+)
+def test_a_run_that_can_not_be_read_is_said(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    old: str,
+    new: str,
+    said: str,
 ) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     folder = run_folder.path(tmp_path / "runs", "fashion-mnist-reuse", "sample", 42)
-    (folder / "metrics.json").write_text("{")
-    assert call(monkeypatch, "export", "--profile", "sample") == 1
-    assert "run again with --force" in capsys.readouterr().err
+    (folder / file).write_text((folder / file).read_text().replace(old, new))
+    for command in (["export"], ["run", "fashion-mnist-reuse"]):
+        assert call(monkeypatch, *command, "--profile", "sample") == 1
+        assert said in capsys.readouterr().err
     assert call(monkeypatch, "report") == 0  # about the others there is something to report
-    assert "run again with --force" in (tmp_path / "runs" / "report.html").read_text()
+    assert said in html.unescape((tmp_path / "runs" / "report.html").read_text())
+    monkeypatch.setattr(ranges, "write", lambda *_: None)  # it would write into the package
+    assert call(monkeypatch, "results") == 0
+    assert said in capsys.readouterr().err
 
 
 def test_export_says_what_it_did(

@@ -54,15 +54,19 @@ def test_a_study_from_pieces_to_report(tmp_path: Path, reuse: experiment.Experim
     assert "Document&#39;s schedule, B alone" in page
 
 
-def test_a_piece_of_an_older_version_is_done_anew(tmp_path: Path, reuse: experiment.Experiment) -> None:
+def test_pieces_of_older_versions_are_done_anew(tmp_path: Path, reuse: experiment.Experiment) -> None:
     do(reuse, tmp_path, [])
-    piece = study.folder(tmp_path, reuse.name, "sample") / "5-6-seed1" / run_folder.METRICS
-    content = run_folder.read_json(piece)
+    piece = study.folder(tmp_path, reuse.name, "sample") / "5-6-seed1"
+    content = run_folder.read_json(piece / run_folder.METRICS)
     whole = set(content["metrics"])
     content["metrics"] = {"test_accuracy_b_on_a": 0.5, "test_accuracy_b_alone": 0.9, "gain": -0.4}
-    piece.write_text(json.dumps(content))
+    (piece / run_folder.METRICS).write_text(json.dumps(content))
     do(reuse, tmp_path, [])
-    assert set(run_folder.read_json(piece)["metrics"]) == whole
+    assert set(run_folder.read_json(piece / run_folder.METRICS)["metrics"]) == whole
+    config = (piece / run_folder.CONFIG).read_text()
+    (piece / run_folder.CONFIG).write_text(config.replace("train_images", "train_pictures"))
+    do(reuse, tmp_path, [])
+    assert "train_images" in run_folder.read_config(piece)["data"]
 
 
 def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment) -> None:

@@ -229,7 +229,7 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
     from keraserve_training.reporting import gathering
     from keraserve_training.reporting import report as reporting
 
-    gathering.require(runs, (gathering.gather(runs, each.name) for each in registry().values()))
+    gathering.check(runs, registry())
     page = reporting.write(registry().values(), runs)
     out.print(f"Report: {page}", highlight=False, soft_wrap=True, markup=False)
 
@@ -247,7 +247,8 @@ def results(
     from keraserve_training.reporting import gathering, ranges
     from keraserve_training.reporting import results as writing
 
-    gathering.require(runs, (gathering.gather(runs, each.name) for each in registry().values()))
+    for trouble in gathering.check(runs, registry()):
+        complain(f"Left out: {trouble}")
     with resources.as_file(resources.files("keraserve_training") / expected_ranges.FILE) as file:
         ranges.write(registry().values(), runs, file)
     page = writing.write(registry().values(), runs, docs, note)

@@ -11,6 +11,7 @@ TrainingError
 ├── RunError                      about one run folder
 │   ├── RunBusyError              another process is training in it
 │   ├── RunDamagedError           a file in it can't be read
+│   │   └── OlderVersionError     an older version wrote it, in a form that is no longer read
 │   ├── RunDiffersError           it was made with other settings
 │   └── RunMissingError           there is no finished run to report or export
 ├── RuleError                     a rule of transfer learning was violated by the code of an experiment
@@ -70,6 +71,10 @@ class RunBusyError(RunError):
 
 class RunDamagedError(RunError):
     """A file in the folder can't be read."""
+
+
+class OlderVersionError(RunDamagedError):
+    """The folder holds a run of an older version, whose files have another form."""
 
 
 class RunDiffersError(RunError):

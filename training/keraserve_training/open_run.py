@@ -99,7 +99,7 @@ def opened(
     Raises:
         RunBusyError: another process is at it.
         RunDiffersError: the folder holds something else, or the images have changed; says what differs.
-        RunDamagedError: `config.json` can't be read.
+        RunDamagedError: `config.json` can't be read, or an older version wrote it.
         DataUnavailableError: the user's own images are not there.
     """
     images = data_changes.found(spec.options)  # before anything is thrown away
@@ -139,7 +139,7 @@ def _configure(folder: Path, spec: RunSpec) -> None:
         started = {"run_id": f"{spec.experiment}-{secrets.token_hex(8)}", "started": provenance.now()}
         atomic.write_json(file, started | wanted)
         return
-    there = run_folder.read_json(file)
+    there = run_folder.read_config(folder)
     finished = (folder / run_folder.METRICS).exists()
     compared = [key for key in _COMPARED if not (finished and key == "versions")]
     differing = [key for key in compared if _matters(there.get(key)) != _matters(wanted[key])]

@@ -1,23 +1,22 @@
-"""Where a run keeps its files, and how far it has come. Needs no TensorFlow.
+"""The files in a run's folder, how far the run has come, and reading a finished one. Needs no TensorFlow.
 
 runs/<experiment>/<profile>-seed<seed>[+<options>]/
-    config.json     what was asked for: written first, compared when the run goes on
-    images.json   of a run on one's own images: which they were, compared when it goes on or is exported
+    config.json     what was requested: written first, compared when the run goes on
+    images.json     of a run on a user's own images: a list of them, compared when it goes on or is exported
     <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
                     model.keras and result.json when done
-    *.png           curves, confusion, mistakes, and what else the experiment draws
-    predictions-*.npz   what each network said of each test image
+    *.png           curves, confusion matrices, mistakes, and the experiment's own plots
+    predictions-*.npz   the class that each network predicted for each test image
     metrics.json    written last: the run is finished
-runs/features/      what pre-trained networks made of images, shared by all runs
+runs/features/      features that pre-trained networks computed, shared by all runs
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keraserve_training.errors import RunDamagedError
+from keraserve_training.errors import OlderVersionError, RunDamagedError
 from keraserve_training.locks import is_locked
 from keraserve_training.records import history
 
@@ -40,17 +39,17 @@ def path(runs: Path, experiment: str, profile: str, seed: int, options: str = ""
 
 
 def confusion_image(network: str) -> str:
-    """Name of the file with a network's confusion matrix."""
+    """Name of the plot of a network's confusion matrix."""
     return f"confusion-{network}.png"
 
 
 def mistakes_image(network: str) -> str:
-    """Name of the file with the images that a network got wrong with the most confidence."""
+    """Name of the plot of the images that a network got wrong with the most confidence."""
     return f"mistakes-{network}.png"
 
 
 def predictions_file(network: str) -> str:
-    """Name of the file with what a network said of each test image; see `predictions`."""
+    """Name of the file that `predictions` writes for a network."""
     return f"predictions-{network}.npz"
 
 
@@ -71,15 +70,25 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a run's `config.json`.
+
+    Raises:
+        OlderVersionError: an older version wrote it, which called images otherwise in all its files.
+        RunDamagedError: it can't be read.
+    """
+    config = read_json(folder / CONFIG)
+    if "train_pictures" in config.get("data", {}):
+        raise OlderVersionError(
+            f"{folder} holds a run of an older version, which can't be read any more: run it again with"
+            " --force."
+        )
+    return config
+
+
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run whose every file is there.
-
-    Attributes:
-        folder: where it is.
-        config: what `config.json` says.
-        metrics: what `metrics.json` says.
-    """
+    """A finished run: its folder, and the content of `config.json` and `metrics.json`."""
 
     folder: Path
     config: dict[str, Any]
@@ -87,12 +96,12 @@ class FinishedRun:
 
     @property
     def profile(self) -> str:
-        """Name of its profile."""
+        """The name of its profile."""
         return self.config["profile"]["name"]
 
     @property
     def networks(self) -> dict[str, dict[str, Any]]:
-        """What `metrics.json` says of each trained network."""
+        """The entry of each trained network in `metrics.json`, by the network's name."""
         return self.metrics["networks"]
 
 
@@ -100,7 +109,7 @@ def finished(runs: Path, experiment: str) -> list[FinishedRun]:
     """All finished runs of an experiment, in the order in which they finished.
 
     Raises:
-        RunDamagedError: one can't be read.
+        RunDamagedError: one can't be read, or is of an older version.
     """
     folders = (runs / experiment).glob("*-seed*")
     found = [finished_in(folder) for folder in sorted(folders) if (folder / METRICS).exists()]
@@ -111,9 +120,9 @@ def finished_in(folder: Path) -> FinishedRun:
     """The finished run in a folder.
 
     Raises:
-        RunDamagedError: it can't be read.
+        RunDamagedError: it can't be read, or is of an older version.
     """
-    run = FinishedRun(folder, read_json(folder / CONFIG), read_json(folder / METRICS))
+    run = FinishedRun(folder, read_config(folder), read_json(folder / METRICS))
     if not {"run_id", "finished", "metrics", "networks", "seconds"} <= run.metrics.keys():
         raise RunDamagedError(f"{folder / METRICS} is not whole: run again with --force.")
     return run
@@ -126,17 +135,8 @@ def state(folder: Path) -> str:
     if (folder / METRICS).exists():
         return "finished"
     verb = "running, at" if is_locked(folder / LOCK) else "interrupted at"
-    return f"{verb} {_place(folder)}"
-
-
-def _place(folder: Path) -> str:
-    """The network that was learning last, with its epoch."""
-    networks = sorted(_networks(folder), key=lambda network: network.stat().st_mtime)
+    networks = [inner for inner in folder.iterdir() if inner.is_dir()]
     if not networks:
-        return "the start"
-    last = networks[-1]
-    return f"{last.name}, epoch {len(history.read(last / HISTORY))}"
-
-
-def _networks(folder: Path) -> Iterator[Path]:
-    return (inner for inner in folder.iterdir() if inner.is_dir())
+        return f"{verb} the start"
+    last = max(networks, key=lambda network: network.stat().st_mtime)
+    return f"{verb} {last.name}, epoch {len(history.read(last / HISTORY))}"

@@ -72,13 +72,19 @@ def gather(runs: Path, experiment: str) -> Gathered:
     return Gathered(tuple(sorted(latest_first, key=_rank)), tuple(troubles))
 
 
-def require(runs: Path, found: Iterable[Gathered]) -> None:
-    """Raise RunMissingError where there is nothing at all to report on: the folder may be another one."""
+def check(runs: Path, experiments: Iterable[str]) -> list[str]:
+    """The `troubles` of all experiments.
+
+    Raises:
+        RunMissingError: no experiment has a finished run in `runs`.
+    """
+    found = [gather(runs, experiment) for experiment in experiments]
     if not any(each.groups or each.troubles for each in found):
         raise RunMissingError(
             f"There is no finished run in {runs}: train first (keraserve-train run NAME), or name another"
             " --runs."
         )
+    return [trouble for each in found for trouble in each.troubles]
 
 
 def _read(folder: Path) -> FinishedRun:

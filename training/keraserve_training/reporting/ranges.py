@@ -1,10 +1,12 @@
 """The ranges to expect, from the finished full runs: what `expected_ranges` reads."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, expected_ranges
+from keraserve_training.errors import OlderVersionError
 from keraserve_training.experiment import Experiment
 from keraserve_training.records import caveats, description, run_folder
 from keraserve_training.records.run_folder import FinishedRun
@@ -18,7 +20,7 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
     """The range of every figure over the finished full runs with real images.
 
     Runs with options have their own (`expected_ranges.key`). The pieces of a study whose settings are those
-    of the experiment count as its runs with the same options.
+    of the experiment count as its runs with the same options; pieces of an older version are left out.
 
     Raises:
         RunDamagedError: a piece of a study can't be read.
@@ -31,20 +33,17 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
             found.setdefault(key, []).extend(run for run in group.runs if _counts(run))
         for there in study.folders(runs, experiment.name, _FULL):
             for file in sorted(there.glob(f"*/{run_folder.METRICS}")):
-                piece = run_folder.finished_in(file.parent)
-                key = expected_ranges.key(experiment.name, gathering.key(piece))
-                if _counts(piece) and description.own_settings(experiment.run, piece.config):
-                    found.setdefault(key, []).append(piece)
+                with contextlib.suppress(OlderVersionError):
+                    piece = run_folder.finished_in(file.parent)
+                    key = expected_ranges.key(experiment.name, gathering.key(piece))
+                    if _counts(piece) and description.own_settings(experiment.run, piece.config):
+                        found.setdefault(key, []).append(piece)
         content |= {key: _ranges(experiment, made) for key, made in sorted(found.items()) if made}
     return content
 
 
 def write(experiments: Iterable[Experiment], runs: Path, file: Path) -> dict[str, dict[str, Any]]:
-    """Write what `measure` gives to `file`; returns it.
-
-    Raises:
-        RunDamagedError: a piece of a study can't be read.
-    """
+    """Write what `measure` gives to `file`; returns it. Raises as `measure`."""
     content = measure(experiments, runs)
     atomic.write_json(file, content)
     return content

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_training import atomic, number_format, open_run, statistics
-from keraserve_training.errors import StudyError
+from keraserve_training.errors import OlderVersionError, StudyError
 from keraserve_training.experiment import Comparison, Experiment, Study
 from keraserve_training.experiments import find
 from keraserve_training.options import NONE, Options
@@ -90,8 +90,12 @@ def do_piece(
         options=Options(**options),
         settings=study.settings(variant),
     )
-    if not do() and not _needed(study) <= pieces.row(there, seed).keys():
-        do(force=True)  # a piece of an older version, which did not measure all that is compared now
+    try:
+        current = do() or _needed(study) <= pieces.row(there, seed).keys()
+    except OlderVersionError:
+        current = False
+    if not current:  # an older version did the piece, or did not measure all that is compared now
+        do(force=True)
     for network in there.iterdir():  # a hundred megabytes in all that nobody would look at
         if network.is_dir():
             shutil.rmtree(network)
