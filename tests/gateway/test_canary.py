@@ -1,4 +1,4 @@
-"""Which version answers what names none; over HTTP, Open Inference and gRPC. The whole: tests/system."""
+"""Which version gets requests that name none, over HTTP and gRPC; the whole path is in tests/system."""
 
 import asyncio
 import json
@@ -47,8 +47,8 @@ def replace(file: Path, text: str) -> None:
     part.replace(file)
 
 
-class TwoVersions:
-    """A model server with versions 1, 2 and 3, of which some may be away."""
+class ThreeVersions:
+    """A model server with versions 1, 2 and 3, of which only those in `available` are served."""
 
     def __init__(self) -> None:
         self.available = {1, 2, 3}
@@ -62,7 +62,7 @@ class TwoVersions:
         return response
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
-        """Answer with what came."""
+        """Return the inputs as outputs."""
         version = await self.version(request.model_spec, context)
         signature = request.model_spec.signature_name
         spec = m.model_spec(request.model_spec.name, version=version, signature=signature)
@@ -91,12 +91,12 @@ class TwoVersions:
 
 
 @pytest.fixture
-async def versions() -> TwoVersions:
-    return TwoVersions()
+async def versions() -> ThreeVersions:
+    return ThreeVersions()
 
 
 @pytest.fixture
-async def gateway(make, serve_faults, versions: TwoVersions, folder: Path) -> httpx2.AsyncClient:
+async def gateway(make, serve_faults, versions: ThreeVersions, folder: Path) -> httpx2.AsyncClient:
     calls = {
         services.CLASSIFY: versions.classify,
         services.PREDICT: versions.predict,
@@ -106,14 +106,14 @@ async def gateway(make, serve_faults, versions: TwoVersions, folder: Path) -> ht
 
 
 async def ask(gateway: httpx2.AsyncClient, red: bytes, path: str = IMAGES, **headers: str) -> int:
-    response = await gateway.post(path, content=red, headers={"content-type": "image/png", **headers})
+    response = await gateway.post(path, content=red, headers=headers)
     assert response.status_code == 200, response.text
     assert response.headers["x-model-version"] == str(response.json()["version"])
     return response.json()["version"]
 
 
 @pytest.mark.shows("X-Model-Version", "KERASERVE_CANARY_FILE")
-async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) -> None:
+async def test_shares_change_while_the_gateway_runs(gateway, folder: Path, red: bytes) -> None:
     assert {await ask(gateway, red) for _ in range(5)} == {3}  # no share: the newest, as TensorFlow Serving
     for share, expected in ((0.0, {1}), (1.0, {2})):
         write_shares(folder, {"colours": share})
@@ -123,7 +123,7 @@ async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) ->
     assert set(found) == {1, 2}
     assert 60 <= found[2] <= 140  # 5.6 standard deviations: one run in 50 million is outside
     replace(folder / "canary.json", "{broken")
-    assert {await ask(gateway, red) for _ in range(30)} == {1, 2}  # the last good one counts
+    assert {await ask(gateway, red) for _ in range(30)} == {1, 2}  # the last valid file counts
     write_shares(folder, {"colours": 1.5})
     assert {await ask(gateway, red) for _ in range(30)} == {1, 2}
     (folder / "canary.json").unlink()
@@ -131,8 +131,8 @@ async def test_shares_change_while_it_runs(gateway, folder: Path, red: bytes) ->
 
 
 @pytest.mark.shows("KERASERVE_CANARY_FILE")
-async def test_the_file_of_the_shares_may_lie_elsewhere(
-    make, serve_faults, versions: TwoVersions, folder: Path, tmp_path: Path, red: bytes
+async def test_canary_file_names_another_file(
+    make, serve_faults, versions: ThreeVersions, folder: Path, tmp_path: Path, red: bytes
 ) -> None:
     elsewhere = tmp_path / "shares.json"
     elsewhere.write_text('{"colours": 1.0}')
@@ -143,7 +143,7 @@ async def test_the_file_of_the_shares_may_lie_elsewhere(
 
 
 @pytest.mark.shows("X-Model-Label")
-async def test_who_names_a_version_gets_it(gateway, folder: Path, red: bytes) -> None:
+async def test_a_named_version_or_label_comes_before_the_share(gateway, folder: Path, red: bytes) -> None:
     write_shares(folder, {"colours": 1.0})
     assert await ask(gateway, red, "/v1/models/colours/versions/1/images:classify") == 1
     assert await ask(gateway, red, "/v1/models/colours/labels/third/images:classify") == 3
@@ -151,11 +151,13 @@ async def test_who_names_a_version_gets_it(gateway, folder: Path, red: bytes) ->
     assert await ask(gateway, red, **{"x-model-label": "third"}) == 3
     path = "/v1/models/colours/versions/1/images:classify"
     assert await ask(gateway, red, path, **{"x-model-label": "third"}) == 1
-    headers = {"content-type": "image/png", "x-model-label": "unknown"}
-    assert (await gateway.post(IMAGES, content=red, headers=headers)).status_code == 404
+    unknown = await gateway.post(IMAGES, content=red, headers={"x-model-label": "unknown"})
+    assert unknown.status_code == 404
 
 
-async def test_a_version_that_is_away_costs_nobody_a_response(gateway, folder, versions, red: bytes) -> None:
+async def test_a_version_that_is_not_served_is_replaced_by_the_next(
+    gateway, folder, versions, red: bytes
+) -> None:
     write_shares(folder, {"colours": 1.0})
     versions.available = {1, 3}
     assert await ask(gateway, red) == 1
@@ -169,7 +171,7 @@ async def test_a_version_that_is_away_costs_nobody_a_response(gateway, folder, v
 
 
 @pytest.mark.shows("X-Sticky-Key")
-def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder: Path) -> None:
+def test_a_sticky_key_keeps_its_version_and_moves_only_to_the_canary(folder: Path) -> None:
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     keys, before = [f"customer-{number}" for number in range(500)], set[str]()
     for share in (0.0, 0.1, 0.5, 1.0):
@@ -181,7 +183,7 @@ def test_the_same_key_gets_the_same_version_and_moves_only_to_the_canary(folder:
         before = new
 
 
-async def test_a_file_is_looked_at_once_in_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_is_checked_once_in_an_interval(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.1)
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     for share in (0.0, 1.0):
@@ -192,7 +194,7 @@ async def test_a_file_is_looked_at_once_in_a_while(folder: Path, monkeypatch: py
         assert canary.shares == {"colours": share}
 
 
-def test_a_loop_that_has_ended_hides_nothing(folder: Path) -> None:
+def test_a_change_is_seen_after_an_event_loop_has_ended(folder: Path) -> None:
     canary = Canary(folder / "canary.json", ConfiguredModels(folder / "models.config"))
     ended = asyncio.new_event_loop()
     ended.call_soon(lambda: (canary.shares, ended.stop()))
@@ -224,7 +226,7 @@ async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None
         assert await found(unlabelled, ("x-model-label", "stable")) == 1
         assert await found(m.model_spec("colours", version=3)) == 3
         assert await found(m.model_spec("colours", label="stable")) == 1
-        for size in (8, 2 << 20):  # the long one is not parsed as a whole
+        for size in (8, 2 << 20):  # the long one's values are not parsed
             given = m.PredictRequest(model_spec=m.model_spec("colours", signature="some"))
             given.inputs["x"].tensor_content = bytes(size)
             response = await stub.predict(given)
@@ -247,7 +249,7 @@ async def test_failures_count_for_the_version_that_was_chosen(make, serve_faults
     address = await serve_faults({services.CLASSIFY: fails})
     gateway = await make(address, models="", model_config_file=folder / "models.config")
     write_shares(folder, {"colours": 1.0})
-    response = await gateway.post(IMAGES, content=red, headers={"content-type": "image/png"})
+    response = await gateway.post(IMAGES, content=red)
     assert (response.status_code, response.headers["x-model-version"]) == (500, "2")
     text = (await gateway.get("/metrics")).text
     assert 'requests_total{code="500",model="colours",protocol="http",version="2"} 1.0' in text

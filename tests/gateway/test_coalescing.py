@@ -1,4 +1,4 @@
-"""Requests of one turn of the event loop leave as one call, and none of them notices."""
+"""Requests of one turn of the event loop are merged into one call, and none of them notices."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ TRACE = (("traceparent", "t"),)
 
 
 class Server:
-    """Answers each example with itself as the label; rejects all of a call for one that is bad."""
+    """Returns each example as its label; rejects a whole call for one example that is bad."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[bytes], float, Metadata]] = []
         self.cancelled = 0
         self.fails: Exception | None = None
-        self.forgets = 0  # answers that it leaves out of a call for several
+        self.omits = 0  # results of a call with several examples
         self.seconds = 0.0
 
     async def ask(self, call: object, request: Any, context: CallContext) -> Any:
@@ -47,12 +47,12 @@ class Server:
         if BAD in examples:
             raise BadRequest("one is bad", origin=grpc.StatusCode.INVALID_ARGUMENT)
         response = m.ClassificationResponse(model_spec=m.model_spec(request.model_spec.name, version=3))
-        for example in examples[: len(examples) - (self.forgets if len(examples) > 1 else 0)]:
+        for example in examples[: len(examples) - (self.omits if len(examples) > 1 else 0)]:
             response.result.classifications.add().classes.add(label=example.decode(), score=1)
         return response
 
     @property
-    def asked(self) -> list[list[bytes]]:
+    def sent(self) -> list[list[bytes]]:
         return [examples for examples, _, _ in self.calls]
 
 
@@ -60,13 +60,13 @@ class Known:
     """Knows one version whose rows are independent, or (0) none."""
 
     def __init__(self, version: int) -> None:
-        self.known, self.responses = version, list[int]()
+        self.known, self.learnt = version, list[int]()
 
     def version(self, _: m.ModelSpec) -> int:
         return self.known
 
     def learn(self, _: m.ModelSpec, version: int) -> None:
-        self.responses.append(version)
+        self.learnt.append(version)
 
 
 @pytest.fixture
@@ -89,12 +89,18 @@ def within(seconds: float, request_id: str = "", trace: tuple[tuple[str, str], .
     return RequestContext(Deadline.after(seconds), request_id, trace)
 
 
+async def classify_each(coalescer: RequestCoalescer, *examples: bytes) -> list[Any]:
+    """Classify each example by a request of its own, all in one turn of the event loop."""
+    requests = (coalescer.classify(request(one), within(5)) for one in examples)
+    return await asyncio.gather(*requests, return_exceptions=True)
+
+
 def labels(response: m.ClassificationResponse) -> list[str]:
     return [one.classes[0].label for one in response.result.classifications]
 
 
 @pytest.mark.shows("requests that come at")
-async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
+async def test_each_request_gets_its_response_and_the_call_has_all_ids_and_the_latest_deadline(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
     responses = await asyncio.gather(
@@ -110,17 +116,19 @@ async def test_each_gets_its_own_and_the_call_has_the_ids_and_the_longest_time(
     assert metadata == (("x-request-id", "one"), ("x-request-id", "two"))
 
 
-async def test_who_is_alone_in_its_turn_is_asked_as_it_came(
+async def test_a_request_alone_in_its_turn_is_sent_unchanged(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    told = (("x-request-id", "one"), *TRACE)
+    metadata = (("x-request-id", "one"), *TRACE)
     for _ in range(2):
         assert labels(await coalescer.classify(request(b"1"), within(5, "one", TRACE))) == ["1"]
-    assert [(examples, metadata) for examples, _, metadata in server.calls] == [([b"1"], told)] * 2
+    assert [(examples, given) for examples, _, given in server.calls] == [([b"1"], metadata)] * 2
 
 
 @pytest.mark.shows("requests that come at")
-async def test_other_models_versions_and_traces_go_apart(server: Server, coalescer: RequestCoalescer) -> None:
+async def test_requests_with_other_models_versions_or_traces_are_not_merged(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
     await asyncio.gather(
         coalescer.classify(request(b"1"), within(5)),
         coalescer.classify(request(b"2", model="b"), within(5)),
@@ -128,7 +136,7 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, coalesc
         coalescer.classify(request(b"4"), within(5, "", TRACE)),
         coalescer.classify(request(b"5"), within(5)),
     )
-    assert sorted(server.asked) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
+    assert sorted(server.sent) == [[b"1", b"5"], [b"2"], [b"3"], [b"4"]]
 
 
 @pytest.mark.shows("KERASERVE_MAX_MERGED")
@@ -140,60 +148,55 @@ async def test_other_models_versions_and_traces_go_apart(server: Server, coalesc
         ([7, 1, 1], [2, 7]),  # a single request may have more
     ],
 )
-async def test_so_many_examples_are_merged_and_no_more(
+async def test_a_call_has_at_most_max_merged_examples(
     server: Server, coalescer: RequestCoalescer, sizes: Sequence[int], calls: Sequence[int]
 ) -> None:
     responses = await asyncio.gather(
         *(coalescer.classify(request(*[b"x"] * size), within(5)) for size in sizes)
     )
     assert [len(labels(one)) for one in responses] == list(sizes)
-    assert sorted(map(len, server.asked)) == sorted(calls)
+    assert sorted(map(len, server.sent)) == sorted(calls)
 
 
-async def test_nor_more_bytes_than_a_call_is_worth(server: Server, coalescer: RequestCoalescer) -> None:
-    await asyncio.gather(*(coalescer.classify(request(b"x" * 400_000), within(5)) for _ in range(4)))
-    assert list(map(len, server.asked)) == [2, 2]
+async def test_a_call_has_at_most_one_mebibyte_of_several_requests(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
+    await classify_each(coalescer, *[b"x" * 400_000] * 4)
+    assert list(map(len, server.sent)) == [2, 2]
 
 
 @pytest.mark.shows("requests that come at", "KERASERVE_MAX_MERGED")
-async def test_one_means_that_each_has_its_own_call(server: Server) -> None:
-    coalescer = RequestCoalescer(server.ask, 1, Known(3))
-    await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
-    assert sorted(server.asked) == [[b"1"], [b"2"]]
+async def test_max_merged_of_one_merges_nothing(server: Server) -> None:
+    await classify_each(RequestCoalescer(server.ask, 1, Known(3)), b"1", b"2")
+    assert sorted(server.sent) == [[b"1"], [b"2"]]
 
 
 @pytest.mark.shows("none of them notices")
-async def test_a_bad_one_is_nobody_elses_fault(server: Server, coalescer: RequestCoalescer) -> None:
-    good, bad, other = await asyncio.gather(
-        *(coalescer.classify(request(one), within(5)) for one in (b"1", BAD, b"2")), return_exceptions=True
-    )
-    assert (labels(good), labels(other)) == (["1"], ["2"])  # type: ignore[arg-type]
+async def test_a_rejected_request_fails_no_other(server: Server, coalescer: RequestCoalescer) -> None:
+    good, bad, other = await classify_each(coalescer, b"1", BAD, b"2")
+    assert (labels(good), labels(other)) == (["1"], ["2"])
     assert isinstance(bad, BadRequest)
-    assert sorted(server.asked) == [[b"1"], [b"1", BAD, b"2"], [b"2"], [BAD]]
+    assert sorted(server.sent) == [[b"1"], [b"1", BAD, b"2"], [b"2"], [BAD]]
 
 
-async def test_a_server_that_forgets_a_response_is_asked_for_each(
+async def test_a_call_with_missing_results_is_repeated_for_each_request(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    server.forgets = 1
-    responses = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
-    assert [labels(one) for one in responses] == [["1"], ["2"]]
+    server.omits = 1
+    assert [labels(one) for one in await classify_each(coalescer, b"1", b"2")] == [["1"], ["2"]]
 
 
-@pytest.mark.parametrize("error", [ModelServerUnavailable("it is away"), ValueError("a fault of ours")])
-async def test_other_errors_are_everybodys(
+@pytest.mark.parametrize("error", [ModelServerUnavailable("unavailable"), ValueError("a defect")])
+async def test_other_errors_fail_all_requests_of_a_call(
     server: Server, coalescer: RequestCoalescer, error: Exception
 ) -> None:
     server.fails = error
-    both = await asyncio.gather(
-        *(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")), return_exceptions=True
-    )
-    assert both == [error, error]
+    assert await classify_each(coalescer, b"1", b"2") == [error, error]
     assert len(server.calls) == 1
 
 
 @pytest.mark.shows("none of them notices")
-async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer) -> None:
+async def test_each_request_has_its_own_deadline(server: Server, coalescer: RequestCoalescer) -> None:
     server.seconds = 0.2
     short, long = await asyncio.gather(
         coalescer.classify(request(b"1"), within(0.05)),
@@ -205,43 +208,45 @@ async def test_time_is_each_ones_own(server: Server, coalescer: RequestCoalescer
     assert len(server.calls) == 1
 
 
-async def test_the_call_ends_when_nobody_waits_for_it(server: Server, coalescer: RequestCoalescer) -> None:
+async def test_a_call_is_cancelled_when_no_request_waits_for_it(
+    server: Server, coalescer: RequestCoalescer
+) -> None:
     server.seconds = 60
-    both = [asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2")]
+    first, second = (asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2"))
     while not server.calls:
         await asyncio.sleep(0)
-    both[0].cancel()
+    first.cancel()
     await asyncio.sleep(0.01)
     assert not server.cancelled
-    both[1].cancel()
-    await asyncio.gather(*both, return_exceptions=True)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
     await asyncio.sleep(0.01)
     assert server.cancelled == 1
 
 
-async def test_who_leaves_before_the_call_is_not_asked_for(
+async def test_a_request_cancelled_before_the_call_is_not_sent(
     server: Server, coalescer: RequestCoalescer
 ) -> None:
-    gone, stays = (asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2"))
+    cancelled, waiting = (
+        asyncio.create_task(coalescer.classify(request(one), within(5))) for one in (b"1", b"2")
+    )
     await asyncio.sleep(0)
-    gone.cancel()
-    assert labels(await stays) == ["2"]
-    assert server.asked == [[b"2"]]
+    cancelled.cancel()
+    assert labels(await waiting) == ["2"]
+    assert server.sent == [[b"2"]]
 
 
-async def test_each_alone_where_rows_are_not_known_to_be_independent(server: Server) -> None:
-    coalescer = RequestCoalescer(server.ask, 6, Known(0))
-    await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
-    assert sorted(server.asked) == [[b"1"], [b"2"]]
+async def test_nothing_is_merged_unless_rows_are_known_to_be_independent(server: Server) -> None:
+    await classify_each(RequestCoalescer(server.ask, 6, Known(0)), b"1", b"2")
+    assert sorted(server.sent) == [[b"1"], [b"2"]]
 
 
-async def test_what_another_version_answered_together_is_asked_again(server: Server) -> None:
-    known = Known(2)  # the server answers as version 3
-    coalescer = RequestCoalescer(server.ask, 6, known)
-    responses = await asyncio.gather(*(coalescer.classify(request(one), within(5)) for one in (b"1", b"2")))
+async def test_a_call_to_a_new_version_is_repeated_for_each_request(server: Server) -> None:
+    known = Known(2)  # the server responds as version 3
+    responses = await classify_each(RequestCoalescer(server.ask, 6, known), b"1", b"2")
     assert [labels(one) for one in responses] == [["1"], ["2"]]
-    assert sorted(server.asked) == [[b"1"], [b"1", b"2"], [b"2"]]
-    assert known.responses == [3, 3, 3]
+    assert sorted(server.sent) == [[b"1"], [b"1", b"2"], [b"2"]]
+    assert known.learnt == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -255,14 +260,14 @@ async def test_what_another_version_answered_together_is_asked_again(server: Ser
         (None, 0),
     ],
 )
-async def test_a_version_says_of_itself_whether_its_rows_are_independent(
+async def test_a_versions_card_says_whether_its_rows_are_independent(
     card: bytes | None, version: int
 ) -> None:
-    asked: list[m.PredictRequest] = []
+    requests: list[m.PredictRequest] = []
 
     async def ask(call: object, request: Any, context: CallContext) -> Any:
         assert call is services.PREDICT
-        asked.append(request)
+        requests.append(request)
         if card is None:
             raise BadRequest("no such signature", origin=grpc.StatusCode.FAILED_PRECONDITION)
         response = m.PredictResponse(model_spec=m.model_spec("a", version=7))
@@ -271,24 +276,24 @@ async def test_a_version_says_of_itself_whether_its_rows_are_independent(
 
     cards = ModelCards(ask)
     rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
-    assert rows.version(spec) == 0  # nobody has said yet which version it means
+    assert rows.version(spec) == 0  # no response has said yet which version it means
     rows.learn(spec, 7)
-    assert [rows.version(spec), rows.version(spec)] == [0, 0]  # it is asked beside the requests, once
+    assert [rows.version(spec), rows.version(spec)] == [0, 0]  # the card is fetched in the background, once
     await asyncio.sleep(0.01)
     assert rows.version(spec) == version
-    assert [one.model_spec.signature_name for one in asked] == ["model_card"]
-    assert [one.model_spec.version.value for one in asked] == [7]
-    assert await cards.warnings("a", 7) == ()  # the same card: it is not asked for again
+    assert [one.model_spec.signature_name for one in requests] == ["model_card"]
+    assert [one.model_spec.version.value for one in requests] == [7]
+    assert await cards.warnings("a", 7) == ()  # the same card: it is not fetched again
     rows.learn(m.model_spec("a", label="stable"), 7)
-    assert (rows.version(m.model_spec("a", label="stable")), len(asked)) == (version, 1)
+    assert (rows.version(m.model_spec("a", label="stable")), len(requests)) == (version, 1)
     rows.learn(spec, 8)
     assert rows.version(spec) == 0
     await asyncio.sleep(0.01)
-    assert [one.model_spec.version.value for one in asked] == [7, 8]
+    assert [one.model_spec.version.value for one in requests] == [7, 8]
 
 
 @pytest.mark.shows("none of them notices")
-async def test_through_a_real_model_server(
+async def test_merged_requests_to_a_real_model_server(
     gateway: httpx2.AsyncClient, red: bytes, green: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
@@ -300,7 +305,7 @@ async def test_through_a_real_model_server(
         return forward(self, path, request, *given)
 
     monkeypatch.setattr(GrpcModelServer, "forward", counted)
-    monkeypatch.setattr(IndependentRows, "version", lambda *_: 1)  # somebody else's model: it has no card
+    monkeypatch.setattr(IndependentRows, "version", lambda *_: 1)  # the model has no card
     sent = [red, green, undecodable_png(), red, green]
     responses = await asyncio.gather(
         *(gateway.post(PATH, content=one, headers={"content-type": "image/png"}) for one in sent)
@@ -309,5 +314,5 @@ async def test_through_a_real_model_server(
     best = [one.json()["predictions"][0]["classes"][0]["label"] for one in responses if one.is_success]
     assert best == ["red", "green", "red", "green"]
     assert all(one.headers["x-model-version"] == "1" for one in responses if one.is_success)
-    # RequestCoalescer, rejected for one of them, and each alone; the rejected one once more.
+    # All in one call, which is rejected; then each alone, and the rejected one once more.
     assert sizes == [5, 1, 1, 1, 1, 1, 1]

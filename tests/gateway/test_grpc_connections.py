@@ -92,7 +92,7 @@ async def port(serve_faults, free_port) -> AsyncIterator[Port]:
         yield Port(stack, serve_faults, free_port)
 
 
-async def test_who_leaves_without_the_response_leaves_no_trace_of_the_stack(
+async def test_a_client_that_leaves_before_the_response_logs_no_stack_trace(
     port: Port, start_gateway, free_port
 ) -> None:
     await port.open()  # for its model server alone
@@ -112,7 +112,7 @@ async def test_who_leaves_without_the_response_leaves_no_trace_of_the_stack(
 
 @pytest.mark.shows("keraserve_gateway_connections", "gRPC connections ended", "more than max_connections")
 @pytest.mark.parametrize("sent", [b"", SETTINGS])
-async def test_connections_without_a_call_make_room_for_probes_and_callers(port: Port, sent: bytes) -> None:
+async def test_connections_without_a_call_are_ended_for_new_ones(port: Port, sent: bytes) -> None:
     """More of them than may be open, and nothing of them would end by itself."""
     with structlog.testing.capture_logs() as lines:
         await port.open(max_connections=4, **LONG)
@@ -125,7 +125,7 @@ async def test_connections_without_a_call_make_room_for_probes_and_callers(port:
 
 
 @pytest.mark.shows("KERASERVE_MAX_CONNECTIONS")
-async def test_the_one_that_has_gone_longest_without_a_call_goes(port: Port) -> None:
+async def test_the_connection_longest_without_a_call_is_ended(port: Port) -> None:
     await port.open(max_connections=2, **LONG)
     channels = [await port.channel() for _ in range(3)]
     for channel in channels[:2]:
@@ -141,7 +141,7 @@ async def test_the_one_that_has_gone_longest_without_a_call_goes(port: Port) -> 
 @pytest.mark.parametrize(
     ("host", "callers"), [("127.0.0.1", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "[::1]")]
 )
-async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, callers: str) -> None:
+async def test_a_connection_with_a_running_call_is_kept(port: Port, host: str, callers: str) -> None:
     """By whichever of its addresses."""
     await port.open(host, max_connections=1, **LONG)
     port.may.clear()
@@ -156,7 +156,7 @@ async def test_a_connection_with_a_call_in_work_is_kept(port: Port, host: str, c
 
 
 @pytest.mark.shows("gRPC connections are rejected")
-async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rejected_connections_are_logged(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "most_accepted", lambda most: most)
     monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
     with structlog.testing.capture_logs() as lines:
@@ -170,7 +170,7 @@ async def test_that_all_are_taken_is_in_the_log(port: Port, monkeypatch: pytest.
 
 
 @pytest.mark.shows("keraserve_gateway_connections_ended_total", "a call that is not")
-async def test_a_response_that_is_not_read_has_an_end(port: Port) -> None:
+async def test_a_connection_whose_response_is_not_read_is_ended(port: Port) -> None:
     """gRPC would wait for ten minutes."""
     await port.open(deadline_seconds=1, unread_seconds=1, max_in_flight=1, max_waiting=0)
     [(reader, _)] = await port.wires(1, NO_WINDOW + call(services.GET_MODEL_STATUS.path, REQUEST))
@@ -183,7 +183,7 @@ async def test_a_response_that_is_not_read_has_an_end(port: Port) -> None:
 
 
 @pytest.mark.shows("more than 2,048 calls")
-async def test_calls_whose_answers_are_not_read_keep_nobody_out(
+async def test_calls_whose_responses_are_not_read_block_no_others(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are as many as are allowed, and none would end by itself."""
@@ -196,7 +196,7 @@ async def test_calls_whose_answers_are_not_read_keep_nobody_out(
     await port.healthy()
 
 
-async def test_wrong_keys_leave_streams_of_their_connection_to_right_ones(
+async def test_wrong_keys_leave_calls_of_their_connection_to_right_keys(
     port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a proxy, which has one connection for all of its callers."""

@@ -115,7 +115,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.shows("KERASERVE_MODEL_SERVER")
 @pytest.mark.parametrize(("method", "path", "how"), REQUESTS, ids=lambda one: one if type(one) is str else "")
-async def test_the_responses_are_those_of_a_model_server_of_its_own(
+async def test_responses_equal_those_of_a_separate_model_server(
     alone: Alone, gateway: httpx2.AsyncClient, method: str, path: str, how: dict[str, Any]
 ) -> None:
     wanted = await gateway.request(method, path, **how)
@@ -128,7 +128,7 @@ async def test_the_responses_are_those_of_a_model_server_of_its_own(
     assert told == expected
 
 
-def test_many_at_a_time_are_merged_and_answered(alone: Alone) -> None:
+def test_concurrent_requests_get_their_own_responses(alone: Alone) -> None:
     colours = [png(230, 20, 20), png(20, 230, 20), png(20, 20, 230)] * 10
     labels: dict[int, str] = {}
 
@@ -144,7 +144,7 @@ def test_many_at_a_time_are_merged_and_answered(alone: Alone) -> None:
     assert [labels[place] for place in range(30)] == ["red", "green", "blue"] * 10
 
 
-def test_grpc_passes_into_the_process(alone: Alone) -> None:
+def test_grpc_calls_reach_the_engine(alone: Alone) -> None:
     made = m.PredictRequest(model_spec=m.model_spec("colours"))
     made.inputs["images"].CopyFrom(to_proto(np.array(PIXELS, np.uint8)))
     with grpc.insecure_channel(alone.grpc) as channel:
@@ -178,7 +178,7 @@ def test_the_engines_metrics_are_among_the_gateways(alone: Alone) -> None:
     assert ":tensorflow:serving:batching_session:processed_batch_size" in families
 
 
-def test_versions_come_while_it_runs_and_sigterm_drains(alone: Alone) -> None:
+def test_versions_are_loaded_while_it_runs_and_sigterm_drains(alone: Alone) -> None:
     beside = alone.repository / "beside"
     shutil.copytree(alone.repository / "colours/1", beside)
     beside.rename(alone.repository / "colours/2")
@@ -209,7 +209,7 @@ def run(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.shows("KERASERVE_MODEL_SERVER_FLAGS")
-def test_what_cannot_be_served_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+def test_the_start_ends_with_a_sentence_if_a_model_cannot_be_served(tmp_path: Path) -> None:
     ended = run()
     assert ended.returncode == 2
     assert "give --model_config_file" in ended.stderr

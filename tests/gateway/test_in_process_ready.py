@@ -63,7 +63,7 @@ asyncio.run(main())
 """
 
 
-def test_what_is_available_answers_before_the_start_has_ended(models: Path) -> None:
+def test_an_available_model_responds_before_the_start_has_ended(models: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, models / "models.config"],
         capture_output=True,

@@ -53,7 +53,7 @@ async def turns_until(work: asyncio.Task[Any]) -> int:
 
 
 @pytest.mark.shows("an image as a")
-async def test_others_have_their_turn_while_a_list_is_packed() -> None:
+async def test_other_requests_proceed_while_a_list_is_packed() -> None:
     predictor, server = Predictor(LIMITS), Sizes()
     work = asyncio.create_task(predict(predictor, server, LARGE))
     assert await turns_until(work) > len(LARGE) / 10_000
@@ -64,7 +64,7 @@ async def test_others_have_their_turn_while_a_list_is_packed() -> None:
     ]
 
 
-async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -> None:
+async def test_large_lists_are_packed_in_order_and_small_ones_meanwhile() -> None:
     predictor, server, ended = Predictor(LIMITS), Sizes(), list[str]()
 
     async def one(name: str, body: bytes) -> None:
@@ -81,7 +81,7 @@ async def test_lists_are_packed_one_after_the_other_and_small_ones_meanwhile() -
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["packing", "waiting"])
-async def test_a_list_whose_time_is_over_or_whose_caller_left_is_left_alone(*, waits: bool) -> None:
+async def test_packing_stops_at_the_deadline_or_when_the_caller_leaves(*, waits: bool) -> None:
     predictor, server = Predictor(LIMITS), Sizes()
     before: Sequence[asyncio.Task[Any]] = []
     if waits:
@@ -106,12 +106,12 @@ async def test_a_list_whose_time_is_over_or_whose_caller_left_is_left_alone(*, w
         (b'{"instances": %b1%b}' % (b"[" * 40_000, b"]" * 40_000), "nested too deeply"),
     ],
 )
-async def test_what_is_wrong_is_said(body: bytes, says: str) -> None:
+async def test_the_error_names_the_mistake(body: bytes, says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         await predict(Predictor(LIMITS), Sizes(), body)
 
 
-async def test_numbers_that_another_type_holds_are_found_when_the_signature_changes() -> None:
+async def test_numbers_are_packed_again_when_the_signature_changes() -> None:
     predictor, server = Predictor(LIMITS), Sizes(m.DataType.DT_INT32)
     assert await predict(predictor, server, b'{"inputs": [1, 2]}') == 8
     server.dtype = m.DataType.DT_DOUBLE

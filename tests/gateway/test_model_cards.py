@@ -59,7 +59,9 @@ class Version:
 
 
 @pytest.mark.shows("GET /v1/models/{m}", '"warnings": [...]')
-async def test_warnings_are_in_every_answer_and_in_the_list(make, serve_faults, red: bytes) -> None:
+async def test_warnings_are_in_every_response_and_in_the_list_of_models(
+    make, serve_faults, red: bytes
+) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING], "more": 1}).encode())
     client = await make(await serve_faults(version.calls))
     for _ in range(3):
@@ -112,7 +114,7 @@ async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: b
 
 
 @pytest.mark.shows('"warnings": [...]')
-async def test_one_that_does_not_answer_delays_the_first_answer_alone(
+async def test_a_version_that_does_not_respond_delays_only_the_first_response(
     make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     never = asyncio.Event()
@@ -126,7 +128,7 @@ async def test_one_that_does_not_answer_delays_the_first_answer_alone(
 
 
 @pytest.mark.shows('"warnings": [...]', "no model card")
-async def test_one_that_was_away_is_asked_again(
+async def test_an_unavailable_version_is_asked_again(
     make, serve_faults, red: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cards: list[Any] = [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND]
@@ -143,7 +145,7 @@ async def test_one_that_was_away_is_asked_again(
 
 
 @pytest.mark.shows('"warnings": [...]')
-async def test_many_at_once_ask_once(make, serve_faults, red: bytes) -> None:
+async def test_concurrent_requests_ask_for_a_card_once(make, serve_faults, red: bytes) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING, "x" * 999] * 20}).encode())
     client = await make(await serve_faults(version.calls))  # merging looks at the card, too
     assert (await client.post(PATH, content=red)).status_code == 200

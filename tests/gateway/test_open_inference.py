@@ -27,7 +27,7 @@ def given(name: str, array: Any, *, binary: bool = True) -> triton.InferInput:
 
 
 @pytest.mark.shows("GET /v2", "GET /v2/health/live", "GET /v2/health/ready")
-def test_the_server(client: triton.InferenceServerClient) -> None:
+def test_server_metadata(client: triton.InferenceServerClient) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     described = client.get_server_metadata()
@@ -36,7 +36,7 @@ def test_the_server(client: triton.InferenceServerClient) -> None:
 
 
 @pytest.mark.shows("GET /v2/models/{m}", "GET /v2/models/{m}/ready")
-def test_a_model(client: triton.InferenceServerClient) -> None:
+def test_model_metadata(client: triton.InferenceServerClient) -> None:
     for version in ("", "1", "stable"):
         assert client.is_model_ready("colours", version)
         described = client.get_model_metadata("colours", version)
@@ -56,7 +56,9 @@ def test_a_model(client: triton.InferenceServerClient) -> None:
 
 @pytest.mark.shows("POST /v2/models/{m}/infer", "Inference-Header-Content-Length")
 @pytest.mark.parametrize("binary", [True, False])
-def test_images(client: triton.InferenceServerClient, red: bytes, green: bytes, *, binary: bool) -> None:
+def test_images_as_pixels_and_as_files(
+    client: triton.InferenceServerClient, red: bytes, green: bytes, *, binary: bool
+) -> None:
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
     pixels[0, ..., 0] = pixels[1, ..., 1] = 200
     outputs = [triton.InferRequestedOutput(name, binary) for name in ("probabilities", "label")]
@@ -77,7 +79,7 @@ def test_images(client: triton.InferenceServerClient, red: bytes, green: bytes, 
 @pytest.mark.shows("POST /v2/models/{m}/infer", "an unmodified tritonclient, sync")
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("dtype", NUMBERS)
-def test_every_number(client: triton.InferenceServerClient, dtype: str, *, binary: bool) -> None:
+def test_every_number_type(client: triton.InferenceServerClient, dtype: str, *, binary: bool) -> None:
     array = np.array([[0, 1, 100], [1, 0, 7]]).astype(dtype)
     response = client.infer(
         "every_type",
@@ -90,7 +92,7 @@ def test_every_number(client: triton.InferenceServerClient, dtype: str, *, binar
 
 
 @pytest.mark.shows("POST /v2/models/{m}/infer", "no-json-form")
-def test_bfloat16_strings_and_nothing(client: triton.InferenceServerClient) -> None:
+def test_bfloat16_strings_and_empty_tensors(client: triton.InferenceServerClient) -> None:
     from tritonclient.utils import triton_to_np_dtype
 
     halves = np.array([[1.5, -2.0]], triton_to_np_dtype("BF16"))
@@ -176,7 +178,7 @@ def test_wrong_shapes_outputs_and_images(client: triton.InferenceServerClient) -
 
 
 @pytest.mark.shows("Content-Encoding", "Inference-Header-Content-Length", "unsupported-media")
-async def test_faults_of_a_body(gateway: httpx2.AsyncClient) -> None:
+async def test_bad_bodies_paths_and_methods(gateway: httpx2.AsyncClient) -> None:
     path = "/v2/models/colours/infer"
     for headers, status, says in (
         ({"content-encoding": "br"}, 415, "'br'; send gzip"),

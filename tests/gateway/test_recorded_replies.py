@@ -78,7 +78,7 @@ async def client(stack: Any) -> Any:
     "POST /v1/models/{m}:regress",
 )
 @pytest.mark.parametrize(("method", "path", "body", "status", "reply"), RECORDED)
-async def test_recorded(
+async def test_replies_equal_the_recorded_ones(
     client: httpx2.AsyncClient, method: str, path: str, body: Any, status: int, reply: Any
 ) -> None:
     # As curl -d sends it: not said to be JSON.
@@ -108,7 +108,7 @@ def signature(method: str, given: dict[str, Any], gives: dict[str, Any]) -> dict
 
 
 @pytest.mark.shows("GET /v1/models/{m}/metadata")
-async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
+async def test_metadata_equals_the_recorded_one(client: httpx2.AsyncClient) -> None:
     example = {"inputs": tensor("tf_example", "DT_STRING", None)}
     x, x2, y, y2, y3 = (tensor(name, "DT_FLOAT", ["-1", "1"]) for name in ("x", "x2", "y", "y2", "y3"))
     signatures = {
@@ -132,13 +132,15 @@ async def test_recorded_metadata(client: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "named", ["half", "half/versions/1", "half_plus_two/versions/9", "half_plus_two/labels/x"]
 )
-async def test_what_is_not_there(client: httpx2.AsyncClient, named: str, path: str) -> None:
+async def test_unknown_models_versions_and_labels_are_404(
+    client: httpx2.AsyncClient, named: str, path: str
+) -> None:
     response = await client.get(f"/v1/models/{named}{path}")
     assert (response.status_code, set(response.json())) == (404, {"error"})
 
 
 @pytest.mark.shows("a body of any", "too-large")
-async def test_how_a_body_may_come(client: httpx2.AsyncClient) -> None:
+async def test_forms_of_a_body(client: httpx2.AsyncClient) -> None:
     import gzip
 
     body, reply = b'{"instances": [1.0, 2.0, 5.0]}', {"predictions": [3.5, 4.0, 5.5]}

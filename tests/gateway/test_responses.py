@@ -58,7 +58,7 @@ async def responses(serve_faults, make):
         (tensor(FLOAT, (1 << 22) + 1, tensor_content=bytes(4 + (4 << 22))), 501, "at most"),
     ],
 )
-async def test_outputs(responses, output: m.TensorProto, status: int, says: str) -> None:
+async def test_malformed_outputs(responses, output: m.TensorProto, status: int, says: str) -> None:
     gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": output})
     for path, body in (
@@ -75,7 +75,7 @@ async def test_outputs(responses, output: m.TensorProto, status: int, says: str)
     assert (await gateway.post("/v2/models/colours/infer", json=INFER)).status_code == 502
 
 
-async def test_outputs_without_rows_are_asked_for_by_columns(responses) -> None:
+async def test_outputs_without_rows_need_the_column_form(responses) -> None:
     """A sound answer to a question of another form: that is for its caller to change."""
     gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, float_val=[1])})
@@ -85,7 +85,7 @@ async def test_outputs_without_rows_are_asked_for_by_columns(responses) -> None:
 
 @pytest.mark.shows("NaN and infinities in", "bad-response")
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
-async def test_numbers_that_are_none(responses, red: bytes, score: float) -> None:
+async def test_nan_and_infinities(responses, red: bytes, score: float) -> None:
     """TensorFlow Serving's calls write them as it does; an image's probability is a number or nothing."""
     gateway, given = responses
     word = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(score)]
@@ -111,7 +111,7 @@ async def test_numbers_that_are_none(responses, red: bytes, score: float) -> Non
 
 
 @pytest.mark.shows("bad-response")
-async def test_as_many_answers_as_examples(responses, red: bytes) -> None:
+async def test_more_or_fewer_results_than_examples_are_502(responses, red: bytes) -> None:
     gateway, given = responses
     given[services.CLASSIFY], given[services.REGRESS] = m.ClassificationResponse(), m.RegressionResponse()
     for count in (0, 1, 3):
@@ -132,7 +132,7 @@ async def test_as_many_answers_as_examples(responses, red: bytes) -> None:
 
 
 @pytest.mark.shows("bad-response")
-async def test_answers_longer_than_a_message_are_not_their_callers_fault(responses, red: bytes) -> None:
+async def test_responses_beyond_the_message_limit_are_502(responses, red: bytes) -> None:
     gateway, given = responses
     long = m.ClassificationResponse()
     long.result.classifications.add().classes.add(label="x" * (65 << 20), score=1)

@@ -123,7 +123,7 @@ CALLS = {
 
 @pytest.mark.shows("Predict")
 @pytest.mark.parametrize("request_", WRONG, ids=lambda request: type(request).__name__)
-def test_every_rejection_is_the_model_servers_own(front: Stubs, behind: Stubs, request_: Any) -> None:
+def test_every_rejection_equals_the_model_servers(front: Stubs, behind: Stubs, request_: Any) -> None:
     said = []
     for prediction, management in (front, behind):
         call = CALLS[type(request_).__name__]

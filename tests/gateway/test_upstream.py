@@ -57,9 +57,7 @@ async def noticed(gateway: httpx2.AsyncClient) -> None:
 
 
 @pytest.mark.shows("restarting: requests wait up")
-async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
-    make, start, free_port, monkeypatch
-) -> None:
+async def test_requests_wait_for_a_server_that_restarts(make, start, free_port, monkeypatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 30.0)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}")
@@ -74,7 +72,7 @@ async def test_a_server_that_restarts_costs_a_wait_and_no_failure(
 
 
 @pytest.mark.shows("what was lost with", "model server unavailable")
-async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked, monkeypatch) -> None:
+async def test_a_call_that_may_have_run_is_not_sent_again(make, start, free_port, asked, monkeypatch) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 30.0)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}")
@@ -93,7 +91,7 @@ async def test_what_may_have_run_is_not_sent_again(make, start, free_port, asked
 
 @pytest.mark.shows("a call that found")
 @pytest.mark.parametrize("comes_back", [True, False])
-async def test_what_never_left_is_sent_once_more(
+async def test_a_call_that_was_never_sent_is_sent_once_more(
     make, start, free_port, asked, monkeypatch, *, comes_back: bool
 ) -> None:
     """The connection is lost between the look at it and the call."""
@@ -115,7 +113,7 @@ async def test_what_never_left_is_sent_once_more(
 
 
 @pytest.mark.shows("away for longer: 503", "keraserve_gateway_model_server_up")
-async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, start, free_port) -> None:
+async def test_requests_fail_at_once_while_a_server_stays_unavailable(make, start, free_port) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
     async with asyncio.timeout(60):  # were each call to wait for its deadline, these would take minutes
@@ -132,7 +130,7 @@ async def test_a_server_that_stays_away_is_not_waited_for_and_found_again(make, 
 
 @pytest.mark.shows("connected, and answering nothing")
 @pytest.mark.parametrize("given_up", ["by its deadline", "by its caller"])
-async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
+async def test_requests_fail_at_once_while_a_server_hangs(
     make, start, free_port, monkeypatch, given_up: str
 ) -> None:
     monkeypatch.setattr(hang_detection, "PROBE_SECONDS", 0.5)
@@ -163,7 +161,7 @@ async def test_a_server_that_hangs_is_not_waited_for_and_found_again(
 
 
 @pytest.mark.shows("a slow model, whatever")
-async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, asked) -> None:
+async def test_a_slow_model_is_not_taken_for_a_hanging_server(make, start, free_port, asked) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", max_in_flight=8)
     start(port)
@@ -179,7 +177,7 @@ async def test_a_slow_model_is_no_server_that_hangs(make, start, free_port, aske
 
 
 @pytest.mark.shows("KERASERVE_MODEL_SERVER", "several: in turn; one")
-async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, free_port) -> None:
+async def test_calls_go_to_several_servers_in_turn_and_one_may_end(make, start, free_port) -> None:
     ports = [free_port() for _ in range(3)]
     processes = [start(port, version) for version, port in enumerate(ports, 1)]
     gateway = await make(",".join(f"127.0.0.1:{port}" for port in ports))
@@ -216,12 +214,12 @@ async def test_several_servers_are_asked_in_turn_and_one_may_die(make, start, fr
         ("ipv4:10.0.0.1:1,10.0.0.2:2", "ipv4:10.0.0.1:1,10.0.0.2:2"),
     ],
 )
-def test_targets(addresses: str, target: str) -> None:
+def test_addresses_become_a_grpc_target(addresses: str, target: str) -> None:
     assert grpc_target(addresses) == target
     assert Settings(model_server=addresses).model_server == addresses
 
 
 @pytest.mark.parametrize("addresses", ["a:1,b:2", "10.0.0.1:1,[::1]:2", "10.0.0.1:1,"])
-def test_targets_that_are_none(addresses: str) -> None:
+def test_invalid_addresses(addresses: str) -> None:
     with pytest.raises(ValueError, match="IP addresses"):
         Settings(model_server=addresses)
