@@ -195,11 +195,11 @@ def test_what_could_not_be_loaded_is_forgotten_with_its_folder(served: Served, t
 
 def test_what_ends_after_its_version_brings_no_series_back() -> None:
     metrics = Metrics()
-    metrics.loaded("m", 1, Code.OK, 1.0)
-    metrics.ended("m", 1)
-    metrics.responded("Predict", "m", 1, Code.OK, 1.0)
-    metrics.responded("Predict", "m", 1, Code.INTERNAL, 1.0)
-    metrics.ran("m", 1, "serving_default", 1, 1, 1.0)
+    metrics.version_loaded("m", 1, Code.OK, 1.0)
+    metrics.version_ended("m", 1)
+    metrics.call_ended("Predict", "m", 1, Code.OK, 1.0)
+    metrics.call_ended("Predict", "m", 1, Code.INTERNAL, 1.0)
+    metrics.graph_ran("m", 1, "serving_default", 1, 1, 1.0)
     assert b'version="1"' not in metrics.page()
     assert b"m/1" not in metrics.page()
 

@@ -20,15 +20,17 @@ class Notes(Observer):
     def __init__(self) -> None:
         self.heard: list[tuple[object, ...]] = []
 
-    def responded(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+    def call_ended(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
         self.heard.append((call, model, version, code.name))
 
-    def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:
+    def graph_ran(
+        self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float
+    ) -> None:
         assert 0 < seconds < 60
         self.heard.append(("ran", model, version, signature, requests, rows))
 
-    def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
+    def version_loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
         self.heard.append(("load", model, version, code.name))
 

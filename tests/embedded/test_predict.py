@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keraserve_embedded.calls.predict import predict as begin
+from keraserve_embedded.calls.request_limits import CallOptions
 from keraserve_embedded.calls.work import finish
 from keraserve_embedded.errors import (
     Code,
@@ -46,7 +47,7 @@ def floats(*values: float) -> Any:
 
 
 def predict(version: LoadedVersion, made: PredictRequest, **how: bool) -> PredictResponse:
-    return finish(begin(version, made, **how))
+    return finish(begin(version, made, CallOptions(**how)))
 
 
 def responses(version: LoadedVersion, made: PredictRequest, **how: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from embedded.test_batch_survives import classification, example
 
 from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
 from keraserve_embedded.calls import predict
-from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, CallOptions, RequestLimits
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.errors import InvalidRequestError
 from keraserve_embedded.models import tensors
@@ -87,4 +87,4 @@ def test_the_operator_sets_them() -> None:
     given = cli.parse(["--model_base_path=x", "--max_request_rows=7", "--max_request_elements=70"])
     assert given.limits == RequestLimits(7, 70)
     assert cli.parse(["--model_base_path=x"]).limits == RequestLimits(16384, 67_108_864)
-    assert predict.predict.__kwdefaults__["limits"] == DEFAULT_LIMITS
+    assert predict.predict.__defaults__ == (CallOptions(limits=DEFAULT_LIMITS),)

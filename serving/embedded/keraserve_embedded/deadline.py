@@ -13,7 +13,7 @@ class Deadline:
     """When a caller stops waiting.
 
     Args:
-        seconds: how long it waits, from now; None: for ever.
+        seconds: how long it waits from now; None: without limit.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -23,7 +23,7 @@ class Deadline:
         self._lock = threading.Lock()
 
     def cancel(self) -> None:
-        """Stop waiting now: the request leaves its queue. From any thread."""
+        """Stop waiting now; the request leaves its queue. From any thread."""
         with self._lock:
             self._cancelled = True
             future = self._future
@@ -31,10 +31,10 @@ class Deadline:
             future.cancel()
 
     def seconds_left(self) -> float | None:
-        """How many seconds are left, at least 0; None for ever."""
+        """Return how many seconds are left, at least 0; None without limit."""
         if self._until is None:
             return None
-        # gRPC says of a call without a deadline that it may take centuries, more than a lock can wait.
+        # gRPC gives a call without a deadline centuries, more than a lock can wait.
         return min(max(0.0, self._until - time.monotonic()), threading.TIMEOUT_MAX)
 
     def result(self, future: "Future[Mapping[str, Array]]") -> Mapping[str, Array]:

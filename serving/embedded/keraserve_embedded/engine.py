@@ -17,15 +17,10 @@ from keraserve_embedded.batching.batcher import Batcher, run_unbatched
 from keraserve_embedded.batching.event_loop import EventLoopBatcher
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls import classify, metadata, predict
-from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.request_limits import CallOptions
 from keraserve_embedded.calls.work import Call, finish, finish_async
 from keraserve_embedded.deadline import Deadline
-from keraserve_embedded.errors import (
-    Code,
-    EmbeddedError,
-    InternalError,
-    InvalidRequestError,
-)
+from keraserve_embedded.errors import Code, EmbeddedError, InternalError, InvalidRequestError
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.manager import ModelManager
 from keraserve_embedded.models.model import ModelReport
@@ -39,32 +34,28 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class EngineOptions:
-    """How an engine works.
+class EngineOptions(CallOptions):
+    """The options of an engine.
 
     Attributes:
-        poll_seconds: how often it looks for new versions; 0 looks once.
+        poll_seconds: the time between two looks for new versions; 0: it looks once.
         early_labels: a new label may name a version that is not available yet.
-        as_content: answers carry `tensor_content`, else the typed fields.
-        batching: merge requests that wait together; None runs each alone, on its caller's thread.
-        limits: how much one request may have.
+        batching: merge requests that wait at the same time; None runs each alone, on its caller's thread.
     """
 
     poll_seconds: float = 1.0
     early_labels: bool = False
-    as_content: bool = False
     batching: BatchingOptions | None = None
-    limits: RequestLimits = DEFAULT_LIMITS
 
 
 class Engine:
     """Serves the models that `start` and `configure` name, from the versions on disk.
 
-    Any thread may call its methods; loading and unloading happen on a thread of the engine's.
+    Any thread may call its methods; loading and unloading happen on a thread of the engine.
 
     Attributes:
-        options: how it works.
-        on_change: called after the state of a model, or of the threads for batches, has changed.
+        options: those that it was made with.
+        on_change: called after the state of a model, or of the batching threads, has changed.
     """
 
     def __init__(self, options: EngineOptions | None = None, observer: Observer | None = None) -> None:
@@ -83,7 +74,7 @@ class Engine:
             on_change=lambda: self.on_change(),
         )
 
-    # Life.
+    # Start and stop.
 
     def start(self, entries: Sequence[ModelEntry]) -> bool:
         """Load the models and wait until each has a version that serves, as TensorFlow Serving does.
@@ -99,21 +90,21 @@ class Engine:
         return self._manager.start(entries, self.ready)
 
     def configure(self, entries: Sequence[ModelEntry]) -> threading.Event:
-        """Take these models in place of the present ones; the engine's thread follows at once.
+        """Replace the models by these; the engine's thread loads them at once.
 
         Returns:
-            What is set when it has tried to load all of them.
+            An event that is set when it has tried to load all of them.
         """
         return self._manager.configure(entries)
 
     def interrupt(self) -> None:
-        """Look for no more versions, and end `start` early; at once, so that a signal handler may call it."""
+        """Look for no more versions, and end `start` early. Does not wait: a signal handler may call it."""
         self._manager.interrupt()
 
     def stop(self) -> None:
         """Look for no more versions, and wait until the engine's threads have ended.
 
-        Requests that wait for a batch are cancelled; those that run end well.
+        Requests that wait for a batch are cancelled; those that run are completed.
         """
         self._manager.stop()
         if self._batcher:
@@ -127,16 +118,16 @@ class Engine:
         return self._manager.stopping
 
     def ready(self) -> bool:
-        """Whether every configured model has a version that serves, and every thread for batches runs."""
+        """Whether every configured model has a version that serves, and every batching thread runs."""
         running, wanted = self.batch_threads()
         return running == wanted and self._manager.ready()
 
     def batch_threads(self) -> tuple[int, int]:
-        """How many threads run batches, and how many there should be; none without batching."""
+        """Return how many batching threads run, and how many there should be; none without batching."""
         return self._batcher.threads() if self._batcher else (0, 0)
 
     def waiting(self) -> Mapping[Origin, int]:
-        """How many rows wait for a batch, by signature."""
+        """Return how many rows wait for a batch, by signature."""
         return self._batcher.waiting() if self._batcher else {}
 
     def knows(self, name: str) -> bool:
@@ -144,14 +135,14 @@ class Engine:
         return self._manager.knows(name)
 
     def models(self) -> list[ModelReport]:
-        """Say how every model and its versions are."""
+        """Report the state of every model and its versions."""
         return self._manager.reports()
 
     def status(self, request: m.GetModelStatusRequest) -> m.GetModelStatusResponse:
-        """Answer GetModelStatus: of all versions, or of the one that a number or a label means.
+        """Run GetModelStatus: of all versions, or of the one that a number or a label names.
 
-        Errors as `keraserve_embedded.calls.metadata.status`, UnknownLabelError, and InternalError where
-        threads for batches are gone: for a client, AVAILABLE means that the model answers.
+        Errors as `keraserve_embedded.calls.metadata.status`, UnknownLabelError, and InternalError if batching
+        threads have ended, as AVAILABLE means to a client that the model responds.
         """
         spec = _spec(request)
         running, wanted = self.batch_threads()
@@ -162,37 +153,37 @@ class Engine:
                 return metadata.status(spec.name, number, {})
             return metadata.status(spec.name, number, model.versions, model.problem)
 
-    # Requests. Where the model spec names nothing, all raise NotServedError, UnknownLabelError or
-    # InvalidRequestError; where `deadline` ends first, DeadlineExceededError or RequestCancelledError;
-    # with batching, as `keraserve_embedded.batching.batcher.Batcher.submit`.
+    # Requests. If the model spec names no version that serves, all raise NotServedError, UnknownLabelError or
+    # InvalidRequestError; if `deadline` ends first, DeadlineExceededError or RequestCancelledError; with
+    # batching, as `keraserve_embedded.batching.batcher.Batcher.submit`.
 
     def predict(self, request: m.PredictRequest, deadline: Deadline | None = None) -> m.PredictResponse:
-        """Answer Predict; errors as `keraserve_embedded.calls.predict.predict`."""
+        """Run Predict; errors as `keraserve_embedded.calls.predict.predict`."""
         return self._respond(request, deadline)
 
     def classify(
         self, request: m.ClassificationRequest, deadline: Deadline | None = None
     ) -> m.ClassificationResponse:
-        """Answer Classify; errors as `keraserve_embedded.calls.classify.classify`."""
+        """Run Classify; errors as `keraserve_embedded.calls.classify.classify`."""
         return self._respond(request, deadline)
 
     def regress(self, request: m.RegressionRequest, deadline: Deadline | None = None) -> m.RegressionResponse:
-        """Answer Regress; errors as `keraserve_embedded.calls.classify.regress`."""
+        """Run Regress; errors as `keraserve_embedded.calls.classify.regress`."""
         return self._respond(request, deadline)
 
     def multi_inference(
         self, request: m.MultiInferenceRequest, deadline: Deadline | None = None
     ) -> m.MultiInferenceResponse:
-        """Answer MultiInference; errors as `keraserve_embedded.calls.classify.multi_inference`."""
+        """Run MultiInference; errors as `keraserve_embedded.calls.classify.multi_inference`."""
         return self._respond(request, deadline)
 
     def event_loop_batcher(self) -> EventLoopBatcher:
-        """Make what `answer` needs in the running event loop; needs batching."""
+        """Make the batcher that `respond` needs in the running event loop; the engine must have batching."""
         assert self._batcher is not None  # noqa: S101 - the caller configured batching
         return EventLoopBatcher(self._batcher)
 
     async def respond(self, request: Any, batcher: EventLoopBatcher) -> Any:
-        """Answer any of these four requests in the event loop of `batcher`, without blocking it.
+        """Run any of these four requests in the event loop of `batcher`, without blocking it.
 
         Cancelling the task takes the request out of the queue.
         """
@@ -216,7 +207,7 @@ class Engine:
             return metadata.inputs(version, signature)
 
     def metadata(self, request: m.GetModelMetadataRequest) -> m.GetModelMetadataResponse:
-        """Answer GetModelMetadata; errors as `keraserve_embedded.calls.metadata.check_fields`."""
+        """Run GetModelMetadata; errors as `keraserve_embedded.calls.metadata.check_fields`."""
         spec = _spec(request)
         metadata.check_fields(request)
         with self._manager.hold(spec) as version:
@@ -239,7 +230,7 @@ class Engine:
             code = Code.CANCELLED
             raise
         finally:
-            self._observer.responded(name, model, number, code, time.monotonic() - began)
+            self._observer.call_ended(name, model, number, code, time.monotonic() - began)
 
     def _load(self, name: str, number: int, folder: Path) -> LoadedVersion:
         began, code = time.monotonic(), Code.INTERNAL
@@ -254,7 +245,7 @@ class Engine:
             code = error.code
             raise
         finally:
-            self._observer.loaded(name, number, code, time.monotonic() - began)
+            self._observer.version_loaded(name, number, code, time.monotonic() - began)
         if replayed:
             log.info("%s %d warmed up with %d requests", name, number, replayed)
         return version
@@ -272,31 +263,11 @@ def _spec(request: Any) -> m.ModelSpec:
     return request.model_spec
 
 
-# What answers a request, by its type: the call's name, where its model is named, and how it begins.
-_CALLS: (
-    "Mapping[type, tuple[str, Callable[[Any], m.ModelSpec], Callable[[Any, Any, EngineOptions], Call[Any]]]]"
-)
-_CALLS = {
-    m.PredictRequest: (
-        "Predict",
-        _spec,
-        lambda version, request, options: predict.predict(
-            version, request, as_content=options.as_content, limits=options.limits
-        ),
-    ),
-    m.ClassificationRequest: (
-        "Classify",
-        _spec,
-        lambda version, request, options: classify.classify(version, request, options.limits),
-    ),
-    m.RegressionRequest: (
-        "Regress",
-        _spec,
-        lambda version, request, options: classify.regress(version, request, options.limits),
-    ),
-    m.MultiInferenceRequest: (
-        "MultiInference",
-        _tasks_spec,
-        lambda version, request, options: classify.multi_inference(version, request, options.limits),
-    ),
+# The calls that run a graph, by the type of their request: the call's name, where its model is named, and the
+# generator that runs it.
+_CALLS: Mapping[type, tuple[str, Callable[[Any], m.ModelSpec], Callable[..., Call[Any]]]] = {
+    m.PredictRequest: ("Predict", _spec, predict.predict),
+    m.ClassificationRequest: ("Classify", _spec, classify.classify),
+    m.RegressionRequest: ("Regress", _spec, classify.regress),
+    m.MultiInferenceRequest: ("MultiInference", _tasks_spec, classify.multi_inference),
 }

@@ -1,7 +1,7 @@
-"""Every error of the embedded server, and the status code that a client sees.
+"""Every error of the embedded model server, and its status code.
 
 EmbeddedError
-├── ConfigError                a flag or a models.config that can't be followed
+├── ConfigError                a flag or a configuration file is wrong
 │   └── UnavailableLabelError  a label for a version that neither serves nor is about to
 ├── StartError                 the server can't start: port taken, model that can't be loaded
 ├── LoadError                  a version that can't be loaded; carries its own code
@@ -47,7 +47,7 @@ class Code(IntEnum):
 
 
 class EmbeddedError(Exception):
-    """The root; `str(error)` is the message for the client or the operator, one that needs no stack trace."""
+    """The root; `str(error)` is the message for the client or the operator, without a stack trace."""
 
     own_code: Code | None = None
 
@@ -64,7 +64,7 @@ class _CodedError(EmbeddedError):
 
 
 class ConfigError(EmbeddedError):
-    """A flag or a models.config that can't be followed."""
+    """A flag or a configuration file is wrong."""
 
 
 class UnavailableLabelError(ConfigError):
@@ -124,11 +124,11 @@ class RequestCancelledError(RequestError):
 
 
 class QueueFullError(RequestError):
-    """As many requests wait for this signature as may: another server, or a later moment, will do."""
+    """Too many requests wait for this signature; the caller may retry later, or on another server."""
 
 
 class ExecutionError(_CodedError, RequestError):
-    """The graph failed; carries TensorFlow's code and its message without the names of our functions."""
+    """The graph failed; carries TensorFlow's code and message."""
 
 
 class InternalError(RequestError):
@@ -159,6 +159,6 @@ _LONGEST_MESSAGE = 1024  # characters; TensorFlow Serving's limit, since gRPC se
 
 
 def client_message(error: EmbeddedError) -> str:
-    """Give the message as it is sent: cut where TensorFlow Serving cuts it."""
+    """Return the message to send, cut to the length of TensorFlow Serving's messages."""
     text = str(error)
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}...TRUNCATED"

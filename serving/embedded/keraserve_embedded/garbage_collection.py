@@ -1,4 +1,4 @@
-"""Python's garbage collector, and the return of freed memory to the operating system."""
+"""Set Python's garbage collector, and return freed memory to the operating system."""
 
 import ctypes
 import gc
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def collect_less_often() -> None:
-    """Raise the threshold of a collection: reference counts alone free what requests leave."""
+    """Raise the threshold of a collection: reference counts free the objects of requests."""
     gc.set_threshold(10_000)
 
 

@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls a function every so many seconds, or at once when woken, until stopped."""
+    """Calls a function at intervals of some seconds, or at once after `wake`, until `stop`."""
 
     def __init__(self, name: str, seconds: float, function: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -26,7 +26,7 @@ class Periodic:
         self._wake.set()
 
     def stop(self) -> None:
-        """End the thread, after a call that runs has ended."""
+        """End the thread, after the present call."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -41,5 +41,5 @@ class Periodic:
             try:
                 self._function()
             except Exception as error:
-                # This thread is the only one that sees new versions: it must outlive a defect.
+                # An exception must not end this thread: no other looks for new versions.
                 log.error("%s failed: %s: %s", self._thread.name, type(error).__name__, error)

@@ -1,7 +1,4 @@
-"""The only module that imports TensorFlow; what TensorFlow logs at import does not reach stderr.
-
-Variables that the operator has set take precedence.
-"""
+"""The only module that imports TensorFlow, without its log lines, and functions that configure it."""
 
 import logging
 import os
@@ -26,8 +23,7 @@ tf.get_logger().setLevel(logging.ERROR)
 def set_threads(intra_op: int, inter_op: int) -> None:
     """Set how many threads share one op, and how many ops run at once; 0 leaves it to TensorFlow.
 
-    With an `inter_op` of -1 the calling thread runs all ops of a graph. Only before the first
-    model is loaded.
+    With an `inter_op` of -1 the calling thread runs all ops of a graph. Call it before a model is loaded.
     """
     tf.config.threading.set_intra_op_parallelism_threads(intra_op)
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
@@ -38,7 +34,7 @@ def session(graph: Any, *, optimized: bool = True) -> Any:
 
     Args:
         graph: an empty `tf.Graph`.
-        optimized: TensorFlow's graph optimizer (Grappler) works on each signature before its first run.
+        optimized: TensorFlow's graph optimizer (Grappler) processes each signature before its first run.
     """
     threads = tf.config.threading
     config = tf.compat.v1.ConfigProto(
@@ -50,7 +46,7 @@ def session(graph: Any, *, optimized: bool = True) -> Any:
 
 
 def has_gpu() -> bool:
-    """Say whether TensorFlow sees a GPU."""
+    """Tell whether TensorFlow sees a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 

@@ -1,4 +1,4 @@
-"""Warm-up: the requests that an exporter put beside the model, replayed before the version serves."""
+"""Warm-up: replay the requests that the exporter stored with a version, before the version serves."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +22,12 @@ _MOST_RECORDS = 1000  # TensorFlow Serving's limit
 
 
 def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> int:
-    """Replay the records of the version in `folder`; their model names and versions do not matter.
+    """Replay the records of the version in `folder`; model names and versions in them are ignored.
 
     Args:
         version: the loaded version.
-        folder: where it lies.
-        sizes: each record is also run as a batch of so many rows, where it has less.
+        folder: of the version.
+        sizes: each record also runs as batches of these numbers of rows, if it has fewer.
 
     Returns:
         How many requests were replayed.
@@ -42,7 +42,7 @@ def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> 
     replayed = 0
     try:
         records = iter(tf.data.TFRecordDataset(str(path)))
-        # A signature's first run, in which TensorFlow works on its graph, is one core's: as many at a time.
+        # A signature's first run, in which TensorFlow optimizes the graph, uses one core: run one on each.
         with ThreadPoolExecutor(cores()) as pool:
             while some := list(islice(records, cores())):
                 if replayed + len(some) > _MOST_RECORDS:
@@ -81,5 +81,3 @@ def _replay(version: LoadedVersion, record: bytes, sizes: Sequence[int]) -> None
             finish(predict(version, entry.predict_log.request), run)
         case "classify_log":
             finish(classify(version, entry.classify_log.request), run)
-        case _:  # a kind that this version does not know: nothing to warm up
-            pass

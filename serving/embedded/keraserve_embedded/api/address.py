@@ -1,4 +1,4 @@
-"""The address that the server listens on: check that it is free, and write it."""
+"""Check that an address to listen on is free, and format addresses."""
 
 import socket
 
@@ -6,7 +6,7 @@ from keraserve_embedded.errors import StartError
 
 
 def check_port(host: str, port: int) -> None:
-    """Fail now rather than after minutes of loading; gRPC opens the port later, when the models serve.
+    """Check that a port is free before minutes of loading; gRPC opens it later, when the models serve.
 
     Raises:
         StartError: the address can't be listened on.
@@ -24,5 +24,5 @@ def check_port(host: str, port: int) -> None:
 
 
 def format_address(host: str, port: int) -> str:
-    """Write `host:port`, an IPv6 address in brackets."""
+    """Format `host:port`, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

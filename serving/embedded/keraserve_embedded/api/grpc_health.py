@@ -1,4 +1,4 @@
-"""The service grpc.health.v1: whether this server takes requests."""
+"""The gRPC service grpc.health.v1, which reports whether this server accepts requests."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,16 @@ from keraserve_protocol.services import MODEL_SERVICE, PREDICTION_SERVICE
 
 log = logging.getLogger(__name__)
 
-# "" is the server; the short names are what TensorFlow Serving calls its services here.
+# "" is the server; the short names are those of TensorFlow Serving's health service.
 NAMES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
-_STATUS = health_pb2.HealthCheckResponse
-_THREADS = 32  # a call holds one while its message arrives
+_THREADS = 32  # a call occupies one while its message arrives
 
 
 class HealthService:
     """Reports SERVING while every configured model serves and the server does not drain."""
 
     def __init__(self) -> None:
-        # Watch without a thread for each watcher: a few watchers would take all the requests' threads.
+        # Non-blocking, as otherwise each Watch call would occupy a thread of the requests.
         self._servicer = health.HealthServicer(
             experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(_THREADS)
         )
@@ -30,7 +29,7 @@ class HealthService:
         self.set(serving=False)
 
     def add_to(self, server: grpc.Server, limits: CallLimits) -> None:
-        """Serve it on `server`, on threads of its own: it responds while all request threads are busy."""
+        """Add it to `server`, with its own threads: it responds while all request threads are busy."""
         check = limits.limited(self._servicer.Check)
         check.experimental_thread_pool = ThreadPoolExecutor(_THREADS, "health")  # type: ignore[attr-defined]
         made: Any = grpc
@@ -54,10 +53,11 @@ class HealthService:
         if serving == self._serving:
             return
         self._serving = serving
-        status: Any = _STATUS.SERVING if serving else _STATUS.NOT_SERVING
+        response = health_pb2.HealthCheckResponse
+        status: Any = response.SERVING if serving else response.NOT_SERVING
         for name in NAMES:
             self._servicer.set(name, status)
 
     def drain(self) -> None:
-        """Say NOT_SERVING from now on, whatever `set` is called with later."""
+        """Report NOT_SERVING from now on, whatever `set` is called with later."""
         self._servicer.enter_graceful_shutdown()

@@ -14,19 +14,19 @@ from keraserve_protocol.grpc_connections import LOOK_SECONDS, GrpcConnections
 log = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 0.5
-_UNLIMITED = 1 << 30  # as many calls may wait for their callers as there are: they are cut off one by one
+_UNLIMITED = 1 << 30  # calls that wait for their callers: each has a time limit of its own here
 _LOG_SECONDS = 10.0  # from one line about connections to the next
 
 
 class CallLimits:
-    """Cuts off calls that are overdue, and connections that do nothing where too many are open.
+    """Cancels calls that are overdue, and closes idle connections if too many are open.
 
     gRPC's Python starts a call on a thread when its headers have arrived; the thread waits for the message.
 
     Args:
         receive_seconds: how long a call may take to send its message.
         send_seconds: how long one may take to read its response.
-        most_connections: how many may be open; see `GrpcConnections`.
+        most_connections: how many connections may be open; see `GrpcConnections`.
     """
 
     def __init__(self, receive_seconds: float, send_seconds: float, most_connections: int) -> None:
@@ -38,19 +38,19 @@ class CallLimits:
         self._watch = Periodic("call limits", _CHECK_SECONDS, self._cut_off)
 
     def start(self, port: int) -> None:
-        """Start the watch on calls; and on the connections of `port` if that is not 0."""
+        """Start to check the calls, and the connections of `port` unless it is 0."""
         self._watch.start()
         if port:
             self._port = port
             self._connections_watch.start()
 
     def stop(self) -> None:
-        """Stop both watches."""
+        """Stop both checks."""
         self._watch.stop()
         self._connections_watch.stop()
 
     def limited(self, handler: Callable[[Any, Any], Any]) -> Callable[[Iterator[Any], Any], Any]:
-        """Wrap the handler of a call with one message, which is received here, within its time limit."""
+        """Wrap the handler of a call with one message; the wrapper receives it within its time limit."""
 
         def receive(messages: Iterator[Any], context: Any) -> Any:
             call = self._connections.began(context.peer())

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC services: a call is a method of the engine, an error its status."""
+"""TensorFlow Serving's gRPC services: each call is a method of the engine, each error has a status."""
 
 import logging
 import time
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 Handler = Callable[[Any, Any], Any]
 
 _NO_MODEL = m.ModelSpec()
-# More than run at once: a call holds a thread while its message arrives.
+# More than run at once: a call occupies a thread while its message arrives.
 _METADATA_THREADS = ThreadPoolExecutor(64, "metadata")
-# gRPC's own statuses by number; they have the numbers of our codes.
+# gRPC's statuses by number, which are also the numbers of `Code`.
 STATUS: dict[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
 
 
@@ -49,12 +49,12 @@ def handlers(
     """Make the handlers of both services.
 
     Args:
-        engine: what answers.
+        engine: runs the calls.
         observer: receives each request.
-        reloader: follows HandleReloadConfigRequest.
+        reloader: runs HandleReloadConfigRequest.
         limits: how long a call may take to send and to read.
-        slots: as many requests run at once; a call takes one when its message has arrived.
-        messages: counts the bytes of the requests at work.
+        slots: one for each request that may run; a call takes one when its message has arrived.
+        messages: counts the bytes of the requests in flight.
     """
     inference = (
         (services.PREDICT, engine.predict),
@@ -126,7 +126,7 @@ def _with_slot(slots: Semaphore, handler: Handler) -> Handler:
 
 
 def _on_metadata_threads(handler: Any) -> Handler:
-    """Run on separate threads: status and metadata don't wait behind inference."""
+    """Run on separate threads, so that status and metadata don't wait for inference."""
     handler.experimental_thread_pool = _METADATA_THREADS
     return handler
 
@@ -144,7 +144,7 @@ def _observed(name: str, call: Callable[[Any, Deadline], Any], observer: Observe
 
     def respond(request: Any, context: Any) -> Any:
         deadline = Deadline(context.time_remaining())
-        context.add_callback(deadline.cancel)  # the client has hung up
+        context.add_callback(deadline.cancel)  # the client has disconnected
         began, code = time.monotonic(), Code.INTERNAL
         try:
             response = call(request, deadline)
@@ -153,7 +153,7 @@ def _observed(name: str, call: Callable[[Any, Deadline], Any], observer: Observe
             code = error.code
             raise
         finally:
-            observer.request(_model_name(request), name, "GRPC", code, time.monotonic() - began)
+            observer.request_ended(_model_name(request), name, "GRPC", code, time.monotonic() - began)
         return response
 
     return respond

@@ -1,4 +1,4 @@
-"""A limit on the bytes of all messages in flight, on both ports."""
+"""A limit on the bytes of all messages in flight, on both ports together."""
 
 import threading
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from keraserve_embedded.errors import BusyError, TooLargeError
 
 
 class MessageBytes:
-    """Counts the bytes, for all threads.
+    """Counts the bytes of messages. From any thread.
 
     Attributes:
-        limit: how many there may be together.
-        held: how many there are.
+        limit: the most bytes together.
+        held: the bytes that are counted now.
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,7 +22,7 @@ class MessageBytes:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Count a message as long as its request is at work; raises as `acquire`."""
+        """Count a message within the context; raises as `acquire`."""
         self.acquire(size)
         try:
             yield
@@ -33,8 +33,8 @@ class MessageBytes:
         """Count more bytes, until `release`.
 
         Raises:
-            TooLargeError: alone they are too many.
-            BusyError: beside those of others they are.
+            TooLargeError: they alone exceed the limit.
+            BusyError: they exceed it together with those of other messages.
         """
         if size > self.limit:
             raise TooLargeError(

@@ -1,4 +1,4 @@
-"""HandleReloadConfigRequest: a new list of models without a restart. A wrong one changes nothing."""
+"""HandleReloadConfigRequest: replace the list of models without a restart. A wrong list changes nothing."""
 
 import logging
 import threading
@@ -36,16 +36,16 @@ class ConfigReloader:
         self._lock = threading.Lock()
 
     def reload(self, request: m.ReloadConfigRequest, deadline: Deadline) -> m.ReloadConfigResponse:
-        """Take the request's models in place of the present ones, and wait until they are loaded.
+        """Replace the models by those of the request, and wait until they are loaded.
 
         Args:
-            request: the whole configuration, as a models.config would have it.
+            request: the whole configuration, as in a models.config.
             deadline: until when the caller waits.
 
         Raises:
-            ConfigError, UnavailableLabelError: it can't be followed; nothing was changed.
-            LoadError: it was followed, and a model has no version that serves.
-            DeadlineExceededError: it is being followed, and that takes longer than the caller waits.
+            ConfigError, UnavailableLabelError: it is wrong, and nothing was changed.
+            LoadError: it was applied, but a model has no version that serves.
+            DeadlineExceededError: it is being applied, and that takes longer than the caller waits.
         """
         entries = self._entries(request.config)
         with self._lock:

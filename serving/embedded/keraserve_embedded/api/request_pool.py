@@ -1,4 +1,4 @@
-"""The thread pool that requests run on; it counts them."""
+"""A thread pool for requests that counts them."""
 
 import threading
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Any
 
 
 class RequestPool(ThreadPoolExecutor):
-    """A thread pool that knows how many requests it holds, running or waiting.
+    """A thread pool with the number of its requests.
 
     Attributes:
         threads: how many requests run at once.
-        held: how many requests it has.
+        held: how many requests run or wait.
     """
 
     def __init__(self, threads: int) -> None:
@@ -26,7 +26,7 @@ class RequestPool(ThreadPoolExecutor):
         return self.held == 0
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Take one request."""
+        """Run one request when a thread is free."""
         self._change(+1)
         try:
             future = super().submit(fn, *args, **kwargs)

@@ -35,7 +35,7 @@ from keraserve_protocol import rest
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
-_MOST_BYTES = 256 << 20  # of a body: what 64 MiB of pixels, gRPC's limit, take as JSON
+_MOST_BYTES = 256 << 20  # of a body: 64 MiB of pixels, gRPC's limit, as JSON
 _GZIP = 16 + zlib.MAX_WBITS
 # Errors whose HTTP status is more specific than their gRPC status.
 _OWN_STATUS = {UnknownLabelError: 404, TooLargeError: 413}
@@ -43,11 +43,11 @@ _OWN_STATUS = {UnknownLabelError: 404, TooLargeError: 413}
 
 @dataclass(frozen=True)
 class RestOptions:
-    """How the REST port answers.
+    """The options of the REST port.
 
     Attributes:
-        seconds: the time that a request may take, its body included; 0 for any.
-        metrics_path: where Prometheus finds the metrics, if there are any.
+        seconds: the time that a request may take, its body included; 0 without limit.
+        metrics_path: the path of the metrics for Prometheus, if any.
         waiting: how many requests may wait for a thread, beyond those that run.
     """
 
@@ -75,7 +75,7 @@ class RestApp:
         self._pool = pool
         self._messages = messages
         self._arriving = MessageBytes(messages.limit)  # bodies that are still being read
-        # Status and metadata don't wait behind inference.
+        # Separate, so that status and metadata don't wait for inference.
         self._metadata_pool = ThreadPoolExecutor(2, "metadata")
         self._options = options
 
@@ -85,7 +85,7 @@ class RestApp:
         return self._running == 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
+        """Respond to one HTTP request."""
         request = Request(scope, receive)
         path = scope.get("raw_path", b"").decode("ascii", "replace") or scope["path"]
         if self._metrics and (request.method, path) == ("GET", self._options.metrics_path):
@@ -102,7 +102,7 @@ class RestApp:
         try:
             response = await self._respond(request, path)
             await response(request.scope, request.receive, send)
-        except ClientDisconnect:  # the client has disconnected
+        except ClientDisconnect:
             pass
         finally:
             self._running -= 1
@@ -127,7 +127,7 @@ class RestApp:
         except Exception as error:
             log.error("a request failed: %s: %s", type(error).__name__, error)
             response, code = _failure(InternalError(f"internal error: {type(error).__name__}")), Code.INTERNAL
-        self._observer.request(model, call, "REST", code, time.monotonic() - began)
+        self._observer.request_ended(model, call, "REST", code, time.monotonic() - began)
         return response
 
     async def _run(self, request: Request, call: rest_calls.RestCall) -> bytes:
@@ -151,7 +151,7 @@ class RestApp:
                 pool.submit(rest_calls.respond, self._engine, call, body, deadline)
             )
         finally:
-            deadline.cancel()  # after a timeout: what waits for a batch leaves it
+            deadline.cancel()  # after a timeout, a request that waits for a batch leaves the queue
 
 
 def _failure(error: EmbeddedError) -> Response:
@@ -179,7 +179,7 @@ async def _body(request: Request, arriving: MessageBytes) -> bytes:
 
 
 def _unpacked_size(body: bytes) -> int:
-    """The unpacked size that a gzip states in its last four bytes; at most the limit of a body."""
+    """Read the unpacked size from a gzip's last four bytes; at most the limit of a body."""
     return min(max(int.from_bytes(body[-4:], "little"), len(body)), _MOST_BYTES)
 
 

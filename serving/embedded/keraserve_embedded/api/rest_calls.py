@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API on an engine: a path and a body in, JSON out. No HTTP in here."""
+"""TensorFlow Serving's REST API on an engine, without HTTP: a path and a body in, JSON out."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from keraserve_protocol import messages as m
 from keraserve_protocol import rest
 from keraserve_protocol.number_text import NumberText, finish
 
-# As TensorFlow Serving reads them: in any case, names and labels without slash and colon.
+# As in TensorFlow Serving: case does not matter, names and labels have no slash and no colon.
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PATHS = {
     "POST": re.compile(
@@ -42,7 +42,7 @@ def parse(method: str, path: str) -> RestCall:
     """Parse a method and a path that is still percent-encoded.
 
     Raises:
-        InvalidRequestError: no call of the REST API.
+        InvalidRequestError: they are no call of the REST API.
     """
     pattern = _PATHS.get(method)
     found = pattern.fullmatch(path) if pattern else None
@@ -63,10 +63,10 @@ def respond(engine: Engine, call: RestCall, body: bytes, deadline: Deadline) -> 
     """Run one call, until its deadline, and write its response.
 
     Raises:
-        InvalidRequestError: the body is not what the call takes.
-        TooLargeError: it holds more than is allowed.
-        UnsupportedError: the model's response has no form in JSON.
-        InternalError: it is an incomplete tensor.
+        InvalidRequestError: the body does not fit the call.
+        TooLargeError: the body exceeds a limit.
+        UnsupportedError: JSON can't represent the model's response.
+        InternalError: the model's response is incomplete.
         RequestError: as the engine's methods.
     """
     try:
@@ -85,7 +85,7 @@ def _predict(engine: Engine, spec: m.ModelSpec, body: bytes, deadline: Deadline)
     prediction = rest.parse_prediction(body)
     inputs = engine.inputs(spec, prediction.signature)
     prediction = finish(rest.pack(prediction, inputs))
-    if isinstance(prediction.value, NumberText):  # no regular list, and maybe for another signature
+    if isinstance(prediction.value, NumberText):  # no regular list, and perhaps another signature
         prediction = rest.parse_whole(body)
         inputs = engine.inputs(spec, prediction.signature)
     response = engine.predict(rest.predict_request(prediction, inputs, spec), deadline)

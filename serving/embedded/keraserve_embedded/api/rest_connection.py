@@ -1,4 +1,4 @@
-"""A connection of the REST port: uvicorn's, with limits on its time, its head and the number of connections.
+"""A connection of the REST port: uvicorn's, with limits on time, headers and the number of connections.
 
 Its parser rejects ambiguous requests. `--rest_api_timeout_in_ms` limits the time of a body.
 """
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from keraserve_protocol import rest
 from keraserve_protocol.http_parser import RequestParser
 
-HEAD_SECONDS = 10.0  # from the connection, or a request's first byte, to the end of its head
+HEAD_SECONDS = 10.0  # from the connection, or a request's first byte, to the end of its headers
 READ_SECONDS = 30.0  # until a client reads again
 HEAD_BYTES = 32 << 10  # of a request's line and headers, or of its trailers
 MAX_CONNECTIONS = 400  # one more closes the one that has been idle longest
@@ -24,20 +24,20 @@ class _HeadTooLarge(Exception):  # noqa: N818 (only the parser sees it)
 
 
 class RestConnection(HttpToolsProtocol):
-    """For uvicorn's `http` setting."""
+    """The class for uvicorn's `http` setting."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.parser: Any = RequestParser(cast(Any, self))
         self._in_head = False
         self._head_bytes = 0
-        self._unreported_bytes = 0  # since the last event of the parser: what it buffers or skips
+        self._unreported_bytes = 0  # received since the parser's last event: it buffers or skips them
         self.idle_since = time.monotonic()
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has connected: the time for the head of its first request starts."""
+        """A client has connected; the time for the headers of its first request starts."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._abort)
         connections = cast("set[RestConnection]", self.connections)  # a server's are all of one class
@@ -52,7 +52,7 @@ class RestConnection(HttpToolsProtocol):
         return bool(cycle) and not (cycle.response_complete or cycle.more_body or self.flow.write_paused)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
+        """Parse received bytes."""
         self._unreported_bytes += len(data)
         super().data_received(data)
         if self._unreported_bytes > HEAD_BYTES and not self.transport.is_closing():
@@ -66,18 +66,18 @@ class RestConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the request's line."""
+        """A part of the request's line arrived."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; ignore a trailer."""
+        """A header arrived, or a trailer, which is ignored."""
         self._count(len(name) + len(value) + 4)
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The headers are complete."""
         self._in_head = False
         self._head_bytes = self._unreported_bytes = 0
         if self._head_timer is not None:
@@ -86,7 +86,7 @@ class RestConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """A part of the body arrived."""
         self._unreported_bytes = 0
         super().on_body(body)
 
@@ -96,12 +96,12 @@ class RestConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """The client does not read what was written."""
+        """The client does not read the response."""
         super().pause_writing()
         self._read_timer = self._read_timer or self.loop.call_later(READ_SECONDS, self._abort)
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """The client reads again."""
         if self._read_timer is not None:
             self._read_timer.cancel()
             self._read_timer = None
@@ -125,7 +125,7 @@ class RestConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser does not take, in TensorFlow Serving's form, and close."""
+        """Reject bytes that the parser can't parse, in TensorFlow Serving's form, and close."""
         del msg  # uvicorn's
         if self._head_bytes > HEAD_BYTES:
             self._reject_head()

@@ -26,7 +26,7 @@ class RestServer:
     """
 
     def __init__(self, app: RestApp, host: str, port: int) -> None:
-        """Open the port; nothing is answered before `start`.
+        """Open the port; requests wait until `start`.
 
         Raises:
             StartError: the port can't be opened.
@@ -44,18 +44,18 @@ class RestServer:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,  # after the drain, which has waited long enough
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,  # the drain has waited before
             )
         )
         self._thread = threading.Thread(target=self._run, name="REST", daemon=True)
 
     def start(self) -> None:
-        """Response."""
+        """Serve requests."""
         self._thread.start()
         log.info("REST on http://%s/v1/models", self._address)
 
     def stop(self) -> None:
-        """Close the port and end what still runs."""
+        """Close the port, and end the requests that still run."""
         self._server.should_exit = True
         self._thread.join(_SHUTDOWN_SECONDS + 2)
 

@@ -1,1 +1,1 @@
-"""Requests that wait together run as one batch."""
+"""Run requests that wait at the same time as one batch."""

@@ -10,13 +10,13 @@ Arrays = Mapping[str, Array]
 
 
 def rows_of(arrays: Arrays) -> int:
-    """The rows that all arrays have; 0 where they have none, or not as many."""
+    """Return the number of rows that all arrays have; 0 if they have none, or differ in it."""
     rows = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
     return rows.pop() if len(rows) == 1 else 0
 
 
 def merge_key(arrays: Arrays, *, pad: bool) -> Hashable:
-    """What two requests must have alike to be merged: the inner shapes, or with `pad` only their ranks."""
+    """Return what mergeable requests have in common: the inner shapes, or with `pad` only their ranks."""
     if pad and all(array.size for array in arrays.values()):
         return tuple(array.ndim for array in arrays.values())
     return tuple(array.shape[1:] for array in arrays.values())
@@ -31,24 +31,24 @@ def split(arrays: Arrays, rows: int) -> list[Arrays]:
 
 
 def join(pieces: Sequence[Arrays]) -> Arrays:
-    """Put the results of pieces together again."""
+    """Concatenate the results of pieces."""
     if len(pieces) == 1:
         return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def merge(requests: Sequence[Arrays], rows: int) -> Arrays:
-    """Put requests of one kind into one batch of `rows` rows.
+    """Merge requests with one merge key into one batch of `rows` rows.
 
-    Inner dimensions that differ are filled up to the largest, each array with its own first element, as
-    TensorFlow Serving does; rows that are missing are copies of the last one.
+    Inner dimensions that differ are padded to the largest, each array with its first element, as TensorFlow
+    Serving does; missing rows are copies of the last one.
     """
     names = requests[0]
     return {name: _filled(_merged([arrays[name] for arrays in requests]), rows) for name in names}
 
 
 def split_results(results: Arrays, sizes: Sequence[int], rows: int) -> list[Arrays] | None:
-    """Give each request its rows of the results; None where a result has not as many rows as the batch."""
+    """Split results by request; None if a result has another number of rows than the batch."""
     if any(array.ndim == 0 or array.shape[0] != rows for array in results.values()):
         return None
     parts: list[Arrays] = []

@@ -1,6 +1,6 @@
-"""The batcher: requests that wait at the same time run as one batch.
+"""The batcher: runs requests that wait at the same time as one batch.
 
-A free thread takes what waits; it waits for more only where `batch_timeout_micros` says so.
+A free thread takes the requests that wait; it waits for more only if `batch_timeout_micros` is set.
 """
 
 import logging
@@ -23,8 +23,8 @@ from keraserve_embedded.observer import Observer
 
 log = logging.getLogger(__name__)
 
-# Added to the niceness of the threads that run graphs: the threads that read requests and write answers need
-# little time, and run first. Behind a batch they would wait for a core, and the next batch for them.
+# Added to the niceness of the threads that run graphs. The threads that read requests and write responses run
+# first: they need little time, and the next batch waits for them.
 _NICENESS = 10
 _MAX_ROWS = 128  # of one request without batching
 
@@ -33,16 +33,16 @@ class Batcher:
     """Runs work in batches, on threads of its own.
 
     Work is neither merged nor split if its rows are not known to be independent, if its signature has no
-    batch dimension, or if its inputs differ in it. A future that is cancelled leaves its queue at once.
+    batch dimension, or if its inputs differ in it. Work whose future is cancelled leaves its queue at once.
 
     Attributes:
-        on_loss: called on a thread that ends before `stop`.
+        on_loss: called on a batching thread that ends before `stop`.
     """
 
     def __init__(self, options: BatchingOptions, observer: Observer) -> None:
         self._options = options
         self._observer = observer
-        # Only queues that hold something, so that an unloaded version leaves nothing behind.
+        # Only queues that are not empty, so that no signature of an unloaded version is kept.
         self._queues: dict[Signature, BatchQueue] = {}
         self._unmergeable: weakref.WeakSet[Signature] = weakref.WeakSet()
         self._change = threading.Condition()
@@ -72,7 +72,7 @@ class Batcher:
     def submit_together(self, works: Sequence[Work]) -> "list[Future[Arrays]]":
         """Queue the work of several requests before a batch is made of any.
 
-        A request that can't be queued does not affect the others: its future raises what `submit` would.
+        The future of a request that can't be queued raises what `submit` would; the others are not affected.
         """
         queued: list[Sequence[Task] | Exception] = []
         with self._change:
@@ -88,16 +88,16 @@ class Batcher:
         ]
 
     def waiting(self) -> dict[Origin, int]:
-        """How many rows wait, by signature; signatures for which none does are left out."""
+        """Return how many rows wait, by signature; signatures without any are left out."""
         with self._change:
             return {signature.origin: queue.rows for signature, queue in self._queues.items()}
 
     def threads(self) -> tuple[int, int]:
-        """How many threads run batches, and how many there should be."""
+        """Return how many threads run, and how many there should be."""
         return len(self._threads) - self._lost, len(self._threads)
 
     def stop(self) -> None:
-        """Cancel what waits, and wait for the batches that run."""
+        """Cancel the work that waits, and wait for the batches that run."""
         with self._change:
             self._stopped = True
             waiting = [task for queue in self._queues.values() for task in queue.clear()]
@@ -140,15 +140,15 @@ class Batcher:
                 if not queue:
                     del self._queues[signature]
 
-    # The batcher's threads.
+    # On the batcher's threads.
 
     def _serve(self) -> None:
-        if sys.platform == "linux":  # where this is the thread's own
+        if sys.platform == "linux":  # elsewhere a process has one niceness for all threads
             os.nice(_NICENESS)
         try:
             while taken := self._take():
                 self._run_safely(*taken)
-                del taken  # else this thread would hold a version that is unloaded
+                del taken  # otherwise an unloaded version stays in memory while this thread waits
         finally:
             if not self._stopped:
                 with self._change:
@@ -156,7 +156,7 @@ class Batcher:
                 self.on_loss()
 
     def _run_safely(self, signature: Signature, tasks: Sequence[Task]) -> None:
-        """Run tasks; whatever a graph or its results do, each has a response, and this thread goes on."""
+        """Run tasks; each gets a result or an error whatever the graph raises, and this thread continues."""
         try:
             wanted = [task for task in tasks if task.set_running_or_notify_cancel()]
             if wanted:
@@ -168,7 +168,7 @@ class Batcher:
                     task.set_exception(InternalError(f"internal error: {type(error).__name__}"))
 
     def _take(self) -> tuple[Signature, list[Task]] | None:
-        """Wait for a batch; the signatures take turns. None when the batcher stops."""
+        """Wait for a batch; the signatures take turns. Returns None when the batcher stops."""
         with self._change:
             while not self._stopped:
                 now, soonest = time.monotonic(), None
@@ -191,7 +191,7 @@ class Batcher:
         return tasks
 
     def _run(self, signature: Signature, tasks: Sequence[Task]) -> None:
-        """Run tasks as one batch; where that fails each alone, so that one bad image fails alone."""
+        """Run tasks as one batch; if that fails each alone, so that only those with a bad image fail."""
         rows = sum(task.rows for task in tasks)
         padded = rows if tasks[0].merge_key is None else self._options.padded(rows)
         if (len(tasks) > 1 or padded > rows) and self._run_merged(signature, tasks, padded):
@@ -204,16 +204,16 @@ class Batcher:
                 task.set_exception(error)
             else:
                 rows = task.rows if task.merge_key is not None else 0
-                self._ran(signature, 1, rows, began)
+                _report_run(self._observer, signature.origin, 1, rows, began)
                 task.set_result(results)
 
     def _run_merged(self, signature: Signature, tasks: Sequence[Task], rows: int) -> bool:
         began = time.monotonic()
         try:
             results = signature.run_merged(merge([task.arrays for task in tasks], rows))
-        except (ExecutionError, TooLargeError):  # alone, most may be what is wanted of them
+        except (ExecutionError, TooLargeError):  # the tasks that are valid succeed alone
             return False
-        except Exception as error:  # of one request, perhaps: alone, only that one has it
+        except Exception as error:  # perhaps of one request, which then fails alone
             log.warning("%s: a batch failed: %s: %s", signature.origin, type(error).__name__, error)
             return False
         parts = split_results(results, [task.rows for task in tasks], rows)
@@ -221,20 +221,17 @@ class Batcher:
             log.warning("%s: its results are no batch; its requests run alone from now on", signature.origin)
             self._unmergeable.add(signature)
             return False
-        self._ran(signature, len(tasks), rows, began)
+        _report_run(self._observer, signature.origin, len(tasks), rows, began)
         for task, part in zip(tasks, parts, strict=True):
             task.set_result(part)
         return True
-
-    def _ran(self, signature: Signature, requests: int, rows: int, began: float) -> None:
-        report_run(self._observer, signature.origin, requests, rows, began)
 
 
 def run_unbatched(work: Work, observer: Observer) -> Arrays:
     """Run work on this thread at once, as a server without batching does; errors as `Signature.run`.
 
-    Many rows run one part after the other where they are known to be independent: so what a request takes of
-    memory does not grow with them.
+    Many rows run in parts, one after the other, if they are known to be independent, so that the memory of a
+    request does not grow with them.
     """
     signature, rows = work.signature, rows_of(work.arrays) if work.signature.batched else 0
     if rows > _MAX_ROWS and signature.independent:
@@ -250,13 +247,14 @@ def run_unbatched(work: Work, observer: Observer) -> Arrays:
 def _run_here(signature: Signature, arrays: Arrays, observer: Observer, rows: int, first: int = 0) -> Arrays:
     began = time.monotonic()
     results = signature.run(arrays, first=first)
-    report_run(observer, signature.origin, 1, rows, began)
+    _report_run(observer, signature.origin, 1, rows, began)
     return results
 
 
-def report_run(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
-    """Say that a graph has run since `began`."""
-    observer.ran(origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began)
+def _report_run(observer: Observer, origin: Origin, requests: int, rows: int, began: float) -> None:
+    observer.graph_ran(
+        origin.model, origin.version, origin.signature, requests, rows, time.monotonic() - began
+    )
 
 
 def _failed_future(error: Exception) -> "Future[Arrays]":
@@ -266,12 +264,11 @@ def _failed_future(error: Exception) -> "Future[Arrays]":
 
 
 def _request_future(tasks: Sequence[Task]) -> "Future[Arrays]":
-    """Give the future of a request."""
     return tasks[0] if len(tasks) == 1 else _joined_future(tasks)
 
 
 def _joined_future(pieces: "Sequence[Future[Arrays]]") -> "Future[Arrays]":
-    """One future for the pieces of a request; cancelling it cancels them."""
+    """Join the pieces of a request to one future; cancelling it cancels them."""
     whole: Future[Arrays] = Future()
     left, lock = len(pieces), threading.Lock()
 

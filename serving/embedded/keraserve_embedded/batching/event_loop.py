@@ -1,7 +1,7 @@
 """The batcher for an event loop: requests of one loop iteration are submitted together.
 
-So they run together; one after the other, the first would wake a thread and run alone. And a batch that has
-run wakes the loop once, not once for each of its requests.
+Otherwise the first of them would wake a thread, and run alone. And a batch that has run wakes the loop once,
+not once for each of its requests.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class _Pending:
 
 
 class EventLoopBatcher:
-    """Submits work of one event loop to a batcher. Not for other threads."""
+    """Submits work of one event loop to a batcher; only for this loop's thread."""
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
@@ -57,7 +57,7 @@ class EventLoopBatcher:
             future.add_done_callback(partial(self._end, pending.response))
 
     def _end(self, response: "asyncio.Future[Arrays]", future: "Future[Arrays]") -> None:
-        """Wake the loop, on any thread: the flag goes up before it and down before what ended is read."""
+        """Wake the loop, from any thread: the flag is set before that, and unset before `_ended` is read."""
         self._ended.append((response, future))
         if not self._wakeup_scheduled:
             self._wakeup_scheduled = True

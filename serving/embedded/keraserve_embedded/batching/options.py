@@ -14,7 +14,7 @@ from keraserve_protocol.messages import BatchingParameters
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -27,11 +27,11 @@ class BatchingOptions:
         batch_timeout_micros: how long the first request of a batch may wait for others while a slot is free.
         max_enqueued_batches: how many full batches may wait for each signature.
         num_batch_threads: how many batches run at once.
-        allowed_batch_sizes: a batch is padded to the next of these, in rising order; none: not at all.
+        allowed_batch_sizes: a batch is padded to the next of these, in rising order; if empty, not at all.
         pad_variable_length_inputs: requests of different inner shapes are padded to the largest and merged.
         max_execution_batch_size: most rows in a batch; longer requests are split. None: no request is.
-        explicit: the operator turned batching on: rows are independent, but in versions that say otherwise.
-            If not, they are independent only in versions that say so.
+        explicit: the operator turned batching on: rows are independent except in versions that say otherwise.
+            Else they are independent only in versions that say so.
     """
 
     max_batch_size: int = 1000
@@ -79,18 +79,18 @@ class BatchingOptions:
         return self.rows * self.max_enqueued_batches
 
     def piece(self, rows: int) -> int:
-        """How many rows of such a request stay together: if it may be split, all threads have a share."""
+        """Return how many rows of a request stay together; if it may be split, all threads share it."""
         if self.max_execution_batch_size is None:
             return self.rows
         return min(self.rows, math.ceil(rows / self.num_batch_threads))
 
     def padded(self, rows: int) -> int:
-        """The size that a batch of so many rows runs with."""
+        """Return the size with which a batch of so many rows runs."""
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
-# Where batching is not configured: no request is rejected for its length, and batches stay small enough for a
-# slot to be free soon. Decision 5 has the figures.
+# Used where batching is not configured: no request is rejected for its length, and batches are small, so that
+# a thread is free soon. Decision 5 has the figures.
 IMPLICIT_BATCHING = BatchingOptions(
     max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15, explicit=False
 )

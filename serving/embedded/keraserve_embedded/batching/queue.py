@@ -1,4 +1,4 @@
-"""The queue of one signature. It has no lock: the batcher holds its own."""
+"""The queue of requests of one signature. It has no lock: the batcher holds its own."""
 
 import math
 import time
@@ -11,21 +11,21 @@ from keraserve_embedded.batching.arrays import Arrays
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.errors import QueueFullError
 
-_MIN_HALF = 8  # rows: each costs a small network hardly more than one of 16; one alone, half as much again
+_MIN_HALF = 8  # rows: in a small network a row costs hardly more than in 16; alone, 1.5 times as much
 
 
 @dataclass(eq=False)
 class Task(Future[Arrays]):
     """A request, or a piece of one: the future of its results.
 
-    It is the future itself: two objects would form a reference cycle.
+    It is the future itself, as two objects would form a reference cycle.
 
     Attributes:
         arrays: the inputs by name.
-        rows: how many of them; 1 for a request without a batch dimension.
+        rows: of the arrays; 1 for a request without a batch dimension.
         merge_key: equal for tasks that can be merged; None: it runs alone.
-        first: the place of its first row in the whole request.
-        forget: takes it out of its queue, when it is cancelled.
+        first: the index of its first row in the whole request.
+        forget: removes it from its queue when it is cancelled.
         arrived: when, on the monotonic clock.
     """
 
@@ -37,11 +37,11 @@ class Task(Future[Arrays]):
     arrived: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        """Begin as a future that waits."""
+        """Initialize the future."""
         super().__init__()
 
     def cancel(self) -> bool:
-        """As a future's, and then leave the queue."""
+        """Cancel the future, and remove the task from its queue."""
         cancelled = super().cancel()
         if cancelled and self.forget is not None:
             self.forget(self)
@@ -60,10 +60,10 @@ class BatchQueue:
         return bool(self._tasks)
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Put tasks at the end.
+        """Add tasks at the end.
 
         Raises:
-            QueueFullError: as many rows wait as may; an empty queue takes any request.
+            QueueFullError: they would exceed the capacity; an empty queue takes any request.
         """
         rows = sum(task.rows for task in tasks)
         if self.rows and self.rows + rows > self._options.capacity:
@@ -75,13 +75,13 @@ class BatchQueue:
         self.rows += rows
 
     def remove(self, task: Task) -> None:
-        """Take out a cancelled task, if it is still here."""
+        """Remove a cancelled task, if it is still in the queue."""
         if task in self._tasks:
             self._tasks.remove(task)
             self.rows -= task.rows
 
     def due_at(self) -> float:
-        """When the oldest task is to run: at once if its batch is full, else after the timeout."""
+        """Return when the oldest task is to run: at once if its batch is full, else after the timeout."""
         first, timeout = self._tasks[0], self._options.batch_timeout_micros / 1e6
         if not timeout or first.merge_key is None:
             return first.arrived
@@ -89,10 +89,10 @@ class BatchQueue:
         return first.arrived if mergeable >= self._options.rows else first.arrived + timeout
 
     def take_batch(self, free: int = 1) -> list[Task]:
-        """Take out the oldest task and those that fit into its batch.
+        """Remove the oldest task and those that fit into its batch, and return them.
 
         Args:
-            free: how many threads have nothing to do; this one is among them.
+            free: how many threads are free, this one included.
         """
         most = min(self._options.rows, self._options.padded(self._share(free)))
         first = self._tasks.popleft()
@@ -109,11 +109,11 @@ class BatchQueue:
         return taken
 
     def _share(self, free: int) -> int:
-        """How many rows a batch may have, so that others have some too.
+        """Return how many rows a batch may have, so that other threads get some too.
 
-        Free threads have equal shares. If only this thread is free, it leaves half for the next one:
-        if it took all, the threads would end at the same time, and be idle until their clients send again.
-        With a batch timeout, a batch is as large as possible.
+        Free threads get equal shares. If only this thread is free, it leaves half for the next one: if it
+        took all, the threads would end at the same time, and be idle until their clients send again. With a
+        batch timeout, a batch is as large as possible.
         """
         if self._options.batch_timeout_micros or self._options.num_batch_threads == 1:
             return self.rows
@@ -122,7 +122,7 @@ class BatchQueue:
         return max(_MIN_HALF, math.ceil(self.rows / 2))
 
     def clear(self) -> list[Task]:
-        """Take out all."""
+        """Remove all tasks, and return them."""
         tasks = list(self._tasks)
         self._tasks.clear()
         self.rows = 0

@@ -32,7 +32,7 @@ def check_fields(request: GetModelMetadataRequest) -> None:
 
 
 def metadata(version: LoadedVersion) -> GetModelMetadataResponse:
-    """Answer with every signature of the SavedModel."""
+    """Return every signature of the SavedModel."""
     response = GetModelMetadataResponse(model_spec=responding_spec(version))
     response.metadata[SIGNATURE_DEF].CopyFrom(pack_signatures(version.definitions))
     return response
@@ -53,13 +53,13 @@ def inputs(version: LoadedVersion, signature: str) -> Mapping[str, TensorInfo]:
 def status(
     name: str, number: int | None, versions: Mapping[int, Version], problem: str = ""
 ) -> GetModelStatusResponse:
-    """Answer with the state of each version that was ever tried, the newest first, or of one.
+    """Return the state of each version that was ever tried, the newest first, or of one.
 
     Args:
         name: the model's name.
         number: the one version to report; None for all.
         versions: those that were ever tried.
-        problem: why there are none, where that is known.
+        problem: why there are none, if known.
 
     Raises:
         NotServedError: nothing was ever tried of this model, or not this version.

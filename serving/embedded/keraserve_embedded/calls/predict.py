@@ -1,6 +1,6 @@
-"""Predict: one request on one loaded version. Messages in, messages out; no network, no engine."""
+"""Predict: run one request on one loaded version."""
 
-from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
+from keraserve_embedded.calls.request_limits import DEFAULT_OPTIONS, CallOptions
 from keraserve_embedded.calls.work import Call, Work
 from keraserve_embedded.errors import InvalidRequestError, UnknownSignatureError
 from keraserve_embedded.models import tensors
@@ -11,22 +11,12 @@ from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
 def predict(
-    version: LoadedVersion,
-    request: PredictRequest,
-    *,
-    as_content: bool = False,
-    limits: RequestLimits = DEFAULT_LIMITS,
+    version: LoadedVersion, request: PredictRequest, options: CallOptions = DEFAULT_OPTIONS
 ) -> Call[PredictResponse]:
-    """Answer one PredictRequest.
-
-    Args:
-        version: the version that the request's model spec means.
-        request: its inputs as the signature wants them.
-        as_content: answer with `tensor_content` in place of the typed fields.
-        limits: how much the request may have.
+    """Run one PredictRequest on the version that its model spec names.
 
     Raises:
-        UnknownSignatureError: the model has none of this name.
+        UnknownSignatureError: the model has no signature of this name.
         InvalidRequestError: inputs or filter do not fit the signature, or the inputs exceed the limits.
         ExecutionError: the graph failed.
     """
@@ -35,26 +25,26 @@ def predict(
     if signature is None:
         raise UnknownSignatureError(f'Serving signature key "{name}" not found.')
     protos = _inputs(signature, request)
-    limits.check(signature.definition, protos)
+    options.limits.check(signature.definition, protos)
     arrays = {name: tensors.decode(name, proto) for name, proto in protos.items()}
     wanted = _outputs(signature, request)
     signature.check(protos)
     results = yield Work(signature, arrays)
     response = PredictResponse(model_spec=responding_spec(version, name))
     for output in wanted:
-        response.outputs[output].CopyFrom(tensors.encode(results[output], as_content=as_content))
+        response.outputs[output].CopyFrom(tensors.encode(results[output], as_content=options.as_content))
     return response
 
 
 def responding_spec(version: LoadedVersion, signature_name: str = "") -> ModelSpec:
-    """Say in a response which model, version and signature gave it."""
+    """Name the model, version and signature in a response."""
     spec = ModelSpec(name=version.model, signature_name=signature_name)
     spec.version.value = version.number
     return spec
 
 
 def _inputs(signature: Signature, request: PredictRequest) -> dict[str, TensorProto]:
-    """Give every input of the signature, its default where the request leaves it out."""
+    """Collect every input of the signature, from the request or by its default."""
     sent, known = sorted(request.inputs), signature.inputs
     if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
         raise InvalidRequestError(

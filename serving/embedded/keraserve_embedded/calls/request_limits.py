@@ -1,6 +1,6 @@
-"""Limits of one request: rows, and elements of its tensors. They are checked before anything is allocated.
+"""The options of a call, and limits on the rows and elements of one request, checked before any allocation.
 
-A tensor's shape is a claim of a few bytes: in TensorFlow's format its last value stands for all that lack.
+A message of a few bytes may have a tensor of any shape: in TensorFlow's format its last value is repeated.
 """
 
 import math
@@ -14,10 +14,10 @@ from keraserve_protocol.messages import SignatureDef, TensorProto
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """How much one request may have.
+    """The largest size of one request.
 
     Attributes:
-        rows: of a batch: examples, strings, or what a tensor of several dimensions has in its first.
+        rows: of a batch: examples, strings, or the first dimension of a tensor that has several.
         elements: of all its inputs together.
     """
 
@@ -35,7 +35,7 @@ class RequestLimits:
             shape = [dim.size for dim in proto.tensor_shape.dim]
             elements += math.prod(shape)
             fixed = [dim.size for dim in definition.inputs[name].tensor_shape.dim][:1]
-            # Numbers in a row may be one recording: what they cost is their number, not that of rows.
+            # A vector of numbers may be one row, such as a recording.
             if (len(shape) > 1 or (shape and proto.dtype == STRING)) and shape[:1] != fixed:
                 self.check_rows(shape[0], name)
         if elements > self.elements:
@@ -53,7 +53,7 @@ class RequestLimits:
             )
 
     def check_context(self, context: bytes, examples: int) -> None:
-        """Check what a context takes that stands before each example; raises as `check`."""
+        """Check the bytes of a context that is repeated before each example; raises as `check`."""
         if len(context) * examples > self.elements:
             raise InvalidRequestError(
                 f"a context of {len(context)} bytes before each of {examples} examples is too much: at most "
@@ -62,3 +62,19 @@ class RequestLimits:
 
 
 DEFAULT_LIMITS = RequestLimits()
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """The options of a call that runs a graph.
+
+    Attributes:
+        as_content: responses have `tensor_content`, not the typed fields.
+        limits: the largest size of one request.
+    """
+
+    as_content: bool = False
+    limits: RequestLimits = DEFAULT_LIMITS
+
+
+DEFAULT_OPTIONS = CallOptions()

@@ -1,6 +1,6 @@
 """A call as a generator: it yields work for a graph, is sent the results, and returns the response.
 
-So a call is written once. Its driver decides where to wait: on a thread, in an event loop, or not at all.
+So a call is written once, for callers that wait on a thread, in an event loop, or not at all.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -26,12 +26,12 @@ Call = Generator[Work, Results, Response]
 
 
 def run_here(work: Work) -> Results:
-    """Run it on this thread, alone; errors as `Signature.run`."""
+    """Run work on this thread, without a batch; errors as `Signature.run`."""
     return work.signature.run(work.arrays)
 
 
 def finish(call: "Call[Response]", run: Callable[[Work], Results] = run_here) -> Response:
-    """Drive a call to its end on this thread; raises what it raises, and what `run` does."""
+    """Run a call to its end on this thread; raises what it raises, and what `run` does."""
     try:
         work = next(call)
         while True:
@@ -41,7 +41,7 @@ def finish(call: "Call[Response]", run: Callable[[Work], Results] = run_here) ->
 
 
 async def finish_async(call: "Call[Response]", run: Callable[[Work], Awaitable[Results]]) -> Response:
-    """Drive a call to its end in an event loop; raises what it raises, and what `run` does."""
+    """Run a call to its end in an event loop; raises what it raises, and what `run` does."""
     try:
         work = next(call)
         while True:

@@ -1,1 +1,1 @@
-"""Models on disk and in memory: which ones are served, their versions, their signatures."""
+"""Models on disk and in memory: which are served, their versions and signatures."""

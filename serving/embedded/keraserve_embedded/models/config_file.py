@@ -1,4 +1,4 @@
-"""A models.config that may change while the server runs."""
+"""Read a models.config, and notice when it changes."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class ConfigFile:
-    """Reads the file, and tells when it says something new."""
+    """A models.config on disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -21,18 +21,18 @@ class ConfigFile:
         self._complaint = ""
 
     def read(self) -> list[ModelEntry]:
-        """Read the models that the file lists; none where it says nothing.
+        """Read the models that the file lists; none if it is empty.
 
         Raises:
-            ConfigError: the file can't be read or followed; the message names it.
+            ConfigError: the file can't be read or is wrong; the message names it.
         """
         self._entries = self._read() or []
         return self._entries
 
     def poll(self, apply: Callable[[list[ModelEntry]], object]) -> None:
-        """Call `apply` if the file lists other models than at the last look.
+        """Call `apply` if the file lists other models than before.
 
-        A file that can't be read or followed changes nothing; that is logged once.
+        A file that can't be read or is wrong changes nothing; that is logged once.
         """
         try:
             entries = self._read()

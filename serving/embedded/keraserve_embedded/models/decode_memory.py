@@ -1,7 +1,7 @@
-"""A limit on the memory of images that are decoded at a time: a file of a few bytes may take a gigabyte.
+"""A limit on the memory of images that are decoded at the same time: a small file may take a gigabyte.
 
-What an image takes is estimated from its header, before the graph runs; a run whose images don't fit waits
-for others to end. Strings that are no images take nothing here.
+The memory of an image is estimated from its header, before the graph runs; a run whose images don't fit waits
+until others end. Strings that are no images count as 0.
 """
 
 import heapq
@@ -19,30 +19,30 @@ from keraserve_protocol.messages import Example
 from keraserve_protocol.tensors import Array
 
 MOST_BYTES_PER_PIXEL = 25
-"""Of an image that may be transparent: 24.5 was the most that was measured (WebP), 21.3 for PNG."""
+"""Of an image that may be transparent; 24.5 were measured for WebP, 21.3 for PNG."""
 _BYTES_PER_PIXEL = {"jpeg": 4, "gif": 5}  # 3.9 and 4.2 were measured
-_AT_ONCE = 10  # of one run: `tf.map_fn` has so many iterations at work
+_AT_ONCE = 10  # images of one run: so many iterations does `tf.map_fn` run at the same time
 
 
 class DecodeMemory:
-    """Bytes that images take which are decoded at a time, of all threads.
+    """The bytes of the images that all threads decode at the same time.
 
     Attributes:
-        limit: how many there may be together; None for any.
+        limit: the most bytes together; None without limit.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self._held = 0
         self._change = threading.Condition()
-        self._turn = threading.Lock()  # first in, first out: small images don't delay a large one
+        self._turn = threading.Lock()  # first in, first out: small images don't overtake a large one
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Run something that takes `size` bytes, once they are there.
+        """Wait until `size` bytes are free, and occupy them within the context.
 
         Raises:
-            TooLargeError: they never will be.
+            TooLargeError: they exceed the limit.
         """
         limit = self.limit
         if not size or limit is None:
@@ -65,7 +65,7 @@ class DecodeMemory:
 
 
 DECODE_MEMORY = DecodeMemory()
-"""This process'; `HostedEngine` sets its limit."""
+"""The one of this process; `HostedEngine` sets its limit."""
 
 
 def estimate(arrays: Mapping[str, Array], *, of_examples: bool) -> int:
@@ -89,7 +89,7 @@ def _in_example(value: bytes) -> Iterable[bytes]:
 
 
 def _taken(file: bytes) -> int:
-    if find(file) is None:  # to say what it is instead takes longer
+    if find(file) is None:  # `read` would take longer, to describe it in the error
         return 0
     try:
         header = image_files.read(file)

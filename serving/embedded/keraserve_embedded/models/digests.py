@@ -1,4 +1,4 @@
-"""The digests in `assets.extra/SHA256SUMS`: detect files of a version that are damaged or missing."""
+"""Compare a version's files with the digests in `assets.extra/SHA256SUMS`, to detect damage."""
 
 import hashlib
 import re
@@ -13,10 +13,10 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # as `sha256sum` writes it
 def check(folder: Path) -> None:
     """Compare the files of the version in `folder` with their digests, if it has a list of them.
 
-    A graph with a damaged byte may still load, and then it answers wrong.
+    A graph with a damaged byte may still load, and give wrong results.
 
     Raises:
-        LoadError: a file is missing or differs, with its name; or the list itself can't be read.
+        LoadError: a file is missing or differs; or the list can't be read.
     """
     try:
         text = (folder / FILE).read_text(encoding="utf-8")

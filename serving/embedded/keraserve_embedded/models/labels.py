@@ -1,4 +1,4 @@
-"""Version labels: names of versions, which requests may use instead of a number."""
+"""Version labels: names that requests may use in place of a version's number."""
 
 import logging
 from collections.abc import Collection
@@ -9,8 +9,8 @@ log = logging.getLogger(__name__)
 class Labels:
     """The labels of one model.
 
-    A label moves to another version when that version is available, and stays where it is until then. One
-    that is new may name a version that is not there yet only where `early` allows it.
+    A label moves to another version when that version is available. A new label may name a version that is
+    not available yet only if `early` is set.
     """
 
     def __init__(self, *, early: bool) -> None:
@@ -19,15 +19,15 @@ class Labels:
         self._waiting: set[tuple[str, int]] = set()
 
     def version(self, label: str) -> int | None:
-        """The version that the label names now."""
+        """Return the version that the label names now."""
         return self._versions.get(label)
 
     def all(self) -> dict[str, int]:
-        """The version that each label names now."""
+        """Return the version that each label names now."""
         return dict(self._versions)
 
     def assign(self, model: str, wanted: dict[str, int], available: Collection[int]) -> None:
-        """Bring the labels of `model` as near to `wanted` as the available versions allow."""
+        """Assign the labels of `model` as in `wanted`, if their versions are available."""
         assigned: dict[str, int] = {}
         for label, version in wanted.items():
             now = self._versions.get(label)

@@ -1,4 +1,4 @@
-"""One version of a model, in memory."""
+"""Load one version of a model from its SavedModel."""
 
 import logging
 from collections.abc import Mapping
@@ -15,11 +15,9 @@ from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorPro
 
 log = logging.getLogger(__name__)
 
-_SERVE = "serve"  # the tag of the graph that is meant for serving
-
-_NOT_CALLED = ("__saved_model_init_op", "__saved_model_train_op")  # signatures that are marks in the graph
-
-_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")  # the ops that hold weights in TensorFlow 2 and 1
+_SERVE = "serve"  # the tag of the graph for serving
+_NOT_CALLED = ("__saved_model_init_op", "__saved_model_train_op")  # internal signatures
+_VARIABLES = ("VarHandleOp", "VariableV2", "Variable")  # ops with weights in TensorFlow 2 and 1
 
 
 class LoadedVersion:
@@ -28,19 +26,19 @@ class LoadedVersion:
     Attributes:
         model: the model's name.
         number: the version.
-        signatures: what can be run, by name.
-        definitions: every signature of the SavedModel, as GetModelMetadata answers them.
-        independent_rows: whether each row of a batch is answered as if it were alone: only then may requests
-            be merged or split.
+        signatures: those that can be run, by name.
+        definitions: every signature of the SavedModel, for GetModelMetadata.
+        independent_rows: whether each row of a batch gives the same result as alone, so that requests may be
+            merged and split.
     """
 
     def __init__(self, model: str, number: int, folder: Path, *, assume_independent: bool = False) -> None:
-        """Load the SavedModel in `folder`, if its files are those that its exporter wrote.
+        """Load the SavedModel in `folder`, after its files are compared with its digests.
 
         Args:
             model: its name.
             number: its version.
-            folder: where it lies.
+            folder: of the version.
             assume_independent: rows are independent unless the version's model card says otherwise.
 
         Raises:
@@ -57,7 +55,7 @@ class LoadedVersion:
         try:
             digests.check(folder)
             meta_graph = _meta_graph(folder)
-            # As TensorFlow Serving does: the graph in a session, which holds the variables.
+            # As in TensorFlow Serving, the graph is in a session, which holds the variables.
             self._session = session(tf.Graph(), optimized=_optimizing_pays(meta_graph))
             with self._session.graph.as_default():
                 tf.compat.v1.saved_model.load(self._session, [_SERVE], str(folder))
@@ -66,7 +64,7 @@ class LoadedVersion:
         except tf.errors.OpError as error:
             raise LoadError(_one_line(clean(error.message)), Code(error.error_code)) from None
         except Exception as error:
-            # A damaged SavedModel makes TensorFlow's Python raise anything: KeyError, ValueError, OSError.
+            # With a damaged SavedModel TensorFlow raises any exception: KeyError, ValueError, OSError.
             raise LoadError(_one_line(f"{type(error).__name__}: {error}")) from None
         self.definitions = SignatureDefMap()
         for name, definition in meta_graph.signature_def.items():
@@ -85,16 +83,16 @@ class LoadedVersion:
                     origin, self._session, definition, defaults, independent=self.independent_rows
                 )
             except Exception as error:
-                # A signature that we can't run must not cost the model its others.
+                # The other signatures are served.
                 reason = _one_line(f"{type(error).__name__}: {error}")
                 log.warning("%s %d: signature %s is not served: %s", self.model, self.number, name, reason)
         return prepared
 
 
 def _optimizing_pays(meta_graph: Any) -> bool:
-    """Say whether the graph optimizer is worth its time, most of that of a version's load (decision 7).
+    """Tell whether the graph optimizer is worth its time, the larger part of a version's load (decision 7).
 
-    It folds constants, and it chooses a GPU's layouts and kernels. Weights in variables are no constants.
+    It folds constants, and chooses a GPU's layouts and kernels. Weights in variables are no constants.
     """
     return has_gpu() or not any(node.op in _VARIABLES for node in meta_graph.graph_def.node)
 
@@ -122,6 +120,6 @@ def _defaults(definition: Any, ours: SignatureDef) -> Mapping[str, TensorProto]:
 
 
 def _one_line(text: str) -> str:
-    """Shorten what TensorFlow says to what fits a log line and a status."""
+    """Shorten TensorFlow's message for a log line and a status."""
     line = " ".join(text.split())
     return line if len(line) <= 500 else f"{line[:500]}…"

@@ -1,4 +1,4 @@
-"""The models that are configured: loaded and unloaded on a thread, and held while requests run on them."""
+"""The configured models: load and unload their versions on a thread, and hold versions while requests run."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,9 @@ class ModelManager:
 
     Args:
         load: loads one version; called on the manager's thread.
-        poll_seconds: how often it looks for new versions; 0 looks once.
+        poll_seconds: the time between two looks for new versions; 0: it looks once.
         early_labels: a new label may name a version that is not available yet.
-        observer: its `ended` is called for each version that has ended.
+        observer: its `version_ended` is called for each version that has ended.
         on_change: called after versions changed, or the configuration did.
     """
 
@@ -68,7 +68,7 @@ class ModelManager:
         return False
 
     def configure(self, entries: Sequence[ModelEntry]) -> threading.Event:
-        """Take these models in place of the present ones; as `Engine.configure`."""
+        """Replace the models by these; as `Engine.configure`."""
         with self._lock:
             self._pending = list(entries)
             followed = self._followed
@@ -76,7 +76,7 @@ class ModelManager:
         return followed
 
     def interrupt(self) -> None:
-        """Look for no more versions, and end `start` early; at once, so that a signal handler may call it."""
+        """Look for no more versions, and end `start` early; as `Engine.interrupt`."""
         self._stopped.set()
 
     def stop(self) -> None:
@@ -101,13 +101,13 @@ class ModelManager:
         return name in self._models
 
     def reports(self) -> list[ModelReport]:
-        """Say how every model and its versions are."""
+        """Report the state of every model and its versions."""
         with self._lock:
             return [model.report(self._labels[name].all()) for name, model in self._models.items()]
 
     @contextmanager
     def find(self, spec: m.ModelSpec) -> Iterator[tuple[Model | None, int | None]]:
-        """Give the model that a spec names, and the version by number or label; nothing changes meanwhile.
+        """Find the model that a spec names, and the version's number; nothing changes within the context.
 
         Raises:
             UnknownLabelError: no version has this label.
@@ -118,7 +118,7 @@ class ModelManager:
 
     @contextmanager
     def hold(self, spec: m.ModelSpec) -> Iterator[LoadedVersion]:
-        """Hold the version that a spec means; it is not unloaded meanwhile.
+        """Hold the version that a spec names; it is not unloaded within the context.
 
         Raises:
             InvalidRequestError: the spec names no model.
@@ -153,7 +153,7 @@ class ModelManager:
             return version
 
     def _number(self, spec: m.ModelSpec) -> int | None:
-        """The version that the spec names, by number or label; None for the latest."""
+        """Return the version that the spec names, by number or label; None for the latest."""
         if spec.HasField("version"):
             return spec.version.value
         if not spec.HasField("version_label"):
@@ -167,7 +167,7 @@ class ModelManager:
     # On the manager's thread.
 
     def _step(self) -> None:
-        """Apply the configuration, load and unload versions, and end those without requests."""
+        """Apply the configuration, load and unload versions, and end retired ones without requests."""
         followed = self._follow_configuration()
         try:
             self._look(changed=followed is not None)
@@ -190,7 +190,7 @@ class ModelManager:
             retired = model.end_retired()
             unloaded |= bool(retired)
             for number in (*retired, *model.forget_failed()):
-                self._observer.ended(name, number)
+                self._observer.version_ended(name, number)
         if unloaded:
             garbage_collection.release_memory()
 
@@ -199,7 +199,7 @@ class ModelManager:
         self._labels[model.entry.name].assign(model.entry.name, wanted, model.available)
 
     def _follow_configuration(self) -> threading.Event | None:
-        """Take the models of `configure`; return the event to set when they are loaded."""
+        """Apply the models of `configure`; return the event to set when they are loaded."""
         with self._lock:
             entries, self._pending = self._pending, None
             if entries is None:

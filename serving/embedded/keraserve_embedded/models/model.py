@@ -19,7 +19,7 @@ Loader = Callable[[str, int, Path], LoadedVersion]
 
 
 class State(IntEnum):
-    """Where a version is in its life; TensorFlow Serving's numbers."""
+    """The states of a version, with TensorFlow Serving's numbers."""
 
     START = 10
     LOADING = 20
@@ -44,11 +44,11 @@ class Unload:
 
 @dataclass
 class Version:
-    """One version, also after its end.
+    """One version, also after it was unloaded.
 
     Attributes:
         running: requests that run on it; it is unloaded when they have ended.
-        failed_as: what its folder looked like when it could not be loaded.
+        failed_as: the fingerprint of its folder when it failed to load.
     """
 
     number: int
@@ -62,7 +62,7 @@ class Version:
 
 @dataclass(frozen=True)
 class VersionReport:
-    """How one version is."""
+    """The state of one version."""
 
     number: int
     state: State
@@ -72,13 +72,13 @@ class VersionReport:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """How one model is.
+    """The state of one model.
 
     Attributes:
         configured: whether it is still in the configuration.
-        problem: what is wrong with its folder; "" where nothing is.
+        problem: what is wrong with its folder, or "".
         versions: every version that was ever tried.
-        labels: the version that each label means now.
+        labels: the version that each label names now.
     """
 
     name: str
@@ -99,10 +99,10 @@ class ModelReport:
 
 
 class Model:
-    """One model. Only the engine's thread changes it, under the engine's lock where requests look.
+    """One model. Only the engine's thread changes it, with the engine's lock where requests read it.
 
     Attributes:
-        entry: what the configuration says of it.
+        entry: its configuration.
         configured: whether it is still in the configuration.
         versions: every version that was ever tried.
         available: those that serve.
@@ -128,22 +128,21 @@ class Model:
         return [v for _, v in sorted(self.versions.items(), reverse=True) if v.code != Code.OK]
 
     def report(self, labels: Mapping[str, int]) -> ModelReport:
-        """Say how it is; with the engine's lock."""
+        """Report its state; the caller holds the engine's lock."""
         versions = tuple(VersionReport(v.number, v.state, v.code, v.message) for v in self.versions.values())
         return ModelReport(self.entry.name, self.configured, self.problem, versions, labels)
 
     def follow(self, entry: ModelEntry) -> None:
-        """Take what the configuration says of it now."""
-        # A new configuration says that its versions are complete: as at the start, they are loaded at once.
+        """Apply its new configuration, and load its versions at once, as at the start."""
         self._looked = self._looked and entry == self.entry
         self.entry, self.configured = entry, True
 
     def reconcile(self, proceed: Callable[[], bool], relabel: Callable[[], None]) -> bool:
-        """Look at the disk; load and unload until what serves is what should.
+        """Look at the disk; load and unload until those versions serve that should.
 
         Args:
-            proceed: called between two steps; false ends the work early (the server stops).
-            relabel: called at the end, and before a version is unloaded: its labels have to leave it first.
+            proceed: called between two steps; returns False to end early, as the server stops.
+            relabel: called at the end, and before a version is unloaded, so that its labels move first.
 
         Returns:
             Whether anything changed.
@@ -170,7 +169,7 @@ class Model:
         return changed
 
     def end_retired(self) -> list[int]:
-        """Give up the retired versions on which no request runs, and say which."""
+        """Unload the retired versions on which no request runs, and return their numbers."""
         with self._lock:
             out = [v for v in self.versions.values() if v.state == State.UNLOADING and not v.running]
             for version in out:
@@ -180,7 +179,7 @@ class Model:
         return [version.number for version in out]
 
     def forget_failed(self) -> list[int]:
-        """Forget the versions that could not be loaded and whose folders are gone, and say which."""
+        """Forget versions that failed to load and whose folders are gone, and return their numbers."""
         if not self._listed:
             return []
         with self._lock:
@@ -190,7 +189,7 @@ class Model:
         return gone
 
     def _aspired(self) -> dict[int, Path] | None:
-        """The folders of the versions that should serve; None where the disk can't be read."""
+        """Find the folders of the versions that should serve; None if the disk can't be read."""
         if not self.configured:
             return {}
         base_path = self.entry.base_path
@@ -199,12 +198,12 @@ class Model:
             found = scan(base_path)
             self._listed = True
         except OSError as error:
-            # The volume may be gone only for a moment: the versions that serve stay.
+            # The volume may be gone only for a moment, so the versions that serve stay.
             self._complain(f"can't look for versions of {self.entry.name}: {error.strerror}: {base_path}")
             return None
         before, self._found = self._found, set(found)
         if self.available.keys() & before - set(found):
-            # A version that serves has gone from the disk; perhaps the volume goes: the next look decides.
+            # A version that serves is gone from the disk, perhaps because the volume is being unmounted.
             return None
         wanted = self.entry.policy.choose(set(found))
         missing = (self.entry.policy.specific or frozenset()) - wanted
@@ -224,9 +223,11 @@ class Model:
         self.problem = text
 
     def _may_load(self, number: int, folder: Path) -> bool:
-        """Whether to try a version that does not serve: one that ended well; or one that looks as at the last
-        look, so that no copy goes on, and not as when it failed. At the first look, at the start and after
-        a change of its configuration, all that is there.
+        """Tell whether to try a version that does not serve.
+
+        That is one that was unloaded; or one whose files are those of the last look, so that no copy is under
+        way, but not those with which it failed. The first look, at the start and after a change of the
+        configuration, tries every version.
         """
         version = self.versions.get(number)
         if version and (version.state != State.END or version.failed_as is None):
@@ -245,7 +246,7 @@ class Model:
         try:
             loaded = self._load_version(self.entry.name, number, folder)
         except Exception as error:
-            # Whatever a foreign model does while it is loaded, the models that serve go on.
+            # Whatever a model raises while it is loaded, other models continue to serve.
             code = error.code if isinstance(error, LoadError) else Code.INTERNAL
             self._fail(version, looked_like, code, str(error) or type(error).__name__)
             return
@@ -268,10 +269,10 @@ class Model:
 
 
 def next_transition(aspired: set[int], available: set[int], loadable: set[int]) -> Load | Unload | None:
-    """Take the next step from the versions that serve to the ones that should.
+    """Choose the next step from the versions that serve to those that should.
 
-    What is no longer wanted goes as soon as something wanted serves (or nothing is wanted), the lowest
-    version first; until then at most one unwanted version stays. Then the highest new version is loaded.
+    Unwanted versions are unloaded, the lowest first, as soon as a wanted one serves (or none is wanted);
+    until then at most one of them stays. Then the highest new version is loaded.
 
     Args:
         aspired: the versions that should serve.

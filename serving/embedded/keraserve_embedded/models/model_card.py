@@ -8,14 +8,14 @@ FILE = "assets.extra/model_card.json"
 
 
 def independent_rows(folder: Path) -> bool | None:
-    """Whether each row of a batch is answered as if it were alone, as the exporter measured it.
+    """Read whether each row of a batch gives the same result as alone, as the exporter measured it.
 
     Returns:
-        None where the version in `folder` does not say so.
+        None if the version in `folder` does not say.
     """
     try:
         card: Any = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
-        return None  # a model of another exporter: it may have no card, or one of another kind
+        return None  # the model of another exporter may have no card, or one of another kind
     said = card.get("independent_rows") if isinstance(card, dict) else None
     return said if isinstance(said, bool) else None

@@ -1,4 +1,4 @@
-"""Which models are served: from two flags, or from a models.config."""
+"""Make the list of served models from two flags, or from a models.config."""
 
 import os
 import re
@@ -18,8 +18,8 @@ class ModelEntry:
     """One configured model.
 
     Attributes:
-        name: as requests name it.
-        base_paths: where its versions may lie; the first that exists is taken.
+        name: in requests.
+        base_paths: folders that may have its versions; the first that exists is used.
         policy: which versions to serve.
         labels: version by label.
     """
@@ -35,7 +35,7 @@ class ModelEntry:
         return next((path for path in self.base_paths if path.exists()), self.base_paths[0])
 
     def aspired(self) -> set[int]:
-        """The versions on disk that should serve; none where the disk can't be read."""
+        """Find the versions on disk that should serve; none if the disk can't be read."""
         try:
             return self.policy.choose(set(scan(self.base_path)))
         except OSError:
@@ -46,19 +46,19 @@ def single_model(name: str, base_path: str) -> list[ModelEntry]:
     """Make the list of `--model_name` and `--model_base_path`: the latest version.
 
     Raises:
-        ConfigError: the base path is on no disk of this machine.
+        ConfigError: the base path is on another file system.
     """
     return [ModelEntry(name, (Path(_local(name, base_path)).absolute(),))]
 
 
 def from_config(config: ModelServerConfig, folder: Path) -> list[ModelEntry] | None:
-    """Make the list of a models.config that lies in `folder`.
+    """Make the list of a models.config in `folder`.
 
-    A base path that does not exist on this machine is also looked for by its last component in `folder`,
-    so that one file serves in a container, where models are at /models, and from a checkout.
+    A base path that does not exist is also looked for by its last component in `folder`, so that one file
+    can be used in a container, where models are at /models, and in a checkout.
 
     Returns:
-        None for a file that says nothing at all: TensorFlow Serving takes that as "no change".
+        None for an empty file, which means "no change" to TensorFlow Serving.
 
     Raises:
         ConfigError: a config of another kind, another platform, request logging, or a model without a base
@@ -87,7 +87,7 @@ def _entry(model: ModelConfig, folder: Path) -> ModelEntry:
             f"Model {model.name} has a logging_config: this server logs no requests, leave it out"
         )
     base_path = _local(model.name, model.base_path)
-    configured = folder / base_path  # an absolute path stands for itself
+    configured = folder / base_path  # or `base_path`, if that is absolute
     beside = folder / Path(os.path.normpath(base_path)).name
     return ModelEntry(
         name=model.name,
@@ -98,7 +98,7 @@ def _entry(model: ModelConfig, folder: Path) -> ModelEntry:
 
 
 def _local(name: str, base_path: str) -> str:
-    """Give the path on this machine: `file://` is one; other file systems would be waited for without end."""
+    """Return the path on this machine, without `file://`; a folder on another system would never appear."""
     found = _SCHEME.match(base_path)
     if found is None:
         return base_path

@@ -14,7 +14,7 @@ _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 class VersionPolicy:
     """Which of the versions on disk to serve: the `latest` ones, `specific` ones, or (neither) all.
 
-    `latest` counts versions; `specific` wins over it.
+    `latest` is the number of versions; it is ignored if there is `specific`.
     """
 
     latest: int | None = 1
@@ -32,10 +32,10 @@ class VersionPolicy:
 def scan(base_path: Path) -> dict[int, Path]:
     """Find the versions that may be loaded: numeric folders with a graph in them.
 
-    The folder stays open, so that it is found complete even if it is renamed meanwhile.
+    The folder is kept open, so that all versions are found even if it is renamed meanwhile.
 
     Raises:
-        OSError: `base_path` can't be listed, or what is in it can't be looked at.
+        OSError: `base_path` or a folder in it can't be read.
     """
     found: dict[int, Path] = {}
     base = os.open(base_path, os.O_RDONLY | os.O_DIRECTORY)
@@ -52,14 +52,14 @@ def scan(base_path: Path) -> dict[int, Path]:
 
 
 def fingerprint(folder: Path) -> Fingerprint:
-    """Name, size and time of every file below `folder`: it changes while a copy goes on."""
+    """Collect name, size and time of every file below `folder`, which change during a copy."""
     files: set[tuple[str, int, int]] = set()
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             try:
                 status = path.stat()
-            except OSError:  # gone since the folder was listed: the next look will see it
+            except OSError:  # gone since the folder was listed
                 continue
             files.add((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
     return frozenset(files)

@@ -1,4 +1,4 @@
-"""One signature of a loaded SavedModel: named arrays in, named tensors out."""
+"""One signature of a loaded SavedModel: named arrays in, named arrays out."""
 
 import re
 from collections.abc import Mapping
@@ -40,9 +40,9 @@ class Signature:
         origin: model, version and name.
         inputs: the inputs' names, in the order of the arguments.
         outputs: the outputs' names, in the order of the results.
-        defaults: what stands for an input that a request leaves out.
-        batched: every input and output says that its first dimension is a batch of any size.
-        independent: each row of a batch is known to be answered as if it were alone.
+        defaults: used for inputs that a request leaves out.
+        batched: the first dimension of every input and output may have any size.
+        independent: each row of a batch is known to give the same result as alone.
     """
 
     origin: Origin
@@ -65,7 +65,7 @@ class Signature:
         *,
         independent: bool = False,
     ) -> "Signature":
-        """Make a signature of a session's graph ready to be called thousands of times a second.
+        """Prepare a signature of a session's graph for fast calls.
 
         Raises:
             tf.errors.OpError: the graph can't be run from these inputs to these outputs.
@@ -78,7 +78,7 @@ class Signature:
         )
         batched = all(map(_any_rows, (*definition.inputs.values(), *definition.outputs.values())))
         dtypes = {name: definition.inputs[name].dtype for name in inputs}
-        # What Session.run does before each call is done here once, as decision 3 measures it.
+        # Does once what Session.run does before each call; decision 3 has the figures.
         made = session._make_callable_from_options(options)
         return cls(origin, definition, inputs, outputs, defaults, batched, independent, dtypes, made)
 
@@ -87,15 +87,15 @@ class Signature:
 
         Args:
             arrays: for each input an array of its dtype (`check` says so).
-            first: the place of their first element in the request, for the message.
+            first: the index of their first element in the request, for the message.
 
         Returns:
             An array for each output; strings are `object` elements of type `bytes`.
 
         Raises:
             TooLargeError: its images take more memory than there is for decoding.
-            ExecutionError: the graph failed. Where one element of a batch of strings is to blame (an image
-                that can't be decoded), and rows are independent, the message begins with its place:
+            ExecutionError: the graph failed. If one element of a batch of strings causes it (an image that
+                can't be decoded), and rows are independent, the message begins with its index:
                 `image_bytes[2]: …`.
         """
         try:
@@ -108,8 +108,7 @@ class Signature:
     def check(self, protos: Mapping[str, TensorProto]) -> None:
         """Compare the inputs' types with the signature's.
 
-        Not their shapes: what a signature declares need not be what the graph takes. The graph decides, as in
-        TensorFlow Serving.
+        The graph checks shapes, as in TensorFlow Serving: it may accept others than the signature has.
 
         Raises:
             InvalidRequestError: another dtype.
@@ -122,7 +121,7 @@ class Signature:
                 )
 
     def run_merged(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Run it once as `run` does, without looking for the element that is to blame."""
+        """Run the signature once as `run` does, without a search for the element that made it fail."""
         try:
             with DECODE_MEMORY.hold(
                 estimate(arrays, of_examples=self.definition.method_name in EXAMPLE_METHODS)
@@ -132,8 +131,8 @@ class Signature:
         except tf.errors.OpError as error:
             raise ExecutionError(clean(error.message), Code(error.error_code)) from None
         except UnicodeDecodeError as error:
-            # The message quotes bytes of the request that are no text: TensorFlow's Python can't read it, and
-            # the code is lost. Only what a client sent is quoted.
+            # The message quotes bytes of the request that are no UTF-8. TensorFlow's Python can't decode it,
+            # and loses the code; only bytes that a client sent are quoted.
             message = error.object.decode(errors="replace")
             raise ExecutionError(clean(message), Code.INVALID_ARGUMENT) from None
 
@@ -149,7 +148,7 @@ class Signature:
         )
 
     def _blame_one(self, arrays: Mapping[str, Array], first: int) -> None:
-        """Raise the error of the first element that fails alone, with its place in the message."""
+        """Raise the error of the first element that fails alone, with its index in the message."""
         texts = [name for name in self.inputs if self.definition.inputs[name].dtype == DataType.DT_STRING]
         for index in range(len(arrays[texts[0]])):
             try:
@@ -158,19 +157,17 @@ class Signature:
                 raise ExecutionError(f"{texts[0]}[{first + index}]: {error}", error.code) from None
 
 
-# What TensorFlow's Python puts before a message: where each node was defined.
+# TensorFlow's Python writes before a message where each node was defined.
 _PREAMBLE = re.compile(r"\AGraph execution error:\n(?:(?:Detected at node .*|<stack traces .*| .*|)\n)*")
 _FIRST_OF_SEVERAL = re.compile(
     r"\A\d+ root error\(s\) found\.\n\s*\(0\) \w+: (.*?)(?:\n\s*\(1\).*)?\Z", re.DOTALL
 )
 _NODES = re.compile(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:[^\]]*\](?: name:.*)?", re.DOTALL)
-
-
-_LONGEST_MESSAGE = 4096  # characters: some quote a whole input
+_LONGEST_MESSAGE = 4096  # characters: some messages quote a whole input
 
 
 def clean(message: str) -> str:
-    """Take what only the authors of this server could use out of a message: nodes, functions, traces."""
+    """Remove nodes, functions and traces from a message, which mean nothing to a caller."""
     text = _PREAMBLE.sub("", message[:_LONGEST_MESSAGE], count=1)
     text = _FIRST_OF_SEVERAL.sub(r"\1", text)
     lines = (line.strip() for line in _NODES.sub("", text).splitlines())
@@ -178,12 +175,12 @@ def clean(message: str) -> str:
 
 
 def _array(result: Any) -> Array:
-    """A scalar comes as a number of numpy's, or as bytes."""
+    """Make an array also of a scalar, which is a numpy number, or bytes."""
     return np.array(result, np.object_) if isinstance(result, bytes) else np.asarray(result)
 
 
 def _dense(info: TensorInfo, name: str) -> str:
-    """Give the name in the graph; sparse and composite tensors have no single one."""
+    """Return the tensor's name in the graph; sparse and composite tensors have more than one."""
     if not info.name:
         raise ValueError(f'"{name}" is not a dense tensor')
     return info.name

@@ -1,8 +1,7 @@
 """TensorProto to arrays for TensorFlow, and TensorFlow's results to TensorProto, without a copy in between.
 
 Numbers of `tensor_content` go to TensorFlow as a view of the message's bytes; results are read through a
-view of TensorFlow's memory. numpy's types are the protocol's; the few that it lacks (bfloat16) go through
-TensorFlow's own codec.
+view of TensorFlow's memory. bfloat16, which numpy lacks, goes through TensorFlow's codec.
 """
 
 import math
@@ -41,7 +40,7 @@ def encode(result: Array, *, as_content: bool) -> TensorProto:
 
     Args:
         result: an array of any dtype that TensorFlow has, bfloat16 too.
-        as_content: fill `tensor_content`, else the typed field (`float_val` and its kind).
+        as_content: fill `tensor_content`, else the typed field (`float_val` and the like).
     """
     if result.dtype == _BFLOAT16:
         return TensorProto.FromString(tf.make_tensor_proto(result).SerializeToString())
@@ -54,7 +53,7 @@ def type_name(dtype: int) -> str:
 
 
 def _check_strings(proto: TensorProto) -> None:
-    """Reject fewer strings than elements: the last would be repeated, each time with memory of its own."""
+    """Reject fewer strings than elements: the last would be repeated, and each copy takes memory."""
     elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
     if len(proto.string_val) != elements:
         raise TensorError(f"{len(proto.string_val)} strings for {elements} elements")
@@ -62,9 +61,7 @@ def _check_strings(proto: TensorProto) -> None:
 
 def _bfloat16(proto: TensorProto) -> Array:
     if not proto.tensor_content:
-        if all(
-            dim.size for dim in proto.tensor_shape.dim
-        ):  # so that a short message can't claim a huge tensor
+        if all(dim.size for dim in proto.tensor_shape.dim):  # the typed field may repeat its last value
             raise TensorError("a bfloat16 tensor needs tensor_content")
         return np.zeros(shape_of(proto), _BFLOAT16)
     return tf.make_ndarray(TensorFlowProto.FromString(proto.SerializeToString()))

@@ -1,1 +1,1 @@
-"""The server as a process: command line, settings, memory, ports, draining."""
+"""The server process: command line, settings, memory, ports, draining."""

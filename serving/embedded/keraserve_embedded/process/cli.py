@@ -1,4 +1,4 @@
-"""The command `keraserve-embedded`: those flags of TensorFlow Serving that this server supports."""
+"""The command `keraserve-embedded`, with those flags of TensorFlow Serving that this server supports."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,36 +26,35 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Serve until a signal, and exit: 0 stopped, 1 could not start, 2 wrong flags."""
+    """Serve until a signal, and exit with 0 (stopped), 1 (could not start) or 2 (wrong flags)."""
     settings = parse(sys.argv[1:] if arguments is None else arguments)
     _log_to_stderr()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))  # until there is something to drain
-    # Imported late: TensorFlow takes seconds, and --help must not.
+        signal.signal(number, lambda *_: os._exit(0))  # until there are requests to drain
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     status = 0
     try:
         check_files(settings)
         for port in (settings.port, settings.rest_api_port):
             check_port(settings.host, port or 0)
-        with permanent_imports():
+        with permanent_imports():  # late, so that --help does not take the seconds that TensorFlow does
             from keraserve_embedded.process import server
 
         server.serve(settings)
     except EmbeddedError as error:
         log.error("%s", error)
         status = 1
-    # `os._exit` skips Python's shutdown, which waits for requests that were cut off, and crashes TensorFlow
-    # while a version is being loaded.
+    # `os._exit` skips Python's shutdown, which waits for requests that were cut off, and crashes while
+    # TensorFlow loads a version.
     logging.shutdown()
     os._exit(status)
 
 
 def check_files(settings: Settings) -> None:
-    """Read the configuration once, before TensorFlow takes its seconds.
+    """Read the configuration files, to report errors before TensorFlow is imported.
 
     Raises:
-        ConfigError: a file, or a base path, that can't be followed; the message names it.
+        ConfigError: a file or a base path is wrong; the message names it.
     """
     if settings.model_config_file is not None:
         ConfigFile(settings.model_config_file).read()
@@ -65,7 +65,7 @@ def check_files(settings: Settings) -> None:
 
 
 def parse(arguments: Sequence[str]) -> Settings:
-    """Read the command line; exits with status 2 and one sentence where it is wrong."""
+    """Parse the command line; exits with status 2 and one sentence if it is wrong."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.rest_api_port and given.rest_api_port == given.port:
@@ -73,25 +73,14 @@ def parse(arguments: Sequence[str]) -> Settings:
     if given.model_config_file is None and not given.model_base_path:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
     batching = _batching(parser, given)
+    given.port = None if given.grpc_socket_path and not given.port else given.port
+    given.rest_api_port = given.rest_api_port or None
+    given.rest_api_num_threads = given.rest_api_num_threads or _request_threads(batching)
+    given.grpc_max_threads = given.grpc_max_threads or _request_threads(batching)
     return Settings(
-        host=given.host,
-        port=None if given.grpc_socket_path and not given.port else given.port,
-        grpc_socket_path=given.grpc_socket_path,
-        rest_api_port=given.rest_api_port or None,
-        rest_api_num_threads=given.rest_api_num_threads or _request_threads(batching),
+        **{field.name: getattr(given, field.name) for field in fields(Settings) if field.name in given},
         rest_seconds=given.rest_api_timeout_in_ms / 1000,
-        monitoring_config_file=given.monitoring_config_file,
-        model_name=given.model_name,
-        model_base_path=given.model_base_path,
-        model_config_file=given.model_config_file,
-        model_config_file_poll_wait_seconds=given.model_config_file_poll_wait_seconds,
-        file_system_poll_wait_seconds=given.file_system_poll_wait_seconds,
-        enable_grpc_healthcheck_service=given.enable_grpc_healthcheck_service,
-        allow_version_labels_for_unavailable_models=given.allow_version_labels_for_unavailable_models,
-        enable_serialization_as_tensor_content=given.enable_serialization_as_tensor_content,
-        grpc_max_threads=given.grpc_max_threads or _request_threads(batching),
         channel_arguments=given.grpc_channel_arguments,
-        drain_seconds=given.drain_seconds,
         batching=batching,
         intra_op_threads=given.tensorflow_intra_op_parallelism,
         inter_op_threads=given.tensorflow_inter_op_parallelism,
@@ -211,8 +200,8 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
     _add_switch(
         batching,
         "--enable_batching",
-        "run requests that wait together as one batch. So you say that each row of a batch is answered as if "
-        "it were alone; a version whose model card says otherwise still runs each request alone",
+        "run requests that wait at the same time as one batch. This says that each row of a batch gives the "
+        "same result as alone; a version whose model card says otherwise still runs each request alone",
     )
     batching.add_argument(
         "--batching_parameters_file",
@@ -243,7 +232,7 @@ def _add_memory(parser: argparse.ArgumentParser) -> None:
     memory.add_argument(
         "--max_bytes_in_flight",
         type=_positive,
-        help="most bytes of the messages and bodies of requests at work, on both ports, which are in memory "
+        help="most bytes of the messages and bodies of requests in flight, on both ports; they are in memory "
         "five times (ours; default: 268435456, or as many as fit into the memory limit)",
     )
     memory.add_argument(
@@ -265,7 +254,7 @@ def _batching(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Bat
 
 
 def _request_threads(batching: BatchingOptions | None) -> int:
-    """Requests wait for their batch on their threads: too few would keep the batches small."""
+    """Choose enough threads for large batches: requests wait for their batch on their threads."""
     return 128 if batching else 4 * (os.cpu_count() or 1)
 
 
@@ -275,12 +264,12 @@ def _add_responses(parser: argparse.ArgumentParser) -> None:
     _add_switch(
         responses,
         "--enable_serialization_as_tensor_content",
-        "answer with tensor_content (faster) in place of float_val and its kind",
+        "respond with tensor_content (faster) in place of float_val and the like",
     )
 
 
 def _add_switch(group: "argparse._ArgumentGroup", flag: str, text: str) -> None:
-    """Add a flag that takes `--flag`, `--flag=true` and `--flag=false`."""
+    """Add a flag that accepts `--flag`, `--flag=true` and `--flag=false`."""
     group.add_argument(
         flag, type=_boolean, nargs="?", const=True, default=False, metavar="true|false", help=text
     )
@@ -327,7 +316,7 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
 
 
 def _log_to_stderr() -> None:
-    """One line for one event: time (UTC), level, message."""
+    """Log one line for each event: time (UTC), level, message."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime

@@ -1,4 +1,4 @@
-"""An engine made from the settings, without a network: for the server, and for the gateway's process."""
+"""Make an engine from the settings, without a network, for the server and for the gateway's process."""
 
 from keraserve_embedded import garbage_collection
 from keraserve_embedded.api.message_bytes import MessageBytes
@@ -16,19 +16,19 @@ from keraserve_protocol.memory_limit import limit_of_memory
 
 
 class HostedEngine:
-    """An engine that follows its settings: which models, how often to look, how to batch.
+    """An engine with its settings: models, polling, batching, threads, memory.
 
-    One for each process, made before any model is loaded: TensorFlow's threads are set here, and how much
-    memory images may take while they are decoded.
+    One for each process, made before any model is loaded: TensorFlow's threads and the memory for decoding
+    are set for the whole process.
 
     Attributes:
-        messages: counts the messages of requests in flight; its limit is set by `start`.
+        messages: counts the messages of requests in flight; `start` sets its limit.
     """
 
     def __init__(
         self, settings: Settings, observer: Observer | None = None, available: int | None = None
     ) -> None:
-        """Prepare an engine; `available` is the bytes of memory it may have, None for this process' limit."""
+        """Prepare an engine that may have `available` bytes of memory; None: the limit of this process."""
         self._settings = settings
         self._available = limit_of_memory() if available is None else available
         self.messages = MessageBytes(memory_plan.IN_FLIGHT)
@@ -51,13 +51,13 @@ class HostedEngine:
         self._config_watch: Periodic | None = None
 
     def start(self) -> bool:
-        """Load the models, and follow the configuration from then on.
+        """Load the models, and apply changes of the configuration from then on.
 
         Returns:
             As `Engine.start`.
 
         Raises:
-            ConfigError: the models.config can't be followed.
+            ConfigError: the models.config is wrong.
             StartError: as `Engine.start`, or the settings need more memory than there is.
         """
         settings = self._settings
@@ -76,17 +76,17 @@ class HostedEngine:
         return True
 
     def stop(self) -> None:
-        """Follow nothing any more; as `Engine.stop`."""
+        """Apply no more changes, and stop the engine; as `Engine.stop`."""
         if self._config_watch:
             self._config_watch.stop()
         self.engine.stop()
 
 
 def threads(batching: BatchingOptions | None) -> tuple[int, int]:
-    """How many threads share one op, and how many run ops, as `set_threads` takes them.
+    """Return how many threads share one op, and how many run ops, for `set_threads`.
 
-    With batching the cores are shared among the batches that run at once, and each is run by its own thread:
-    many ops of one thread each get more done than one op of many threads, as no thread waits for the slowest.
-    Without, both are TensorFlow's own choice.
+    With batching the cores are divided among the batches that run at once, and each batch runs on its own
+    thread: that is faster than many threads for one op, where each waits for the slowest. Without batching,
+    TensorFlow chooses both.
     """
     return (max(1, cores() // batching.num_batch_threads), -1) if batching else (0, 0)

@@ -1,4 +1,4 @@
-"""Divide the memory of this process: messages of requests, and images while they are decoded."""
+"""Divide the memory of this process among models, messages of requests, and images while they are decoded."""
 
 import logging
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from keraserve_protocol.memory_limit import mib
 log = logging.getLogger(__name__)
 
 TENSORFLOW = 384 << 20
-"""Bytes of TensorFlow and Python without a model. Measured: 227 MiB, and what threads and requests leave."""
+"""Bytes of TensorFlow and Python without a model: 227 MiB were measured, the rest is for threads."""
 COPIES = 5
-"""How often a message is in memory at most: as it arrives, whole, as a message, as arrays, as tensors."""
+"""How often a message is in memory at most: arriving, complete, parsed, as arrays, as tensors."""
 IN_FLIGHT = 256 << 20
-"""Bytes of the messages of requests in flight, unless it is set or less fits."""
+"""Bytes of the messages of requests in flight, unless set otherwise or less fits."""
 MIN_IN_FLIGHT = 64 << 20
-"""One message of gRPC's: a start that has no room for it is rejected."""
+"""The largest gRPC message: the start fails if there is no memory for it."""
 ONE_IMAGE = MAX_PIXELS * MOST_BYTES_PER_PIXEL
-"""Bytes that the largest image takes which exported models decode."""
+"""Bytes of the largest image that exported models decode."""
 MIN_DECODING = ONE_IMAGE // 8
-"""Where not even so much is left for decoding, a start is rejected."""
+"""The start fails if less is left for decoding."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class MemoryPlan:
     """The limits that fit into memory.
 
     Attributes:
-        in_flight: bytes of the messages of requests in flight together.
-        decoding: bytes of the images that are decoded at a time together.
+        in_flight: bytes of the messages of requests in flight.
+        decoding: bytes of the images that are decoded at the same time.
     """
 
     in_flight: int
@@ -42,11 +42,11 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class MemoryLimits:
-    """What the operator has set; None: what fits.
+    """The operator's limits; None: as much as fits.
 
     Attributes:
         in_flight: most bytes of the messages of requests in flight; 0: the gateway limits them.
-        decoding: most bytes of the images that are decoded at a time.
+        decoding: most bytes of the images that are decoded at the same time.
     """
 
     in_flight: int | None = None
@@ -57,15 +57,15 @@ NO_LIMITS = MemoryLimits()
 
 
 def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
-    """Share out the memory, and log how; what was set is never lowered.
+    """Divide the memory, and log how; limits that are set are never lowered.
 
     Args:
-        limits: what the operator has set.
-        models: the bytes of the models on disk, which is the least that they take in memory.
+        limits: the operator's.
+        models: the bytes of the models on disk; they take at least as many in memory.
         available: the bytes that this process may have.
 
     Raises:
-        StartError: not even the least fits, or not what was set; the message shows the sum.
+        StartError: the set or smallest limits do not fit; the message shows the sum.
     """
     rest = available - TENSORFLOW - models
     least_decoding = MIN_DECODING if limits.decoding is None else limits.decoding
@@ -105,7 +105,7 @@ def plan(limits: MemoryLimits, models: int, available: int) -> MemoryPlan:
 
 
 def bytes_of_models(entries: Sequence[ModelEntry]) -> int:
-    """Add up the files of the versions that are to be served; what can't be read is not counted."""
+    """Add up the sizes of the files of the versions that should serve, if they can be read."""
     return sum(
         size
         for entry in entries

@@ -1,4 +1,4 @@
-"""The process: loads the models, opens the port, and drains on a signal."""
+"""Run the server: load the models, open the ports, and drain on a signal."""
 
 import logging
 import os
@@ -34,19 +34,19 @@ from keraserve_protocol.grpc_connections import most_accepted
 
 log = logging.getLogger(__name__)
 
-_MESSAGE_BYTES = 64 << 20  # a batch of large images; the operator's channel arguments win
-_WAITING_REQUESTS = 1024  # beyond those that run; more get RESOURCE_EXHAUSTED at once
+_MESSAGE_BYTES = 64 << 20  # a batch of large images; the operator's channel arguments take precedence
+_WAITING_REQUESTS = 1024  # in addition to those that run; others get RESOURCE_EXHAUSTED
 _RECEIVE_SECONDS = 10.0  # from a call's headers to the end of its message
 _SEND_SECONDS = 30.0  # until a response is read
 _CONNECTIONS = "grpc.max_allowed_incoming_connections"
 _DRAIN_CHECK_SECONDS = 0.05
-_IDLE_CHECKS = 10  # gRPC may hold a request or a response that none of our threads has
+_IDLE_CHECKS = 10  # between two threads, gRPC may have a request or a response that is not counted
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, drain, and return; a second signal ends the process at once.
 
-    Requests that outlast the draining still run when this returns.
+    Requests that take longer than the draining still run when this returns.
 
     Raises:
         StartError, ConfigError: the server can't start.
@@ -73,23 +73,23 @@ class Server:
         metrics: Metrics | None = None,
         messages: MessageBytes | None = None,
     ) -> None:
-        """Prepare both; `metrics` are those that the engine tells, to be shown where the settings say.
+        """Prepare both.
 
         Args:
-            engine: what answers.
+            engine: runs the requests.
             settings: the operator's.
-            metrics: those that the engine tells.
+            metrics: the engine's observer, served on the path of the settings.
             messages: counts the bytes of requests in flight.
 
         Raises:
-            ConfigError: the monitoring config can't be followed.
-            StartError: the number of connections is none.
+            ConfigError: the monitoring config is wrong.
+            StartError: the number of connections in the settings is no number.
         """
         self._engine = engine
         self._settings = settings
         if metrics:
             metrics.watch(engine)
-        # A call has a thread from its headers on; as many requests run as there are slots.
+        # A call occupies a thread from its headers on; as many requests run as there are slots.
         calls = settings.grpc_max_threads + _WAITING_REQUESTS
         self._pool = RequestPool(calls)
         messages = messages or MessageBytes(settings.memory.in_flight or IN_FLIGHT)
@@ -125,11 +125,11 @@ class Server:
 
     @property
     def rest_port(self) -> int:
-        """The REST port's number; 0 where there is none."""
+        """The REST port's number; 0 if there is none."""
         return self._rest.port if self._rest else 0
 
     def start(self) -> int:
-        """Open the ports and answer; give the number of gRPC's.
+        """Open the ports and serve; returns the number of gRPC's.
 
         Raises:
             StartError: a port can't be opened.
@@ -172,7 +172,7 @@ class Server:
             self._health.drain()
         self._rest_app.draining = True
         ended = self._grpc.stop(self._settings.drain_seconds)
-        # Open Watch calls of the health service would use up the time: the drain does not wait for them.
+        # The drain does not wait for open Watch calls of the health service, which never end.
         idle_checks = 0
         until = began + self._settings.drain_seconds
         while idle_checks < _IDLE_CHECKS and time.monotonic() < until:
@@ -216,7 +216,7 @@ def _rest_app(engine: Engine, settings: Settings, metrics: Metrics | None, messa
 
 
 def _metrics_path(settings: Settings) -> str:
-    """Where the metrics shall be shown; "" for nowhere, and then nothing is counted."""
+    """Return the path of the metrics; "" for none, and then nothing is counted."""
     file = settings.monitoring_config_file
     if file and settings.rest_api_port is None:
         log.warning("metrics are served on the REST port: --monitoring_config_file needs --rest_api_port")
@@ -226,12 +226,12 @@ def _metrics_path(settings: Settings) -> str:
 
 def _options(given: Sequence[tuple[str, int | str]]) -> list[tuple[str, Any]]:
     ours: dict[str, Any] = {
-        # A connection that says nothing, has nothing to do, or whose other end is gone, is closed.
+        # Close a connection that sends nothing, is idle, or whose client is gone.
         "grpc.server_handshake_timeout_ms": 10_000,
         "grpc.max_connection_idle_ms": 600_000,
         "grpc.keepalive_time_ms": 60_000,
         "grpc.keepalive_timeout_ms": 20_000,
-        # One more takes the place of one that does nothing.
+        # An additional one replaces an idle one.
         _CONNECTIONS: 400,
         "grpc.so_reuseport": 0,
         "grpc.max_receive_message_length": _MESSAGE_BYTES,

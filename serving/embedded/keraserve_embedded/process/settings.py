@@ -1,4 +1,4 @@
-"""The settings of the server; the names are the flags'."""
+"""The settings of the server, named after the flags."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +15,14 @@ class Settings:
     Attributes:
         port: of gRPC; 0 for any free one; None for none, only `grpc_socket_path`.
         rest_api_port: 0 for any free one; None for none.
-        rest_seconds: the time that a request on the REST port may take; 0 for any.
-        channel_arguments: gRPC's options, beside and before ours.
+        rest_seconds: the time that a request on the REST port may take; 0 without limit.
+        channel_arguments: options for gRPC, which take precedence over ours.
         drain_seconds: how long running requests may take after SIGTERM.
         batching: how requests are merged; None: each runs alone.
-        intra_op_threads: threads that share one op; 0 leaves it to TensorFlow; None: what suits `batching`.
-        inter_op_threads: ops that run at once; 0 leaves it to TensorFlow; None: what suits `batching`.
-        limits: how much one request may have.
-        memory: how much memory all requests may take together.
+        intra_op_threads: threads that share one op; 0: TensorFlow chooses; None: as `hosting.threads`.
+        inter_op_threads: ops that run at once; 0: TensorFlow chooses; None: as `hosting.threads`.
+        limits: the largest size of one request.
+        memory: the memory that all requests may take together.
     """
 
     host: str

@@ -24,10 +24,10 @@ _CREATED = re.compile(rb"^(?:# (?:HELP|TYPE) )?[\w:]+_created\b.*\n", re.MULTILI
 
 
 class Metrics(Observer):
-    """What an engine and its APIs did.
+    """Counts the events of an engine and its APIs.
 
-    A name that no configuration has becomes "", so that callers can't make new series. The series of a
-    version are removed with it.
+    A model's name that was never configured becomes "", so that callers can't create series. The series of a
+    version are removed when it has ended.
     """
 
     CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -73,19 +73,19 @@ class Metrics(Observer):
         )
 
     def watch(self, engine: Engine) -> None:
-        """Show the state of this engine's models, and count its requests by their names."""
+        """Show the state of this engine's models, and count requests by their names."""
         self._knows = engine.knows
         self.registry.register(_StateCollector(engine))
 
-    def request(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
-        """The gRPC or REST API has answered one request."""
+    def request_ended(self, model: str, api: str, entrypoint: str, code: Code, seconds: float) -> None:
+        """The gRPC or REST API has responded to one request."""
         name = model if self._knows(model) else ""
         self._request_count.labels(name, code.name).inc()
         if code == Code.OK:
             self._request_latency.labels(name, api, entrypoint).observe(seconds * 1e6)
 
-    def responded(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
-        """One request has its response, good or bad."""
+    def call_ended(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
+        """The engine has responded to one request, or it failed."""
         if not model:
             self._responses.labels("", "", call, code.name).inc()
             return
@@ -99,14 +99,17 @@ class Metrics(Observer):
         self._runtime_of(model, call).observe(seconds * 1e6)
 
     def _runtime_of(self, model: str, call: str) -> Histogram:
-        """Find what good answers are counted in; by labels, that takes longer than to count."""
+        """Find the series of successful calls; a look-up by labels takes longer than counting."""
         found = self._runtimes.get((model, call))
         if found is None:
             found = self._runtimes[model, call] = self._runtime_latency.labels(model, call, "TF2")
         return found
 
-    def ran(self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float) -> None:  # noqa: ARG002
+    def graph_ran(
+        self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float
+    ) -> None:
         """A graph ran once."""
+        del requests
         labels = (model, str(version), signature)
         if times := self._series.find(model, version, self._run_seconds, *labels):
             times.observe(seconds)
@@ -116,8 +119,8 @@ class Metrics(Observer):
             sizes.observe(rows)
         self._batch_size.observe(rows)
 
-    def loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
-        """A version was loaded and warmed up, or could not be."""
+    def version_loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
+        """A version was loaded and warmed up, or failed to."""
         self._series.begin(model, version)
         path, good = f"{model}/{version}", code == Code.OK
         if attempts := self._series.find(
@@ -127,12 +130,12 @@ class Metrics(Observer):
         if good and (latency := self._series.find(model, version, self._load_latency, path)):
             latency.inc(seconds * 1e6)
 
-    def ended(self, model: str, version: int) -> None:
-        """A version was unloaded, or nothing is left of one that could not be loaded."""
+    def version_ended(self, model: str, version: int) -> None:
+        """A version was unloaded; or the folder of one that failed to load is gone."""
         self._series.end(model, version)
 
     def page(self) -> bytes:
-        """Write them in Prometheus' text format."""
+        """Write the metrics in Prometheus' text format."""
         written = _CREATED.sub(b"", generate_latest(self.registry))
         return _ADDED_TOTAL.sub(rb"\1", written)
 
@@ -150,7 +153,7 @@ class Metrics(Observer):
 
 
 class _StateCollector(Collector):
-    """The present state of the models and their versions."""
+    """Collects the present state of the models and their versions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

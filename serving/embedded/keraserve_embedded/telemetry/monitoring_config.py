@@ -12,10 +12,10 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
 def metrics_path(file: Path) -> str:
-    """Read the path of the metrics for Prometheus; "" where the file does not enable it.
+    """Read the path of the metrics for Prometheus; "" if the file does not enable it.
 
     Raises:
-        ConfigError: the file can't be read or parsed, or its path is none.
+        ConfigError: the file can't be read or parsed, or its path has no slash.
     """
     try:
         config = text_format.Parse(text_file.read(file), MonitoringConfig())
