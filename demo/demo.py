@@ -1,4 +1,4 @@
-"""`make demo`, last part: serve what was exported and classify real test images over HTTP and gRPC."""
+"""The last part of `make demo`: serve the exported models and classify test images over HTTP and gRPC."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from stack import Ports, Stack, StackError, running
+from stack import Ports, Stack, StackError, program, running
 
 from keraserve_client import Client, GrpcClient, KeraserveError
 from keraserve_training import experiments
@@ -35,8 +35,8 @@ SCHEDULES = {
 
 
 @dataclass(frozen=True)
-class Response:
-    """What one way of asking said of one image."""
+class Result:
+    """The best class of one image over one protocol, and the time of the request."""
 
     label: str
     probability: float
@@ -72,24 +72,20 @@ def main(
 
 
 def _show(console: Console, images: list[ImageFile], stack: Stack, clothes: str, pair: str) -> None:
-    table = Table(
-        title="Test images, classified through the gateway",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    title = "Test images, classified through the gateway"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("image", "true class", "over HTTP", "prob.", "ms", "over gRPC", "prob.", "ms"):
         table.add_column(column, justify="right" if column in ("prob.", "ms") else "left", no_wrap=True)
-    responses: list[tuple[Response, Response]] = []
+    results: list[tuple[Result, Result]] = []
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc:
         for image in images:
             model = pair if image.label in PAIR_LABELS else clothes
-            both = _ask(http, model, image), _ask(grpc, model, image)
-            responses.append(both)
+            both = _classify(http, model, image), _classify(grpc, model, image)
+            results.append(both)
             table.add_row(image.path.stem, image.label, *_cells(image, both[0]), *_cells(image, both[1]))
     console.print(table)
-    right = sum(response.label == image.label for image, (response, _) in zip(images, responses, strict=True))
-    milliseconds = [median(pair[way].milliseconds for pair in responses) for way in (0, 1)]
+    right = sum(over_http.label == image.label for image, (over_http, _) in zip(images, results, strict=True))
+    milliseconds = [median(both[protocol].milliseconds for both in results) for protocol in (0, 1)]
     console.print(
         f"{right} of {len(images)} right; median {milliseconds[0]:.1f} ms over HTTP,"
         f" {milliseconds[1]:.1f} ms over gRPC\n"
@@ -97,9 +93,9 @@ def _show(console: Console, images: list[ImageFile], stack: Stack, clothes: str,
 
 
 def _show_accuracies(console: Console, accuracies: Mapping[str, float]) -> None:
-    """Like beside like: reused and alone on the same schedule."""
+    """Print the accuracies of the reused network and the one alone, each pair with the same schedule."""
     if not accuracies.keys() >= {metric for pair in SCHEDULES.values() for metric in pair}:
-        again = "an older version made this run: keraserve-train run fashion-mnist-reuse --force"
+        again = f"an older version made this run: {program('keraserve-train')} run {EXPERIMENT} --force"
         console.print(again, highlight=False, soft_wrap=True)
         return
     console.print(
@@ -110,20 +106,16 @@ def _show_accuracies(console: Console, accuracies: Mapping[str, float]) -> None:
         console.print(f"  {title:<36}{accuracies[reused]:7.1%}{accuracies[alone]:16.1%}", highlight=False)
 
 
-def _ask(client: Client | GrpcClient, model: str, image: ImageFile) -> Response:
+def _classify(client: Client | GrpcClient, model: str, image: ImageFile) -> Result:
     began = time.perf_counter()
     (prediction,) = client.classify(model, image.path, top_k=1)
     milliseconds = (time.perf_counter() - began) * 1000
-    return Response(prediction.classes[0].label, prediction.classes[0].probability, milliseconds)
+    return Result(prediction.best.label, prediction.best.probability, milliseconds)
 
 
-def _cells(image: ImageFile, response: Response) -> tuple[Text, str, str]:
-    colour = "green" if response.label == image.label else "red"
-    return (
-        Text(response.label, style=colour),
-        f"{100 * response.probability:.1f} %",
-        f"{response.milliseconds:.1f}",
-    )
+def _cells(image: ImageFile, result: Result) -> tuple[Text, str, str]:
+    label = Text(result.label, style="green" if result.label == image.label else "red")
+    return label, f"{100 * result.probability:.1f} %", f"{result.milliseconds:.1f}"
 
 
 if __name__ == "__main__":

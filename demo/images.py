@@ -1,4 +1,4 @@
-"""Test images of Fashion-MNIST as PNG files, the first ones of each class."""
+"""Writes the first test images of each class of Fashion-MNIST as PNG files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from keraserve_training.profiles import PROFILES
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A PNG file of an image that no training saw, and what it shows."""
+    """A PNG file of a test image, and its class."""
 
     path: Path
     label: str

@@ -1,21 +1,20 @@
-"""What programs print while they start: shown only if the start fails; from then on as it comes."""
+"""`Output`: what programs print; while they start it is shown only if the start fails."""
 
 import contextlib
 import os
 import sys
 import threading
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 _KEPT = 20  # lines that say why a start failed
 
 
 class Output:
-    """A pipe for the output of processes, whose lines are held back at first. A context manager.
+    """A pipe for the output of processes, which is kept back at first. A context manager.
 
     Attributes:
-        descriptor: where the processes write.
+        descriptor: the end of the pipe to which the processes write.
     """
 
     def __init__(self) -> None:
@@ -29,19 +28,17 @@ class Output:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
         self._thread.join(5)
 
     def show(self) -> None:
-        """Pass on what comes from now on."""
+        """Pass all later output on."""
         with self._lock:
             self._shown = True
 
     def show_last(self) -> None:
-        """Show the last of what was held back."""
+        """Print the last lines that were kept back."""
         with self._lock:
             self._shown = True
             for line in self._lines:
@@ -58,6 +55,6 @@ class Output:
 
 
 def _write(line: bytes) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody looks any more
+    with contextlib.suppress(OSError, ValueError):  # the terminal is closed
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()

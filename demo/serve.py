@@ -1,4 +1,4 @@
-"""`make serve`: keep the embedded model server and the gateway running until Ctrl-C."""
+"""`make serve`: run the embedded model server and the gateway until Ctrl-C."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from stack import Ports, Stack, StackError, running
+from stack import Ports, Stack, StackError, program, running
 
 from keraserve_client import Client
 
@@ -23,7 +23,7 @@ def main(
         int, typer.Option(help="the model server's own gRPC", envvar="KERASERVE_MODEL_SERVER_PORT")
     ] = DEFAULT.model_server,
 ) -> None:
-    """Serve every exported model on this machine: HTTP and gRPC, on loopback."""
+    """Serve every exported model on this machine, over HTTP and gRPC on loopback."""
     console = Console(markup=False, emoji=False)
     try:
         with running(models, Ports(port, grpc_port, model_server_port)) as stack:
@@ -48,7 +48,7 @@ def _introduce(console: Console, stack: Stack) -> None:
     table.add_row("gRPC", stack.grpc)
     table.add_row("models", ", ".join(names))
     elsewhere = "" if stack.url.endswith(f":{DEFAULT.http}") else f" --url {stack.url}"
-    table.add_row("try", f"keraserve classify {names[0]} IMAGE.png{elsewhere}")
+    table.add_row("try", f"{program('keraserve')} classify {names[0]} IMAGE.png{elsewhere}")
     table.add_row("stop", "Ctrl-C")
     console.print(table)
 

@@ -1,4 +1,4 @@
-"""The two serving processes of a machine without Docker: the embedded model server and the gateway."""
+"""`running`: the two processes that serve without Docker, the embedded model server and the gateway."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class StackError(RuntimeError):
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the three doors are; 0 takes any free port."""
+    """The three ports; 0 stands for any free one."""
 
     http: int = 8000
     grpc: int = 8500
@@ -54,33 +54,33 @@ class Stack:
     output: Output | None = field(default=None, repr=False)
 
     def show(self) -> None:
-        """Let what the two print from now on appear on this terminal."""
+        """Show on this terminal what both processes print from now on."""
         if self.output is not None:
             self.output.show()
 
     def check(self) -> None:
-        """Raise StackError if one of the two has ended."""
+        """Raise StackError if a process has ended."""
         for process in self.processes:
             if process.poll() is not None:
-                program = Path(str(process.args[0])).name  # pyright: ignore
-                raise StackError(f"{program} ended with code {process.returncode}: its last lines say why")
+                name = Path(str(process.args[0])).name  # pyright: ignore
+                raise StackError(f"{name} ended with code {process.returncode}: its last lines say why")
 
 
 @contextmanager
 def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: float = 120) -> Iterator[Stack]:
-    """Start both and wait until every model is ready; in the end stop both, the gateway first.
+    """Start both and wait until every model is ready; at the end stop both, the gateway first.
 
     Args:
         models: the model repository, with its `models.config`.
         ports: where to listen, on loopback.
-        logs: a folder for what the two print; None shows it on this terminal from `Stack.show` on, and
-            before that only where the start fails.
+        logs: a folder for what both print; None shows it on this terminal, before `Stack.show` only if the
+            start fails.
         seconds: how long to wait until all models are ready.
 
     Raises:
         StackError: nothing was exported, a port is taken, a process ended, or the time is over.
     """
-    for stop in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the two are stopped in every case
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # these end both processes, as Ctrl-C does
         signal.signal(stop, _interrupt)
     config = models / "models.config"
     if not config.is_file():
@@ -98,7 +98,7 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         output=output,
     )
     model_server = [
-        _program("keraserve-embedded"),
+        program("keraserve-embedded"),
         f"--port={ports.model_server}",
         f"--model_config_file={config}",
         "--model_config_file_poll_wait_seconds=1",
@@ -113,10 +113,10 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
         "KERASERVE_MODEL_SERVER": stack.model_server,
         "KERASERVE_MODEL_CONFIG_FILE": str(config),
     }
-    # An ExitStack ends them in the reverse order: the gateway drains while the model server still answers.
+    # An ExitStack ends them in reverse order, so the gateway can drain while the model server still runs.
     with ExitStack() as exits:
         exits.enter_context(output)
-        programs = (model_server, {}), ([_program("keraserve-gateway")], settings)
+        programs = (model_server, {}), ([program("keraserve-gateway")], settings)
         for command, environment in programs:
             stack.processes.append(exits.enter_context(_process(command, environment, logs, output)))
         try:
@@ -167,7 +167,7 @@ def _process(
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
             output = exits.enter_context((logs / f"{Path(command[0]).name}.log").open("wb"))
-        # A session of its own: Ctrl-C reaches this program alone, which then stops both in order.
+        # In a session of its own, so that Ctrl-C reaches only this program, which stops both in order.
         process = subprocess.Popen(
             command,
             env={**os.environ, **settings},
@@ -187,12 +187,14 @@ def _process(
                 process.wait()
 
 
-def _program(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
+def program(name: str) -> str:
+    """Return the path of one of our programs, relative to the current folder if it is below that."""
+    path = Path(sys.executable).with_name(name)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def free_port() -> int:
-    """Give the number of a port on loopback that nobody listens on now."""
+    """Return the number of a free port on loopback."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return probe.getsockname()[1]

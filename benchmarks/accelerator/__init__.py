@@ -1,1 +1,1 @@
-"""The experiments' steps by Keras on JAX and on PyTorch; see `__main__`."""
+"""`make bench-accelerator`: the experiments' steps on JAX and on PyTorch."""

@@ -1,4 +1,4 @@
-"""The image: how fast every step is, and what share of the device that is."""
+"""The chart of every step's speed, and of its share of a matrix product's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ _PRECISIONS = {"float32": "o", "bfloat16": "D"}
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Write it as SVG: a line for each step with the experiment's own batch, a colour for a backend."""
+    """Write it as SVG: a row for each step with the experiment's own batch, a colour for each backend."""
     from bench.report import drawing
 
     rows = [row for row in rows if row.documented]

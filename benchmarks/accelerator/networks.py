@@ -1,4 +1,4 @@
-"""Build a step's network again, in whatever backend Keras has here."""
+"""A step's network, built on the backend that Keras has here, and random examples for it."""
 
 import json
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ import numpy as np
 
 from accelerator.steps import Step
 
-# Layers that work on the pixels as they come, and whose rounding would be seen.
+# Layers that work on pixels, where rounding would change the outputs.
 _EXACT = {"InputLayer", "Rescaling", "RandomFlip", "RandomRotation"}
 
 
 def build(step: Step, precision: str) -> Any:
-    """Build it with random weights, which are the same in every backend.
+    """Build it with random weights, which are the same on every backend.
 
     Args:
-        step: whose network it is.
-        precision: with `bfloat16` its layers compute in that; what learns keeps its weights, and what it
-            gives, in float32, as Keras' policy `mixed_bfloat16` has it.
+        step: the step that has the network.
+        precision: with `bfloat16` the layers compute in that type; a network that is trained keeps weights
+            and outputs in float32, as in Keras' policy `mixed_bfloat16`.
 
     Raises:
-        ValueError: other numbers learn than did when it was written down.
+        ValueError: it has another number of trainable weights than when it was recorded.
     """
     import keras
 
@@ -35,12 +35,12 @@ def build(step: Step, precision: str) -> Any:
         weight.assign(_drawn(weight.name, tuple(weight.shape), drawn).astype(np.float32))
     learning = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
     if step.loss and learning != step.learning:
-        raise ValueError(f"{step.label}: {learning} numbers learn, not {step.learning}")
+        raise ValueError(f"{step.label}: {learning} trainable numbers, not {step.learning}")
     return model
 
 
 def examples(step: Step, model: Any, batch: int) -> tuple[Any, Any]:
-    """Random images, or features where it takes those, float32 [batch, ...], and what to learn of them."""
+    """Random images or features, float32 [batch, ...], and random targets."""
     drawn = np.random.default_rng(1)
     shape = (batch, *model.input_shape[1:])
     images = shape[-1] in (1, 3)
@@ -60,9 +60,9 @@ def _rounded(layers: Sequence[dict[str, Any]], policy: str) -> None:
 
 
 def _drawn(name: str, shape: tuple[int, ...], drawn: np.random.Generator) -> Any:
-    """Weights with which what passes through a network stays as large as it is."""
+    """Weights that keep the size of values from layer to layer."""
     if "kernel" in name:
-        # A depthwise kernel, [h, w, channels, 1], sums over places alone.
+        # A depthwise kernel, [h, w, channels, 1], sums over h and w only.
         fan = np.prod(shape[:2] if "depthwise" in name else shape[:-1])
         return drawn.normal(0, np.sqrt(1 / fan), shape)
     return np.ones(shape) if name in ("gamma", "moving_variance") else np.zeros(shape)

@@ -1,4 +1,4 @@
-"""A step by Keras on JAX: a pure function of its state, compiled as a whole by XLA."""
+"""A backend, Keras on JAX: a step is a pure function of its state, which XLA compiles as a whole."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,37 +11,40 @@ _PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "float
 
 
 def device() -> str:
-    """Its name."""
+    """The device's name."""
     return jax.devices()[0].device_kind
 
 
 def version() -> str:
-    """JAX's."""
+    """JAX's version."""
     return f"JAX {jax.__version__}"
 
 
 def held() -> int:
-    """Bytes of the device's memory that JAX has taken and keeps; of a processor's it keeps none."""
+    """Bytes of the device's memory that JAX does not release; none on a processor."""
     stats = jax.devices()[0].memory_stats() or {}
     return stats.get("pool_bytes") or stats.get("peak_bytes_in_use") or 0
 
 
 def precision(name: str) -> AbstractContextManager[None]:
-    """How many bits of float32 count in a product; it is compiled in."""
+    """Set the precision of float32 products; it is part of the compiled step."""
     return jax.default_matmul_precision(_PRECISIONS[name])
 
 
 class Task:
-    """A step, as `measuring.Task` has it; see there."""
+    """A step on one batch on the device: gradients and update if there is a loss, else a forward pass.
 
-    whole = True  # compiled as one
+    `few` is the number of examples of which `outputs` returns the network's outputs.
+    """
 
-    def __init__(self, model: Any, loss: Any, optimizer: Any, inputs: Any, targets: Any, shown: int) -> None:
-        def look(learning: Any, others: Any, inputs: Any) -> Any:
+    whole = True  # whether the step is compiled as one function
+
+    def __init__(self, model: Any, loss: Any, optimizer: Any, inputs: Any, targets: Any, few: int) -> None:
+        def forward(learning: Any, others: Any, inputs: Any) -> Any:
             return model.stateless_call(learning, others, inputs, training=False)[0]
 
-        def only_look(state: Any, inputs: Any, _: Any) -> Any:
-            return state, look(*state[:2], inputs)
+        def only_forward(state: Any, inputs: Any, _: Any) -> Any:
+            return state, forward(*state[:2], inputs)
 
         def objective(learning: Any, others: Any, inputs: Any, targets: Any) -> Any:
             given, others = model.stateless_call(learning, others, inputs, training=True)
@@ -59,27 +62,27 @@ class Task:
         parts = model.trainable_variables, model.non_trainable_variables, optimizer.variables if loss else []
         self._state: Any = tuple([variable.value for variable in part] for part in parts)
         self._batch = jax.device_put(inputs), jax.device_put(targets)
-        self._few = self._batch[0][:shown]
-        self._step: Any = learn if loss else only_look
-        self._look: Any = jax.jit(look)
+        self._few = self._batch[0][:few]
+        self._step: Any = learn if loss else only_forward
+        self._forward: Any = jax.jit(forward)
         if self.whole:
             self._step = jax.jit(self._step, donate_argnums=0)
 
     def compile(self) -> None:
-        """All that is compiled, before anything is done."""
-        self._look = self._look.lower(*self._state[:2], self._few).compile()
+        """Compile the forward pass, and the step if it is compiled as a whole."""
+        self._forward = self._forward.lower(*self._state[:2], self._few).compile()
         if self.whole:
             self._step = self._step.lower(self._state, *self._batch).compile()
 
-    def shown(self) -> Any:
-        """In inference."""
-        return np.asarray(self._look(*self._state[:2], self._few), np.float32)
+    def outputs(self) -> Any:
+        """The outputs for the first few examples in inference, float32, before the first step."""
+        return np.asarray(self._forward(*self._state[:2], self._few), np.float32)
 
     def flop(self) -> float:
-        """Floating-point operations of a step as it is written, before XLA changes it.
+        """Floating-point operations of a step, before XLA optimizes it.
 
         Raises:
-            RuntimeError: JAX (0.11) counts them for a processor only.
+            RuntimeError: the device is no processor; JAX (0.11) counts for processors only.
         """
         counted = self._step.lower(self._state, *self._batch).cost_analysis()
         if not counted:
@@ -87,7 +90,7 @@ class Task:
         return float(counted["flops"])
 
     def repeat(self, count: int) -> None:
-        """The next step begins with the state that the last one left."""
+        """Run the step so many times, each with the state of the one before, and wait for the end."""
         value = None
         for _ in range(count):
             self._state, value = self._step(self._state, *self._batch)
@@ -95,18 +98,18 @@ class Task:
 
 
 class TaskByOperation(Task):
-    """The same, one operation after the other: without what XLA makes of a step as a whole."""
+    """The same, one operation after the other, so that XLA can't optimize the step as a whole."""
 
     whole = False
 
     def repeat(self, count: int) -> None:
-        """The next step begins with the state that the last one left."""
+        """Run the step; each begins with the state of the one before."""
         with jax.disable_jit():
             super().repeat(count)
 
 
 def product(side: int, dtype: str) -> Callable[[int], None]:
-    """Products of two square matrices."""
+    """A function that multiplies two square matrices so many times."""
     one, other = (jax.random.normal(jax.random.key(seed), (side, side), dtype) for seed in range(2))
     multiply = jax.jit(jax.numpy.matmul)
 

@@ -1,4 +1,4 @@
-"""A step by Keras on JAX without XLA's view of the whole: see what that brings."""
+"""A step by Keras on JAX, one operation after the other, to see what compilation gains."""
 
 from accelerator.on_jax import TaskByOperation as Task
 from accelerator.on_jax import device, held, precision, product, version

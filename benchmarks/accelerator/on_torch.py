@@ -1,7 +1,7 @@
-"""A step by Keras on PyTorch: one operation after the other.
+"""A backend, Keras on PyTorch: a step runs one operation after the other.
 
-`torch.compile` gains nothing here: it can't follow the code of a functional model of Keras. (Keras 3.15,
-PyTorch 2.13, a processor: of InceptionV3 it compiles nine pieces, 65 operations in all; a step is as slow.)
+`torch.compile` gains nothing here: it can't trace a functional model of Keras. (Keras 3.15, PyTorch 2.13, on
+a processor: it compiles nine parts of InceptionV3, 65 operations in all; a step is as slow.)
 """
 
 import contextlib
@@ -15,17 +15,17 @@ torch.backends.cudnn.benchmark = True
 
 
 def device() -> str:
-    """Its name."""
+    """The device's name."""
     return torch.cuda.get_device_name() if _DEVICE == "cuda" else "cpu"
 
 
 def version() -> str:
-    """PyTorch's."""
+    """PyTorch's version."""
     return f"PyTorch {torch.__version__}"
 
 
 def held() -> int:
-    """Bytes of the device's memory that PyTorch does not give back."""
+    """Bytes of the device's memory that PyTorch does not release."""
     if _DEVICE == "cpu":
         return 0
     torch.cuda.empty_cache()
@@ -34,31 +34,31 @@ def held() -> int:
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """How many bits of float32 count in a product."""
+    """Set the precision of float32 products."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
     yield
 
 
 class Task:
-    """A step, as `measuring.Task` has it; see there."""
+    """A step, with the methods of `on_jax.Task`."""
 
-    def __init__(self, model: Any, loss: Any, optimizer: Any, inputs: Any, targets: Any, shown: int) -> None:
+    def __init__(self, model: Any, loss: Any, optimizer: Any, inputs: Any, targets: Any, few: int) -> None:
         self._model, self._loss, self._optimizer = model, loss, optimizer
         self._inputs, self._targets = (torch.as_tensor(each, device=_DEVICE) for each in (inputs, targets))
-        self._shown = shown
+        self._few = few
         if loss:
             optimizer.build(model.trainable_variables)
 
     def compile(self) -> None:
-        """Nothing: see above."""
+        """Nothing: PyTorch compiles nothing here."""
 
-    def shown(self) -> Any:
-        """In inference."""
+    def outputs(self) -> Any:
+        """The outputs for the first few examples in inference, float32, before the first step."""
         with torch.no_grad():
-            return self._model(self._inputs[: self._shown], training=False).float().cpu().numpy()
+            return self._model(self._inputs[: self._few], training=False).float().cpu().numpy()
 
     def repeat(self, count: int) -> None:
-        """The next step begins with the state that the last one left."""
+        """Run the step so many times, each with the state of the one before, and wait for the end."""
         for _ in range(count):
             if self._loss:
                 self._learn()
@@ -76,7 +76,7 @@ class Task:
 
 
 def product(side: int, dtype: str) -> Callable[[int], None]:
-    """Products of two square matrices."""
+    """A function that multiplies two square matrices so many times."""
     one, other = (torch.randn(side, side, dtype=getattr(torch, dtype), device=_DEVICE) for _ in range(2))
 
     def repeat(count: int) -> None:

@@ -1,7 +1,7 @@
-"""Write down by which steps the experiments learn, by running them.
+"""The steps of the experiments, recorded by running these without training.
 
-Every experiment runs as it is, at its document's sizes, on a few procedural images and with random weights;
-in place of each epoch, the network is written down as it is then: compiled, with what is frozen frozen.
+Every experiment runs at its document's sizes, on a few procedural images and with random weights; in place of
+each epoch its network is recorded, compiled and with its frozen layers.
 """
 
 import json
@@ -26,7 +26,7 @@ _PROFILE = Profile("steps", True, Share(0.0, 200), Share(0.0, 24), 1, False, "No
 
 
 def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
-    """The steps of some experiments; one that differs from an earlier one by names only is left out."""
+    """Yield the steps of experiments, without those that differ from an earlier one in names only."""
     runtime.prepare()
     import keras
 
@@ -48,14 +48,14 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
 
 
 class _Recording(Run):
-    """Does all that a run does, but learn."""
+    """A run that records the steps instead of training."""
 
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         super().__init__(folder, spec, Silent())
         self.steps: list[Step] = []
 
     def features(self, name: str, model: Any, examples: Examples) -> Any:
-        """Write down the network as it is when it makes features, and make them."""
+        """Record the network as it computes features, and compute them."""
         from keraserve_training.pretrained import folding, inference
 
         batch = inference.batch(model.input_shape[1:])  # as a GPU takes it
@@ -64,7 +64,7 @@ class _Recording(Run):
         return super().features(name, model, examples)
 
     def fit(self, name: str, *, phases: Sequence[Any], batch: int = 32, **plan: Any) -> Any:
-        """Write down the network in each phase, as often as there are epochs: one."""
+        """Record the network in each phase; there is one epoch of each."""
         left = iter(phases)
 
         def loop(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:  # noqa: ARG001
@@ -90,7 +90,7 @@ class _Recording(Run):
 
 
 def _unnamed(config: Any) -> Any:
-    """JSON of Keras without the names of layers and such, which say nothing of what is computed."""
+    """Keras' JSON without the names of layers and the like, which change nothing that is computed."""
     if isinstance(config, dict):
         return {key: _unnamed(value) for key, value in config.items() if key not in _NAMES}
     return [_unnamed(value) for value in config] if isinstance(config, list) else config

@@ -1,4 +1,4 @@
-"""What was found, as Markdown."""
+"""The results, as rows and as Markdown."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ class Row:
         step: its label.
         batch: examples in it.
         documented: whether the experiment has this size of batch.
-        backend: for people.
-        timed: what was found, by precision; as `measuring.Timed`.
-        shares: of what a matrix product reaches in that precision; none where operations are not counted.
+        backend: its title.
+        timed: `measuring.Timed` as a dictionary, by precision.
+        shares: of the speed of a matrix product in that precision; none if operations were not counted.
     """
 
     step: str
@@ -35,12 +35,12 @@ class Row:
     shares: Mapping[str, float]
 
     def rate(self, precision: str) -> float:
-        """Examples a second, the middle of the rounds."""
+        """Examples a second, the median of the rounds."""
         return self.batch / median(self.timed[precision]["seconds"])
 
 
 def rows(folder: Path) -> list[Row]:
-    """All that is in a folder, the steps with the least arithmetic for an example first.
+    """All results of a folder, the steps with the least arithmetic for an example first.
 
     Args:
         folder: of the results; its `flop.json` has the operations of a step by label and size of batch.
@@ -67,7 +67,7 @@ def rows(folder: Path) -> list[Row]:
 
 
 def render(folder: Path, chart: str) -> str:
-    """Write every backend's figures that are in a folder, below the image of them.
+    """Write the figures of every backend, below their chart.
 
     Raises:
         FileNotFoundError: nothing was measured.
@@ -125,7 +125,7 @@ def _cell(row: Row, precision: str) -> str:
 
 
 def _missing(measured: Mapping[str, Any]) -> list[str]:
-    """What was not measured, by backend and reason."""
+    """A line for each backend and reason for which something was not measured."""
     reasons: dict[tuple[str, str], dict[str, None]] = {}
     for name, one in measured.items():
         for figure, why in one["failed"].items():
@@ -138,23 +138,23 @@ def _missing(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _agreements(found: Sequence[Row]) -> list[str]:
-    """How far what networks give is from the same in float32, at most, in each backend and precision."""
-    exact = {row.step: row.timed["float32"]["values"] for row in found if _shows(row, "float32")}
+    """A line for each backend and precision: how far outputs are from those in float32, at most."""
+    exact = {row.step: row.timed["float32"]["values"] for row in found if _is_compared(row, "float32")}
     furthest: dict[tuple[str, str], float] = {}
     for row in found:
         for precision in row.timed:
-            if row.step in exact and _shows(row, precision):
+            if row.step in exact and _is_compared(row, precision):
                 values, reference = row.timed[precision]["values"], exact[row.step]
                 distance = float(np.linalg.norm(np.subtract(values, reference)) / np.linalg.norm(reference))
                 way = row.backend, precision
                 furthest[way] = max(furthest.get(way, 0.0), distance)
     return [
-        f"- {backend}, {precision}: what a network gives for the same examples is at most {distance:.2g} of"
-        f" its length from the same in float32{' by another backend' * (precision == 'float32')}."
+        f"- {backend}, {precision}: outputs for the same examples differ by at most {distance:.2g} "
+        f"of their length from those in float32{' on another backend' * (precision == 'float32')}."
         for (backend, precision), distance in furthest.items()
         if distance
     ]
 
 
-def _shows(row: Row, precision: str) -> bool:
+def _is_compared(row: Row, precision: str) -> bool:
     return row.documented and precision in row.timed

@@ -1,4 +1,4 @@
-"""What a step is, as a file: written where the experiments run, read where the accelerator is."""
+"""`Step`, and the file of steps: written where the experiments run, read where the accelerator is."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """What a network does with one batch.
+    """A training step or a forward pass of a network with one batch.
 
     Attributes:
-        experiment: whose it is.
-        name: the network and its phase, or the network whose output is kept as features.
-        batch: examples in it, as the experiment has it.
-        network: the model as Keras' JSON, with which layers learn.
-        loss: as Keras serializes it; None: the network only looks.
-        optimizer: likewise.
-        learning: how many numbers learn.
+        experiment: the name of its experiment.
+        name: the network and its phase, or the network whose output is stored as features.
+        batch: examples in a batch of the experiment.
+        network: the model as Keras' JSON, with the trainable layers marked.
+        loss: as Keras serializes it; None for a forward pass.
+        optimizer: as Keras serializes it.
+        learning: the number of trainable numbers.
     """
 
     experiment: str
@@ -31,12 +31,12 @@ class Step:
 
     @property
     def label(self) -> str:
-        """For people, and to choose by."""
+        """The step's name in results, by which `--only` chooses."""
         return f"{self.experiment}: {self.name}"
 
 
 def write(file: Path, steps: Sequence[Step]) -> None:
-    """Write steps."""
+    """Write steps as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(step) for step in steps]))
 

@@ -1,6 +1,6 @@
-"""Processes that make figures ready side by side, since that takes far longer than to time them.
+"""A pool of processes that build and compile steps at the same time, as this takes longer than to time them.
 
-Nobody else is at work while one is timed.
+While a step is timed, no other process works.
 """
 
 import gc
@@ -16,12 +16,12 @@ from accelerator import measuring
 from accelerator.steps import Step
 
 _TIMING = 120.0  # seconds at most; first steps choose algorithms
-_HELD = 4 << 30  # bytes of the device's memory that a process may keep while others need some
+_HELD = 4 << 30  # bytes of the device's memory that a process may keep
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A figure that is wanted."""
+class Case:
+    """A step with one size of batch in one precision."""
 
     step: Step
     batch: int
@@ -33,74 +33,74 @@ class Asked:
 
 @dataclass(frozen=True)
 class Failed:
-    """A figure that there is not."""
+    """A case without a figure."""
 
-    asked: Asked
+    case: Case
     why: str
 
     def __str__(self) -> str:
-        return f"{self.asked}: {self.why}"
+        return f"{self.case}: {self.why}"
 
 
-class Team:
-    """Some workers with one backend."""
+class Pool:
+    """Workers with one backend."""
 
     def __init__(self, backend: str, size: int, limit: float) -> None:
         """Start them.
 
         Args:
             backend: name of a module that is a `measuring.Backend`.
-            size: how many.
-            limit: seconds from now after which nothing more is made ready.
+            size: the number of workers.
+            limit: seconds from now after which no more cases are built.
         """
         self._backend, self._until = backend, time.monotonic() + limit
         self._workers = [Worker(backend) for _ in range(size)]
 
     def device(self, side: int) -> dict[str, Any]:
-        """Its name, the backend's version, and what a product of two matrices of that side reaches."""
-        self._workers[0].ask("device", side)
+        """The device, the versions, and the speed of a product of two matrices of that side."""
+        self._workers[0].request("device", side)
         return self._workers[0].response(self._left())
 
-    def figures(self, asked: Sequence[Asked], seconds: float) -> Iterator[measuring.Timed | Failed]:
-        """One after the other as they are found, each timed for about so many seconds."""
+    def figures(self, cases: Sequence[Case], seconds: float) -> Iterator[measuring.Timed | Failed]:
+        """Yield the figure of each case, timed for about so many seconds."""
         size = len(self._workers)
-        for first in range(0, len(asked), size):
-            yield from self._side_by_side(asked[first : first + size], seconds)
+        for first in range(0, len(cases), size):
+            yield from self._group(cases[first : first + size], seconds)
 
     def close(self) -> None:
         """End all processes."""
         for worker in self._workers:
             worker.close()
 
-    def _side_by_side(self, asked: Sequence[Asked], seconds: float) -> Iterator[measuring.Timed | Failed]:
-        """No more than there are workers."""
+    def _group(self, cases: Sequence[Case], seconds: float) -> Iterator[measuring.Timed | Failed]:
+        """Build no more cases than there are workers, then time them one after the other."""
         if self._left() < 0:
-            yield from (Failed(one, "no time was left") for one in asked)
+            yield from (Failed(case, "no time was left") for case in cases)
             return
-        for worker, one in zip(self._workers, asked, strict=False):
-            worker.ask("prepare", one.step, one.batch, one.precision)
+        for worker, case in zip(self._workers, cases, strict=False):
+            worker.request("prepare", case.step, case.batch, case.precision)
         ready, closed = [], []
-        for place, one in enumerate(asked):
+        for number, case in enumerate(cases):
             try:
-                self._workers[place].response(self._left())
-                ready.append((place, one))
+                self._workers[number].response(self._left())
+                ready.append((number, case))
             except (TimeoutError, RuntimeError) as error:
-                closed.append(place)
-                self._workers[place].close()
-                yield Failed(one, str(error))
-        for place, one in ready:
-            worker = self._workers[place]
+                closed.append(number)
+                self._workers[number].close()
+                yield Failed(case, str(error))
+        for number, case in ready:
+            worker = self._workers[number]
             try:
-                worker.ask("time", seconds)
+                worker.request("time", seconds)
                 found: measuring.Timed | Failed = worker.response(_TIMING)
             except (TimeoutError, RuntimeError) as error:
-                found = Failed(one, str(error))
-            if isinstance(found, Failed) or not worker.gives_back(_HELD):
-                closed.append(place)
+                found = Failed(case, str(error))
+            if isinstance(found, Failed) or not worker.releases_memory(_HELD):
+                closed.append(number)
                 worker.close()
             yield found
-        for place in closed:  # not before: to start is work
-            self._workers[place] = Worker(self._backend)
+        for number in closed:  # not earlier, as a starting process would disturb the timing
+            self._workers[number] = Worker(self._backend)
 
     def _left(self) -> float:
         return self._until - time.monotonic()
@@ -119,15 +119,15 @@ class Worker:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(backend, theirs), daemon=True)
         self._process.start()
-        theirs.close()  # or nobody is told when the process has ended
+        theirs.close()  # else the end of the process would not close the pipe
 
-    def ask(self, question: str, *arguments: Any) -> None:
-        """Ask for one of `_Answers`; whoever asks must fetch the response before the next question."""
-        with suppress(OSError):  # the process has ended: `answer` will say so
-            self._connection.send((question, arguments))
+    def request(self, name: str, *arguments: Any) -> None:
+        """Have the process call a method of `_Methods`; read the response before the next request."""
+        with suppress(OSError):  # the process has ended, as `response` will tell
+            self._connection.send((name, arguments))
 
     def response(self, seconds: float) -> Any:
-        """Wait for it.
+        """Wait for the response to the last request.
 
         Raises:
             TimeoutError: it took longer.
@@ -142,30 +142,30 @@ class Worker:
             raise response
         return response
 
-    def gives_back(self, most: int) -> bool:
-        """Tell whether it keeps no more than so many bytes of the device's memory."""
-        self.ask("held")
+    def releases_memory(self, most: int) -> bool:
+        """Return whether the process keeps at most so many bytes of the device's memory."""
+        self.request("held")
         try:
             return self.response(_TIMING) <= most
         except (TimeoutError, RuntimeError):
             return False
 
     def close(self) -> None:
-        """End the process, whatever it is at: what it has of the device is free then."""
+        """Kill the process, which frees its memory on the device."""
         self._process.kill()
         self._process.join()
         self._connection.close()
 
 
-class _Responses:
-    """What a worker does."""
+class _Methods:
+    """What the pool may request of a worker."""
 
     def __init__(self, backend: measuring.Backend) -> None:
         self._backend = backend
         self._figure: measuring.Figure | None = None
 
     def device(self, side: int) -> Mapping[str, Any]:
-        """What it is, as the results' file has it; a processor is measured by smaller matrices."""
+        """The device as in the results' file; a processor is measured with smaller matrices."""
         device = self._backend.device()
         return {
             "device": device,
@@ -174,35 +174,35 @@ class _Responses:
         }
 
     def prepare(self, step: Step, batch: int, precision: str) -> None:
-        """Make a figure ready."""
+        """Build and compile a case."""
         self._figure = measuring.Figure(self._backend, step, batch, precision)
 
     def time(self, seconds: float) -> measuring.Timed:
-        """The figure that is ready; it is forgotten then."""
+        """Time the case that was prepared, and forget it."""
         figure, self._figure = self._figure, None
         if figure is None:
-            raise RuntimeError("nothing was made ready")
+            raise RuntimeError("nothing was prepared")
         return figure.timed(seconds)
 
     def held(self) -> int:
-        """Bytes of the device's memory that this process does not give back."""
-        gc.collect()  # Keras's models are in cycles
+        """Bytes of the device's memory that this process does not release."""
+        gc.collect()  # Keras's models are in reference cycles
         return self._backend.held()
 
 
 def _work(backend: str, connection: Any) -> None:
     module: Any = importlib.import_module(backend)
-    responses = _Responses(module)
+    methods = _Methods(module)
     while True:
         try:
-            question, arguments = connection.recv()
+            name, arguments = connection.recv()
         except EOFError:
             return
-        connection.send(_responded(getattr(responses, question), arguments))
+        connection.send(_called(getattr(methods, name), arguments))
 
 
-def _responded(question: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _called(method: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
-        return question(*arguments)
-    except Exception as error:  # a backend raises whatever its parts raise; it may not fit through a pipe
+        return method(*arguments)
+    except Exception as error:  # of any class, which may not be one that can be pickled
         return RuntimeError(str(error).partition("\n")[0] or type(error).__name__)

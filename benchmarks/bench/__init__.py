@@ -1,1 +1,1 @@
-"""`make bench`: what serving an image costs, here and with what users would take instead."""
+"""`make bench`: Keraserve compared with other ways to serve an image."""

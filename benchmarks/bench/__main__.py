@@ -34,7 +34,7 @@ def measure(
     only: Annotated[str, typer.Option(help="systems and scenarios, separated by commas; none: all")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="one short round")] = False,
 ) -> None:
-    """Measure, and keep the figures of a whole run in build/bench-figures.json."""
+    """Measure, and write the figures of a whole run into build/bench-figures.json."""
     workspace = Workspace(ROOT / "build" / "bench", (models, model) if models else None)
     setup.prepare(workspace, setup.images_in(images))
     began = time.monotonic()
@@ -54,7 +54,7 @@ def measure(
 
 @program.command()
 def publish() -> None:
-    """Put the figures of the last runs into docs/performance.md."""
+    """Write the figures of the last runs into docs/performance.md."""
     text = PAGE.read_text()
     if KEPT.is_file():
         results = Results.read(KEPT)
@@ -73,7 +73,7 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the processes
     try:
         program()
     except BenchError as error:

@@ -1,4 +1,4 @@
-"""What every scenario is given."""
+"""`Context`: the models, timing and results that every scenario uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from bench.workspace import Workspace
 
 @dataclass(frozen=True)
 class Timing:
-    """How long and how often."""
+    """How many rounds, and how many seconds a load lasts."""
 
     rounds: int
     warm_up: float
@@ -21,13 +21,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Context:
-    """What every scenario is given.
+    """The models, timing and results that every scenario uses.
 
     Attributes:
         workspace: models and request bodies.
         timing: how long each load lasts.
-        results: where figures are added.
-        tell: shows a line to who waits.
+        results: the figures so far.
+        tell: prints a line of progress.
     """
 
     workspace: Workspace
@@ -41,7 +41,7 @@ class Context:
         return run.run(replace(specification, warm_up=timing.warm_up, seconds=timing.seconds))
 
     def watched_load(self, running: Started, specification: LoadSpecification) -> tuple[LoadResult, float]:
-        """Send it; gives also the processor time that the system took in the time that counts."""
+        """Send this load; returns also the seconds of processor time that the system took meanwhile."""
         before = running.processor_seconds()
         one = self.load(specification)
         spent = running.processor_seconds() - before

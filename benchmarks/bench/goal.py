@@ -1,4 +1,4 @@
-"""What a goal is: a value of a run and where it shall lie. Most are ratios, so the machine matters little."""
+"""Goals: a value of a run, mostly a ratio, and the bound that it has to keep."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,48 +7,48 @@ from bench.results import Figure, Results
 from bench.spread import Spread, ratio
 
 Measured = Callable[[Results], float | None]
-"""Gives a value of a run; None where nothing was measured."""
+"""Returns a value of a run; None if it was not measured."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where a value shall lie.
+    """A bound, which is included.
 
     Attributes:
-        bound: the least or the greatest that is good.
-        is_least: which of both.
+        bound: the least or the greatest value that reaches the goal.
+        is_least: whether it is the least.
     """
 
     bound: float
     is_least: bool
 
     def text(self) -> str:
-        """Write it, without the unit."""
+        """The bound in words, without the unit."""
         return f"{'at least' if self.is_least else 'at most'} {self.bound:g}"
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies there."""
+        """Whether a value keeps the bound."""
         return value >= self.bound if self.is_least else value <= self.bound
 
 
 def at_least(bound: float) -> Wanted:
-    """Values from this bound on."""
+    """A least value."""
     return Wanted(bound, is_least=True)
 
 
 def at_most(bound: float) -> Wanted:
-    """Values up to this bound."""
+    """A greatest value."""
     return Wanted(bound, is_least=False)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A value and where it shall lie.
+    """A value and its bound.
 
     Attributes:
-        name: what it is, for readers.
-        wanted: where it shall lie.
-        measured: gives the value that a run has found.
+        name: what the value is, for readers.
+        wanted: its bound.
+        measured: returns a run's value.
         unit: "" for a ratio.
     """
 
@@ -58,13 +58,13 @@ class Goal:
     unit: str = ""
 
     def reached(self, results: Results) -> bool | None:
-        """Whether it lies there; None where nothing was measured."""
+        """Whether a run reached the goal; None if the value was not measured."""
         value = self.measured(results)
         return None if value is None else self.wanted.holds(value)
 
 
 def median_goal(name: str, wanted: Wanted, figure: Figure) -> Goal:
-    """Make a goal of a figure's median."""
+    """A goal for a figure's median."""
 
     def measured(results: Results) -> float | None:
         values = results.values(figure)
@@ -74,7 +74,7 @@ def median_goal(name: str, wanted: Wanted, figure: Figure) -> Goal:
 
 
 def ratio_goal(name: str, wanted: Wanted, figure: Figure, to: Figure) -> Goal:
-    """Make a goal of the ratio of a figure to another one."""
+    """A goal for the ratio of a figure to another one."""
 
     def measured(results: Results) -> float | None:
         one, other = results.values(figure), results.values(to)

@@ -1,4 +1,4 @@
-"""The goals of all scenarios, in the order of the page."""
+"""`GOALS`: the goals of all scenarios, in the order of docs/performance.md."""
 
 from bench.goal import Goal
 from bench.scenarios import (

@@ -1,4 +1,4 @@
-"""Where and with what the figures were taken."""
+"""The machine, the versions and the model of a run, for the report."""
 
 import importlib.metadata
 import os
@@ -16,7 +16,7 @@ _OURS = ("tensorflow", "fastapi", "uvicorn", "grpcio")
 
 
 def about(workspace: Workspace) -> dict[str, str]:
-    """Say it, a line each."""
+    """Describe them by name, a line each."""
     weights = workspace.folder / "weights.txt"
     model = (
         f"MobileNet 0.25 at 128 px, 10 classes, {weights.read_text()}"

@@ -1,6 +1,6 @@
-"""What is served: two models written by keraserve's own exporter, and the request bodies made of images.
+"""Writes the models that are served, with keraserve's own exporter, and the request bodies.
 
-A program, so that the process that measures has no TensorFlow: `python -m bench.model FOLDER`, and the names
+A program, so that the process that measures has no TensorFlow: `python -m bench.model FOLDER`, with the names
 of images as JSON on standard input.
 """
 
@@ -83,7 +83,7 @@ def _save(workspace: Workspace, name: str, model: Any) -> None:
 
 
 def bodies(workspace: Workspace, files: Sequence[Path]) -> None:
-    """Write each image as a JPEG of about 5 KB, and the bodies that ask about it in other ways."""
+    """Write each image as a JPEG of about 5 KB, and as a request body of every other kind."""
     for number, file in enumerate(files):
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")

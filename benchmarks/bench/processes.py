@@ -1,7 +1,7 @@
-"""The processes that are measured: started together, watched as one, ended together.
+"""The processes of a system that is measured: started, watched and ended together.
 
-Some systems start helpers that leave their parent's session and group; all of them inherit the environment,
-so a mark in it says whose they are.
+Some systems start helpers that leave their parent's session and group. They inherit the environment, so a
+mark in it tells to which system a process belongs.
 """
 
 import os
@@ -9,12 +9,15 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.workspace import ROOT
 
 _MARK = "KERASERVE_BENCH"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,14 +29,27 @@ class BenchError(RuntimeError):
     """Something can't be measured; the message says what to do."""
 
 
+def run_module(name: str, *arguments: str, text: str | None = None, timeout: float | None = None) -> str:
+    """Run a module as a program with `text` as standard input; returns what it printed.
+
+    Raises:
+        BenchError: it failed.
+    """
+    command, folder = [sys.executable, "-m", name, *arguments], ROOT / "benchmarks"
+    done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=folder, timeout=timeout)
+    if done.returncode:
+        raise BenchError(f"{name} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class Command:
     """A program to start.
 
     Attributes:
         arguments: its command line.
-        environment: what it needs beyond ours.
-        folder: where it runs.
+        environment: variables in addition to ours.
+        folder: its working directory.
     """
 
     arguments: Sequence[str | Path]
@@ -43,7 +59,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Started:
-    """Processes that run."""
+    """The processes of a system that runs."""
 
     mark: str
     log: Path
@@ -51,7 +67,7 @@ class Started:
     began: float
 
     def wait(self, ready: Callable[[], bool]) -> float:
-        """Wait until `ready`; gives the seconds since the start.
+        """Wait until `ready`; returns the seconds since the start.
 
         Raises:
             BenchError: a process has ended, or five minutes are over.
@@ -60,16 +76,16 @@ class Started:
             ended = [one.returncode for one in self.processes if one.poll() is not None]
             if ended or time.monotonic() > self.began + _START_SECONDS:
                 tail = "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[-15:])
-                raise BenchError(f"{self.log} ends so, codes {ended}:\n{tail}")
+                raise BenchError(f"not ready, exit codes {ended}; {self.log} ends with:\n{tail}")
             time.sleep(0.01)
         return time.monotonic() - self.began
 
     def processor_seconds(self) -> float:
-        """Processor time of all of them so far, and of their children that have ended."""
+        """Processor time so far, with that of children that have ended."""
         return sum(_processor_seconds(number) for number in self._process_ids())
 
     def pss(self) -> int:
-        """Bytes of memory: each process's own, and its share of what several hold together."""
+        """Bytes of memory: private memory, and a share of what several processes share."""
         return sum(_pss(number) for number in self._process_ids())
 
     def _process_ids(self) -> list[int]:
@@ -77,7 +93,7 @@ class Started:
         return [number for number, entries in _environments() if wanted in entries]
 
     def stop(self) -> None:
-        """End all: SIGTERM for those that were started here, and SIGKILL for what is left."""
+        """Send SIGTERM to the processes that were started here, then SIGKILL to those that are left."""
         for process in reversed(self.processes):
             process.terminate()
         for process in reversed(self.processes):
@@ -121,7 +137,7 @@ def started(name: str, commands: Sequence[Command], logs: Path) -> Iterator[Star
 
 
 def free_port() -> int:
-    """Give the number of a port on loopback that nobody listens on now."""
+    """Return the number of a free port on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return listening.getsockname()[1]
 
@@ -132,7 +148,7 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
             try:
                 yield int(entry.name), (entry / "environ").read_bytes().split(b"\0")
             except OSError:
-                continue  # ended meanwhile, or somebody else's
+                continue  # ended meanwhile, or of another user
 
 
 def _processor_seconds(number: int) -> float:
@@ -140,7 +156,7 @@ def _processor_seconds(number: int) -> float:
         fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS  # its own and its ended children's, user and system
+    return sum(map(int, fields[11:15])) / _TICKS  # user and system, with children that ended
 
 
 def _pss(number: int) -> int:

@@ -1,4 +1,4 @@
-"""What a run has measured, as it is kept below `build/`."""
+"""`Results`: all figures of a run, and their file below `build/`."""
 
 import json
 from collections import defaultdict
@@ -14,19 +14,14 @@ from bench.systems.endpoint import Endpoint
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that is measured once a round; declared in the module of its scenario.
-
-    Attributes:
-        name: what it is.
-        unit: of its values.
-    """
+    """Something that is measured once a round, with the unit of its values."""
 
     name: str
     unit: str
 
     @property
     def title(self) -> str:
-        """Name and unit."""
+        """Name and unit, as the page has them."""
         return f"{self.name}, {self.unit}"
 
 
@@ -37,7 +32,7 @@ class ClosedLoop:
     Attributes:
         rates: images a second.
         p50, p99: milliseconds.
-        processor: milliseconds of processor time that the system took for an image.
+        processor: milliseconds of the system's processor time for an image.
         generator: the same of the load generator.
     """
 
@@ -58,14 +53,14 @@ class ClosedLoop:
 
 @dataclass
 class Results:
-    """A run.
+    """The figures of a run.
 
     Attributes:
-        about: machine, versions, date, how it was measured: name and sentence.
+        about: machine, versions, date and the like, by name.
         upper_bounds: images a second of the signature in process, by batch size.
         endpoints: by name, then by clients.
         figures: all other figures by title, a value for each round.
-        skipped: what was not measured, and why.
+        skipped: what was not measured, and the reason.
     """
 
     about: dict[str, str] = field(default_factory=dict)
@@ -77,12 +72,12 @@ class Results:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def write(self, file: Path) -> None:
-        """Keep it."""
+        """Write all as JSON."""
         file.write_text(json.dumps(vars(self), default=vars, indent=1))
 
     @classmethod
     def read(cls, file: Path) -> "Results":
-        """Read it again."""
+        """Read what `write` wrote."""
         kept = json.loads(file.read_text())
         endpoints = {
             name: {clients: ClosedLoop(**one) for clients, one in loops.items()}
@@ -91,7 +86,7 @@ class Results:
         return cls(endpoints=endpoints, **kept)
 
     def leave_out(self, system: System, why: str) -> None:
-        """Forget what was measured of a system, so that all have as many rounds."""
+        """Drop the figures of a system, so that all systems have the same number of rounds."""
         for endpoint in system.endpoints:
             self.endpoints.pop(endpoint.name, None)
             self.skipped[endpoint.title] = why
@@ -101,7 +96,7 @@ class Results:
         self.figures[figure.title].append(value)
 
     def values(self, figure: Figure) -> Sequence[float]:
-        """Give a figure's values; none if it was not measured."""
+        """Return a figure's values; none if it was not measured."""
         return self.figures.get(figure.title, [])
 
     def add_loop(self, endpoint: Endpoint, clients: int, one: LoadResult, spent: float) -> ClosedLoop:
@@ -111,7 +106,7 @@ class Results:
         return loop
 
     def loop(self, endpoint: Endpoint, clients: int) -> ClosedLoop | None:
-        """Give an endpoint's figures at this number of clients, if it was measured."""
+        """Return an endpoint's figures at this number of clients, if it was measured."""
         return self.endpoints.get(endpoint.name, {}).get(str(clients))
 
     def add_upper_bound(self, batch: int, rate: float) -> None:
@@ -119,5 +114,5 @@ class Results:
         self.upper_bounds[str(batch)].append(rate)
 
     def upper_bound(self, batch: int) -> Sequence[float]:
-        """Give the images a second of each round with batches of this size."""
+        """Return the images a second of each round with batches of this size."""
         return self.upper_bounds.get(str(batch), [])

@@ -1,4 +1,4 @@
-"""A whole run: in each round every system, and every scenario beside the table."""
+"""A whole run: in each round every system is measured, then every other scenario."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from bench.workspace import Workspace
 
 
 class _InProcess(NamedTuple):
-    """A scenario whose requests go to one process with gateway and model server."""
+    """A scenario for one process that runs gateway and model server."""
 
     name: str
     measure: Callable[[int, Context], None]
@@ -38,13 +38,13 @@ _IN_PROCESS = (
     _InProcess("many", classify_many.measure),
 )
 SCENARIOS = (_GATEWAY, _COLD, *(scenario.name for scenario in _IN_PROCESS))
-"""What `--only` may name beside the systems."""
+"""What `--only` may name, as it may the systems."""
 
 
 def run(context: Context, only: set[str]) -> None:
-    """Measure all rounds of what is named, of all if nothing is.
+    """Measure all rounds, of the systems and scenarios in `only`, or of all if it is empty.
 
-    Every second round goes through the systems backwards.
+    Every second round takes the systems in the opposite order.
 
     Raises:
         BenchError: one of our systems can't be measured. A peer that fails is left out.
@@ -78,7 +78,7 @@ def _scenarios(context: Context, wanted: set[str], *, tutorials: bool) -> None:
         cold_start.measure(context)
     _in_process(context, [scenario for scenario in _IN_PROCESS if scenario.name in wanted])
     if _LISTS in wanted and tutorials:
-        context.tell("lists, the tutorials' way")
+        context.tell("lists, the tutorials' server")
         json_lists.measure_tutorials(context)
 
 
@@ -96,7 +96,7 @@ def _in_process(context: Context, scenarios: list[_InProcess]) -> None:
 
 
 def _installed(workspace: Workspace, results: Results) -> list[System]:
-    """Leave out what can't run here, and say so."""
+    """The systems that can run here; the others are left out of the results."""
     kept: list[System] = []
     for system in SYSTEMS:
         if not system.installed:

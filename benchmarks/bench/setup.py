@@ -1,4 +1,4 @@
-"""What a run needs: models, images, and the environments of the peers."""
+"""Preparation of a run: models, images, and the environments of the peers."""
 
 import json
 import shutil
@@ -7,17 +7,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.processes import BenchError
+from bench.processes import BenchError, run_module
 from bench.systems.commands import PEERS_FOLDER, peer_python
 from bench.systems.compared import PEERS
-from bench.workspace import ROOT, BodyKind, Workspace
+from bench.workspace import BodyKind, Workspace
 from keraserve_protocol import image_formats
 
 IMAGES = 64
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Choose images, spread evenly over all that lie below a folder.
+    """Choose images evenly from all that are in and below a folder.
 
     Raises:
         BenchError: there are fewer than eight.
@@ -29,7 +29,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def prepare(workspace: Workspace, images: Sequence[Path]) -> None:
-    """Make models and bodies, if that has not been done for just these images."""
+    """Make models and bodies, unless they are there for the same images."""
     made = workspace.folder / "made.json"
     sources = [str(file.resolve()) for file in images]
     wanted = json.dumps([*sources, str(workspace.models), workspace.model, *BodyKind])
@@ -37,18 +37,8 @@ def prepare(workspace: Workspace, images: Sequence[Path]) -> None:
         return
     shutil.rmtree(workspace.folder, ignore_errors=True)
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bench.model", str(workspace.folder.resolve())]
-    if workspace.given:
-        command += [str(workspace.models.resolve()), workspace.model]
-    done = subprocess.run(
-        command,
-        input=json.dumps(sources),
-        cwd=ROOT / "benchmarks",
-        text=True,
-        capture_output=True,
-    )
-    if done.returncode:
-        raise BenchError(f"the models could not be made:\n{done.stderr[-2000:]}")
+    given = [str(workspace.models.resolve()), workspace.model] if workspace.given else []
+    run_module("bench.model", str(workspace.folder.resolve()), *given, text=json.dumps(sources))
     made.write_text(wanted)
 
 
@@ -56,7 +46,7 @@ def install_peers() -> None:
     """Make an environment for each peer, with the versions that its file pins.
 
     Raises:
-        BenchError: a package can't be had.
+        BenchError: a package can't be installed.
     """
     uv = Path(sys.executable).with_name("uv")
     for name in PEERS:
@@ -64,16 +54,7 @@ def install_peers() -> None:
         folder = python.parents[1]
         commands = [
             [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
-            [
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--python",
-                python,
-                "--requirements",
-                PEERS_FOLDER / f"{name}.txt",
-            ],
+            [uv, "pip", "install", "--quiet", "--python", python, "-r", PEERS_FOLDER / f"{name}.txt"],
         ]
         for command in commands:
             if subprocess.run(command).returncode:

@@ -1,4 +1,4 @@
-"""Values of several rounds: median, lowest, highest, percentiles and ratios. Only numbers in here."""
+"""Medians, ranges, percentiles and ratios of the values of several rounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Spread:
 
     @classmethod
     def of(cls, figures: Sequence[float]) -> "Spread":
-        """Make it of at least one figure."""
+        """The spread of at least one value."""
         return cls(median(figures), min(figures), max(figures))
 
     def text(self, digits: int = 0) -> str:
-        """Write `middle (lowest to highest)`; one figure alone has no spread."""
+        """`median (lowest to highest)`; only the median if all values are written alike."""
         middle, lowest, highest = (
             f"{figure:,.{digits}f}" for figure in (self.middle, self.lowest, self.highest)
         )
@@ -27,7 +27,7 @@ class Spread:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the least value that at least so many percent of the values do not exceed; NaN of none."""
+    """Return the least value that so many percent of the values do not exceed; NaN for no values."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -35,5 +35,5 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Give the middle one of the ratios within each round: what disturbs a round meets both."""
+    """Return the median of the rounds' ratios, in which a disturbance of a round affects both sides."""
     return median(one / other for one, other in zip(ours, theirs, strict=True))

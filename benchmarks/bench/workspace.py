@@ -1,16 +1,16 @@
-"""Where a run keeps what it makes: below `build/bench`, which git ignores."""
+"""`Workspace`: the folder of a run's models, request bodies and logs, below `build/bench`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 PHOTOGRAPHS, CLOTHES = "photographs", "clothes"
-"""The models that are made here."""
+"""The names of our own models."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class BodyKind(StrEnum):
-    """The kinds of request bodies that are made of each image."""
+    """The kinds of request bodies; there is one of each for every image."""
 
     JPEG = "jpeg"
     BASE64 = "base64"
@@ -27,8 +27,8 @@ class Workspace:
     """A folder with models, images and logs.
 
     Attributes:
-        folder: all of it.
-        given: a model repository of the user's own, and the name of the model in it; else ours is made.
+        folder: its path.
+        given: a model repository of the user's, and the name of a model in it; None: we make our own.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Workspace:
 
     @property
     def own(self) -> bool:
-        """Whether the models are made here."""
+        """Whether the models are our own."""
         return self.given is None
 
     @property
@@ -57,16 +57,16 @@ class Workspace:
 
     @property
     def keras_model(self) -> Path:
-        """The same network as Keras saves it, for those who serve that."""
+        """The same network as Keras saves it, for systems that serve such a file."""
         return self.folder / "photographs.keras"
 
     @property
     def logs(self) -> Path:
-        """What the systems print."""
+        """The folder of the systems' output."""
         return self.folder / "logs"
 
     def body(self, kind: BodyKind, number: int) -> Path:
-        """The file of one request's body."""
+        """The file of a request body."""
         folder = self.folder / "bodies" / kind
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{number:03}"

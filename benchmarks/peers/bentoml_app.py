@@ -1,4 +1,4 @@
-"""BentoML with adaptive batching, as its documentation has it: a request is a list, here of one image."""
+"""BentoML with adaptive batching, as in its documentation: a request is a list, here of one image."""
 
 import base64
 import os

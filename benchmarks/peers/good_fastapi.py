@@ -1,4 +1,4 @@
-"""FastAPI as whoever knows it would have it: the image as it is, the signature in the thread pool."""
+"""FastAPI as an experienced user writes it: the image as the body, the signature in the thread pool."""
 
 import os
 from typing import Any

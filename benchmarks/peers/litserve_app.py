@@ -1,4 +1,4 @@
-"""LitServe with batching, as its documentation has it; the image comes as it is."""
+"""LitServe with batching, as in its documentation; the image is the body."""
 
 import os
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ class Photographs(litserve.LitAPI):
         return request
 
     def batch(self, inputs: list[bytes]) -> tf.Tensor:
-        """Put images together."""
+        """Make a batch."""
         return tf.constant(inputs)
 
     def predict(self, x: tf.Tensor) -> list[dict[str, Any]]:
@@ -34,11 +34,11 @@ class Photographs(litserve.LitAPI):
         ]
 
     def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Take answers apart."""
+        """Split the batch."""
         return output
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """Response."""
+        """Return the result as it is."""
         return output
 
 

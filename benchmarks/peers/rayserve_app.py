@@ -1,4 +1,4 @@
-"""Ray Serve with `@serve.batch`, as its documentation has it."""
+"""Ray Serve with `@serve.batch`, as in its documentation."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ class Photographs:
         ]
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Answer a request."""
+        """Classify an image."""
         return await self.classify(await request.body())
 
 

@@ -1,4 +1,4 @@
-"""FastAPI as most tutorials have it: pixels as JSON, `model.predict` in the route."""
+"""FastAPI as in most tutorials: pixels as JSON, `model.predict` in the route."""
 
 import os
 from typing import Any
@@ -14,16 +14,16 @@ height, width = model.input_shape[1:3]
 app = FastAPI()
 
 
-class Sent(BaseModel):
-    """What is sent."""
+class Body(BaseModel):
+    """A request's body."""
 
     image: list[Any]
 
 
 @app.post("/predict")
-def predict(sent: Sent) -> dict[str, Any]:
+def predict(body: Body) -> dict[str, Any]:
     """Classify an image."""
-    pixels = np.array(sent.image, dtype="float32")
+    pixels = np.array(body.image, dtype="float32")
     image = keras.ops.image.resize(pixels, (height, width), antialias=True)
     scores = model.predict(np.expand_dims(image, axis=0))[0]
     best = int(np.argmax(scores))

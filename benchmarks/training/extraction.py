@@ -1,9 +1,9 @@
-"""`make bench-training`: what the pre-trained network costs, read once, stored, and in bfloat16.
+"""`make bench-training`: the time of feature extraction, of epochs on stored features, and of two precisions.
 
-Comparisons in one run, each checked to give the same results before it is timed: extraction from image
-files against the source documents' way and against the network alone; an epoch on stored features against one
-on the same in memory and one with the frozen network run again, for VGG16 too; float32 against bfloat16, with
-what that costs in accuracy. And what each network of the source documents costs at its document's size.
+The ways of a comparison have to give the same results before they are timed: extraction from image files, the
+source documents' way, and the network alone; an epoch on stored features, on the same in memory, and with the
+frozen network run again, also for VGG16; float32 and bfloat16, with its cost in accuracy. Also the time of
+each network of the source documents.
 """
 
 import importlib
@@ -40,13 +40,13 @@ _MODULES = {
     "nasnetmobile": "nasnet",
 }
 _FEW = 4000  # training images, for all comparisons but one
-_READY = 512  # images that are held ready for the network alone
+_READY = 512  # images in memory for the network alone
 _HEAD_BATCH, _HEAD_EPOCHS, _HEAD_SEEDS = 50, 15, 5
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured on."""
+    """The network and the images that are measured."""
 
     backbone: Backbone
     train: ImageFiles
@@ -56,7 +56,7 @@ class Bench:
     scratch: Path
 
     def extract(self, images: ImageFiles, *, mixed: bool = False, backbone: Backbone | None = None) -> Any:
-        """Extract as a run does, anew."""
+        """Extract as a run does, without stored features."""
         from keraserve_training.pretrained import features
 
         shutil.rmtree(self.scratch / "features", ignore_errors=True)
@@ -66,7 +66,7 @@ class Bench:
         ).features
 
     def network_alone(self, network: Any) -> Callable[[], Any]:
-        """A way that lets `network` look at tensors that are ready, as often as there are images."""
+        """A way that runs `network` on tensors in memory, as many as there are images."""
         import tensorflow as tf
 
         from keraserve_training.learning.feed import evaluation_batch
@@ -100,7 +100,7 @@ def from_files(bench: Bench) -> Comparison:
     few = bench.train.first(64)
     ours = bench.extract(few).read(np.arange(len(few)))
     direct = np.concatenate([bench.backbone.model(part) for part, _ in few.batches(np.arange(len(few)), 64)])
-    # Folded or not, float32 is as far from float64: 4e-6 on average, 1e-3 where much cancels out.
+    # Folded or not, float32 differs from float64 by 4e-6 on average, and by 1e-3 where large terms cancel.
     difference, alike = float(np.abs(ours - direct).max() / np.abs(direct).max()), _alike(ours, theirs(few))
     if difference > 1e-3 or alike < 0.99:
         raise TrainingError(f"The ways disagree: {difference:.2g} of the largest, {alike:.4f} alike.")
@@ -122,7 +122,7 @@ def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
     """Compare an epoch on stored features with one on the same in memory, and one that runs the network.
 
     Args:
-        bench: what is measured on.
+        bench: the network and the images.
         other: a large network with random weights, which gets a twentieth of the images.
     """
     import keras
@@ -168,11 +168,11 @@ def epochs(bench: Bench, other: Backbone | None = None) -> Comparison:
 
 
 def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
-    """Compare float32 with bfloat16: speed, and the accuracy of a head that learns on the features.
+    """Compare float32 with bfloat16: speed, and the accuracy of a head that is trained on the features.
 
     Args:
-        bench: what is measured on.
-        other: a network whose accuracy means nothing: only its speed is measured.
+        bench: the network and the images.
+        other: a network with random weights, of which only the speed is measured.
     """
     backbone = other or bench.backbone
     train = bench.train.sized(backbone.size)
@@ -192,26 +192,26 @@ def precisions(bench: Bench, other: Backbone | None = None) -> Comparison:
 
 
 def _cost_of_rounding(bench: Bench) -> str:
-    """Train the same heads on features of both precisions; says what they reach."""
+    """Train the same heads on features of both precisions; returns a sentence on their accuracies."""
     reached: list[list[float]] = []
     for mixed in (False, True):
         parts = []
         for images in (bench.train, bench.test):
             extracted = bench.extract(images, mixed=mixed)
-            # The store is emptied by the next extraction: means over places are all that this head needs.
+            # The next extraction empties the store. This head needs only the means over height and width.
             parts.append((_values(extracted).mean(axis=(1, 2)), extracted.labels))
         reached.append([_accuracy(parts[0], parts[1], bench.classes, seed) for seed in range(_HEAD_SEEDS)])
     cost = statistics.mean_interval([own - other for own, other in zip(*reached, strict=True)])
     exact, rounded = (100 * sum(values) / len(values) for values in reached)
     return (
-        f"A head that learns on them tells {exact:.2f} % (float32) and {rounded:.2f} % (bfloat16) of"
-        f" {len(bench.test):,} test images right: bfloat16 costs {100 * cost.mean:.2f} points (95 %"
+        f"A head that is trained on them classifies {exact:.2f} % (float32) and {rounded:.2f} % (bfloat16) of"
+        f" {len(bench.test):,} test images correctly: bfloat16 costs {100 * cost.mean:.2f} points (95 %"
         f" interval over {cost.count} seeds: {100 * cost.low:.2f} to {100 * cost.high:.2f})."
     )
 
 
 def _accuracy(train: Any, test: Any, classes: int, seed: int) -> float:
-    """What a last layer reaches on the test images' means; `train` and `test` are (means, labels)."""
+    """The test accuracy of a last layer; `train` and `test` are (means, labels)."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -249,14 +249,14 @@ def _alike(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
 
 
 def _images(data: Path | None, most: int, scratch: Path, tell: Callable[[str], None]) -> Any:
-    """The user's images; or CIFAR-10's, or where those are not here procedural ones, as JPEG files."""
+    """The user's images, or CIFAR-10's as JPEG files, or procedural ones if CIFAR-10 is not available."""
     if data is not None:
         return datasets.class_folders(data, profiles.FULL, tell)
     try:
         source = datasets.cifar10(profiles.FULL, tell)
         parts: list[Any] = [examples.limited(source.train, most), examples.limited(source.test, _FEW)]
     except DataUnavailableError as error:
-        tell(f"{error} Procedural images are taken: their accuracies mean nothing.")
+        tell(f"{error} Procedural images are used: their accuracies mean nothing.")
         parts = [procedural.images(most, classes=10, size=(32, 32), channels=3, seed=seed) for seed in (1, 2)]
     for part, images in zip(("train", "test"), parts, strict=True):
         shown = images.show(np.arange(len(images)))
@@ -280,17 +280,11 @@ def main(
 ) -> None:
     """Measure extraction, epochs and precisions, and write `training.json` and `training.md`."""
     console = Console()
-    tell = lambda sentence: console.print(sentence, highlight=False)  # noqa: E731
-    settings = {
-        "backbone": backbone,
-        "alpha": alpha,
-        "size": image_size,
-        "images": images,
-        "rounds": rounds,
-    }
+    tell = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
+    settings = {"backbone": backbone, "alpha": alpha, "size": image_size, "images": images, "rounds": rounds}
     runtime.prepare()
     output.mkdir(parents=True, exist_ok=True)
-    # Beside the results: a temporary folder in memory would make every disk look fast.
+    # Next to the results, as a temporary folder may be in memory, which is faster than a disk.
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=output) as scratch:
         try:
             built = backbones.build(backbone, size=image_size, weights=weights, alpha=alpha, tell=tell)
@@ -315,10 +309,8 @@ def main(
             console.print(f"[red]{error}[/red]")
             sys.exit(1)
         settings |= {"images": len(train), "data": found.origin}
-        for comparison in comparisons:
-            console.print(measuring_ways.table(comparison))
-        measuring_ways.write(output, settings, comparisons)
-    console.print(f"{output / 'training.json'} and {output / 'training.md'}")
+        tell(measuring_ways.write(output, settings, comparisons))
+    tell(f"{output / 'training.json'} and {output / 'training.md'}")
 
 
 if __name__ == "__main__":

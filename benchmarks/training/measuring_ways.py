@@ -1,4 +1,4 @@
-"""Ways of doing the same work, timed in turns, so that what else the machine does meets all of them alike."""
+"""Several ways to do the same work, timed in turns, so that other load on the machine affects all alike."""
 
 import ctypes
 import gc
@@ -12,9 +12,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from keraserve_training import atomic
 from keraserve_training.records import provenance
 
@@ -24,7 +21,7 @@ _SAMPLED_SECONDS = 0.005
 
 @dataclass
 class Times:
-    """Of one way.
+    """The times and memory of one way.
 
     Attributes:
         seconds: of each round.
@@ -37,13 +34,13 @@ class Times:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several ways of doing the same.
+    """Several ways to do the same work.
 
     Attributes:
-        title: what they do.
-        unit: what a round has `count` of.
-        ways: by name; the first is what the others are compared with.
-        notes: what else was found out, a sentence each.
+        title: the work.
+        unit: what a round processes `count` of.
+        ways: by name; the others are compared with the first.
+        notes: other results, a sentence each.
     """
 
     title: str
@@ -53,7 +50,7 @@ class Comparison:
     notes: list[str]
 
     def ratios(self) -> dict[str, float]:
-        """How many times as long each way takes as the first: the median of the rounds' own ratios."""
+        """The time of each way as a ratio of the first one's: the median of the rounds' own ratios."""
         first = next(iter(self.ways.values())).seconds
         return {
             name: median(own / other for own, other in zip(times.seconds, first, strict=True))
@@ -76,14 +73,14 @@ class Comparison:
         ]
 
     def columns(self) -> list[str]:
-        """What `rows` hold."""
+        """The titles of the cells of `rows`."""
         return ["way", "seconds", "range", f"{self.unit}/s", "times as long", "memory"]
 
 
 def compare(
     title: str, unit: str, count: int, ways: Mapping[str, Way], rounds: int, notes: list[str]
 ) -> Comparison:
-    """Time every way once in each round, after a first one that does not count."""
+    """Time every way once in each round, after a first round that does not count."""
     times = {name: Times() for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
@@ -116,14 +113,14 @@ def _measured(way: Way) -> tuple[float, int]:
 
 
 def _release() -> None:
-    """Give free memory back to the system, or the next way would find it and seem to need none."""
+    """Release free memory to the system, else the next way would reuse it and seem to need none."""
     gc.collect()
     if platform.system() == "Linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _own_memory() -> int:
-    """Bytes that are this process's own, without pages of files; 0 where the system does not say."""
+    """Bytes of this process's own memory, without pages of files; 0 if the system does not tell."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -131,20 +128,8 @@ def _own_memory() -> int:
     return 1024 * int(status.partition("RssAnon:")[2].split()[0])
 
 
-def table(comparison: Comparison) -> Table:
-    """For a terminal."""
-    shown = Table(title=comparison.title, box=SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    for column in comparison.columns():
-        shown.add_column(column, justify="left" if column == "way" else "right")
-    for row in comparison.rows():
-        shown.add_row(*row)
-    shown.caption = "\n".join(comparison.notes)
-    shown.caption_justify = "left"
-    return shown
-
-
-def write(folder: Path, settings: Mapping[str, Any], comparisons: list[Comparison]) -> None:
-    """Write `training.json` and `training.md`."""
+def write(folder: Path, settings: Mapping[str, Any], comparisons: list[Comparison]) -> str:
+    """Write `training.json` and `training.md`; returns the latter's text."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = {"processors": len(os.sched_getaffinity(0)), "architecture": platform.machine()}
     content = {
@@ -160,7 +145,8 @@ def write(folder: Path, settings: Mapping[str, Any], comparisons: list[Compariso
     for one in comparisons:
         lines += [f"### {one.title}", "", *_markdown([one.columns(), *one.rows()]), ""]
         lines += [f"- {note}" for note in one.notes] + [""] * bool(one.notes)
-    atomic.write_text(folder / "training.md", "\n".join(lines))
+    atomic.write_text(folder / "training.md", text := "\n".join(lines))
+    return text
 
 
 def _markdown(rows: list[list[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What each network of the source documents costs an image, at the size that its document gives it."""
+"""The time of each network of the source documents for an image, at its document's image size."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from measuring_ways import Comparison
 
 from keraserve_training.pretrained import backbones, folding
 
-# The first is what the others are compared with: the network of the real runs on a small machine.
+# The others are compared with the first: the network of the real runs on a small machine.
 _NETWORKS = (
     ("mobilenet", 0.25, 160),
     ("inceptionv3", None, 139),
@@ -21,7 +21,7 @@ _BATCH = 32
 
 
 def compare(images: int, rounds: int) -> Comparison:
-    """Time every network, frozen and with random weights, on `images` ready tensors."""
+    """Time every network, frozen and with random weights, on `images` tensors in memory."""
     steps = max(1, images // _BATCH)
     ways = dict(_way(name, alpha, size, steps) for name, alpha, size in _NETWORKS)
     title = "The documents' networks, frozen, RANDOM weights, on ready tensors"

@@ -1,4 +1,4 @@
-"""Extraction the way of the source documents: whole arrays in memory, one resize at a time, one `predict`."""
+"""Feature extraction as in the source documents: arrays in memory, resized one by one, and one `predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +23,9 @@ def extract(
     """
     images = [np.asarray(Image.open(file).convert("RGB")) for file in files]
     # What scipy.misc.imresize did: Pillow's bilinear filter, rounded to whole values.
-    large = np.array(
-        [
-            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-            for image in images
-        ]
-    ).astype("float32")
+    bilinear = Image.Resampling.BILINEAR
+    resized = [np.asarray(Image.fromarray(image).resize((size, size), bilinear)) for image in images]
+    large = np.array(resized).astype("float32")
     features = model.predict(preprocess_input(large), verbose=0)
     np.savez(target, features=features)
     return features

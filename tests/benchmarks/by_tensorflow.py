@@ -1,4 +1,4 @@
-"""A backend of the accelerator's bench that there is wherever the tests run."""
+"""A backend of `make bench-accelerator` for the tests: TensorFlow's forward pass."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def held() -> int:
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """All are float32; one ends the process."""
+    """Ends the process if it is `ends`."""
     if name == "ends":
         os._exit(1)
     yield
@@ -31,14 +31,14 @@ def precision(name: str) -> Iterator[None]:
 class Task:
     """The forward pass."""
 
-    def __init__(self, model: Any, _loss: Any, _optimizer: Any, inputs: Any, _: Any, shown: int) -> None:
-        self._model, self._inputs, self._shown = model, inputs, shown
+    def __init__(self, model: Any, _loss: Any, _optimizer: Any, inputs: Any, _: Any, few: int) -> None:
+        self._model, self._inputs, self._few = model, inputs, few
 
     def compile(self) -> None:
         pass
 
-    def shown(self) -> Any:
-        return np.asarray(self._model(self._inputs[: self._shown]))
+    def outputs(self) -> Any:
+        return np.asarray(self._model(self._inputs[: self._few]))
 
     def repeat(self, count: int) -> None:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""The steps that are written down for other backends are the experiments' own. Here TensorFlow does them."""
+"""The recorded steps are the experiments' own, and the pool times them; TensorFlow is the backend here."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,22 +12,21 @@ import pytest
 from accelerator import chart, networks, recording, results, steps
 from accelerator.measuring import Timed
 from accelerator.steps import Step
-from accelerator.workers import Asked, Failed, Team
+from accelerator.workers import Case, Failed, Pool
 
 from keraserve_training import experiments
 
 
 @pytest.fixture(scope="module")
 def recorded() -> list[Step]:
-    """Of two experiments, of which one runs twice."""
+    """The steps of two experiments, of which one runs twice."""
     names = ("fashion-mnist-reuse", "fashion-mnist-reuse", "cifar100-autoencoder")
     return list(recording.recorded([experiments.find(name) for name in names]))
 
 
-def test_every_phase_of_an_experiment_is_a_step_and_the_same_step_is_written_down_once(
+def test_every_phase_of_an_experiment_is_recorded_once(
     recorded: list[Step],
 ) -> None:
-    """The second time that the experiment ran it had nothing new."""
     reuse = [step for step in recorded if step.experiment == "fashion-mnist-reuse"]
     assert [(step.name, step.batch, step.learning) for step in reuse] == [
         ("model-a, trained", 32, 276158),
@@ -40,8 +39,8 @@ def test_every_phase_of_an_experiment_is_a_step_and_the_same_step_is_written_dow
     assert losses["autoencoder-1, trained"] == "MeanSquaredError"
 
 
-def test_a_step_that_was_written_learns_what_it_learnt(recorded: list[Step], tmp_path: Path) -> None:
-    """Built again from the file, each takes its batch, and its loss falls; what is frozen stays."""
+def test_a_step_that_was_read_from_the_file_can_be_trained(recorded: list[Step], tmp_path: Path) -> None:
+    """Its loss falls, and its frozen layers do not change."""
     import keras
 
     restored: Any = keras.saving.deserialize_keras_object
@@ -67,7 +66,7 @@ def test_a_step_that_was_written_learns_what_it_learnt(recorded: list[Step], tmp
             assert len(changed) == 6
 
 
-def test_in_bfloat16_a_network_rounds_and_gives_nearly_the_same(recorded: list[Step]) -> None:
+def test_in_bfloat16_a_network_has_nearly_the_same_outputs(recorded: list[Step]) -> None:
     for step in recorded:
         exact, rounded = networks.build(step, "float32"), networks.build(step, "bfloat16")
         inputs, _ = networks.examples(step, exact, 8)
@@ -77,8 +76,7 @@ def test_in_bfloat16_a_network_rounds_and_gives_nearly_the_same(recorded: list[S
         assert 0 < distance < 0.05, step.label
 
 
-def test_a_network_that_only_looks_rounds_its_weights_too() -> None:
-    """But not the layer that scales the pixels."""
+def test_a_network_without_a_loss_has_its_weights_in_bfloat16() -> None:
     import keras
 
     layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3)]
@@ -91,12 +89,12 @@ def test_a_network_that_only_looks_rounds_its_weights_too() -> None:
     assert network(inputs).shape == (5, 6, 6, 4)
 
 
-def test_a_network_in_which_other_numbers_learn_is_rejected(recorded: list[Step]) -> None:
-    with pytest.raises(ValueError, match="276158 numbers learn, not 7"):
+def test_a_network_with_another_number_of_trainable_weights_is_rejected(recorded: list[Step]) -> None:
+    with pytest.raises(ValueError, match="276158 trainable numbers, not 7"):
         networks.build(replace(recorded[0], learning=7), "float32")
 
 
-def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> None:
+def test_the_page_has_the_shares_of_a_matrix_product(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="run `measure` first"):
         results.render(tmp_path, "an image")
     timed = {"step": "one: step", "batch": 32, "documented": True, "preparing": 1.0}
@@ -118,7 +116,10 @@ def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> Non
     (tmp_path / "flop.json").write_text(json.dumps({"one: step, 32": 1e11}))
     page = results.render(tmp_path, "images/a.svg")
     assert "| one: step | 32 | JAX | 160 ±75% · 50% |  | 320 ±0% · 25% |" in page
-    assert "JAX, bfloat16: what a network gives for the same examples is at most 0.1 of its length" in page
+    assert (
+        "JAX, bfloat16: outputs for the same examples differ by at most 0.1 of their length"
+        in page
+    )
     assert "Not measured with JAX, or not in every precision and size of batch (it is too large):" in page
     assert "one: step; two: steps." in page
     assert "(images/a.svg)" in page
@@ -127,44 +128,42 @@ def test_the_page_has_the_share_of_what_the_device_can_do(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, float], Team]]:
-    """Starts processes with a backend of this folder."""
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, float], Pool]]:
+    """Makes pools of processes with a backend of this folder."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     with ExitStack() as stack:
-        yield lambda size, limit: stack.enter_context(closing(Team("by_tensorflow", size, limit)))
+        yield lambda size, limit: stack.enter_context(closing(Pool("by_tensorflow", size, limit)))
 
 
-def test_processes_make_figures_ready_and_one_that_fails_leaves_the_others(
-    recorded: list[Step], team: Callable[[int, float], Team]
+def test_a_case_or_process_that_fails_does_not_affect_the_others(
+    recorded: list[Step], pool: Callable[[int, float], Pool]
 ) -> None:
-    """The second can't be built; the third ends the process that it comes to; each is replaced."""
+    """The second case can't be built; the third ends its process; each process is replaced."""
     step = next(step for step in recorded if step.name == "model-b-on-a, frozen")
-    asked = [
-        Asked(step, 32, "float32"),
-        Asked(replace(step, learning=7), 32, "float32"),
-        Asked(step, 16, "ends"),
-        Asked(step, 16, "float32"),
+    cases = [
+        Case(step, 32, "float32"),
+        Case(replace(step, learning=7), 32, "float32"),
+        Case(step, 16, "ends"),
+        Case(step, 16, "float32"),
     ]
-    figures = list(team(2, 120).figures(asked, 0.01))
+    figures = list(pool(2, 120).figures(cases, 0.01))
     assert [isinstance(figure, Failed) for figure in figures] == [True, False, True, False]
     wrong, first, ended, last = figures
-    assert wrong == Failed(asked[1], f"{step.label}: 51 numbers learn, not 7")
-    assert ended == Failed(asked[2], "its process ended")
+    assert wrong == Failed(cases[1], f"{step.label}: 51 trainable numbers, not 7")
+    assert ended == Failed(cases[2], "its process ended")
     assert isinstance(first, Timed)
     assert isinstance(last, Timed)
     assert (first.batch, first.documented, len(first.values), len(first.seconds)) == (32, True, 8, 3)
     assert (last.batch, last.documented, last.values) == (16, False, [])
 
 
-def test_nothing_is_made_ready_after_the_limit(
-    recorded: list[Step], team: Callable[[int, float], Team]
-) -> None:
-    asked = [Asked(step, 32, "float32") for step in recorded[:3]]
-    figures = list(team(1, 0.0).figures(asked, 0.01))
-    assert figures == [Failed(one, "no time was left") for one in asked]
+def test_no_case_is_built_after_the_limit(recorded: list[Step], pool: Callable[[int, float], Pool]) -> None:
+    cases = [Case(step, 32, "float32") for step in recorded[:3]]
+    figures = list(pool(1, 0.0).figures(cases, 0.01))
+    assert figures == [Failed(case, "no time was left") for case in cases]
 
 
-def test_only_what_is_of_the_same_steps_and_device_is_kept(tmp_path: Path) -> None:
+def test_results_of_other_steps_or_another_device_are_not_kept(tmp_path: Path) -> None:
     from accelerator import __main__ as program
 
     now = {"steps": "a digest", "device": "a device", "versions": "some"}

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmarks. What they time is nobody's test."""
+"""The arithmetic and the report of `make bench`, without measuring."""
 
 import importlib
 import math
@@ -20,7 +20,7 @@ from bench.systems import compared
 from bench.systems.compared import SYSTEMS
 
 
-def test_a_spread_is_middle_lowest_and_highest() -> None:
+def test_a_spread_is_median_lowest_and_highest() -> None:
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
     assert Spread.of([1303.4, 1250.0, 1402.0]).text() == "1,303 (1,250 to 1,402)"
     assert Spread.of([0.125]).text(2) == "0.12"
@@ -42,7 +42,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
         ratio([1.0, 2.0], [1.0])
 
 
-def test_arrivals_have_the_rate_that_was_asked_for_and_no_rhythm() -> None:
+def test_arrivals_are_random_at_the_given_rate() -> None:
     moments = list(arrivals.poisson(500, 20, seed=1))
     assert moments == sorted(moments)
     assert moments[0] > 0
@@ -90,7 +90,7 @@ def test_goals_compare_within_the_run_and_say_what_was_not_measured() -> None:
     assert (overload.measured(results), overload.reached(results)) == (None, None)
 
 
-def test_a_bound_is_part_of_what_is_wanted() -> None:
+def test_a_bound_is_included() -> None:
     assert at_least(2).holds(2)
     assert not at_least(2).holds(1.99)
     assert at_most(2).holds(2)
@@ -98,7 +98,7 @@ def test_a_bound_is_part_of_what_is_wanted() -> None:
 
 
 def _figures() -> list[Figure]:
-    """Give the figures of all scenarios."""
+    """The figures of all scenarios."""
     modules = [
         importlib.import_module(f"{scenarios.__name__}.{found.name}")
         for found in pkgutil.iter_modules(scenarios.__path__)
@@ -137,7 +137,7 @@ def test_the_page_has_every_system_and_says_what_is_missing() -> None:
     assert len(widths) == 1
 
 
-def test_figures_replace_those_that_were_there() -> None:
+def test_figures_replace_the_earlier_ones() -> None:
     before = "# Performance\n\n<!-- figures -->\n\nold\n\n<!-- end of figures -->\n\nafter\n"
     after = page.insert(before, "new\n")
     assert after == before.replace("old", "new")
@@ -156,7 +156,7 @@ def test_a_peer_that_fails_in_a_later_round_is_left_out_of_all() -> None:
     assert {goal.measured(results) for goal in GOALS if "LitServe" in goal.name} == {None}
 
 
-def test_a_run_is_kept_whole(tmp_path: Path) -> None:
+def test_results_are_written_and_read_unchanged(tmp_path: Path) -> None:
     results = _results()
     results.write(tmp_path / "results.json")
     assert Results.read(tmp_path / "results.json") == results

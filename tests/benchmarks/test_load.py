@@ -1,4 +1,4 @@
-"""The load generator, before servers that reject, close connections, and respond."""
+"""The load generator against servers that respond, reject and close connections."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from bench.load.specification import LoadSpecification
 STATUSES = ("200 OK", "429 Too Many Requests", "200 OK")
 
 
-async def test_an_open_loop_counts_every_response_and_outlives_closed_connections(tmp_path: Path) -> None:
+async def test_an_open_loop_counts_every_response_although_connections_close(tmp_path: Path) -> None:
     turns, closed, handlers = itertools.count(), 0, list["asyncio.Task[None]"]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,18 +38,16 @@ async def test_an_open_loop_counts_every_response_and_outlives_closed_connection
             run, LoadSpecification(port, "/", "text/plain", [str(tmp_path / "body")], 0, 400.0, 0.0, 1.0)
         )
         await asyncio.gather(*handlers)
-    asked = len(list(arrivals.poisson(400.0, 1.0)))
-    assert next(turns) == asked
-    assert closed == asked // 10
-    assert 256 < len(handlers) <= 256 + closed  # what need not be opened again is not
+    sent = len(list(arrivals.poisson(400.0, 1.0)))
+    assert next(turns) == sent
+    assert closed == sent // 10
+    assert 256 < len(handlers) <= 256 + closed  # only closed ones are opened again
     assert set(found.statuses) == {200, 429}
     assert found.statuses[200] == len(found.milliseconds)
-    assert (
-        asked - 50 < sum(found.statuses.values()) <= asked
-    )  # the last ones may come after the time that counts
+    assert sent - 50 < sum(found.statuses.values()) <= sent  # the last ones may come too late to count
 
 
-async def test_a_closed_loop_keeps_its_connections_and_sends_what_a_socket_does_not_take_at_once(
+async def test_a_closed_loop_keeps_its_connections_and_sends_large_bodies_in_parts(
     tmp_path: Path,
 ) -> None:
     body, connections, right = bytes(range(256)) * (1 << 15), 0, list[bool]()
@@ -78,8 +76,8 @@ async def test_a_closed_loop_keeps_its_connections_and_sends_what_a_socket_does_
     assert found.statuses == {200: len(found.milliseconds)} == {200: len(right)}
 
 
-async def test_an_early_response_ends_its_connection_and_the_next_request_has_another(tmp_path: Path) -> None:
-    """What was not sent of the first would be taken for the second."""
+async def test_an_early_response_ends_its_connection(tmp_path: Path) -> None:
+    """The server would read the unsent rest of the first request as the second one."""
     heads, handlers = list[bytes](), list["asyncio.Task[None]"]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,12 +101,12 @@ async def test_an_early_response_ends_its_connection_and_the_next_request_has_an
 
 
 @pytest.mark.parametrize("said", [b"", b"no HTTP\r\n\r\n"])
-async def test_a_closed_loop_ends_where_its_server_does(said: bytes) -> None:
+async def test_a_closed_loop_ends_when_its_server_does(said: bytes) -> None:
     server: asyncio.Server
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        server.close()  # nobody answers here any more
+        server.close()
         writer.write(said)
         writer.close()
 

@@ -150,7 +150,7 @@ def test_every_verb_and_argument_of_the_client_has_a_line(kind_of: str) -> None:
 def test_every_status_of_the_client_has_a_line() -> None:
     for status, error in client_errors.BY_STATUS.items():
         assert str(status) in CLIENT.lines()[error.__name__][1], status
-    (retried,) = [row[0] for row in CLIENT.rows if "are tried again, and other" in row[0]]
+    (retried,) = [row[0] for row in CLIENT.rows if "are retried, and other" in row[0]]
     assert {int(status) for status in re.findall(r"\d+", retried)} == client_errors.RETRIABLE
 
 

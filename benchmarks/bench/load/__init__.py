@@ -1,1 +1,1 @@
-"""The load generator, which runs in a process of its own."""
+"""The load generator: a program that sends requests and counts responses."""

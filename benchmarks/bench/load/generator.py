@@ -1,7 +1,7 @@
 """The load generator: reads a specification from standard input, prints the result, both as JSON.
 
-Closed loop: each client sends its next request when it has its response. Open loop: requests are sent at
-given times, however many wait for a response, and a request's time counts from when it was due.
+Closed loop: each client sends its next request when it has the response. Open loop: requests are sent at
+given moments, however many wait for a response, and a request's time counts from the moment when it was due.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from bench.load import arrivals, grpc_generator
 from bench.load.http_connections import LOST, Connections, request
 from bench.load.specification import GRPC, LoadResult, LoadSpecification
 
-_MOST_CONNECTIONS = 256  # more than a gateway lets in, fewer than it lets connect
+_MOST_CONNECTIONS = 256  # more than a gateway's slots, fewer than its connections
 _TICK = 0.001  # seconds
 
 
@@ -43,13 +43,13 @@ def _closed_loop(load: LoadSpecification, requests: Iterator[bytes], connections
             now = time.perf_counter()
             if now >= begin:
                 spent = spent or time.process_time()
-                result.seconds = now - begin  # the last ones asked count too: they may be most of all
+                result.seconds = now - begin  # the last ones count too: they may be most of all
                 statuses[status] += 1
                 if status == 200:
                     result.milliseconds.append((now - since) * 1000)
             if now < end and status != LOST:
                 connections.send(connection, next(requests), now)
-            else:  # the time is over, or its server is gone
+            else:  # the time is over, or the server is gone
                 busy -= 1
     result.statuses = dict(statuses)
     result.processor_seconds = time.process_time() - spent if spent else 0.0
@@ -57,10 +57,10 @@ def _closed_loop(load: LoadSpecification, requests: Iterator[bytes], connections
 
 
 def _open_loop(load: LoadSpecification, requests: Iterator[bytes], connections: Connections) -> LoadResult:
-    """Look once in a millisecond for what has come, then for what is due, which counts from when it was due.
+    """Once in a millisecond, read the responses that came, then send the requests that are due.
 
-    To wake for each would take twice the processor time, from servers on the same cores. So a request counts
-    up to two looks too long.
+    To wake for each would take twice the processor time, from servers on the same cores. So a request's time
+    is up to two milliseconds too long.
     """
     free = list(connections.all)
     waiting = deque[float]()  # the moments of requests that no connection is free for

@@ -43,12 +43,12 @@ async def _closed_loop(load: LoadSpecification, bodies: Sequence[bytes], call: A
                 status = 0
             ended = time.perf_counter()
             if ended >= begin:
-                result.seconds = ended - begin  # the last ones sent count too: they may be most of all
+                result.seconds = ended - begin  # the last ones count too: they may be most of all
                 statuses[status] += 1
                 if status == 200:
                     result.milliseconds.append((ended - since) * 1000)
             if not status:
-                return  # its server is gone
+                return  # the server is gone
             since = ended
 
     await asyncio.gather(*(client() for _ in range(load.clients)))

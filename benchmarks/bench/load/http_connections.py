@@ -1,13 +1,12 @@
-"""HTTP connections of the load generator: finished bytes are sent, and statuses counted.
+"""HTTP connections of the load generator, which send prepared bytes and read statuses.
 
-An ordinary client costs more processor time than the servers that are measured. Here is no event loop with
-its callbacks: sockets that never block, epoll, and httptools.
+An ordinary client costs more processor time than the servers that are measured. So these are sockets that
+never block, epoll and httptools, without an event loop.
 """
 
 import select
 import socket
 from collections.abc import Iterator
-from types import TracebackType
 
 import httptools
 
@@ -25,10 +24,10 @@ def request(path: str, content_type: str, body: bytes) -> bytes:
 
 
 class Connection:
-    """A connection that is kept open; one request at a time.
+    """A connection that is kept open, with one request at a time.
 
     Attributes:
-        since: the moment that the request in work counts from; None where there is none.
+        since: the moment from which the request in flight counts; None if there is none.
         ended: whether it has to be opened again before the next request.
     """
 
@@ -44,21 +43,21 @@ class Connection:
         self._socket.setblocking(False)
         self._parser = httptools.HttpResponseParser(self)
         self._unsent = memoryview(b"")
-        self._status: int | None = None  # of a response that is whole
+        self._status: int | None = None  # of a complete response
         self.ended = False
 
     def fileno(self) -> int:
-        """Give the socket's number, for epoll."""
+        """The socket's number, for epoll."""
         return self._socket.fileno()
 
     def send(self, data: bytes, since: float) -> bool:
-        """Send a request that counts from `since`, or as much as the socket takes; tells whether all."""
+        """Send a request that counts from `since`, or the part that the socket takes; returns whether all."""
         self.since = since
         self._unsent = memoryview(data)
         return self.send_rest()
 
     def send_rest(self) -> bool:
-        """Go on with it."""
+        """Send the rest of a request, or the part that the socket takes; returns whether all is sent."""
         try:
             self._unsent = self._unsent[self._socket.send(self._unsent) :]
         except BlockingIOError:
@@ -68,7 +67,7 @@ class Connection:
         return not self._unsent
 
     def receive(self) -> int | None:
-        """Take what has come; gives the status of a response that is whole, or LOST."""
+        """Read what has come; returns the status of a complete response, LOST, or None."""
         try:
             size = self._socket.recv_into(_received)
         except BlockingIOError:
@@ -91,13 +90,13 @@ class Connection:
         self._socket.close()
 
     def on_message_complete(self) -> None:
-        """Note it: the parser's call, which forgets the response after it."""
+        """Keep the status: called by the parser, which forgets the response afterwards."""
         self._status = self._parser.get_status_code()
         self.ended = bool(self._unsent) or not self._parser.should_keep_alive()
 
 
 class Connections:
-    """Connections to a server on 127.0.0.1, side by side; one that has ended is opened for its next use."""
+    """Connections to a server on 127.0.0.1; one that has ended is opened again for its next request."""
 
     def __init__(self, port: int, count: int) -> None:
         self._poll = select.epoll()
@@ -107,13 +106,9 @@ class Connections:
             self._watch(one)
 
     def __enter__(self) -> "Connections":
-        """Enter the context."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close all of them."""
+    def __exit__(self, *_: object) -> None:
         for one in self.all:
             one.close()
         self._poll.close()
@@ -131,10 +126,10 @@ class Connections:
             self._poll.modify(connection, select.EPOLLIN | select.EPOLLOUT)
 
     def responses(self, timeout: float | None) -> Iterator[tuple[Connection, float, int]]:
-        """Wait for something to happen, `timeout` seconds at most.
+        """Wait for responses, `timeout` seconds at most.
 
         Yields:
-            A connection that is free again, from when its request counts, and the response's status.
+            A connection that is free again, the moment from which its request counts, and the status.
         """
         for number, event in self._poll.poll(timeout):
             connection = self._by_number[number]

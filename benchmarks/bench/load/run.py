@@ -1,13 +1,10 @@
-"""Running the load generator in a process of its own."""
+"""Run the load generator in a process of its own."""
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 
 from bench.load.specification import LoadResult, LoadSpecification
-from bench.processes import BenchError
-from bench.workspace import ROOT
+from bench.processes import BenchError, run_module
 
 
 def run(load: LoadSpecification) -> LoadResult:
@@ -16,18 +13,9 @@ def run(load: LoadSpecification) -> LoadResult:
     Raises:
         BenchError: the load generator failed, or no request succeeded.
     """
-    command = [sys.executable, "-m", "bench.load.generator"]
-    done = subprocess.run(
-        command,
-        input=json.dumps(asdict(load)),
-        capture_output=True,
-        text=True,
-        cwd=ROOT / "benchmarks",
-        timeout=load.warm_up + load.seconds + 120,
-    )
-    if done.returncode:
-        raise BenchError(f"the load generator failed:\n{done.stderr[-2000:]}")
-    found = LoadResult(**json.loads(done.stdout))
+    limit = load.warm_up + load.seconds + 120
+    printed = run_module("bench.load.generator", text=json.dumps(asdict(load)), timeout=limit)
+    found = LoadResult(**json.loads(printed))
     found.statuses = {int(status): count for status, count in found.statuses.items()}  # JSON's keys are text
     if not found.milliseconds:
         where = f"port {load.port}{load.path}"

@@ -1,4 +1,4 @@
-"""What the load generator shall send, and what it reports."""
+"""`LoadSpecification`, what the load generator sends, and `LoadResult`, what it reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ class LoadSpecification:
         port: on 127.0.0.1.
         path: of the HTTP requests; with `GRPC` the call's.
         content_type: of their bodies.
-        bodies: files, sent in turns; with none, the path is asked for by GET.
-        clients: in a closed loop; 0 for an open one.
-        rate: requests a second in an open loop.
-        warm_up: seconds before anything counts.
-        seconds: that count.
+        bodies: files, sent in turn; without any, the path is requested by GET.
+        clients: of a closed loop; 0 for an open one.
+        rate: requests a second of an open loop.
+        warm_up: seconds before responses count.
+        seconds: in which responses count.
     """
 
     port: int
@@ -34,13 +34,12 @@ class LoadSpecification:
 
 @dataclass
 class LoadResult:
-    """What became of the requests.
+    """The times and statuses of the requests.
 
     Attributes:
-        seconds: that counted.
+        seconds: in which responses counted.
         milliseconds: of each request that succeeded in this time.
-        statuses: how many requests ended with which status; gRPC's "OK" is 200, all else of it 0, and so is a
-            connection that was lost.
+        statuses: the number of requests by status; gRPC's OK is 200, its other codes and a lost connection 0.
         processor_seconds: that the load generator itself took.
     """
 

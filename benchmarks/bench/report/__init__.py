@@ -1,1 +1,1 @@
-"""What is written about a run: tables in Markdown, and charts."""
+"""The report of a run: tables in Markdown, and a chart."""

@@ -1,14 +1,13 @@
-"""The chart: images a second of each system."""
+"""The chart of images a second of each system."""
 
 from pathlib import Path
 
 from bench.report import drawing
-from bench.results import ClosedLoop, Results
+from bench.results import Results
 from bench.scenarios.images import CLIENTS
 from bench.scenarios.upper_bound import LARGEST_BATCH
 from bench.spread import Spread
 from bench.systems.compared import SYSTEMS
-from bench.systems.endpoint import Endpoint
 
 
 def draw(results: Results, file: Path) -> None:
@@ -19,34 +18,28 @@ def draw(results: Results, file: Path) -> None:
     figure = drawing.figure(9, 0.75 * len(endpoints) + 1.2)
     axes = figure.subplots()
     for position, clients in enumerate(CLIENTS):
-        spreads = [Spread.of(_loop(results, endpoint, clients).rates) for endpoint in endpoints]
+        loops = [results.loop(endpoint, clients) for endpoint in endpoints]
+        spreads = [Spread.of(loop.rates) for loop in loops if loop]
         middles = [one.middle for one in spreads]
-        around = [
-            [one.middle - one.lowest for one in spreads],
-            [one.highest - one.middle for one in spreads],
-        ]
+        below, above = zip(
+            *((one.middle - one.lowest, one.highest - one.middle) for one in spreads), strict=True
+        )
         heights = [number + 0.27 * (position - 1) for number in range(len(endpoints))]
         axes.barh(
             heights,
             middles,
             0.25,
-            xerr=around,
+            xerr=(below, above),
             color=drawing.COLOURS[position],
             ecolor=drawing.INK,
             label=f"{clients} client{'s' * (clients > 1)}",
         )
     bound = Spread.of(results.upper_bound(LARGEST_BATCH)).middle
     axes.axvline(bound, color=drawing.INK, linestyle="--")
-    axes.text(bound, -0.6, "the limit ", ha="right", va="center")
+    axes.text(bound, -0.6, "upper bound ", ha="right", va="center")
     axes.set_yticks(range(len(endpoints)), [endpoint.title.replace("`", "") for endpoint in endpoints])
     axes.invert_yaxis()
     axes.set_xlabel("images a second")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.93, 0))
     drawing.save(figure, file)
-
-
-def _loop(results: Results, endpoint: Endpoint, clients: int) -> ClosedLoop:
-    loop = results.loop(endpoint, clients)
-    assert loop
-    return loop

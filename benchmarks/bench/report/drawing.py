@@ -1,14 +1,14 @@
-"""How the charts of the documents look."""
+"""Figures in the style of the documents' charts, and how they are saved."""
 
 from pathlib import Path
 from typing import Any
 
 COLOURS = ("#9ecae1", "#4292c6", "#08519c")
-INK = "#767676"  # read on white and on black
+INK = "#767676"  # legible on white and on black
 
 
 def figure(width: float, height: float) -> Any:
-    """Give an empty figure; sizes in inches."""
+    """Return an empty figure; sizes in inches."""
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -1,4 +1,4 @@
-"""The figures, as Markdown between the marks of `docs/performance.md`."""
+"""The figures as Markdown, and where docs/performance.md has them, between two marks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ SERVING, TRAINING, ACCELERATOR = "figures", "training figures", "accelerator fig
 
 
 def insert(page: str, figures: str, mark: str = SERVING) -> str:
-    """Put figures between the marks of a page, in place of those that are there.
+    """Replace what is between the marks of a page.
 
     Raises:
         ValueError: the page has no marks.
@@ -56,7 +56,7 @@ def _systems(results: Results) -> str:
     head = ["system"]
     for clients in CLIENTS:
         head += [f"{clients}: images/s", "p50 ms", "p99 ms"]
-    head += ["of the limit", "of the best other", "processor ms an image", "load generator"]
+    head += ["of the upper bound", "of the best other", "processor ms an image", "load generator"]
     rows = [
         _system_row(results, endpoint)
         for system in SYSTEMS
@@ -94,7 +94,7 @@ def _system_row(results: Results, endpoint: Endpoint) -> list[str]:
 
 
 def _upper_bound_row(results: Results, columns: int) -> list[str]:
-    row = ["the limit: the signature in process, batches of 8 and of 32", "", "", ""]
+    row = ["the upper bound: the signature in process, batches of 8 and of 32", "", "", ""]
     for batch in BATCHES:
         row += [Spread.of(results.upper_bound(batch)).text(), "", ""]
     return row + [""] * (columns - len(row))
@@ -119,11 +119,9 @@ def _goals(results: Results) -> str:
         found = "not measured" if value is None else f"{value:.2f} {goal.unit}".strip()
         reached = {True: "yes", False: "no", None: ""}[goal.reached(results)]
         rows.append([goal.name, f"{goal.wanted.text()} {goal.unit}".strip(), found, reached])
-    return "### What is to be reached\n\n" + table(
-        ["ratio within this run", "wanted", "found", "reached"], rows
-    )
+    return "### Goals\n\n" + table(["ratio within this run", "goal", "measured", "reached"], rows)
 
 
 def _figures(results: Results) -> str:
     rows = [[name, Spread.of(values).text(2)] for name, values in results.figures.items()]
-    return "### The other figures\n\n" + table(["figure", "middle (lowest to highest)"], rows) if rows else ""
+    return "### The other figures\n\n" + table(["figure", "median (lowest to highest)"], rows) if rows else ""

@@ -1,1 +1,1 @@
-"""What is measured: a module a scenario, with its figures and its goals."""
+"""The scenarios: a module each, with its figures and its goals."""

@@ -1,10 +1,9 @@
-"""A thousand images by the client's `classify_many`, and by the load generator, equally many at a time.
+"""A thousand images classified by the client's `classify_many`, compared with the load generator.
 
 As a program: `python -m bench.scenarios.classify_many URL MODEL FILE…` prints images a second.
 """
 
 import itertools
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,10 +11,10 @@ from pathlib import Path
 from bench.context import Context
 from bench.goal import at_least, ratio_goal
 from bench.load.specification import LoadSpecification
-from bench.processes import BenchError
+from bench.processes import run_module
 from bench.results import Figure
 from bench.systems.endpoint import JPEG, classify_path
-from bench.workspace import ROOT, BodyKind
+from bench.workspace import BodyKind
 from keraserve_client import Client, Prediction
 
 CLIENT = Figure("classify_many: the client's", "images/s")
@@ -35,19 +34,15 @@ def measure(port: int, context: Context) -> None:
     """Measure both."""
     workspace = context.workspace
     files = workspace.bodies(BodyKind.JPEG)
-    command = [sys.executable, "-m", "bench.scenarios.classify_many", f"http://127.0.0.1:{port}"]
-    done = subprocess.run(
-        [*command, workspace.model, *files], cwd=ROOT / "benchmarks", capture_output=True, text=True
-    )
-    if done.returncode:
-        raise BenchError(f"classify_many failed:\n{done.stderr[-2000:]}")
-    context.results.add(CLIENT, float(done.stdout))
+    url = f"http://127.0.0.1:{port}"
+    printed = run_module("bench.scenarios.classify_many", url, workspace.model, *files)
+    context.results.add(CLIENT, float(printed))
     load = LoadSpecification(port, classify_path(workspace.model), JPEG, files, _CONCURRENCY)
     context.results.add(GENERATOR, context.load(load).rate)
 
 
 def main(url: str, model: str, *files: str) -> None:
-    """Classify, a fifth as many before to warm up."""
+    """Classify, after a fifth as many to warm up, and print images a second."""
     images = [Path(file).read_bytes() for file in files]
     with Client(url) as client:
         for count in (_IMAGES // 5, _IMAGES):

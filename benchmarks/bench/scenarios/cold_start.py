@@ -1,4 +1,4 @@
-"""The embedded server's first right response, against importing TensorFlow and loading the same model."""
+"""The embedded server's time to its first response, compared with importing TensorFlow and loading."""
 
 import subprocess
 import sys

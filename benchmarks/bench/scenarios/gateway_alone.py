@@ -1,4 +1,4 @@
-"""The gateway before a model server that costs nothing: memory, start, and processor time of an image."""
+"""The gateway with a model server that does nothing: memory, start, and processor time of an image."""
 
 import sys
 import time
@@ -29,7 +29,7 @@ _CLIENTS, _IDLE_SECONDS = 32, 1.0
 
 @contextmanager
 def starting(workspace: Workspace) -> Iterator[tuple[int, Started]]:
-    """Start the gateway and the null model server; gives the gateway's port."""
+    """Start the gateway and the null model server; yields the gateway's port and process."""
     port, behind = free_port(), free_port()
     command = [sys.executable, "-m", "bench.systems.null_model_server", str(behind)]
     with (
@@ -40,7 +40,7 @@ def starting(workspace: Workspace) -> Iterator[tuple[int, Started]]:
 
 
 def measure(port: int, running: Started, context: Context) -> None:
-    """Measure the gateway that is just starting."""
+    """Measure a gateway that is just starting."""
     results, workspace = context.results, context.workspace
     results.add(START, running.wait(lambda: requests.is_ready(port)))
     time.sleep(_IDLE_SECONDS)

@@ -1,4 +1,4 @@
-"""The table: every system, started anew for each round, with one, eight and thirty-two clients."""
+"""The table of systems: images a second of each, with one, eight and thirty-two clients."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ MOST_CLIENTS = CLIENTS[-1]
 
 
 def measure(system: System, context: Context, expected: Sequence[Best]) -> None:
-    """Measure one system in one round, once its responses have been found right."""
+    """Measure one system in one round, after its responses have been checked."""
     workspace, ports = context.workspace, system.ports()
     with started(system.name, system.commands(workspace, ports), workspace.logs) as running:
         for endpoint in system.endpoints:
@@ -36,7 +36,7 @@ def measure(system: System, context: Context, expected: Sequence[Best]) -> None:
 def _to(
     ours: Endpoint, theirs: Endpoint, clients: int, values: Callable[[ClosedLoop], Sequence[float]]
 ) -> Measured:
-    """Give the ratio of an endpoint's values to another one's."""
+    """The ratio of an endpoint's values to another one's."""
 
     def measured(results: Results) -> float | None:
         one, other = results.loop(ours, clients), results.loop(theirs, clients)
@@ -73,7 +73,7 @@ GOALS = [
         at_most(0.7),
         _to(systems.ONE_PROCESS, systems.LITSERVE, 32, lambda loop: loop.p99),
     ),
-    Goal("the same: images/s, of the limit", at_least(0.6), _to_upper_bound(systems.ONE_PROCESS)),
+    Goal("the same: images/s, of the upper bound", at_least(0.6), _to_upper_bound(systems.ONE_PROCESS)),
     Goal(
         "two processes, 32 clients: images/s, of LitServe's",
         at_least(1.3),
@@ -85,7 +85,7 @@ GOALS = [
         _to(systems.TWO_PROCESSES, systems.GOOD_FASTAPI, 1, lambda loop: loop.p50),
     ),
     Goal(
-        "gRPC to the embedded server, 32 clients: images/s, of the limit",
+        "gRPC to the embedded server, 32 clients: images/s, of the upper bound",
         at_least(0.45),
         _to_upper_bound(systems.EMBEDDED_GRPC),
     ),

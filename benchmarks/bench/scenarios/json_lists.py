@@ -1,4 +1,4 @@
-"""An image of 224 px as a list of numbers: our `:predict`, and the tutorials' route."""
+"""An image of 224 px as a list of numbers: our `:predict`, compared with the tutorials' route."""
 
 from bench.context import Context
 from bench.goal import at_least, ratio_goal

@@ -1,4 +1,4 @@
-"""Four times as many requests as can be served: how long the accepted ones take, and how many there are."""
+"""Four times as many requests as can be served: the goodput, and the time of accepted requests."""
 
 from dataclasses import replace
 
@@ -12,12 +12,12 @@ from bench.workspace import BodyKind
 
 PEAK = Figure("overload: peak", "images/s")
 GOODPUT = Figure("overload: goodput", "images/s")
-RESPONSES = Figure("overload: answered in any way", "requests/s")
+RESPONSES = Figure("overload: responses of any status", "requests/s")
 SATURATION_P99 = Figure("overload: p99 at saturation", "ms")
-ACCEPTED_P99 = Figure("overload: p99 of what is accepted", "ms")
+ACCEPTED_P99 = Figure("overload: p99 of accepted requests", "ms")
 GOALS = [
     ratio_goal(
-        "four times overload: p99 of what is accepted, of that at saturation",
+        "four times overload: p99 of accepted requests, of that at saturation",
         at_most(3),
         ACCEPTED_P99,
         SATURATION_P99,
@@ -40,4 +40,4 @@ def measure(port: int, context: Context) -> None:
     results.add(SATURATION_P99, percentile(closed.milliseconds, 99))
     results.add(ACCEPTED_P99, percentile(opened.milliseconds, 99))
     if others := opened.statuses.keys() - _EXPECTED:
-        results.skipped["overload"] = f"statuses {sorted(others)} came too"
+        results.skipped["overload"] = f"also statuses {sorted(others)}"

@@ -1,4 +1,4 @@
-"""Images of 28 px: as JSON rows to `:predict`, and as PNG to the image route."""
+"""Images of 28 px as JSON rows to `:predict`, compared with PNG files to `images:classify`."""
 
 from bench.context import Context
 from bench.goal import at_most, ratio_goal

@@ -1,1 +1,1 @@
-"""The systems that are compared: how each is started, and how it is asked."""
+"""The systems that are compared: how each is started, and which requests it gets."""

@@ -1,7 +1,7 @@
-"""The signature in this process, one caller for each core, and nothing else.
+"""The signature called without a server, by one thread for each core.
 
 A program: `python -m bench.systems.bare_signature VERSION-FOLDER SECONDS BATCHES JPEG…` prints images a
-second by batch size, and the label and greatest probability of each image, which every system has to give.
+second by batch size, and the label and greatest probability of each image, with which systems are checked.
 """
 
 import json
@@ -18,7 +18,7 @@ from keraserve_protocol.signatures import IMAGE_BYTES
 
 
 def measure(signature: Any, images: Sequence[bytes], batch: int, seconds: float) -> float:
-    """Give images a second with batches of this size, one in flight for each core."""
+    """Return images a second with batches of this size, one in flight for each core."""
     batches = [
         tf.constant([images[(start + place) % len(images)] for place in range(batch)])
         for start in range(0, len(images), batch)

@@ -30,7 +30,7 @@ class System:
         commands: gives the programs for these ports.
         endpoints: at least one.
         ours: whether it is Keraserve.
-        peer: whose environment it needs; "" for ours.
+        peer: the name of its environment; "" for ours.
         needs_keras_file: whether it serves a `.keras` file, which a model repository does not have.
     """
 
@@ -48,7 +48,7 @@ class System:
 
     @property
     def installed(self) -> bool:
-        """Whether that environment is there and whole."""
+        """Whether that environment is complete."""
         return not self.peer or self.python.with_name("installed").is_file()
 
     def ports(self) -> list[int]:
@@ -102,4 +102,4 @@ SYSTEMS = [
     TUTORIALS,
 ]
 PEERS = [system.peer for system in SYSTEMS if system.peer]
-"""The names of those that need an environment of their own."""
+"""The names of the peers' environments."""

@@ -1,4 +1,4 @@
-"""One way to ask a system about a photograph, and how its response is read."""
+"""`Endpoint`: how a photograph is sent to a system, and how its response is read."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Best = tuple[str, float]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One way to ask a system about a photograph.
+    """How a photograph is sent to a system, and how its response is read.
 
     Attributes:
         name: short, for figures.
@@ -26,7 +26,7 @@ class Endpoint:
         content_type: of the body; `GRPC` for gRPC.
         bodies: the kind of request bodies.
         read: reads a response.
-        port: which of the system's.
+        port: its index among the system's ports.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Endpoint:
     port: int = 0
 
     def load(self, port: int, workspace: Workspace, clients: int) -> LoadSpecification:
-        """Give the load of these clients, in a closed loop."""
+        """The load of these clients, in a closed loop."""
         path, bodies = self.path.format(model=workspace.model), workspace.bodies(self.bodies)
         return LoadSpecification(port, path, self.content_type, bodies, clients)
 
 
 def classify_path(model: str) -> str:
-    """Where the gateway takes images for a model."""
+    """The gateway's path for images."""
     return f"/v1/models/{model}/images:classify"
 
 
 def predict_path(model: str) -> str:
-    """Where the gateway takes JSON for a model."""
+    """The gateway's path for JSON."""
     return f"/v1/models/{model}:predict"
 
 

@@ -1,4 +1,4 @@
-"""A model server that responds at once, and always the same: what is left is the gateway's own cost.
+"""A model server that always sends the same response at once, to measure the gateway's own cost.
 
 A program: `python -m bench.systems.null_model_server PORT`.
 """

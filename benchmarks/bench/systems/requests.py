@@ -1,4 +1,4 @@
-"""Single requests to a running system: whether it is ready, and whether its responses are right."""
+"""Single requests to a running system, to check that it is ready and that its responses are right."""
 
 import socket
 import statistics
@@ -17,8 +17,8 @@ from bench.systems.endpoint import Best, Endpoint
 from bench.workspace import Workspace
 
 _SHARE_OF_LABELS, _LARGEST_DIFFERENCE = 0.9, 0.02
-"""That must be the model's; between probabilities. Other decoders and sizes of a batch round in other ways,
-and where two classes are equally probable, another one is the best."""
+"""The least share of labels that are the model's, and the largest median difference of probabilities. Other
+decoders and batch sizes round in other ways, and of two equally probable classes either may be the best."""
 
 
 @cache
@@ -27,11 +27,11 @@ def body(file: str) -> bytes:
     return Path(file).read_bytes()
 
 
-def ask(endpoint: Endpoint, port: int, model: str, data: bytes) -> bytes:
-    """Send one request, with an ordinary client; gives the body of its response.
+def send(endpoint: Endpoint, port: int, model: str, data: bytes) -> bytes:
+    """Send one request with an ordinary client; returns the body of the response.
 
     Raises:
-        OSError: there is no response, or another status than 200.
+        OSError: no response came, or one with another status than 200.
     """
     path = endpoint.path.format(model=model)
     if endpoint.content_type != GRPC:
@@ -57,18 +57,18 @@ def _http(port: int, method: str, path: str, data: bytes | None, headers: Mappin
 
 
 def responds(endpoint: Endpoint, port: int, workspace: Workspace) -> bool:
-    """Tell whether it classifies an image by now."""
+    """Return whether an endpoint classifies an image by now."""
     try:
-        with socket.create_connection(("127.0.0.1", port)):  # a gRPC channel would cost what is waited for
+        with socket.create_connection(("127.0.0.1", port)):  # without the cost of a gRPC channel
             pass
-        ask(endpoint, port, workspace.model, body(workspace.bodies(endpoint.bodies)[0]))
+        send(endpoint, port, workspace.model, body(workspace.bodies(endpoint.bodies)[0]))
     except OSError:
         return False
     return True
 
 
 def is_ready(port: int) -> bool:
-    """Tell whether a gateway serves every model."""
+    """Return whether a gateway serves every model."""
     try:
         _http(port, "GET", "/readyz", None, {})
     except OSError:
@@ -77,17 +77,17 @@ def is_ready(port: int) -> bool:
 
 
 def check(endpoint: Endpoint, port: int, workspace: Workspace, expected: Sequence[Best]) -> None:
-    """Compare its response about every image with the model's own.
+    """Compare an endpoint's response to every image with the model's own.
 
     Raises:
-        BenchError: it says something else.
+        BenchError: they differ.
     """
     files = workspace.bodies(endpoint.bodies)
-    found = [endpoint.read(ask(endpoint, port, workspace.model, body(file))) for file in files]
+    found = [endpoint.read(send(endpoint, port, workspace.model, body(file))) for file in files]
     agreeing = sum(one[0] == other[0] for one, other in zip(found, expected, strict=True))
     differences = [abs(one[1] - other[1]) for one, other in zip(found, expected, strict=True)]
     if agreeing < _SHARE_OF_LABELS * len(found) or statistics.median(differences) > _LARGEST_DIFFERENCE:
         raise BenchError(
             f"{endpoint.title}: {agreeing} of {len(found)} labels are the model's, and probabilities differ"
-            f" by {statistics.median(differences):.3f} (median): what is wrong need not be timed"
+            f" by {statistics.median(differences):.3f} (median): a wrong system is not timed"
         )
