@@ -35,7 +35,7 @@ def main(
     except KeyboardInterrupt:
         console.print("stopped")
     except StackError as error:
-        console.print(str(error), style="red")
+        console.print(str(error), style="red", soft_wrap=True)
         sys.exit(1)
 
 

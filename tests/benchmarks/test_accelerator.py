@@ -116,10 +116,7 @@ def test_the_page_has_the_shares_of_a_matrix_product(tmp_path: Path) -> None:
     (tmp_path / "flop.json").write_text(json.dumps({"one: step, 32": 1e11}))
     page = results.render(tmp_path, "images/a.svg")
     assert "| one: step | 32 | JAX | 160 ±75% · 50% |  | 320 ±0% · 25% |" in page
-    assert (
-        "JAX, bfloat16: outputs for the same examples differ by at most 0.1 of their length"
-        in page
-    )
+    assert "JAX, bfloat16: outputs for the same examples differ by at most 0.1 of their length" in page
     assert "Not measured with JAX, or not in every precision and size of batch (it is too large):" in page
     assert "one: step; two: steps." in page
     assert "(images/a.svg)" in page

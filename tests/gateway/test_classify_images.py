@@ -225,14 +225,26 @@ async def test_bodies_without_an_image_are_rejected(
 @pytest.mark.shows("not-found")
 async def test_unknown_models_and_versions_are_named(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for path, status, detail in (
-        ("nope", 404, "there is no model 'nope' that answers"),
-        ("nope/versions/2", 404, "model 'nope' has no version 2 that answers"),
+        ("nope", 404, "there is no model 'nope' that answers; known models: colours"),
+        ("nope/versions/2", 404, "model 'nope' has no version 2 that answers; known models: colours"),
         ("colours/versions/9", 404, "model 'colours' has no version 9 that answers"),
         ("colours/labels/none", 404, "Unrecognized servable version label: none"),
         ("colours/versions/x", 400, "version: "),
     ):
         response = await gateway.post(f"/v1/models/{path}/images:classify", content=red)
         assert str(is_problem(response, status)["detail"]).startswith(detail)
+
+
+@pytest.mark.shows("not-found")
+async def test_ten_of_many_models_are_named(make, embedded: str, red: bytes) -> None:
+    names = [f"m{number}" for number in range(12)]
+    known = f"; known models: {', '.join(names[:10])} and 2 more"
+    gateway = await make(embedded, models=",".join(names))
+    response = await gateway.post("/v1/models/nope/images:classify", content=red)
+    assert response.json()["detail"].endswith(known)
+    assert (await gateway.get("/v2/models/nope")).json()["error"].endswith(known)
+    as_tensorflow_serving = await gateway.post("/v1/models/nope:predict", content=b'{"instances":[1]}')
+    assert as_tensorflow_serving.json()["error"] == "Servable not found for request: Latest(nope)"
 
 
 def test_the_defaults_are_safe() -> None:

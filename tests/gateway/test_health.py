@@ -182,6 +182,9 @@ async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["request_id"] == response.headers["x-request-id"]
     assert ("allow" in response.headers) is (status == 405)
+    if status == 405:
+        detail = f"this path takes {response.headers['allow']}, and not {method}"
+        assert response.json()["detail"] == detail
 
 
 async def test_series_of_ended_versions_go(make, serve_faults) -> None:

@@ -94,6 +94,19 @@ async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
         assert f'keraserve_gateway_rejected_total{{reason="{reason}"}}' in rejected
 
 
+@pytest.mark.shows("not-found")
+async def test_of_an_unknown_model_only_those_of_the_key_are_named(make, serve_faults, file: Path) -> None:
+    async def missing(request: m.GetModelStatusRequest, context: Any) -> None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, f"no {request.model_spec.name}")
+
+    shop, for_shop = keys.make("shop", ["colours", "sold"])
+    write(file, for_shop)
+    address = await serve_faults({services.GET_MODEL_METADATA: missing, services.GET_MODEL_STATUS: missing})
+    gateway = await make(address, models="other,colours,secret", keys_file=file)
+    response = await gateway.get("/v2/models/sold", headers=bearer(shop))
+    assert (response.status_code, response.json()["error"]) == (404, "no sold; known models: colours")
+
+
 @pytest.mark.shows("compared in constant time")
 def test_every_comparison_is_one_of_hashes_in_constant_time(
     monkeypatch: pytest.MonkeyPatch, file: Path

@@ -74,6 +74,17 @@ async def test_deadline_and_request_id_are_passed_on(front: Front, serve_faults)
     assert 3.1 < seen["left"] < 5.1  # the gateway's own, without one of the caller's
 
 
+@pytest.mark.shows("not-found")
+async def test_an_unknown_model_s_error_names_the_models_that_there_are(front: Front, serve_faults) -> None:
+    async def missing(request: m.GetModelStatusRequest, context: Any) -> None:
+        await context.abort(grpc.StatusCode.NOT_FOUND, f"no {request.model_spec.name}")
+
+    stub, _ = await front(await serve_faults({services.GET_MODEL_STATUS: missing}))
+    for name, says in (("nope", "no nope; known models: colours"), ("colours", "no colours")):
+        request = m.GetModelStatusRequest(model_spec=m.model_spec(name))
+        assert await failure(stub.get_model_status(request)) == (grpc.StatusCode.NOT_FOUND, says)
+
+
 @pytest.mark.shows("HandleReloadConfigRequest", "forbidden")
 async def test_reload_config_is_forbidden_and_unimplemented_calls_say_so(front: Front, serve_faults) -> None:
     stub, _ = await front(await serve_faults({}))

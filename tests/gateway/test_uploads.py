@@ -34,6 +34,16 @@ async def rejection(gateway: httpx2.AsyncClient, body: bytes, kind: str, **heade
     return response.status_code, response.json()["detail"]
 
 
+@pytest.mark.shows("what was sent in")
+async def test_an_image_of_which_curl_took_the_line_ends_is_told_from_one_that_is_cut_off(
+    gateway: httpx2.AsyncClient,
+) -> None:
+    cut_off = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(range(1, 256)) * 3
+    for sent, hint in ((cut_off, False), (cut_off.translate(None, b"\r\n\0"), True)):
+        status, says = await rejection(gateway, sent, "application/x-www-form-urlencoded")
+        assert (status, "as curl's -d takes them away: use --data-binary" in says) == (400, hint), says
+
+
 @pytest.mark.shows("any Content-Type, or none")
 @pytest.mark.parametrize(
     "kind",

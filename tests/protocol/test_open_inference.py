@@ -192,7 +192,7 @@ def test_a_type_that_the_protocol_does_not_have() -> None:
         (body(one(parameters={"binary_data_size": 8}), data=b"12345678"), "either 'data' or the parameter"),
         (body(one(parameters=[])), "'parameters' has to be an object"),
         (body(one(parameters={"shared_memory_region": "r"})), "shared memory is not offered"),
-        (body(binary(8), data=b"1234"), "binary_data_size is 8, and 4 bytes are left"),
+        (body(binary(8), data=b"1234"), r"8, and 4 bytes are left \(curl: use --data-binary\)"),
         (body(binary(-1), data=b"1234"), "binary_data_size is -1"),
         (body(binary(4), data=b"1234"), "4 bytes, where FP32 of shape"),
         (body(binary(8), data=b"12345678 and more"), "9 bytes of binary data belong to no input"),
@@ -205,7 +205,7 @@ def test_a_type_that_the_protocol_does_not_have() -> None:
         (body(one(), outputs=[{"name": "y", "parameters": {"binary_data": 1}}]), "has to be true or false"),
         (body(one(), outputs={}), "'outputs' has to be a list"),
         (body(one(), parameters={"signature_name": 1}), "'signature_name' has to be a string"),
-        ((b"{}", 3), "Inference-Header-Content-Length is 3, the body has 2 bytes"),
+        ((b"{}", 3), r"Content-Length is 3, the body has 2 bytes \(curl: use"),
     ],
 )
 def test_what_is_rejected(sent: Any, says: str) -> None:

@@ -54,6 +54,10 @@ SENT = {
     "a line before": (b"\n" + JPEG, "a JPEG with 1 byte before it: send it without"),
     "several bytes before": (b"\xef\xbb\xbf\r\n" + WEBP, "a WebP with 5 bytes before it"),
     "curl -d": (IMAGE.replace(b"\r", b"").replace(b"\n", b""), "a PNG whose line ends were changed"),
+    "curl -d, a BMP": (
+        b"BM\x36\x30" + b"\x99" * 600,
+        "its line ends and zeros are gone, as curl's -d takes them",
+    ),
     "numpy": (b"\x93NUMPY\1\0", "an array of numpy's"),
     "nothing known": (b"\x07\x08\x80" * 9, "it is no JPEG, PNG, GIF, BMP or WebP"),
 }

@@ -143,11 +143,20 @@ def test_serve_stops_what_it_started(exported: Path, tmp_path: Path) -> None:
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
-def test_a_taken_port_is_one_sentence(exported: Path) -> None:
+def test_a_taken_port_is_one_line_of_advice(tmp_path: Path) -> None:
+    (tmp_path / "models.config").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = Ports(taken.getsockname()[1], 0, 0)
-        with (
-            pytest.raises(StackError, match=r"make serve KERASERVE_PORT=\d+"),
-            running(exported / "models", ports),
-        ):
-            pass
+        port = taken.getsockname()[1]
+        command = [
+            sys.executable,
+            str(ROOT / "demo/serve.py"),
+            "--models",
+            str(tmp_path),
+            "--port",
+            str(port),
+        ]
+        narrow = {**os.environ, "COLUMNS": "40"}
+        ran = subprocess.run(command, env=narrow, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    advice = f"stop it, or choose another port: make serve KERASERVE_PORT={port + 1}"
+    assert ran.stdout == f"port {port} is in use by another program: {advice}\n"

@@ -10,6 +10,7 @@ from keraserve_gateway.admission import Admission, Group
 from keraserve_gateway.calls.predict_json import Predictor
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.context import RequestContext
+from keraserve_gateway.errors import GatewayError, NotFound
 from keraserve_gateway.incomplete_bodies import IncompleteBodies
 from keraserve_gateway.keys import Key, Keys
 from keraserve_gateway.memory_budget import BodyBytes
@@ -24,6 +25,8 @@ from keraserve_gateway.upstream.model_server import ModelServer
 from keraserve_gateway.wrong_keys import WrongKeys
 from keraserve_protocol.canary import FILE
 from keraserve_protocol.memory_limit import limit_of_memory
+
+_MOST_NAMED = 10  # models in a sentence
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,16 @@ class Gateway:
     def group(self, model: str, key: Key | None) -> Group:
         """Say with which requests one shares its places; models that don't exist are all one."""
         return (model if model in self.configured else "", key.name if key else "")
+
+    def known_models(self, error: GatewayError, context: RequestContext) -> str:
+        """Name models that the key may use, where an error is of one that is not configured; else nothing."""
+        if not isinstance(error, NotFound) or not context.model or context.model in self.configured:
+            return ""
+        names = list(filter(context.may_see, self.configured.names))
+        if not names:
+            return ""
+        more = len(names) - _MOST_NAMED
+        return f"; known models: {', '.join(names[:_MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
 
     def span(
         self, context: RequestContext, name: str, attributes: Mapping[str, str]

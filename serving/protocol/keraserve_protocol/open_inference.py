@@ -20,6 +20,7 @@ SIGNATURE = "signature_name"
 _MOST_DIMENSIONS = 64
 _MOST_ELEMENTS = 1 << 31
 
+_CURL = " (curl: use --data-binary)"
 _LONGEST = 1 << 62  # microseconds: larger integers may have no float
 
 
@@ -51,7 +52,9 @@ def parse(body: bytes, header_length: int | None) -> Inference:
         JsonError: the body does not follow the protocol; the message says where.
     """
     if header_length is not None and header_length > len(body):
-        raise JsonError(f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes")
+        raise JsonError(
+            f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes{_CURL}"
+        )
     document = load(body if header_length is None else body[:header_length])
     parameters = _parameters(document, "the request")
     data = memoryview(body)[len(body) if header_length is None else header_length :]
@@ -92,7 +95,7 @@ def _tensor(one: dict[str, Json], where: str, data: memoryview, used: int) -> tu
     if size is None:
         return from_json(one["data"], _shape(one, where), dtype, where), used
     if not 0 <= size <= len(data) - used:
-        raise JsonError(f"{where}: binary_data_size is {size}, and {len(data) - used} bytes are left")
+        raise JsonError(f"{where}: binary_data_size is {size}, and {len(data) - used} bytes are left{_CURL}")
     return from_binary(data[used : used + size], _shape(one, where), dtype, where), used + size
 
 

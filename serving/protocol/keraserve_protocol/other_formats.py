@@ -42,6 +42,7 @@ _BRANDS = {
     "JPEG XL": (b"jxl ",),
 }
 _BEGINNING = 1024  # bytes that are examined
+_SHORT = 512  # bytes that may lack three values by chance
 _FEW = 64  # bytes that may precede an image by mistake
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e]+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -61,7 +62,14 @@ def say(data: bytes) -> str:
         of_phones = ", as iPhones store them" if found == "HEIC" else ""
         return f"it is {article} {found} image{of_phones}: send a {image_formats.named()}"
     found = _text_of_image(beginning) or _something_before(beginning) or _other(beginning)
-    return f"it is {found}" if found else f"it is no {image_formats.named()}"
+    return f"it is {found}" if found else f"it is no {image_formats.named()}{stripped(data)}"
+
+
+def stripped(data: bytes) -> str:
+    """Say what happened to a file without line ends and zeros, which no long binary file lacks."""
+    if len(data) < _SHORT or any(byte in data for byte in (b"\n", b"\r", b"\0")):
+        return ""
+    return "; its line ends and zeros are gone, as curl's -d takes them away: use --data-binary"
 
 
 def _image(beginning: bytes) -> str | None:

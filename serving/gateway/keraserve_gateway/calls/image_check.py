@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keraserve_gateway import errors
 from keraserve_gateway.calls.offloading import LARGE, offload_image
 from keraserve_gateway.context import RequestContext
-from keraserve_protocol import image_files
+from keraserve_protocol import image_files, other_formats
 
 _LARGE_GIF = 1 << 12  # bytes
 
@@ -90,5 +90,5 @@ def _fault(data: bytes, limits: Limits) -> ImageError | None:
     except image_files.UnknownFormat as error:
         return ImageError(errors.UnsupportedMediaType, str(error))
     except image_files.BadImage as error:
-        return ImageError(errors.BadImage, str(error))
+        return ImageError(errors.BadImage, f"{error}{other_formats.stripped(data)}")
     return None

@@ -125,7 +125,7 @@ class PassThrough(Handler):
                 response = await self._respond(call, rpc, context, open_call)
             except GatewayError as error:
                 context.record_error(error)
-                code, detail = grpc_status(error), error.detail
+                code, detail = grpc_status(error), error.detail + self._gateway.known_models(error, context)
             except Exception:
                 log.exception("unexpected error")
                 code, detail = (

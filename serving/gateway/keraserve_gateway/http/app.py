@@ -22,6 +22,7 @@ from keraserve_gateway.http.routes import (
     pages,
     tensorflow_rest,
 )
+from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.telemetry.tracing import Tracing
 from keraserve_gateway.upstream.model_server import ModelServer
@@ -72,7 +73,9 @@ def gateway_of(app: FastAPI) -> Gateway:
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:
-    return error_responses.failure(request.scope, cast(GatewayError, error))
+    found = cast(GatewayError, error)
+    hint = gateway_of(cast(FastAPI, request.app)).known_models(found, context_of(request.scope))
+    return error_responses.failure(request.scope, found, hint)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -89,6 +92,7 @@ async def _on_status(request: Request, error: Exception) -> Response:
         headers["Allow"] = headers["Allow"].replace("GET", "GET, HEAD") + ", OPTIONS"
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=headers)
-    details = {404: "there is nothing at this path", 405: "this path has another method"}
+    methods = f"this path takes {headers.get('Allow')}, and not {request.method}"
+    details = {404: "there is nothing at this path", 405: methods}
     detail = details.get(raised.status_code, raised.detail)
     return error_responses.plain(request.scope, raised.status_code, detail, headers)

@@ -41,8 +41,8 @@ _CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
 }
 
 
-def failure(scope: Scope, error: GatewayError) -> Response:
-    """Render an error of ours."""
+def failure(scope: Scope, error: GatewayError, hint: str = "") -> Response:
+    """Render an error of ours; TensorFlow Serving's own calls have its words, and no hint."""
     context_of(scope).record_error(error)
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
@@ -53,8 +53,9 @@ def failure(scope: Scope, error: GatewayError) -> Response:
     if isinstance(error, RequestTimeout):
         headers["Connection"] = "close"  # the rest of the body may never come
     if is_compatible(scope):
-        return Response(rest.error_response(error.detail), status.http, headers, "application/json")
-    detail = _in_plain_words(error.detail) if isinstance(error, NotFound) else error.detail
+        detail = error.detail + (hint if _INFERENCE.fullmatch(scope["path"]) else "")
+        return Response(rest.error_response(detail), status.http, headers, "application/json")
+    detail = (_in_plain_words(error.detail) if isinstance(error, NotFound) else error.detail) + hint
     image = error.image and {"index": error.image.index, "filename": error.image.filename}
     return problem(
         scope,

@@ -120,7 +120,8 @@ class RequestMiddleware:
             try:
                 await self._admitted(scope, receive, sending)
             except GatewayError as error:  # whose response may have to wait, as others
-                await error_responses.failure(scope, error)(scope, receive, sending)
+                hint = self._gateway.known_models(error, context_of(scope))
+                await error_responses.failure(scope, error, hint)(scope, receive, sending)
         except ClientDisconnect:
             log.info("client went away")
         except asyncio.CancelledError:

@@ -42,6 +42,11 @@ class ConfiguredModels:
             raise ModelServerUnavailable(f"the list of models can't be read: {reason}")
         return tuple(models.values())
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names; none where the file could never be read."""
+        return tuple(self._file.content)
+
     def labels(self, name: str) -> Mapping[str, int]:
         """Return the labels of a model with their versions; none of an unknown model."""
         model = self._file.content.get(name)
