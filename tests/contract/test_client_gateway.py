@@ -289,7 +289,7 @@ def test_images_arrive_whole_in_order_and_are_answered_alike(
         ("echo", [noise(9, 9)] * 4, TooLarge, "images"),
         ("echo", np.zeros((200, 200), np.uint8), TooLarge, "pixels"),
         ("echo", bytes(60_000), TooLarge, "bytes"),
-        ("nowhere", noise(9, 9), NotFound, "nowhere"),
+        ("nowhere", noise(9, 9), NotFound, "nowhere.*; known models: .*echo"),
         ("loading", noise(9, 9), Unavailable, "."),
         ("broken", noise(9, 9), StatusError, "."),
         ("slow", noise(9, 9), DeadlineExceeded, "."),
