@@ -1,6 +1,6 @@
-"""A model server that knows one call, GetModelStatus, and may be killed: run with PORT VERSION FILE.
+"""A model server with one call, GetModelStatus, for tests that kill it: run with PORT VERSION FILE.
 
-It writes the name of each model that it is asked for into FILE, and does not answer for the model `slow`.
+It writes the name of each requested model into FILE, and does not respond for the model `slow`.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
 
-async def serve(port: str, version: int, asked: Path) -> None:
+async def serve(port: str, version: int, requested: Path) -> None:
     async def status(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
-        with asked.open("a") as file:
+        with requested.open("a") as file:
             file.write(f"{request.model_spec.name}\n")
         if request.model_spec.name == "slow":
             await asyncio.sleep(60)

@@ -82,11 +82,11 @@ async def test_a_call_that_a_stopping_server_closed_is_sent_once_more(
     make, serve_faults, closed: int, status: int
 ):
     """It closes the calls that no handler has begun, with this status."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def responses(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
-        asked.append(request.model_spec.name)
-        if len(asked) <= closed:
+        requested.append(request.model_spec.name)
+        if len(requested) <= closed:
             await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         response = m.GetModelStatusResponse()
         response.model_version_status.add(version=1, state=30)
@@ -94,7 +94,7 @@ async def test_a_call_that_a_stopping_server_closed_is_sent_once_more(
 
     gateway = await make(await serve_faults({services.GET_MODEL_STATUS: responses}))
     _checked(await gateway.get("/v1/models/colours"), status)
-    assert asked == ["colours"] * 2  # and no probe whether it hangs
+    assert requested == ["colours"] * 2  # and no probe whether it hangs
 
 
 class Changing:
@@ -104,16 +104,16 @@ class Changing:
     rejects = False
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     def metadata(self, *_: object) -> m.GetModelMetadataResponse:
-        self.asked.append("metadata")
+        self.requested.append("metadata")
         signatures = m.SignatureDefMap()
         signatures.signature_def["serving_default"].inputs["x"].dtype = self.dtype
         return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(signatures)})
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
-        self.asked.append("predict")
+        self.requested.append("predict")
         if self.rejects or request.inputs["x"].dtype != self.dtype:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "it does not fit")
         return m.PredictResponse(outputs={"x": request.inputs["x"]})
@@ -128,10 +128,10 @@ async def test_signatures_are_remembered_until_they_do_not_fit(make, serve_fault
     gateway = await make(address)
 
     async def predict(value: Any, signature: str = "serving_default") -> tuple[int, Any, list[str]]:
-        model.asked.clear()
+        model.requested.clear()
         given = {"instances": [value], "signature_name": signature}
         response = await gateway.post(PREDICT, json=given)
-        return response.status_code, response.json().get("predictions"), model.asked
+        return response.status_code, response.json().get("predictions"), model.requested
 
     assert await predict(1.5) == (200, [1.5], ["metadata", "predict"])
     assert await predict(2.5) == (200, [2.5], ["predict"])
@@ -333,15 +333,15 @@ async def test_a_request_that_waits_for_a_slot_is_counted_and_served(make, serve
 
     address = await serve_faults({services.GET_MODEL_STATUS: waits})
     gateway = await make(address, max_in_flight=1, max_waiting=1, wait_seconds=30)
-    asked = [asyncio.create_task(gateway.get("/v1/models/colours"))]
+    requests = [asyncio.create_task(gateway.get("/v1/models/colours"))]
     await arrived.wait()
-    asked.append(asyncio.create_task(gateway.get("/v1/models/colours")))
+    requests.append(asyncio.create_task(gateway.get("/v1/models/colours")))
     async with asyncio.timeout(20):
         while "keraserve_gateway_requests_waiting 1.0" not in (await gateway.get("/metrics")).text:
             await asyncio.sleep(0.01)
     _checked(await gateway.get("/v1/models/colours"), 429)
     go.set()
-    assert [(await one).status_code for one in asked] == [200, 200]
+    assert [(await one).status_code for one in requests] == [200, 200]
 
 
 @pytest.mark.shows("busy", "keraserve_gateway_requests_in_flight")

@@ -1,4 +1,4 @@
-"""The gRPC port: who does nothing makes room for who asks, and a response that nobody reads has an end."""
+"""The gRPC port ends connections without a call for new ones, and those whose responses are not read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,17 +31,17 @@ Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Port:
-    """A gRPC port of a gateway in this process, before a model server that answers when it may."""
+    """A gRPC port of a gateway in this process; its model server responds when `released` is set."""
 
     def __init__(self, stack: AsyncExitStack, serve_faults: Any, free_port: Callable[[], int]) -> None:
         self._stack, self._serve_faults, self._free_port = stack, serve_faults, free_port
-        self.asked, self.may = 0, asyncio.Event()
-        self.may.set()
+        self.calls, self.released = 0, asyncio.Event()
+        self.released.set()
 
     async def open(self, host: str = "127.0.0.1", **given: Any) -> None:
         async def models(_: Any, __: Any) -> m.GetModelStatusResponse:
-            self.asked += 1
-            await self.may.wait()
+            self.calls += 1
+            await self.released.wait()
             response = m.GetModelStatusResponse()
             response.model_version_status.add(version=1, state=30)
             return response
@@ -66,14 +66,14 @@ class Port:
         return await self._stack.enter_async_context(channel)
 
     async def healthy(self) -> None:
-        """Ask as a probe does: on a connection of its own, once that is there."""
+        """Probe on a new connection, once it is accepted."""
         channel = await self.channel()
         response = await channel.unary_unary(HEALTH)(b"", timeout=60, wait_for_ready=True)
         assert response == b"\x08\x01"
         await channel.close()
 
     def counted(self, line: str) -> float:
-        """Give a metric's value; 0 for one that is not there."""
+        """Return a metric's value; 0 if there is none."""
         found = [one for one in self.gateway.metrics.render().decode().splitlines() if one.startswith(line)]
         return float(found[0].rpartition(" ")[2]) if found else 0
 
@@ -95,7 +95,7 @@ async def port(serve_faults, free_port) -> AsyncIterator[Port]:
 async def test_a_client_that_leaves_before_the_response_logs_no_stack_trace(
     port: Port, start_gateway, free_port
 ) -> None:
-    await port.open()  # for its model server alone
+    await port.open()  # only its model server is used
     upstream, own = port.gateway.settings.model_server, free_port()
     process, log = start_gateway("--port=0", f"--grpc-port={own}", f"--model-server={upstream}", "--models=x")
     await http_port(log)
@@ -113,7 +113,7 @@ async def test_a_client_that_leaves_before_the_response_logs_no_stack_trace(
 @pytest.mark.shows("keraserve_gateway_connections", "gRPC connections ended", "more than max_connections")
 @pytest.mark.parametrize("sent", [b"", SETTINGS])
 async def test_connections_without_a_call_are_ended_for_new_ones(port: Port, sent: bytes) -> None:
-    """More of them than may be open, and nothing of them would end by itself."""
+    """There are more than may be open, and none would end by itself."""
     with structlog.testing.capture_logs() as lines:
         await port.open(max_connections=4, **LONG)
         await port.wires(40, sent)
@@ -142,17 +142,17 @@ async def test_the_connection_longest_without_a_call_is_ended(port: Port) -> Non
     ("host", "callers"), [("127.0.0.1", "127.0.0.1"), ("[::]", "127.0.0.1"), ("[::1]", "[::1]")]
 )
 async def test_a_connection_with_a_running_call_is_kept(port: Port, host: str, callers: str) -> None:
-    """By whichever of its addresses."""
+    """With every kind of address."""
     await port.open(host, max_connections=1, **LONG)
-    port.may.clear()
+    port.released.clear()
     busy, other = await port.channel(callers), await port.channel(callers)
-    asked = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
-    await port.until(lambda: port.asked == 1)
+    call_ = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
+    await port.until(lambda: port.calls == 1)
     for number in range(1, 4):
-        # It is always the other, which connects again as soon as it has noticed.
+        # It is always the other one, which connects again at once.
         await port.until(lambda least=number: other.get_state(True) and port.ended("idle") >= least)
-    port.may.set()
-    assert await asked
+    port.released.set()
+    assert await call_
 
 
 @pytest.mark.shows("gRPC connections are rejected")
@@ -161,20 +161,20 @@ async def test_rejected_connections_are_logged(port: Port, monkeypatch: pytest.M
     monkeypatch.setattr("keraserve_protocol.grpc_connections.most_accepted", lambda most: most)
     with structlog.testing.capture_logs() as lines:
         await port.open(max_connections=1, **LONG)
-        port.may.clear()
+        port.released.clear()
         busy = await port.channel()
-        asked = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
+        call_ = asyncio.ensure_future(busy.unary_unary(services.GET_MODEL_STATUS.path)(REQUEST, timeout=120))
         await port.until(lambda: any(one["event"] == "gRPC connections are rejected" for one in lines))
-        port.may.set()
-        await asked
+        port.released.set()
+        await call_
 
 
 @pytest.mark.shows("keraserve_gateway_connections_ended_total", "a call that is not")
 async def test_a_connection_whose_response_is_not_read_is_ended(port: Port) -> None:
-    """gRPC would wait for ten minutes."""
+    """gRPC itself would wait for ten minutes."""
     await port.open(deadline_seconds=1, unread_seconds=1, max_in_flight=1, max_waiting=0)
     [(reader, _)] = await port.wires(1, NO_WINDOW + call(services.GET_MODEL_STATUS.path, REQUEST))
-    await port.until(lambda: port.asked == 1)
+    await port.until(lambda: port.calls == 1)
     await port.until(lambda: port.gateway.admission.in_flight == 0)
     await port.healthy()
     async with asyncio.timeout(60):
@@ -186,12 +186,12 @@ async def test_a_connection_whose_response_is_not_read_is_ended(port: Port) -> N
 async def test_calls_whose_responses_are_not_read_block_no_others(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There are as many as are allowed, and none would end by itself."""
+    """There are as many as allowed, and none would end by itself."""
     monkeypatch.setattr(server, "_MOST_CALLS", 8)
     await port.open(**LONG)
     calls = [call(services.GET_MODEL_STATUS.path, REQUEST, stream) for stream in range(1, 17, 2)]
     await port.wires(1, NO_WINDOW + b"".join(calls))
-    await port.until(lambda: port.asked == 8)
+    await port.until(lambda: port.calls == 8)
     await port.until(lambda: port.ended("unread") == 1)
     await port.healthy()
 
@@ -199,7 +199,7 @@ async def test_calls_whose_responses_are_not_read_block_no_others(
 async def test_wrong_keys_leave_calls_of_their_connection_to_right_keys(
     port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a proxy, which has one connection for all of its callers."""
+    """As behind a proxy, which has one connection for all callers."""
     monkeypatch.setattr(wrong_keys, "PER_SECOND", 1 / 600)
     monkeypatch.setattr(wrong_keys, "LONGEST_SECONDS", 600)
     key, entry = keys.make("shop")
@@ -207,7 +207,7 @@ async def test_wrong_keys_leave_calls_of_their_connection_to_right_keys(
     await port.open(keys_file=tmp_path / "keys.toml", **LONG)
     ask = (await port.channel()).unary_unary(services.GET_MODEL_STATUS.path)
     right = (("x-api-key", key),)
-    assert await ask(REQUEST, timeout=60, metadata=right)  # now it knows how many it may have
+    assert await ask(REQUEST, timeout=60, metadata=right)  # now the client knows the limit on calls
     wrong = [
         asyncio.ensure_future(ask(REQUEST, timeout=600, metadata=(("x-api-key", key[:-1] + "!"),)))
         for _ in range(128)

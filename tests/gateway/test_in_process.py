@@ -1,4 +1,4 @@
-"""The gateway with the model server in its own process: the same responses, from one program."""
+"""The gateway with the model server in its own process gives the same responses."""
 
 import shutil
 import signal
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,12 @@ PROGRAM = str(Path(sys.executable).with_name("keraserve-gateway"))
 QUIET = {**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ""}
 
 
-class Alone:
-    """A running gateway that needs no model server."""
+class OneProcess:
+    """A running gateway with the model server in its process."""
 
     def __init__(self, repository: Path, http: int, grpc_port: int, log: Path) -> None:
-        self.url, self.grpc, self.repository = (
-            f"http://127.0.0.1:{http}",
-            f"127.0.0.1:{grpc_port}",
-            repository,
-        )
-        self._log = log
+        self.url, self.grpc = f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc_port}"
+        self.repository, self._log = repository, log
         flags = [f"--port={http}", f"--grpc-port={grpc_port}", "--model-server=in-process"]
         flags += [f"--model-config-file={repository / 'models.config'}"]
         flags += ["--model-server-flags=--file_system_poll_wait_seconds=1"]
@@ -64,17 +61,17 @@ class Alone:
 
 
 @pytest.fixture(scope="module")
-def alone(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
+def one_process(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneProcess]:
     """Its own copy of `colours`, with a models.config whose base path is of another machine."""
-    folder = tmp_path_factory.mktemp("alone")
+    folder = tmp_path_factory.mktemp("one-process")
     shutil.copytree(models, folder / "models")
     config = model_config.read(models / "models.config")
     config.model_config_list.config[0].base_path = "/nowhere/colours"
     (folder / "models/models.config").write_text(model_config.render(config))
     ports = free_ports(2)
-    running = Alone(folder / "models", *ports, folder / "log")
+    running = OneProcess(folder / "models", *ports, folder / "log")
     try:
-        # The ports answer while TensorFlow is still being loaded.
+        # The ports respond while TensorFlow is still being loaded.
         running.until(lambda: running.get("/livez").status_code == 200)
         assert running.get("/readyz").status_code == 503
         rejected = httpx2.post(f"{running.url}/v1/models/colours:predict", json={"instances": PIXELS})
@@ -106,7 +103,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", f"{MODEL}/versions/7:predict", {"json": {"instances": PIXELS}}),
     ("POST", f"{MODEL}:predict", {"json": {"inputs": [[1, 2], [3]]}}),
     ("POST", f"{MODEL}:predict", {"json": {"signature_name": "absent", "instances": PIXELS}}),
-    ("POST", f"{MODEL}:predict", {"json": {"instances": [[[[0, 0, 0]] * 160] * 160]}}),  # long: on a thread
+    ("POST", f"{MODEL}:predict", {"json": {"instances": [[[[0, 0, 0]] * 160] * 160]}}),  # long: in a thread
     ("POST", f"{MODEL}:classify", {"json": {"signature_name": "classify", "examples": [{"x": 1.0}]}}),
     ("POST", f"{MODEL}:regress", {"json": {"examples": [{"x": 1.0}]}}),
     ("GET", "/v2/models/colours", {}),
@@ -116,38 +113,32 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.shows("KERASERVE_MODEL_SERVER")
 @pytest.mark.parametrize(("method", "path", "how"), REQUESTS, ids=lambda one: one if type(one) is str else "")
 async def test_responses_equal_those_of_a_separate_model_server(
-    alone: Alone, gateway: httpx2.AsyncClient, method: str, path: str, how: dict[str, Any]
+    one_process: OneProcess, gateway: httpx2.AsyncClient, method: str, path: str, how: dict[str, Any]
 ) -> None:
     wanted = await gateway.request(method, path, **how)
-    async with httpx2.AsyncClient(base_url=alone.url) as client:
+    async with httpx2.AsyncClient(base_url=one_process.url) as client:
         got = await client.request(method, path, **how)
     assert got.status_code == wanted.status_code, got.text
-    told, expected = got.json(), wanted.json()
-    for body in (told, expected):
-        body.pop("request_id", None)
-    assert told == expected
+    found, expected = ({**one.json(), "request_id": ""} for one in (got, wanted))
+    assert found == expected
 
 
-def test_concurrent_requests_get_their_own_responses(alone: Alone) -> None:
+def test_concurrent_requests_get_their_own_responses(one_process: OneProcess) -> None:
     colours = [png(230, 20, 20), png(20, 230, 20), png(20, 20, 230)] * 10
-    labels: dict[int, str] = {}
 
-    def ask(place: int) -> None:
-        response = httpx2.post(f"{alone.url}{MODEL}/images:classify", content=colours[place])
-        labels[place] = response.json()["predictions"][0]["classes"][0]["label"]
+    def classify(image: bytes) -> str:
+        response = httpx2.post(f"{one_process.url}{MODEL}/images:classify", content=image)
+        return response.json()["predictions"][0]["classes"][0]["label"]
 
-    askers = [threading.Thread(target=ask, args=(place,)) for place in range(30)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
-    assert [labels[place] for place in range(30)] == ["red", "green", "blue"] * 10
+    with ThreadPoolExecutor(30) as threads:
+        labels = list(threads.map(classify, colours))
+    assert labels == ["red", "green", "blue"] * 10
 
 
-def test_grpc_calls_reach_the_engine(alone: Alone) -> None:
+def test_grpc_calls_reach_the_engine(one_process: OneProcess) -> None:
     made = m.PredictRequest(model_spec=m.model_spec("colours"))
     made.inputs["images"].CopyFrom(to_proto(np.array(PIXELS, np.uint8)))
-    with grpc.insecure_channel(alone.grpc) as channel:
+    with grpc.insecure_channel(one_process.grpc) as channel:
         stub = services.Stub(channel)
         response = stub.predict(made)
         assert from_proto(response.outputs["label"]).tolist() == [b"red", b"green"]
@@ -169,37 +160,41 @@ def test_grpc_calls_reach_the_engine(alone: Alone) -> None:
         assert rejected.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
 
 
-def test_the_engines_metrics_are_among_the_gateways(alone: Alone) -> None:
-    httpx2.post(f"{alone.url}{MODEL}/images:classify", content=RED)
-    families = {family.name: family for family in text_string_to_metric_families(alone.get("/metrics").text)}
+def test_the_engines_metrics_are_among_the_gateways(one_process: OneProcess) -> None:
+    httpx2.post(f"{one_process.url}{MODEL}/images:classify", content=RED)
+    families = {
+        family.name: family for family in text_string_to_metric_families(one_process.get("/metrics").text)
+    }
     assert families["keraserve_gateway_requests"].samples
     rows = families["keraserve_batch_rows"].samples
     assert {"model_name": "colours", "version": "1"}.items() <= rows[0].labels.items()
     assert ":tensorflow:serving:batching_session:processed_batch_size" in families
 
 
-def test_versions_are_loaded_while_it_runs_and_sigterm_drains(alone: Alone) -> None:
-    beside = alone.repository / "beside"
-    shutil.copytree(alone.repository / "colours/1", beside)
-    beside.rename(alone.repository / "colours/2")
-    alone.until(lambda: alone.state(2) == "AVAILABLE")
+def test_versions_are_loaded_while_it_runs_and_sigterm_drains(one_process: OneProcess) -> None:
+    beside = one_process.repository / "beside"
+    shutil.copytree(one_process.repository / "colours/1", beside)
+    beside.rename(one_process.repository / "colours/2")
+    one_process.until(lambda: one_process.state(2) == "AVAILABLE")
     codes: list[int] = []
 
-    def keep_asking() -> None:
+    def send_until_closed() -> None:
         while True:
             try:
-                codes.append(httpx2.post(f"{alone.url}{MODEL}/images:classify", content=RED).status_code)
+                codes.append(
+                    httpx2.post(f"{one_process.url}{MODEL}/images:classify", content=RED).status_code
+                )
             except httpx2.TransportError:
                 return
 
-    askers = [threading.Thread(target=keep_asking) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    alone.until(lambda: len(codes) > 8)
-    alone.process.send_signal(signal.SIGTERM)
-    assert alone.process.wait(30) == 0
-    for asker in askers:
-        asker.join(10)
+    callers = [threading.Thread(target=send_until_closed) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    one_process.until(lambda: len(codes) > 8)
+    one_process.process.send_signal(signal.SIGTERM)
+    assert one_process.process.wait(30) == 0
+    for caller in callers:
+        caller.join(10)
     assert set(codes) <= {200, 503}
 
 

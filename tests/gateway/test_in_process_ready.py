@@ -1,4 +1,4 @@
-"""In process: a model that is announced as available responds, also while others are loaded."""
+"""In one process, a model whose status is AVAILABLE responds while others are still being loaded."""
 
 import subprocess
 import sys
@@ -21,12 +21,12 @@ import numpy as np
 
 go, start = threading.Event(), Engine.start
 
-def slowly(self, entries):  # the models serve, and the start has not ended yet
+def slow_start(self, entries):  # the models are served, and the start has not ended yet
     started = start(self, entries)
     assert go.wait(60)
     return started
 
-Engine.start = slowly
+Engine.start = slow_start
 
 def request(name):
     made = m.PredictRequest(model_spec=m.model_spec(name))
@@ -39,10 +39,10 @@ def context(seconds):
 async def main():
     server = InProcessModelServer(Settings(model_server="in-process", model_config_file=Path(sys.argv[1])))
     starting = asyncio.create_task(server.start())
-    question = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
+    status_request = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
     while True:
         try:
-            status = await server.ask(services.GET_MODEL_STATUS, question, context(10))
+            status = await server.ask(services.GET_MODEL_STATUS, status_request, context(10))
             if status.model_version_status[0].state == 30:
                 break
         except (errors.ModelServerUnavailable, errors.NotFound):

@@ -1,4 +1,4 @@
-"""Large lists of numbers for `:predict`, packed in the event loop: others have their turn meanwhile."""
+"""Large lists of numbers for `:predict` are packed piece by piece in the event loop."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ LARGE = json.dumps({"instances": NUMBERS}).encode()
 
 
 class Sizes:
-    """A model server that says how many bytes of numbers came."""
+    """A model server that returns how many bytes of numbers it got."""
 
     def __init__(self, dtype: m.DataType = m.DataType.DT_FLOAT) -> None:
         self.dtype = dtype
@@ -72,9 +72,8 @@ async def test_large_lists_are_packed_in_order_and_small_ones_meanwhile() -> Non
         ended.append(name)
 
     await predict(predictor, server, b'{"inputs": [1.5]}')
-    shorter = json.dumps(
-        {"instances": NUMBERS[:6000]}
-    ).encode()  # in turns with the first it would be ready first
+    # Packed in turns with the first one, it would be ready first.
+    shorter = json.dumps({"instances": NUMBERS[:6000]}).encode()
     bodies = {"first": LARGE, "second": shorter, "small": b'{"inputs": [1.5]}'}
     await asyncio.gather(*(one(name, body) for name, body in bodies.items()))
     assert ended == ["small", "first", "second"]

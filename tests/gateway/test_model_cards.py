@@ -1,4 +1,4 @@
-"""What a version's card warns of reaches everybody who sees its responses; no card, no warnings, no error."""
+"""The warnings of a version's card are in its responses; without a card there are none, and no error."""
 
 import asyncio
 import json
@@ -17,16 +17,15 @@ WARNING = "Trained on procedural images, which mean nothing."
 
 
 class Version:
-    """A model server with one version; counts how often its card was asked for."""
+    """A model server with one version; records the requests for its card."""
 
     def __init__(self, card: Callable[[], Any]) -> None:
-        self.card, self.asked, self.specs = card, 0, list[m.PredictRequest]()
+        self.card, self.requests = card, list[m.PredictRequest]()
 
     async def predict(
         self, request: m.PredictRequest, context: grpc.aio.ServicerContext
     ) -> m.PredictResponse:
-        self.asked += 1
-        self.specs.append(request)
+        self.requests.append(request)
         found = self.card()
         if isinstance(found, grpc.StatusCode):
             await context.abort(found, "no such signature")
@@ -71,8 +70,7 @@ async def test_warnings_are_in_every_response_and_in_the_list_of_models(
     assert [one.get("warnings") for one in model["versions"]] == [[WARNING], None]
     entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
     assert [(one["version"], one.get("warnings")) for one in entries] == [("3", [WARNING]), ("2", None)]
-    assert version.asked == 1
-    (request,) = version.specs
+    (request,) = version.requests
     assert (request.model_spec.name, request.model_spec.version.value) == ("colours", 3)
     assert (request.model_spec.signature_name, list(request.output_filter)) == ("model_card", ["json"])
     assert not request.inputs
@@ -82,7 +80,7 @@ async def test_warnings_are_in_every_response_and_in_the_list_of_models(
 @pytest.mark.parametrize(
     "card",
     [
-        grpc.StatusCode.FAILED_PRECONDITION,  # TensorFlow Serving of a signature that isn't there
+        grpc.StatusCode.FAILED_PRECONDITION,  # TensorFlow Serving's status for a missing signature
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.UNIMPLEMENTED,
         None,
@@ -110,7 +108,7 @@ async def test_no_card_means_no_warnings_and_no_error(make, serve_faults, red: b
     assert not [one for one in model["versions"] if "warnings" in one]
     entries = (await client.get("/v1/models/colours")).json()["model_version_status"]
     assert not [one for one in entries if "warnings" in one]
-    assert version.asked == 1
+    assert len(version.requests) == 1
 
 
 @pytest.mark.shows('"warnings": [...]')
@@ -123,7 +121,7 @@ async def test_a_version_that_does_not_respond_delays_only_the_first_response(
     client = await make(await serve_faults(version.calls))
     for _ in range(5):
         assert "warnings" not in (await client.post(PATH, content=red)).json()
-    assert version.asked == 1
+    assert len(version.requests) == 1
     never.set()
 
 
@@ -136,21 +134,21 @@ async def test_an_unavailable_version_is_asked_again(
     client = await make(await serve_faults(version.calls))
     assert "warnings" not in (await client.post(PATH, content=red)).json()
     assert "warnings" not in (await client.post(PATH, content=red)).json()
-    assert version.asked == 1
+    assert len(version.requests) == 1
     monkeypatch.setattr(model_cards, "AGAIN_SECONDS", 0)
     client.app.state.gateway.cards._not_before.clear()
     assert "warnings" not in (await client.post(PATH, content=red)).json()
     assert (await client.post(PATH, content=red)).json()["warnings"] == [WARNING]
-    assert version.asked == 3
+    assert len(version.requests) == 3
 
 
 @pytest.mark.shows('"warnings": [...]')
 async def test_concurrent_requests_ask_for_a_card_once(make, serve_faults, red: bytes) -> None:
     version = Version(lambda: json.dumps({"warnings": [WARNING, "x" * 999] * 20}).encode())
-    client = await make(await serve_faults(version.calls))  # merging looks at the card, too
+    client = await make(await serve_faults(version.calls))  # coalescing looks at the card, too
     assert (await client.post(PATH, content=red)).status_code == 200
     responses = await asyncio.gather(*(client.post(PATH, content=red) for _ in range(8)))
-    assert version.asked == 1
+    assert len(version.requests) == 1
     for response in responses:
         warnings = response.json()["warnings"]
         assert len(warnings) == 20

@@ -3,6 +3,7 @@
 The models are the ones that it uses there: see `documented_models`. Compared as JSON: white space may differ.
 """
 
+import gzip
 import json
 from typing import Any
 
@@ -54,7 +55,7 @@ RECORDED: list[tuple[str, str, Any, int, Any]] = [
         404,
         {"error": "Servable not found for request: Specific(half_plus_two, 99)"},
     ),
-    # TensorFlow Serving answers 400 and the same message; the gateway, where a name is unknown, 404
+    # TensorFlow Serving sends 400 with the same message; the gateway 404, as for all unknown names.
     (
         "POST",
         f"{TWO}/labels/none:predict",
@@ -81,7 +82,7 @@ async def client(stack: Any) -> Any:
 async def test_replies_equal_the_recorded_ones(
     client: httpx2.AsyncClient, method: str, path: str, body: Any, status: int, reply: Any
 ) -> None:
-    # As curl -d sends it: not said to be JSON.
+    # As `curl -d` sends it, without saying that it is JSON.
     headers = {"content-type": "application/x-www-form-urlencoded"} if body else {}
     content = json.dumps(body) if body else None
     response = await client.request(method, path, content=content, headers=headers)
@@ -91,20 +92,13 @@ async def test_replies_equal_the_recorded_ones(
 
 def tensor(name: str, dtype: str, sizes: list[str] | None) -> dict[str, Any]:
     dims = [{"size": size, "name": ""} for size in sizes or []]
-    return {
-        "name": f"{name}:0",
-        "dtype": dtype,
-        "tensor_shape": {"dim": dims, "unknown_rank": sizes is None},
-    }
+    shape = {"dim": dims, "unknown_rank": sizes is None}
+    return {"name": f"{name}:0", "dtype": dtype, "tensor_shape": shape}
 
 
 def signature(method: str, given: dict[str, Any], gives: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "inputs": given,
-        "outputs": gives,
-        "method_name": f"tensorflow/serving/{method}",
-        "defaults": {},
-    }
+    name = f"tensorflow/serving/{method}"
+    return {"inputs": given, "outputs": gives, "method_name": name, "defaults": {}}
 
 
 @pytest.mark.shows("GET /v1/models/{m}/metadata")
@@ -141,8 +135,6 @@ async def test_unknown_models_versions_and_labels_are_404(
 
 @pytest.mark.shows("a body of any", "too-large")
 async def test_forms_of_a_body(client: httpx2.AsyncClient) -> None:
-    import gzip
-
     body, reply = b'{"instances": [1.0, 2.0, 5.0]}', {"predictions": [3.5, 4.0, 5.5]}
     for kind in ("application/json", "application/json; charset=utf-8", "text/plain", None):
         headers = {"content-type": kind} if kind else {}
@@ -166,15 +158,10 @@ async def test_names_in_a_path(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/v1/models/half%5Fplus%5Ftwo")).json() == AVAILABLE
     response = await client.post("/v1/models/half_plus_three%3Apredict", json={"instances": [1.0]})
     assert response.json() == {"predictions": [3.5]}
-    for path in (
-        f"{TWO}/",
-        f"{TWO}/versions",
-        f"{TWO}/version/1",
-        "/v1/models//metadata",
-        "/v1/models/a%2Fb",
-    ):
+    paths = (f"{TWO}/", f"{TWO}/versions", f"{TWO}/version/1", "/v1/models//metadata", "/v1/models/a%2Fb")
+    for path in paths:
         response = await client.get(path)
-        assert response.status_code == 404, path  # and no redirect, which would lose a body
+        assert response.status_code == 404, path  # and no redirect, in which clients lose the body
         assert response.headers["content-type"] == "application/problem+json"
     response = await client.get(f"{TWO}/labels/a:b")
     assert (response.status_code, set(response.json())) == (404, {"error"})

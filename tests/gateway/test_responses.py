@@ -1,4 +1,4 @@
-"""Answers of a model server that are none, or that JSON can't carry: not their caller's fault."""
+"""A model server's responses that are malformed, or that JSON can't carry, are not the caller's error."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def tensor(dtype: int, *sizes: int, **content: Any) -> m.TensorProto:
 
 @pytest.fixture
 async def responses(serve_faults, make):
-    """A client of a gateway, and what its model server answers."""
+    """A client of a gateway, and its model server's responses by call."""
     given: dict[Any, Any] = {}
     signatures = m.SignatureDefMap()
     default = signatures.signature_def["serving_default"]
@@ -32,21 +32,21 @@ async def responses(serve_faults, make):
         metadata={"signature_def": m.pack_signatures(signatures)}
     )
 
-    def responding(call: services.Call[Any, Any]) -> Any:
+    def responds(call: services.Call[Any, Any]) -> Any:
         async def response(*_: Any) -> Any:
             return given[call]
 
         return response
 
     calls = (services.GET_MODEL_METADATA, services.PREDICT, services.CLASSIFY, services.REGRESS)
-    return await make(await serve_faults({call: responding(call) for call in calls})), given
+    return await make(await serve_faults({call: responds(call) for call in calls})), given
 
 
 @pytest.mark.shows("bad-response", "no-json-form")
 @pytest.mark.parametrize(
     ("output", "status", "says"),
     [
-        (tensor(FLOAT, 2**31 - 1, float_val=[1]), 502, "too few to believe"),
+        (tensor(FLOAT, 2**31 - 1, float_val=[1]), 502, "1 values are too few"),
         (tensor(FLOAT, 2, float_val=[1, 2, 3]), 502, "3 values do not fill"),
         (tensor(FLOAT, 2**62, 2**62, float_val=[1]), 502, "is too large"),
         (tensor(FLOAT, -1, float_val=[1]), 502, "can't have the shape"),
@@ -76,7 +76,7 @@ async def test_malformed_outputs(responses, output: m.TensorProto, status: int, 
 
 
 async def test_outputs_without_rows_need_the_column_form(responses) -> None:
-    """A sound answer to a question of another form: that is for its caller to change."""
+    """The response is valid and the request asked for another form, which its caller can change."""
     gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, float_val=[1])})
     assert (await gateway.post(f"{MODEL}:predict", json={"instances": [1]})).status_code == 400
@@ -86,7 +86,7 @@ async def test_outputs_without_rows_need_the_column_form(responses) -> None:
 @pytest.mark.shows("NaN and infinities in", "bad-response")
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
 async def test_nan_and_infinities(responses, red: bytes, score: float) -> None:
-    """TensorFlow Serving's calls write them as it does; an image's probability is a number or nothing."""
+    """TensorFlow Serving's calls write them as it does; an image's probability has to be a number."""
     gateway, given = responses
     word = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(score)]
     classes = m.ClassificationResponse()
@@ -97,8 +97,7 @@ async def test_nan_and_infinities(responses, red: bytes, score: float) -> None:
     given[services.REGRESS] = m.RegressionResponse()
     given[services.REGRESS].result.regressions.add(value=score)
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, 1, float_val=[score])})
-    image = {"content": red, "headers": {"content-type": "image/png"}}
-    response = await gateway.post(f"{MODEL}/images:classify?top_k=1", **image)
+    response = await gateway.post(f"{MODEL}/images:classify?top_k=1", content=red)
     assert response.status_code == 502
     assert response.json()["detail"] == (
         "the model gave an image a probability that is no number: NaN, or infinite"
@@ -123,11 +122,10 @@ async def test_more_or_fewer_results_than_examples_are_502(responses, red: bytes
         for call in ("classify", "regress"):
             response = await gateway.post(f"{MODEL}:{call}", json={"examples": [{"a": 1}] * 2})
             assert response.status_code == 502
-            assert f"answered {count} of 2 examples" in response.json()["error"]
-        image = {"content": red, "headers": {"content-type": "image/png"}}
-        response = await gateway.post(f"{MODEL}/images:classify", **image)
+            assert f"returned {count} results for 2 examples" in response.json()["error"]
+        response = await gateway.post(f"{MODEL}/images:classify", content=red)
         assert response.status_code == 502
-        says = f"answered {count} of 1" if count != 1 else "gave an image no classes"
+        says = f"returned {count} results for 1" if count != 1 else "gave an image no classes"
         assert says in response.json()["detail"]
 
 
@@ -140,9 +138,8 @@ async def test_responses_beyond_the_message_limit_are_502(responses, red: bytes)
     given[services.PREDICT] = m.PredictResponse(
         outputs={"y": tensor(FLOAT, 1, tensor_content=bytes(65 << 20))}
     )
-    image = {"content": red, "headers": {"content-type": "image/png"}}
     for path, sent in (
-        (f"{MODEL}/images:classify", image),
+        (f"{MODEL}/images:classify", {"content": red}),
         (f"{MODEL}:classify", {"json": {"examples": [{"a": 1}]}}),
         (f"{MODEL}:predict", {"json": {"inputs": [1]}}),
         ("/v2/models/colours/infer", {"json": INFER}),

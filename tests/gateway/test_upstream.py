@@ -1,4 +1,4 @@
-"""Model servers that are killed, come back, or are several: real processes, real connections."""
+"""Model servers that are killed, restarted, or several: real processes and connections."""
 
 import asyncio
 import signal
@@ -23,18 +23,19 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Path:
-    path = tmp_path / "asked"
+def requested(tmp_path: Path) -> Path:
+    """The file into which the servers write the names of requested models."""
+    path = tmp_path / "requested"
     path.touch()
     return path
 
 
 @pytest.fixture
-def start(asked: Path) -> Iterator[Start]:
+def start(requested: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def one(port: int, version: int = 1) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(PROGRAM), str(port), str(version), str(asked)]
+        command = [sys.executable, str(PROGRAM), str(port), str(version), str(requested)]
         started.append(subprocess.Popen(command))
         return started[-1]
 
@@ -44,16 +45,22 @@ def start(asked: Path) -> Iterator[Start]:
         process.wait(10)
 
 
-async def until_asked(asked: Path, times: int) -> None:
+async def until_requested(requested: Path, times: int) -> None:
     async with asyncio.timeout(30):
-        while len(asked.read_text().split()) < times:
+        while len(requested.read_text().split()) < times:
             await asyncio.sleep(0.02)
 
 
-async def noticed(gateway: httpx2.AsyncClient) -> None:
-    async with asyncio.timeout(10):
+async def until_down(gateway: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(60):
         while "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text:
             await asyncio.sleep(0.01)
+
+
+async def until_served(gateway: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(60):
+        while (await gateway.get(PATH)).status_code != 200:
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.shows("restarting: requests wait up")
@@ -68,17 +75,19 @@ async def test_requests_wait_for_a_server_that_restarts(make, start, free_port, 
             assert response.status_code == 200, response.text
             assert response.json()["model_version_status"][0]["version"] == str(version)
         process.kill()
-        await noticed(gateway)
+        await until_down(gateway)
 
 
 @pytest.mark.shows("what was lost with", "model server unavailable")
-async def test_a_call_that_may_have_run_is_not_sent_again(make, start, free_port, asked, monkeypatch) -> None:
+async def test_a_call_that_may_have_run_is_not_sent_again(
+    make, start, free_port, requested, monkeypatch
+) -> None:
     monkeypatch.setattr(connection, "PATIENCE", 30.0)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}")
     process = start(port)
     in_flight = asyncio.create_task(gateway.get("/v1/models/slow"))
-    await until_asked(asked, 1)
+    await until_requested(requested, 1)
     with structlog.testing.capture_logs() as logged:
         process.kill()
         assert (await in_flight).status_code == 503
@@ -86,19 +95,19 @@ async def test_a_call_that_may_have_run_is_not_sent_again(make, start, free_port
     assert (lost["code"], bool(lost["detail"])) == ("UNAVAILABLE", True)
     start(port)
     assert (await gateway.get(PATH)).status_code == 200
-    assert asked.read_text().split() == ["slow", "colours"]
+    assert requested.read_text().split() == ["slow", "colours"]
 
 
 @pytest.mark.shows("a call that found")
 @pytest.mark.parametrize("comes_back", [True, False])
 async def test_a_call_that_was_never_sent_is_sent_once_more(
-    make, start, free_port, asked, monkeypatch, *, comes_back: bool
+    make, start, free_port, requested, monkeypatch, *, comes_back: bool
 ) -> None:
-    """The connection is lost between the look at it and the call."""
+    """The connection is lost between the check for it and the call."""
     port, real, looked = free_port(), connection.Connection.ready, list[float]()
 
     async def ready(self: connection.Connection, timeout: float) -> None:
-        if timeout > ASK_SECONDS:  # else it is for the model's card
+        if timeout > ASK_SECONDS:  # a shorter one is that of a model card
             looked.append(timeout)
         if len(looked) > 1 and comes_back:
             start(port)
@@ -109,26 +118,24 @@ async def test_a_call_that_was_never_sent_is_sent_once_more(
     response = await (await make(f"127.0.0.1:{port}")).get(PATH)
     assert response.status_code == (200 if comes_back else 503)
     assert len(looked) == 2
-    assert asked.read_text().split() == ["colours"] * comes_back
+    assert requested.read_text().split() == ["colours"] * comes_back
 
 
 @pytest.mark.shows("away for longer: 503", "keraserve_gateway_model_server_up")
 async def test_requests_fail_at_once_while_a_server_stays_unavailable(make, start, free_port) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
-    async with asyncio.timeout(60):  # were each call to wait for its deadline, these would take minutes
+    async with asyncio.timeout(60):  # waiting for its deadline, each would take 30 seconds
         responses = [await gateway.get(PATH) for _ in range(100)]
     assert {response.status_code for response in responses} == {503}
     assert {response.headers["retry-after"] for response in responses} == {"2"}
     assert "keraserve_gateway_model_server_up 0.0" in (await gateway.get("/metrics")).text
     start(port)
-    async with asyncio.timeout(30):
-        while (await gateway.get(PATH)).status_code != 200:
-            await asyncio.sleep(0.05)
+    await until_served(gateway)
     assert "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text
 
 
-@pytest.mark.shows("connected, and answering nothing")
+@pytest.mark.shows("connected, and not responding")
 @pytest.mark.parametrize("given_up", ["by its deadline", "by its caller"])
 async def test_requests_fail_at_once_while_a_server_hangs(
     make, start, free_port, monkeypatch, given_up: str
@@ -137,43 +144,36 @@ async def test_requests_fail_at_once_while_a_server_hangs(
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", deadline_seconds=30)
     process = start(port)
-    async with asyncio.timeout(60):
-        while (await gateway.get(PATH)).status_code != 200:
-            await asyncio.sleep(0.05)
-    process.send_signal(signal.SIGSTOP)  # connected, and mute
+    await until_served(gateway)
+    process.send_signal(signal.SIGSTOP)  # connected, and does not respond
     if given_up == "by its deadline":
         assert (await gateway.get(PATH, headers={"x-request-timeout": "0.3"})).status_code == 504
     else:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(gateway.get(PATH), 0.3)
-    async with asyncio.timeout(60):
-        while "keraserve_gateway_model_server_up 1.0" in (await gateway.get("/metrics")).text:
-            await asyncio.sleep(0.02)
-        responses = [await gateway.get(PATH) for _ in range(100)]  # each would wait for 30 seconds
+    await until_down(gateway)
+    async with asyncio.timeout(60):  # waiting for its deadline, each would take 30 seconds
+        responses = [await gateway.get(PATH) for _ in range(100)]
     assert {response.status_code for response in responses} == {503}
     assert {response.headers["retry-after"] for response in responses} == {"2"}
-    assert "does not answer" in responses[0].json()["error"]
-    assert (await gateway.get("/readyz")).json()["reasons"] == ["the model server does not answer"]
+    assert "does not respond" in responses[0].json()["error"]
+    assert (await gateway.get("/readyz")).json()["reasons"] == ["the model server does not respond"]
     process.send_signal(signal.SIGCONT)
-    async with asyncio.timeout(60):
-        while (await gateway.get(PATH)).status_code != 200:
-            await asyncio.sleep(0.05)
+    await until_served(gateway)
 
 
 @pytest.mark.shows("a slow model, whatever")
-async def test_a_slow_model_is_not_taken_for_a_hanging_server(make, start, free_port, asked) -> None:
+async def test_a_slow_model_is_not_taken_for_a_hanging_server(make, start, free_port, requested) -> None:
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}", max_in_flight=8)
     start(port)
-    async with asyncio.timeout(60):
-        while (await gateway.get(PATH)).status_code != 200:
-            await asyncio.sleep(0.05)
+    await until_served(gateway)
     hurried = {"x-request-timeout": "0.05"}
     for _ in range(20):
         several = [gateway.get("/v1/models/slow", headers=hurried) for _ in range(8)]
         assert {response.status_code for response in await asyncio.gather(*several)} == {504}
     assert (await gateway.get(PATH)).status_code == 200
-    assert 1 <= asked.read_text().splitlines().count("") <= 20
+    assert 1 <= requested.read_text().splitlines().count("") <= 20
 
 
 @pytest.mark.shows("KERASERVE_MODEL_SERVER", "several: in turn; one")
@@ -196,7 +196,7 @@ async def test_calls_go_to_several_servers_in_turn_and_one_may_end(make, start, 
     processes[1].kill()
     processes[1].wait(10)
     async with asyncio.timeout(30):
-        while len(await versions(1)) == 0:  # one that was under way may fail
+        while len(await versions(1)) == 0:  # a running call may fail
             await asyncio.sleep(0.05)
     found = await versions(30)
     assert len(found) >= 29

@@ -124,7 +124,7 @@ class Classifier:
                 async with asyncio.timeout(context.timeout), self._repeating:
                     response = await self._call(spec, [image], context)
             except TimeoutError as error:
-                raise errors.DeadlineExceeded("no time was left to ask for each image alone") from error
+                raise errors.DeadlineExceeded("no time was left to send each image alone") from error
             except errors.BadRequest as error:
                 faults[index] = ImageError(errors.BadImage, f"the model can't read it: {error.detail}")
                 continue
@@ -147,7 +147,9 @@ class Classifier:
         response = await self._ask(services.CLASSIFY, request, context)
         responses = len(response.result.classifications)
         if responses != len(images):
-            raise errors.InvalidResponse(f"the model server answered {responses} of {len(images)} images")
+            raise errors.InvalidResponse(
+                f"the model server returned {responses} results for {len(images)} images"
+            )
         return response
 
     async def _check_model(self, target: Target, context: RequestContext) -> None:

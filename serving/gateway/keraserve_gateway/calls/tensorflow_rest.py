@@ -71,6 +71,6 @@ async def run_examples(
     listed = given.example_list if given.HasField("example_list") else given.example_list_with_context
     found, expected = len(getattr(response.result, verb.results)), len(listed.examples)
     if found != expected:
-        raise errors.InvalidResponse(f"the model server answered {found} of {expected} examples")
+        raise errors.InvalidResponse(f"the model server returned {found} results for {expected} examples")
     written = await offload(context, response.ByteSize() > LARGE, verb.render, response)
     return ModelResponse(written, response.model_spec.version.value)

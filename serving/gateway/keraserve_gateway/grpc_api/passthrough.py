@@ -128,10 +128,8 @@ class PassThrough(Handler):
                 code, detail = grpc_status(error), error.detail + self._gateway.known_models(error, context)
             except Exception:
                 log.exception("unexpected error")
-                code, detail = (
-                    grpc.StatusCode.INTERNAL,
-                    f"an unexpected error; request id {context.request_id}",
-                )
+                code = grpc.StatusCode.INTERNAL
+                detail = f"an unexpected error; request id {context.request_id}"
             finally:
                 open_call.end_work()
                 self._gateway.bodies.give_back(context.held)
@@ -220,9 +218,8 @@ class PassThrough(Handler):
         # A status without a version is of all versions; for several models, the model server gives an error.
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
             return await forward()
-        return await VersionRouter(self._gateway.server.ask, self._gateway.canary, context).route(
-            specs, forward
-        )
+        router = VersionRouter(self._gateway.server.ask, self._gateway.canary, context)
+        return await router.route(specs, forward)
 
     def _open(self, rpc: ServicerContext) -> OpenCall:
         """Note a call until grpcio has written its response, or its caller has left."""

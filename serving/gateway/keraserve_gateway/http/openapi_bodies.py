@@ -78,7 +78,7 @@ REJECTIONS: dict[int, _Rejection] = {
         errors.ModelServerUnavailable("the model server is not available"),
     ),
     504: _Rejection(
-        "No response within the deadline", errors.DeadlineExceeded("the model server did not answer in time")
+        "No response within the deadline", errors.DeadlineExceeded("the model server did not respond in time")
     ),
 }
 

@@ -102,7 +102,7 @@ class RequestCoalescer:
             with TimeLimit(context.timeout):
                 response = await one.response
         except TimeoutError as error:
-            raise DeadlineExceeded("the model server did not answer in time") from error
+            raise DeadlineExceeded("the model server did not respond in time") from error
         if response is None:
             response = await self._ask(services.CLASSIFY, request, context)
             self._rows.learn(request.model_spec, response.model_spec.version.value)

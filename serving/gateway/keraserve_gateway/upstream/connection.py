@@ -94,7 +94,7 @@ class Connection:
             self._watching = asyncio.create_task(self._watch())
         if self._is_connected:
             if self._hang_detector.detected:
-                raise ModelServerUnavailable("the model server does not answer")
+                raise ModelServerUnavailable("the model server does not respond")
             return
         if self._up.is_set():  # lost just now; the watching task has not run since
             self._lost()
@@ -104,7 +104,7 @@ class Connection:
                 await asyncio.wait_for(self._up.wait(), min(patience, timeout))
                 return
             if timeout < patience:
-                raise DeadlineExceeded("the model server did not answer in time")
+                raise DeadlineExceeded("the model server did not respond in time")
         raise ModelServerUnavailable("the model server is not available")
 
     def ended(self, began: float, *, responded: bool) -> None:

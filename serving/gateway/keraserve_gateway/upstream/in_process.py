@@ -110,7 +110,7 @@ class InProcessModelServer:
             with TimeLimit(timeout):
                 return await self._respond(self._hosted.engine, request, timeout)
         except TimeoutError as error:
-            raise errors.DeadlineExceeded("the model did not answer in time") from error
+            raise errors.DeadlineExceeded("the model did not respond in time") from error
         except EmbeddedError as error:
             # While models are being loaded, a model that is not served yet is not unknown.
             missing = isinstance(error, NotServedError | UnknownLabelError)

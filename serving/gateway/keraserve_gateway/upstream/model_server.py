@@ -155,7 +155,7 @@ def translated(code: grpc.StatusCode, detail: str) -> errors.GatewayError:
         # gRPC's own detail would show callers the model server's address.
         return errors.ModelServerUnavailable("the model server is not available", origin=code)
     if code is _Code.DEADLINE_EXCEEDED:
-        return errors.DeadlineExceeded("the model server did not answer in time", origin=code)
+        return errors.DeadlineExceeded("the model server did not respond in time", origin=code)
     if code is _Code.RESOURCE_EXHAUSTED:
         return _exhausted(detail)
     if code is _Code.UNIMPLEMENTED:
