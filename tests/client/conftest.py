@@ -52,37 +52,47 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path,
 
 
 @contextlib.contextmanager
-def serving(config: Path, model: str, folder: Path) -> Iterator[Pair]:
-    """Run the embedded server and a gateway for it, until `model` is available."""
-    server_port, http_port, grpc_port = free_ports(3)
-    pair = Pair(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", f"127.0.0.1:{server_port}")
-    server_log, gateway_log = folder / "embedded.log", folder / "gateway.log"
-    server = start(
-        server_log,
-        "keraserve-embedded",
-        f"--port={server_port}",
-        f"--model_config_file={config}",
-        "--enable_serialization_as_tensor_content=true",
-    )
-    gateway = start(
-        gateway_log,
+def gateway(folder: Path, model_server: str, config: Path, **settings: str) -> Iterator[tuple[str, str]]:
+    """Run a gateway until it is ready; yields its URL and its target for gRPC."""
+    http_port, grpc_port = free_ports(2)
+    url, log = f"http://127.0.0.1:{http_port}", folder / "gateway.log"
+    process = start(
+        log,
         "keraserve-gateway",
-        KERASERVE_MODEL_SERVER=pair.model_server,
+        KERASERVE_MODEL_SERVER=model_server,
         KERASERVE_MODEL_CONFIG_FILE=str(config),
         KERASERVE_PORT=str(http_port),
         KERASERVE_GRPC_PORT=str(grpc_port),
+        **settings,
     )
     try:
-        with GrpcClient(pair.model_server) as client:
-            until(lambda: loaded(client, model), server, server_log, 150)
-        with Client(pair.url) as client:
-            until(lambda: client.ready(timeout=2), gateway, gateway_log, 60)
-        yield pair
+        with Client(url) as client:
+            until(lambda: client.ready(timeout=2), process, log, 60)
+        yield url, f"127.0.0.1:{grpc_port}"
     finally:
-        for process in (gateway, server):
-            process.terminate()
-        for process in (gateway, server):
-            process.wait(30)
+        process.terminate()
+        process.wait(30)
+
+
+@contextlib.contextmanager
+def serving(config: Path, model: str, folder: Path) -> Iterator[Pair]:
+    """Run the embedded server and a gateway for it, until `model` is available."""
+    port, log = free_port(), folder / "embedded.log"
+    server = start(
+        log,
+        "keraserve-embedded",
+        f"--port={port}",
+        f"--model_config_file={config}",
+        "--enable_serialization_as_tensor_content=true",
+    )
+    try:
+        with GrpcClient(f"127.0.0.1:{port}") as client:
+            until(lambda: loaded(client, model), server, log, 150)
+        with gateway(folder, f"127.0.0.1:{port}", config) as (url, grpc_target):
+            yield Pair(url, grpc_target, f"127.0.0.1:{port}")
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 @pytest.fixture(scope="session")
@@ -121,25 +131,9 @@ def keyed(pair: Pair, models: Path, tmp_path_factory: pytest.TempPathFactory) ->
     command = [program, "key", "tests", "--models", "colours"]
     made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     (folder / "keys.toml").write_text(made.stdout)
-    http_port, grpc_port = free_ports(2)
-    keyed = Keyed(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", made.stderr.split()[-1])
-    log = folder / "gateway.log"
-    gateway = start(
-        log,
-        "keraserve-gateway",
-        KERASERVE_MODEL_SERVER=pair.model_server,
-        KERASERVE_MODEL_CONFIG_FILE=str(models / "models.config"),
-        KERASERVE_PORT=str(http_port),
-        KERASERVE_GRPC_PORT=str(grpc_port),
-        KERASERVE_KEYS_FILE=str(folder / "keys.toml"),
-    )
-    try:
-        with Client(keyed.url) as client:
-            until(lambda: client.ready(timeout=2), gateway, log, 60)
-        yield keyed
-    finally:
-        gateway.terminate()
-        gateway.wait(30)
+    config, keys = models / "models.config", str(folder / "keys.toml")
+    with gateway(folder, pair.model_server, config, KERASERVE_KEYS_FILE=keys) as (url, grpc_target):
+        yield Keyed(url, grpc_target, made.stderr.split()[-1])
 
 
 def loaded(client: GrpcClient, model: str) -> bool:

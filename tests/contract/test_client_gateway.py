@@ -1,8 +1,4 @@
-"""The client against the real gateway, before a model server that does as the model's name says.
-
-The seam is the gateway's HTTP API: what it answers has to arrive as the client's types and errors. Where
-gRPC has the same call, both transports have to give the same.
-"""
+"""The client with the real gateway and a fake model server, with the same results over HTTP and gRPC."""
 
 import os
 import subprocess
@@ -41,30 +37,19 @@ from keraserve_client import (
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config, services
 
-DTYPES = [
-    "float16",
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-]
+WIDTHS = {"float": (16, 32, 64), "int": (8, 16, 32, 64), "uint": (8, 16, 32, 64)}
+DTYPES = [f"{kind}{bits}" for kind, widths in WIDTHS.items() for bits in widths]
 REJECTIONS = {"loading": grpc.StatusCode.UNAVAILABLE, "broken": grpc.StatusCode.INTERNAL}
 MODELS = ["echo", "slow", *REJECTIONS]
 
 
 class ModelServer:
-    """Knows the models by name: `echo` answers its inputs, `slow` takes its time, the others reject."""
+    """The model `echo` returns its inputs, `slow` waits, the others reject."""
 
     def __init__(self) -> None:
         self.pause = threading.Event()
 
-    def obey(self, name: str, context: grpc.ServicerContext) -> None:
+    def check(self, name: str, context: grpc.ServicerContext) -> None:
         if name in REJECTIONS:
             context.abort(REJECTIONS[name], f"{name} it is")
         if name not in MODELS:
@@ -73,14 +58,14 @@ class ModelServer:
             self.pause.wait(5)
 
     def predict(self, request: m.PredictRequest, context: grpc.ServicerContext) -> m.PredictResponse:
-        self.obey(request.model_spec.name, context)
+        self.check(request.model_spec.name, context)
         return m.PredictResponse(outputs=request.inputs, model_spec=m.model_spec("echo", version=12))
 
     def classify(
         self, request: m.ClassificationRequest, context: grpc.ServicerContext
     ) -> m.ClassificationResponse:
-        """Answer a class for each image: its size in bytes."""
-        self.obey(request.model_spec.name, context)
+        """Give each image a class whose label is its size in bytes."""
+        self.check(request.model_spec.name, context)
         response = m.ClassificationResponse(model_spec=m.model_spec("echo", version=12))
         for serialized in request.input.example_list.examples:
             features = m.Example.FromString(serialized).features.feature
@@ -95,7 +80,7 @@ class ModelServer:
         self, request: m.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> m.GetModelMetadataResponse:
         if request.model_spec.name != "slow":
-            self.obey(request.model_spec.name, context)
+            self.check(request.model_spec.name, context)
         signatures = m.SignatureDefMap()
         for name, keys in (("serving_default", [*DTYPES, "bool", "string"]), ("one", ["string"])):
             signature = signatures.signature_def[name]
@@ -130,7 +115,7 @@ class Gateway:
     model_server: ModelServer
 
     def logged(self, request_id: str | None) -> str:
-        """Give the log's line of a request, the last with its id; it is written after the response."""
+        """Return the last line of the log with a request's id; it is written after the response."""
         wanted, end = f'"request_id":"{request_id}"', time.monotonic() + 10
         while True:
             lines = [line for line in self.log.read_text().splitlines() if wanted in line]
@@ -224,7 +209,7 @@ def extremes(dtype: str) -> np.ndarray:
 
 
 @pytest.mark.shows("every dtype that has")
-def test_every_dtype_goes_there_and_back_alike(client: Client, grpc_client: GrpcClient) -> None:
+def test_every_dtype_is_the_same_over_http_and_grpc(client: Client, grpc_client: GrpcClient) -> None:
     inputs: dict[str, Any] = {dtype: extremes(dtype) for dtype in DTYPES}
     inputs["bool"] = np.array([True, False])
     inputs["string"] = ["text größe", ""]
@@ -237,12 +222,12 @@ def test_every_dtype_goes_there_and_back_alike(client: Client, grpc_client: Grpc
     assert over_http["string"].tolist() == ["text größe".encode(), b""]
 
 
-def test_a_single_output_stands_alone_in_json(client: Client, grpc_client: GrpcClient) -> None:
+def test_a_signature_may_have_a_single_output(client: Client, grpc_client: GrpcClient) -> None:
     for each in (client, grpc_client):
         assert each.predict("echo", [["a"], ["b"]], "one")["string"].tolist() == [[b"a"], [b"b"]]
 
 
-def test_metadata_and_status_are_alike(client: Client, grpc_client: GrpcClient) -> None:
+def test_metadata_and_status_are_the_same_over_http_and_grpc(client: Client, grpc_client: GrpcClient) -> None:
     assert client.metadata("echo") == grpc_client.metadata("echo")
     assert client.metadata("echo").version == 12
     assert client.status("echo") == grpc_client.status("echo")
@@ -261,7 +246,7 @@ def test_the_list_of_models(client: Client) -> None:
     assert echo == Model("echo", versions, {"stable": 12})
 
 
-def test_images_arrive_whole_in_order_and_are_answered_alike(
+def test_images_arrive_complete_and_in_order(
     client: Client, grpc_client: GrpcClient, tmp_path: Path, red: bytes
 ) -> None:
     path = tmp_path / 'a "name" größe.png'
@@ -334,7 +319,7 @@ def test_rejections_over_grpc_are_the_same(
 
 
 @pytest.mark.shows("a rejection says when", "model-server-away")
-def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: GrpcClient) -> None:
+def test_a_loading_model_has_a_retry_after(client: Client, grpc_client: GrpcClient) -> None:
     for each in (client, grpc_client):
         with pytest.raises(Unavailable) as caught:
             each.classify("loading", noise(9, 9))
@@ -342,7 +327,7 @@ def test_a_loading_model_says_when_to_come_back(client: Client, grpc_client: Grp
         assert 0 < caught.value.retry_after <= 60
 
 
-def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, client: Client) -> None:
+def test_a_full_gateway_is_429_and_a_client_with_retries_waits(gateway: Gateway, client: Client) -> None:
     gateway.model_server.pause.clear()
     with ThreadPoolExecutor(2) as pool, Client(gateway.url, timeout=20, retries=20) as patient:
         busy = [pool.submit(client.classify, "slow", noise(9, 9)) for _ in range(2)]
@@ -350,7 +335,7 @@ def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, clie
         with pytest.raises(TooManyRequests) as caught:
             client.classify("slow", noise(9, 9))
         assert caught.value.retry_after is not None
-        # Another model has its share of the places.
+        # Another model has its share of the slots.
         assert client.classify("echo", noise(9, 9))[0].version == 12
         gateway.model_server.pause.set()
         assert patient.classify("slow", noise(9, 9))[0].version == 12
@@ -359,7 +344,7 @@ def test_a_full_gateway_is_429_and_a_patient_client_waits(gateway: Gateway, clie
 
 
 def test_many_images_pass_narrow_limits(gateway: Gateway) -> None:
-    """Groups of eight where three images and two requests at a time are allowed."""
+    """The client sends groups of eight; the gateway allows three images in a request, and two requests."""
     images: list[Any] = [noise(9, 9 + number) for number in range(20)]
     images[7:7] = [bytes(60_000), np.zeros((200, 200), np.uint8), b"no image"]
     with Client(gateway.url, timeout=30, retries=30) as patient:

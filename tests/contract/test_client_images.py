@@ -71,7 +71,7 @@ FILES = {
 
 
 def array_of(image: Image.Image) -> np.ndarray:
-    """The uint8 array that somebody makes of an image who sees to its orientation and transparency."""
+    """The uint8 array of an image, upright and with its transparency."""
     image = ImageOps.exif_transpose(image)
     if image.mode == "I;16":
         return (np.asarray(image) >> 8).astype(np.uint8)
@@ -92,7 +92,7 @@ def model() -> tf.types.experimental.GenericFunction:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_form_of_an_image_is_seen_alike(
+def test_the_model_sees_the_same_pixels_in_every_form(
     model: tf.types.experimental.GenericFunction, tmp_path: Path, name: str
 ) -> None:
     data = FILES[name]
@@ -101,7 +101,7 @@ def test_every_form_of_an_image_is_seen_alike(
     forms = [path, data, Image.open(io.BytesIO(data)), array_of(Image.open(io.BytesIO(data)))]
     as_path, *others = model([one.data for one in images.load(forms)]).numpy()
     for form, other in zip(("bytes", "a PIL image", "an array"), others, strict=True):
-        # Turned before it is resized or afterwards: sums of floats in another order.
+        # Turned before or after it is resized, so floats are added in another order.
         np.testing.assert_allclose(other, as_path, atol=1e-3, err_msg=form)
 
 
@@ -118,7 +118,7 @@ def png_with_text(name: str, text: str) -> bytes:
     return encoded("PNG", pnginfo=carried)
 
 
-# What Pillow's `exif_transpose` turns, and no browser (Chromium was tried; Firefox and it read one SHORT).
+# Images that Pillow's `exif_transpose` turns and browsers don't (Chromium was tried; both read one SHORT).
 TURNED_BY_PILLOW_ALONE = {
     "jpeg, two values": exif_blocks.in_jpeg(encoded("JPEG"), exif_blocks.block(6, count=2)),
     "jpeg, two long values": exif_blocks.in_jpeg(encoded("JPEG"), exif_blocks.block(6, kind=4, count=2)),
@@ -132,9 +132,9 @@ TURNED_BY_PILLOW_ALONE = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Metadata Warning")  # where Pillow were asked: else it could not turn
+@pytest.mark.filterwarnings("ignore:Metadata Warning")  # of Pillow
 @pytest.mark.parametrize("name", TURNED_BY_PILLOW_ALONE)
-def test_an_orientation_that_browsers_do_not_follow_is_not_followed(
+def test_an_orientation_that_browsers_ignore_is_ignored(
     model: tf.types.experimental.GenericFunction, name: str
 ) -> None:
     data = TURNED_BY_PILLOW_ALONE[name]
@@ -144,7 +144,7 @@ def test_an_orientation_that_browsers_do_not_follow_is_not_followed(
     np.testing.assert_allclose(as_bytes, as_stored, atol=1e-3)
 
 
-def test_an_orientation_behind_the_data_is_followed(model: tf.types.experimental.GenericFunction) -> None:
+def test_an_orientation_after_the_pixels_is_followed(model: tf.types.experimental.GenericFunction) -> None:
     data = exif_blocks.in_png(encoded("PNG"), TURNED, at_the_end=True)
     forms = [data, Image.open(io.BytesIO(data)), np.rot90(np.asarray(PHOTO), -1)]
     as_bytes, as_pil, wanted = model([one.data for one in images.load(forms)]).numpy()
@@ -152,7 +152,7 @@ def test_an_orientation_behind_the_data_is_followed(model: tf.types.experimental
     np.testing.assert_allclose(as_bytes, wanted, atol=1e-3)
 
 
-def test_client_and_model_read_the_same_in_any_exif_block() -> None:
+def test_client_and_model_read_every_exif_block_alike() -> None:
     blocks = [
         exif_blocks.block(orientation, order, kind=kind, count=count)
         for orientation in (1, 3, 6, 8, 9, 65535)
@@ -173,7 +173,7 @@ def test_client_and_model_read_the_same_in_any_exif_block() -> None:
 
 
 def small_first_frame(*, of_two: bool = False, transparency: int | None = None) -> bytes:
-    """A GIF whose first frame, of 8 by 6 pixels, lies somewhere on 20 by 16."""
+    """A GIF of 20 by 16 pixels, whose first frame has 8 by 6."""
     options = {} if transparency is None else {"transparency": transparency}
     frame = encoded("GIF", PHOTO.resize((8, 6)).quantize(8), optimize=False, **options)
     table = 13 + 3 * 8
@@ -200,7 +200,7 @@ def test_a_gif_whose_first_frame_is_small_is_white_around_it(
 
 
 def test_a_tiff_is_turned_once(model: tf.types.experimental.GenericFunction) -> None:
-    """Pillow turns it when it reads it; only as a PIL image is it taken at all."""
+    """Pillow turns it when it reads it; a TIFF is accepted only as a PIL image."""
     tags = Image.Exif()
     tags[0x0112] = 6
     data = encoded("TIFF", exif=tags)
@@ -209,8 +209,8 @@ def test_a_tiff_is_turned_once(model: tf.types.experimental.GenericFunction) -> 
     np.testing.assert_allclose(as_pil, wanted, atol=1e-3)
 
 
-def test_a_cmyk_jpeg_is_seen_nearly_alike(model: tf.types.experimental.GenericFunction) -> None:
-    """Its four colours become three by rounding twice here and once there."""
+def test_a_cmyk_jpeg_has_nearly_the_same_pixels(model: tf.types.experimental.GenericFunction) -> None:
+    """Its four colours become three with two roundings here, and with one there."""
     data = encoded("JPEG", PHOTO.convert("CMYK"), quality=95)
     as_bytes, as_pil = model([one.data for one in images.load([data, Image.open(io.BytesIO(data))])]).numpy()
     assert np.abs(as_bytes - as_pil).max() <= 2

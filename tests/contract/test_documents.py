@@ -1,4 +1,4 @@
-"""docs/gateway.md and docs/client.md: every line of the interface, and every line with a test that exists."""
+"""docs/gateway.md and docs/client.md have a line for all of the interface, and a test for each line."""
 
 import ast
 import inspect
@@ -35,7 +35,7 @@ LEVELS = {"info", "warning", "error", "exception"}
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    return create_app(Settings(), None)  # type: ignore[arg-type]  # asks no model server
+    return create_app(Settings(), None)  # type: ignore[arg-type]  # without a model server
 
 
 def nodes(kind_of: type) -> Iterator[Any]:
@@ -79,7 +79,7 @@ def test_every_path_has_a_line_and_no_other_has_one(app: FastAPI) -> None:
     assert {one for one in GATEWAY.lines() if re.match("[A-Z]+ /", one)} == routes
 
 
-def test_every_operation_stands_beside_its_path(app: FastAPI) -> None:
+def test_every_operation_is_in_the_line_of_its_path(app: FastAPI) -> None:
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
             name = re.sub("_(version|label)$", "", operation["operationId"])
@@ -116,7 +116,7 @@ def test_every_metric_has_a_line() -> None:
 
 
 def event(call: ast.Call) -> str | None:
-    """Give the event of a call that logs, with FILE for what it puts in; None for another call."""
+    """Return the event of a call that logs, with FILE for a formatted value; None for another call."""
     if not isinstance(call.func, ast.Attribute) or call.func.attr not in LEVELS:
         return None
     if ast.unparse(call.func.value) not in {"log", "structlog.get_logger()"}:

@@ -1,4 +1,4 @@
-"""The embedded server answers TensorFlow Serving's own client library."""
+"""The embedded server with TensorFlow Serving's own client library."""
 
 import os
 

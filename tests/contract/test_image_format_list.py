@@ -1,4 +1,4 @@
-"""The list of image formats, held against the decoders of the pinned TensorFlow."""
+"""The list of image formats, compared with the decoders of the pinned TensorFlow."""
 
 import io
 
@@ -25,11 +25,11 @@ def encoded(kind: str, image: Image.Image = IMAGE, **options: object) -> bytes:
 
 
 def decoded(data: bytes) -> np.ndarray:
-    """As TensorFlow reads it, with the channels that the file has."""
+    """The pixels by TensorFlow, with the file's channels."""
     return tf.io.decode_image(data, channels=0, expand_animations=False).numpy()
 
 
-def test_every_format_has_all_that_a_user_of_the_list_needs() -> None:
+def test_every_format_is_complete() -> None:
     for one in image_formats.FORMATS:
         assert one.media_types
         assert one.suffixes
@@ -47,7 +47,7 @@ def test_each_format_of_the_list_decodes(listed: image_formats.ImageFormat) -> N
     pixels = decoded(data)
     seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     assert pixels.shape == seen.shape
-    # JPEG's decoders differ by some levels where they don't calculate the same way.
+    # JPEG decoders may differ by some levels.
     assert np.abs(pixels.astype(int) - seen).max() <= (0 if listed.name in LOSSLESS else 12)
 
 
@@ -64,21 +64,21 @@ def test_each_format_of_the_list_decodes(listed: image_formats.ImageFormat) -> N
         ("RIFF of another kind", b"RIFF\x40\0\0\0WAVEfmt " + bytes(60)),
     ],
 )
-def test_what_is_not_in_the_list_does_not_decode(name: str, data: bytes) -> None:
+def test_a_format_outside_the_list_does_not_decode(name: str, data: bytes) -> None:
     assert image_formats.find(data) is None, name
     with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
         decoded(data)
 
 
-def test_jpeg_xl_decodes_and_is_not_taken_all_the_same() -> None:
-    """Its size stands in bits whose places depend on each other: a graph can't limit the pixels before."""
+def test_jpeg_xl_is_not_accepted_although_it_decodes() -> None:
+    """A graph can't read its size, and so can't limit the pixels before it decodes."""
     assert decoded(JPEG_XL)[4, 4].tolist() == [200, 30, 90]
     assert image_formats.find(JPEG_XL) is None
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}], ids=str)
 def test_an_animated_webp_decodes_once_its_header_says_that_it_has_alpha(options: dict[str, object]) -> None:
-    """Without that, TensorFlow writes 4 channels into room for 3 and the process may end: don't try it."""
+    """Without that, TensorFlow writes 4 channels into memory for 3, and the process may crash."""
     upside_down = IMAGE.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     data = encoded("WEBP", save_all=True, append_images=[upside_down], duration=100, **options)
     assert data[12:16] == b"VP8X"

@@ -1,4 +1,4 @@
-"""The map of the house, held against the code: who may import what."""
+"""Which package may import which other package and library."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STATIONS = {
+PACKAGES = {
     "keraserve_training": ROOT / "training/keraserve_training",
     "keraserve_protocol": ROOT / "serving/protocol/keraserve_protocol",
     "keraserve_embedded": ROOT / "serving/embedded/keraserve_embedded",
@@ -22,10 +22,10 @@ MAY_IMPORT = {
     "keraserve_gateway": {"keraserve_protocol", "fastapi"},
     "keraserve_client": {"keraserve_protocol", "numpy"},
 }
-WATCHED = set(STATIONS) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
-# One file may bring the model server into the gateway's process; it is imported only where that is wanted.
+WATCHED = set(PACKAGES) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
+# This module runs the model server in the gateway's process, and is imported only then.
 IN_PROCESS = ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py"
-# Not in what the gateway loads: it runs without numpy.
+# The gateway doesn't import this module: it runs without numpy.
 NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"
 
 
@@ -39,24 +39,24 @@ def imported(file: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("station", STATIONS)
-def test_a_station_imports_only_what_it_may(station: str) -> None:
-    files = [file for file in STATIONS[station].rglob("*.py") if "proto/" not in file.as_posix()]
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    files = [file for file in PACKAGES[package].rglob("*.py") if "proto/" not in file.as_posix()]
     assert files
     for file in files:
-        allowed = MAY_IMPORT[station] | ({"keraserve_embedded"} if file == IN_PROCESS else set())
-        strangers = imported(file) & WATCHED - allowed - {station}
-        assert not strangers, f"{file.relative_to(ROOT)} imports {strangers}"
+        allowed = MAY_IMPORT[package] | ({"keraserve_embedded"} if file == IN_PROCESS else set())
+        others = imported(file) & WATCHED - allowed - {package}
+        assert not others, f"{file.relative_to(ROOT)} imports {others}"
 
 
-def test_numpy_stays_in_one_room_of_the_protocol() -> None:
-    files = STATIONS["keraserve_protocol"].rglob("*.py")
+def test_numpy_is_imported_by_one_module_of_the_protocol() -> None:
+    files = PACKAGES["keraserve_protocol"].rglob("*.py")
     assert [file for file in files if "numpy" in imported(file)] == [NEEDS_NUMPY]
 
 
-@pytest.mark.parametrize("room", ["calls", "upstream", "telemetry"])
-def test_http_stays_in_one_room_of_the_gateway(room: str) -> None:
-    files = list((STATIONS["keraserve_gateway"] / room).rglob("*.py"))
+@pytest.mark.parametrize("part", ["calls", "upstream", "telemetry"])
+def test_these_packages_of_the_gateway_import_no_http(part: str) -> None:
+    files = list((PACKAGES["keraserve_gateway"] / part).rglob("*.py"))
     assert files
     for file in files:
         assert not imported(file) & {"fastapi", "starlette", "uvicorn"}, file
@@ -73,7 +73,7 @@ def test_http_stays_in_one_room_of_the_gateway(room: str) -> None:
         ("keraserve_embedded.process.cli", "tensorflow keras"),
     ],
 )
-def test_what_an_import_brings_along(module: str, absent: str) -> None:
+def test_an_import_loads_no_large_library(module: str, absent: str) -> None:
     program = f"import sys, {module}; print(*sorted(set({absent.split()}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""

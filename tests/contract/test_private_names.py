@@ -1,6 +1,6 @@
-"""What is leant on of other projects beyond what they document: a release that changes it is noticed here.
+"""Undocumented names of other projects that we use: these tests fail when a release changes them.
 
-The versions that were tried are a range in `pyproject.toml`; CI runs this file with the lowest of them, too.
+`pyproject.toml` has the range of versions that were tried; CI also runs this file with the lowest of them.
 """
 
 import ast
@@ -29,7 +29,7 @@ SOURCES = {
         "keraserve_training": "training",
     }.items()
 }
-# The attributes of others that begin with an underscore, by who has them.
+# Attributes with an underscore that we use, and the project that has them.
 PRIVATE = {
     "_make_callable_from_options": "tensorflow",
     "_flatten_layers": "keras",
@@ -40,11 +40,11 @@ OTHERS = {"_exit", "_asdict", "_replace"}  # documented, in spite of the undersc
 
 
 def private(tree: ast.AST) -> tuple[set[str], set[str]]:
-    """Find the underscored names that a file asks an object for, and those that it defines."""
-    asked, defined = set[str](), set[str]()
+    """The underscored attributes that a file uses, and those that it defines."""
+    used, defined = set[str](), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
-            asked.add(node.attr)
+            used.add(node.attr)
             own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
             if own and isinstance(node.ctx, ast.Store):
                 defined.add(node.attr)
@@ -52,21 +52,21 @@ def private(tree: ast.AST) -> tuple[set[str], set[str]]:
             defined.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             defined.add(node.id)
-    return asked, defined
+    return used, defined
 
 
-def test_the_list_is_complete() -> None:
-    asked, defined = set[str](), set[str]()
+def test_the_list_of_private_names_is_complete() -> None:
+    used, defined = set[str](), set[str]()
     for folder in SOURCES.values():
         for file in set(folder.rglob("*.py")) - set(folder.rglob("*_pb2.py")):
             more = private(ast.parse(file.read_text()))
-            asked |= more[0]
+            used |= more[0]
             defined |= more[1]
     modules = {path.stem for folder in SOURCES.values() for path in folder.rglob("*.py")}
-    assert asked - defined - modules - OTHERS == set(PRIVATE)
+    assert used - defined - modules - OTHERS == set(PRIVATE)
 
 
-CONNECTION = {  # overridden, or asked for, by `http.server.connection` and `rest_connection`
+CONNECTION = {  # methods that `http.server.connection` and `rest_connection` override or call
     "connection_made": ["transport"],
     "connection_lost": ["exc"],
     "data_received": ["data"],
@@ -85,13 +85,13 @@ CONNECTION = {  # overridden, or asked for, by `http.server.connection` and `res
     "_unset_keepalive_if_required": [],
     "_start_asgi_task": ["cycle", "app"],
 }
-CALLED = {  # by uvicorn itself, or what is overridden has no effect
+CALLED = {  # names that uvicorn itself calls; else our overrides would have no effect
     "on_headers_complete": {"_start_asgi_task", "should_keep_alive", "get_http_version", "get_method"},
     "data_received": {"send_400_response", "_unset_keepalive_if_required", "feed_data", "HttpParserError"},
 }
 
 
-def test_uvicorns_connection() -> None:
+def test_uvicorns_connection_has_these_methods() -> None:
     for name, parameters in CONNECTION.items():
         method: Any = getattr(HttpToolsProtocol, name)
         assert list(inspect.signature(method).parameters) == ["self", *parameters], name
@@ -122,7 +122,7 @@ async def test_uvicorns_connection_has_these_attributes() -> None:
     assert "write_paused" in FlowControl.__init__.__code__.co_names
 
 
-def test_uvicorns_cycle_and_server() -> None:
+def test_uvicorns_cycle_and_server_have_these_attributes() -> None:
     written = set(RequestResponseCycle.__init__.__code__.co_names)
     assert {"response_complete", "response_started", "keep_alive", "disconnected", "transport"} <= written
     assert {"scope", "message_event", "on_response"} <= written
@@ -132,7 +132,7 @@ def test_uvicorns_cycle_and_server() -> None:
     assert "capture_signals" in Server.serve.__code__.co_names
 
 
-def test_tensorflows_and_keras_names() -> None:
+def test_tensorflow_and_keras_have_these_names() -> None:
     import keras
     import tensorflow as tf
     from tensorflow.python.saved_model import fingerprinting_utils
@@ -154,7 +154,7 @@ def test_tensorflows_and_keras_names() -> None:
         ("training", "keras"),
     ],
 )
-def test_these_have_a_range_that_ends(project: str, name: str) -> None:
+def test_these_dependencies_have_an_upper_version(project: str, name: str) -> None:
     listed = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]["dependencies"]
     (one,) = [found for found in map(Requirement, listed) if found.name == name]
     assert version(name) in one.specifier

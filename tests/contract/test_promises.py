@@ -1,4 +1,4 @@
-"""The pages of promises: each beside tests that exist, and each scenario beside a promise."""
+"""docs/reliability.md and docs/security.md: each promise names tests, and each fault test has a promise."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Our messages against `tensorflow-serving-api`'s: the same fields, and the same bytes both ways."""
+"""Our messages compared with `tensorflow-serving-api`'s: the same fields, and the same bytes both ways."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -25,11 +25,11 @@ ELSEWHERE = {
         "tensorflow.serving.FileSystemStoragePathSourceConfig.ServableVersionPolicy"
     ),
 }
-# The two that are different on purpose, and equal on the wire.
+# These differ on purpose, and are equal on the wire.
 STAYS_SERIALIZED = {OURS + "ExampleList.examples", OURS + "ExampleListWithContext.examples"}
 CONTEXT = OURS + "ExampleListWithContext.context"
 ENUM_AS_NUMBER = {OURS + "StatusProto.error_code"}
-# What TensorFlow Serving 2.21 has and we leave out. A field that a later one adds fails the test below.
+# Fields of TensorFlow Serving 2.21 that we leave out. A later version's new field fails the test below.
 LEFT_OUT = {
     "TensorProto": {"resource_handle_val", "variant_val", "float8_val"},
     "TensorInfo": {"coo_sparse", "composite_tensor"},
@@ -89,7 +89,7 @@ def is_map(field: FieldDescriptor) -> bool:
 
 
 def wire_form(field: FieldDescriptor) -> tuple[Any, ...]:
-    """What decides how a field looks on the wire, and to whoever reads it."""
+    """The properties that decide a field's form on the wire."""
     oneof = field.containing_oneof.name if field.containing_oneof else None
     return field.number, field.type, field.is_repeated, field.is_packed, field.is_required, oneof
 
@@ -141,7 +141,7 @@ def test_the_public_module_exports_every_message() -> None:
     assert top <= set(vars(messages))
 
 
-# One value of every scalar kind that goes wrong easily: negative, large, not ASCII, not UTF-8.
+# Values of every scalar kind that are easily written wrong: negative, large, not ASCII, not UTF-8.
 SCALARS: dict[int, list[Any]] = {
     FieldDescriptor.CPPTYPE_INT32: [-7, 2**31 - 1],
     FieldDescriptor.CPPTYPE_INT64: [-(2**40), 2**63 - 1],
@@ -175,7 +175,7 @@ def scalars(field: FieldDescriptor) -> list[Any]:
 
 
 def fill(message: Any, choice: int, depth: int = 9) -> Any:
-    """Set every field; of a oneof the one that `choice` says; nothing below `depth`."""
+    """Set every field, of a oneof the field of number `choice`, down to `depth` levels."""
     if isinstance(message, any_pb2.Any):
         message.type_url, message.value = "type.googleapis.com/tensorflow.serving.ModelSpec", b"\n\x01x"
         return message
@@ -231,8 +231,8 @@ def unknown(message: Message) -> Iterator[int]:
 
 @every_message
 @pytest.mark.parametrize("choice", range(3))
-def test_nothing_of_theirs_is_lost_on_the_way_through_ours(ours: Descriptor, choice: int) -> None:
-    """Also the fields that we leave out come out again, so a gateway can pass messages on."""
+def test_fields_that_we_leave_out_are_kept(ours: Descriptor, choice: int) -> None:
+    """So a gateway can pass messages on."""
     theirs = fill(their_class(ours.full_name)(), choice, depth=4)
     passed_on = message_factory.GetMessageClass(ours).FromString(serialize(theirs))
     assert their_class(ours.full_name).FromString(serialize(passed_on)) == theirs

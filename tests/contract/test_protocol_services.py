@@ -1,4 +1,4 @@
-"""Our call paths, text form and generated code against TensorFlow Serving's own and against the protos."""
+"""Our call paths, text form and generated code compared with TensorFlow Serving's and with the protos."""
 
 import subprocess
 import sys
@@ -103,8 +103,8 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
         assert new.read_bytes() == old.read_bytes(), f"{old.name} is stale: run `make proto`"
 
 
-def test_both_live_in_one_process() -> None:
-    """This file imports both; one package name for both would have failed there."""
+def test_both_can_be_imported_in_one_process() -> None:
+    """This file imports both, which would fail if their messages had the same names."""
     ours, theirs = messages.PredictRequest.DESCRIPTOR, predict_pb2.PredictRequest
     assert ours.file.pool is theirs.DESCRIPTOR.file.pool
     assert ours.full_name != theirs.DESCRIPTOR.full_name

@@ -1,4 +1,4 @@
-"""Our tensor codec against TensorFlow's own `make_tensor_proto` and `make_ndarray`."""
+"""Our tensor codec compared with TensorFlow's `make_tensor_proto` and `make_ndarray`."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_we_read_the_repeated_last_value_as_tensorflow_does(dtype: type[np.gener
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2), (0,)], ids=str)
-def test_strings_both_ways(shape: tuple[int, ...]) -> None:
+def test_strings_are_read_both_ways(shape: tuple[int, ...]) -> None:
     words = [b"", b"\xff\x00", "größe".encode(), b"x"]
     array = np.resize(np.array(words, dtype=object), int(np.prod(shape))).reshape(shape)
     assert tf.make_ndarray(as_theirs(tensors.to_proto(array))).tolist() == array.tolist()

@@ -1,4 +1,4 @@
-"""What the system tests share: models that the real exporter wrote, and the real stack that serves them."""
+"""Fixtures of the system tests: exported models, the stack that serves them, images, container images."""
 
 import subprocess
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def docker_images() -> None:
-    """The images of the stack, built once; none can be pulled where there is no registry."""
+    """The container images of the stack, built once."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
         pytest.skip("no Docker engine answers")
     build = ["--profile", "observability", "build", "gateway", "model-server", "prometheus"]

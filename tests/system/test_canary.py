@@ -1,4 +1,4 @@
-"""Two versions of one model behind the real stack: shares, promote and rollback, and no request fails."""
+"""Two versions of one model: share, promote and rollback under load, and no request fails."""
 
 import shutil
 import threading
@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from programs import train
 from stack import Ports, Stack, running
+from waiting import until
 
 from keraserve_client import Client, GrpcClient
 from keraserve_protocol import messages, model_config
@@ -22,7 +23,7 @@ SHARE, REQUESTS = 0.2, 500
 
 @pytest.fixture(scope="module")
 def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Versions 1 and 2 of `colours`, as an export leaves them: both loaded, 1 labelled `stable`."""
+    """Versions 1 and 2 of `colours`, both configured as `export` does it, 1 with the label `stable`."""
     folder = tmp_path_factory.mktemp("canary")
     for version in (1, 2):
         add(models, folder, version)
@@ -37,7 +38,7 @@ def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add(models: Path, folder: Path, version: int) -> None:
-    """Put version 1 there under another number, at once."""
+    """Copy version 1 to another number, atomically."""
     part = folder / f"part-{version}"
     shutil.copytree(models / MODEL / "1", part)
     (folder / MODEL).mkdir(exist_ok=True)
@@ -45,19 +46,14 @@ def add(models: Path, folder: Path, version: int) -> None:
 
 
 class Load:
-    """Clients that ask without a pause and without retrying, over HTTP and gRPC; what they got."""
+    """Requests over HTTP and gRPC without pauses and retries; the versions of the responses."""
 
     def __init__(self, stack: Stack, image: bytes) -> None:
         self.responses: list[int] = []
         self.failures: list[Exception] = []
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(make, image))
-            for make in (
-                lambda: Client(stack.url, retries=0),
-                lambda: GrpcClient(stack.grpc, retries=0),
-            )
-        ]
+        clients = (lambda: Client(stack.url, retries=0), lambda: GrpcClient(stack.grpc, retries=0))
+        self._threads = [threading.Thread(target=self._classify, args=(make, image)) for make in clients]
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -70,7 +66,7 @@ class Load:
             for thread in self._threads:
                 thread.join()
 
-    def _ask(self, make: Callable[[], Client | GrpcClient], image: bytes) -> None:
+    def _classify(self, make: Callable[[], Client | GrpcClient], image: bytes) -> None:
         with make() as client:
             while not self._stop.is_set():
                 try:
@@ -80,7 +76,7 @@ class Load:
                     return
 
     def until(self, versions: set[int]) -> None:
-        """Wait until the next 20 answers come from just these versions."""
+        """Wait until 20 responses in a row are of just these versions."""
         give_up = time.monotonic() + 120
         while True:
             begin = len(self.responses)
@@ -108,15 +104,12 @@ def test_share_promote_and_rollback_under_load(repository: Path, models: Path, r
             found = Counter(load.responses[begin : begin + REQUESTS])
             command("promote")
             load.until({2})
-            with Client(stack.url) as client:  # the model server follows: its own label has moved
-                give_up = time.monotonic() + 60
-                while client.classify(MODEL, red, label="stable")[0].version != 2:
-                    assert time.monotonic() < give_up
-                    time.sleep(0.1)
+            with Client(stack.url) as client:  # the model server has moved its own label too
+                until(lambda: client.classify(MODEL, red, label="stable")[0].version == 2, "2 is not stable")
             command("rollback")
             load.until({1})
             add(models, repository, 3)
-            command("canary", "--share", "1")  # at once: the model server has yet to load it
+            command("canary", "--share", "1")  # before the model server has loaded it
             load.until({3})
             command("rollback")
             load.until({1})
@@ -124,7 +117,7 @@ def test_share_promote_and_rollback_under_load(repository: Path, models: Path, r
         metrics = httpx2.get(f"{stack.url}/metrics").text
     assert set(found) == {1, 2}
     deviation = (REQUESTS * SHARE * (1 - SHARE)) ** 0.5
-    assert abs(found[2] - REQUESTS * SHARE) < 5 * deviation  # one run in two million is outside
+    assert abs(found[2] - REQUESTS * SHARE) < 5 * deviation  # fails by chance in one of two million runs
     for version in (1, 2, 3):
         for protocol, code in (("http", "200"), ("grpc", "OK")):
             names = f'code="{code}",model="{MODEL}",protocol="{protocol}",version="{version}"'

@@ -1,4 +1,4 @@
-"""What the pages on the client and on other languages tell a reader to type, typed here."""
+"""The code blocks of the pages on the client and on other languages are run."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def blocks() -> list[tuple[str, str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that looks as the checkout does after `make demo`, as far as the pages go."""
+    """A folder with what the pages need of a checkout after `make demo`."""
     folder = tmp_path_factory.mktemp("checkout")
     save_images(folder / "runs/demo")
     (folder / ".venv").symlink_to(ROOT / ".venv")

@@ -1,4 +1,4 @@
-"""What the compose files come to, as Compose itself reads them, with each override and profile."""
+"""The Compose files with each override and profile, as Compose reads them."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_no_service_has_privileges_or_a_root_to_write_to(stack: dict[str, Any]) 
         assert all(mount.get("read_only") for mount in one["volumes"] if "/etc/" in mount["target"]), name
 
 
-def test_what_runs_for_long_is_limited_and_comes_back(stack: dict[str, Any]) -> None:
+def test_services_have_limits_and_are_restarted(stack: dict[str, Any]) -> None:
     for name, one in stack["services"].items():
         if name != "training":
             assert one["restart"] == "unless-stopped", name
@@ -68,11 +68,11 @@ def test_what_runs_for_long_is_limited_and_comes_back(stack: dict[str, Any]) -> 
             assert one["logging"]["options"]["max-size"], name
 
 
-def test_the_model_server_reaches_nobody_and_is_stopped_last(stack: dict[str, Any]) -> None:
+def test_the_model_server_has_an_internal_network_and_is_stopped_last(stack: dict[str, Any]) -> None:
     model_server, gateway = stack["services"]["model-server"], stack["services"]["gateway"]
     assert [*model_server["networks"]] == ["models"]
     assert stack["networks"]["models"]["internal"]
-    # Compose stops in the reverse order.
+    # Compose stops services in reverse order.
     assert gateway["depends_on"]["model-server"]["condition"] == "service_healthy"
     # Process 1 is Docker's init: TensorFlow Serving as process 1 would ignore SIGTERM.
     assert model_server["init"]

@@ -1,4 +1,4 @@
-"""The compose stack with real containers: asked from the host, scraped, given a second version, stopped."""
+"""The Compose stack with real containers: requests from the host, metrics, a second version, and stopping."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from programs import COMPOSE, ROOT, train
+from waiting import until
 
 from keraserve_client import Client, GrpcClient
 
@@ -22,7 +23,7 @@ A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
 
 class Compose:
-    """`docker compose` on a project of the test's own, beside whatever else runs here."""
+    """`docker compose` with a project of the test's own."""
 
     def __init__(self, models: Path, runs: Path) -> None:
         ports = {"HTTP_PORT": HTTP_PORT, "GRPC_PORT": GRPC_PORT, "PROMETHEUS_PORT": PROMETHEUS_PORT}
@@ -88,7 +89,7 @@ def test_an_image_is_classified_the_same_over_http_and_grpc(
 def test_containers_run_without_privileges(compose: Compose) -> None:
     for service in ("model-server", "gateway"):
         assert compose("exec", "-T", service, "id", "-u").strip() == "10001"
-        # /var/tmp is anybody's, unless the root is read-only.
+        # /var/tmp may be written to, unless the root is read-only.
         command = "touch /models/x /var/tmp/x 2>/dev/null; ls /models/x /var/tmp/x 2>/dev/null || echo none"
         assert compose("exec", "-T", service, "bash", "-c", command).strip() == "none"
         limits = compose("exec", "-T", service, "grep", "-E", "CapBnd|NoNewPrivs", "/proc/1/status").split()
@@ -98,51 +99,41 @@ def test_containers_run_without_privileges(compose: Compose) -> None:
 def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, images: list[Path]) -> None:
     before = http.classify(A, images[0])
     assert before[0].version == 1
-    train(
-        "export",
-        "--profile",
-        "sample",
-        "--force",
-        "--runs",
-        exported / "runs",
-        "--models",
-        exported / "models",
-    )
-    give_up = time.monotonic() + 60
-    while http.classify(A, images[0])[0].version != 2:  # each of these calls has to succeed
-        assert time.monotonic() < give_up, "version 2 is not served"
-        time.sleep(0.2)
+    folders = ("--runs", exported / "runs", "--models", exported / "models")
+    train("export", "--profile", "sample", "--force", *folders)
+    # Each of these calls has to succeed.
+    until(lambda: http.classify(A, images[0])[0].version == 2, "version 2 is not served")
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, with its variables filled in as Grafana would."""
+    """Every query of the dashboard, with values for its variables, as by Grafana."""
     dashboard = json.loads((ROOT / "docker/grafana/dashboards/serving.json").read_text())
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", ())]
     return [one["expr"].replace("$__rate_interval", "30s").replace("$model", ".*") for one in targets]
 
 
-def test_prometheus_answers_what_the_dashboard_asks(
+def test_prometheus_has_data_for_every_query_of_the_dashboard(
     compose: Compose, http: Client, images: list[Path]
 ) -> None:
     compose("up", "--detach", "prometheus")
 
-    def unanswered(prometheus: httpx2.Client) -> list[str]:
+    def without_data(prometheus: httpx2.Client) -> list[str]:
         http.classify(A, images)
         try:
-            given = {query: prometheus.get("/api/v1/query", params={"query": query}) for query in asked}
-        except httpx2.TransportError:  # Docker's proxy takes the call and drops it until Prometheus listens
-            return asked
+            given = {query: prometheus.get("/api/v1/query", params={"query": query}) for query in wanted}
+        except httpx2.TransportError:  # Docker's proxy closes the connection until Prometheus listens
+            return wanted
         if any(response.status_code == HTTPStatus.SERVICE_UNAVAILABLE for response in given.values()):
-            return asked  # it listens, and reads what it had stored
+            return wanted  # it still reads its stored data
         responses = {query: response.json() for query, response in given.items()}
         assert all(response["status"] == "success" for response in responses.values()), responses
         return [query for query, response in responses.items() if not response["data"]["result"]]
 
-    asked = queries()
-    assert len(asked) > 15
+    wanted = queries()
+    assert len(wanted) > 15
     give_up = time.monotonic() + 120
     with httpx2.Client(base_url=f"http://127.0.0.1:{PROMETHEUS_PORT}") as prometheus:
-        while missing := unanswered(prometheus):
+        while missing := without_data(prometheus):
             assert time.monotonic() < give_up, missing
             time.sleep(1)
         targets = prometheus.get("/api/v1/targets").json()["data"]["activeTargets"]
@@ -164,7 +155,7 @@ def test_the_training_image_trains_and_exports(compose: Compose, tmp_path: Path)
 
 
 def test_the_gateway_image_is_small(compose: Compose) -> None:
-    """At most 70 MB on top of the base: with the public slim image (125 MB) less than 200 MB."""
+    """At most 70 MB more than the base: less than 200 MB with the public slim image (125 MB)."""
 
     def size(image: str) -> int:
         command = ["docker", "image", "inspect", image, "--format", "{{.Size}}"]
@@ -187,25 +178,19 @@ def test_the_gateway_is_stopped_before_the_model_server(compose: Compose) -> Non
     assert (its_code, other_code) == (0, 0)  # drained, not killed
 
 
-def test_the_readme_types_the_same(compose: Compose) -> None:
-    """Its lines in their order, with the embedded server's image where the README has tensorflow/serving."""
-    compose("stop")  # makes room at the ports
+def test_the_readmes_commands_work(compose: Compose) -> None:
+    """In their order, with the embedded server's image in place of tensorflow/serving."""
+    compose("stop")  # frees the ports
     text = (ROOT / "README.md").read_text()
     lines = re.findall(r"^docker compose .*$", text, re.MULTILINE)
     assert len(lines) >= 5
     project = {"COMPOSE_PROJECT_NAME": "keraserve-readme", "TF_SERVING_IMAGE": "keraserve-embedded"}
     environment = {**compose.environment, **project}
     for line in lines:
-        done = subprocess.run(
-            ["bash", "-euc", line],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
+        command = ["bash", "-euc", line]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if " ps" in line:
             assert done.stdout.count("(healthy)") == 2
-    # `run` makes the networks anew, after the last `down`.
+    # `run` creates the networks again after the last `down`.
     subprocess.run(["docker", "compose", "down", "--volumes"], cwd=ROOT, env=environment, check=True)

@@ -1,4 +1,4 @@
-"""The Kubernetes overlays: built by Kustomize, held against Kubernetes' schemas and our own programs."""
+"""The Kubernetes overlays, built by Kustomize: valid by Kubernetes' schemas, and accepted by our programs."""
 
 import shutil
 import subprocess
@@ -62,7 +62,7 @@ def test_a_wrong_resource_is_found(resources: tuple[Resource, ...]) -> None:
         kubernetes_validate.validate(wrong, NEWEST, strict=True)
 
 
-def test_what_refers_to_something_finds_it(resources: tuple[Resource, ...]) -> None:
+def test_every_reference_has_its_target(resources: tuple[Resource, ...]) -> None:
     labels = {name: pod(resources, name)["metadata"]["labels"] for name in of(resources, "Deployment")}
     ports = {
         name: {port["name"] for port in container(resources, name)["ports"]}
@@ -86,7 +86,7 @@ def test_what_refers_to_something_finds_it(resources: tuple[Resource, ...]) -> N
 
 
 def test_pods_have_no_privileges(resources: tuple[Resource, ...]) -> None:
-    """What the namespace's `restricted` standard asks for, and a root that can't be written to."""
+    """As the namespace's `restricted` standard demands, and with a read-only root."""
     (namespace,) = of(resources, "Namespace").values()
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     for name in of(resources, "Deployment"):
@@ -133,7 +133,7 @@ def test_the_embedded_server_takes_the_same_arguments(resources: tuple[Resource,
     assert dict(settings.channel_arguments)["grpc.max_connection_age_ms"] == 20_000
 
 
-def test_a_pod_is_given_the_time_that_its_end_takes(resources: tuple[Resource, ...]) -> None:
+def test_a_pod_has_enough_time_to_end(resources: tuple[Resource, ...]) -> None:
     def seconds(name: str) -> tuple[int, int]:
         sleep = container(resources, name)["lifecycle"]["preStop"]["exec"]["command"]
         return int(sleep[1]), pod(resources, name)["spec"]["terminationGracePeriodSeconds"]

@@ -1,4 +1,4 @@
-"""What `make model` hands on: every variable, and names with spaces."""
+"""`make model` passes on every variable, and names with spaces."""
 
 import subprocess
 from pathlib import Path
@@ -7,14 +7,14 @@ import pytest
 from programs import ROOT
 
 
-def asked(tmp_path: Path, *variables: str) -> list[list[str]]:
+def commands(tmp_path: Path, *variables: str) -> list[list[str]]:
     """The arguments of each command that `make model` would run."""
     program = tmp_path / "record"
-    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{tmp_path}/said"\necho -- >> "{tmp_path}/said"\n')
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{tmp_path}/log"\necho -- >> "{tmp_path}/log"\n')
     program.chmod(0o755)
     make = ["make", "--silent", "--old-file=.venv/ready", "model", f"TRAIN={program}", *variables]
     subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True)
-    return [part.strip("\n").splitlines() for part in (tmp_path / "said").read_text().split("--\n") if part]
+    return [part.strip("\n").splitlines() for part in (tmp_path / "log").read_text().split("--\n") if part]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_enough(tmp_path: Path, images: Path) -> None:
-    run, export = asked(tmp_path, f"DATA={images}")
+    run, export = commands(tmp_path, f"DATA={images}")
     given = ["--profile", "full", "--data", str(images), "--name", "my-flowers-2"]
     given += ["--backbone", "mobilenet", "--image-size", "224"]
     assert run == ["run", "cats-dogs-xception", "--runs", "runs", *given]
@@ -32,19 +32,18 @@ def test_a_folder_is_enough(tmp_path: Path, images: Path) -> None:
 
 
 def test_every_variable_counts(tmp_path: Path, images: Path) -> None:
-    variables = {
-        "NAME": "roses",
-        "BACKBONE": "xception",
-        "ALPHA": "0.25",
-        "IMAGE_SIZE": "96",
-        "WEIGHTS": "random",
-        "LAYOUT": "classes",
-        "SEED": "7",
-        "PROFILE": "quick",
-    }
-    given = [f"{name}={value}" for name, value in variables.items()]
-    run, export = asked(tmp_path, f"DATA={images}/", *given, "FORCE=1")
-    for name, value in variables.items():
+    given = [
+        "NAME=roses",
+        "BACKBONE=xception",
+        "ALPHA=0.25",
+        "IMAGE_SIZE=96",
+        "WEIGHTS=random",
+        "LAYOUT=classes",
+        "SEED=7",
+    ]
+    given.append("PROFILE=quick")
+    run, export = commands(tmp_path, f"DATA={images}/", *given, "FORCE=1")
+    for name, value in (variable.split("=") for variable in given):
         flag = f"--{name.lower().replace('_', '-')}"
         for command in (run, export):
             assert command[command.index(flag) + 1] == value

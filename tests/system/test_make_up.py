@@ -1,4 +1,4 @@
-"""`make up` where nothing is exported: it names what does it in minutes, and starts no container."""
+"""`make up` without exported models names the targets that make some, and starts no container."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_without_models_the_cheap_ways_are_named_and_docker_is_not_called(tmp_path: Path) -> None:
+def test_without_models_other_targets_are_named_and_docker_is_not_called(tmp_path: Path) -> None:
     called = tmp_path / "called"
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Each distribution built as a wheel, installed alone into an environment of its own, and started."""
+"""Each distribution is built as a wheel, installed alone into an environment, and started."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
         ("keraserve-training", "keraserve-train", {"tensorflow", "keras", "pillow"}),
     ],
 )
-def test_alone_in_an_environment(
+def test_a_distribution_works_alone_in_an_environment(
     name: str, program: str | None, allowed: set[str], wheels: Path, tmp_path: Path
 ) -> None:
     run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, tmp_path)
@@ -65,7 +65,7 @@ def test_alone_in_an_environment(
     package = distribution.replace("-", "_")
     assert distribution in installed
     assert installed & FORBIDDEN == allowed
-    # Every module, so that a dependency that nobody declared is missed here.
+    # Import every module, which fails if a dependency is not declared.
     found = f"{{one.name for one in pkgutil.walk_packages({package}.__path__, '{package}.')}}"
     load = f"print(*[importlib.import_module(name).__name__ for name in sorted({found} - {OF_EXTRAS})])"
     assert len(run(python, "-c", f"import importlib, pkgutil, {package}; {load}").split()) > 5
@@ -73,7 +73,7 @@ def test_alone_in_an_environment(
         assert "--help" in run(tmp_path / "bin" / program, "--help")
 
 
-ASK = """
+CLASSIFY = """
 import asyncio, sys
 from keraserve_client import AsyncGrpcClient, Client
 
@@ -92,14 +92,13 @@ print(*(one.best.label for one in found), sep="\\n")
 
 
 def interpreter(version: str) -> str:
-    """Find a Python of that version, on the path or among pyenv's."""
+    """Find a Python of that version, on the path or of pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     for candidate in (f"python{version}", *pyenv.glob(f"versions/{version}.*/bin/python")):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             command = [candidate, "-c", "import sys; print(sys.executable)"]
-            return subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=60
-            ).stdout.strip()
+            done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+            return done.stdout.strip()
     pytest.skip(f"no Python {version} here")
 
 
@@ -111,7 +110,7 @@ def test_the_client_alone_classifies(
     python = tmp_path / "bin/python"
     install = (BIN / "uv", "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
     run(*install, "--constraint", ROOT / "constraints.txt", "keraserve-client")
-    labels = run(python, "-W", "error", "-c", ASK, stack.url, stack.grpc, MODEL, *images).splitlines()
+    labels = run(python, "-W", "error", "-c", CLASSIFY, stack.url, stack.grpc, MODEL, *images).splitlines()
     assert len(labels) == len(images)
     printed = run(tmp_path / "bin/keraserve", "classify", MODEL, *images, "--url", stack.url, "--json")
     lines = [json.loads(line) for line in printed.splitlines()]

@@ -1,11 +1,10 @@
-"""The demo page and the API's page in a real browser, in front of the real stack."""
+"""The demo page and the API's page in a real browser, with the real stack."""
 
 import base64
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from stack import Ports, Stack
+from waiting import until
 
 from keraserve_client import Client
 
@@ -46,20 +46,19 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, stack: Stack) -> Iterator[Page]:
-    """The demo page, fresh; fails the test when it asked another host for anything or complained."""
+    """The demo page, newly loaded; it may request nothing of other hosts and print no message."""
     page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    requested: list[str] = []
+    messages: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(stack.url)
     expect(page.locator("#model")).to_be_enabled()
     yield page
-    strangers = [url for url in asked if not url.startswith((stack.url, "blob:", "data:"))]
-    assert not strangers
-    # What Chromium itself notes of a response of 4xx, and of a network that is away.
-    assert not [text for text in complaints if not text.startswith("Failed to load resource: ")]
+    assert not [url for url in requested if not url.startswith((stack.url, "blob:", "data:"))]
+    # The exception is Chromium's own message on a 4xx response, or without a network.
+    assert not [text for text in messages if not text.startswith("Failed to load resource: ")]
 
 
 def shows_classes(page: Page, count: int = 5) -> None:
@@ -83,7 +82,7 @@ def test_an_image_becomes_classes(page: Page, images: list[Path]) -> None:
 
 
 @pytest.mark.shows("a model from the")
-def test_another_model_answers_for_the_same_image(page: Page, images: list[Path]) -> None:
+def test_another_model_classifies_the_same_image(page: Page, images: list[Path]) -> None:
     page.locator("#file").set_input_files(images[0])
     page.locator("#model").select_option(B)
     shows_classes(page, 2)
@@ -131,7 +130,7 @@ def test_the_image_is_shown_upright(page: Page, tmp_path: Path, orientation: int
     page.locator("#file").set_input_files(tmp_path / "photo.jpg")
     shows_classes(page)
     expect(page.locator("#name")).to_contain_text(re.compile("300 . 400"))
-    # What is seen: black above, white below.
+    # The page shows black above, white below.
     top, bottom = page.evaluate(
         """() => {
           const canvas = Object.assign(document.createElement("canvas"), { width: 30, height: 40 });
@@ -145,7 +144,7 @@ def test_the_image_is_shown_upright(page: Page, tmp_path: Path, orientation: int
 
 
 @pytest.mark.shows("errors that say what")
-def test_a_server_that_is_away_can_be_asked_again(page: Page, images: list[Path]) -> None:
+def test_a_request_can_be_sent_again_when_the_server_is_back(page: Page, images: list[Path]) -> None:
     page.context.set_offline(True)
     page.locator("#file").set_input_files(images[0])
     expect(page.get_by_role("alert")).to_contain_text("The server can't be reached. Is it still running?")
@@ -207,7 +206,7 @@ def test_a_camera_that_may_not_be_used_is_explained(page: Page) -> None:
 
 
 @pytest.mark.shows("by keyboard, on a")
-def test_the_keyboard_is_enough(page: Page, images: list[Path]) -> None:
+def test_the_page_works_by_keyboard(page: Page, images: list[Path]) -> None:
     def tab_to(place: str) -> None:
         for _ in range(12):
             page.keyboard.press("Tab")
@@ -230,7 +229,7 @@ def test_the_keyboard_is_enough(page: Page, images: list[Path]) -> None:
 
 @pytest.mark.shows("by keyboard, on a")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone(page: Page, images: list[Path], scheme: str) -> None:
+def test_the_page_fits_a_phone(page: Page, images: list[Path], scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.set_viewport_size({"width": 320, "height": 640})
     page.locator("#file").set_input_files(images[0])
@@ -262,7 +261,7 @@ def test_the_copied_lines_do_the_same(page: Page, images: list[Path]) -> None:
 def locked(
     stack: Stack, exported: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
-    """The address of a gateway that asks for a key, before the same model server; and its key."""
+    """The URL of a gateway with an API key, for the same model server; and the key."""
     program = str(Path(sys.executable).with_name("keraserve-gateway"))
     made = subprocess.run([program, "key", "page"], capture_output=True, text=True, check=True, timeout=60)
     keys = tmp_path_factory.mktemp("keys") / "keys.toml"
@@ -275,17 +274,14 @@ def locked(
         subprocess.Popen([program, *flags, config], stdout=subprocess.DEVNULL) as gateway,
         Client(url) as client,
     ):
-        give_up = time.monotonic() + 60
-        while not client.ready(timeout=2):
-            assert gateway.poll() is None, "the gateway ended"
-            assert time.monotonic() < give_up, "the gateway is not ready"
-            time.sleep(0.1)
+        until(lambda: gateway.poll() is not None or client.ready(timeout=2), "the gateway is not ready")
+        assert gateway.poll() is None, "the gateway ended"
         yield url, made.stderr.split()[-1]
         gateway.terminate()
 
 
 @pytest.mark.shows("errors that say what")
-def test_a_key_is_asked_for_and_kept_in_the_tab(
+def test_a_key_is_requested_and_kept_in_the_tab(
     context: BrowserContext, locked: tuple[str, str], images: list[Path]
 ) -> None:
     url, right = locked

@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type is typed here, in its order."""
+"""The README's commands and code blocks are run, in their order."""
 
 import os
 import re
@@ -6,21 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from programs import ROOT, save_images
+from waiting import until
 
 # The models here are those of the profile `sample`, and so are their names.
 README = re.sub(r"\b(fashion-mnist-reuse-[ab])\b", r"\1-sample", (ROOT / "README.md").read_text())
 PORTS = {8000: "HTTP", 8500: "gRPC", 8510: "the model server"}
 
-# Typed elsewhere: the first two by .ci/run in a fresh clone, `make serve` by the fixture below.
+# Run elsewhere: the first two by .ci/run in a fresh clone, `make serve` by the fixture below.
 BY_CI = {"make demo", "make test"}
 BY_FIXTURE = {"make serve"}
-# On real images, for minutes: `make demo` does the same. The runs here are of the profile `sample`.
+# These take minutes, with real images; `make demo` runs the same. The runs here have the profile `sample`.
 LONG = {
     ".venv/bin/keraserve-train run fashion-mnist-reuse --seed 7",
     ".venv/bin/keraserve-train export",
@@ -37,7 +37,7 @@ def commands() -> list[str]:
 
 
 def of_containers(command: str) -> bool:
-    """Typed by test_containers.py."""
+    """Whether test_containers.py runs a command."""
     return command.startswith(("docker", "make train-all", "mkdir"))
 
 
@@ -47,14 +47,14 @@ def test_ci_types_the_two_commands_of_the_readme() -> None:
     assert all(f"as_newcomer {command}" in ci for command in BY_CI)
 
 
-def test_every_make_target_that_the_readme_names_is_there() -> None:
+def test_every_make_target_of_the_readme_exists() -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)", README))
     makefile = (ROOT / "Makefile").read_text()
     assert named
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
 
 
-def test_every_folder_of_the_map_is_there() -> None:
+def test_every_folder_of_the_table_exists() -> None:
     folders = re.findall(r"^\| `([a-z/]+/)`", README, re.MULTILINE)
     assert len(folders) >= 8
     assert all((ROOT / folder).is_dir() for folder in folders)
@@ -62,7 +62,7 @@ def test_every_folder_of_the_map_is_there() -> None:
 
 @pytest.fixture(scope="module")
 def checkout(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that looks as the checkout does after `make demo`, with `make serve` running in it."""
+    """A folder like a checkout after `make demo`, in which `make serve` runs."""
     busy = [port for port in PORTS if not free(port)]
     if busy:
         pytest.skip(f"the README's own ports are in use: {busy}")
@@ -74,10 +74,11 @@ def checkout(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for name in ("models", "runs"):
         (folder / name).symlink_to(exported / name)
     save_images(folder / "runs/demo")
-    # start_new_session: the signal below goes to make and to what it runs, as Ctrl-C does.
+    # In a session of its own, so that the signal below reaches make and its processes, as Ctrl-C does.
     serve = subprocess.Popen(["make", "serve"], cwd=folder, start_new_session=True)
     try:
-        wait_until(lambda: not free(8000) and ready(folder), serve)
+        until(lambda: serve.poll() is not None or (not free(8000) and ready(folder)), "not ready", 120)
+        assert serve.poll() is None, "make serve ended"
         yield folder
     finally:
         os.killpg(serve.pid, signal.SIGINT)
@@ -91,14 +92,6 @@ def free(port: int) -> bool:
 
 def ready(folder: Path) -> bool:
     return subprocess.run([".venv/bin/keraserve", "models"], cwd=folder, capture_output=True).returncode == 0
-
-
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + 120
-    while not true():
-        assert process.poll() is None, "make serve ended"
-        assert time.monotonic() < give_up, "make serve is not ready"
-        time.sleep(0.2)
 
 
 def test_the_commands_work_in_their_order(checkout: Path) -> None:

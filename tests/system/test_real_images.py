@@ -1,6 +1,6 @@
-"""One command from a folder of photographs to a served model: real images, real pre-trained weights.
+"""A folder of photographs becomes a model, with real pre-trained weights.
 
-Both lie beside the repository where we develop; an outsider's machine has them elsewhere, or not at all.
+The test is skipped where photographs and weights do not lie next to the repository.
 """
 
 import os
@@ -36,16 +36,15 @@ def test_a_folder_of_photographs_becomes_a_served_model(tmp_path: Path) -> None:
         archive.extractall(tmp_path, filter="data")
     runs, models = tmp_path / "runs", tmp_path / "models"
     data = ["--data", str(tmp_path / "cats-dogs"), "--name", "pets", "--runs", str(runs)]
-    said = keraserve_train("run", "cats-dogs-xception", *OPTIONS, *data)
-    assert "weights" in said
+    printed = keraserve_train("run", "cats-dogs-xception", *OPTIONS, *data)
+    assert "weights" in printed
     (finished,) = run_folder.finished(runs, "cats-dogs-xception")
     assert finished.config["data"]["kind"] == "folder"
     assert finished.config["weights"]["kind"] == "imagenet"
     assert finished.metrics["metrics"]["test_accuracy"] > 0.65  # by chance: 0.5
-    said = keraserve_train(
-        "export", "cats-dogs-xception", "--profile", "quick", "--runs", str(runs), "--models", str(models)
-    )
-    assert "pets-quick: exported as version 1" in said
+    folders = ["--runs", str(runs), "--models", str(models)]
+    printed = keraserve_train("export", "cats-dogs-xception", "--profile", "quick", *folders)
+    assert "pets-quick: exported as version 1" in printed
     model = tf.saved_model.load(str(models / "pets-quick" / "1"))
     assert (models / "pets-quick" / "1" / "assets" / "labels.txt").read_text() == "cats\ndogs\n"
     classify = model.signatures["image_bytes"]  # pyright: ignore

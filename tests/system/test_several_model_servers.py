@@ -1,4 +1,4 @@
-"""One gateway, three model servers as three processes: requests spread, and one that goes away loses none."""
+"""A gateway with three model servers: it uses them in turn, and no request fails when one stops."""
 
 import os
 import shutil
@@ -12,17 +12,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from programs import BIN
-from stack import free_port
+from waiting import until
 
 from keraserve_client import Client, KeraserveError
 
-# Each server serves a version of its own: the version of a response says who gave it.
+# Each server has another version, so the version of a response tells which server sent it.
 SERVERS = (1, 2, 3)
 
 
 class ModelServer:
-    """`keraserve-embedded` with version `number` of `colours`, on a port that it keeps."""
+    """`keraserve-embedded` with version `number` of `colours`, always on the same port."""
 
     def __init__(self, number: int, models: Path, log: Path) -> None:
         self.port = free_port()
@@ -62,10 +63,10 @@ def servers(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def ask(
+def classify(
     servers: dict[int, ModelServer], red: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], int]]:
-    """Classify an image through the gateway, without a retry; gives the version that answered."""
+    """Classifies an image through the gateway, without retries; returns the version."""
     addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers.values())
     port = free_port()
     command = [BIN / "keraserve-gateway", f"--port={port}", "--grpc-port=0", "--models=colours"]
@@ -74,37 +75,30 @@ def ask(
         gateway = subprocess.Popen([*command, f"--model-server=ipv4:{addresses}"], stdout=out, stderr=out)
     try:
         with Client(f"http://127.0.0.1:{port}", retries=0) as client:
-            ask = lambda: client.classify("colours", red)[0].version  # noqa: E731
-            wait_for(lambda: responses(ask), "no model server answers")
-            wait_for(lambda: {ask() for _ in range(6)} == set(SERVERS), "not all of them answer")
-            yield ask
+            classify = lambda: client.classify("colours", red)[0].version  # noqa: E731
+            until(lambda: succeeds(classify), "no model server responds", 240)
+            until(lambda: {classify() for _ in range(6)} == set(SERVERS), "not all of them respond", 240)
+            yield classify
     finally:
         gateway.terminate()
         gateway.wait(30)
 
 
-def responses(ask: Callable[[], int]) -> bool:
+def succeeds(classify: Callable[[], int]) -> bool:
     try:
-        return ask() > 0
+        return classify() > 0
     except KeraserveError:
         return False
 
 
-def wait_for(true: Callable[[], bool], otherwise: str, seconds: float = 240) -> None:
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up, otherwise
-        time.sleep(0.1)
-
-
 @pytest.mark.shows("several: in turn; one")
-def test_requests_spread_evenly(ask: Callable[[], int]) -> None:
-    counted = Counter(ask() for _ in range(90))
+def test_requests_spread_evenly(classify: Callable[[], int]) -> None:
+    counted = Counter(classify() for _ in range(90))
     assert counted == dict.fromkeys(SERVERS, 30)
 
 
-def test_one_that_goes_away_loses_no_request_and_is_used_again(
-    ask: Callable[[], int], servers: dict[int, ModelServer]
+def test_no_request_fails_when_a_model_server_stops_and_returns(
+    classify: Callable[[], int], servers: dict[int, ModelServer]
 ) -> None:
     seen: list[int] = []
     stop = threading.Event()
@@ -113,7 +107,7 @@ def test_one_that_goes_away_loses_no_request_and_is_used_again(
     def load() -> None:
         while not stop.is_set():
             try:
-                seen.append(ask())
+                seen.append(classify())
             except KeraserveError as error:
                 failed.append(error)
             time.sleep(0.005)
@@ -122,13 +116,13 @@ def test_one_that_goes_away_loses_no_request_and_is_used_again(
     for thread in threads:
         thread.start()
     try:
-        wait_for(lambda: len(seen) > 30, "nothing is answered")
+        until(lambda: len(seen) > 30, "no response comes", 240)
         servers[2].stop()
         before = len(seen)
-        wait_for(lambda: len(seen) > before + 60, "nothing is answered")
+        until(lambda: len(seen) > before + 60, "no response comes", 240)
         assert set(seen[before + 10 :]) == {1, 3}
         servers[2].start()
-        wait_for(lambda: 2 in seen[before + 10 :], "the server that came back is not used")
+        until(lambda: 2 in seen[before + 10 :], "the server that came back is not used", 240)
     finally:
         stop.set()
         for thread in threads:

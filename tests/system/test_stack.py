@@ -1,4 +1,4 @@
-"""What `make demo` and `make serve` start: the embedded model server and the gateway, as processes."""
+"""The processes that `make demo` and `make serve` start: the embedded model server and the gateway."""
 
 import contextlib
 import os
@@ -9,20 +9,20 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
 import pytest
 from programs import ROOT, train
 from stack import Ports, Stack, StackError, running
+from waiting import until
 
 from keraserve_client import BadRequest, Client, GrpcClient, TooLarge
 
 A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
 
 
-def test_images_are_classified_over_every_way_in(stack: Stack, images: list[Path]) -> None:
+def test_images_are_classified_over_every_api(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
         responses = [client.classify(A, images, top_k=8) for client in (http, grpc, direct)]
     labels = [[[found.label for found in one.classes] for one in response] for response in responses]
@@ -30,7 +30,7 @@ def test_images_are_classified_over_every_way_in(stack: Stack, images: list[Path
     assert len(labels[0][0]) == 8
 
 
-def test_a_binary_model_answers_two_labels(stack: Stack, images: list[Path]) -> None:
+def test_a_binary_model_has_two_labels(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as client:
         (response,) = client.classify(B, images[0])
     assert {found.label for found in response.classes} == {"sandal", "shirt"}
@@ -43,12 +43,9 @@ PROCEDURAL = (
 
 
 @pytest.mark.shows('"warnings": [...]')
-def test_what_procedural_images_made_says_so_everywhere(stack: Stack, images: list[Path]) -> None:
+def test_a_model_of_procedural_images_has_a_warning_everywhere(stack: Stack, images: list[Path]) -> None:
     with Client(stack.url) as client:
-        assert [each.warnings for model in client.models() for each in model.versions] == [
-            (PROCEDURAL,),
-            (PROCEDURAL,),
-        ]
+        assert [each.warnings for model in client.models() for each in model.versions] == [(PROCEDURAL,)] * 2
     for kind, address in ((Client, stack.url), (GrpcClient, stack.grpc), (GrpcClient, stack.model_server)):
         with kind(address) as client:
             assert client.classify(A, images[0])[0].warnings == (PROCEDURAL,)
@@ -63,8 +60,8 @@ def test_what_procedural_images_made_says_so_everywhere(stack: Stack, images: li
         assert f"warning: {A} version 1: {PROCEDURAL}" in " ".join(done.stdout.split()), done
 
 
-def test_an_image_of_too_many_pixels_is_rejected_by_every_way_in(stack: Stack, images: list[Path]) -> None:
-    """729 KiB of PNG that would be 768 MiB of pixels; what would decode it says so before it does."""
+def test_an_image_of_too_many_pixels_is_rejected_by_every_api(stack: Stack, images: list[Path]) -> None:
+    """729 KiB of PNG would be 768 MiB of pixels; it is rejected before it is decoded."""
     large = wide_png(16_000)
     with Client(stack.url) as http, GrpcClient(stack.grpc) as grpc, GrpcClient(stack.model_server) as direct:
         for client in (http, grpc, direct):
@@ -76,7 +73,7 @@ def test_an_image_of_too_many_pixels_is_rejected_by_every_way_in(stack: Stack, i
 
 
 def wide_png(side: int) -> bytes:
-    """A black square, written row by row."""
+    """A black square, compressed row by row."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(1 + 3 * side)) for _ in range(side)) + packer.flush()
     parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
@@ -95,10 +92,7 @@ def test_a_second_version_is_served_without_a_failed_request(
     with running(models, Ports(0, 0, 0), logs=tmp_path) as stack, Client(stack.url, retries=0) as client:
         assert client.classify(A, images[0])[0].version == 1
         train("export", "--profile", "sample", "--force", "--runs", exported / "runs", "--models", models)
-        give_up = time.monotonic() + 60
-        while client.classify(A, images[0])[0].version != 2:
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        until(lambda: client.classify(A, images[0])[0].version == 2, "version 2 is not served")
         assert client.classify(A, images[0], version=2)[0].version == 2
 
 
@@ -127,16 +121,13 @@ def test_serve_stops_what_it_started(exported: Path, tmp_path: Path) -> None:
         url = next(
             found[0] for line in serve.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line))
         )
-        # Silent until the addresses are said; the line of the last question may come after them.
+        # Nothing is printed before the addresses, except the line of the last request to /readyz.
         assert '"status":503' not in (tmp_path / "stderr").read_text()
         children = Path(f"/proc/{serve.pid}/task/{serve.pid}/children").read_text().split()
         assert len(children) == 2
-        give_up = time.monotonic() + 30
-        with Client(url) as client:  # what happens from then on is shown
-            while '"/readyz","status":200' not in (tmp_path / "stderr").read_text():
-                assert client.ready()
-                assert time.monotonic() < give_up
-                time.sleep(0.05)
+        with Client(url) as client:  # later log lines are shown
+            shown = lambda: '"/readyz","status":200' in (tmp_path / "stderr").read_text()  # noqa: E731
+            until(lambda: client.ready() and shown(), "no log line is shown", 30)
         serve.send_signal(signal.SIGINT)
         assert serve.wait(timeout=60) == 0
         failed.pop_all()

@@ -1,17 +1,17 @@
-"""The Swarm stack with real containers: three model servers are replaced, and a version, under load."""
+"""The Swarm stack with real containers: model servers and a version are replaced under load."""
 
 import os
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from programs import ROOT
+from waiting import until
 
 from keraserve_client import Client, KeraserveError
 
@@ -38,16 +38,9 @@ def containers(service: str) -> set[str]:
     return set(docker("ps", "--quiet", "--filter", f"label=com.docker.swarm.service.name={service}").split())
 
 
-def wait_for(true: Callable[[], bool], otherwise: str, seconds: float = 240) -> None:
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up, otherwise
-        time.sleep(0.3)
-
-
 @pytest.fixture(scope="module")
 def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository of this test's own, which the containers' user may read."""
+    """A model repository for this test, which the containers' user may read."""
     folder = tmp_path_factory.mktemp("swarm") / "models"
     shutil.copytree(models, folder)
     folder.chmod(0o755)
@@ -56,9 +49,9 @@ def repository(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(docker_images: None, repository: Path) -> Iterator[Client]:
-    """A client, without retries, of the deployed stack with every model server in service."""
+    """A client without retries of the deployed stack, when every model server is connected."""
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
-        pytest.skip("this engine is in a swarm, which is left alone")
+        pytest.skip("this engine is in a swarm already")
     docker("swarm", "init", "--advertise-addr", "127.0.0.1")
     settings = {
         "MODELS": str(repository),
@@ -70,11 +63,11 @@ def client(docker_images: None, repository: Path) -> Iterator[Client]:
     try:
         docker(*deploy, "--compose-file=docker/swarm/stack.yaml", STACK, environment=settings)
         with Client(f"http://127.0.0.1:{HTTP_PORT}", retries=0) as client:
-            wait_for(lambda: ready(client) and connected() == 3, "the stack does not come up")
+            until(lambda: ready(client) and connected() == 3, "the stack does not come up", 240)
             yield client
     finally:
         docker("stack", "rm", STACK)
-        wait_for(lambda: not containers(MODEL_SERVER) | containers(GATEWAY), "the stack does not stop")
+        until(lambda: not containers(MODEL_SERVER) | containers(GATEWAY), "the stack does not stop", 240)
         docker("swarm", "leave", "--force")
 
 
@@ -86,7 +79,7 @@ def ready(client: Client) -> bool:
 
 
 def connected() -> int:
-    """To how many model servers the gateway holds a connection."""
+    """The number of model servers to which the gateway has a connection."""
     (gateway,) = containers(GATEWAY)
     rows = [line.split() for line in docker("exec", gateway, "cat", "/proc/net/tcp").splitlines()[1:]]
     established = {row[2] for row in rows if row[3] == "01"}
@@ -94,7 +87,7 @@ def connected() -> int:
 
 
 def lost() -> str:
-    """What the gateway's log says of calls that found no response."""
+    """The lines of the gateway's log on failed calls."""
     log = subprocess.run(["docker", "service", "logs", "--raw", GATEWAY], capture_output=True, text=True)
     lines = (log.stdout + log.stderr).splitlines()
     return "\n".join(line for line in lines if "model server unavailable" in line)
@@ -102,7 +95,7 @@ def lost() -> str:
 
 @dataclass
 class Load:
-    """What the requests of a light load came to."""
+    """The versions of the responses, and the errors."""
 
     versions: list[int] = field(default_factory=list[int])
     errors: list[KeraserveError] = field(default_factory=list[KeraserveError])
@@ -110,17 +103,17 @@ class Load:
 
 @contextmanager
 def load(client: Client, image: bytes) -> Iterator[Load]:
-    """Two callers, about 50 requests a second each, for as long as the block lasts."""
+    """Two callers send about 50 requests a second each while the block runs."""
     stop, seen = threading.Event(), Load()
 
-    def ask() -> None:
+    def classify() -> None:
         while not stop.wait(0.02):
             try:
                 seen.versions.append(client.classify("colours", image)[0].version)
             except KeraserveError as error:
                 seen.errors.append(error)
 
-    callers = [threading.Thread(target=ask) for _ in range(2)]
+    callers = [threading.Thread(target=classify) for _ in range(2)]
     for caller in callers:
         caller.start()
     try:
@@ -138,8 +131,8 @@ def test_model_servers_are_replaced_without_a_lost_request(client: Client, red: 
     with load(client, red) as seen:
         update = ("--update-delay=1s", "--update-monitor=1s", "--force", "--quiet")
         docker("service", "update", *update, MODEL_SERVER)
-        wait_for(lambda: len(containers(MODEL_SERVER)) == 3, "there are not three again")
-        wait_for(lambda: connected() == 3, "the gateway does not find the new ones")
+        until(lambda: len(containers(MODEL_SERVER)) == 3, "there are not three again", 240)
+        until(lambda: connected() == 3, "the gateway does not find the new ones", 240)
     assert not containers(MODEL_SERVER) & before
     assert not seen.errors, lost()
     assert set(seen.versions) == {1}
@@ -150,7 +143,7 @@ def test_a_new_version_comes_without_a_lost_request(client: Client, red: bytes, 
     with load(client, red) as seen:
         shutil.copytree(versions / "1", versions / ".saving-2")
         (versions / ".saving-2").rename(versions / "2")
-        # Each of the three loads it for itself: until all have, the newest version is one or the other.
-        wait_for(lambda: set(seen.versions[-60:]) == {2}, "version 2 is not served by all")
+        # The three servers load it at different moments, so responses are of either version for a while.
+        until(lambda: set(seen.versions[-60:]) == {2}, "version 2 is not served by all", 240)
     assert not seen.errors
     assert set(seen.versions) <= {1, 2}

@@ -1,4 +1,4 @@
-"""A model server that does what the real one can't be brought to do: to be slow, or to answer nonsense."""
+"""A model server that is slow or sends malformed responses, as a test says."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ _OPTIONS = [("grpc.max_receive_message_length", -1)]
 
 @contextmanager
 def fake_model_server(implementations: Mapping[services.Call[Any, Any], Any]) -> Iterator[str]:
-    """Answer calls by functions of request and context, in this process; gives the address.
+    """Serve calls with functions of request and context, in this process; yields the address.
 
     Each model is available, and has the signatures `classify` and `serving_default`, from a float32 `x`.
     """

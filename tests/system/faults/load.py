@@ -1,4 +1,4 @@
-"""Callers who ask on and on: of all four clients, in threads, until they are told to stop."""
+"""Load by all four clients, in threads, until it is stopped; what each client got."""
 
 import asyncio
 import threading
@@ -13,20 +13,20 @@ from system.faults.product import Product
 from keraserve_client import AsyncClient, AsyncGrpcClient, Client, Failure, GrpcClient, KeraserveError
 
 MODEL = "colours"
-UNDER_WAY = 16
-"""Images that a caller may have asked for and has no response to: `classify_many` has the most."""
+MOST_IN_FLIGHT = 16
+"""The most images that a caller may have in flight, with `classify_many`."""
 _PAUSE = 0.02
 
 
 @dataclass
 class Seen:
-    """What a kind of caller saw: when each answer came, of which version, and what failed."""
+    """A client's responses, each with its moment and version, and its failures."""
 
     responses: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     failures: list[str] = field(default_factory=list[str])
 
     def since(self, moment: float) -> int:
-        """Count the responses after a moment of the clock that never jumps."""
+        """Count the responses after a moment of the monotonic clock."""
         return sum(at > moment for at, _ in self.responses)
 
     def note(self, version: int) -> None:
@@ -36,7 +36,7 @@ class Seen:
 
 @contextmanager
 def callers(product: Product, image: bytes, **settings: Any) -> Iterator[dict[str, Seen]]:
-    """Ask by all four classes and by `classify_many`; `settings` are the clients'."""
+    """Classify with all four classes and with `classify_many`; `settings` are the clients'."""
     over, seen = threading.Event(), {}
     threads: list[threading.Thread] = []
 
@@ -46,12 +46,12 @@ def callers(product: Product, image: bytes, **settings: Any) -> Iterator[dict[st
         threads[-1].start()
 
     for name, kind, address in (("http", Client, product.url), ("grpc", GrpcClient, product.grpc)):
-        start(name, lambda to, k=kind, a=address: _ask(k(a, **settings), image, over, to))
-        start(f"{name} many", lambda to, k=kind, a=address: _ask_many(k(a, **settings), image, over, to))
+        start(name, lambda to, k=kind, a=address: _classify(k(a, **settings), image, over, to))
+        start(f"{name} many", lambda to, k=kind, a=address: _classify_many(k(a, **settings), image, over, to))
     for name, kind, address in (("http", AsyncClient, product.url), ("grpc", AsyncGrpcClient, product.grpc)):
         start(
             f"async {name}",
-            lambda to, k=kind, a=address: asyncio.run(_ask_async(k(a, **settings), image, over, to)),
+            lambda to, k=kind, a=address: asyncio.run(_classify_async(k(a, **settings), image, over, to)),
         )
     try:
         yield seen
@@ -61,7 +61,7 @@ def callers(product: Product, image: bytes, **settings: Any) -> Iterator[dict[st
             thread.join(120)
 
 
-def _ask(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
+def _classify(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     with client:
         while not over.wait(_PAUSE):
             try:
@@ -70,7 +70,7 @@ def _ask(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
                 seen.failures.append(f"{type(error).__name__}: {error}")
 
 
-def _ask_many(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
+def _classify_many(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     def source() -> Iterator[bytes]:
         while not over.wait(_PAUSE):
             yield image
@@ -86,7 +86,7 @@ def _ask_many(client: Any, image: bytes, over: threading.Event, seen: Seen) -> N
             seen.failures.append(f"ended: {error}")
 
 
-async def _ask_async(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
+async def _classify_async(client: Any, image: bytes, over: threading.Event, seen: Seen) -> None:
     async with client:
         while not over.is_set():
             try:

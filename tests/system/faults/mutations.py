@@ -1,4 +1,4 @@
-"""Bytes made from good ones by a few random changes, from a seed that a failure prints."""
+"""Random changes of valid bytes, the same for the same seed."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -8,13 +8,13 @@ _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 
 
 
 def mutated(seed: int, count: int, good: Sequence[bytes], tokens: Sequence[bytes]) -> Iterator[bytes]:
-    """Give `count` variants of the good ones; the same for the same seed.
+    """Yield `count` variants of valid bytes.
 
     Args:
         seed: of the random numbers.
         count: how many.
-        good: what a parser accepts.
-        tokens: what means something to it, to be put in anywhere.
+        good: bytes that a parser accepts.
+        tokens: bytes with a meaning to the parser, which are inserted anywhere.
     """
     random = Random(seed)
     for _ in range(count):

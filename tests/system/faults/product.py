@@ -1,7 +1,6 @@
 """The running product for these tests: gateway and embedded server as processes, or both in one process.
 
-The short form runs with all tests. `make test-faults` is the long one;
-FAULTS_MINUTES and FAULTS_CASES say how long.
+`make test` runs these tests for seconds, `make test-faults` as long as FAULTS_MINUTES and FAULTS_CASES say.
 """
 
 import os
@@ -11,20 +10,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from free_ports import free_ports
+from waiting import until
 
 MINUTES = float(os.environ.get("FAULTS_MINUTES", "0"))
-"""How long load goes on; 0: the short form, some seconds."""
+"""How long load is sent; 0 for some seconds."""
 CASES = int(os.environ.get("FAULTS_CASES", "4000"))
-"""How many cases all fuzzing together has."""
-PLACES = 16
-"""Of the gateway before the embedded server without batching."""
+"""The number of all cases of fuzzing."""
+SLOTS = 16
+"""Of the gateway of the embedded server without batching."""
 
 _CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("KERASERVE_")}
 _ENVIRONMENT = {**_CLEAN, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -34,7 +34,7 @@ class Process:
     """One of the project's programs, with a log."""
 
     def __init__(self, log: Path, program: str, *flags: str, within: Sequence[str] = ()) -> None:
-        """Start it; `within` is a command that runs the one that follows it in its place."""
+        """Start it; `within` is a command that runs the command after it."""
         self.log = log
         self._command = [*within, str(Path(sys.executable).with_name(program)), *flags]
         self.start()
@@ -45,32 +45,32 @@ class Process:
             self._process = subprocess.Popen(self._command, env=_ENVIRONMENT, stdout=out, stderr=out)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; SIGKILL is waited for."""
+        """Send a signal; after SIGKILL, wait until the process has ended."""
         self._process.send_signal(number)
         if number == signal.SIGKILL:
             self._process.wait(30)
 
     def end(self) -> int:
-        """Ask it to stop and wait; gives the exit status."""
+        """Stop it and wait; returns the exit status."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
         return self.wait()
 
     def wait(self) -> int:
-        """Wait until it ends by itself; gives the exit status."""
+        """Wait until it ends by itself; returns the exit status."""
         return self._process.wait(60)
 
     def runs(self) -> bool:
-        """Say whether it is still there."""
+        """Whether it still runs."""
         return self._process.poll() is None
 
     def mebibytes(self, key: str = "VmRSS") -> int:
-        """Read its memory: VmRSS now, VmHWM at its peak since `forget_peak`."""
+        """Its memory: VmRSS now, VmHWM at its peak since `forget_peak`."""
         return int(self._proc("status").split(f"{key}:")[1].split()[0]) // 1024
 
     def forget_peak(self) -> None:
-        """Let VmHWM begin anew."""
+        """Reset VmHWM."""
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
     def descriptors(self) -> int:
@@ -83,7 +83,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Product:
-    """What runs: where it listens, its processes (one and the same in process), and its own repository.
+    """The ports, processes and model repository; in process, both processes are the same one.
 
     Attributes:
         port: the gateway's, for HTTP.
@@ -105,21 +105,21 @@ class Product:
 
     @property
     def url(self) -> str:
-        """Of the gateway."""
+        """The gateway's."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def grpc(self) -> str:
-        """Of the gateway."""
+        """The gateway's target for gRPC."""
         return f"127.0.0.1:{self.grpc_port}"
 
     @property
     def processes(self) -> set[Process]:
-        """The one or two."""
+        """Both, or the one of both."""
         return {self.gateway, self.model_server}
 
     def add_version(self, model: str) -> int:
-        """Copy the first version to one more than the highest, whole at once; gives its number."""
+        """Copy the first version to the next number, atomically; returns the number."""
         folder = self.models / model
         version = 1 + max(int(one.name) for one in folder.iterdir() if one.name.isdecimal())
         shutil.copytree(folder / "1", folder / "coming")
@@ -127,17 +127,16 @@ class Product:
         return version
 
     def status(self, path: str) -> int:
-        """Ask with GET on a connection of its own; gives the status."""
-        return exchange(
-            self.port, b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
-        )[0]
+        """Send a GET on a new connection; returns the status."""
+        request = b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode()
+        return exchange(self.port, request)[0]
 
 
 @contextmanager
 def running(
     models: Path, folder: Path, *flags: str, in_process: bool = False, batching: bool = True
 ) -> Iterator[Product]:
-    """Serve a copy of `models`; `flags` are the gateway's, `batching` is the embedded server's."""
+    """Serve a copy of `models`; `flags` are the gateway's."""
     own = folder / "models"
     shutil.copytree(models, own)
     config = own / "models.config"
@@ -171,7 +170,7 @@ def gateway_before(
     rest: int = 0,
     within: Sequence[str] = (),
 ) -> Iterator[Product]:
-    """Run a gateway before a model server, and end both; without `server` that is somebody else's.
+    """Run a gateway for a model server, and end both; without `server`, the model server is not ended.
 
     Raises:
         AssertionError: there is a traceback in a log.
@@ -190,23 +189,14 @@ def gateway_before(
             process.end()
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for something, with a bound that no machine needs."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(what)
-        time.sleep(0.05)
-
-
 def exchange(port: int, request: bytes, seconds: float = 60) -> tuple[int, bytes]:
-    """Send bytes and read to the connection's end; gives status and body."""
+    """Send bytes and read to the connection's end; returns status and body."""
     head, _, body = talk(port, request, seconds=seconds).partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
 
 def talk(port: int, *pieces: bytes, seconds: float = 60) -> bytes:
-    """Send pieces, each in a packet of its own, and read to the connection's end."""
+    """Send pieces, each in its own packet, and read to the connection's end."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number, piece in enumerate(pieces):
@@ -216,7 +206,7 @@ def talk(port: int, *pieces: bytes, seconds: float = 60) -> bytes:
 
 
 def post(path: str, body: bytes, media_type: str, *headers: str) -> bytes:
-    """Write a POST on a connection of its own."""
+    """A POST request that closes its connection."""
     lines = [f"POST {path} HTTP/1.1", "Host: x", "Connection: close", f"Content-Type: {media_type}", *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 

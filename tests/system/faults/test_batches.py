@@ -1,4 +1,4 @@
-"""What a bad request in a batch does to the next ones: nothing. What a request may claim: not much."""
+"""Bad requests in a batch do not affect others, and no request gets much memory for its shape."""
 
 import json
 import re
@@ -16,11 +16,11 @@ NO_EXAMPLE = b"\x0a\xdb\xff\xfe\xdb\x80" + bytes(range(128, 200))  # neither a t
 AT_ONCE = 12
 MEBIBYTES = 1024
 ANY_SIZE = [("grpc.max_receive_message_length", -1)]  # a long response is no rejection
-ROWS = 20_000  # more than the gateway takes, and than the model server
-FEWER = 5_000  # more than the gateway takes, whose JSON has no more keys than allowed
+ROWS = 20_000  # more than the gateway and the model server allow
+FEWER = 5_000  # more than the gateway allows, in JSON with as many keys as allowed
 
 
-def test_bad_requests_end_no_batching(either: Product, red: bytes) -> None:
+def test_bad_requests_do_not_end_batching(either: Product, red: bytes) -> None:
     def bad(client: Client) -> KeraserveError:
         with pytest.raises(KeraserveError) as caught:
             client.predict("colours", [NO_EXAMPLE], "classify")
@@ -49,8 +49,7 @@ def test_bad_requests_end_no_batching(either: Product, red: bytes) -> None:
     ],
     ids=str,
 )
-def test_a_shape_that_claims_rows_gets_no_memory_for_them(each: Product, shape: tuple[int, ...]) -> None:
-    """Some sixty bytes of gRPC."""
+def test_a_shape_with_many_rows_gets_no_memory_for_them(each: Product, shape: tuple[int, ...]) -> None:
     request = m.PredictRequest(model_spec=m.model_spec("colours"))
     tensor = request.inputs["images"]
     tensor.dtype = m.DataType.DT_UINT8
@@ -74,8 +73,8 @@ JSON = {
 }
 
 
-def test_rows_beyond_the_limit_are_rejected_by_every_way_in(each: Product) -> None:
-    """By the limit on rows: what the rows are, and what they are not, is not looked at."""
+def test_rows_beyond_the_limit_are_rejected_by_every_api(each: Product) -> None:
+    """The limit on rows is checked before the rows are read."""
     gateway = f"{ROWS} rows, 1024 are allowed in a request (max_rows)"
     model_server = f"{ROWS} rows; at most 16384 are taken in one request (--max_request_rows)"
     for client, says in (
@@ -84,11 +83,11 @@ def test_rows_beyond_the_limit_are_rejected_by_every_way_in(each: Product) -> No
     ):
         with client, pytest.raises((TooLarge, BadRequest), match=re.escape(says)):
             client.predict("colours", [b""] * ROWS, "image_bytes")
-    for call, body in JSON.items():
-        request = post(f"/v1/models/colours:{call}", json.dumps(body).encode(), "application/json")
-        status, said = exchange(each.port, request)
+    for call, document in JSON.items():
+        request = post(f"/v1/models/colours:{call}", json.dumps(document).encode(), "application/json")
+        status, body = exchange(each.port, request)
         assert status == 413
-        assert b"1024 are allowed" in said
+        assert b"1024 are allowed" in body
     classification = m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"))
     classification.input.example_list.examples.extend([b""] * ROWS)
     with grpc.insecure_channel(each.grpc) as channel, pytest.raises(grpc.RpcError, match="1024 are allowed"):

@@ -1,4 +1,4 @@
-"""Small bodies that expand to large ones, or that parsers like least: rejected, in little memory."""
+"""Small bodies that expand to large ones, or cost parsers much: they are rejected in little memory."""
 
 import gzip
 import threading
@@ -14,7 +14,7 @@ IMAGES = f"{MODEL}/images:classify"
 LARGE = (16 << 20) - 4000  # just below the gateway's limit on bytes
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=a"
-MEBIBYTES = 400  # that one such body may cost, of a container's 1024
+MEBIBYTES = 400  # for one such body, of a container's 1024
 
 
 def filled(head: bytes, unit: bytes, tail: bytes) -> bytes:
@@ -48,11 +48,11 @@ BODIES = {
 
 
 @pytest.fixture
-def neighbour(product: Product, red: bytes) -> Iterator[list[str]]:
-    """Somebody who asks all the while; gives what failed."""
+def failures_of_others(product: Product, red: bytes) -> Iterator[list[str]]:
+    """Another client sends requests meanwhile; its failures."""
     over, failures, responded = threading.Event(), [], threading.Event()
 
-    def ask() -> None:
+    def classify() -> None:
         with Client(product.url, retries=0) as client:
             while not over.wait(0.05):
                 try:
@@ -61,7 +61,7 @@ def neighbour(product: Product, red: bytes) -> Iterator[list[str]]:
                 except Exception as error:
                     failures.append(repr(error))
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=classify)
     thread.start()
     responded.wait(60)
     yield failures
@@ -71,7 +71,7 @@ def neighbour(product: Product, red: bytes) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("body", BODIES)
 def test_a_body_that_expands_is_rejected_in_little_memory(
-    product: Product, neighbour: list[str], body: str
+    product: Product, failures_of_others: list[str], body: str
 ) -> None:
     path, media_type, make = BODIES[body]
     small = gzip.compress(make(), 1)
@@ -80,12 +80,12 @@ def test_a_body_that_expands_is_rejected_in_little_memory(
     status, said = exchange(product.port, post(path, small, media_type, "Content-Encoding: gzip"))
     assert 400 <= status < 500, said[:300]
     assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
-    assert neighbour == []
+    assert failures_of_others == []
     assert product.status("/readyz") == 200
 
 
-def test_a_gzip_bomb_ends_at_the_limit_on_bytes(product: Product, neighbour: list[str]) -> None:
-    """A gigabyte of zeros in a megabyte."""
+def test_a_gzip_bomb_ends_at_the_limit_on_bytes(product: Product, failures_of_others: list[str]) -> None:
+    """It has a gigabyte of zeros in a megabyte."""
     small = gzip.compress(bytes(32 << 20)) * 32
     before = product.gateway.mebibytes()
     product.gateway.forget_peak()
@@ -93,4 +93,4 @@ def test_a_gzip_bomb_ends_at_the_limit_on_bytes(product: Product, neighbour: lis
         status, _ = exchange(product.port, post(path, small, JSON, "Content-Encoding: gzip"))
         assert status == 413
     assert product.gateway.mebibytes("VmHWM") - before < MEBIBYTES
-    assert neighbour == []
+    assert failures_of_others == []

@@ -1,4 +1,4 @@
-"""A slow model, asked by more callers than there are places, keeps nobody from another."""
+"""A slow model with more requests than the gateway has slots does not block another model."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from system.faults.fake_model_server import classes, fake_model_server
-from system.faults.product import PLACES, gateway_before
+from system.faults.product import SLOTS, gateway_before
 
 from keraserve_client import Client, GrpcClient, TooManyRequests
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-ASKED = 238
-FLOOD = 3 * PLACES
+REQUESTS = 238
+FLOOD = 3 * SLOTS
 SLOW_SECONDS = 1.0
 
 
@@ -23,9 +23,9 @@ def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationRespon
     return classes(request)
 
 
-def test_a_flood_of_a_slow_model_rejects_nobody_of_a_fast_one(tmp_path: Path, red: bytes) -> None:
+def test_a_flood_of_a_slow_model_rejects_no_request_for_a_fast_one(tmp_path: Path, red: bytes) -> None:
     over, rejected = threading.Event(), threading.Semaphore(0)
-    flags = (f"--max-in-flight={PLACES}", "--max-merged=1", "--models=slow,fast")
+    flags = (f"--max-in-flight={SLOTS}", "--max-merged=1", "--models=slow,fast")
     with (
         fake_model_server({services.CLASSIFY: classify}) as address,
         gateway_before(address, tmp_path, *flags) as product,
@@ -43,11 +43,11 @@ def test_a_flood_of_a_slow_model_rejects_nobody_of_a_fast_one(tmp_path: Path, re
         for one in callers:
             one.start()
         try:
-            for _ in range(FLOOD):  # all places are taken
+            for _ in range(FLOOD):  # all slots are taken
                 assert rejected.acquire(timeout=60)
             for client in (Client(product.url, retries=0), GrpcClient(product.grpc, retries=0)):
                 with client:
-                    for _ in range(ASKED // 2):
+                    for _ in range(REQUESTS // 2):
                         assert client.classify("fast", red)[0].best.label == "x"
             for _ in range(FLOOD):  # and still are
                 assert rejected.acquire(timeout=60)

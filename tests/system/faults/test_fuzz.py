@@ -1,6 +1,6 @@
-"""Parsers before bytes that nobody meant: they reject them as such, or read them in one way.
+"""Parsers with random bytes: they raise the expected errors only, and read the same bytes in one way.
 
-`make test-faults` has a million cases, the short form some thousands. A failure prints the seed of its cases:
+`make test-faults` has a million cases, `make test` some thousands. A failure prints the seed of its cases:
 `FAULTS_SEED=… pytest tests/system/faults/test_fuzz.py` begins with the same ones.
 """
 
@@ -30,12 +30,12 @@ from keraserve_protocol.number_text import finish
 from keraserve_protocol.open_inference_calls import infer_outputs, infer_request
 
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or int(time.time())
-BATCH = 50  # cases of a seed: fewer would be the making of seeds
-SECONDS = 500 if MINUTES else 20  # for each parser, however slow the machine is
+BATCH = 50  # cases of a seed, as a seed of its own for each would take most of the time
+SECONDS = 500 if MINUTES else 20  # for each parser, also on a slow machine
 
 
 def cases(share: float) -> Callable[[Any], Any]:
-    """Run a test with ever other seeds until its share of all cases is done, or its time is up."""
+    """Run a test with new seeds until its share of all cases is done, or its time is over."""
 
     def decorated(test: Any) -> Any:
         started: list[float] = []
@@ -52,7 +52,7 @@ def cases(share: float) -> Callable[[Any], Any]:
             try:
                 test(numbers)
             except BaseException as error:
-                error.add_note(f"FAULTS_SEED={SEED}, of it the cases of {numbers}")
+                error.add_note(f"FAULTS_SEED={SEED}, cases of {numbers}")
                 raise
 
         settled = settings(
@@ -79,25 +79,10 @@ def _seed_is_printed() -> None:
     print(f"FAULTS_SEED={SEED}")
 
 
-HEADS = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n",
-    b"GIF89a",
-    b"BM",
-    b"RIFF",
-    b"WEBP",
-    b"VP8X",
-    b"VP8L",
-    b"IHDR",
-    b"IDAT",
-)
-JPEG = b"".join(
-    (
-        bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb0043"),
-        bytes([1] * 65),
-        bytes.fromhex("ffc0000b080008000801011100ffc400140001000000000000000000000000000000"),
-        bytes.fromhex("ffda0008010100003f00d2cf20ffd9"),
-    )
+HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n", *b"GIF89a BM RIFF WEBP VP8X VP8L IHDR IDAT".split())
+JPEG = bytes.fromhex(
+    f"ffd8ffe000104a46494600010100000100010000ffdb0043{'01' * 65}ffc0000b080008000801011100"
+    "ffc400140001000000000000000000000000000000ffda0008010100003f00d2cf20ffd9"
 )
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 BMP = b"BM" + struct.pack("<IIIIiiHHIIiiII", 70, 0, 54, 40, 2, 2, 1, 24, 0, 16, 0, 0, 0, 0) + bytes(16)
@@ -121,27 +106,12 @@ BODIES = (
     b'{"examples":[{"a":[1,2],"b":"x","c":{"b64":"AA=="}}],"context":{"d":1.5}}',
     b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}],"outputs":[{"name":"y"}]}',
 )
-MARKS = (
-    b"[",
-    b"]",
-    b"{",
-    b"}",
-    b",",
-    b":",
-    b'"',
-    b"NaN",
-    b"-Infinity",
-    b"1e999",
-    b"null",
-    b"true",
-    b"\\ud800",
-    b"\xff",
-)
+MARKS = (*b'[ ] { } , : " NaN -Infinity 1e999 null true'.split(), b"\\ud800", b"\xff")
 TYPES = (m.DataType.DT_FLOAT, m.DataType.DT_INT32, m.DataType.DT_STRING, m.DataType.DT_UINT8)
 
 
 def tensor_of(parse: Any, body: bytes, inputs: dict[str, m.TensorInfo]) -> Any:
-    """The request that a body means, or that it means none."""
+    """The request of a body, or None if it is rejected."""
     try:
         prediction = parse(body)
         return rest.predict_request(finish(rest.pack(prediction, inputs)), inputs, m.ModelSpec())
@@ -151,14 +121,12 @@ def tensor_of(parse: Any, body: bytes, inputs: dict[str, m.TensorInfo]) -> Any:
 
 @cases(0.25)
 def test_json(numbers: int) -> None:
-    """Large lists have a way of their own through the parser: it has to mean what the other means."""
+    """Large lists are parsed in another way, which has to give the same request."""
     inputs = {"x": m.TensorInfo(dtype=TYPES[numbers % len(TYPES)])}
     inputs["x"].tensor_shape.unknown_rank = True
     for body in mutated(numbers, BATCH, BODIES, MARKS):
-        found, whole = (
-            tensor_of(rest.parse_prediction, body, inputs),
-            tensor_of(rest.parse_whole, body, inputs),
-        )
+        found = tensor_of(rest.parse_prediction, body, inputs)
+        whole = tensor_of(rest.parse_whole, body, inputs)
         assert found == whole, body
         with suppress(JsonError):
             rest.classification_request(body, m.ModelSpec())
@@ -180,14 +148,7 @@ TENSORS = (
     tensor(m.DataType.DT_COMPLEX64, scomplex_val=[1, 2, 3, 4]),
     tensor(m.DataType.DT_BFLOAT16, tensor_content=bytes(4)),
 )
-FIELDS = (
-    b"\x08\x01",
-    b"\x08\x0e",
-    b"\x12\x04\x12\x02\x08\x02",
-    b"\x22\x08",
-    b"\x42\x01a",
-    b"\xff\xff\xff\xff\x0f",
-)
+FIELDS = tuple(map(bytes.fromhex, ("0801", "080e", "120412020802", "2208", "420161", "ffffffff0f")))
 INFER = b"".join(infer_request("s", {"x": m.TensorProto.FromString(TENSORS[2])})[:1])
 
 
@@ -207,8 +168,7 @@ def test_protobuf(numbers: int) -> None:
 
 
 @cases(0.1)
-def test_answers_to_infer(numbers: int) -> None:
-    """What the client says of a response that is none."""
+def test_responses_to_infer(numbers: int) -> None:
     for body in mutated(numbers, BATCH, (INFER.replace(b'"inputs"', b'"outputs"'),), MARKS):
         with suppress(JsonError):
             infer_outputs(body, body.rfind(b"}") + 1)
@@ -236,7 +196,7 @@ LINES = (
 
 
 class Application:
-    """Keeps which requests there were: method, path and body of each that was whole."""
+    """Records method, path and body of every complete request."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, bytes]] = []
@@ -267,5 +227,5 @@ async def both_ways(numbers: int) -> None:
 
 @cases(0.05)
 def test_http(numbers: int) -> None:
-    """Where a request ends does not depend on the packets that it came in."""
+    """The end of a request does not depend on how its bytes are split into packets."""
     asyncio.run(both_ways(numbers))

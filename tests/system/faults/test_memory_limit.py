@@ -1,4 +1,4 @@
-"""What the gateway takes when every place has a body as large as allowed: less than its memory limit."""
+"""With the largest body in every slot, the gateway stays below its memory limit."""
 
 import shutil
 import subprocess
@@ -22,9 +22,9 @@ from keraserve_gateway.settings import Settings
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
-LIMIT = 1024  # MiB; what the container has by compose.yaml
-AT_ONCE = 64  # the places by default
-IMAGE = undecodable_png((16 << 20) - 200)  # of the size that a body may have
+LIMIT = 1024  # MiB, of the container in compose.yaml
+AT_ONCE = 64  # the slots by default
+IMAGE = undecodable_png((16 << 20) - 200)  # nearly the largest body
 SUM = (
     "160 MiB for the process, 128 MiB for bodies that arrive and 4 x 256 MiB for those in flight are"
     " 1,312 MiB, and the memory limit leaves 1,024 MiB"
@@ -32,11 +32,11 @@ SUM = (
 
 
 def flood(product: Product) -> Counter[int]:
-    """Send as many images as there are places at once; gives the statuses, 0 for a connection that ended."""
+    """Send an image for every slot at the same time; returns the statuses, 0 for a closed connection."""
     request = post("/v1/models/any/images:classify", IMAGE, "image/png")
     start = threading.Barrier(AT_ONCE)
 
-    def ask(_: int) -> int:
+    def send(_: int) -> int:
         start.wait(60)
         try:
             return exchange(product.port, request)[0]
@@ -44,17 +44,17 @@ def flood(product: Product) -> Counter[int]:
             return 0
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return Counter(pool.map(ask, range(AT_ONCE)))
+        return Counter(pool.map(send, range(AT_ONCE)))
 
 
 def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationResponse:
-    time.sleep(1)  # so that bodies meet
+    time.sleep(1)  # so that all bodies are in flight together
     return classes(request)
 
 
 REJECTED = 60  # one after the other
 SIZE = 8 << 20  # bytes of each
-MEBIBYTES = 240  # of growth: half of what they are together
+MEBIBYTES = 240  # of growth: half of their sum
 
 
 def by_http(product: Product) -> None:
@@ -81,7 +81,7 @@ def test_rejected_bodies_do_not_add_up(product: Product, rejected: Callable[[Pro
 
 
 def within_group(folder: Path) -> tuple[str, ...]:
-    """Give the command that lets another one see a control group (v1 and v2) with the memory limit."""
+    """The command that runs another one in a control group (v1 and v2) with the memory limit."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         (folder / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "cgroup" / name).write_text(f"{LIMIT << 20}\n")
@@ -93,8 +93,8 @@ def within_group(folder: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("by", ["settings", "control group"])
-def test_as_many_bodies_as_places_stay_below_the_memory_limit(tmp_path: Path, by: str) -> None:
-    """By what the gateway finds out itself, and by the same as settings."""
+def test_as_many_bodies_as_slots_stay_below_the_memory_limit(tmp_path: Path, by: str) -> None:
+    """With the limits that the gateway computes, and with the same limits as settings."""
     if by == "settings":
         fits = plan(Settings(), LIMIT << 20)
         flags = (f"--max-bytes-in-flight={fits.bytes}", f"--max-arriving-bytes={fits.arriving}")

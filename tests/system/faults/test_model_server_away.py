@@ -1,46 +1,47 @@
-"""The model server is killed, or hangs: no call of a patient client fails, and the gateway says how it is."""
+"""The model server is killed or hangs: no call of a client with retries fails, and /readyz says 503."""
 
 import signal
 import time
 
-from system.faults.load import UNDER_WAY, Seen, callers
-from system.faults.product import MINUTES, Product, until
+from system.faults.load import MOST_IN_FLIGHT, Seen, callers
+from system.faults.product import MINUTES, Product
+from waiting import until
 
 ROUNDS = 1 + int(MINUTES)
-AWAY = 4.0  # seconds without a process; the start of the next comes on top
+AWAY = 4.0  # seconds without a process, before the next one starts
 
 
 def responded(seen: dict[str, Seen], since: float) -> bool:
-    """Say whether all requests that waited at that moment are answered: none waits on to the next fault."""
-    return all(one.since(since) > UNDER_WAY for one in seen.values())
+    """Whether all requests that were in flight at that moment have their responses."""
+    return all(one.since(since) > MOST_IN_FLIGHT for one in seen.values())
 
 
-def test_a_killed_model_server_costs_no_call(product: Product, red: bytes) -> None:
-    """SIGKILL in mid-load, a start some seconds later: all four classes and classify_many."""
+def test_no_call_fails_when_the_model_server_is_killed(product: Product, red: bytes) -> None:
+    """SIGKILL under load of all four classes and classify_many; a new start some seconds later."""
     with callers(product, red, timeout=120) as seen:  # a busy machine takes long to start it
-        until(lambda: all(one.responses for one in seen.values()), "nobody was answered")
+        until(lambda: all(one.responses for one in seen.values()), "a client has no response")
         for _ in range(ROUNDS):
             product.model_server.signal(signal.SIGKILL)
-            until(lambda: product.status("/readyz") == 503, "the gateway thinks itself ready")
+            until(lambda: product.status("/readyz") == 503, "the gateway is still ready")
             assert product.status("/livez") == 200
             time.sleep(AWAY)
             product.model_server.start()
             until(lambda: product.status("/readyz") == 200, "it is not ready again", 180)
             back = time.monotonic()
-            until(lambda now=back: responded(seen, now), "somebody waits for ever")
+            until(lambda now=back: responded(seen, now), "a client still waits")
     assert {name: one.failures for name, one in seen.items() if one.failures} == {}
 
 
-def test_a_model_server_that_stops_and_goes_on_costs_no_call(product: Product, red: bytes) -> None:
-    """SIGSTOP: connections stay open and nobody answers."""
+def test_no_call_fails_when_the_model_server_is_paused(product: Product, red: bytes) -> None:
+    """SIGSTOP: connections stay open without a response."""
     with callers(product, red, timeout=60) as seen:
-        until(lambda: all(one.responses for one in seen.values()), "nobody was answered")
+        until(lambda: all(one.responses for one in seen.values()), "a client has no response")
         for _ in range(ROUNDS):
             product.model_server.signal(signal.SIGSTOP)
-            until(lambda: product.status("/readyz") == 503, "the gateway thinks itself ready")
+            until(lambda: product.status("/readyz") == 503, "the gateway is still ready")
             assert product.status("/livez") == 200
             product.model_server.signal(signal.SIGCONT)
             until(lambda: product.status("/readyz") == 200, "it is not ready again")
             back = time.monotonic()
-            until(lambda now=back: responded(seen, now), "somebody waits for ever")
+            until(lambda now=back: responded(seen, now), "a client still waits")
     assert {name: one.failures for name, one in seen.items() if one.failures} == {}

@@ -1,4 +1,4 @@
-"""Odd or broken requests and answers get the status that is theirs: no 500, and no response to a guess."""
+"""Odd and broken requests and responses get the right status, never 500."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from system.faults.fake_model_server import fake_model_server
-from system.faults.product import Product, exchange, gateway_before, post, talk, until
+from system.faults.product import Product, exchange, gateway_before, post, talk
+from waiting import until
 
 from keraserve_gateway import keys
 from keraserve_protocol import messages as m
@@ -22,7 +23,7 @@ PIXELS = json.dumps({"inputs": [[[[230, 20, 20]] * 200]]}, separators=(",", ":")
 
 
 @pytest.mark.parametrize("state", ["a=1\tb", "a=ü", "a=" + "b" * 12_000], ids=["tab", "not ASCII", "12 KB"])
-def test_a_trace_that_can_not_be_passed_on_costs_no_request(either: Product, red: bytes, state: str) -> None:
+def test_an_invalid_tracestate_fails_no_request(either: Product, red: bytes, state: str) -> None:
     request = post(f"{MODEL}/images:classify", red, "image/png", PARENT, f"tracestate: {state}")
     status, said = exchange(either.port, request)
     assert status == 200, said
@@ -30,7 +31,7 @@ def test_a_trace_that_can_not_be_passed_on_costs_no_request(either: Product, red
 
 
 def test_a_time_limit_of_400_digits_is_read(either: Product, red: bytes) -> None:
-    """As a header it is none; as a parameter, of microseconds, a very long one."""
+    """As a header it is invalid; as a parameter, in microseconds, it is a very long time."""
     request = post(f"{MODEL}/images:classify", red, "image/png", f"X-Request-Timeout: {DIGITS}")
     status, said = exchange(either.port, request)
     assert status == 400
@@ -63,7 +64,7 @@ def test_a_request_names_its_host_once(product: Product, port: str) -> None:
         assert said.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_key_that_stands_in_a_path_is_in_no_log(product: Product, tmp_path: Path) -> None:
+def test_a_key_in_a_path_is_not_logged(product: Product, tmp_path: Path) -> None:
     key, entry = keys.make("shop")
     (tmp_path / "keys.toml").write_text(entry)
     flags = (f"--model-config-file={product.models / 'models.config'}", f"--keys-file={tmp_path}/keys.toml")
@@ -96,7 +97,7 @@ MALFORMED: dict[str, Callable[[], m.PredictResponse]] = {
 
 
 def test_malformed_responses_of_a_model_server_are_502(tmp_path: Path, red: bytes) -> None:
-    """By every way to ask, and none is the caller's fault."""
+    """Over every path."""
     given = [m.PredictResponse()]
     faults = {
         services.PREDICT: lambda *_: given[0],
@@ -104,7 +105,7 @@ def test_malformed_responses_of_a_model_server_are_502(tmp_path: Path, red: byte
         services.REGRESS: lambda *_: m.RegressionResponse(),
     }
     infer = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
-    asked = [
+    requests = [
         ("/v1/models/any:predict", {"inputs": [1]}),
         ("/v1/models/any:predict", {"instances": [1]}),
         ("/v2/models/any/infer", infer),
@@ -116,7 +117,7 @@ def test_malformed_responses_of_a_model_server_are_502(tmp_path: Path, red: byte
     ):
         for name, make in MALFORMED.items():
             given[0] = make()
-            for path, body in asked:
+            for path, body in requests:
                 status, said = exchange(product.port, post(path, json.dumps(body).encode(), JSON))
                 assert status == 502, (name, path, body, said)
         for call in ("classify", "regress"):

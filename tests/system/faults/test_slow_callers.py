@@ -1,4 +1,4 @@
-"""Callers who go away, don't finish, don't read or do nothing: nobody else notices."""
+"""Callers that go away, don't finish, don't read or do nothing do not affect others."""
 
 import asyncio
 import os
@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 import pytest
 from http2_frames import SETTINGS
-from system.faults.product import MINUTES, PLACES, Product, gateway_before, post, until
+from system.faults.product import MINUTES, SLOTS, Product, gateway_before, post
+from waiting import until
 
 from keraserve_client import AsyncGrpcClient, Client, GrpcClient
 from keraserve_protocol import services
@@ -41,7 +42,7 @@ def connections(product: Product, count: int) -> Iterator[list[socket.socket]]:
         ]
 
 
-def test_idle_connections_cost_little_and_keep_nobody_out(product: Product, red: bytes) -> None:
+def test_idle_connections_take_little_memory_and_block_no_request(product: Product, red: bytes) -> None:
     before, descriptors = product.gateway.mebibytes(), product.gateway.descriptors()
     with Client(product.url, retries=0) as client, connections(product, IDLE):
         for _ in range(20):
@@ -51,12 +52,11 @@ def test_idle_connections_cost_little_and_keep_nobody_out(product: Product, red:
     until(lambda: product.gateway.descriptors() < descriptors + 20, "connections that ended are kept")
 
 
-def test_callers_who_go_away_leave_nothing(product: Product, red: bytes) -> None:
+def test_connections_that_callers_abandon_are_closed(product: Product, red: bytes) -> None:
     """In the middle of a request, or before its response; with a FIN or a RST."""
     whole = post("/v1/models/colours/images:classify", red, "image/png")
-    large = post(
-        "/v1/models/colours/images:classify", b"\x89PNG\r\n\x1a\n" + os.urandom(1 << 20), "image/png"
-    )
+    noise = b"\x89PNG\r\n\x1a\n" + os.urandom(1 << 20)
+    large = post("/v1/models/colours/images:classify", noise, "image/png")
     descriptors = product.gateway.descriptors()
     with Client(product.url, retries=0) as client:
         for number in range(GONE):
@@ -70,8 +70,8 @@ def test_callers_who_go_away_leave_nothing(product: Product, red: bytes) -> None
         assert client.classify("colours", red)[0].best.label == "red"
 
 
-def test_half_sent_images_keep_nobody_out(product: Product, red: bytes) -> None:
-    """More of them than the gateway has places."""
+def test_half_sent_images_block_no_request(product: Product, red: bytes) -> None:
+    """More of them than the gateway has slots."""
     half = post("/v1/models/colours/images:classify", red, "image/png")[:-9]
     with connections(product, HALF) as held, Client(product.url, retries=0) as http:
         for wire in held:
@@ -83,12 +83,12 @@ def test_half_sent_images_keep_nobody_out(product: Product, red: bytes) -> None:
         assert product.status("/readyz") == 200
 
 
-def test_who_never_reads_keeps_nobody_out(without_batching: Product, red: bytes) -> None:
-    """Long answers fill the pipe, then come requests that need a place; there are fewer than who ask."""
+def test_callers_that_never_read_block_no_request(without_batching: Product, red: bytes) -> None:
+    """Long responses fill the buffers of more callers than there are slots; then come other requests."""
     product = without_batching
-    assert UNREAD > PLACES
+    assert UNREAD > SLOTS
     with ExitStack() as stack, Client(product.url, retries=0) as client:
-        held = [stack.enter_context(_deaf(product.port)) for _ in range(UNREAD)]
+        held = [stack.enter_context(_never_reading(product.port)) for _ in range(UNREAD)]
         for _ in range(40):
             for wire in held:
                 with suppress(OSError):
@@ -97,14 +97,16 @@ def test_who_never_reads_keeps_nobody_out(without_batching: Product, red: bytes)
             assert product.status("/livez") == 200
 
 
-def test_who_never_reads_is_not_waited_for_at_the_end(without_batching: Product, tmp_path: Path) -> None:
-    """SIGTERM: a good end, before that of draining, and no traceback (`gateway_before` looks for one)."""
+def test_draining_does_not_wait_for_callers_that_never_read(
+    without_batching: Product, tmp_path: Path
+) -> None:
+    """SIGTERM ends the gateway before drain_seconds, without a traceback (see `gateway_before`)."""
     flags = (f"--model-config-file={without_batching.models / 'models.config'}", "--drain-seconds=60")
     with (
-        gateway_before(without_batching.upstream, tmp_path, *flags, f"--max-in-flight={PLACES}") as product,
+        gateway_before(without_batching.upstream, tmp_path, *flags, f"--max-in-flight={SLOTS}") as product,
         ExitStack() as stack,
     ):
-        held = [stack.enter_context(_deaf(product.port)) for _ in range(UNREAD)]
+        held = [stack.enter_context(_never_reading(product.port)) for _ in range(UNREAD)]
         for _ in range(40):
             for wire in held:
                 with suppress(OSError):
@@ -114,10 +116,10 @@ def test_who_never_reads_is_not_waited_for_at_the_end(without_batching: Product,
         assert "drain_seconds are over" not in product.gateway.log.read_text()
 
 
-def test_calls_of_headers_only_and_silent_connections_keep_nobody_from_grpc(
+def test_silent_connections_and_calls_without_messages_block_no_grpc_call(
     product: Product, red: bytes
 ) -> None:
-    async def ask() -> None:
+    async def classify() -> None:
         silent = [socket.create_connection(("127.0.0.1", product.grpc_port), 30) for _ in range(SILENT)]
         for wire in silent[::2]:
             with suppress(OSError):  # it was rejected
@@ -135,12 +137,12 @@ def test_calls_of_headers_only_and_silent_connections_keep_nobody_from_grpc(
         for wire in silent:
             wire.close()
 
-    asyncio.run(ask())
+    asyncio.run(classify())
     with Client(product.url, retries=0) as client:
         assert client.classify("colours", red)[0].best.label == "red"
 
 
-def _deaf(port: int) -> socket.socket:
+def _never_reading(port: int) -> socket.socket:
     wire = socket.socket()
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     wire.connect(("127.0.0.1", port))

@@ -1,7 +1,6 @@
-"""Six hours in ten minutes: what happens now and then happens all the time, and nothing grows.
+"""Six hours of a busy installation in ten minutes: new versions, polls, bad requests; nothing grows.
 
-In six hours a busy installation has some dozens of new versions, thousands of polls, and callers who come and
-go; here they come thirty-six times as often: by `make test-faults` for minutes, else for seconds.
+`make test-faults` runs it for minutes, `make test` for seconds.
 """
 
 import shutil
@@ -14,24 +13,22 @@ from system.faults.product import MINUTES, Product, exchange, post
 from keraserve_client import Client
 
 SECONDS = MINUTES * 60 or 6
-WARM_ROUNDS = 12 if MINUTES else 3  # what the first rounds load stays; what the others load must not
+WARM_ROUNDS = 12 if MINUTES else 3  # memory may grow in these rounds only
 BETWEEN_VERSIONS = 16.0 if MINUTES else 1.5
 POLLS = ("/readyz", "/livez", "/metrics", "/v1/models", f"/v1/models/{MODEL}", "/v2/health/ready", "/nothing")
-MEBIBYTES = 200 if MINUTES else 150  # of growth, where one version's load and unload takes some for a while
+MEBIBYTES = 200 if MINUTES else 150  # of growth, as loading a version takes some for a while
 
 
 def a_round(product: Product, image: bytes, ended: list[int]) -> None:
-    """A new version in the place of the last, with polls, short visits and bad requests meanwhile."""
+    """Replace the version, with polls, abandoned requests and bad requests meanwhile."""
     version = product.add_version(MODEL)
     later = time.monotonic() + BETWEEN_VERSIONS
     with Client(product.url) as client:
         while time.monotonic() < later or client.classify(MODEL, image)[0].version != version:
             for path in POLLS:
                 assert product.status(path) in (200, 404)
-            assert (
-                exchange(product.port, post(f"/v1/models/{MODEL}:predict", b"{", "application/json"))[0]
-                == 400
-            )
+            bad = post(f"/v1/models/{MODEL}:predict", b"{", "application/json")
+            assert exchange(product.port, bad)[0] == 400
             with socket.create_connection(("127.0.0.1", product.port)) as gone:
                 gone.sendall(post(f"/v1/models/{MODEL}/images:classify", image, "image/png")[:-5])
     if ended:
@@ -40,15 +37,14 @@ def a_round(product: Product, image: bytes, ended: list[int]) -> None:
 
 
 def _series(product: Product, model: str) -> set[str]:
-    """The versions of a model that the metrics have series of."""
-    page = exchange(product.port, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[
-        1
-    ].decode()
+    """The versions of a model in the metrics."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    page = exchange(product.port, request)[1].decode()
     lines = [line for line in page.splitlines() if f'model="{model}"' in line and 'version="' in line]
     return {line.split('version="')[1].split('"')[0] for line in lines} - {"", "1"}
 
 
-def test_nothing_grows(either: Product, red: bytes) -> None:
+def test_memory_and_descriptors_do_not_grow(either: Product, red: bytes) -> None:
     end, rounds, ended = time.monotonic() + SECONDS, 0, list[int]()
     sizes: list[tuple[int, int]] = []
     with callers(either, red) as seen:

@@ -1,4 +1,4 @@
-"""Requests that offer another protocol, as Java's HttpClient and `curl --http2` do: the offer is ignored."""
+"""The offer of another protocol, as by Java's HttpClient and `curl --http2`, is ignored."""
 
 import json
 
@@ -7,7 +7,7 @@ from system.faults.product import Product, talk
 
 HEAD = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\n"
 RED = json.dumps({"instances": [[[[230, 20, 20]]]]}).encode()
-INSIDE = b"GET /v1/models/inside HTTP/1.1\r\nHost: x\r\n\r\n"  # a body that would be a request
+INSIDE = b"GET /v1/models/inside HTTP/1.1\r\nHost: x\r\n\r\n"  # a body that looks like a request
 LAST = b"GET /v1/models/last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 

@@ -1,11 +1,12 @@
-"""Versions come and go, whole and broken, while callers ask who give up at the first failure."""
+"""Versions, valid and broken, are added and removed under load of clients without retries."""
 
 import hashlib
 import shutil
 import time
 
 from system.faults.load import MODEL, callers
-from system.faults.product import MINUTES, Product, until
+from system.faults.product import MINUTES, Product
+from waiting import until
 
 from keraserve_client import Client
 from keraserve_embedded.models import digests
@@ -22,14 +23,14 @@ def test_no_request_fails_while_versions_are_swapped(either: Product, red: bytes
                 lambda v=version: all(
                     one.responses[-1:] and one.responses[-1][1] == v for one in seen.values()
                 ),
-                f"version {version} does not answer",
+                f"version {version} is not served",
             )
             if previous > 1:
                 shutil.rmtree(either.models / MODEL / str(previous))
             previous = version
     for name, one in seen.items():
         assert one.failures == [], name
-        if "many" not in name:  # its requests overtake each other
+        if "many" not in name:  # its requests run at the same time
             versions = [version for _, version in one.responses]
             assert versions == sorted(versions), name
 
@@ -45,10 +46,10 @@ def test_a_broken_version_leaves_the_old_one_serving(either: Product, red: bytes
             (folder / "broken").rename(folder / str(number))
             until(
                 lambda n=number: any(v.version == n and v.error for v in client.status(MODEL).versions),
-                f"no word about {graph[:9]!r}",
+                f"no error for {graph[:9]!r}",
             )
             now = time.monotonic()
-            until(lambda t=now: all(one.since(t) > 3 for one in seen.values()), "somebody waits for ever")
+            until(lambda t=now: all(one.since(t) > 3 for one in seen.values()), "a client still waits")
     for number in range(good + 1, good + 4):
         shutil.rmtree(folder / str(number))
     for one in seen.values():
@@ -57,7 +58,7 @@ def test_a_broken_version_leaves_the_old_one_serving(either: Product, red: bytes
 
 
 def test_a_damaged_version_that_still_loads_leaves_the_old_one_serving(either: Product, red: bytes) -> None:
-    """Its labels are others, in a graph that parses; the list of digests is the exporter's."""
+    """Its graph parses, with other labels, and does not match the exporter's digests."""
     folder = either.models / MODEL
     with Client(either.url, retries=0) as client, callers(either, red, retries=0) as seen:
         good = client.status(MODEL).available[0]
@@ -73,10 +74,10 @@ def test_a_damaged_version_that_still_loads_leaves_the_old_one_serving(either: P
                 v.version == good + 1 and "is not the file that was exported" in (v.error or "")
                 for v in client.status(MODEL).versions
             ),
-            "no word about the damaged version",
+            "no error for the damaged version",
         )
         now = time.monotonic()
-        until(lambda: all(one.since(now) > 3 for one in seen.values()), "somebody waits for ever")
+        until(lambda: all(one.since(now) > 3 for one in seen.values()), "a client still waits")
         assert client.classify(MODEL, red)[0].best.label == "red"
     shutil.rmtree(folder / str(good + 1))
     for one in seen.values():
