@@ -1,14 +1,14 @@
-# Everything a developer or a user types. `make help` lists it.
+# The commands for users and developers; `make help` lists them.
 
 PYTHON ?= python3
 MODELS ?= models
 RUNS ?= runs
-# What train-all and export take: PROFILE=quick is the same on fewer real images, PROFILE=sample needs no data.
+# For train-all and export: PROFILE=quick takes fewer real images, PROFILE=sample needs no data.
 PROFILE ?= full
-# ENGINE=embedded serves with our own image where tensorflow/serving can't be had, ENGINE=gpu with its GPU image.
+# ENGINE=embedded serves with our own image in place of tensorflow/serving, ENGINE=gpu with its GPU image.
 ENGINE ?= tfserving
 
-# Test files run side by side; much of their time is waiting for processes to start.
+# Test files run in parallel: they mostly wait for processes to start.
 WORKERS ?= 2
 
 BIN := .venv/bin
@@ -30,8 +30,8 @@ BENCH = PYTHONPATH=benchmarks $(BIN)/python -m bench
 STEPS = build/bench-accelerator/steps.json
 BENCH_OPTIONS = $(if $(IMAGES),--images "$(IMAGES)") $(if $(MODEL),--models "$(MODELS)" --model "$(MODEL)")
 
-# What leans most on the versions of others: connections, both servers over a real wire, the client's values; a
-# network that is trained, drawn and exported, and the decoders inside it.
+# The tests that depend most on other packages' versions: connections, both servers, the client's values, and
+# a network that is trained, plotted and exported, with its decoders.
 LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_parser.py \
   tests/gateway/test_http_connection.py tests/gateway/test_coalesced_write.py tests/gateway/test_idle_connections.py \
   tests/gateway/test_keys.py tests/gateway/test_classify_images.py tests/embedded/test_rest.py tests/client/test_wire.py \
@@ -39,7 +39,7 @@ LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_par
   tests/training/test_folding.py tests/training/test_plots.py tests/training/test_cli.py
 
 .DEFAULT_GOAL := help
-# One after the other also under -j: `make train-all export` exports what was trained.
+# In order also with -j: `make train-all export` exports the trained models.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-faults test-containers test-lowest fuzz lint format \
   typecheck check model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
@@ -51,7 +51,7 @@ setup: .venv/ready ## .venv with everything, at the pinned versions
 
 .venv/ready: uv.txt constraints.txt $(PROJECTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "make: Python 3.11 to 3.13 is needed, $(PYTHON) is another: say make PYTHON=python3.11" >&2; exit 1; }
+	  { echo "make: Python 3.11 to 3.13 is needed, and $(PYTHON) is another: run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing into .venv (about 800 MB) …"
@@ -70,14 +70,14 @@ demo: setup ## train on Fashion-MNIST, export, serve, classify images over HTTP 
 serve: setup ## the embedded model server and the gateway, until Ctrl-C
 	@$(BIN)/python demo/serve.py --models $(MODELS)
 
-train-all: setup ## every experiment; what is finished is skipped, what was interrupted goes on   [PROFILE=quick]
+train-all: setup ## every experiment; finished runs are skipped, interrupted ones continue   [PROFILE=quick]
 	@$(TRAIN) train-all --runs $(RUNS) --profile $(PROFILE)
 
 export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
 	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
 model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
-	@test -d "$(DATA)" || { echo "make: say which images: make model DATA=folder NAME=its-name" >&2; exit 1; }
+	@test -d "$(DATA)" || { echo "make: name the images: make model DATA=folder NAME=its-name" >&2; exit 1; }
 	@name=$$(basename "$(DATA)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$$//'); \
 	set -- --profile $(PROFILE) --data "$(DATA)" --name "$(or $(NAME),$$name)" \
 	  --backbone $(or $(BACKBONE),mobilenet) --image-size $(or $(IMAGE_SIZE),224) $(if $(ALPHA),--alpha $(ALPHA)) \
@@ -88,7 +88,7 @@ model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= ALPHA=
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)
 
-up: ## the container stack, with what was exported   [ENGINE=embedded|gpu]
+up: ## the container stack, with the exported models   [ENGINE=embedded|gpu]
 	@test -f $(MODELS)/models.config || { echo "make: $(MODELS) is empty: make demo does it in minutes," \
 	  "make model DATA=folder with your own images" >&2; exit 1; }
 	$(COMPOSE) up --detach --build --wait
@@ -99,14 +99,14 @@ down: ## stop the container stack   [ENGINE=embedded|gpu]
 test: setup ## every test that needs no container   [WORKERS=1]
 	@$(BIN)/python -m pytest -m "not containers" --numprocesses $(WORKERS) --dist loadfile
 
-test-faults: setup ## the promises of docs/reliability.md at length   [MINUTES=10, of load on each form] [CASES=1000000]
+test-faults: setup ## the promises of docs/reliability.md for minutes   [MINUTES=10 of load each] [CASES=1000000]
 	@FAULTS_MINUTES=$(or $(MINUTES),10) FAULTS_CASES=$(or $(CASES),1000000) \
 	  $(BIN)/python -m pytest -v tests/system/faults
 
 test-containers: setup ## the tests that need a Docker engine
 	@$(BIN)/python -m pytest -m containers
 
-test-lowest: setup ## a part of the tests with the lowest versions that each part says it works with
+test-lowest: setup ## some of the tests, with the lowest versions that each package allows
 	@$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
 	@$(UV) pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
 	  serving/protocol serving/gateway serving/embedded ./training "clients/python[pillow]"
@@ -122,35 +122,35 @@ lint: setup ## ruff: rules and format; import-linter: which module may import wh
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-format: setup ## let ruff mend what it can
+format: setup ## let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 typecheck: setup ## pyright; strict in gateway, client and protocol
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-check: lint typecheck test ## what a commit must pass
+check: lint typecheck test ## all that a commit must pass
 
 docs: setup ## the client's API from its docstrings, as pages in build/docs
 	@$(BIN)/pdoc --docformat google --output-directory build/docs keraserve_client
 	@echo build/docs/keraserve_client.html
 
-bench: setup ## serving, measured against what else one would take, into docs/performance.md   [IMAGES=folder]
+bench: setup ## Keraserve compared with other servers, into docs/performance.md   [IMAGES=folder]
 	@$(BENCH) measure $(BENCH_OPTIONS)
 	@$(BENCH) publish
 
-bench-quick: setup ## the same, one short round; only shown
+bench-quick: setup ## the same in one short round, only printed
 	@$(BENCH) measure --quick $(BENCH_OPTIONS)
 
-bench-peers: setup ## install what `make bench` compares with, below build/
+bench-peers: setup ## install the other servers for `make bench`, below build/
 	@$(BENCH) install
 
-bench-training: setup ## extraction and training, the same way   [DATA=folder of class folders]
+bench-training: setup ## extraction and training, into docs/performance.md   [DATA=folder of class folders]
 	@$(BIN)/python benchmarks/training/extraction.py $(if $(DATA),--data $(DATA))
 	@$(BENCH) publish
 
 bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch   WITH=a Python that has them [WORKERS=n]
-	@test -n "$(WITH)" || { echo "make: say which Python has Keras, Typer, and JAX or PyTorch:" \
+	@test -n "$(WITH)" || { echo "make: name a Python that has Keras, Typer, and JAX or PyTorch:" \
 	  "make bench-accelerator WITH=python3" >&2; exit 1; }
 	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator record $(STEPS)
 	@PYTHONPATH=benchmarks $(WITH) -m accelerator count $(STEPS) runs/bench/accelerator
@@ -165,7 +165,7 @@ proto: setup ## generate the messages from serving/protocol/keraserve_protocol/p
 	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
 	  keraserve_protocol/proto/*.proto
 
-constraints: setup ## resolve the pinned versions anew
+constraints: setup ## resolve the pinned versions again
 	@$(COMPILE) --no-emit-package keraserve-protocol --no-emit-package keraserve-embedded --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
 	  --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -

@@ -1,4 +1,4 @@
-# TensorFlow Serving's gRPC and REST APIs in one Python process, for where tensorflow/serving can't be had.
+# TensorFlow Serving's gRPC and REST APIs in one Python process, in place of tensorflow/serving.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

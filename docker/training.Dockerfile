@@ -13,7 +13,7 @@ RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode \
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /app /app
-# /cache holds downloaded data and weights, and what matplotlib writes: a volume keeps it.
+# /cache has downloaded data and weights, and matplotlib's files; a volume keeps it.
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOME=/cache KERAS_HOME=/cache/keras MPLCONFIGDIR=/cache/matplotlib
 RUN mkdir -m 777 /cache && mkdir /keraserve
