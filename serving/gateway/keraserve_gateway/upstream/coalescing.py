@@ -8,6 +8,7 @@ request waits for others; the busier the gateway, the more come up in a turn.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import cast
 
@@ -36,6 +37,11 @@ class _Waiting:
     def examples(self) -> int:
         return len(self.request.input.example_list.examples)
 
+    @cached_property
+    def length(self) -> int:
+        """Its bytes; counting them takes as long as writing the message, and is needed only in a group."""
+        return self.request.ByteSize()
+
     @property
     def group_key(self) -> tuple[bytes, Metadata]:
         """What requests in one call have in common. A trace has one caller, so it is not shared."""
@@ -49,15 +55,14 @@ class _Group:
 
     requests: list[_Waiting] = field(default_factory=list["_Waiting"])
     examples: int = 0
-    length: int = 0  # in bytes
 
     def add(self, one: _Waiting, most_examples: int) -> bool:
         """Take a request in unless it is too much; tells whether it is in."""
-        examples, length = self.examples + one.examples, self.length + one.request.ByteSize()
-        if self.requests and (examples > most_examples or length > _MOST_BYTES):
+        examples = self.examples + one.examples
+        together = [*self.requests, one]
+        if self.requests and (examples > most_examples or sum(it.length for it in together) > _MOST_BYTES):
             return False
-        self.requests.append(one)
-        self.examples, self.length = examples, length
+        self.requests, self.examples = together, examples
         return True
 
 
