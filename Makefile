@@ -33,7 +33,7 @@ BENCH_OPTIONS = $(if $(IMAGES),--images "$(IMAGES)") $(if $(MODEL),--models "$(M
 # The tests that depend most on other packages' versions: connections, both servers, the client's values, and
 # a network that is trained, plotted and exported, with its decoders.
 LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_parser.py \
-  tests/gateway/test_http_connection.py tests/gateway/test_coalesced_write.py tests/gateway/test_idle_connections.py \
+  tests/gateway/test_http_connection.py tests/gateway/test_idle_connections.py \
   tests/gateway/test_keys.py tests/gateway/test_classify_images.py tests/embedded/test_rest.py tests/client/test_wire.py \
   tests/contract/test_image_format_list.py tests/training/test_export.py tests/training/test_decoders.py \
   tests/training/test_folding.py tests/training/test_plots.py tests/training/test_cli.py

@@ -19,7 +19,7 @@ async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
     admission, go, entered = Admission(1, waiting=2, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
-        async with admission.enter(30):
+        async with admission.slot(30):
             entered.append(number)
             await go.wait()
 
@@ -41,28 +41,28 @@ async def test_who_leaves_with_others_and_comes_again_at_once_finds_room() -> No
     admission, go, served = Admission(4, waiting=1, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
-        async with admission.enter(30):
+        async with admission.slot(30):
             await go.wait()
-        async with admission.enter(30):  # who waited has its place by then, and has not run yet
+        async with admission.slot(30):  # who waited has its place by then, and has not run yet
             served.append(number)
 
     visits = [asyncio.create_task(visit(number)) for number in range(5)]
     await until(lambda: admission.waiting == 1)
-    assert admission.room == 0
+    assert admission.available == 0
     go.set()
     await asyncio.gather(*visits)
     assert sorted(served) == [0, 1, 2, 3, 4]
-    assert (admission.in_flight, admission.waiting, admission.room) == (0, 0, 5)
+    assert (admission.in_flight, admission.waiting, admission.available) == (0, 0, 5)
 
 
 async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
     admission, entered = Admission(1, waiting=2, seconds=30), asyncio.Event()
 
     async def visit() -> None:
-        async with admission.enter(30):
+        async with admission.slot(30):
             entered.set()
 
-    async with admission.enter(30):
+    async with admission.slot(30):
         leaving, staying = [asyncio.create_task(visit()) for _ in range(2)]
         await until(lambda: admission.waiting == 2)
     leaving.cancel()  # it has its place, and has not run yet
@@ -76,9 +76,9 @@ async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
 async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
     for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
         admission = Admission(1, waiting=1, seconds=seconds)
-        async with admission.enter(30):
+        async with admission.slot(30):
             with pytest.raises(Overloaded, match="in time"):
-                async with admission.enter(left):
+                async with admission.slot(left):
                     pass
         assert await admission.drain(0.1)
 
@@ -87,10 +87,10 @@ async def test_who_leaves_the_queue_takes_no_place() -> None:
     admission = Admission(1, waiting=1, seconds=30)
 
     async def visit() -> None:
-        async with admission.enter(30):
+        async with admission.slot(30):
             pass
 
-    async with admission.enter(30):
+    async with admission.slot(30):
         waiting = asyncio.create_task(visit())
         await until(lambda: admission.waiting == 1)
         waiting.cancel()
@@ -103,7 +103,7 @@ async def test_draining_serves_who_waits_and_rejects_who_comes() -> None:
     admission, go, served = Admission(1, waiting=1, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
-        async with admission.enter(30):
+        async with admission.slot(30):
             await go.wait()
             served.append(number)
 
@@ -136,7 +136,7 @@ class Visits:
         return tasks
 
     async def _visit(self, group: tuple[str, str]) -> None:
-        async with self.admission.enter(30, group):
+        async with self.admission.slot(30, group):
             self.inside.append(group)
             try:
                 await asyncio.Event().wait()
@@ -161,18 +161,18 @@ async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
     visits.come(SLOW, 10)
     await until(lambda: visits.inside.count(SLOW) == 8 and visits.admission.waiting == 2)
     with pytest.raises(Overloaded):
-        async with visits.admission.enter(30, SLOW):
+        async with visits.admission.slot(30, SLOW):
             pass
-    assert visits.admission.room == 0
-    assert visits.admission.own_room(SLOW) == 0
-    assert visits.admission.own_room(FAST) == 4 + 1  # its share of places, and of those who wait
+    assert visits.admission.available == 0
+    assert visits.admission.available_to(SLOW) == 0
+    assert visits.admission.available_to(FAST) == 4 + 1  # its share of places, and of those who wait
     visits.come(FAST, 4)
     await until(lambda: visits.inside.count(FAST) == 4)
     assert visits.inside.count(SLOW) == 8
     visits.come(FAST)
     await until(lambda: visits.admission.waiting == 3)
     with pytest.raises(Overloaded):
-        async with visits.admission.enter(30, FAST):
+        async with visits.admission.slot(30, FAST):
             pass
     visits.come(THIRD, 2)  # another key of the same model
     await until(lambda: visits.inside.count(THIRD) == 2)
@@ -203,6 +203,6 @@ async def test_places_are_shared_by_no_more_than_there_are() -> None:
     visits.come(SLOW)
     await until(lambda: visits.inside == [SLOW])
     with pytest.raises(Overloaded):
-        async with visits.admission.enter(30, FAST):
+        async with visits.admission.slot(30, FAST):
             pass
     await visits.end()

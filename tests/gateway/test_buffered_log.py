@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from keraserve_gateway.telemetry.buffered_log import BufferedLog, Event, EventLogger
+from keraserve_gateway.telemetry.buffered_log import BufferedLog
 
 
 class File(io.StringIO):
@@ -30,7 +30,7 @@ def file() -> File:
 
 @pytest.fixture
 def lines(file: File) -> BufferedLog:
-    return BufferedLog(file, json.dumps)
+    return BufferedLog(file)
 
 
 def log(lines: BufferedLog, *texts: str) -> None:
@@ -60,33 +60,6 @@ async def test_those_of_several_turns_are_written_together(file: File, lines: Bu
         assert file.writes == writes - 1
         await written(file, writes)
         assert (file.writes, file.getvalue()) == (writes, "abc" * writes)
-
-
-async def test_events_become_lines_when_they_are_written_each_in_its_place(file: File) -> None:
-    asked = list[int]()
-
-    def rendered(event: Event) -> str:
-        asked.append(event["number"])
-        return f"event {event['number']}"
-
-    lines = BufferedLog(file, rendered)
-    logger = EventLogger(lines)
-    logger.info(number=1)
-    log(lines, "a library's\n")
-    logger.error(number=2)
-    assert asked == []
-    await written(file, 1)
-    assert asked == [1, 2]
-    assert file.getvalue() == "event 1\na library's\nevent 2\n"
-
-
-def test_an_event_that_can_not_be_rendered_takes_no_other_with_it(file: File) -> None:
-    lines = BufferedLog(file, json.dumps)
-    lines.write("a library's\n")
-    EventLogger(lines).info(value=object())
-    first, second = file.getvalue().splitlines()
-    assert first == "a library's"
-    assert json.loads(second)["event"] == "a log line could not be written"
 
 
 async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: BufferedLog) -> None:
@@ -127,7 +100,7 @@ def test_the_end_of_the_process_writes_what_is_held() -> None:
         import asyncio, sys
         from keraserve_gateway.telemetry.buffered_log import BufferedLog
 
-        lines = BufferedLog(sys.stderr, str)
+        lines = BufferedLog(sys.stderr)
 
         async def main():
             lines.write("last")

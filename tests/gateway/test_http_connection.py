@@ -149,6 +149,12 @@ async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
     assert flood.count(b"connection: close") == 1
 
 
+async def test_a_client_that_expects_100_continue_is_told_to_go_on(talk: Talk) -> None:
+    head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+    response = await talk(head + b"Expect: 100-continue\r\n\r\n", b"{}")
+    assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 4")
+
+
 @pytest.mark.shows("400")
 async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
     response = await talk(b"GET /livez HTTP/1.0\r\n\r\n")

@@ -123,10 +123,10 @@ def test_every_comparison_is_one_of_hashes_in_constant_time(
         return real(one, other)
 
     monkeypatch.setattr(keys.hmac, "compare_digest", compare)
-    assert ring.recognise(key)
+    assert ring.check(key)
     for wrong in (key[:-1], "ks_00000000_x", "x"):  # its id known, and not: the same work
         with pytest.raises(keys.UnknownApiKey):
-            ring.recognise(wrong)
+            ring.check(wrong)
     assert [(len(one), len(other)) for one, other in compared] == [(64, 64)] * 4
     assert key not in str(compared)
 
@@ -156,7 +156,7 @@ def test_tokens_come_back_with_time(monkeypatch: pytest.MonkeyPatch, file: Path)
     key, entry = keys.make("a")
     write(file, entry)
     ring = keys.Keys(file, rate=4)
-    found = ring.recognise(key)
+    found = ring.check(key)
     for wait, may in ((0, 4), (0.25, 1), (0.5, 2), (60, 4)):
         now += wait
         for _ in range(may):
@@ -275,7 +275,7 @@ def test_the_command_makes_a_key(capsys: pytest.CaptureFixture[str], file: Path)
     assert key not in shown.out
     (entry,) = keys.read(file).values()
     assert (entry.name, entry.models, entry.requests_per_second) == ('the "shop"', {"a", "b"}, 2.5)
-    assert keys.Keys(file, 1).recognise(key) == entry
+    assert keys.Keys(file, 1).check(key) == entry
     assert Settings(keys_file=file).keys_file == file
     assert cli.main(["key", "x", "--requests-per-second=-1"]) == 2
     assert "requests_per_second" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from gateway.recorded_connection import POST, responses
 
 from keraserve_gateway import memory_budget
 from keraserve_gateway.context import RequestContext
@@ -162,6 +163,26 @@ async def test_a_rejected_request_leaves_nothing_in_memory(make, serve_faults, f
     finally:
         gc.enable()
         await front.stop(0)
+
+
+async def test_requests_leave_nothing_to_the_garbage_collector() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ab"})
+
+    async def left_by(requests: int) -> int:
+        gc.collect()
+        gc.disable()
+        try:
+            written = await responses(app, *[POST] * requests)
+            assert written.count(b"\r\n\r\nab") == requests
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    await left_by(1)  # what is made once
+    assert await left_by(31) < await left_by(1) + 30
 
 
 def test_the_limits_of_the_deployments_fit_the_defaults() -> None:

@@ -1,4 +1,4 @@
-"""The command `keraserve-gateway`: flags made from the settings, then serve."""
+"""The command `keraserve-gateway`: makes its flags from the settings, and serves."""
 
 import argparse
 import asyncio
@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from keraserve_gateway import keys, settings_page
-from keraserve_gateway.settings import ENV_PREFIX, Settings, shown_default
+from keraserve_gateway.settings import ENV_PREFIX, Settings, described
 
 PROGRAM = "keraserve-gateway"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the gateway; the exit status is 0 after a drain, 1 for a port or a model, 2 for a setting."""
+    """Run the gateway; returns 0 after draining, 1 if a port or a model is missing, 2 for a wrong setting."""
     arguments = sys.argv[1:] if arguments is None else arguments
     match arguments[:1]:
         case ["key"]:
@@ -36,7 +36,7 @@ def _serve(arguments: Sequence[str]) -> int:
         return _fail("; ".join(_sentence(one) for one in error.errors()), 2)
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
-    # Imported late: --help answers at once.
+    # Imported late, so that --help is fast.
     from keraserve_gateway.memory_budget import MemoryExceeded
     from keraserve_gateway.serve import PortUnavailable, serve
     from keraserve_gateway.telemetry import logs
@@ -54,27 +54,28 @@ def _serve(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="HTTP and gRPC front of a TensorFlow Serving model server.",
+        description="HTTP and gRPC gateway before a TensorFlow Serving model server.",
         epilog="Flags win over the environment, that over the file, that over the defaults."
         f" '{PROGRAM} key NAME' makes an API key; '{PROGRAM} settings' prints this list as a page.",
         allow_abbrev=False,
     )
     for name, field in Settings.model_fields.items():
-        about = f"{field.description} [{ENV_PREFIX}{name.upper()}; default: {shown_default(field)}]"
+        default, about = described(field)
+        about = f"{about} [{ENV_PREFIX}{name.upper()}; default: {default}]"
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=about.replace("%", "%%"))
     return parser
 
 
 def _make_key(arguments: Sequence[str]) -> int:
-    """Make an API key: the entry for the file on standard output, the key itself beside it."""
+    """Make an API key: its entry for the file goes to standard output, the key itself to standard error."""
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} key",
         description="Make an API key. The entry, which holds only its hash, goes to standard output:"
         f" {PROGRAM} key NAME >> keys.toml",
         allow_abbrev=False,
     )
-    parser.add_argument("name", help="whose it is; the log says it")
-    parser.add_argument("--models", metavar="A,B", default="", help="what it is good for; all if left out")
+    parser.add_argument("name", help="its owner, for the log")
+    parser.add_argument("--models", metavar="A,B", default="", help="its models; all if left out")
     parser.add_argument("--requests-per-second", type=float, metavar="N", help="if not the settings' rate")
     given = parser.parse_args(arguments)
     models = [name for name in given.models.split(",") if name]
@@ -89,13 +90,9 @@ def _make_key(arguments: Sequence[str]) -> int:
 
 
 def _dashed(arguments: Sequence[str]) -> list[str]:
-    """Take `--grpc_port=1`, as TensorFlow Serving writes flags, for `--grpc-port=1`."""
-    return [_dashed_flag(one) if one.startswith("--") else one for one in arguments]
-
-
-def _dashed_flag(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+    """Accept `--grpc_port=1`, as TensorFlow Serving writes flags, as `--grpc-port=1`."""
+    parts = [one.partition("=") if one.startswith("--") else ("", "", one) for one in arguments]
+    return [name.replace("_", "-") + equals + value for name, equals, value in parts]
 
 
 def _sentence(error: Any) -> str:

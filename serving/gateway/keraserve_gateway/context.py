@@ -1,4 +1,4 @@
-"""The context of one request, HTTP or gRPC: until when, who it is, and what it turned out to be about."""
+"""The context of one request, HTTP or gRPC: its deadline, ids and key, and what is found out about it."""
 
 import random
 import re
@@ -20,89 +20,89 @@ TRACE = ("traceparent", "tracestate")
 
 _VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _VALID_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_VALID_STATE = re.compile(r"[ -~]{1,512}")  # W3C: as much is passed on at least
+_VALID_STATE = re.compile(r"[ -~]{1,512}")  # W3C: at least as much has to be passed on
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 Header = Callable[[str], str | None]
-"""Gives the value of an HTTP header or of a gRPC call's metadata, by its name in small letters."""
+"""Returns the value of an HTTP header, or of a gRPC call's metadata, by its name in lower case."""
 
 Metadata = Sequence[tuple[str, str]]
-"""What the model server is told of a request, in a call's metadata."""
+"""What a call tells the model server about its request."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A moment on the monotonic clock; one total for everything that a request does."""
+    """A moment on the monotonic clock, at which all that a request does has to end."""
 
     at: float
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """Set a deadline `seconds` from now."""
+        """Make a deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Give the seconds that are left, 0.0 once it has passed."""
+        """Return the seconds that are left, 0.0 once it has passed."""
         return max(0.0, self.at - time.monotonic())
 
     def at_most(self, seconds: float) -> "Deadline":
-        """Give the earlier of this deadline and one `seconds` from now."""
+        """Return the earlier of this deadline and one `seconds` from now."""
         return Deadline(min(self.at, time.monotonic() + seconds))
 
 
 class CallContext(Protocol):
-    """What a call of the model server needs of its request; `RequestContext` has it."""
+    """What a call of the model server needs to know of its request."""
 
     @property
     def timeout(self) -> float:
-        """The seconds that are left."""
+        """Seconds left until the deadline."""
         ...
 
     @property
     def metadata(self) -> Metadata:
-        """What the model server is told of the request."""
+        """What the call tells the model server about the request."""
         ...
 
 
 @dataclass(frozen=True)
 class PlainCallContext:
-    """The `CallContext` of a call of the gateway's own, or of several requests together."""
+    """The `CallContext` of a call that the gateway makes for itself, or for several requests together."""
 
     deadline: Deadline
     metadata: Metadata = ()
 
     @property
     def timeout(self) -> float:
-        """The seconds that are left."""
+        """Seconds left until the deadline."""
         return self.deadline.left()
 
 
 def _no_header(_: str) -> None:
-    """Give the headers of a request that the gateway makes itself: none."""
+    """The `Header` of a request that the gateway makes itself."""
 
 
 @dataclass
 class RequestContext:
-    """One request: who it is, until when, which model, version and images it turned out to be about.
+    """What is known of one request.
 
     Attributes:
-        deadline: when it has to be answered.
-        request_id: what its log lines and responses carry.
-        trace: where it belongs in its caller's trace, `traceparent` and `tracestate`; empty if in none.
-        header: gives a header or metadata value of it, by name.
-        given_key: the API key that came with it.
-        given_timeout: the seconds that its caller gives it, as sent.
-        label: of the version that it asks for by a header, in place of the path.
-        sticky: what it has in common with those that the same version shall answer.
-        key: the entry of its API key, once it is known.
+        deadline: when its response is due.
+        request_id: stands in its log lines and its response.
+        trace: `traceparent` and `tracestate` of its caller's trace; empty without one.
+        header: returns one of its headers or metadata values, by name.
+        given_key: the API key that was sent.
+        given_timeout: the seconds in `X-Request-Timeout`, as sent.
+        label: the version's label in `X-Model-Label`.
+        sticky: the value of `X-Sticky-Key`: requests with the same one get the same version.
+        key: the entry of its API key, once that is checked.
         model: its model's name, as given.
-        version: that answered, or that was chosen to; 0 while it is not known.
+        version: that was chosen or has responded; 0 while it is not known.
         images: how many images were classified.
-        body: its body, once that is here whole, as it was sent.
-        held: how many bytes of bodies in flight are its own.
+        body: its body as sent, once it is complete.
+        held: how many of the bytes in flight are its own.
         error: why it was rejected, or failed.
-        status: with which it was answered, by HTTP's numbers or gRPC's names.
+        status: of its response, as HTTP's number or gRPC's name.
     """
 
     deadline: Deadline
@@ -124,14 +124,14 @@ class RequestContext:
 
     @classmethod
     def from_headers(cls, header: Header, seconds: float) -> "RequestContext":
-        """Make it of a request's headers, with a deadline `seconds` from now."""
+        """Make the context of a request with these headers and a deadline `seconds` from now."""
         request_id, parent = header(REQUEST_ID), header(TRACE[0])
         trace: tuple[tuple[str, str], ...] = ()
         if parent and _VALID_TRACE.fullmatch(parent):
             state = (header(TRACE[1]) or "").replace("\t", " ")
-            # What gRPC's metadata can't carry, or what is too long for it, is left behind: the rest is whole.
-            whole = ((TRACE[0], parent), (TRACE[1], state))
-            trace = whole if _VALID_STATE.fullmatch(state) else whole[:1]
+            trace = ((TRACE[0], parent), (TRACE[1], state))
+            if not _VALID_STATE.fullmatch(state):  # gRPC's metadata can't carry it
+                trace = trace[:1]
         return cls(
             Deadline.after(seconds),
             (request_id and valid_id(request_id)) or new_id(),
@@ -145,23 +145,23 @@ class RequestContext:
 
     @property
     def timeout(self) -> float:
-        """The seconds that are left."""
+        """Seconds left until the deadline."""
         return self.deadline.left()
 
     @property
     def metadata(self) -> Metadata:
-        """What the model server is told of it."""
+        """What its calls tell the model server about it."""
         return (*(((REQUEST_ID, self.request_id),) if self.request_id else ()), *self.trace)
 
     def limit_time(self, seconds: float) -> None:
-        """Have it end `seconds` from now, where that is earlier than its deadline."""
+        """Move its deadline to `seconds` from now, if that is earlier."""
         self.deadline = self.deadline.at_most(seconds)
 
-    def take_given_timeout(self) -> None:
-        """Take the caller's own deadline, `X-Request-Timeout: <seconds>`, where it is the earlier one.
+    def apply_given_timeout(self) -> None:
+        """Move its deadline to the caller's own, `X-Request-Timeout: <seconds>`, if that is earlier.
 
         Raises:
-            BadRequest: the header is no positive number.
+            BadRequest: the header is not a positive number.
         """
         given = self.given_timeout
         if given is None:
@@ -171,16 +171,16 @@ class RequestContext:
         self.limit_time(float(given))
 
     def record_error(self, error: GatewayError) -> None:
-        """Note why it was rejected, or failed, without the traceback.
+        """Keep the error that ends it, without its traceback.
 
-        A traceback's frames hold the body, and this context: a reference cycle, which stays in memory until
-        the garbage collector's next round, thousands of requests later.
+        The traceback's frames refer to the body and to this context: a reference cycle, which would stay in
+        memory until the garbage collector's next round, thousands of requests later.
         """
         self.error = error.with_traceback(None)
         error.__cause__ = error.__context__ = None
 
     def log_fields(self, seconds: float) -> dict[str, Any]:
-        """Give the fields of its log line, beside its status."""
+        """Return the fields of its log line, beside its status."""
         return {
             "milliseconds": round(seconds * 1000, 1),
             "model": without_keys(self.model),
@@ -191,7 +191,7 @@ class RequestContext:
         }
 
     def span_attributes(self) -> dict[str, str]:
-        """Give the attributes of its span."""
+        """Return the attributes of its span."""
         name = "http.response.status_code" if self.status.isdecimal() else "rpc.response.status_code"
         return {
             name: self.status,
@@ -203,26 +203,26 @@ class RequestContext:
 
     @property
     def failed(self) -> bool:
-        """Whether it failed by no fault of its caller."""
+        """Whether it failed, and not through its caller's fault."""
         return self.status.startswith("5") or self.status in {"INTERNAL", "UNKNOWN", "UNAVAILABLE"}
 
     def may_see(self, model: str) -> bool:
-        """Tell whether its key is good for a model; without keys, all are."""
+        """Return whether its key may be used for a model; without a key, every model may."""
         return self.key is None or self.key.may_use(model)
 
 
 def given_key(header: Header) -> str | None:
-    """Give the API key that a request came with."""
+    """Return the API key that was sent with a request."""
     key = header("authorization")
     bearer = _BEARER.fullmatch(key.strip()) if key else None
     return bearer[1] if bearer else header("x-api-key")
 
 
 def new_id() -> str:
-    """Make a request id; unlike a system call, it does not let go of Python's lock."""
+    """Make a request id, without a system call, which would release Python's lock."""
     return f"{random.getrandbits(128):032x}"
 
 
 def valid_id(given: str) -> str:
-    """Give back a request id that may go into logs and headers, else nothing."""
+    """Return a given request id if it may go into logs and headers, else an empty string."""
     return given if _VALID_ID.fullmatch(given) else ""

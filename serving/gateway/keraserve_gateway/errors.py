@@ -1,31 +1,29 @@
-"""Everything that the gateway rejects or can't do, as one tree. No HTTP in here: see `statuses`.
+"""Every error of the gateway, as one tree; `statuses` has their HTTP and gRPC statuses.
 
 GatewayError
-├── BadRequest               the caller's input is wrong; the message says what
-│   └── BadImage           … and which image
-├── UnsupportedMediaType     not a kind of body or image that a model decodes
-├── NotFound                 no such model, version or label
-├── TooLarge                 over a limit: bytes, images, pixels
-├── RequestTimeout           the request's body did not arrive within its deadline
-├── Overloaded               too many requests in flight
-├── RateLimited              too many requests a second with this key
-├── Draining                 the gateway is stopping
-├── MissingApiKey            no API key was given
-├── UnknownApiKey            the API key is none of ours
-├── ModelForbidden           the API key is not good for this model
-├── Forbidden                not a call for the gateway's clients
-└── ModelServerError         what the model server did or did not answer
-    ├── ModelServerUnavailable  not reachable, or the model is still loading
-    ├── DeadlineExceeded     no response in time
-    ├── CallNotImplemented   it has no such call
-    ├── ModelServerFailure   it failed while working on the request
-    ├── InvalidResponse      its response is malformed
-    └── NotJsonSerializable  its response has no form in JSON
-
-The names on the wire (problem types, metrics, log lines) are in `statuses`: they don't follow these classes.
+├── BadRequest
+│   └── BadImage
+├── UnsupportedMediaType
+├── NotFound
+├── TooLarge
+├── RequestTimeout
+├── Overloaded
+├── RateLimited
+├── Draining
+├── MissingApiKey
+├── UnknownApiKey
+├── ModelForbidden
+├── Forbidden
+└── ModelServerError
+    ├── ModelServerUnavailable
+    ├── DeadlineExceeded
+    ├── CallNotImplemented
+    ├── ModelServerFailure
+    ├── InvalidResponse
+    └── NotJsonSerializable
 """
 
-# ruff: noqa: N818 (the names say what happened; the root says that they are errors)
+# ruff: noqa: N818 (a name says what happened)
 
 from dataclasses import dataclass
 
@@ -34,7 +32,7 @@ import grpc
 
 @dataclass(frozen=True)
 class ImageRef:
-    """Which image of a request: its place, and its file name where it had one."""
+    """Which image of a request: its position, and its file name if it has one."""
 
     index: int
     filename: str | None = None
@@ -50,8 +48,8 @@ class GatewayError(Exception):
     Args:
         detail: what is wrong; safe to show.
         image: the image that it is about, if it is about one.
-        origin: the status with which the model server answered, if it did.
-        retry_after: seconds after which trying again makes sense, if it does.
+        origin: the status of the model server's response, if the error came from there.
+        retry_after: seconds after which to try again, if that may help.
     """
 
     retry_after: int | None = None
@@ -77,23 +75,23 @@ class BadRequest(GatewayError):
 
 
 class BadImage(BadRequest):
-    """An image that is empty, cut off before its size, or that the model can't decode."""
+    """An image is empty, ends before its size, or can't be decoded by the model."""
 
 
 class UnsupportedMediaType(GatewayError):
-    """A body or an image of a type that no model decodes."""
+    """A body or an image is of a type that no model decodes."""
 
 
 class NotFound(GatewayError):
-    """No such model, version or label."""
+    """There is no such model, version or label."""
 
 
 class TooLarge(GatewayError):
-    """More bytes, images or pixels than the settings allow."""
+    """There are more bytes, images or pixels than the settings allow."""
 
 
 class RequestTimeout(GatewayError):
-    """The request's body did not arrive within the request's deadline."""
+    """The request's body did not arrive before the request's deadline."""
 
 
 class Overloaded(GatewayError):
@@ -103,60 +101,60 @@ class Overloaded(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """More requests a second than the key may make."""
+    """There were more requests a second than the key allows."""
 
     retry_after = 1
 
 
 class MissingApiKey(GatewayError):
-    """No API key was given, where one is needed."""
+    """No API key was sent, and one is required."""
 
 
 class UnknownApiKey(GatewayError):
-    """The API key is none of ours."""
+    """The API key is not in the file."""
 
 
 class ModelForbidden(GatewayError):
-    """The API key is not good for the model, whether there is one of that name or not."""
+    """The API key is not for this model, which need not exist."""
 
 
 class Draining(GatewayError):
-    """The gateway is stopping: another one will answer."""
+    """The gateway is stopping: another one has to take the request."""
 
     retry_after = 1
 
 
 class Forbidden(GatewayError):
-    """A call that the gateway does not pass on."""
+    """The gateway does not pass on this call."""
 
 
 class ModelServerError(GatewayError):
-    """What the model server did or did not answer."""
+    """The model server did not respond as it should."""
 
 
 class ModelServerUnavailable(ModelServerError):
-    """It can't be reached, or is not ready."""
+    """It can't be reached, or the model is still loading."""
 
     retry_after = 2
 
 
 class DeadlineExceeded(ModelServerError):
-    """It did not answer in time."""
+    """It did not respond in time."""
 
 
 class CallNotImplemented(ModelServerError):
-    """It does not have the call."""
+    """It has no such call."""
 
 
 class ModelServerFailure(ModelServerError):
-    """It failed while working on the request."""
+    """It failed while it processed the request."""
 
 
 class InvalidResponse(ModelServerError):
-    """Its response can't be read, or does not fit the request: another may stand there in a moment."""
+    """Its response can't be read, or does not fit the request; the next response may."""
 
     retry_after = 2
 
 
 class NotJsonSerializable(ModelServerError):
-    """Its response is sound, and JSON can't carry it: to be asked for in another form."""
+    """Its response is right, but JSON can't represent it; ask for another form."""

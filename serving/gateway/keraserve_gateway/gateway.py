@@ -1,4 +1,4 @@
-"""The parts that all requests share."""
+"""`Gateway`: the objects that all requests share."""
 
 import asyncio
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _MOST_NAMED = 10  # models in a sentence
 
 @dataclass(frozen=True)
 class Gateway:
-    """The parts of one application."""
+    """The objects of one application."""
 
     settings: Settings
     server: ModelServer
@@ -46,15 +46,15 @@ class Gateway:
     tracing: Tracing | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever asks again for images one by one: see `Classifier`."""
+    """Held while a request's images are sent again one by one: see `Classifier`."""
     incomplete_bodies: IncompleteBodies = field(default_factory=lambda: IncompleteBodies(1 << 30))
 
     @classmethod
     def of(cls, settings: Settings, server: ModelServer, tracing: Tracing | None = None) -> "Gateway":
-        """Make the parts as the settings say.
+        """Make them as the settings say.
 
         Raises:
-            MemoryExceeded: the bodies that they allow need more memory than there is.
+            MemoryExceeded: the bodies that the settings allow need more memory than there is.
         """
         configured = ConfiguredModels(settings.model_config_file, settings.models)
         canary_file = settings.canary_file
@@ -78,11 +78,11 @@ class Gateway:
 
     @property
     def cards(self) -> ModelCards:
-        """What the versions of the model server say of themselves."""
+        """The model cards of the model server's versions."""
         return self.server.cards
 
     def group(self, model: str, key: Key | None) -> Group:
-        """Say with which requests one shares its places; models that don't exist are all one."""
+        """Return the group in which a request shares slots; all unknown models are one."""
         return (model if model in self.configured else "", key.name if key else "")
 
     def known_models(self, error: GatewayError, context: RequestContext) -> str:
@@ -98,11 +98,11 @@ class Gateway:
     def span(
         self, context: RequestContext, name: str, attributes: Mapping[str, str]
     ) -> AbstractContextManager[None]:
-        """Give what holds a span around a request, if requests are traced."""
+        """Return a context that is a request's span, if requests are traced."""
         return self.tracing.request(context, name, attributes) if self.tracing else nullcontext()
 
     def render_metrics(self) -> bytes:
-        """Write the metrics of now, the engine's too if it is in here, in Prometheus' text format."""
+        """Write the metrics in Prometheus' text format, with the engine's if it is in this process."""
         self.metrics.in_flight.set(self.admission.in_flight)
         self.metrics.waiting.set(self.admission.waiting)
         self.metrics.model_server_up.set(self.server.is_up)
@@ -113,8 +113,8 @@ class Gateway:
         return self.metrics.render() + self.server.metrics_page()
 
     def observe(self, context: RequestContext, protocol: str, seconds: float) -> None:
-        """Count a request that has its status; with the names of things that exist, and no others."""
-        # A version is known only from labels and answers, so a model with one exists even if not configured.
+        """Count a finished request; only under names of models and versions that exist."""
+        # Versions come from labels and responses, so a model with one exists even if it is not configured.
         exists = bool(context.version or (context.model and context.model in self.configured))
         model = context.model if exists else ""
         version = str(context.version or "")

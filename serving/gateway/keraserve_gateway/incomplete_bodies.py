@@ -1,10 +1,10 @@
-"""Bodies that have not arrived whole: a bound on the memory of all of them together."""
+"""A limit on the memory of all request bodies that have not arrived completely."""
 
 from keraserve_gateway.time_limit import TimeLimit
 
 
 class IncompleteBodies:
-    """Bounds the bytes of all bodies that are arriving. Of one event loop; not for threads.
+    """Limits the bytes of all bodies that are arriving. For one event loop, not for threads.
 
     Args:
         limit: how many bytes they may have together.
@@ -16,7 +16,7 @@ class IncompleteBodies:
         self._bodies: dict[IncompleteBody, None] = {}  # the oldest first
 
     def add(self, body: "IncompleteBody", size: int) -> None:
-        """Count more of a body; where all have too much, those are given up that came first."""
+        """Count more bytes of a body; give up the oldest bodies while there are too many."""
         self._bodies.setdefault(body)
         self.bytes += size
         body.bytes += size
@@ -26,40 +26,40 @@ class IncompleteBodies:
             oldest.give_up()
 
     def remove(self, body: "IncompleteBody") -> None:
-        """Count a body no more: it is whole, or its request has ended."""
+        """Stop counting a body: it is complete, or its request has ended."""
         if body in self._bodies:
             del self._bodies[body]
             self.bytes -= body.bytes
 
 
 class IncompleteBody:
-    """One of them: `with IncompleteBody(all_of_them, time_limit) as body: …`.
+    """One of these bodies: `with IncompleteBody(bodies, time_limit) as body: …`.
 
     Args:
-        others: those with which it shares the room.
-        time_limit: ends its request, when its time is over or others need the room.
+        bodies: count it from the first `add` on.
+        time_limit: is ended when the body is given up, and ends its request.
 
     Attributes:
-        bytes: how many have come.
-        given_up: whether others needed the room.
+        bytes: how many have arrived.
+        given_up: whether it was given up for others.
     """
 
-    def __init__(self, others: IncompleteBodies, time_limit: TimeLimit) -> None:
-        self._others = others
+    def __init__(self, bodies: IncompleteBodies, time_limit: TimeLimit) -> None:
+        self._bodies = bodies
         self._time_limit = time_limit
         self.bytes = 0
         self.given_up = False
 
     def __enter__(self) -> None:
-        """Begin; it takes no room before something of it waits for the rest."""
+        """Count nothing yet."""
 
     def __exit__(self, *_: object) -> None:
-        """Leave the room to others."""
-        self._others.remove(self)
+        """Stop counting it."""
+        self._bodies.remove(self)
 
     def add(self, size: int) -> None:
-        """Take room for more of it."""
-        self._others.add(self, size)
+        """Count more bytes of it."""
+        self._bodies.add(self, size)
 
     def give_up(self) -> None:
         """End its request as if its time were over."""

@@ -1,7 +1,7 @@
-"""API keys: made, kept as hashes in a file, checked, and slowed down.
+"""API keys: how they are made, stored as hashes in a file, checked, and limited in rate.
 
-A key is `ks_<id>_<secret>`: by its id its entry is found, by the hash of the whole it is recognised. The
-secret is 256 random bits, which nobody guesses; so a plain SHA-256 is enough, and costs a request nothing.
+A key is `ks_<id>_<secret>`: the id finds its entry, the hash of the whole key proves it. The secret has 256
+random bits, which nobody guesses, so a plain SHA-256 is enough and costs a request nearly nothing.
 """
 
 import hashlib
@@ -20,18 +20,18 @@ from keraserve_gateway.errors import MissingApiKey, ModelForbidden, RateLimited,
 from keraserve_gateway.token_bucket import TokenBucket
 from keraserve_gateway.watched_file import WatchedFile
 
-_NOBODYS = "0" * 64
+_NO_HASH = "0" * 64
 
 
 class Key(BaseModel):
     """One entry of the file.
 
     Attributes:
-        name: whose it is, for the log.
+        name: of its owner, for the log.
         id: the public part of the key.
         sha256: of the whole key, in hexadecimal digits.
-        models: those that it may be used for; None for all.
-        requests_per_second: how many it may make; None for the settings' `key_requests_per_second`.
+        models: the models that it may be used for; None for all.
+        requests_per_second: its rate limit; None for the settings' `key_requests_per_second`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +43,7 @@ class Key(BaseModel):
     requests_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     def may_use(self, model: str) -> bool:
-        """Tell whether it is good for a model."""
+        """Return whether it may be used for a model."""
         return self.models is None or model in self.models
 
 
@@ -54,21 +54,20 @@ class _File(BaseModel):
 
 
 class Keys:
-    """The keys of a file, read again whenever it changes; without a file everybody may do everything."""
+    """The keys of a watched file; without a file everybody may use every model."""
 
     def __init__(self, path: Path | None, rate: float) -> None:
         self._required = path is not None
         self._rate = rate
-        empty: Mapping[str, Key] = {}
-        self._file = WatchedFile(path, read, empty)
+        self._file = WatchedFile[Mapping[str, Key]](path, read, {})
         self._buckets: dict[str, TokenBucket] = {}
 
-    def recognise(self, given: str | None) -> Key | None:
-        """Find the entry of a key; None where no keys are asked for.
+    def check(self, given: str | None) -> Key | None:
+        """Find the entry of a key; None if no keys are required.
 
         Raises:
             MissingApiKey: none was given.
-            UnknownApiKey: it is none of ours.
+            UnknownApiKey: it is not in the file.
         """
         if not self._required:
             return None
@@ -77,17 +76,17 @@ class Keys:
                 "an API key is needed: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
             )
         entry = self._file.content.get(given[3:11])
-        right = hmac.compare_digest(_hash(given), entry.sha256 if entry else _NOBODYS)
+        right = hmac.compare_digest(_hash(given), entry.sha256 if entry else _NO_HASH)
         if entry is None or not right:
             raise UnknownApiKey("the API key is not known")
         return entry
 
     def admit(self, key: Key | None, models: Sequence[str]) -> None:
-        """Let a request on some models in.
+        """Check that a key may be used for some models now.
 
         Raises:
-            ModelForbidden: the key is not good for one of them, which need not exist.
-            RateLimited: the key has made too many requests.
+            ModelForbidden: the key is not for one of them, which need not exist.
+            RateLimited: there were too many requests with the key.
         """
         if key is None:
             return
@@ -107,18 +106,18 @@ class Keys:
 
 
 def read(path: Path) -> Mapping[str, Key]:
-    """Read the file: entries by id.
+    """Read the file; return its entries by id.
 
     Raises:
         OSError: it can't be read.
-        ValueError: it is no TOML, or no list of keys; the message says what is wrong.
+        ValueError: it is not TOML, or not a list of keys; the message says what is wrong.
     """
     try:
         entries = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).keys
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: {place}: {first['msg']}") from error
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: {where}: {first['msg']}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     found = {entry.id: entry for entry in entries}
@@ -128,10 +127,10 @@ def read(path: Path) -> Mapping[str, Key]:
 
 
 def make(name: str, models: Sequence[str] = (), rate: float | None = None) -> tuple[str, str]:
-    """Make a key; gives it, which is stored nowhere, and its entry for the file.
+    """Make a key; returns the key, which is stored nowhere, and its entry for the file.
 
     Raises:
-        ValidationError: the name, or the rate, can't be one.
+        ValidationError: the name or the rate is not valid.
     """
     key_id = secrets.token_hex(4)
     key = f"ks_{key_id}_{secrets.token_urlsafe(32)}"

@@ -7,11 +7,11 @@ from keraserve_gateway.settings import IN_PROCESS, Settings
 from keraserve_protocol.memory_limit import mib
 
 COPIES = 4
-"""How often a body is in memory while the model server works on it: as it came, as a message, as the bytes of
-that, and in gRPC's buffers. Measured: 64.7 MiB for each of 24 bodies of 16 MiB."""
+"""How often a body is in memory while the model server processes it: as it arrived, as a message, as that
+message's bytes, and in gRPC's buffers. Measured: 64.7 MiB for each of 24 bodies of 16 MiB."""
 PROCESS = 160 << 20
-"""Bytes for all else: 80 MiB when nothing is asked, and the one JSON body or answer that is worked on."""
-_ARRIVING = 8  # the part of the memory that bodies may have which are not whole, unless it is set
+"""Bytes for all else: an idle process has 80 MiB; the rest is for one JSON body or response at a time."""
+_ARRIVING_PART = 8  # incomplete bodies may have an eighth of the memory, unless that is set
 
 
 class MemoryExceeded(Exception):  # noqa: N818 (a sentence for the operator)
@@ -20,7 +20,7 @@ class MemoryExceeded(Exception):  # noqa: N818 (a sentence for the operator)
 
 @dataclass
 class BodyBytes:
-    """Counts the bytes of the bodies in flight. Of one event loop; not for threads.
+    """Counts the bytes of the bodies in flight. For one event loop, not for threads.
 
     Attributes:
         limit: how many there may be together.
@@ -31,10 +31,10 @@ class BodyBytes:
     held: int = 0
 
     def take(self, size: int) -> None:
-        """Count more of them; to be given back.
+        """Count more bytes.
 
         Raises:
-            Overloaded: then there would be too many.
+            Overloaded: there would be too many.
         """
         if self.held + size > self.limit:
             raise Overloaded(
@@ -43,7 +43,7 @@ class BodyBytes:
         self.held += size
 
     def give_back(self, size: int) -> None:
-        """Count fewer of them."""
+        """Count fewer bytes."""
         self.held -= size
 
 
@@ -52,9 +52,9 @@ class MemoryBudget:
     """What fits into memory.
 
     Attributes:
-        bytes: of the bodies at work together.
-        arriving: of those that are not whole.
-        reason: why it is less than by default, if it is.
+        bytes: of the bodies of all requests in flight.
+        arriving: bytes of all incomplete bodies.
+        reason: why `bytes` is less than the default, if it is.
     """
 
     bytes: int
@@ -63,16 +63,16 @@ class MemoryBudget:
 
 
 def plan(settings: Settings, limit: int) -> MemoryBudget:
-    """Find out what fits into `limit` bytes of memory.
+    """Compute what fits into `limit` bytes of memory.
 
     Raises:
-        MemoryExceeded: not even one body does, or not what the settings name.
+        MemoryExceeded: not even one body fits, or not what the settings ask for.
     """
     if settings.model_server == IN_PROCESS:
-        limit //= 2  # the rest is TensorFlow's and the models'
+        limit //= 2  # the rest is for TensorFlow and the models
     arriving = settings.max_arriving_bytes
     if "max_arriving_bytes" not in settings.model_fields_set:
-        arriving = min(arriving, max(limit // _ARRIVING, settings.max_body_bytes))
+        arriving = min(arriving, max(limit // _ARRIVING_PART, settings.max_body_bytes))
     fits = (limit - PROCESS - arriving) // COPIES
     wanted = max(settings.max_bytes_in_flight, settings.max_body_bytes)
     if wanted <= fits:

@@ -1,4 +1,4 @@
-"""The running process: both ports, signals, draining."""
+"""The gateway's process: both ports, signals, draining."""
 
 import asyncio
 import contextlib
@@ -29,18 +29,18 @@ from keraserve_protocol.memory_limit import limit_of_memory
 
 log = structlog.get_logger()
 
-# Seconds that a thread which works on a large body keeps Python's lock while the event loop waits for it.
-_TURN = 0.001
+# Seconds for which a thread keeps Python's lock, for a large body, while the event loop waits for it.
+_SWITCH_INTERVAL = 0.001
 
 
 class PortUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
-    """A port that can't be listened on; the message is a sentence that says what to do."""
+    """A port that can't be listened on; the message says what to do."""
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals to `serve`: uvicorn would stop listening at once and exit by the signal."""
+        """Leave signals to `serve`: uvicorn would stop listening at once, and exit by the signal."""
         yield
 
 
@@ -48,7 +48,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
-        PortUnavailable: a port is in use, or the address is not this machine's.
+        PortUnavailable: a port is in use, or the address is not one of this machine.
         ModelsUnavailable: models in this process can't be loaded, or the list of models can't be parsed.
         MemoryExceeded: the bodies that the settings allow need more memory than there is.
     """
@@ -64,9 +64,9 @@ async def serve(settings: Settings) -> None:
     app = create_app(settings, model_server, tracing)
     gateway = gateway_of(app)
     _spare_from_collection()
-    sys.setswitchinterval(_TURN)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
-        front = await _start_grpc(settings, gateway)
+        grpc_server = await _start_grpc(settings, gateway)
         server = _http(settings, app)
         stop = _on_signal()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -74,7 +74,7 @@ async def serve(settings: Settings) -> None:
         stopping = asyncio.create_task(stop.wait())
         loading = asyncio.create_task(_load_in_background(load))
         await asyncio.wait({serving, stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
-        await _stop(settings, gateway, server, front)
+        await _stop(gateway, server, grpc_server)
         await serving
         if loading.done():
             loading.result()
@@ -85,7 +85,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _check_models(settings: Settings) -> None:
-    """Reject a list of models that is there and can't be parsed; one that is not there yet is waited for."""
+    """Reject a model_config_file that can't be parsed; one that does not exist yet may still come."""
     file = settings.model_config_file
     if file is None or not file.exists():
         return
@@ -96,9 +96,9 @@ def _check_models(settings: Settings) -> None:
 
 
 def _spare_from_collection() -> None:
-    """Take modules and routes, which are there for life, out of the garbage collector's rounds.
+    """Exclude modules and routes, which are never freed, from garbage collection.
 
-    These took a tenth of each request. A round begins later too: what requests leave behind goes without one.
+    It took a tenth of each request. Collections also begin later, as requests leave no reference cycles.
     """
     gc.freeze()
     gc.set_threshold(10_000)
@@ -122,14 +122,14 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks for the client's address
+        proxy_headers=False,  # the client's address is the connection's
         timeout_graceful_shutdown=1,  # after the drain, which has waited long enough
     )
     return _Server(config)
 
 
 def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitable[None]]]:
-    """Make the upstream, and what has to be awaited until it serves."""
+    """Make the model server's object, and what has to be awaited until it serves."""
     if settings.model_server != IN_PROCESS:
         return GrpcModelServer(settings.model_server, settings.max_merged), _no_op
     try:
@@ -144,23 +144,24 @@ def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitab
 
 
 async def _no_op() -> None:
-    """Load nothing: a model server of its own process is reached or not, request by request."""
+    """Load nothing: a model server in another process loads its models itself."""
 
 
 async def _load_in_background(load: Callable[[], Awaitable[None]]) -> None:
-    """Load; end only by an exception of that, and never where it succeeds."""
+    """Load the models; end only by an exception, never after success."""
     await load()
     await asyncio.Event().wait()
 
 
-async def _stop(settings: Settings, gateway: Gateway, server: _Server, front: GrpcServer | None) -> None:
+async def _stop(gateway: Gateway, server: _Server, grpc_server: GrpcServer | None) -> None:
     log.info("draining", in_flight=gateway.admission.in_flight)
-    until = time.monotonic() + settings.drain_seconds
-    drained = await gateway.admission.drain(settings.drain_seconds)
+    seconds = gateway.settings.drain_seconds
+    until = time.monotonic() + seconds
+    drained = await gateway.admission.drain(seconds)
     if not drained:
         log.warning("drain_seconds are over", in_flight=gateway.admission.in_flight)
-    if front is not None:
-        await front.stop(grace=0.5 if drained else 0)
+    if grpc_server is not None:
+        await grpc_server.stop(grace=0.5 if drained else 0)
     await open_connections.finish(server.server_state.connections, until - time.monotonic())
     server.should_exit = True
     log.info("stopped")
@@ -171,11 +172,11 @@ async def _start_grpc(settings: Settings, gateway: Gateway) -> GrpcServer | None
         return None
     address = _joined(settings.host, settings.grpc_port)
     try:
-        front = GrpcServer(address, gateway)
+        grpc_server = GrpcServer(address, gateway)
     except RuntimeError as error:
         raise PortUnavailable(f"can't listen on {address}: {error}") from error
-    await front.start()
-    return front
+    await grpc_server.start()
+    return grpc_server
 
 
 def _listen(host: str, port: int, setting: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The one table from errors to status codes: HTTP's, and gRPC's."""
+"""The table of all errors' HTTP and gRPC statuses, and of their names in responses, metrics and log lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from keraserve_gateway import errors
 
 @dataclass(frozen=True)
 class Status:
-    """How an error is answered: HTTP status, gRPC status, and what does not change about it.
+    """How an error is reported.
 
     Attributes:
-        kind: its name in problem types, metrics and log lines.
+        kind: its name in problem types, metrics and log lines, which does not follow the class's name.
         http: the HTTP status.
         grpc: the gRPC status.
         title: of the problem, for people.
@@ -67,10 +67,10 @@ STATUSES: Mapping[type[errors.GatewayError], Status] = {
 
 
 def kind(error: errors.GatewayError) -> str:
-    """Name the kind of an error, for responses, metrics and log lines: `too-large` for TooLarge."""
+    """Return an error's name in responses, metrics and log lines: `too-large` for TooLarge."""
     return STATUSES[type(error)].kind
 
 
 def grpc_status(error: errors.GatewayError) -> grpc.StatusCode:
-    """Give the gRPC status of an error: the model server's own where it came from there."""
+    """Return an error's gRPC status: the model server's own if it came from there."""
     return error.origin or STATUSES[type(error)].grpc

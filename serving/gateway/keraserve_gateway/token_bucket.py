@@ -1,10 +1,10 @@
-"""A rate that may be used, and how long to wait where it is used up."""
+"""A token bucket: a rate limit that says how long to wait when it is exceeded."""
 
 import time
 
 
 class TokenBucket:
-    """Tokens for requests: filled at a rate, never with more than a second's worth (and at least one)."""
+    """Tokens for requests, refilled at `rate` a second; holds those of a second, and at least one."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -12,7 +12,7 @@ class TokenBucket:
         self._tokens, self._at = self._most, time.monotonic()
 
     def take(self) -> float:
-        """Take a token; else give the seconds until there is one."""
+        """Take a token and return 0.0; if there is none, return the seconds until there is one."""
         now = time.monotonic()
         self._tokens = min(self._most, self._tokens + (now - self._at) * self.rate)
         self._at = now

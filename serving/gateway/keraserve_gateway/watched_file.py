@@ -1,4 +1,4 @@
-"""A watched file: read again whenever it changes, as operators expect of a running server."""
+"""A watched file: a file that a running server reads again whenever it changes."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,19 +10,19 @@ import structlog
 Content = TypeVar("Content")
 
 LOOK_SECONDS = 0.02
-"""In an event loop a file is looked at once in this time: each look lets go of Python's lock."""
+"""How often an event loop checks a file, at most: each check releases Python's lock."""
 
 
 class WatchedFile(Generic[Content]):
-    """What a file says now, or said when it could last be read: one that breaks changes nothing.
+    """The content of a file; if the file can't be read any more, the content that was read last.
 
-    Within `LOOK_SECONDS` an event loop looks at it once: all requests of that time find the same.
+    An event loop checks it once in `LOOK_SECONDS`: all requests of that time see the same content.
 
     Args:
         path: of the file, which has to be replaced as a whole; None for no file.
         parse: reads it; raises OSError or ValueError if it can't.
         content: what counts until it has been read once.
-        optional: whether a file that is not there says the same as `content`.
+        optional: whether a missing file means `content`.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class WatchedFile(Generic[Content]):
         self._path, self._parse, self._empty, self._optional = path, parse, content, optional
         self._content = content
         self._seen: tuple[int, int, int] | None = None
-        self._looked: asyncio.AbstractEventLoop | None = None  # that looked just now
+        self._checked_by: asyncio.AbstractEventLoop | None = None  # within the last LOOK_SECONDS
         self.problem: Exception | None = None
         """Why it can't be read now, if it can't."""
 
     @property
     def content(self) -> Content:
-        """What the file says; reads it if it has changed."""
-        if self._path is not None and not self._looked_just_now():
+        """The file's content; reads the file if it has changed."""
+        if self._path is not None and not self._just_checked():
             try:
                 self._refresh(self._path)
             except (OSError, ValueError) as error:
@@ -52,20 +52,20 @@ class WatchedFile(Generic[Content]):
                 self.problem = error
         return self._content
 
-    def _looked_just_now(self) -> bool:
-        """Tell whether somebody has looked; if not, who asks is going to."""
+    def _just_checked(self) -> bool:
+        """Tell whether the file was checked just now; if not, the caller has to check it."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return False
-        if self._looked is loop:
+        if self._checked_by is loop:
             return True
-        self._looked = loop
-        loop.call_later(LOOK_SECONDS, self._look_again)
+        self._checked_by = loop
+        loop.call_later(LOOK_SECONDS, self._forget_check)
         return False
 
-    def _look_again(self) -> None:
-        self._looked = None
+    def _forget_check(self) -> None:
+        self._checked_by = None
 
     def _refresh(self, path: Path) -> None:
         try:

@@ -1,6 +1,6 @@
-"""Who sends wrong API keys is answered later and later asks again: guesses and broken clients cost little.
+"""Wrong API keys: an address that sends many of them gets its responses ever later.
 
-A right key is taken at once, whoever else is at its address: behind a proxy many callers have the same one.
+A right key is accepted at once, whatever else its address sends: behind a proxy many callers share one.
 """
 
 import asyncio
@@ -10,26 +10,26 @@ import time
 from collections import OrderedDict
 
 KEPT = 1024
-"""Addresses that are remembered; the one that was heard of least recently goes."""
+"""How many addresses are remembered; the one not seen for longest is forgotten first."""
 PER_SECOND = 10.0
-"""Wrong keys of an address that are answered, on all its connections together; a second's worth at once."""
+"""Responses to wrong keys for an address, on all its connections together; as many at once."""
 LONGEST_SECONDS = 10.0
-"""No response waits longer: more than PER_SECOND of them come only on more than a hundred connections."""
+"""The longest delay of a response, whose caller may use many connections."""
 
 _KEY = re.compile(r"ks_[0-9a-f]{8}_[A-Za-z0-9_-]+")
 
 
 class WrongKeys:
-    """Counts them by address."""
+    """Counts wrong keys by address."""
 
     def __init__(self) -> None:
-        self._turns: OrderedDict[str, float] = OrderedDict()  # when the latest one of an address is answered
+        self._turns: OrderedDict[str, float] = OrderedDict()  # when the latest response of an address is due
 
     def __len__(self) -> int:
         return len(self._turns)
 
     async def slow_down(self, address: str) -> None:
-        """Wait until an address has its turn, if it has sent many."""
+        """Wait until the response to a wrong key from this address is due."""
         source, now = _source(address), time.monotonic()
         latest = self._turns.pop(source, 0.0)
         turn = min(max(latest, now - 1.0) + 1 / PER_SECOND, now + LONGEST_SECONDS)
@@ -41,12 +41,12 @@ class WrongKeys:
 
 
 def without_keys(text: str) -> str:
-    """Leave of each key in a text, as in a path, the part that names it: the log is no place for the rest."""
+    """Cut every API key in a text, such as a path, down to its id, so that the text may be logged."""
     return _KEY.sub(lambda found: found[0][:12] + "...", text) if "ks_" in text else text
 
 
 def _source(address: str) -> str:
-    """Give what one caller has: an address, of IPv6 the network of 64 bits."""
+    """Return what one caller has: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -171,7 +171,7 @@ class PassThrough(Handler):
             raise Forbidden("the gateway does not pass this call on; make it at the model server")
         gateway = self._gateway
         try:
-            context.key = gateway.keys.recognise(context.given_key)
+            context.key = gateway.keys.check(context.given_key)
         except UnknownApiKey:
             await self._slow_down(rpc.peer())
             raise
@@ -185,7 +185,7 @@ class PassThrough(Handler):
         gateway.keys.admit(context.key, names)
         group = gateway.group(context.model, context.key)
         _check(message, gateway.request_limits)
-        async with gateway.admission.enter(context.timeout, group):
+        async with gateway.admission.slot(context.timeout, group):
             response = await self._ask(call, request, message, context)
         context.version = _version(call, response) or context.version
         return response

@@ -1,1 +1,1 @@
-"""HTTP only: parse, call, render."""
+"""The HTTP port: parse requests, call `calls`, render responses."""

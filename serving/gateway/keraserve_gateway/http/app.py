@@ -1,4 +1,4 @@
-"""The HTTP application: parts put together, nothing at import."""
+"""`create_app` makes the HTTP application: middleware, routes, exception handlers."""
 
 from typing import cast
 
@@ -30,13 +30,13 @@ from keraserve_gateway.upstream.model_server import ModelServer
 VERSION = "0.1.0"
 DESCRIPTION = """Classify images with models served by TensorFlow Serving or its like.
 
-Every response carries `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` asks
-for less time than the gateway's own deadline. `X-Model-Version` says which version answered.
+Every response has `X-Request-ID`, taken from the request or made. `X-Request-Timeout: <seconds>` sets an
+earlier deadline than the gateway's own. `X-Model-Version` is the version that the response comes from.
 
-Where the gateway asks for keys: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.
+If the gateway requires keys: `Authorization: Bearer <key>`, or `X-API-Key: <key>`.
 
-A request that names no version may be answered by a model's canary: `X-Model-Label: stable` (or `canary`, or
-any other label) asks for one as the path would, `X-Sticky-Key: <anything>` for the same one each time."""
+A request that names no version may go to a model's canary: `X-Model-Label: stable` (or `canary`, or any other
+label) names one as the path would, `X-Sticky-Key: <anything>` gets the same version each time."""
 
 
 def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing | None = None) -> FastAPI:
@@ -51,10 +51,10 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is around every request
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestMiddleware has them
         middleware=[Middleware(RequestMiddleware, gateway=gateway), Middleware(FastPath)],
         exception_handlers={
-            GatewayError: _on_failure,
+            GatewayError: _on_error,
             RequestValidationError: _on_invalid,
             HTTPException: _on_status,
         },
@@ -68,18 +68,18 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
 
 
 def gateway_of(app: FastAPI) -> Gateway:
-    """Give the parts of an application."""
+    """Return the gateway's objects of an application."""
     return cast(Gateway, app.state.gateway)
 
 
-async def _on_failure(request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     found = cast(GatewayError, error)
     hint = gateway_of(cast(FastAPI, request.app)).known_models(found, context_of(request.scope))
     return error_responses.failure(request.scope, found, hint)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
-    """Answer 400 where FastAPI would answer 422."""
+    """Send 400 in place of FastAPI's 422."""
     return error_responses.failure(
         request.scope, error_responses.invalid(cast(RequestValidationError, error).errors())
     )

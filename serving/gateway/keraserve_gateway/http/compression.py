@@ -1,4 +1,4 @@
-"""Bodies that are compressed, both ways: gzip and deflate (zlib's form), as HTTP names them."""
+"""Compression of requests' and responses' bodies: gzip, and deflate in zlib's form."""
 
 import re
 import zlib
@@ -8,14 +8,14 @@ from keraserve_gateway.errors import BadRequest, TooLarge, UnsupportedMediaType
 _DEFLATE = 15
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": _DEFLATE}
 CODINGS = ("gzip", "deflate")
-_STEP = 1 << 18  # bytes that are expanded at once: what is left of the last ones is copied
-_MOST_MEMBERS = 1000  # each of them costs some work, however short
-_WORTH_IT = 1024  # bytes; a shorter answer would hardly become shorter
-_FAST = 1  # tensors shrink by little, whatever the effort
+_STEP = 1 << 18  # bytes that are expanded at once: zlib copies what is left of them
+_MOST_MEMBERS = 1000  # as each takes time, however short it is
+_WORTH_IT = 1024  # bytes; a shorter response would hardly become shorter
+_FAST = 1  # a higher level hardly makes tensors smaller
 
 
-def named(header: str | None) -> str:
-    """Read a request's `Content-Encoding`, in small letters; nothing where its body is as it is."""
+def coding_of(header: str | None) -> str:
+    """Return the coding in a request's `Content-Encoding`, in lower case; empty for an uncompressed body."""
     if not header:
         return ""
     codings = [one.strip() for one in header.lower().split(",")]
@@ -23,56 +23,56 @@ def named(header: str | None) -> str:
 
 
 def expand(body: bytes, coding: str, limit: int) -> bytes:
-    """Undo a request's `Content-Encoding`. A gzip body may have several members, one behind the other.
+    """Expand a request's body. A gzip body may have several members, one after the other.
 
     Raises:
-        UnsupportedMediaType: a coding that is not known, or several.
-        BadRequest: not of that coding, cut off, with something behind it, or in far too many members.
-        TooLarge: it would have more than `limit` bytes; no more than that are ever made.
+        UnsupportedMediaType: the coding is not known, or there are several.
+        BadRequest: the body is not of that coding, cut off, followed by other bytes, or has too many members.
+        TooLarge: it has more than `limit` bytes, of which no more are ever expanded.
     """
     window = _WINDOWS.get(coding)
     if window is None:
         raise UnsupportedMediaType(
             f"a body with the content encoding {coding[:40]!r}; send gzip, deflate or none"
         )
-    sent, place, room = memoryview(body), 0, limit
+    sent, position, left = memoryview(body), 0, limit
     expanded: list[bytes] = []
     for _ in range(_MOST_MEMBERS if window != _DEFLATE else 1):
         try:
-            pieces, place = _expand_member(sent, place, window, room)
+            pieces, position = _expand_member(sent, position, window, left)
         except zlib.error as error:
             form = "deflate in zlib's form" if window == _DEFLATE else coding
             raise BadRequest(f"the body is not {form}, or it is cut off") from error
-        room -= sum(map(len, pieces))
-        if room < 0:
+        left -= sum(map(len, pieces))
+        if left < 0:
             raise TooLarge(
                 f"the body has more than {limit} bytes once expanded, as many as are allowed (max_body_bytes)"
             )
         expanded += pieces
-        if place == len(body):
+        if position == len(body):
             return b"".join(expanded)
     raise BadRequest(f"the body has something behind its {coding} stream, or is in far too many pieces")
 
 
-def _expand_member(sent: memoryview, place: int, window: int, room: int) -> tuple[list[bytes], int]:
-    """Expand what begins at `place`, up to a byte more than there is room for; give the place behind it.
+def _expand_member(sent: memoryview, position: int, window: int, limit: int) -> tuple[list[bytes], int]:
+    """Expand the member at `position`, up to `limit` + 1 bytes; return them, and the position after it.
 
     Raises:
-        zlib.error: not in that form, or cut off.
+        zlib.error: it is not of that form, or cut off.
     """
     expanding, pieces, size = zlib.decompressobj(window), list[bytes](), 0
-    while not expanding.eof and size <= room:
-        step = sent[place : place + _STEP]
+    while not expanding.eof and size <= limit:
+        step = sent[position : position + _STEP]
         if not step:
             raise zlib.error("cut off")
-        place += len(step)
-        pieces.append(expanding.decompress(step, room + 1 - size))
+        position += len(step)
+        pieces.append(expanding.decompress(step, limit + 1 - size))
         size += len(pieces[-1])
-    return pieces, place - len(expanding.unused_data)
+    return pieces, position - len(expanding.unused_data)
 
 
 def choose(accepted: str, size: int) -> str:
-    """Choose a coding for a response of `size` bytes, by the request's `Accept-Encoding`; none is empty."""
+    """Choose the coding of a response of `size` bytes by the request's `Accept-Encoding`; empty for none."""
     if size < _WORTH_IT:
         return ""
     for one in accepted.lower().split(","):
@@ -83,6 +83,6 @@ def choose(accepted: str, size: int) -> str:
 
 
 def compress(body: bytes, coding: str) -> bytes:
-    """Compress a response."""
+    """Compress a response's body."""
     compressing = zlib.compressobj(_FAST, wbits=_WINDOWS[coding])
     return compressing.compress(body) + compressing.flush()

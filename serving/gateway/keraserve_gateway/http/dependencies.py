@@ -1,4 +1,4 @@
-"""What a route works with: one request and the gateway's parts."""
+"""FastAPI dependencies of the routes: the current request, and the model and version in its path."""
 
 from typing import Annotated
 
@@ -18,40 +18,39 @@ MAX_VERSION = (1 << 63) - 1
 
 
 class HttpCall:
-    """One request."""
+    """One request, with the gateway's objects."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.gateway: Gateway = request.app.state.gateway
         self.context: RequestContext = context_of(request.scope)
-        """What the middleware will log and count."""
         self.ask: Ask = VersionRouter(self.gateway.server.ask, self.gateway.canary, self.context).ask
-        """Makes a call of the model server, of the version that this request shall get."""
+        """Calls the model server, with version routing for this request."""
 
     async def body(self) -> bytes:
-        """Give the body, once; expanded, bounded, alone and together with all others in flight."""
+        """Return the body, once; expanded, within the limits on one body and on all in flight."""
         sent = len(self.context.body)
         whole = await request_body.expanded(self.context, self.gateway.settings.max_body_bytes)
         self.hold(max(0, len(whole) - sent))
         return whole
 
     def hold(self, size: int) -> None:
-        """Count bytes in memory as this request's, until its end.
+        """Count more bytes in memory for this request, until its end.
 
         Raises:
-            Overloaded: there would be too many.
+            Overloaded: the bodies in flight would have too many.
         """
         self.gateway.bodies.take(size)
         self.context.held += size
 
     def respond(self, response: ModelResponse) -> Response:
-        """Send a finished JSON body."""
+        """Make the response of a JSON body."""
         self.context.version = response.version or self.context.version
         return Response(response.body, media_type="application/json")
 
 
 class _Segment(Convertor[str]):
-    """A path segment that ends at a colon, as the verbs of TensorFlow Serving's paths do."""
+    """A path segment that ends before a colon, as TensorFlow Serving's verbs follow one."""
 
     regex = "[^/:]+"
 
@@ -63,7 +62,7 @@ class _Segment(Convertor[str]):
 
 
 def register_segment() -> None:
-    """Teach Starlette the `:segment` of this package's paths."""
+    """Register `:segment`, which this package's paths use, with Starlette."""
     register_url_convertor("segment", _Segment())
 
 
@@ -72,30 +71,30 @@ Version = Annotated[int, Path(description="version of the model", ge=0, le=MAX_V
 Label = Annotated[str, Path(description="label of a version", examples=["stable"])]
 
 
-# Coroutines, as FastAPI calls plain functions, and classes, in a thread each.
+# Coroutines, as FastAPI calls plain functions and classes in threads.
 async def newest(request: Request, model: Model) -> Target:
-    """The newest version."""
+    """Target the newest version."""
     return record_model(request, Target(model))
 
 
 async def by_version(request: Request, model: Model, version: Version) -> Target:
-    """The version of that number."""
+    """Target a version by its number."""
     return record_model(request, Target(model, version=version))
 
 
 async def by_label(request: Request, model: Model, label: Label) -> Target:
-    """The version behind a label."""
+    """Target a version by its label."""
     return record_model(request, Target(model, label=label))
 
 
 def record_model(request: Request, target: Target) -> Target:
-    """Record in a request's context which model it is about."""
+    """Record in the request's context which model it is about."""
     context_of(request.scope).model = target.name
     return target
 
 
 async def current_call(request: Request) -> HttpCall:
-    """Make it of FastAPI's."""
+    """Make the `HttpCall` of a request."""
     return HttpCall(request)
 
 
@@ -107,4 +106,4 @@ TARGETS = (
     ("/versions/{version:segment}", "_version", by_version),
     ("/labels/{label:segment}", "_label", by_label),
 )
-"""The three ways to name a model: what is added to its path, to the operation's id, and how it is read."""
+"""The three ways to name a version: suffix of the path, suffix of the operation's id, dependency."""

@@ -1,4 +1,4 @@
-"""Errors as HTTP responses: `{"error"}` where TensorFlow Serving and `/v2` have it, else RFC 9457."""
+"""Errors as HTTP responses: `{"error"}` for TensorFlow Serving's paths and `/v2`, else RFC 9457."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.statuses import STATUSES, kind
 from keraserve_protocol import rest
 
-# With a colon in a name a call is still theirs, though no route takes it.
+# A name with a colon matches, too, although no route has it.
 _VERSION = r"/v1/models/[^/]+(/versions/[^/]+|/labels/[^/]+)?"
 _COMPATIBLE = {
     "GET": re.compile(rf"(?!.*:(predict|classify|regress)$){_VERSION}(/metadata)?"),
@@ -42,7 +42,7 @@ _CHALLENGES: dict[type[GatewayError], str] = {  # RFC 6750
 
 
 def failure(scope: Scope, error: GatewayError, hint: str = "") -> Response:
-    """Render an error of ours; TensorFlow Serving's own calls have its words, and no hint."""
+    """Render a `GatewayError`; in TensorFlow Serving's form without the hint."""
     context_of(scope).record_error(error)
     status = STATUSES[type(error)]
     headers: dict[str, str] = {}
@@ -69,7 +69,7 @@ def failure(scope: Scope, error: GatewayError, hint: str = "") -> Response:
 
 
 def _in_plain_words(detail: str) -> str:
-    """Say of a model that isn't served what TensorFlow Serving says in its own notation."""
+    """Reword TensorFlow Serving's message about a model that it does not serve."""
     found = _NOT_SERVED.fullmatch(detail)
     if found is None:
         return detail
@@ -80,12 +80,12 @@ def _in_plain_words(detail: str) -> str:
 
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:
-    """Say what pydantic found wrong with a request's arguments."""
+    """Make the error of what pydantic found wrong with a request's arguments."""
     return BadRequest("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found))
 
 
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Render what has no more to say than its status: an unknown path, a wrong method, a fault of ours."""
+    """Render an error that has only a status: an unknown path, a wrong method, an unexpected exception."""
     if is_compatible(scope):
         return Response(rest.error_response(detail), status, headers, "application/json")
     return problem(scope, status, HTTPStatus(status).phrase, detail, headers=headers)
@@ -101,7 +101,7 @@ def problem(
     headers: dict[str, str] | None = None,
     image: dict[str, Any] | None = None,
 ) -> Response:
-    """Write `application/problem+json`."""
+    """Render `application/problem+json`."""
     content: dict[str, Any] = {
         "type": kind,
         "title": title,
@@ -116,7 +116,7 @@ def problem(
 
 
 def is_compatible(scope: Scope) -> bool:
-    """Tell whether the request has TensorFlow Serving's form of errors: its own calls, and all of `/v2`."""
+    """Return whether errors have TensorFlow Serving's form: those of its own calls, and of all of `/v2`."""
     if _INFERENCE.fullmatch(scope["path"]):
         return True
     pattern = _COMPATIBLE.get(scope["method"])

@@ -1,9 +1,8 @@
-"""The fast path: the two requests that are many and small are handled before FastAPI looks at them.
+"""The fast path: `images:classify` and `:predict` for a newest version are handled before FastAPI.
 
-Images, and tensors for `:predict`, each for a model's newest version. Their routes are declared with the
-others in `routes`, where the API's description has them from; so are what is done and what is rejected. The
-fast path skips the choice among all routes, and FastAPI's general way from a request to a function's
-arguments and back: for a small image half of the work.
+Their routes are declared in `routes`, for the API's description; the fast path calls the same functions. It
+skips the choice among all routes, and FastAPI's conversion of a request to a function's arguments and back:
+for a small image half of the work.
 """
 
 import re
@@ -22,13 +21,13 @@ _PATH = re.compile(r"/v1/models/([^/:]+)(/images:classify|:predict)")
 
 
 class FastPath:
-    """ASGI middleware, to be put inside of what is around every request."""
+    """ASGI middleware, inside `RequestMiddleware`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one of these requests; pass on all others."""
+        """Handle one of these requests; pass on all others."""
         posted = scope["type"] == "http" and scope["method"] == "POST"
         matched = _PATH.fullmatch(scope["path"]) if posted else None
         if matched is None:

@@ -1,11 +1,10 @@
-"""What every request gets: its id, its place, its deadline, its log line, its metrics."""
+"""The middleware around every request: its context, key, slot, span, log line and metrics."""
 
 import asyncio
 import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Context
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -15,28 +14,28 @@ from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import Draining, GatewayError, UnknownApiKey
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import error_responses, request_body
-from keraserve_gateway.http.scope import CLIENT_GONE, IN_WORK, context_of, new_context
+from keraserve_gateway.http.scope import CLIENT_GONE, IN_FLIGHT, context_of, new_context
 from keraserve_gateway.wrong_keys import without_keys
 
 log = structlog.get_logger()
 
 _MODEL = re.compile(r"/v[12]/models/([^/:]+)")  # in a path
-_CLIENT_GONE = 499  # nobody reads it; as TensorFlow Serving and nginx log it
+_CLIENT_GONE = 499  # for log and metrics, as TensorFlow Serving and nginx have it
 
 
 def is_guarded(path: str) -> bool:
-    """Tell whether a path is behind keys and limits: the models' are; health, metrics and pages are not."""
+    """Return whether keys and limits apply to a path: to models', not to health, metrics and pages."""
     return path.startswith(("/v1/", "/v2/")) and not path.startswith("/v2/health/")
 
 
 def model_of(path: str) -> str:
-    """Give the name of the model that a path is about, or nothing."""
-    named = _MODEL.match(path)
-    return named[1] if named else ""
+    """Return the model's name in a path, or an empty string."""
+    found = _MODEL.match(path)
+    return found[1] if found else ""
 
 
 def common_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
-    """Give what every response has, and no route sets."""
+    """Return the headers that every response has."""
     headers = [(b"x-request-id", context.request_id.encode("latin-1"))]
     if context.version:
         headers.append((b"x-model-version", b"%d" % context.version))
@@ -47,7 +46,7 @@ def common_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
 
 
 def log_request(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
-    """Write the log line that every request has."""
+    """Write a request's log line."""
     log.info(
         "request",
         request_id=context.request_id,
@@ -59,67 +58,64 @@ def log_request(scope: Scope, context: RequestContext, status: int, seconds: flo
 
 
 class _Sending:
-    """Passes on what the application sends, puts the common headers in, and remembers the status."""
+    """Passes on what the application sends, adds the common headers, and remembers the status."""
 
-    def __init__(self, send: Send, context: RequestContext, *, bare: bool) -> None:
+    def __init__(self, send: Send, context: RequestContext, *, head_only: bool) -> None:
         self._send = send
         self._context = context
-        self._bare = bare  # headers only
+        self._head_only = head_only
         self.status = 0
-        self.responded: Callable[[], None] | None = None
-        """Called before the first of the response leaves, for which it may have to wait."""
+        self.on_start: Callable[[], None] | None = None
+        """Called before the response's first byte is sent, which may have to wait for the client."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self.responded is not None:
-                self.responded()
+            if self.on_start is not None:
+                self.on_start()
             message["headers"] = [*message.get("headers", ()), *common_headers(self._context)]
-        elif self._bare:
+        elif self._head_only:
             message["body"] = b""
         await self._send(message)
 
 
 class RequestMiddleware:
-    """ASGI middleware; nothing that goes wrong inside gets past it but the end of the task itself."""
+    """ASGI middleware around the application; every exception but a cancellation becomes a response."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
         self._gateway = gateway
-        self._ended: list[tuple[Scope, RequestContext, int, float]] = []  # in this turn of the event loop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._ended:
-            self._count_and_log()
         started = time.perf_counter()
-        bare = scope["method"] == "HEAD"
-        if bare:  # any GET, without its body
+        head_only = scope["method"] == "HEAD"
+        if head_only:  # is a GET without the response's body
             scope = {**scope, "method": "GET"}
         context = new_context(scope, self._gateway.settings.deadline_seconds)
-        sending = _Sending(send, context, bare=bare)
+        sending = _Sending(send, context, head_only=head_only)
         # For this task's log lines; the server runs each request in a task of its own.
         structlog.contextvars.bind_contextvars(request_id=context.request_id)
         with self._span(scope, context):
             try:
-                await self._guarded(scope, receive, sending)
+                await self._respond(scope, receive, sending)
             finally:
-                self._finished(scope, context, sending.status or _CLIENT_GONE, started)
+                self._finish(scope, context, sending.status or _CLIENT_GONE, time.perf_counter() - started)
 
     def _span(self, scope: Scope, context: RequestContext) -> AbstractContextManager[None]:
         if not is_guarded(scope["path"]):
             return nullcontext()
-        # A span's name is no place for what callers make up, so the path is an attribute.
+        # The path is an attribute, as spans' names must not be made up by callers.
         return self._gateway.span(context, scope["method"], {"url.path": without_keys(scope["path"])})
 
-    async def _guarded(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
         try:
             try:
-                await self._admitted(scope, receive, sending)
-            except GatewayError as error:  # whose response may have to wait, as others
+                await self._admit(scope, receive, sending)
+            except GatewayError as error:  # sent inside the outer `try`, as the client may go away meanwhile
                 hint = self._gateway.known_models(error, context_of(scope))
                 await error_responses.failure(scope, error, hint)(scope, receive, sending)
         except ClientDisconnect:
@@ -130,7 +126,7 @@ class RequestMiddleware:
                 return
             if not self._gateway.admission.draining:
                 raise
-            # The server ends what outlasts the drain; its caller gets a response, the log no stack trace.
+            # The server cancels what outlasts draining: send a response, and log no stack trace.
             log.warning("cut off at the end of draining")
             if not sending.status:
                 error = Draining("the gateway stopped before it could answer")
@@ -138,60 +134,43 @@ class RequestMiddleware:
         except Exception:
             log.exception("unexpected error")
             if not sending.status:
-                reply = error_responses.plain(
-                    scope, 500, "an unexpected error; the log has it under this request id"
-                )
-                await reply(scope, receive, sending)
+                detail = "an unexpected error; the log has it under this request id"
+                await error_responses.plain(scope, 500, detail)(scope, receive, sending)
 
-    async def _admitted(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, sending: _Sending) -> None:
+        """Check the key, receive the body, wait for a slot, and run the application."""
         context, path = context_of(scope), scope["path"]
-        context.take_given_timeout()
+        context.apply_given_timeout()
         if not is_guarded(path):
             await self._app(scope, receive, sending)
             return
         gateway, model = self._gateway, model_of(path)
         try:
-            context.key = gateway.keys.recognise(context.given_key)
+            context.key = gateway.keys.check(context.given_key)
         except UnknownApiKey:
             await gateway.wrong_keys.slow_down((scope.get("client") or ("",))[0])
             raise
         gateway.keys.admit(context.key, [model] if model else [])
-        if scope["method"] == "POST":  # a place is for who has sent everything
+        if scope["method"] == "POST":  # before the slot, which a slow body would hold
             gateway.admission.check_open()
-            context.body = await request_body.receive_whole(
+            context.body = await request_body.receive(
                 receive, context, gateway.settings.max_body_bytes, gateway.incomplete_bodies
             )
             gateway.bodies.take(len(context.body))
             context.held = len(context.body)
-        group = gateway.group(model, context.key)
         state = scope.setdefault("state", {})
-        async with gateway.admission.enter(context.timeout, group) as place:
+        async with gateway.admission.slot(context.timeout, gateway.group(model, context.key)) as slot:
 
-            def responded() -> None:
-                place.leave()
-                state.pop(IN_WORK, None)
+            def on_start() -> None:
+                slot.release()
+                state.pop(IN_FLIGHT, None)
 
-            sending.responded, state[IN_WORK] = responded, True
+            sending.on_start, state[IN_FLIGHT] = on_start, True
             await self._app(scope, receive, sending)
 
-    def _finished(self, scope: Scope, context: RequestContext, status: int, started: float) -> None:
-        """Have it counted and logged when the other answers of this turn of the event loop have left, too.
-
-        One request after the other, that takes less than each between other work. What comes after a response
-        finds it counted.
-        """
+    def _finish(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
         self._gateway.bodies.give_back(context.held)
         context.status = str(status)
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self._count_and_log, context=Context())
-        self._ended.append((scope, context, status, time.perf_counter() - started))
-
-    def _count_and_log(self) -> None:
-        ended, self._ended = self._ended, []
-        for scope, context, status, seconds in ended:
-            try:
-                if is_guarded(scope["path"]):
-                    self._gateway.observe(context, "http", seconds)
-                log_request(scope, context, status, seconds)
-            except Exception:  # it is nothing to the requests beside it
-                log.exception("unexpected error", request_id=context.request_id)
+        if is_guarded(scope["path"]):
+            self._gateway.observe(context, "http", seconds)
+        log_request(scope, context, status, seconds)

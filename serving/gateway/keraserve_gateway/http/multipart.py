@@ -1,7 +1,7 @@
 """The files of a multipart/form-data body (RFC 7578), in memory and in order.
 
-Starlette's own form parser writes files to disk, which a container with a read-only root does not have;
-the body is bounded already, so memory is the simpler place.
+Starlette's own form parser writes files to disk, which a container with a read-only root file system does not
+have; the body's size is limited already, so its files stay in memory.
 """
 
 import re
@@ -20,28 +20,28 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ENCODED_NAME = re.compile(r";\s*filename\*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 _LONGEST_NAME = 255
 _MOST_FIELDS = 100
-_PIECE = 256 << 10  # bytes that are searched, or read, at once: nothing else runs meanwhile
+_PIECE = 256 << 10  # bytes that are searched or parsed at once, while no other thread runs
 _FILE_TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
 def images(body: bytes, content_type: str, most: int) -> list[Image]:
-    """Take every file of the body as an image, in order; the names of the fields don't matter.
+    """Return every file of the body as an image, in order; the fields' names don't matter.
 
-    A part is a file if it has a file name or an image's content type, or if it begins like an image. What a
-    form's other fields hold is passed over, and so is a file field that was left empty.
+    A part is a file if it has a file name or an image's content type, or if it begins like an image. Other
+    fields, and file fields that were left empty, are skipped.
 
     Raises:
-        TooLarge: more than `most` files, or far more other fields.
-        UnsupportedMediaType: a file in a transfer encoding, or no file but a field with something else.
-        BadRequest: no boundary, a malformed body, or one that ends before its last boundary.
+        TooLarge: there are more than `most` files, or far more other fields.
+        UnsupportedMediaType: a file has a transfer encoding, or there are only other fields.
+        BadRequest: there is no boundary, or the body is malformed or ends before its last boundary.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
         raise BadRequest("multipart/form-data without a boundary")
-    sign = b"\r\n--" + boundary
-    if sum(body.count(sign, *piece) for piece in _pieces(body, sign)) > most + _MOST_FIELDS + 1:
-        raise _too_many(most)  # here: what is nearly a boundary costs the parser a microsecond each, too
+    delimiter = b"\r\n--" + boundary
+    if sum(body.count(delimiter, *piece) for piece in _pieces(body, delimiter)) > most + _MOST_FIELDS + 1:
+        raise _too_many(most)  # before parsing: the parser takes a microsecond for each
     parts = _Parts(most)
     try:
         parser = MultipartParser(
@@ -72,29 +72,29 @@ def images(body: bytes, content_type: str, most: int) -> list[Image]:
 
 
 def _after_preamble(body: bytes, boundary: bytes) -> int:
-    """Find the first boundary (RFC 2046, 5.1.1); some clients write a line before it."""
+    """Return the position of the first boundary (RFC 2046, 5.1.1); some clients write a line before it."""
     if body.startswith(b"--" + boundary):
         return 0
-    sign = b"\r\n--" + boundary
-    places = (body.find(sign, *piece) for piece in _pieces(body, sign))
-    return next((place + 2 for place in places if place >= 0), 0)
+    delimiter = b"\r\n--" + boundary
+    found = (body.find(delimiter, *piece) for piece in _pieces(body, delimiter))
+    return next((position + 2 for position in found if position >= 0), 0)
 
 
-def _pieces(body: bytes, sign: bytes) -> Iterator[tuple[int, int]]:
-    """Give where pieces begin and end that have each `sign` in them whole, and once."""
+def _pieces(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
+    """Return start and end of pieces, which overlap so that each delimiter is complete in exactly one."""
     for start in range(0, len(body), _PIECE):
-        yield start, start + _PIECE + len(sign) - 1
+        yield start, start + _PIECE + len(delimiter) - 1
 
 
 class _Parts:
-    """Collects what the parser reports; it may report a value in pieces."""
+    """Collects the files from the parser's callbacks, which may give a value in pieces."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._count = 0
         self.images: list[Image] = []
         self.other: bytes | None = None
-        """What the first field holds that is no file."""
+        """The content of the first field that is not a file."""
         self.ended = False
         self._field, self._value, self._data = bytearray(), bytearray(), bytearray()
         self._filename: str | None = None
@@ -152,7 +152,7 @@ def _too_many(most: int) -> TooLarge:
 
 
 def _filename(disposition: str) -> str | None:
-    """Read a file's name; what some clients add in RFC 8187's form, holds more than the plain one can."""
+    """Return a file's name; in RFC 8187's form if the client sent that, too, as it can have any character."""
     encoded = _ENCODED_NAME.search(_QUOTED.sub('""', disposition))
     if encoded is not None:
         return unquote(encoded[2], encoded[1], errors="replace")[:_LONGEST_NAME]

@@ -1,4 +1,4 @@
-"""The description of the API, with what FastAPI doesn't see, and without its 422."""
+"""The API's OpenAPI description: FastAPI's, with the bodies that routes read themselves, without 422."""
 
 from typing import Any
 
@@ -22,19 +22,19 @@ _KEYS = {
 
 
 def add_route(app: FastAPI) -> None:
-    """Answer `/openapi.json`, which is written once: FastAPI's own route takes 3 ms for it each time."""
-    written: list[bytes] = []
+    """Add `/openapi.json`, rendered once: FastAPI's own route takes 3 ms each time."""
+    rendered: list[bytes] = []
 
     async def description(_: Request) -> Response:
-        if not written:
-            written.append(bytes(JSONResponse(describe(app)).body))
-        return Response(written[0], media_type="application/json")
+        if not rendered:
+            rendered.append(bytes(JSONResponse(describe(app)).body))
+        return Response(rendered[0], media_type="application/json")
 
     app.add_route("/openapi.json", description, include_in_schema=False)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Write the description, once."""
+    """Make the description, once."""
     if app.openapi_schema is None:
         description = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -53,6 +53,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 for response in operation["responses"].values():
                     response["headers"] = {**response.get("headers", {}), **_REQUEST_ID}
         description["components"]["securitySchemes"] = _KEYS
-        description["security"] = [{}, *({name: []} for name in _KEYS)]  # a gateway may ask for none
+        description["security"] = [{}, *({name: []} for name in _KEYS)]  # keys are optional
         app.openapi_schema = description
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says of bodies and errors that FastAPI doesn't see."""
+"""OpenAPI descriptions of the bodies and errors that FastAPI can't derive from the routes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ UNSEEN: tuple[type[BaseModel], ...] = (
     tensorflow_rest.ExamplesBody,
     open_inference.InferenceBody,
 )
-"""The schemas that only these descriptions refer to."""
+"""Schemas that only these descriptions refer to."""
 
 _REFERENCE = "#/components/schemas/"
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -122,7 +122,7 @@ def _problem(code: int) -> dict[str, Any]:
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Describe a JSON body that the route reads itself."""
+    """Describe a JSON body that a route parses itself."""
     examples = model.model_json_schema()["examples"]
     content = {
         "schema": {"$ref": _REFERENCE + model.__name__},
@@ -145,26 +145,26 @@ def image_body() -> dict[str, Any]:
 
 
 def response(model: Any) -> dict[int | str, dict[str, Any]]:
-    """Describe a successful answer that the route writes itself."""
+    """Describe a successful response that a route renders itself."""
     return {200: {"description": "The response", "model": model}}
 
 
 def unready() -> dict[int | str, dict[str, Any]]:
-    """Describe the response of a probe that fails."""
+    """Describe the response of a failing probe."""
     reasons = ["model 'fashion-mnist' has no available version"]
     content = {"application/json": {"example": {"ready": False, "reasons": reasons}}}
     return {503: {"model": Readiness, "description": "Not ready, and why", "content": content}}
 
 
 def inference_body() -> dict[str, Any]:
-    """Describe the body of `infer`, which the route reads itself."""
+    """Describe the body of `infer`, which the route parses itself."""
     described = json_body(open_inference.InferenceBody)
     described["requestBody"]["content"]["application/octet-stream"] = _BYTES
     return described
 
 
 def inference_response() -> dict[int | str, dict[str, Any]]:
-    """Describe the response to `infer`, in JSON or with binary data behind it."""
+    """Describe the response to `infer`: JSON, or JSON followed by binary data."""
     content = {"application/octet-stream": _BYTES}
     return {
         200: {"description": "The response", "model": open_inference.InferenceResponse, "content": content}

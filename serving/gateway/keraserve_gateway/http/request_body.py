@@ -1,4 +1,4 @@
-"""The body of a request: received with a bound and a deadline, before it takes a place; expanded after."""
+"""A request's body: received with a size limit and a deadline, then expanded if it is compressed."""
 
 import asyncio
 
@@ -11,23 +11,24 @@ from keraserve_gateway.http import compression
 from keraserve_gateway.incomplete_bodies import IncompleteBodies, IncompleteBody
 from keraserve_gateway.time_limit import TimeLimit
 
-_CROWDED = "the bodies that are arriving need more than max_arriving_bytes, and this one took longest"
+_LATE = "the body did not arrive before the request's deadline"
+_GIVEN_UP = "the bodies that are arriving need more than max_arriving_bytes, and this one took longest"
 
 
-async def receive_whole(
-    receive: Receive, context: RequestContext, limit: int, incomplete: IncompleteBodies
+async def receive(
+    receive_message: Receive, context: RequestContext, limit: int, incomplete: IncompleteBodies
 ) -> bytes:
-    """Receive a request's body, by its declared length or chunked, as it was sent.
+    """Receive a request's body as it was sent.
 
     Raises:
-        TooLarge: more than `limit` bytes; what is declared too long is not read at all.
-        RequestTimeout: it did not arrive before the deadline, or others needed the room.
-        ClientDisconnect: the client is gone.
+        TooLarge: it has more than `limit` bytes; if its declared length is too large, nothing is read.
+        RequestTimeout: it did not arrive before the deadline, or was given up for other bodies.
+        ClientDisconnect: the client has closed the connection.
     """
     declared = context.header("content-length") or ""
     digits = declared.lstrip("0")
     if digits.isdecimal() and (len(digits) > len(str(limit)) or int(digits) > limit):
-        raise TooLarge(f"the body has more than {limit} bytes, as many as are allowed (max_body_bytes)")
+        raise _too_large(limit)
     chunks: list[bytes] = []
     size, more = 0, True
     time_limit = TimeLimit(context.timeout)
@@ -35,31 +36,33 @@ async def receive_whole(
     try:
         with time_limit, body:
             while more:
-                message = await receive()
+                message = await receive_message()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 chunk, more = message.get("body", b""), message.get("more_body", False)
                 size += len(chunk)
                 if size > limit:
-                    raise TooLarge(
-                        f"the body has more than {limit} bytes, as many as are allowed (max_body_bytes)"
-                    )
+                    raise _too_large(limit)
                 chunks.append(chunk)
                 if more:
                     body.add(len(chunk))
     except TimeoutError as error:
-        late = "the body did not arrive before the request's deadline"
-        raise RequestTimeout(_CROWDED if body.given_up else late) from error
+        raise RequestTimeout(_GIVEN_UP if body.given_up else _LATE) from error
     return b"".join(chunks)
 
 
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body has more than {limit} bytes, as many as are allowed (max_body_bytes)")
+
+
 async def expanded(context: RequestContext, limit: int) -> bytes:
-    """Give the body that was received, once; expanded if it is compressed.
+    """Take the received body from the context, once, and expand it if it is compressed.
 
     Raises:
         TooLarge: it has more than `limit` bytes when it is expanded.
-        UnsupportedMediaType, BadRequest: compressed in a way that is not known, or badly.
+        UnsupportedMediaType: its compression is not known.
+        BadRequest: its compression is malformed.
     """
     body, context.body = context.body, b""
-    coding = compression.named(context.header("content-encoding"))
+    coding = compression.coding_of(context.header("content-encoding"))
     return await asyncio.to_thread(compression.expand, body, coding, limit) if coding else body

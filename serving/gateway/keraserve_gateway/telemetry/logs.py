@@ -8,7 +8,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from keraserve_gateway.telemetry.buffered_log import BufferedLog, EventLogger
+from keraserve_gateway.telemetry.buffered_log import BufferedLog
 
 
 def configure(level: str) -> None:
@@ -19,36 +19,33 @@ def configure(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    render = structlog.processors.JSONRenderer(_written)
-    lines = BufferedLog(sys.stderr, lambda event: str(render(None, "", event)))
+    render = structlog.processors.JSONRenderer(_dumps)
+    log = cast(TextIO, BufferedLog(sys.stderr))
     structlog.configure(
-        processors=shared,
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: EventLogger(lines),
+        logger_factory=structlog.WriteLoggerFactory(log),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(cast(TextIO, lines))
+    handler = logging.StreamHandler(log)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                render,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    handler.addFilter(_matters)
-    # The libraries speak of every start, stop and connection; only what is wrong matters here.
+    handler.addFilter(_is_wanted)
+    # Libraries log every start, stop and connection; only their warnings are wanted.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
-def _matters(record: logging.LogRecord) -> bool:
-    """Leave out grpcio's trace of the stack where a caller goes away before it has read the response."""
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Leave out grpcio's stack trace for a caller that goes away before it has read the response."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core by servicer method")
 
 
-def _written(line: Any, **how: Any) -> str:
+def _dumps(event: Any, **options: Any) -> str:
     try:
-        return orjson.dumps(line, **how).decode()
-    except TypeError:  # a file's name that is no Unicode, a number of more than 64 bits
-        return json.dumps(line, **how)
+        return orjson.dumps(event, **options).decode()
+    except TypeError:  # a file name that is no Unicode, a number of more than 64 bits
+        return json.dumps(event, **options)

@@ -1,4 +1,4 @@
-"""Images to classes."""
+"""The routes `images:classify`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -19,7 +19,7 @@ from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
 class ClassifyOptions(BaseModel):
-    """The query."""
+    """The query parameters."""
 
     top_k: int = Field(5, description="how many classes of each image", ge=1, le=1000)
     strict: bool = Field(
@@ -62,17 +62,17 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
 
 
 async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> Response:
-    """Read the images of a request, and answer with their classes.
+    """Classify the images of a request.
 
     Raises:
-        GatewayError: as `Classifier.classify`, and UnsupportedMediaType for a body of another type.
+        GatewayError: as `Classifier.classify`, and UnsupportedMediaType for a body of another multipart type.
     """
-    sent = await _images(call)
+    images = await _images(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.ask, limits, call.gateway.repeating)
     found = await classifier.classify(
-        target, sent, top_k=options.top_k, strict=options.strict, context=call.context
+        target, images, top_k=options.top_k, strict=options.strict, context=call.context
     )
     call.context.images = sum(isinstance(one, ImageClasses) for one in found.predictions)
     warnings = await call.gateway.cards.warnings(found.model, found.version)
@@ -81,7 +81,7 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
 
 
 async def _images(call: HttpCall) -> list[Image]:
-    """Read them. But for forms the type doesn't matter: many clients send none, or whatever they like."""
+    """Return the images. Only multipart types matter: many clients send no type, or any."""
     content_type = call.context.header("content-type") or ""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _FORM:

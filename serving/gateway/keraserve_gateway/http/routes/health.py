@@ -1,4 +1,4 @@
-"""The process itself: alive, ready, metrics. Never limited."""
+"""The routes about the process: liveness, readiness, metrics. No limits apply to them."""
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -50,7 +50,7 @@ def _add_ready(routes: APIRouter, path: str) -> None:
 
 
 async def readiness(call: HttpCall, response: Response) -> Readiness:
-    """Say whether every configured model is served, with the status 503 where not."""
+    """Return whether every configured model is served; sets the status 503 if not."""
     gateway = call.gateway
     reasons = await unready_reasons(
         gateway.server.ask, gateway.configured, gateway.admission, call.context.request_id

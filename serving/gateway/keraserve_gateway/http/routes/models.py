@@ -1,4 +1,4 @@
-"""The list of models."""
+"""The route with the list of models."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2, as `tritonclient` speaks it."""
+"""The routes of the Open Inference Protocol v2, which `tritonclient` uses."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ HeaderLength = Annotated[
 
 
 async def by_version(request: Request, model: Model, version: Version) -> Target:
-    """The version of that number, or behind that label: the protocol's versions are strings."""
+    """Target a version by its number or label: the protocol's versions are strings."""
     if not version.isdecimal():
         return record_model(request, Target(model, label=version))
     if len(version) > len(str(MAX_VERSION)) or int(version) > MAX_VERSION:
@@ -52,7 +52,7 @@ def router() -> APIRouter:
     for path, suffix, named in (
         (_MODEL, "", newest),
         (_MODEL + "/versions/{version}", "_version", by_version),
-        # Not the protocol's, which takes a label of digits for a version's number.
+        # Not in the protocol, which takes a label of digits for a version's number.
         (_MODEL + "/labels/{label}", "_label", by_label),
     ):
         _add_model(routes, path, suffix, named)
@@ -101,7 +101,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     async def ready(
         call: CurrentCall, target: Annotated[Target, Depends(named)]
     ) -> schemas.InferenceModelReady:
-        await signatures(call.ask, target, call.context)  # a model that answers has some
+        await signatures(call.ask, target, call.context)  # a model that responds has some
         return schemas.InferenceModelReady(name=target.name, ready=True)
 
 
@@ -122,10 +122,10 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
             call.ask, target, await call.body(), header_length, limits, call.context
         )
         call.context.version = found.version or call.context.version
-        return await _sent(found, call.context.header("accept-encoding") or "")
+        return await _rendered(found, call.context.header("accept-encoding") or "")
 
 
-async def _sent(found: open_inference.InferResponse, accepted: str) -> Response:
+async def _rendered(found: open_inference.InferResponse, accepted: str) -> Response:
     body, headers = found.body, {"Vary": "Accept-Encoding"}
     if coding := compression.choose(accepted, len(body)):
         body = await asyncio.to_thread(compression.compress, body, coding)

@@ -1,4 +1,4 @@
-"""The pages for people: the demo at `/`, the API's description at `/docs`. No outside resource."""
+"""The routes of the pages: the demo at `/`, the API's description at `/docs`, without external resources."""
 
 from importlib import resources
 from pathlib import PurePath
@@ -38,7 +38,7 @@ def router() -> APIRouter:
 
 
 def _filled(page: bytes) -> bytes:
-    """Write the formats of images into a page, where it has a place for them."""
+    """Replace a page's placeholders by the image formats."""
     types = ",".join(one.media_types[0] for one in image_formats.FORMATS)
     filled = page.replace(b"{image types}", types.encode())
     return filled.replace(b"{image formats}", image_formats.named().encode())

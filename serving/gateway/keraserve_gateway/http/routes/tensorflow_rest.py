@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API: status, metadata, predict, classify, regress."""
+"""The routes of TensorFlow Serving's REST API: status, metadata, predict, classify, regress."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -32,7 +32,7 @@ def router() -> APIRouter:
 
 
 async def run(call: HttpCall, target: Target) -> Response:
-    """Handle `:predict`; errors as `Predictor.predict`."""
+    """Handle `:predict`; raises as `Predictor.predict`."""
     predict = call.gateway.predictor.predict
     return call.respond(await predict(call.ask, target, await call.body(), call.context, call.hold))
 

@@ -1,1 +1,1 @@
-"""The JSON of each group of routes, for the API's description."""
+"""The JSON schemas of each group of routes, for the API's description."""

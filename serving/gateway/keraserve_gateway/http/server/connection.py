@@ -1,8 +1,8 @@
-"""One HTTP connection: uvicorn's, with bounds on what a client may send and how long it may take.
+"""One HTTP connection: uvicorn's, with limits on what a client may send and how long it may take.
 
-uvicorn bounds neither the bytes of a request's head nor the time until it is whole, nor how many connections
-are open (its `limit_concurrency` rejects their requests, and keeps them), nor how long a response may be left
-unread. Bodies are bounded where they are read (`request_body`).
+uvicorn limits neither the bytes of a request's head, nor the time until it is complete, nor the open
+connections (its `limit_concurrency` rejects requests, and keeps the connections open), nor the time for which
+a response stays unread. Bodies are limited where they are received (`request_body`).
 """
 
 import asyncio
@@ -14,30 +14,29 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from keraserve_gateway.http.scope import CLIENT_GONE, IN_WORK
-from keraserve_gateway.http.server.coalesced_write import CoalescedWrite
+from keraserve_gateway.http.scope import CLIENT_GONE, IN_FLIGHT
 from keraserve_gateway.http.server.early_responses import Head, Rejecter, final_response
 from keraserve_gateway.http.server.open_connections import OpenConnections
 from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol.http_parser import RequestParser
 
 _MOST_PIPELINED = 16
-# They are let in though all connections are taken: an orchestrator would replace a gateway that is only busy.
+# Answered on connections over the limit, too: an orchestrator would replace a gateway that is only busy.
 PROBES = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/v2/health/live", b"/v2/health/ready"})
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What a connection may take.
+    """The limits on connections.
 
     Attributes:
         head_bytes: most bytes in a request's line and headers, or in its trailers.
         head_seconds: longest that a request's head may take, from its first byte or from the connection on.
-        rest_seconds: longest that the rest of a body may take whose request is answered already.
-        unread_seconds: how long a client may take nothing of what is written to it.
-        connections: most that are open. One more takes the place of the one that has gone longest without a
-            request in work: so who holds connections and does nothing with them keeps nobody out. Where all
-            have one, probes are let in all the same.
+        rest_seconds: longest that the rest of a body may take after its request's response.
+        unread_seconds: longest that a client may read nothing of what is written to it.
+        connections: most open connections. For one more, the connection that has been longest without a
+            request in flight is closed, so that idle connections block no client. If all have one, only
+            probes are answered.
     """
 
     head_bytes: int
@@ -52,21 +51,21 @@ def connection_class(
 ) -> type[asyncio.Protocol]:
     """Make the protocol class for uvicorn's `http` setting."""
     opened = OpenConnections(limits.connections, limits.unread_seconds, metrics)
-    made = {"limits": limits, "rejection": staticmethod(rejection), "open": opened}
-    return type("BoundedConnection", (_Connection,), made)
+    attributes = {"limits": limits, "rejection": staticmethod(rejection), "open": opened}
+    return type("LimitedConnection", (_Connection,), attributes)
 
 
 class _Reading(Enum):
-    """What of a request a connection reads."""
+    """The part of a request that a connection is reading."""
 
     NOTHING = auto()  # between two requests
     HEAD = auto()
     BODY = auto()
-    REJECTED_BODY = auto()  # of a request that is rejected: it is skipped
-    NO_MORE = auto()  # what was read ends the connection: what follows is not looked at
+    REJECTED_BODY = auto()  # of a rejected request: it is skipped
+    NO_MORE = auto()  # the connection is going to end: what follows is ignored
 
 
-class _HeadTooLarge(Exception):  # noqa: N818 (raised to the parser, seen by nobody else)
+class _HeadTooLarge(Exception):  # noqa: N818 (the parser catches it)
     pass
 
 
@@ -81,19 +80,19 @@ class _Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
         self._reading = _Reading.NOTHING
-        self.beyond = False
-        self._idle = False  # its last request is answered, and nothing has come since
+        self.over_limit = False
+        self._idle = False  # its last response is complete, and nothing was received since
         self._head_bytes = 0  # of the request that is arriving
-        self._unreported_bytes = 0  # since the parser reported something: what it collects, or skips
+        self._unreported_bytes = 0  # since the parser's last callback: what it collects or skips
         self.quiet_since = self.unsent_since = time.monotonic()
         self.unsent = 0
 
-    # The transport's calls
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer(self.limits.head_seconds)
-        self.open.opened(self, cast("set[_Connection]", self.connections))  # a server's are all of one class
+        self.open.opened(self, cast("set[_Connection]", self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open.closed()
@@ -108,7 +107,7 @@ class _Connection(HttpToolsProtocol):
             if not cycle.response_complete and not task.done():
                 cycle.disconnected = True
                 cycle.scope.setdefault("state", {})[CLIENT_GONE] = True
-                task.cancel()  # and with it the call of the model server
+                task.cancel()  # and with it its call of the model server
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
@@ -128,7 +127,7 @@ class _Connection(HttpToolsProtocol):
         ):
             self._start_timer(self.limits.head_seconds)
 
-    # The parser's calls
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         if not self._ending:
@@ -146,7 +145,7 @@ class _Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.limits.head_bytes:
             raise _HeadTooLarge
-        if self._reading is _Reading.HEAD:  # else it is a trailer, which nobody reads
+        if self._reading is _Reading.HEAD:  # else it is a trailer, which is ignored
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -156,23 +155,23 @@ class _Connection(HttpToolsProtocol):
             return
         if len(self.pipeline) >= _MOST_PIPELINED:
             self._reading = _Reading.NO_MORE
-            self.cycle.keep_alive = False  # the newest: the connection ends with its response
+            self.cycle.keep_alive = False  # the newest one: the connection ends with its response
             return
-        if self.beyond and self.url.partition(b"?")[0] not in PROBES:
+        if self.over_limit and self.url.partition(b"?")[0] not in PROBES:
             self._reject(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "as many connections are open as are allowed (max_connections)",
                 1,
             )
             return
-        self._idle = False  # an earlier request may have come together with this one
+        self._idle = False  # its last response may have been sent since the data arrived
         rejection = self._rejection()
         self._reading = _Reading.BODY if rejection is None else _Reading.REJECTED_BODY
         if rejection is None:
             super().on_headers_complete()
-            if self.beyond:
+            if self.over_limit:
                 self.cycle.keep_alive = False
-        else:  # without what uvicorn makes of a request; what is left of its body is skipped
+        else:  # no ASGI request is made; the rest of the body is skipped
             self.transport.write(rejection)
             self.on_response_complete()
 
@@ -190,12 +189,12 @@ class _Connection(HttpToolsProtocol):
         if reading is _Reading.BODY:
             super().on_message_complete()
         if not (self._idle or self._responding() or self.transport.is_closing()):
-            self._be_idle()  # the response came before the body
+            self._become_idle()  # the response was complete before the body
 
-    # uvicorn's own
+    # Called by uvicorn
 
     def on_response_complete(self) -> None:
-        """As that of uvicorn 0.54, but for the timer of idle connections."""
+        """As uvicorn 0.54, except for the timer of idle connections."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -203,13 +202,13 @@ class _Connection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self._be_idle()
+            self._become_idle()
 
-    def _be_idle(self) -> None:
-        """Have the connection closed if it stays so.
+    def _become_idle(self) -> None:
+        """Close the connection if it stays idle.
 
-        Its timer is not stopped when the next request comes, only looked after when it rings: to make and end
-        one for each is a tenth of what a rejection takes.
+        Its timer stays set when the next request comes, and is checked when it fires: a timer for each
+        request takes a tenth of a rejection's time.
         """
         self._idle, self.quiet_since = True, time.monotonic()
         if self.timeout_keep_alive_task is None:
@@ -229,34 +228,32 @@ class _Connection(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _unset_keepalive_if_required(self) -> None:
-        """Leave the timer as it is."""
+        """Leave the timer set."""
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["method"] != "HEAD":  # whose head is all that is written
-            cycle.transport = cast(Any, CoalescedWrite(cycle.transport))
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._running = cycle, task
 
     def _rejection(self) -> bytes | None:
-        """The response, where the application shall not have the request whose head is here.
+        """Return the response to the request whose head is complete, if it is rejected here.
 
-        The application takes HEAD, a request that ends its connection or waits for an earlier response
-        on it, and one of a caller that does not read its responses: it waits there.
+        These go to the application: HEAD, a request that ends its connection or waits for an earlier
+        response, and those of a client that does not read its responses.
         """
         if self.flow.write_paused or self._responding():
             return None
         parser = self.parser
         method: bytes = parser.get_method()
-        lasting = parser.should_keep_alive() and parser.get_http_version() != "1.0"
-        if method == b"HEAD" or not lasting:
+        keep_alive = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        if method == b"HEAD" or not keep_alive:
             return None
         return self.rejection(Head(method, self.url, self.headers, self.server_state.default_headers))
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser does not take, in our form."""
-        del msg  # uvicorn's
+        """Reject what the parser rejects, with our own message."""
+        del msg
         if self._head_bytes > self.limits.head_bytes:
             self._reject_head()
         else:
@@ -268,9 +265,9 @@ class _Connection(HttpToolsProtocol):
         return self._reading is _Reading.NO_MORE
 
     @property
-    def in_work(self) -> bool:
-        """Whether a request is worked on whose body is here: it has a place, and no response yet."""
-        return self._running is not None and IN_WORK in self._running[0].scope.get("state", ())
+    def in_flight(self) -> bool:
+        """Whether one of its requests has a slot, and no response yet."""
+        return self._running is not None and IN_FLIGHT in self._running[0].scope.get("state", ())
 
     def _responding(self) -> bool:
         return self._running is not None and not self.cycle.response_complete
@@ -283,19 +280,19 @@ class _Connection(HttpToolsProtocol):
 
     def _start_timer(self, seconds: float) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(seconds, self._time_is_over)
+            self._timer = self.loop.call_later(seconds, self._on_timer)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _time_is_over(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         if self.transport.is_closing():
             return
         if self._responding():
-            self.cycle.keep_alive = False  # the response first, then the end
+            self.cycle.keep_alive = False  # the connection ends with its response
         elif self._reading is _Reading.HEAD:
             detail = (
                 f"the request's line and headers took more than {self.limits.head_seconds:g} seconds"
@@ -306,15 +303,16 @@ class _Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _reject(self, status: HTTPStatus, detail: str, retry_after: int | None = None) -> None:
-        """Answer what is no request, or no whole one, and close.
+        """Reject a malformed or incomplete request, and close the connection.
 
-        Answers that are due come first, and alone: this one would be taken for one of them.
+        If earlier responses are due, they are sent first and this one is not: the client would take it for
+        one of them.
         """
         reading, self._reading = self._reading, _Reading.NO_MORE
         if reading is _Reading.NO_MORE:
             return
         in_body = reading is _Reading.BODY
-        if in_body and self.pipeline:  # the one whose body this is will not be asked
+        if in_body and self.pipeline:  # the request of this body is not processed
             self.pipeline.popleft()
         elif in_body or not self._responding():
             if not (reading is _Reading.REJECTED_BODY or (in_body and self.cycle.response_started)):

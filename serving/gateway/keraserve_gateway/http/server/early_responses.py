@@ -1,4 +1,4 @@
-"""Responses that the connection writes itself, whole, before there is an ASGI request."""
+"""Responses that a connection writes itself, before there is an ASGI request."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Head(NamedTuple):
-    """A request of which nothing is made yet.
+    """The head of a request.
 
     Attributes:
-        method: in capital letters.
-        url: as it came: the path, undecoded, and the query.
-        headers: their names in small letters.
-        standard: the headers of every response of this server's.
+        method: in upper case.
+        url: the undecoded path and the query.
+        headers: with names in lower case.
+        standard: the headers of every response of this server.
     """
 
     method: bytes
@@ -31,17 +31,17 @@ class Head(NamedTuple):
 
 
 Rejecter = Callable[[Head], bytes | None]
-"""Gives the whole response to a request that is rejected; None for one that is not."""
+"""Returns the complete response to a request that is rejected, None for any other."""
 
 
 def serialized(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
-    """Write a whole response."""
+    """Render a complete response."""
     lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
     return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
 
 
 def final_response(status: HTTPStatus, detail: str, retry_after: int | None = None) -> bytes:
-    """Write and log the problem, in the form of `error_responses`, with which a connection ends."""
+    """Render and log the problem with which a connection ends, in the form of `error_responses`."""
     request_id = new_id()
     log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
     problem = {
