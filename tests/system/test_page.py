@@ -287,8 +287,8 @@ def test_a_key_is_requested_and_kept_in_the_tab(
     url, right = locked
     page = context.new_page()
     page.goto(url)
-    field = page.get_by_label("This gateway asks for an API key")
-    expect(page.get_by_role("alert")).to_contain_text("This gateway asks for an API key.")
+    field = page.get_by_label("This gateway needs an API key")
+    expect(page.get_by_role("alert")).to_contain_text("This gateway needs an API key.")
     for key in ("ks_wrong", right):
         expect(field).to_be_focused()
         field.fill(key)

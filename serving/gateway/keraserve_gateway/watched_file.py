@@ -53,7 +53,7 @@ class WatchedFile(Generic[Content]):
         return self._content
 
     def _just_checked(self) -> bool:
-        """Tell whether the file was checked just now; if not, the caller has to check it."""
+        """Return whether the file was checked just now; if not, the caller has to check it."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -15,7 +15,7 @@ _KEYS = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "an API key, where the gateway asks for one",
+        "description": "an API key, if the gateway requires one",
     },
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
 }

@@ -1,1 +1,1 @@
-"""What an operator sees of it: log lines, metrics, spans."""
+"""What an operator sees: log lines, metrics, spans."""

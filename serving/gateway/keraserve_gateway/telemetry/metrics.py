@@ -1,4 +1,4 @@
-"""Prometheus metrics, in a registry of the application's own."""
+"""Prometheus metrics, in a registry for each application."""
 
 from contextlib import suppress
 
@@ -8,7 +8,7 @@ BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 3
 
 
 class Metrics:
-    """What is counted. `model` and `version` are empty where they are unknown or do not exist."""
+    """All metrics. `model` and `version` are empty if they are unknown or do not exist."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -27,12 +27,12 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "keraserve_gateway_requests_in_flight",
-            "Requests being worked on now, HTTP and gRPC.",
+            "Requests being processed now, HTTP and gRPC.",
             registry=self.registry,
         )
         self.waiting = Gauge(
             "keraserve_gateway_requests_waiting",
-            "Requests that wait for a place among those in flight.",
+            "Requests that wait for a slot.",
             registry=self.registry,
         )
         self.rejected = Counter(
@@ -49,20 +49,20 @@ class Metrics:
         )
         self.connections_ended = Counter(
             "keraserve_gateway_connections_ended",
-            "Connections that the gateway closed, by protocol and reason: idle, for new ones where as many"
+            "Connections that the gateway closed, by protocol and reason: idle, for new ones when as many"
             " are open as are allowed; unread, as a response was not read.",
             ["protocol", "reason"],
             registry=self.registry,
         )
         self.canary_share = Gauge(
             "keraserve_gateway_canary_share",
-            "Share of a model's unlabelled requests that its canary answers.",
+            "Share of a model's requests without a version that go to its canary.",
             ["model"],
             registry=self.registry,
         )
         self.model_server_up = Gauge(
             "keraserve_gateway_model_server_up",
-            "Whether the model server is connected and answers: 1 or 0.",
+            "Whether the model server is connected and responds: 1 or 0.",
             registry=self.registry,
         )
         self.images = Counter(
@@ -79,9 +79,9 @@ class Metrics:
     def observe(
         self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
     ) -> None:
-        """Count a finished request, and the images that it had classified."""
+        """Count a finished request, and the images that were classified for it."""
         found = self._series.get((protocol, model, version, code))
-        if found is None:  # to find them by their labels takes longer than to count
+        if found is None:  # kept, as finding them by their labels takes longer than counting
             requests = self.requests.labels(protocol, model, version, code)
             found = requests, self.seconds.labels(protocol, model, version)
             self._versions.setdefault(model, set()).add(version)
@@ -95,12 +95,12 @@ class Metrics:
             counted.inc(images)
 
     def versions(self) -> dict[str, set[str]]:
-        """Give the versions that have series, by model."""
+        """Return the versions that have series, by model."""
         named = {model: versions - {""} for model, versions in self._versions.items()}
         return {model: versions for model, versions in named.items() if versions}
 
     def forget(self, model: str, version: str) -> None:
-        """Remove the series of a version that has ended; should it be asked for again, they begin at 0."""
+        """Remove the series of a version that has ended; if it is requested again, they begin at 0."""
         self._versions.get(model, set()).discard(version)
         self._images.pop((model, version), None)
         _remove(self.images, model, version)
@@ -110,11 +110,11 @@ class Metrics:
             _remove(self.seconds, *series[:3])
 
     def render(self) -> bytes:
-        """Write them in Prometheus' text format."""
+        """Render all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 def _remove(metric: Counter | Histogram, *labels: str) -> None:
-    """Forget a series, if there is one: several codes share a histogram."""
+    """Remove a series, if it is still there: several codes share a histogram."""
     with suppress(KeyError):
         metric.remove(*labels)

@@ -1,7 +1,6 @@
-"""A span for every request, by OpenTelemetry.
+"""An OpenTelemetry span for every request, if that is installed and an OTLP endpoint is set.
 
-Where that is installed (`keraserve-gateway[otel]`) and the standard OTEL_ variables say where spans go.
-Without, the caller's `traceparent` goes on to the model server as it came.
+Otherwise the caller's `traceparent` is passed to the model server unchanged.
 """
 
 import os
@@ -34,7 +33,7 @@ class Tracing:
 
     @contextmanager
     def request(self, context: RequestContext, name: str, attributes: Mapping[str, str]) -> Generator[None]:
-        """Hold a span around a request; the model server and the caller are told of this span."""
+        """Hold a span around a request; its context is sent to the model server and to the caller."""
         from opentelemetry import propagate, trace
 
         parent = propagate.extract(dict(context.trace))
@@ -51,12 +50,12 @@ class Tracing:
                     span.set_status(trace.StatusCode.ERROR)
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Export the spans that are left."""
         self._provider.shutdown()
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | None:
-    """Set up tracing if an OTLP endpoint is named; the library reads the rest: headers, sampler, …"""
+    """Set up tracing if an OTLP endpoint is set; the library reads the other variables itself."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if disabled or not any(environment.get(name) for name in _ENDPOINTS):
         return None

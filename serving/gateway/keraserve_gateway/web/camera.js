@@ -1,10 +1,10 @@
-// The camera: a live image where the browser gives it (https or localhost), else the phone's own camera program.
+// The camera: live video where the browser allows it (https or localhost), else the phone's own camera app.
 
 const byId = (id) => document.getElementById(id);
 const [button, dialog, video, shoot, cancel, photo] =
   ["camera", "camera-dialog", "video", "shoot", "cancel", "photo"].map(byId);
 
-/** Call `take` with every photo, and `complain` with a sentence when there is no camera to be had. */
+/** Call `take` with every photo, and `complain` with a sentence if no camera can be used. */
 export function useCamera(take, complain) {
   let stream = null;
 
@@ -21,7 +21,7 @@ export function useCamera(take, complain) {
       complain(rejected ? "The browser does not let this page use the camera." : "No camera was found.");
       return;
     }
-    shoot.disabled = true; // until there is a first image
+    shoot.disabled = true; // until the video runs
     video.srcObject = stream;
     dialog.showModal();
   }
@@ -41,7 +41,7 @@ export function useCamera(take, complain) {
   });
   shoot.addEventListener("click", snap);
   cancel.addEventListener("click", () => dialog.close());
-  // Also by the Escape key; the camera's light goes out.
+  // Also for the Escape key. Stopping the tracks switches the camera off.
   dialog.addEventListener("close", () => {
     stream.getTracks().forEach((track) => track.stop());
     video.srcObject = null;

@@ -1,4 +1,4 @@
-import { ask, classifyPath, key, Rejected } from "./asking.js";
+import { classifyPath, key, Rejected, request } from "./requests.js";
 import { useCamera } from "./camera.js";
 import { element } from "./element.js";
 import { showSnippets } from "./snippets.js";
@@ -7,20 +7,20 @@ const byId = (id) => document.getElementById(id);
 const [model, drop, file, preview, hint, name, warnings, result, facts, keyForm, keyField, snippets] = [
   "model", "drop", "file", "preview", "hint", "name", "warnings", "result", "facts", "key-form", "key", "snippets",
 ].map(byId);
-const REFRESH = 10000; // milliseconds between two looks at the list of models
+const REFRESH = 10000; // milliseconds until the list of models is updated
 const RETRY = 3000;
 
 let image = null; // the File that is shown
-let asked = 0; // only the latest question's answer is shown
+let latest = 0; // number of the latest request, whose response alone is shown
 let timer = 0;
-let warned = {}; // of each model, what has to be known of its newest version
+let warned = {}; // the warnings of each model's newest version
 
-function sayNothing() {
+function clearResult() {
   result.replaceChildren(element("p", { className: "empty" }, "What the model sees is shown here."));
   facts.textContent = "";
 }
 
-/** Show what everybody who sees the responses has to know. */
+/** Show a version's warnings. */
 function warn(sentences = []) {
   warnings.replaceChildren(...sentences.map((one) => element("p", {}, one)));
   warnings.hidden = !sentences.length;
@@ -31,7 +31,7 @@ function complain(rejected) {
   box.setAttribute("role", "alert");
   if (rejected.detail) box.append(element("p", {}, rejected.detail));
   if (rejected.trace) box.append(element("p", { className: "fine" }, rejected.trace));
-  if (rejected.passing && image && !model.disabled) {
+  if (rejected.temporary && image && !model.disabled) {
     const again = element("button", { type: "button" }, "Try again");
     again.addEventListener("click", classify);
     box.append(again);
@@ -46,21 +46,21 @@ function askForKey() {
   keyField.focus();
 }
 
-/** Look which models answer, now and every few seconds; the chosen one stays chosen. */
+/** Update the list of models, now and every few seconds; the chosen one stays chosen. */
 async function listModels() {
   clearTimeout(timer);
   let again = REFRESH;
   try {
-    const { models } = await ask("/v1/models");
+    const { models } = await request("/v1/models");
     const ready = models.filter((one) => one.versions.some((version) => version.state === "AVAILABLE"));
     warned = Object.fromEntries(ready.map((one) => [one.name, newest(one).warnings]));
     offer(ready.map((one) => one.name));
-    if (!ready.length) throw new Rejected(503, "no model is served yet; this page looks again by itself");
+    if (!ready.length) throw new Rejected(503, "no model is served yet; this page will notice when one is");
   } catch (error) {
     const locked = error.status === 401 || error.status === 403;
-    // A list that was there before stays: the next image tells what is wrong, if it still is.
+    // An earlier list stays: the next image's request shows whether something is still wrong.
     if (model.disabled || locked) complain(error);
-    if (locked) return; // until there is another key
+    if (locked) return; // until another key is entered
     again = RETRY;
   }
   timer = setTimeout(listModels, again);
@@ -83,35 +83,35 @@ function offer(names) {
   }
   if (!wasDisabled || !names.length) return;
   if (image) classify();
-  else sayNothing();
+  else clearResult();
 }
 
-function show(answer, milliseconds) {
-  const { classes } = answer.predictions[0];
+function show(response, milliseconds) {
+  const { classes } = response.predictions[0];
   const rows = classes.map(({ label, probability }) => {
     const percent = `${(100 * probability).toFixed(1)} %`;
     const bar = element("progress", { max: 1, value: probability });
     bar.setAttribute("aria-label", `${label}: ${percent}`);
     return element("div", { className: "class" }, element("span", {}, label), element("b", {}, percent), bar);
   });
-  warn(answer.warnings);
+  warn(response.warnings);
   result.replaceChildren(...rows);
-  facts.textContent = `${answer.model}, version ${answer.version}, in ${milliseconds} ms`;
+  facts.textContent = `${response.model}, version ${response.version}, in ${milliseconds} ms`;
 }
 
 async function classify() {
   if (!image || model.disabled) return;
-  const question = ++asked;
+  const number = ++latest;
   result.setAttribute("aria-busy", "true");
   const started = performance.now();
   try {
     const headers = { "Content-Type": "application/octet-stream" };
-    const answer = await ask(classifyPath(model.value), { method: "POST", headers, body: image });
-    if (question === asked) show(answer, Math.round(performance.now() - started));
+    const response = await request(classifyPath(model.value), { method: "POST", headers, body: image });
+    if (number === latest) show(response, Math.round(performance.now() - started));
   } catch (error) {
-    if (question === asked) complain(error);
+    if (number === latest) complain(error);
   } finally {
-    if (question === asked) result.removeAttribute("aria-busy");
+    if (number === latest) result.removeAttribute("aria-busy");
   }
 }
 
@@ -173,5 +173,5 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("visibilitychange", () => document.hidden || listModels());
 
 useCamera(take, (sentence) => complain(Object.assign(new Error(sentence), { status: -1 })));
-sayNothing();
+clearResult();
 listModels();

@@ -1,4 +1,4 @@
-// Renders /openapi.json; what it can't render it leaves to that file.
+// Renders the parts of /openapi.json that people look for.
 
 import { element } from "./element.js";
 
@@ -6,7 +6,7 @@ let schemas = {};
 
 const resolve = (schema) => (schema && schema.$ref ? schemas[schema.$ref.split("/").pop()] : schema) || {};
 
-/** Make an example of a schema: its own, or one from its parts. */
+/** Return an example of a schema: its own, or one made of its parts. */
 function example(given, depth = 0) {
   const schema = resolve(given);
   if (schema.examples) return schema.examples[0];
@@ -33,7 +33,7 @@ const row = (...cells) => element("tr", {}, ...cells.map((cell) => element("td",
 
 const typeOf = (schema) => schema.type ?? (schema.anyOf ?? []).map(typeOf)[0] ?? "any";
 
-/** Write the curl line of an operation. */
+/** Return the curl line of an operation. */
 function curl(method, path, operation) {
   const types = Object.keys((operation.requestBody || {}).content || {});
   const json = types.includes("application/json") ? exampleOf(operation.requestBody.content) : null;
@@ -60,8 +60,8 @@ function render(method, path, operation) {
   const types = Object.keys((operation.requestBody || {}).content || {});
   if (types.length) inside.push(element("p", { className: "fine" }, `Body: ${types.join(", ")}`));
   inside.push(element("pre", {}, curl(method, path, operation)));
-  const answer = exampleOf((operation.responses["200"] || {}).content);
-  if (answer !== null) inside.push(element("p", { className: "fine" }, "Answer"), block(answer));
+  const response = exampleOf((operation.responses["200"] || {}).content);
+  if (response !== null) inside.push(element("p", { className: "fine" }, "Response"), block(response));
   const statuses = Object.entries(operation.responses).map(([code, one]) => row(code, one.description));
   inside.push(element("table", {}, ...statuses));
   const heading = element("summary", {}, element("span", { className: "method" }, method.toUpperCase()), " ");
@@ -70,13 +70,13 @@ function render(method, path, operation) {
 }
 
 async function main() {
-  const place = document.getElementById("api");
-  const answer = await fetch("/openapi.json").catch(() => null);
-  if (!answer || !answer.ok) {
-    place.replaceChildren(element("p", { className: "wrong", role: "alert" }, "The description can't be loaded."));
+  const page = document.getElementById("api");
+  const response = await fetch("/openapi.json").catch(() => null);
+  if (!response?.ok) {
+    page.replaceChildren(element("p", { className: "wrong", role: "alert" }, "The description can't be loaded."));
     return;
   }
-  const description = await answer.json();
+  const description = await response.json();
   schemas = (description.components || {}).schemas || {};
   document.getElementById("title").textContent = `${description.info.title} ${description.info.version}`;
   const groups = new Map();
@@ -90,7 +90,7 @@ async function main() {
   const cards = [...groups].map(([tag, operations]) =>
     element("section", { className: "card" }, element("h2", {}, tag), ...operations),
   );
-  place.replaceChildren(about, ...cards);
+  page.replaceChildren(about, ...cards);
   const linked = document.getElementById(location.hash.slice(1));
   if (linked) linked.open = true;
 }

@@ -1,6 +1,6 @@
 // The lines of curl and Python that do what the page does.
 
-import { classifyPath } from "./asking.js";
+import { classifyPath } from "./requests.js";
 import { element } from "./element.js";
 
 const inShell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -40,11 +40,11 @@ function block(id, title, text) {
   return element("figure", {}, element("figcaption", {}, title, button), pre);
 }
 
-/** Write the lines for a model and an image (null: any) into `place`. */
-export function showSnippets(place, model, image, withKey) {
+/** Show the lines for a model and an image (null: any) in the element `into`. */
+export function showSnippets(into, model, image, withKey) {
   const file = image?.name || "image.jpg";
   const type = image?.type || "image/jpeg";
-  place.replaceChildren(
+  into.replaceChildren(
     block("curl", "curl", curl(model, file, type, withKey)),
     block("python", "Python", python(model, file, withKey)),
   );

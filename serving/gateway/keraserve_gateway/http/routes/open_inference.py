@@ -95,7 +95,7 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     @routes.get(
         f"{path}/ready",
         operation_id=f"inference_model_ready{suffix}",
-        summary="Whether a model answers",
+        summary="Whether a model responds",
         responses=_ERRORS,
     )
     async def ready(

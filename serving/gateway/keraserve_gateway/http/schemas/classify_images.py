@@ -34,6 +34,6 @@ class ImageClassification(BaseModel):
     predictions: list[ImageEntry | RejectedImageEntry]
     warnings: list[str] = Field(
         [],
-        description="what everybody who sees this has to know, from the version's card; absent if nothing",
+        description="caveats from the version's model card; absent if there are none",
         examples=[[WARNING]],
     )

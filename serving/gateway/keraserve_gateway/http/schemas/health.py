@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 
 class Readiness(BaseModel):
-    """Whether the gateway can answer, and what is missing if not."""
+    """Whether the gateway can serve every model, and what is missing if not."""
 
     ready: bool
     reasons: list[str]

@@ -13,7 +13,7 @@ class VersionEntry(BaseModel):
     error: str = Field(description="why it failed; empty if it did not")
     warnings: list[str] | None = Field(
         None,
-        description="what everybody who sees its responses has to know, from its card; absent if nothing",
+        description="caveats from its model card; absent if there are none",
         examples=[[WARNING]],
     )
 

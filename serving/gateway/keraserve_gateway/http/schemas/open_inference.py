@@ -26,7 +26,7 @@ class InferenceLive(BaseModel):
 
 
 class InferenceModelReady(BaseModel):
-    """Whether a model answers."""
+    """Whether a model responds."""
 
     name: str = Field(examples=["fashion-mnist"])
     ready: bool
@@ -44,7 +44,7 @@ class InferenceModel(BaseModel):
     """One signature of a model, described as if it were the model."""
 
     name: str = Field(examples=["fashion-mnist"])
-    versions: list[str] = Field(description="those that answer", examples=[["1", "2"]])
+    versions: list[str] = Field(description="those that are available", examples=[["1", "2"]])
     platform: str = Field(examples=["tensorflow_savedmodel"])
     inputs: list[InferenceTensor]
     outputs: list[InferenceTensor]
@@ -61,7 +61,7 @@ class InferenceInput(BaseModel):
 
 
 class InferenceWanted(BaseModel):
-    """An output that is asked for."""
+    """A requested output."""
 
     name: str
     parameters: dict[str, Any] = Field(default={}, description="binary_data: whether as binary data")
@@ -87,8 +87,8 @@ class InferenceBody(BaseModel):
     id: Text = None
     parameters: dict[str, Any] = Field(
         default={},
-        description="signature_name: the signature, where the inputs' names don't say it; "
-        "binary_data_output: whether outputs are wanted as binary data; timeout: microseconds",
+        description="signature_name: the signature, if the inputs' names don't determine it; "
+        "binary_data_output: whether outputs are sent as binary data; timeout: microseconds",
     )
     inputs: list[InferenceInput] = Field(min_length=1)
     outputs: list[InferenceWanted] = []

@@ -107,7 +107,7 @@ class ModelVersionStatus(BaseModel):
     status: Status
     warnings: list[str] = Field(
         [],
-        description="ours: what the version's card warns of; absent if nothing",
+        description="an addition: caveats from the version's model card; absent if there are none",
         examples=[[]],
     )
 

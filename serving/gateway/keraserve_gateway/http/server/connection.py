@@ -252,7 +252,7 @@ class _Connection(HttpToolsProtocol):
         return self.rejection(Head(method, self.url, self.headers, self.server_state.default_headers))
 
     def send_400_response(self, msg: str) -> None:
-        """Reject what the parser rejects, with our own message."""
+        """Reject what the parser rejects, in the form of all errors."""
         del msg
         if self._head_bytes > self.limits.head_bytes:
             self._reject_head()
