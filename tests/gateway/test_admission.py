@@ -15,7 +15,7 @@ async def until(condition) -> None:
 
 
 @pytest.mark.shows("KERASERVE_MAX_WAITING")
-async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
+async def test_a_few_wait_in_order_and_the_others_are_rejected_at_once() -> None:
     admission, go, entered = Admission(1, waiting=2, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
@@ -37,7 +37,7 @@ async def test_a_few_wait_in_order_and_the_others_are_told_at_once() -> None:
     await visit(4)
 
 
-async def test_who_leaves_with_others_and_comes_again_at_once_finds_room() -> None:
+async def test_a_request_right_after_others_have_ended_gets_a_slot() -> None:
     admission, go, served = Admission(4, waiting=1, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
@@ -55,7 +55,7 @@ async def test_who_leaves_with_others_and_comes_again_at_once_finds_room() -> No
     assert (admission.in_flight, admission.waiting, admission.available) == (0, 0, 5)
 
 
-async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
+async def test_the_slot_of_a_waiter_that_was_cancelled_goes_to_the_next() -> None:
     admission, entered = Admission(1, waiting=2, seconds=30), asyncio.Event()
 
     async def visit() -> None:
@@ -73,7 +73,7 @@ async def test_a_place_given_to_one_who_just_left_goes_on_to_the_next() -> None:
 
 
 @pytest.mark.shows("KERASERVE_MAX_WAITING")
-async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
+async def test_no_request_waits_longer_than_allowed_or_than_its_deadline() -> None:
     for seconds, left in ((0.01, 30.0), (30.0, 0.01)):
         admission = Admission(1, waiting=1, seconds=seconds)
         async with admission.slot(30):
@@ -83,7 +83,7 @@ async def test_nobody_waits_longer_than_allowed_or_than_his_deadline() -> None:
         assert await admission.drain(0.1)
 
 
-async def test_who_leaves_the_queue_takes_no_place() -> None:
+async def test_a_cancelled_waiter_takes_no_slot() -> None:
     admission = Admission(1, waiting=1, seconds=30)
 
     async def visit() -> None:
@@ -99,7 +99,7 @@ async def test_who_leaves_the_queue_takes_no_place() -> None:
     assert (admission.in_flight, admission.waiting) == (0, 0)
 
 
-async def test_draining_serves_who_waits_and_rejects_who_comes() -> None:
+async def test_draining_serves_waiting_requests_and_rejects_new_ones() -> None:
     admission, go, served = Admission(1, waiting=1, seconds=30), asyncio.Event(), list[int]()
 
     async def visit(number: int) -> None:
@@ -156,7 +156,7 @@ class Visits:
 
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
-async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
+async def test_a_group_alone_may_use_all_slots_and_blocks_no_other() -> None:
     visits = Visits(Admission(8, waiting=2, seconds=30))
     visits.come(SLOW, 10)
     await until(lambda: visits.inside.count(SLOW) == 8 and visits.admission.waiting == 2)
@@ -180,7 +180,7 @@ async def test_a_group_alone_has_all_places_and_keeps_no_other_out() -> None:
 
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
-async def test_places_that_become_free_go_to_who_has_less_than_its_share() -> None:
+async def test_freed_slots_go_to_groups_below_their_share() -> None:
     visits = Visits(Admission(4, waiting=4, seconds=30))
     slow = visits.come(SLOW, 6)
     await until(lambda: visits.admission.waiting == 2)
@@ -198,7 +198,7 @@ async def test_places_that_become_free_go_to_who_has_less_than_its_share() -> No
     await visits.end()
 
 
-async def test_places_are_shared_by_no_more_than_there_are() -> None:
+async def test_one_slot_is_not_shared() -> None:
     visits = Visits(Admission(1, waiting=0, seconds=30))
     visits.come(SLOW)
     await until(lambda: visits.inside == [SLOW])

@@ -116,7 +116,7 @@ CASES = {
 
 @pytest.mark.shows("too-large")
 @pytest.mark.parametrize("case", CASES)
-async def test_small_requests_that_expand_are_rejected_for_little(asked, case: str) -> None:
+async def test_small_requests_that_expand_are_rejected_cheaply(asked, case: str) -> None:
     gateway, server = asked
     call, body, status = CASES[case]
     path = f"/v2/models/colours{call}" if call == "/infer" else f"{MODEL}{call}"
@@ -127,7 +127,7 @@ async def test_small_requests_that_expand_are_rejected_for_little(asked, case: s
     assert not server.requests
 
 
-async def test_large_bodies_are_worked_on_beside_the_event_loop(asked, monkeypatch) -> None:
+async def test_large_bodies_are_parsed_in_a_thread(asked, monkeypatch) -> None:
     gateway, server = asked
     threads: dict[str, str] = {}
 
@@ -195,7 +195,7 @@ async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None
     assert len(server.requests) == asked_before
 
 
-async def test_another_signature_behind_a_large_list_is_the_one_that_answers(asked) -> None:
+async def test_a_signature_name_after_a_large_list_counts(asked) -> None:
     gateway, server = asked
     numbers = ",".join(["7"] * 900)
     body = f'{{"instances":[{numbers}],"signature_name":"other","more":[{numbers}]}}'
@@ -218,7 +218,7 @@ async def test_text_that_is_no_json_is_rejected(asked) -> None:
 
 @pytest.mark.shows("parts of a form")
 @pytest.mark.parametrize("unit", [b"\r\n--ax", b"\r\n--a\rx", b"\r\n--a-x", b"\r\n--a\r\n\r\n"])
-async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, unit: bytes) -> None:
+async def test_the_boundaries_of_a_form_have_a_limit(asked, unit: bytes) -> None:
     gateway, server = asked
     headers = {"content-type": "multipart/form-data; boundary=a"}
     body = full(unit, b"--a\r\n\r\n", b"\r\n--a--\r\n")
@@ -228,7 +228,7 @@ async def test_a_form_has_so_many_boundaries_and_what_looks_like_them(asked, uni
     assert not server.requests
 
 
-async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, monkeypatch) -> None:
+async def test_a_large_form_is_parsed_in_a_thread(asked, red: bytes, monkeypatch) -> None:
     gateway, _ = asked
     threads: list[str] = []
     real = multipart.images
@@ -245,7 +245,7 @@ async def test_a_large_form_is_read_beside_the_event_loop(asked, red: bytes, mon
 
 
 @pytest.mark.shows("KERASERVE_MAX_ROWS")
-async def test_what_a_call_over_grpc_claims_has_the_same_limits(asked) -> None:
+async def test_grpc_requests_have_the_same_limits(asked) -> None:
     gateway, server = asked
     parts = gateway.app.state.gateway
     front = GrpcServer("127.0.0.1:0", parts)

@@ -52,7 +52,7 @@ async def written(file: File, writes: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_those_of_several_turns_are_written_together(file: File, lines: BufferedLog) -> None:
+async def test_lines_of_several_turns_are_written_together(file: File, lines: BufferedLog) -> None:
     for writes in (1, 2):
         log(lines, "a", "b")
         await asyncio.sleep(0)
@@ -73,7 +73,7 @@ async def test_a_threads_line_does_not_wait_for_the_loop(file: File, lines: Buff
     assert file.getvalue() == "abc"
 
 
-def test_a_loop_that_ended_early_holds_nothing_back(file: File, lines: BufferedLog) -> None:
+def test_lines_of_an_ended_loop_are_written_by_the_next(file: File, lines: BufferedLog) -> None:
     ended = asyncio.new_event_loop()
     ended.call_soon(lambda: (log(lines, "a"), ended.stop()))
     ended.run_forever()
@@ -112,7 +112,7 @@ def test_the_end_of_the_process_writes_what_is_held() -> None:
     assert logged_by(program) == "last"
 
 
-def test_what_is_no_unicode_is_logged_all_the_same() -> None:
+def test_values_that_are_no_unicode_are_logged() -> None:
     program = r"""
         import structlog
         from keraserve_gateway.telemetry import logs

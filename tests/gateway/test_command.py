@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from gateway.test_http_connection import http_port
 
 from keraserve_gateway import cli, settings_page
 from keraserve_gateway.serve import PortUnavailable, serve
@@ -20,16 +20,6 @@ from keraserve_gateway.settings import ENV_PREFIX, Settings
 from keraserve_gateway.upstream.model_server import ModelsUnavailable
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
-
-
-async def http_address(process: subprocess.Popen[str], log: Path) -> str:
-    until = time.monotonic() + 30
-    while time.monotonic() < until and process.poll() is None:
-        for line in log.read_text().splitlines():
-            if '"listening"' in line:
-                return json.loads(line)["http"]
-        await asyncio.sleep(0.05)
-    raise AssertionError(log.read_text())
 
 
 async def ended(process: subprocess.Popen[str], log: Path) -> list[dict[str, Any]]:
@@ -42,7 +32,7 @@ async def ended(process: subprocess.Popen[str], log: Path) -> list[dict[str, Any
 @pytest.mark.shows(
     "draining", "KERASERVE_DRAIN_SECONDS", "SIGTERM: not ready, nothing", "listening", "draining, stopped"
 )
-async def test_drains(start_gateway, serve_faults) -> None:
+async def test_draining_finishes_requests_and_rejects_new_ones(start_gateway, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def waits(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
@@ -54,7 +44,7 @@ async def test_drains(start_gateway, serve_faults) -> None:
     address = await serve_faults({services.GET_MODEL_STATUS: waits})
     flags = ("--port=0", "--grpc-port=0", f"--model-server={address}", "--models=colours")
     process, log = start_gateway(*flags)
-    async with httpx2.AsyncClient(base_url=f"http://{await http_address(process, log)}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await http_port(log)}") as client:
         in_flight = asyncio.create_task(client.get("/v1/models/slow"))
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
@@ -73,7 +63,7 @@ async def test_drains(start_gateway, serve_faults) -> None:
 
 
 @pytest.mark.shows("draining", "KERASERVE_DRAIN_SECONDS", "drain_seconds are over")
-async def test_what_outlasts_the_drain_is_cut_off_with_a_response(start_gateway, serve_faults) -> None:
+async def test_requests_that_outlast_draining_get_503(start_gateway, serve_faults) -> None:
     arrived = asyncio.Event()
 
     async def hangs(request: Any, context: Any) -> Any:
@@ -84,7 +74,7 @@ async def test_what_outlasts_the_drain_is_cut_off_with_a_response(start_gateway,
     process, log = start_gateway(
         "--port=0", "--grpc-port=0", f"--model-server={address}", "--drain-seconds=0.2"
     )
-    async with httpx2.AsyncClient(base_url=f"http://{await http_address(process, log)}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await http_port(log)}") as client:
         in_flight = asyncio.create_task(client.get("/v1/models/slow"))
         await arrived.wait()
         process.send_signal(signal.SIGTERM)
@@ -96,7 +86,7 @@ async def test_what_outlasts_the_drain_is_cut_off_with_a_response(start_gateway,
 
 
 @pytest.mark.shows("KERASERVE_LOG_LEVEL")
-async def test_the_log_says_no_more_than_is_asked_for(start_gateway, free_port) -> None:
+async def test_the_log_level_is_obeyed(start_gateway, free_port) -> None:
     port = free_port()
     process, log = start_gateway(f"--port={port}", "--grpc-port=0", "--log-level=warning", "--host=0.0.0.0")
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, asyncio.timeout(60):
@@ -116,7 +106,7 @@ async def test_the_log_says_no_more_than_is_asked_for(start_gateway, free_port) 
     "KERASERVE_MAX_BODY_BYTES",
     "LISTENING BEYOND THIS MACHINE WITHOUT KEYS: whoever reaches this address can use every model",
 )
-async def test_sockets(start_gateway, free_port) -> None:
+async def test_slow_and_long_bodies_on_a_public_address(start_gateway, free_port) -> None:
     """Bodies that are declared too long, or stop coming, over a real connection; open to the world."""
     port = free_port()
     process, log = start_gateway(
@@ -126,10 +116,10 @@ async def test_sockets(start_gateway, free_port) -> None:
         "--model-server=127.0.0.1:1",
         "--deadline-seconds=0.5",
     )
-    _, _, http = (await http_address(process, log)).partition(":")
+    http = await http_port(log)
 
     async def talk(headers: str, body: bytes = b"") -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(http))
+        reader, writer = await asyncio.open_connection("127.0.0.1", http)
         head = "POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         writer.write(f"{head}{headers}\r\n".encode() + body)
         response = await asyncio.wait_for(reader.readuntil(b"}"), 10)
@@ -150,7 +140,7 @@ async def test_sockets(start_gateway, free_port) -> None:
 
 @pytest.mark.shows("KERASERVE_PORT")
 @pytest.mark.parametrize("setting", ["port", "grpc_port"])
-async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
+async def test_a_port_in_use_is_an_error_of_one_sentence(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = Settings(**{"port": 0, "grpc_port": 0, setting: port})
@@ -163,7 +153,7 @@ async def test_a_port_in_use_is_one_sentence(setting: str) -> None:
 
 
 @pytest.mark.shows("KERASERVE_HOST")
-async def test_an_address_of_another_machine() -> None:
+async def test_an_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(PortUnavailable, match=r"can't listen on 192\.0\.2\.1:"):
         await serve(Settings(host="192.0.2.1", port=0, grpc_port=0))
 
@@ -198,7 +188,7 @@ def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         (["--config=/does/not/exist"], "/does/not/exist"),
     ],
 )
-def test_wrong_settings_are_one_sentence(capsys, flags: list[str], says: str) -> None:
+def test_a_wrong_setting_is_an_error_of_one_sentence(capsys, flags: list[str], says: str) -> None:
     assert cli.main(flags) == 2
     written = capsys.readouterr().err
     assert says in written
@@ -206,7 +196,7 @@ def test_wrong_settings_are_one_sentence(capsys, flags: list[str], says: str) ->
 
 
 @pytest.mark.shows("KERASERVE_CONFIG")
-def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_win_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text('port = 1\nmax_images = 2\nmax_pixels = 3\nmodels = ["a", "b"]\n')
     monkeypatch.setenv("KERASERVE_CONFIG", str(path))
@@ -227,11 +217,11 @@ def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.Mo
     ("host", "loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("example.org", False)],
 )
-def test_what_is_loopback(host: str, *, loopback: bool) -> None:
+def test_loopback_addresses_are_known(host: str, *, loopback: bool) -> None:
     assert Settings(host=host).on_loopback is loopback
 
 
-def test_nothing_heavy_is_imported() -> None:
+def test_tensorflow_keras_and_pillow_are_not_imported() -> None:
     program = (
         "import sys, keraserve_gateway.http.app, keraserve_gateway.serve\n"
         "print([name for name in ('tensorflow', 'keras', 'PIL') if name in sys.modules])"

@@ -17,7 +17,7 @@ def _tree(root: type[errors.GatewayError]) -> Iterator[type[errors.GatewayError]
 
 
 @pytest.mark.parametrize("kind", list(_tree(errors.GatewayError)))
-def test_every_error_has_its_statuses_and_its_place_in_the_tree(kind: type[errors.GatewayError]) -> None:
+def test_every_error_has_statuses_and_is_drawn_in_the_tree(kind: type[errors.GatewayError]) -> None:
     status = statuses.STATUSES[kind]
     assert 400 <= status.http < 600
     assert status.http != 422
@@ -37,7 +37,7 @@ def test_every_status_of_the_model_server_is_translated(code: grpc.StatusCode) -
     assert "127.0.0.1" not in error.detail
 
 
-def test_what_passes_is_answered_as_tensorflow_serving_answers_it() -> None:
+def test_the_model_servers_errors_have_tensorflow_servings_http_statuses() -> None:
     from keraserve_protocol.rest import HTTP_STATUS
 
     same = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
@@ -66,5 +66,7 @@ def test_what_passes_is_answered_as_tensorflow_serving_answers_it() -> None:
         ("GET", "/", False),
     ],
 )
-def test_which_calls_are_tensorflow_servings(method: str, path: str, *, compatible: bool) -> None:
+def test_tensorflow_servings_calls_have_its_form_of_errors(
+    method: str, path: str, *, compatible: bool
+) -> None:
     assert error_responses.is_compatible({"method": method, "path": path}) is compatible

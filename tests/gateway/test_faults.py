@@ -8,7 +8,6 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway.gateway import Gateway
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
@@ -289,7 +288,6 @@ async def test_an_unexpected_error_shows_no_stack_trace(make, embedded: str, mon
     for path in ("/v1/models/colours", "/v1/models"):
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
             response = await gateway.get(path, headers={"x-request-id": "mine"})
-            await asyncio.sleep(0)  # the request's line is logged after its turn of the event loop
         assert "secret" not in _checked(response, 500)
         assert response.headers["x-request-id"] == "mine"
         assert [(one["event"], one["request_id"]) for one in logged] == [
@@ -297,29 +295,6 @@ async def test_an_unexpected_error_shows_no_stack_trace(make, embedded: str, mon
             ("request", "mine"),
         ]
         assert logged[0]["exc_info"]
-
-
-async def test_an_error_after_a_response_is_logged_and_fails_no_other_request(
-    make, embedded: str, monkeypatch
-) -> None:
-    gateway, good = await make(embedded), Gateway.observe
-
-    def broken(self: Gateway, context: Any, *given: Any) -> None:
-        if context.request_id == "broken":
-            raise RuntimeError("secret")
-        good(self, context, *given)
-
-    monkeypatch.setattr(Gateway, "observe", broken)
-    with structlog.testing.capture_logs() as logged:
-        responses = await asyncio.gather(
-            *(gateway.get("/v1/models", headers={"x-request-id": name}) for name in ("broken", "whole"))
-        )
-        await asyncio.sleep(0)
-    assert [response.status_code for response in responses] == [200, 200]
-    assert sorted((one["event"], one["request_id"]) for one in logged) == [
-        ("request", "whole"),
-        ("unexpected error", "broken"),
-    ]
 
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT", "KERASERVE_MAX_WAITING", "keraserve_gateway_requests_waiting")

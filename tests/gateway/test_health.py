@@ -1,6 +1,5 @@
 """Alive, ready, metrics, request ids, and paths that do not exist."""
 
-import asyncio
 from typing import Any
 
 import grpc
@@ -109,7 +108,7 @@ async def test_metrics_have_only_names_that_exist(gateway: httpx2.AsyncClient, r
     assert "90" not in {line.split('version="')[1][:2] for line in text.splitlines() if 'version="' in line}
 
 
-async def test_registries_are_apart(make, embedded: str) -> None:
+async def test_applications_have_separate_metrics(make, embedded: str) -> None:
     one, other = await make(embedded), await make(embedded)
     await one.get("/v1/models")
     assert "requests_total{" in (await one.get("/metrics")).text
@@ -127,7 +126,6 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         await gateway.post(path, content=red, headers=headers)
         await gateway.post("/v1/models/nope/images:classify?x=secret", content=red, headers=headers)
-        await asyncio.sleep(0)  # lines follow when the responses of a turn of the event loop have left
     found, absent = logged
     assert found.pop("milliseconds") > 0
     assert found == {
@@ -149,14 +147,14 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
 
 @pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["abc", "a" * 128, "1-2.3:4_5"])
-async def test_request_ids_are_taken(gateway: httpx2.AsyncClient, given: str) -> None:
+async def test_valid_request_ids_are_kept(gateway: httpx2.AsyncClient, given: str) -> None:
     response = await gateway.get("/livez", headers={"x-request-id": given})
     assert response.headers["x-request-id"] == given
 
 
 @pytest.mark.shows("X-Request-ID")
 @pytest.mark.parametrize("given", ["", "a" * 129, "a b", "<script>", 'x"y'])
-async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> None:
+async def test_other_request_ids_are_replaced(gateway: httpx2.AsyncClient, given: str) -> None:
     response = await gateway.get("/livez", headers={"x-request-id": given})
     assert len(response.headers["x-request-id"]) == 32
     assert response.headers["x-request-id"] != (await gateway.get("/livez")).headers["x-request-id"]
@@ -176,7 +174,9 @@ async def test_request_ids_are_made(gateway: httpx2.AsyncClient, given: str) -> 
         ("GET", "/web/../settings.py", 404),
     ],
 )
-async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_unknown_paths_and_methods_are_problems(
+    gateway: httpx2.AsyncClient, method: str, path: str, status: int
+) -> None:
     response = await gateway.request(method, path)
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -187,7 +187,7 @@ async def test_what_there_is_not(gateway: httpx2.AsyncClient, method: str, path:
         assert response.json()["detail"] == detail
 
 
-async def test_series_of_ended_versions_go(make, serve_faults) -> None:
+async def test_series_of_ended_versions_are_removed(make, serve_faults) -> None:
     """Once they have been shown; all stay while the model server does not say."""
     states, away = {1: 30}, False
 

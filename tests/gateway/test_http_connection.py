@@ -88,7 +88,7 @@ def problem(response: bytes, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.shows("431", "KERASERVE_MAX_HEADER_BYTES", "connection refused")
-async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
+async def test_a_head_has_a_limit(talk: Talk, log: Path) -> None:
     for head in (
         GET + b"X: " + b"a" * 5000 + b"\r\n\r\n",
         GET + b"A: b\r\n" * 1000 + b"\r\n",
@@ -104,7 +104,7 @@ async def test_a_head_has_a_bound(talk: Talk, log: Path) -> None:
 
 
 @pytest.mark.shows("431")
-async def test_trailers_and_chunk_extensions_have_a_bound(talk: Talk) -> None:
+async def test_trailers_and_chunk_extensions_have_a_limit(talk: Talk) -> None:
     head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
     for endless in (
         b"0\r\n" + b"X: " + b"a" * 500_000,
@@ -115,7 +115,7 @@ async def test_trailers_and_chunk_extensions_have_a_bound(talk: Talk) -> None:
 
 
 @pytest.mark.shows("408", "KERASERVE_HEADER_SECONDS")
-async def test_a_slow_head_is_answered_and_ended(talk: Talk) -> None:
+async def test_a_slow_head_gets_408(talk: Talk) -> None:
     said = problem(await talk(GET, b"A: b\r\n", pause=0.1), 408)
     assert "0.6 seconds" in said["detail"]
     # Also as the second request of a connection.
@@ -133,12 +133,12 @@ async def test_a_connection_without_a_request_ends(talk: Talk) -> None:
     assert response.endswith(b"ok\n")
 
 
-async def test_a_body_that_nobody_reads_ends(talk: Talk) -> None:
+async def test_a_body_after_the_response_has_a_time_limit(talk: Talk) -> None:
     response = await talk(GET + b"Content-Length: 1000000\r\n\r\n", b"x", pause=0.1)
     assert response.endswith(b"ok\n")
 
 
-async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
+async def test_pipelined_requests_get_responses_in_order(talk: Talk) -> None:
     heads = [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\n\r\n" % n for n in range(10)]
     response = await talk(b"".join(heads))
     ids = [line.split()[1] for line in response.splitlines() if line.startswith(b"x-request-id")]
@@ -149,14 +149,14 @@ async def test_pipelined_requests_are_answered_in_order(talk: Talk) -> None:
     assert flood.count(b"connection: close") == 1
 
 
-async def test_a_client_that_expects_100_continue_is_told_to_go_on(talk: Talk) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(talk: Talk) -> None:
     head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
     response = await talk(head + b"Expect: 100-continue\r\n\r\n", b"{}")
     assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 4")
 
 
 @pytest.mark.shows("400")
-async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
+async def test_http_1_0_is_served_and_other_bytes_get_400(talk: Talk) -> None:
     response = await talk(b"GET /livez HTTP/1.0\r\n\r\n")
     assert response.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in response
@@ -170,7 +170,7 @@ async def test_http_1_0_and_what_is_no_http(talk: Talk) -> None:
 
 @pytest.mark.shows("Upgrade")
 @pytest.mark.parametrize("later", [False, True])
-async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) -> None:
+async def test_an_upgrade_is_ignored(talk: Talk, later: bool) -> None:
     """As curl --http2 and Java's HttpClient send it; the body is no request of its own."""
     body = GET + b"\r\n"
     head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
@@ -202,7 +202,7 @@ async def test_an_offer_of_another_protocol_is_ignored(talk: Talk, later: bool) 
         b"Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n",
     ],
 )
-async def test_what_is_read_in_two_ways_is_rejected(talk: Talk, shape: bytes) -> None:
+async def test_ambiguous_requests_are_rejected(talk: Talk, shape: bytes) -> None:
     response = await talk(b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\n" + shape + GET + b"\r\n")
     assert problem(response, 400)["detail"].startswith("this is not HTTP/1.1, or the request is malformed: ")
     assert response.count(b"HTTP/1.1 ") == 1
@@ -222,7 +222,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> byt
 @pytest.mark.shows(
     "KERASERVE_MAX_CONNECTIONS", "keraserve_gateway_connections", "keraserve_gateway_connections_ended_total"
 )
-async def test_connections_have_a_bound(start_gateway) -> None:
+async def test_connections_have_a_limit(start_gateway) -> None:
     """Who holds connections and does nothing with them keeps nobody out."""
     _, log = start_gateway("--port=0", "--grpc-port=0", "--max-connections=3")
     port = await http_port(log)
@@ -252,7 +252,7 @@ async def test_connections_have_a_bound(start_gateway) -> None:
 
 
 @pytest.mark.shows("503", "KERASERVE_MAX_CONNECTIONS")
-async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_faults) -> None:
+async def test_a_connection_with_a_request_in_flight_is_kept(start_gateway, serve_faults) -> None:
     arrived, go = asyncio.Event(), asyncio.Event()
 
     async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
@@ -285,7 +285,7 @@ async def test_a_connection_with_a_request_in_work_is_kept(start_gateway, serve_
 
 
 @pytest.mark.shows("client went away")
-async def test_a_client_that_goes_away_ends_the_call(start_gateway, serve_faults, red: bytes) -> None:
+async def test_a_client_that_closes_cancels_its_call(start_gateway, serve_faults, red: bytes) -> None:
     arrived, ended = asyncio.Event(), asyncio.Event()
 
     async def waits(request: m.ClassificationRequest, context: Any) -> m.ClassificationResponse:

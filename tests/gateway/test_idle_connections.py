@@ -69,7 +69,7 @@ async def test_a_connection_ends_when_it_has_been_idle_since_its_last_response(m
     assert idle.transport.closed
 
 
-async def test_the_timer_waits_for_a_request_in_work(monkeypatch) -> None:
+async def test_the_timer_waits_for_a_request_in_flight(monkeypatch) -> None:
     idle = Idle(monkeypatch)
     await idle.request()
     idle.may.clear()

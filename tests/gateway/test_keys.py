@@ -50,7 +50,7 @@ def bearer(key: str) -> dict[str, str]:
     "good for some models",
     "keraserve_gateway_rejected_total",
 )
-async def test_who_may_ask_for_what(make, serve_faults, file: Path) -> None:
+async def test_keys_are_for_their_models(make, serve_faults, file: Path) -> None:
     everything, for_everything = keys.make("operator")
     colours, for_colours = keys.make("shop", ["colours"])
     write(file, for_everything, for_colours)
@@ -108,9 +108,7 @@ async def test_of_an_unknown_model_only_those_of_the_key_are_named(make, serve_f
 
 
 @pytest.mark.shows("compared in constant time")
-def test_every_comparison_is_one_of_hashes_in_constant_time(
-    monkeypatch: pytest.MonkeyPatch, file: Path
-) -> None:
+def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     key, entry = keys.make("a")
     write(file, entry)
     ring = keys.Keys(file, rate=1)
@@ -132,7 +130,7 @@ def test_every_comparison_is_one_of_hashes_in_constant_time(
 
 
 @pytest.mark.shows("too-fast", "KERASERVE_KEY_REQUESTS_PER_SECOND", "a rate of its")
-async def test_a_key_has_its_rate(make, serve_faults, file: Path) -> None:
+async def test_a_key_has_a_rate_limit(make, serve_faults, file: Path) -> None:
     slow, for_slow = keys.make("slow", rate=0.01)
     other, for_other = keys.make("other")
     write(file, for_slow, for_other)
@@ -200,7 +198,7 @@ async def test_the_file_is_read_again(make, serve_faults, file: Path) -> None:
     "too-fast",
     "keraserve_gateway_requests_total",
 )
-async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file: Path) -> None:
+async def test_grpc_needs_the_same_keys(make, serve_faults, free_port, file: Path) -> None:
     key, entry = keys.make("shop", ["colours"], rate=0.01)
     write(file, entry)
     client: httpx2.AsyncClient = await make(
@@ -253,7 +251,7 @@ async def test_grpc_is_behind_the_same_keys(make, serve_faults, free_port, file:
         (keys.make("a")[1] + "requests_per_second = 0\n", "requests_per_second"),
     ],
 )
-def test_a_file_that_is_none_is_one_sentence_at_the_start(
+def test_a_file_that_can_not_be_parsed_is_one_sentence_at_the_start(
     capsys, file: Path, content: str, says: str
 ) -> None:
     file.write_text(content)

@@ -28,7 +28,7 @@ PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.shows("KERASERVE_MAX_BYTES_IN_FLIGHT", "less than the default fits into memory")
-def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
+def test_defaults_that_do_not_fit_are_lowered_with_a_reason() -> None:
     assert plan(Settings(), 2048 * MIB) == memory_budget.MemoryBudget(256 * MIB, 128 * MIB)
     lowered = plan(Settings(), 1024 * MIB)
     assert (lowered.bytes, lowered.arriving) == (184 * MIB, 128 * MIB)
@@ -52,7 +52,7 @@ def test_the_defaults_fit_or_are_lowered_with_the_sum() -> None:
         ({}, 250),
     ],
 )
-def test_settings_that_do_not_fit_are_rejected_with_the_sum(given: dict[str, Any], limit: int) -> None:
+def test_settings_that_do_not_fit_are_rejected_with_a_reason(given: dict[str, Any], limit: int) -> None:
     with pytest.raises(
         MemoryExceeded, match=r"160 MiB for the process, .* and 4 x .* are .* MiB, and the memory"
     ):

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from gateway.test_http_connection import http_port
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -15,14 +15,6 @@ from keraserve_protocol import services
 IMAGES, PREDICT = "/v1/models/colours/images:classify", "/v1/models/colours:predict"
 PNG = {"content-type": "image/png"}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-async def listening(log: Path) -> str:
-    async with asyncio.timeout(30):
-        while '"listening"' not in log.read_text():
-            await asyncio.sleep(0.05)
-    (line,) = [line for line in log.read_text().splitlines() if '"listening"' in line]
-    return f"http://{json.loads(line)['http']}"
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ async def full(serve_faults, start_gateway, make, red: bytes):
     flags += ("--header-seconds=1", "--idle-seconds=4")
     _, log = start_gateway(*flags, f"--model-server={address}")
     application = await make(address, max_in_flight=1, max_waiting=0)
-    async with httpx2.AsyncClient(base_url=await listening(log), timeout=30) as gateway:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await http_port(log)}", timeout=30) as gateway:
         first = [asyncio.create_task(one.get("/v1/models")) for one in (gateway, application)]
         for _ in first:
             await arrived.acquire()
@@ -53,7 +45,7 @@ async def full(serve_faults, start_gateway, make, red: bytes):
 
 
 @pytest.mark.shows("KERASERVE_MAX_WAITING")
-async def test_the_response_is_the_applications(full, red: bytes) -> None:
+async def test_the_response_is_that_of_the_application(full, red: bytes) -> None:
     gateway, application, _ = full
     for path in (IMAGES, PREDICT, "/v2/models/colours/infer", "/v1/models/colours/versions/1:predict"):
         for headers in ({**PNG, "x-request-id": "4", "traceparent": TRACE}, PNG):
@@ -76,14 +68,14 @@ async def test_the_response_is_the_applications(full, red: bytes) -> None:
             assert (ours.headers["x-request-id"] == "4") == ("x-request-id" in headers)
 
 
-async def test_health_and_metrics_are_let_in(full) -> None:
+async def test_health_and_metrics_are_never_rejected(full) -> None:
     gateway, _, _ = full
     for path in ("/livez", "/metrics", "/v2/health/live", "/", "/docs"):
         assert (await gateway.get(path)).status_code == 200
     assert (await gateway.head("/v1/models")).status_code == 429
 
 
-async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
+async def test_a_connection_is_kept_although_a_rejected_body_follows(full) -> None:
     gateway, _, _ = full
     reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
     head = f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n".encode()
@@ -103,7 +95,7 @@ async def test_a_connection_lasts_whatever_is_left_of_a_body(full) -> None:
     writer.close()
 
 
-async def test_rejected_and_answered_requests_share_a_segment(full) -> None:
+async def test_rejected_and_served_requests_may_arrive_together(full) -> None:
     """Bodies are skipped however they come; what the application answers is answered in its turn."""
     gateway, _, _ = full
     reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
@@ -137,7 +129,7 @@ async def test_after_a_rejection_a_connection_is_as_idle_as_after_a_response(ful
     writer.close()
 
 
-async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
+async def test_unread_rejections_fill_no_memory(full) -> None:
     """What is pipelined is not read either, once the responses to what came before wait to be."""
     gateway, _, _ = full
     _, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
@@ -155,7 +147,7 @@ async def test_who_does_not_read_answers_fills_no_memory(full) -> None:
 
 
 @pytest.mark.shows("more requests rejected")
-async def test_every_one_is_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:
+async def test_all_rejections_are_counted_and_one_line_a_second_is_logged(full, red: bytes) -> None:
     gateway, _, log = full
     responses = [await gateway.post(IMAGES, content=red, headers=PNG) for _ in range(20)]
     metrics = (await gateway.get("/metrics")).text
@@ -176,7 +168,7 @@ def counts(log: str) -> list[int]:
 
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT")
-async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gateway, red: bytes) -> None:
+async def test_a_slow_model_blocks_no_other(serve_faults, start_gateway, red: bytes) -> None:
     """Over HTTP, where what has no place is rejected early, and by other paths, models and keys."""
     arrived, go = asyncio.Semaphore(0), asyncio.Event()
 
@@ -191,7 +183,7 @@ async def test_a_slow_model_keeps_nobody_from_another(serve_faults, start_gatewa
     address = await serve_faults({services.CLASSIFY: classify})
     flags = ("--max-in-flight=4", "--max-waiting=0", "--models=slow,fast", "--port=0", "--grpc-port=0")
     _, log = start_gateway(*flags, "--max-merged=1", f"--model-server={address}")
-    async with httpx2.AsyncClient(base_url=await listening(log), timeout=30) as gateway:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await http_port(log)}", timeout=30) as gateway:
 
         async def ask(model: str) -> int:
             path = f"/v1/models/{model}/images:classify"

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from gateway.test_command import ended
 from gateway.test_http_connection import GET, http_port, problem
+from gateway.test_keys import available
 
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api.server import GrpcServer
@@ -27,15 +28,9 @@ from keraserve_protocol import services
 HEAD = b"POST /v1/models/x/images:classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 
 
-async def models(request: m.GetModelStatusRequest, context: Any) -> m.GetModelStatusResponse:
-    response = m.GetModelStatusResponse()
-    response.model_version_status.add(version=1, state=30)
-    return response
-
-
 @pytest.fixture
 async def gateway(start_gateway, serve_faults) -> Any:
-    address = await serve_faults({services.GET_MODEL_STATUS: models})
+    address = await serve_faults({services.GET_MODEL_STATUS: available})
 
     async def start(*flags: str) -> tuple[Any, Path, int]:
         common = ("--port=0", "--grpc-port=0", f"--model-server={address}", "--models=x")
@@ -58,7 +53,7 @@ async def status(port: int, path: str = "/v1/models") -> int:
 
 
 @pytest.mark.shows("slow-body", "KERASERVE_MAX_IN_FLIGHT")
-async def test_half_a_body_takes_no_place(gateway) -> None:
+async def test_half_a_body_takes_no_slot(gateway) -> None:
     _, _, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--deadline-seconds=3")
     halves = [await half_a_body(port) for _ in range(4)]
     for _ in range(3):
@@ -70,7 +65,7 @@ async def test_half_a_body_takes_no_place(gateway) -> None:
 
 
 @pytest.mark.shows("KERASERVE_MAX_CONNECTIONS")
-async def test_half_a_body_holds_no_connection_that_another_needs(gateway) -> None:
+async def test_a_connection_with_half_a_body_is_closed_for_a_new_one(gateway) -> None:
     _, _, port = await gateway("--max-connections=3")
     halves = [await half_a_body(port) for _ in range(3)]
     for path in ("/v1/models", "/livez"):
@@ -81,7 +76,7 @@ async def test_half_a_body_holds_no_connection_that_another_needs(gateway) -> No
 
 
 @pytest.mark.shows("KERASERVE_MAX_ARRIVING_BYTES")
-async def test_bodies_that_arrive_share_their_room(gateway) -> None:
+async def test_incomplete_bodies_have_a_limit_together(gateway) -> None:
     _, _, port = await gateway("--max-arriving-bytes=400000")
     first, second = [await half_a_body(port, 250_000) for _ in range(2)]
     said = problem_of(await asyncio.wait_for(first[0].read(), 30))
@@ -99,7 +94,7 @@ def problem_of(response: bytes) -> str:
 
 
 @pytest.mark.shows("KERASERVE_MAX_ARRIVING_BYTES")
-async def test_the_oldest_gives_its_room_to_others() -> None:
+async def test_the_oldest_incomplete_body_is_given_up() -> None:
     arriving, ends = IncompleteBodies(10), list[str]()
 
     async def receive(name: str, *sizes: int) -> None:
@@ -154,7 +149,7 @@ async def pour(connection: socket.socket) -> None:
 @pytest.mark.shows(
     "KERASERVE_UNREAD_SECONDS", "keraserve_gateway_connections_ended_total", "connection ended"
 )
-async def test_a_response_that_is_not_read_holds_no_place_and_has_an_end(gateway, unread) -> None:
+async def test_an_unread_response_holds_no_slot_and_is_cut_off(gateway, unread) -> None:
     _, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--unread-seconds=2")
     connections = [unread(port) for _ in range(2)]
     await asyncio.gather(*map(pour, connections))
@@ -169,7 +164,7 @@ async def test_a_response_that_is_not_read_holds_no_place_and_has_an_end(gateway
 
 
 @pytest.mark.shows("KERASERVE_UNREAD_SECONDS")
-async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -> None:
+async def test_draining_does_not_wait_for_unread_responses(gateway, unread) -> None:
     """Neither for answers nor for rejections: there is one place, and all ask for it again and again."""
     process, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--drain-seconds=10")
     connections = [unread(port) for _ in range(5)]
@@ -179,12 +174,12 @@ async def test_who_does_not_read_is_not_waited_for_at_the_end(gateway, unread) -
     assert "drain_seconds are over" not in {line["event"] for line in lines}
 
 
-async def test_a_rejection_waits_for_the_responses_that_are_due(start_gateway, serve_faults) -> None:
+async def test_a_rejection_is_sent_after_earlier_responses(start_gateway, serve_faults) -> None:
     go = asyncio.Event()
 
     async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
         await go.wait()
-        return await models(request, context)
+        return available(request, context)
 
     address = await serve_faults({services.GET_MODEL_STATUS: waits})
     _, log = start_gateway("--port=0", "--grpc-port=0", f"--model-server={address}", "--models=x")
@@ -214,7 +209,7 @@ Front = tuple[str, Gateway]
 async def front(serve_faults, free_port) -> AsyncIterator[Any]:
     """Start the gRPC port before a server that answers; gives its address and the gateway."""
     closing: list[Any] = []
-    address = await serve_faults({services.GET_MODEL_STATUS: models})
+    address = await serve_faults({services.GET_MODEL_STATUS: available})
 
     async def start(**given: Any) -> Front:
         server, port = GrpcModelServer(address, max_merged=1), free_port()
@@ -248,7 +243,7 @@ async def test_a_call_without_its_message_is_given_up(front) -> None:
 
 
 @pytest.mark.shows("a message is waited")
-async def test_calls_without_their_messages_keep_nobody_out(front) -> None:
+async def test_calls_without_their_messages_block_no_other(front) -> None:
     address, gateway = await front(max_in_flight=2)
     async with grpc.aio.insecure_channel(address) as channel:
         halves = [
@@ -270,7 +265,7 @@ async def test_calls_without_their_messages_keep_nobody_out(front) -> None:
 
 
 @pytest.mark.shows("KERASERVE_HEADER_SECONDS")
-async def test_a_connection_that_says_nothing_is_ended(front) -> None:
+async def test_a_silent_connection_is_closed(front) -> None:
     address, _ = await front(max_connections=1, header_seconds=0.5)
     reader, writer = await asyncio.open_connection(*address.split(":"))
     async with asyncio.timeout(30):

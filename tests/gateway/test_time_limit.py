@@ -18,7 +18,7 @@ async def wait(seconds: float) -> str:
     return "slept"
 
 
-async def test_each_ends_at_its_own_time_in_any_order() -> None:
+async def test_limits_end_at_their_times_in_any_order() -> None:
     ended: list[float] = []
 
     async def one(seconds: float) -> None:
@@ -30,7 +30,7 @@ async def test_each_ends_at_its_own_time_in_any_order() -> None:
     assert ended == [0.0, 0.1, 0.2, 0.3, 0.4]
 
 
-async def test_many_that_are_in_time_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_unused_limits_set_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, timers = asyncio.get_running_loop(), list[float]()
     real = loop.call_at
 
@@ -45,7 +45,7 @@ async def test_many_that_are_in_time_set_one_timer(monkeypatch: pytest.MonkeyPat
     assert len(timers) == 1
 
 
-async def test_a_loop_that_rings_early_is_taken_at_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timer_that_fires_early_ends_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As uvloop does, which rounds to milliseconds; else it would be asked again and again."""
     loop, called = asyncio.get_running_loop(), list[Callable[..., None]]()
     real = loop.call_at
@@ -63,14 +63,14 @@ async def test_a_loop_that_rings_early_is_taken_at_its_word(monkeypatch: pytest.
         assert await task == "over"
 
 
-async def test_one_after_another_that_was_in_time_ends_too() -> None:
+async def test_a_limit_after_an_unused_one_ends() -> None:
     with TimeLimit(0.1):
         await asyncio.sleep(0)
     async with asyncio.timeout(10):
         assert await wait(0.2) == "over"  # the first one's timer finds it, and is set again
 
 
-async def test_the_inner_one_of_two_is_not_the_outer_one() -> None:
+async def test_an_inner_limit_does_not_end_the_outer_one() -> None:
     with TimeLimit(20):
         assert await wait(0.05) == "over"
         await asyncio.sleep(0)
@@ -78,7 +78,7 @@ async def test_the_inner_one_of_two_is_not_the_outer_one() -> None:
         await wait(20)
 
 
-async def test_when_two_are_over_together_the_outer_one_says_so_too() -> None:
+async def test_two_limits_that_end_together_both_raise() -> None:
     outer, inner = TimeLimit(30), TimeLimit(30)
 
     async def waiting() -> None:
@@ -94,14 +94,14 @@ async def test_when_two_are_over_together_the_outer_one_says_so_too() -> None:
     assert task.cancelling() == 0
 
 
-async def test_a_task_whose_time_was_over_is_not_cancelled_any_more() -> None:
+async def test_a_task_is_not_cancelled_after_its_limit() -> None:
     assert await wait(0.01) == "over"
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
-async def test_who_is_cancelled_by_others_as_the_time_ends_is_cancelled() -> None:
+async def test_a_task_cancelled_as_its_limit_ends_is_cancelled() -> None:
     limit = TimeLimit(30)
 
     async def waiting() -> None:
@@ -116,7 +116,7 @@ async def test_who_is_cancelled_by_others_as_the_time_ends_is_cancelled() -> Non
         await task
 
 
-async def test_who_is_cancelled_by_others_is_cancelled() -> None:
+async def test_a_cancelled_task_is_cancelled() -> None:
     task = asyncio.create_task(wait(20))
     await asyncio.sleep(0)
     task.cancel()
@@ -124,6 +124,6 @@ async def test_who_is_cancelled_by_others_is_cancelled() -> None:
         await task
 
 
-async def test_what_fails_inside_fails_as_it_would() -> None:
+async def test_other_exceptions_pass() -> None:
     with pytest.raises(KeyError), TimeLimit(20):
         raise KeyError

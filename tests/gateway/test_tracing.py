@@ -59,7 +59,7 @@ def receiver() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 
 
 @pytest.mark.shows("traceparent")
-async def test_without_opentelemetry_a_trace_goes_through_as_it_came(make, serve_faults) -> None:
+async def test_without_opentelemetry_a_trace_is_passed_on(make, serve_faults) -> None:
     upstream = Upstream()
     gateway = await make(await serve_faults({services.GET_MODEL_STATUS: upstream.status}))
     response = await gateway.get(PATH, headers=GIVEN)
@@ -121,14 +121,14 @@ async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, recei
 
 
 @pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
-def test_it_is_off_unless_asked_for() -> None:
+def test_tracing_is_off_without_an_endpoint() -> None:
     assert tracing.from_environment({}) is None
     asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}
     assert tracing.from_environment(asked) is None
 
 
 @pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
-def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with structlog.testing.capture_logs() as logged:
         assert tracing.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
@@ -137,7 +137,7 @@ def test_a_library_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.shows("traceparent")
 @pytest.mark.parametrize("state", [b"a=1\tb", "a=ü".encode(), b"a=" + b"b" * 12_000, b"a=1,\t b=2"])
-async def test_a_tracestate_that_grpc_can_not_carry_costs_no_request(
+async def test_a_tracestate_that_grpc_can_not_carry_fails_no_request(
     make, embedded: str, state: bytes
 ) -> None:
     gateway = await make(embedded)

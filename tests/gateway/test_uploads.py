@@ -61,14 +61,12 @@ async def test_an_image_of_which_curl_took_the_line_ends_is_told_from_one_that_i
         "image",
     ],
 )
-async def test_the_content_counts_and_not_its_type(
-    gateway: httpx2.AsyncClient, red: bytes, kind: str
-) -> None:
+async def test_any_content_type_is_accepted(gateway: httpx2.AsyncClient, red: bytes, kind: str) -> None:
     assert await labels(gateway, red, kind) == ["red"]
 
 
 @pytest.mark.shows("any Content-Type, or none")
-async def test_no_type_at_all(gateway: httpx2.AsyncClient, red: bytes) -> None:
+async def test_a_missing_content_type_is_accepted(gateway: httpx2.AsyncClient, red: bytes) -> None:
     request = gateway.build_request("POST", PATH, content=red)
     request.headers.pop("content-type", None)
     response = await gateway.send(request)
@@ -114,14 +112,16 @@ async def test_an_image_without_a_file_name_is_an_image(gateway: httpx2.AsyncCli
 
 
 @pytest.mark.shows("the files of a")
-async def test_a_file_field_left_empty_is_passed_over(gateway: httpx2.AsyncClient, red: bytes) -> None:
+async def test_an_empty_file_field_is_skipped(gateway: httpx2.AsyncClient, red: bytes) -> None:
     empty = b'Content-Disposition: form-data; name="g"; filename=""\r\nContent-Type: application/octet-stream'
     assert await labels(gateway, form((empty, b""), (NAMED, red), (empty, b"")), FORM) == ["red"]
     assert await labels(gateway, form((NAMED, b""), (NAMED, red)), FORM) == ["it is empty", "red"]
     assert await rejection(gateway, form((empty, b"")), FORM) == (400, "the request has no image")
 
 
-async def test_a_form_of_text_only_says_what_its_field_holds(gateway: httpx2.AsyncClient, red: bytes) -> None:
+async def test_the_error_about_a_form_without_files_describes_its_field(
+    gateway: httpx2.AsyncClient, red: bytes
+) -> None:
     status, detail = await rejection(gateway, form((FIELD, base64.b64encode(red))), FORM)
     assert (status, "the form has no file" in detail, "the base64 of a PNG" in detail) == (415, True, True)
 
@@ -142,7 +142,7 @@ async def test_fields_do_not_count_as_images(make, embedded: str, red: bytes, mo
     "before", [b"\r\n", b"This is a message in MIME format.\r\n", b"one\r\n\r\n--two\r\n"]
 )
 @pytest.mark.parametrize("after", [b"", b"the end\r\n", b"\r\n--XyZ\r\nnot a part\r\n"])
-async def test_what_stands_around_a_form_is_passed_over(
+async def test_bytes_before_and_after_a_form_are_skipped(
     gateway: httpx2.AsyncClient, red: bytes, before: bytes, after: bytes
 ) -> None:
     assert await labels(gateway, before + form((NAMED, red)) + after, FORM) == ["red"]
@@ -164,7 +164,9 @@ async def test_what_stands_around_a_form_is_passed_over(
         ('filename="C:\\fakepath\\a.png"', "a.png"),
     ],
 )
-async def test_names_of_files(gateway: httpx2.AsyncClient, red: bytes, disposition: str, name: str) -> None:
+async def test_file_names_are_read_in_every_form(
+    gateway: httpx2.AsyncClient, red: bytes, disposition: str, name: str
+) -> None:
     head = f'Content-Disposition: form-data; name="f"; {disposition}'.encode()
     response = await gateway.post(PATH, content=form((head, red)), headers={"content-type": FORM})
     assert response.status_code == 200, response.text
@@ -184,20 +186,22 @@ async def test_transfer_encodings_are_rejected(
 
 
 @pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
-async def test_encodings_that_change_nothing(gateway: httpx2.AsyncClient, red: bytes, encoding: str) -> None:
+async def test_transfer_encodings_that_change_nothing_are_accepted(
+    gateway: httpx2.AsyncClient, red: bytes, encoding: str
+) -> None:
     head = NAMED + b"\r\nContent-Transfer-Encoding: " + encoding.encode()
     assert await labels(gateway, form((head, red)), FORM) == ["red"]
 
 
 @pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", " ", "identity, identity"])
-async def test_a_coding_that_is_none(gateway: httpx2.AsyncClient, red: bytes, coding: str) -> None:
+async def test_the_identity_coding_is_accepted(gateway: httpx2.AsyncClient, red: bytes, coding: str) -> None:
     assert await labels(gateway, red, "image/png", content_encoding=coding) == ["red"]
 
 
 @pytest.mark.shows("compressed by gzip, in")
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "gzip, identity", "identity,gzip"])
-async def test_gzip_of_one_member_and_of_several(
+async def test_gzip_in_several_members_is_expanded(
     gateway: httpx2.AsyncClient, red: bytes, coding: str
 ) -> None:
     several = packed(red[:50]) + packed(b"") + packed(red[50:])
@@ -224,7 +228,7 @@ async def test_gzip_of_one_member_and_of_several(
         ("gzip", packed(bytes(9 << 20)) * 2, 413, "once expanded"),
     ],
 )
-async def test_codings_that_are_rejected(
+async def test_malformed_and_unknown_codings_are_rejected(
     gateway: httpx2.AsyncClient, coding: str, body: bytes, status: int, says: str
 ) -> None:
     found, detail = await rejection(gateway, body, "image/png", content_encoding=coding)

@@ -7,20 +7,12 @@ from typing import Any
 
 import pytest
 import structlog
+from gateway.test_keys import STATUS, available
 
 from keraserve_gateway import keys, wrong_keys
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.wrong_keys import KEPT, WrongKeys
-from keraserve_protocol import messages as m
 from keraserve_protocol import services
-
-STATUS = "/v1/models/colours"
-
-
-def available(request: Any, context: Any) -> m.GetModelStatusResponse:
-    response = m.GetModelStatusResponse()
-    response.model_version_status.add(version=1, state=30)
-    return response
 
 
 @pytest.fixture
@@ -32,7 +24,7 @@ async def guarded(make, serve_faults, tmp_path: Path) -> Any:
 
 
 @pytest.mark.shows("wrong ones are slowed")
-async def test_guesses_are_slowed_down_and_right_keys_are_not(guarded, monkeypatch) -> None:
+async def test_wrong_keys_are_slowed_down_and_right_ones_are_not(guarded, monkeypatch) -> None:
     gateway, key = guarded
     wrong = {"x-api-key": key[:-1] + "!"}
     for _ in range(10):
@@ -50,7 +42,7 @@ async def test_guesses_are_slowed_down_and_right_keys_are_not(guarded, monkeypat
 
 
 @pytest.mark.shows("wrong ones are slowed")
-async def test_all_connections_of_an_address_have_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_connections_of_an_address_share_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
 
     async def wait(seconds: float) -> None:
@@ -74,7 +66,7 @@ async def test_all_connections_of_an_address_have_one_rate(monkeypatch: pytest.M
 
 
 @pytest.mark.shows("wrong ones are slowed")
-async def test_so_many_addresses_are_remembered_and_no_more() -> None:
+async def test_a_limited_number_of_addresses_is_remembered() -> None:
     wrong = WrongKeys()
     for n in range(KEPT + 50):
         await wrong.slow_down(f"10.0.{n // 256}.{n % 256}")
@@ -92,7 +84,6 @@ async def test_no_key_is_in_the_log(guarded) -> None:
     with structlog.testing.capture_logs() as logged:
         for path in (f"/v1/models/{key}", f"/v1/models/colours/labels/{key}", f"/v1/{key}", f"/{key}"):
             await gateway.get(path, headers={"x-api-key": key})
-        await asyncio.sleep(0)
     assert len(logged) == 4
     assert key[12:] not in str(logged)
     assert f"/v1/models/{key[:12]}..." in str(logged)  # which key it was can be found
