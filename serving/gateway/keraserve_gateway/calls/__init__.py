@@ -2,7 +2,7 @@
 
 | module | what |
 |---|---|
-| `classify_images` | images in, classes out; `image_check` looks at type, size and structure first |
+| `classify_images` | images in, classes out; `image_check` checks type, size and structure first |
 | `predict_json` | `:predict`: JSON in, tensors to the model server, JSON out |
 | `tensorflow_rest` | the other calls of TensorFlow Serving's REST API |
 | `open_inference` | the Open Inference Protocol v2 |

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls import image_check
-from keraserve_gateway.calls.image_check import Faults, Image, ImageError, Limits
+from keraserve_gateway.calls.image_check import Image, ImageError, ImageErrors, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload_image
 from keraserve_gateway.calls.signatures import signatures
 from keraserve_gateway.calls.target import Target
@@ -85,34 +85,38 @@ class Classifier:
             GatewayError: no image or too many; a single image, or the first one if `strict`, can't be
                 classified; BadImage: none of several can be; or as the call.
         """
-        faults = await image_check.check(images, self._limits, context)
-        _raise_if_hopeless(faults, images, strict=strict)
-        sound = {index: image for index, image in enumerate(images) if index not in faults}
-        version, found = await self._classify_all(target, sound, faults, context)
-        _raise_if_hopeless(faults, images, strict=strict)
+        image_errors = await image_check.check(images, self._limits, context)
+        _raise_if_failed(image_errors, images, strict=strict)
+        sound = {index: image for index, image in enumerate(images) if index not in image_errors}
+        version, found = await self._classify_all(target, sound, image_errors, context)
+        _raise_if_failed(image_errors, images, strict=strict)
         entries = [
-            RejectedImage(image.filename, faults[index].reason)
-            if index in faults
+            RejectedImage(image.filename, image_errors[index].reason)
+            if index in image_errors
             else ImageClasses(image.filename, _best(found[index], top_k))
             for index, image in enumerate(images)
         ]
         return Classification(target.name, version, tuple(entries))
 
     async def _classify_all(
-        self, target: Target, images: Mapping[int, Image], faults: Faults, context: RequestContext
+        self, target: Target, images: Mapping[int, Image], image_errors: ImageErrors, context: RequestContext
     ) -> tuple[int, dict[int, m.Classifications]]:
-        """Return the version, and classes by index; what the model server rejects is added to `faults`."""
+        """Return version, and classes by index; what the model server rejects is added to `image_errors`."""
         spec = target.spec(CLASSIFY)
         try:
             response = await self._call(spec, list(images.values()), context)
         except errors.BadRequest:
             await self._check_model(target, context)
-            return await self._classify_each(spec, images, faults, context)
+            return await self._classify_each(spec, images, image_errors, context)
         responses = zip(images, response.result.classifications, strict=True)
         return response.model_spec.version.value, dict(responses)
 
     async def _classify_each(
-        self, spec: m.ModelSpec, images: Mapping[int, Image], faults: Faults, context: RequestContext
+        self,
+        spec: m.ModelSpec,
+        images: Mapping[int, Image],
+        image_errors: ImageErrors,
+        context: RequestContext,
     ) -> tuple[int, dict[int, m.Classifications]]:
         """Repeat each image alone: it passed the check, so another caller's may have caused the rejection.
 
@@ -126,7 +130,7 @@ class Classifier:
             except TimeoutError as error:
                 raise errors.DeadlineExceeded("no time was left to send each image alone") from error
             except errors.BadRequest as error:
-                faults[index] = ImageError(errors.BadImage, f"the model can't read it: {error.detail}")
+                image_errors[index] = ImageError(errors.BadImage, f"the model can't read it: {error.detail}")
                 continue
             found[index] = response.result.classifications[0]
             # A new version may be loaded between two calls, but a response is of one version.
@@ -162,12 +166,12 @@ class Classifier:
             raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
 
 
-def _raise_if_hopeless(faults: Faults, images: Sequence[Image], *, strict: bool) -> None:
-    """Raise if every image has a fault, or if one has and that is enough."""
-    if not faults or (len(faults) < len(images) and not strict):
+def _raise_if_failed(image_errors: ImageErrors, images: Sequence[Image], *, strict: bool) -> None:
+    """Raise if every image has an error, or if one has and `strict`."""
+    if not image_errors or (len(image_errors) < len(images) and not strict):
         return
-    index = min(faults)
-    first = faults[index].error(index, images[index].filename)
+    index = min(image_errors)
+    first = image_errors[index].error(index, images[index].filename)
     if strict or len(images) == 1:
         raise first
     raise errors.BadImage(f"none of the {len(images)} images can be classified; {first.detail}")

@@ -37,19 +37,19 @@ class ImageError:
 
     def error(self, index: int, filename: str | None) -> errors.GatewayError:
         """Return the error that names the image."""
-        place = errors.ImageRef(index, filename)
-        return self.kind(f"{place}: {self.reason}", image=place)
+        image = errors.ImageRef(index, filename)
+        return self.kind(f"{image}: {self.reason}", image=image)
 
 
-Faults = dict[int, ImageError]
+ImageErrors = dict[int, ImageError]
 """What is wrong with the images of a request, by index."""
 
 
-async def check(images: Sequence[Image], limits: Limits, context: RequestContext) -> Faults:
+async def check(images: Sequence[Image], limits: Limits, context: RequestContext) -> ImageErrors:
     """Check every image of a request; other requests proceed between two of them.
 
     Returns:
-        The faults by index: TooLarge (too many pixels), UnsupportedMediaType (no supported format), or
+        The errors by index: TooLarge (too many pixels), UnsupportedMediaType (no supported format), or
         BadImage (empty, cut off, damaged).
 
     Raises:
@@ -61,17 +61,17 @@ async def check(images: Sequence[Image], limits: Limits, context: RequestContext
         raise errors.BadRequest("the request has no image")
     if len(images) > limits.images:
         raise errors.TooLarge(f"{len(images)} images in a request, {limits.images} are allowed (max_images)")
-    faults: Faults = {}
+    found: ImageErrors = {}
     for index, image in enumerate(images):
         if index:
             await asyncio.sleep(0)
         if _is_large(image.data):
-            fault = await offload_image(context, _fault, image.data, limits)
+            error = await offload_image(context, _check_one, image.data, limits)
         else:
-            fault = _fault(image.data, limits)
-        if fault is not None:
-            faults[index] = fault
-    return faults
+            error = _check_one(image.data, limits)
+        if error is not None:
+            found[index] = error
+    return found
 
 
 def _is_large(data: bytes) -> bool:
@@ -79,7 +79,7 @@ def _is_large(data: bytes) -> bool:
     return len(data) > (_LARGE_GIF if data.startswith(b"GIF") else LARGE)
 
 
-def _fault(data: bytes, limits: Limits) -> ImageError | None:
+def _check_one(data: bytes, limits: Limits) -> ImageError | None:
     try:
         header = image_files.read(data)
         if header.pixels > limits.pixels:

@@ -93,9 +93,9 @@ def _chosen(known: dict[str, m.SignatureDef], inference: Inference) -> str:
         return DEFAULT_SIGNATURE
     if len(fitting) == 1:
         return fitting[0]
-    said = f"{open_inference.SIGNATURE!r} names the signature"
     if fitting:
-        raise errors.BadRequest(f"{', '.join(fitting)} have these inputs; the parameter {said}")
+        parameter = f"the parameter {open_inference.SIGNATURE!r} names the signature"
+        raise errors.BadRequest(f"{', '.join(fitting)} have these inputs; {parameter}")
     takes = "; ".join(f"{name} takes {_listed(known[name].inputs)}" for name in sorted(known))
     raise errors.BadRequest(f"no signature has exactly the inputs {_listed(given)}: {takes}")
 

@@ -24,7 +24,7 @@ class VersionState:
     state: str
     error: str
     warnings: tuple[str, ...] | None = None
-    """What its exporter warns of; None where there is nothing, or where that was not looked up."""
+    """What its exporter warns of; None where there is nothing, or where it was not fetched."""
 
 
 @dataclass(frozen=True)

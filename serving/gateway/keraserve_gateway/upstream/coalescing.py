@@ -162,7 +162,7 @@ class RequestCoalescer:
             else:  # a new version, whose rows may depend on each other
                 self._rows.learn(group[0].request.model_spec, response.model_spec.version.value)
         except (BadRequest, TooLarge, InvalidResponse):
-            pass  # each alone finds out whose fault that was
+            pass  # sent alone, each request gets its own status
         except Exception as error:
             for one in group:
                 if not one.response.done():

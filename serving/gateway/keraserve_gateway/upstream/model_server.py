@@ -138,7 +138,7 @@ class GrpcModelServer:
 _Code = grpc.StatusCode
 _INPUT = {_Code.INVALID_ARGUMENT, _Code.FAILED_PRECONDITION, _Code.OUT_OF_RANGE}
 _UNKNOWN_LABEL = "Unrecognized servable version label"
-_RESPONSE_TOO_LONG = "CLIENT: Received message larger than max"  # a server says so of a request
+_RESPONSE_TOO_LONG = "CLIENT: Received message larger than max"  # else a request was too long
 _QUEUE_FULL = "The batch scheduling queue"
 _UNAVAILABLE = {_Code.UNAVAILABLE, _Code.CANCELLED}
 
