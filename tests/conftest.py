@@ -1,4 +1,4 @@
-"""What tests of several stations share: a small real model, and images for it."""
+"""Fixtures for several packages: a small real model, and images for it."""
 
 import os
 import subprocess

@@ -13,23 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
-TYPES = (
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-    "bfloat16",
-    "string",
-    "complex64",
-)
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")
+TYPES = ("bool", *INTEGERS, "float16", "float32", "float64", "bfloat16", "string", "complex64")
 
 
 def save_half_plus(number: float, folder: Path, *, regress: str, shape: list[int | None] | None) -> None:

@@ -1,4 +1,4 @@
-"""Small images, made here: no decoder is needed to write them."""
+"""Small PNG images, encoded without a library."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""EXIF blocks, made here, and files that carry them."""
+"""EXIF blocks, and image files with them."""
 
 import struct
 import zlib

@@ -1,10 +1,10 @@
-"""Ports on loopback that nobody listens on."""
+"""Find ports of the loopback interface that are free."""
 
 import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Give the numbers of as many different ports."""
+    """Find `count` different ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -13,6 +13,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_port() -> int:
-    """Give the number of one."""
+    """Find one port."""
     [port] = free_ports(1)
     return port

@@ -1,11 +1,11 @@
-"""An HTTP/2 client of a few frames, for what no gRPC client does."""
+"""An HTTP/2 client of a few frames, for what no gRPC client sends."""
 
 import struct
 
 SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""How a connection begins; nothing has to follow."""
+"""The beginning of a connection."""
 NO_WINDOW = SETTINGS[:24] + bytes((0, 0, 6, 4, 0, 0, 0, 0, 0)) + struct.pack(">HI", 4, 0)
-"""The same, of who takes no byte of any answer."""
+"""The same, with a window that allows no byte of a response."""
 
 
 def call(path: str, message: bytes | None, stream: int = 1) -> bytes:

@@ -1,8 +1,7 @@
-"""A SavedModel small enough to train in no time: it says whether an image is red, green or blue.
+"""A small SavedModel that tells whether an image is red, green or blue, without training.
 
-Not made by our exporter, but with its signatures (serving contract, section 2), so that the tests of the
-serving stations stand on a model of somebody else's making. Run as a program, so that a test process
-without TensorFlow can have one:
+It is not made by our exporter, but has its signatures, so that the tests of the servers do not depend on the
+training package. Run as a program, a test process without TensorFlow can use it:
 
     python tests/saved_models.py FOLDER [VERSION [LABEL LABEL LABEL]]
 """

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from keraserve_protocol import tensors
-from keraserve_protocol.messages import DataType, TensorProto
+from keraserve_protocol.messages import TensorProto
 
 NUMERIC = [
     np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64,
@@ -80,4 +80,3 @@ def test_every_type_of_ours_is_tensorflows() -> None:
     for dtype in NUMERIC:
         kind = tensors.to_proto(np.zeros((), dtype)).dtype
         assert tf.dtypes.as_dtype(int(kind)).as_numpy_dtype == dtype
-        assert tensors.numpy_dtype(kind) == tf.dtypes.as_dtype(DataType.Name(kind)[3:].lower()).as_numpy_dtype

@@ -1,4 +1,4 @@
-"""What the tests of the embedded server share: SavedModels of many kinds, loaded once."""
+"""Fixtures of the embedded model server: SavedModels of many kinds, loaded once; engines and servers."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""SavedModels of the kinds that others export: each small, each one thing."""
+"""Small SavedModels of many kinds, each for one feature."""
 
 from collections.abc import Callable
 from pathlib import Path

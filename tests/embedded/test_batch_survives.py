@@ -1,4 +1,4 @@
-"""Whatever a request brings, the threads that run batches go on; and where one is gone, health says so."""
+"""Batching threads continue whatever a request brings; health reports one that has ended."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from embedded.test_batching import Arrays, Load, floats, strings
+from embedded.requests import example, examples, floats, predict_request, strings
+from embedded.test_batching import Arrays, Load
 from embedded.test_observer import Notes
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -23,26 +24,20 @@ from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.models.signature import Signature
 from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 # No tf.Example, and no UTF-8: TensorFlow quotes it in its message, which its Python then can't read.
 NO_TEXT = b"\x0a\xdb\xff\xfe\xdb\x80" + bytes(range(128, 200))
 THREADS = 2
 
 
-def classification(*examples: bytes) -> m.ClassificationRequest:
-    given = m.Input(example_list=m.ExampleList(examples=examples))
-    return m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"), input=given)
-
-
-def example(image: bytes) -> bytes:
-    made = m.Example()
-    made.features.feature["image/encoded"].bytes_list.value.append(image)
-    return made.SerializeToString()
+def classification(*serialized: bytes) -> m.ClassificationRequest:
+    spec = m.model_spec("colours", signature="classify")
+    return m.ClassificationRequest(model_spec=spec, input=examples(*serialized))
 
 
 def ask(engine: Engine, requests: list[m.ClassificationRequest]) -> list[Any]:
-    """Ask all at once; gives answers and errors."""
+    """Send all requests at once; returns responses and errors."""
     responses: list[Any] = [None] * len(requests)
     together = threading.Barrier(len(requests))
 
@@ -69,7 +64,7 @@ def engine(models: Path, engines: Callable[..., Engine]) -> Engine:
 
 def test_bytes_that_are_no_text_end_no_thread(engine: Engine, red: bytes) -> None:
     for _ in range(4):
-        responses = ask(engine, [classification(NO_TEXT)] * 12 + [classification(example(red))] * 4)
+        responses = ask(engine, [classification(NO_TEXT)] * 12 + [classification(example(image=red))] * 4)
         for bad in responses[:12]:
             assert isinstance(bad, ExecutionError)
             assert bad.code == Code.INVALID_ARGUMENT
@@ -80,9 +75,9 @@ def test_bytes_that_are_no_text_end_no_thread(engine: Engine, red: bytes) -> Non
     assert engine.ready()
 
 
-def test_it_is_the_callers_fault_without_batching_too(colours: LoadedVersion, red: bytes) -> None:
+def test_bytes_that_are_no_text_are_invalid_without_batching_too(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError, match=r"inputs\[1\]: Could not parse example input") as raised:
-        colours.signatures["classify"].run({"inputs": strings(example(red), NO_TEXT)})
+        colours.signatures["classify"].run({"inputs": strings(example(image=red), NO_TEXT)})
     assert raised.value.code == Code.INVALID_ARGUMENT
 
 
@@ -108,7 +103,7 @@ class _Failing:
 
 
 @pytest.mark.parametrize("failure", [MemoryError(), SystemExit(), ValueError("no such thing")], ids=repr)
-def test_whatever_a_graph_raises_its_thread_goes_on(load: Load, failure: BaseException) -> None:
+def test_a_thread_continues_whatever_a_graph_raises(load: Load, failure: BaseException) -> None:
     sums = load("numbers").signatures["serving_default"]
     failing: Any = _Failing(sums, failure)
     batcher = Batcher(BatchingOptions(num_batch_threads=1), Notes())
@@ -120,7 +115,7 @@ def test_whatever_a_graph_raises_its_thread_goes_on(load: Load, failure: BaseExc
     batcher.stop()
 
 
-def test_health_and_status_look_at_the_threads(
+def test_health_and_status_report_threads_that_have_ended(
     engine: Engine, serve: Callable[..., tuple[Server, grpc.Channel]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, channel = serve(engine)
@@ -134,8 +129,7 @@ def test_health_and_status_look_at_the_threads(
     batcher = engine._batcher
     assert batcher
     monkeypatch.setattr(batcher, "_take", lambda: None)  # a defect: the next look ends the thread
-    request = m.PredictRequest(model_spec=m.model_spec("colours"))
-    request.inputs["images"].CopyFrom(to_proto(np.full((1, 1, 1, 3), (230, 20, 20), np.uint8)))
+    request = predict_request("colours", {"images": np.full((1, 1, 1, 3), (230, 20, 20), np.uint8)})
     assert from_proto(engine.predict(request).outputs["label"]).tolist() == [b"red"]
 
     assert next(watching).status == health_pb2.HealthCheckResponse.NOT_SERVING

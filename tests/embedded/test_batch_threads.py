@@ -1,4 +1,4 @@
-"""The batcher's threads: what each has of the work, and what they leave behind."""
+"""The batching threads: how they divide the work, and what they leave in memory."""
 
 import asyncio
 import gc
@@ -8,7 +8,8 @@ import threading
 from typing import Any
 
 import pytest
-from embedded.test_batching import Arrays, Holding, Load, floats
+from embedded.requests import floats
+from embedded.test_batching import Arrays, Holding, Load
 from embedded.test_observer import Notes
 
 from keraserve_embedded.batching.batcher import Batcher
@@ -19,7 +20,7 @@ from keraserve_embedded.models.signature import Signature
 
 
 class _Sums:
-    """Stands for a signature that two threads can be seen to run at the same time."""
+    """Replaces a signature; runs only if two threads run it at the same time."""
 
     batched = independent = True
 
@@ -36,13 +37,13 @@ class _Sums:
 
 
 class _Niceness(_Sums):
-    """Stands for a signature that gives the niceness of the thread it runs on."""
+    """Replaces a signature; returns the niceness of the thread that runs it."""
 
     def run(self, arrays: Arrays, **_: int) -> Arrays:
         return {"total": arrays["a"] * 0 + os.nice(0)}
 
 
-async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(load: Load) -> None:
+async def test_requests_of_one_loop_iteration_are_divided_among_free_threads(load: Load) -> None:
     notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
     batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
     loop_batcher = EventLoopBatcher(batcher)
@@ -50,10 +51,10 @@ async def test_what_comes_in_one_turn_of_a_loop_is_shared_by_the_free_threads(lo
     totals = await asyncio.gather(*map(loop_batcher.run, works))
     assert [one["total"].tolist() for one in totals] == [[n] for n in range(8)]
     batcher.stop()
-    assert [one[4:] for one in notes.heard] == [(4, 4), (4, 4)]
+    assert [one[4:] for one in notes.events] == [(4, 4), (4, 4)]
 
 
-def test_a_thread_leaves_half_of_what_waits_to_the_one_that_ends_next(load: Load) -> None:
+def test_a_thread_leaves_half_of_the_waiting_rows_to_the_next_one(load: Load) -> None:
     notes, sums = Notes(), load("numbers").signatures["serving_default"]
     batcher = Batcher(BatchingOptions(num_batch_threads=2), notes)
     busy, free = [threading.Event(), threading.Event()], threading.Event()
@@ -68,7 +69,7 @@ def test_a_thread_leaves_half_of_what_waits_to_the_one_that_ends_next(load: Load
     assert [one.result(10)["total"].tolist() for one in asked] == [[2 * n] for n in range(36)]
     later.set()
     batcher.stop()
-    assert [one[4] for one in notes.heard if one[4:] != (1, 0)] == [18, 9, 8, 1]
+    assert [one[4] for one in notes.events if one[4:] != (1, 0)] == [18, 9, 8, 1]
 
 
 def test_requests_leave_nothing_to_the_garbage_collector(load: Load) -> None:
@@ -87,7 +88,7 @@ def test_requests_leave_nothing_to_the_garbage_collector(load: Load) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
-def test_graphs_are_less_urgent_than_what_asks_for_them(load: Load) -> None:
+def test_threads_that_run_graphs_have_a_higher_niceness(load: Load) -> None:
     batcher, sums = (
         Batcher(BatchingOptions(), Notes()),
         _Niceness(load("numbers").signatures["serving_default"]),
@@ -97,10 +98,10 @@ def test_graphs_are_less_urgent_than_what_asks_for_them(load: Load) -> None:
     batcher.stop()
 
 
-def test_a_request_that_may_be_split_is_shared_by_the_threads(load: Load) -> None:
+def test_a_request_that_may_be_split_is_divided_among_the_threads(load: Load) -> None:
     notes, sums = Notes(), _Sums(load("numbers").signatures["serving_default"])
     batcher = Batcher(BatchingOptions(num_batch_threads=2, max_execution_batch_size=100), notes)
     work = Work(sums, {"a": floats(*range(7))})  # type: ignore[arg-type]
     assert batcher.submit(work).result(10)["total"].tolist() == [*range(7)]
     batcher.stop()
-    assert sorted(one[4:] for one in notes.heard) == [(1, 3), (1, 4)]
+    assert sorted(one[4:] for one in notes.events) == [(1, 3), (1, 4)]

@@ -1,4 +1,4 @@
-"""Requests that wait together run together, and nobody notices but by the speed."""
+"""Requests that wait at the same time run as one batch, with the results that they would have alone."""
 
 import asyncio
 import shutil
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from embedded.requests import floats, image_request, predict_request, strings, wait_request
 from embedded.test_engine import write_warmup
 from embedded.test_observer import Notes
 
@@ -31,14 +32,14 @@ from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.models.signature import Signature
 from keraserve_protocol import messages as m
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 Load = Callable[[str], LoadedVersion]
 Arrays = dict[str, Any]
 
 
 class Batches:
-    """A batcher with one slot, which stays busy until `release` is called: what comes meanwhile waits."""
+    """A batcher with one thread, which is busy until `release` is called: requests wait until then."""
 
     def __init__(self, load: Load, **options: Any) -> None:
         self.notes = Notes()
@@ -57,11 +58,11 @@ class Batches:
 
     def ran(self) -> list[tuple[int, int]]:
         """Requests and rows of the batches that ran, in order, without the holder's."""
-        return [(one[4], one[5]) for one in self.notes.heard if one[0] == "ran"][1:]  # type: ignore[misc]
+        return [(one[4], one[5]) for one in self.notes.events if one[0] == "ran"][1:]  # type: ignore[misc]
 
 
 class Holding:
-    """Stands for a signature whose graph takes as long as it is told."""
+    """Replaces a signature; its graph runs until an event is set."""
 
     batched = independent = False
 
@@ -88,15 +89,7 @@ def hold(load: Load) -> Any:
         one.batcher.stop()
 
 
-def floats(*values: float) -> Any:
-    return np.array(values, np.float32)
-
-
-def strings(*values: bytes) -> Any:
-    return np.array([*values, None], dtype=object)[:-1]
-
-
-def test_what_waits_runs_together_and_everybody_gets_his_own(hold: Any, load: Load) -> None:
+def test_waiting_requests_run_as_one_batch_and_get_their_own_results(hold: Any, load: Load) -> None:
     batches, sums = hold(max_batch_size=4), load("numbers").signatures["serving_default"]
     futures = [batches.submit(sums, a=floats(n, n), b=floats(1, 2)) for n in range(3)]
     assert batches.batcher.waiting() == {sums.origin: 6}
@@ -117,7 +110,9 @@ def test_a_bad_image_fails_alone(hold: Any, colours: LoadedVersion, red: bytes, 
         bad.result(10)
 
 
-def test_only_what_fits_together_is_merged(hold: Any, load: Load, colours: LoadedVersion) -> None:
+def test_only_requests_of_equal_inner_shapes_are_merged(
+    hold: Any, load: Load, colours: LoadedVersion
+) -> None:
     batches, images = hold(), colours.signatures["serving_default"]
     sizes = [(8, 8), (4, 6), (8, 8)]
     futures = [
@@ -148,7 +143,7 @@ class Distinct(tf.Module):
         return {"values": tf.unique(x)[0]}
 
 
-def test_results_that_are_no_batch_are_not_taken_apart(
+def test_results_that_are_no_batch_are_not_split(
     hold: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     module = Distinct()
@@ -196,7 +191,7 @@ def test_long_requests_are_split_or_rejected(
     assert sorted(batches.ran()) == [(1, 4), (1, 4), (1, 4), (2, 3)]
 
 
-def test_a_full_queue_rejects_at_once_and_who_leaves_makes_room(hold: Any, load: Load) -> None:
+def test_a_full_queue_rejects_until_a_request_is_cancelled(hold: Any, load: Load) -> None:
     batches, sums = hold(max_batch_size=2, max_enqueued_batches=2), load("numbers").signatures
     wait = [batches.submit(sums["serving_default"], a=floats(n), b=floats(n)) for n in range(4)]
     with pytest.raises(QueueFullError, match="full: 4 of 4 rows are taken"):
@@ -210,7 +205,7 @@ def test_a_full_queue_rejects_at_once_and_who_leaves_makes_room(hold: Any, load:
     assert (2, 2) in batches.ran()
 
 
-def test_a_split_request_that_is_cancelled_leaves_whole(hold: Any, load: Load) -> None:
+def test_every_piece_of_a_cancelled_request_leaves_the_queue(hold: Any, load: Load) -> None:
     batches, sums = hold(max_batch_size=9, max_execution_batch_size=2), load("numbers").signatures
     whole = batches.submit(sums["serving_default"], a=floats(*range(5)), b=floats(*range(5)))
     assert whole.cancel()
@@ -226,10 +221,10 @@ def test_the_operators_timeout_is_waited_for_unless_the_batch_is_full(load: Load
         first.result(0.2)
     batcher.submit(work).result(10)
     batcher.stop()
-    assert [one[4:] for one in notes.heard] == [(2, 2)]
+    assert [one[4:] for one in notes.events] == [(2, 2)]
 
 
-def test_stopping_cancels_what_waits(hold: Any, load: Load) -> None:
+def test_stopping_cancels_waiting_requests(hold: Any, load: Load) -> None:
     batches, sums = hold(), load("numbers").signatures["serving_default"]
     future = batches.submit(sums, a=floats(1), b=floats(1))
     threading.Timer(0.2, batches.release).start()
@@ -238,16 +233,7 @@ def test_stopping_cancels_what_waits(hold: Any, load: Load) -> None:
 
 
 def request(a: float) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("numbers"))
-    for name, value in (("a", a), ("b", 1.0)):
-        made.inputs[name].CopyFrom(to_proto(floats(value)))
-    return made
-
-
-def image_request(data: bytes) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
-    made.inputs["image_bytes"].CopyFrom(to_proto(strings(data)))
-    return made
+    return predict_request("numbers", {"a": floats(a), "b": floats(1.0)})
 
 
 @pytest.fixture
@@ -258,13 +244,7 @@ def engine(many: Path, models: Path, engines: Callable[..., Engine]) -> Engine:
     )
 
 
-def wait_for(seconds: float) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("waiting"))
-    made.inputs["seconds"].CopyFrom(to_proto(floats(seconds)))
-    return made
-
-
-async def test_an_event_loop_gets_the_error_of_what_does_not_run(hold: Any, load: Load) -> None:
+async def test_an_event_loop_gets_the_errors_of_requests(hold: Any, load: Load) -> None:
     batches, sums = (
         hold(max_batch_size=2, max_enqueued_batches=1),
         load("numbers").signatures["serving_default"],
@@ -273,7 +253,7 @@ async def test_an_event_loop_gets_the_error_of_what_does_not_run(hold: Any, load
     works = [Work(sums, {"a": floats(*rows), "b": floats(*rows)}) for rows in ([1, 2, 3], [1], [2], [3], [4])]
     *asked, gone = [asyncio.create_task(loop_batcher.run(work)) for work in works]
     await asyncio.sleep(0)
-    gone.cancel()  # before it is handed over
+    gone.cancel()  # before it is submitted
     await asyncio.sleep(0.05)
     asked[1].cancel()  # and after it
     await asyncio.wait([gone, asked[1]])
@@ -285,9 +265,11 @@ async def test_an_event_loop_gets_the_error_of_what_does_not_run(hold: Any, load
     assert good["total"].tolist() == [4]  # type: ignore[index,call-overload]
 
 
-async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, green: bytes) -> None:
+async def test_an_event_loop_needs_no_thread_for_each_request(
+    engine: Engine, red: bytes, green: bytes
+) -> None:
     threads, loop_batcher = threading.active_count(), engine.event_loop_batcher()
-    slow = asyncio.create_task(engine.respond(wait_for(1.0), loop_batcher))
+    slow = asyncio.create_task(engine.respond(wait_request(1.0), loop_batcher))
     await asyncio.sleep(0.1)
     sums = [asyncio.create_task(engine.respond(request(n), loop_batcher)) for n in range(50)]
     named = [
@@ -307,8 +289,8 @@ async def test_an_event_loop_asks_without_threads(engine: Engine, red: bytes, gr
     assert (await slow).model_spec.name == "waiting"
 
 
-def test_who_waits_on_a_thread_has_a_deadline_or_not(engine: Engine) -> None:
-    slow = threading.Thread(target=engine.predict, args=(wait_for(1.0),))
+def test_a_request_on_a_thread_may_have_a_deadline(engine: Engine) -> None:
+    slow = threading.Thread(target=engine.predict, args=(wait_request(1.0),))
     slow.start()
     while not engine._manager._models["waiting"].available[1].running:
         pass

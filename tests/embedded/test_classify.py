@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from embedded.requests import example, examples
 
 from keraserve_embedded.calls import classify as calls
 from keraserve_embedded.calls.classify import CLASSIFY_METHOD, REGRESS_METHOD
@@ -11,14 +12,8 @@ from keraserve_embedded.calls.work import finish
 from keraserve_embedded.errors import EmbeddedError, ExecutionError, InvalidRequestError, UnsupportedError
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_protocol.messages import (
-    BytesList,
     ClassificationRequest,
-    Example,
-    ExampleList,
     ExampleListWithContext,
-    Feature,
-    Features,
-    FloatList,
     InferenceTask,
     Input,
     MultiInferenceRequest,
@@ -41,26 +36,12 @@ def multi_inference(version: LoadedVersion, made: MultiInferenceRequest) -> Any:
     return finish(calls.multi_inference(version, made))
 
 
-def image(encoded: bytes) -> bytes:
-    feature = Feature(bytes_list=BytesList(value=[encoded]))
-    return Example(features=Features(feature={"image/encoded": feature})).SerializeToString()
-
-
-def numbers(*values: float) -> bytes:
-    feature = Feature(float_list=FloatList(value=values))
-    return Example(features=Features(feature={"x": feature})).SerializeToString()
-
-
-def examples(*serialized: bytes) -> Input:
-    return Input(example_list=ExampleList(examples=serialized))
-
-
 def asked(given: Input, signature: str = "classify") -> ClassificationRequest:
     return ClassificationRequest(model_spec=model_spec("m", signature=signature), input=given)
 
 
 def test_classes_with_scores(colours: LoadedVersion, red: bytes, green: bytes) -> None:
-    response = classify(colours, asked(examples(image(red), image(green))))
+    response = classify(colours, asked(examples(example(image=red), example(image=green))))
     assert response.model_spec.signature_name == "classify"
     best = [max(one.classes, key=lambda c: c.score).label for one in response.result.classifications]
     assert best == ["red", "green"]
@@ -68,19 +49,21 @@ def test_classes_with_scores(colours: LoadedVersion, red: bytes, green: bytes) -
 
 
 def test_scores_alone(load: Load) -> None:
-    (one,) = classify(load("regressor"), asked(examples(numbers(0.25, 0.5)), "scores")).result.classifications
+    (one,) = classify(
+        load("regressor"), asked(examples(example(x=(0.25, 0.5))), "scores")
+    ).result.classifications
     assert [(c.label, c.score) for c in one.classes] == [("", 0.25), ("", 0.5)]
 
 
 def test_a_context_stands_for_every_example(colours: LoadedVersion, red: bytes) -> None:
-    nested = ExampleListWithContext(examples=[b"", b""], context=image(red))
+    nested = ExampleListWithContext(examples=[b"", b""], context=example(image=red))
     response = classify(colours, asked(Input(example_list_with_context=nested)))
     assert len(response.result.classifications) == 2
 
 
 def test_one_bad_example_is_named_by_its_place(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError, match=r"^inputs\[1\]: Unknown image file format"):
-        classify(colours, asked(examples(image(red), image(b"no image"))))
+        classify(colours, asked(examples(example(image=red), example(image=b"no image"))))
     with pytest.raises(ExecutionError, match="Could not parse example input"):
         classify(colours, asked(examples(b"no example")))
 
@@ -93,13 +76,15 @@ def test_one_bad_example_is_named_by_its_place(colours: LoadedVersion, red: byte
         ("image_bytes", Input(), "No classification inputs found in SignatureDef"),
     ],
 )
-def test_what_does_not_fit(colours: LoadedVersion, signature: str, given: Input, said: str) -> None:
+def test_signatures_and_inputs_that_do_not_fit_are_rejected(
+    colours: LoadedVersion, signature: str, given: Input, said: str
+) -> None:
     with pytest.raises(InvalidRequestError, match=said):
         classify(colours, asked(given, signature))
 
 
 def test_one_number_for_each_example(load: Load) -> None:
-    made = RegressionRequest(model_spec=model_spec("m"), input=examples(numbers(1, 3), numbers(0, 1)))
+    made = RegressionRequest(model_spec=model_spec("m"), input=examples(example(x=(1, 3)), example(x=(0, 1))))
     response = regress(load("regressor"), made)
     assert [r.value for r in response.result.regressions] == [2.0, 0.5]
     assert response.model_spec.signature_name == "serving_default"
@@ -114,7 +99,7 @@ def test_several_tasks_on_one_input(load: Load) -> None:
             InferenceTask(model_spec=model_spec("m"), method_name=REGRESS_METHOD),
             InferenceTask(model_spec=model_spec("m", signature="scores"), method_name=CLASSIFY_METHOD),
         ],
-        input=examples(numbers(1, 3)),
+        input=examples(example(x=(1, 3))),
     )
     first, second = multi_inference(load("regressor"), made).results
     assert first.regression_result.regressions[0].value == 2.0
@@ -132,7 +117,7 @@ def test_several_tasks_on_one_input(load: Load) -> None:
     ],
 )
 def test_tasks_that_do_not_fit(load: Load, tasks: list[str], error: type[EmbeddedError], said: str) -> None:
-    made = MultiInferenceRequest(input=examples(numbers(1, 3)))
+    made = MultiInferenceRequest(input=examples(example(x=(1, 3))))
     for task in tasks:
         name, signature, method = task.split(":")
         made.tasks.add(model_spec=model_spec(name, signature=signature), method_name=method)

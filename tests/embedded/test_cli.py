@@ -1,3 +1,5 @@
+"""The command line: flags, defaults, and the errors for wrong ones."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -58,27 +60,16 @@ def test_booleans_are_written_as_for_tensorflow_serving(written: str, meant: boo
 
 
 def test_every_flag_is_understood() -> None:
-    settings = parse(
-        [
-            "--host=0.0.0.0",
-            "--port=18500",
-            "--grpc_socket_path=/run/grpc.sock",
-            "--rest_api_port=18501",
-            "--rest_api_timeout_in_ms=1500",
-            "--rest_api_num_threads=5",
-            "--monitoring_config_file=/models/monitoring.config",
-            "--model_config_file=/models/models.config",
-            "--model_config_file_poll_wait_seconds=5",
-            "--file_system_poll_wait_seconds=2",
-            "--allow_version_labels_for_unavailable_models=true",
-            "--enable_serialization_as_tensor_content",
-            "--grpc_max_threads=3",
-            "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=pick_first",
-            "--drain_seconds=1.5",
-            "--tensorflow_intra_op_parallelism=1",
-            "--tensorflow_inter_op_parallelism=2",
-        ]
-    )
+    flags = """
+        --host=0.0.0.0 --port=18500 --grpc_socket_path=/run/grpc.sock --grpc_max_threads=3 --drain_seconds=1.5
+        --grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=pick_first
+        --rest_api_port=18501 --rest_api_timeout_in_ms=1500 --rest_api_num_threads=5
+        --monitoring_config_file=/models/monitoring.config --model_config_file=/models/models.config
+        --model_config_file_poll_wait_seconds=5 --file_system_poll_wait_seconds=2
+        --allow_version_labels_for_unavailable_models=true --enable_serialization_as_tensor_content
+        --tensorflow_intra_op_parallelism=1 --tensorflow_inter_op_parallelism=2
+    """
+    settings = parse(flags.split())
     assert settings.model_config_file == Path("/models/models.config")
     assert settings.channel_arguments == [
         ("grpc.max_connection_age_ms", 2000),
@@ -107,7 +98,7 @@ def test_every_flag_is_understood() -> None:
         (["--rest_api_timeout_in_ms=soon", *ONE], "whole number"),
     ],
 )
-def test_what_is_wrong_is_said(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(flags)
     assert ended.value.code == 2
@@ -123,7 +114,7 @@ def test_batching_is_described_by_tensorflow_servings_file(tmp_path: Path) -> No
     assert settings.grpc_max_threads == 128
 
 
-def test_batching_that_cannot_be_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_batching_flags_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "batching.txt"
     file.write_text("max_batch_size { value: 0 }")
     for flags, said in [

@@ -1,12 +1,13 @@
-"""A version whose files are not those that were exported is not served, and the old one goes on."""
+"""A version whose files are not those that were exported is not served; the old one continues to serve."""
 
 import hashlib
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from embedded.requests import until
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keraserve_embedded.engine import Engine
@@ -30,7 +31,7 @@ def version(tmp_path: Path, models: Path) -> Path:
     return listed(Path(shutil.copytree(models / "colours/1", tmp_path / "colours/1")))
 
 
-def test_a_whole_version_and_one_without_a_list_pass(version: Path, models: Path) -> None:
+def test_a_complete_version_and_one_without_a_list_pass(version: Path, models: Path) -> None:
     digests.check(version)
     digests.check(models / "colours/1")
 
@@ -52,7 +53,7 @@ def test_a_file_that_is_missing_is_named(version: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", f"{'0' * 64}  ../../secret", f"{'0' * 64}  /etc/passwd", ""])
-def test_a_list_that_is_none_is_rejected(version: Path, line: str) -> None:
+def test_a_malformed_list_is_rejected(version: Path, line: str) -> None:
     listed = version / digests.FILE
     listed.write_text(f"{line}\n{listed.read_text()}")
     with pytest.raises(LoadError, match="line 1 is no digest"):
@@ -86,16 +87,15 @@ def test_a_damaged_graph_that_still_loads_leaves_the_old_version_serving(
     shutil.copytree(version, beside)
     damage(beside / "saved_model.pb")
     beside.rename(version.parent / "2")
-    wanted, end = m.GetModelStatusRequest(model_spec=m.model_spec("colours")), time.monotonic() + 30
-    while len(found := engine.status(wanted).model_version_status) < 2 or found[0].state != 50:
-        assert time.monotonic() < end, found
-        time.sleep(0.05)
-    new, old = found
+    wanted = m.GetModelStatusRequest(model_spec=m.model_spec("colours"))
+
+    def found() -> Any:
+        return engine.status(wanted).model_version_status
+
+    until(lambda: len(found()) == 2 and found()[0].state == m.ModelVersionStatus.END)
+    new, old = found()
     assert (new.version, new.status.error_code) == (2, Code.DATA_LOSS)
     assert new.status.error_message.startswith("saved_model.pb is not the file that was exported")
     assert (old.version, old.state) == (1, m.ModelVersionStatus.AVAILABLE)
     listed(version.parent / "2")  # whoever lists it says that it is meant: it is tried again
-    end = time.monotonic() + 30
-    while engine.status(wanted).model_version_status[0].state != m.ModelVersionStatus.AVAILABLE:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: found()[0].state == m.ModelVersionStatus.AVAILABLE)

@@ -1,4 +1,4 @@
-"""docs/model-server.md: every flag, call and error has a line, and every line a test that exists."""
+"""docs/model-server.md: every flag, call and error has a line, and every line names a test that exists."""
 
 import re
 

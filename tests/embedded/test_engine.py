@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from embedded.requests import predict_request, until, wait_request
 from saved_models import save
 
 from keraserve_embedded.engine import Engine, EngineOptions
@@ -25,23 +26,16 @@ from keraserve_protocol.messages import (
     PredictRequest,
     model_spec,
 )
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 Engines = Callable[..., Engine]
 NEW = ["RED", "GREEN", "BLUE"]
 
 
-def until(happened: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 def red_request(version: int | None = None, label: str | None = None) -> PredictRequest:
-    made = PredictRequest(model_spec=model_spec("colours", version=version, label=label))
-    made.inputs["images"].CopyFrom(to_proto(np.array([[[[230, 20, 20]]]], np.uint8)))
-    return made
+    return predict_request(
+        "colours", {"images": np.array([[[[230, 20, 20]]]], np.uint8)}, version=version, label=label
+    )
 
 
 def says(engine: Engine, **spec: object) -> bytes:
@@ -102,10 +96,10 @@ def test_an_old_version_ends_after_its_requests(repository: Path, many: Path, en
     base = repository / "waiting"
     shutil.copytree(many / "waiting", base)
     engine = engines(ModelEntry("waiting", (base,)))
-    made = PredictRequest(model_spec=model_spec("waiting"))
-    made.inputs["seconds"].CopyFrom(to_proto(np.array([2.0], np.float32)))
     responded = list[int]()
-    slow = threading.Thread(target=lambda: responded.append(engine.predict(made).model_spec.version.value))
+    slow = threading.Thread(
+        target=lambda: responded.append(engine.predict(wait_request(2)).model_spec.version.value)
+    )
     slow.start()
     time.sleep(0.2)
     shutil.copytree(base / "1", base / "2")
@@ -207,7 +201,7 @@ def test_models_are_added_and_removed(repository: Path, many: Path, engines: Eng
     assert says(engine) == b"red"
 
 
-def test_a_base_path_that_goes_away_for_a_moment_unloads_nothing(repository: Path, engines: Engines) -> None:
+def test_a_base_path_that_is_missing_for_a_moment_unloads_nothing(repository: Path, engines: Engines) -> None:
     engine = engines(entry(repository))
     for _ in range(5):
         (repository / "colours").rename(repository / "away")
@@ -304,8 +298,7 @@ def test_memory_of_unloaded_versions_is_given_back(tmp_path: Path, engines: Engi
     tf.saved_model.save(module, str(base / "1"), signatures={"serving_default": module.multiply})
     del module
     engine = engines(ModelEntry("heavy", (base,)))
-    made = PredictRequest(model_spec=model_spec("heavy"))
-    made.inputs["x"].CopyFrom(to_proto(np.ones((1, 1000), np.float32)))
+    made = predict_request("heavy", {"x": np.ones((1, 1000), np.float32)})
     alive: list[weakref.ref[object]] = []
     after_first = 0.0
     for version in range(2, 9):

@@ -1,4 +1,4 @@
-"""Models that others exported, not with our exporter: they load, and answer over gRPC and over REST."""
+"""Models from other exporters: they load, and run over gRPC and REST."""
 
 import base64
 import subprocess
@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from conftest import QUIET
 from embedded.conftest import settings
+from embedded.requests import example, examples, predict_request
 
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.process.server import Server
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 MODELS = ("estimator", "keras", "names")
 
@@ -48,7 +49,7 @@ def stub(server: Server) -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def rest(server: Server) -> Iterator[Callable[[str, Any], Any]]:
-    """Post to a path; gives the JSON of a good answer."""
+    """Post to a path; returns the JSON of a successful response."""
     with httpx2.Client(base_url=f"http://127.0.0.1:{server.rest_port}", timeout=30) as client:
 
         def post(path: str, body: Any) -> Any:
@@ -62,43 +63,30 @@ def rest(server: Server) -> Iterator[Callable[[str, Any], Any]]:
 Rest = Callable[[str, Any], Any]
 
 
-def example(*x: float, word: str = "") -> bytes:
-    feature = {"x": m.Feature(float_list=m.FloatList(value=x))}
-    if word:
-        feature["word"] = m.Feature(bytes_list=m.BytesList(value=[word.encode()]))
-    return m.Example(features=m.Features(feature=feature)).SerializeToString()
-
-
-def examples(*serialized: bytes) -> m.Input:
-    return m.Input(example_list=m.ExampleList(examples=serialized))
-
-
 def predict(stub: Stub, model: str, inputs: dict[str, Any], signature: str = "") -> dict[str, Any]:
-    request = m.PredictRequest(model_spec=m.model_spec(model, signature=signature))
-    for name, value in inputs.items():
-        request.inputs[name].CopyFrom(to_proto(value))
-    return {name: from_proto(value).tolist() for name, value in stub.predict(request).outputs.items()}
+    response = stub.predict(predict_request(model, inputs, signature=signature))
+    return {name: from_proto(value).tolist() for name, value in response.outputs.items()}
 
 
 HIGH = {"results": [[["low", pytest.approx(0.26894143)], ["high", pytest.approx(0.7310586)]]]}
 
 
 def test_an_estimator_over_grpc(stub: Stub) -> None:
-    request = m.ClassificationRequest(model_spec=m.model_spec("estimator"), input=examples(example(0, 1)))
+    request = m.ClassificationRequest(model_spec=m.model_spec("estimator"), input=examples(example(x=(0, 1))))
     (one,) = stub.classify(request).result.classifications
     assert [[c.label, c.score] for c in one.classes] == HIGH["results"][0]
     regression = m.RegressionRequest(
-        model_spec=m.model_spec("estimator", signature="regression"), input=examples(example(0, 1))
+        model_spec=m.model_spec("estimator", signature="regression"), input=examples(example(x=(0, 1)))
     )
     assert stub.regress(regression).result.regressions[0].value == pytest.approx(0.7310586)
-    serialized = np.array([example(0, 1, word="a"), example(1, 0)], dtype=object)
+    serialized = np.array([example(x=(0, 1), word=b"a"), example(x=(1, 0))], dtype=object)
     response = predict(stub, "estimator", {"examples": serialized}, "predict")
     assert (response["class_ids"], response["words"]) == ([1, 0], [1, 0])
     raw = predict(stub, "estimator", {"x": np.zeros((1, 2), np.float32)}, "raw/features:0")
     assert raw == {"logits": [[0.5, 0.5]]}
 
 
-def test_an_estimator_in_several_ways_at_once(stub: Stub) -> None:
+def test_an_estimator_runs_several_tasks_in_one_request(stub: Stub) -> None:
     tasks = [
         m.InferenceTask(model_spec=m.model_spec("estimator"), method_name="tensorflow/serving/classify"),
         m.InferenceTask(
@@ -106,7 +94,7 @@ def test_an_estimator_in_several_ways_at_once(stub: Stub) -> None:
             method_name="tensorflow/serving/regress",
         ),
     ]
-    response = stub.multi_inference(m.MultiInferenceRequest(tasks=tasks, input=examples(example(0, 1))))
+    response = stub.multi_inference(m.MultiInferenceRequest(tasks=tasks, input=examples(example(x=(0, 1)))))
     classified, regressed = response.results
     assert classified.classification_result.classifications[0].classes[1].label == "high"
     assert regressed.regression_result.regressions[0].value == pytest.approx(0.7310586)
@@ -117,14 +105,14 @@ def test_an_estimator_over_rest(rest: Rest) -> None:
     assert rest("estimator:classify", {"examples": [one]}) == HIGH
     body: Any = {"signature_name": "regression", "examples": [one]}
     assert rest("estimator:regress", body) == {"results": [pytest.approx(0.7310586)]}
-    serialized = {"b64": base64.b64encode(example(0, 1, word="a")).decode()}
+    serialized = {"b64": base64.b64encode(example(x=(0, 1), word=b"a")).decode()}
     body = {"signature_name": "predict", "instances": [serialized]}
     assert rest("estimator:predict", body)["predictions"][0]["class_ids"] == 1
     body = {"signature_name": "raw/features:0", "instances": [[0, 0]]}
     assert rest("estimator:predict", body) == {"predictions": [[0.5, 0.5]]}
 
 
-def test_what_keras_exports(stub: Stub, rest: Rest) -> None:
+def test_a_model_exported_by_keras(stub: Stub, rest: Rest) -> None:
     left, right = np.array([[1, 2]], np.float32), np.array([[3, 4]], np.float32)
     wanted = {"product": [[3.0, 8.0]], "total": [[4.0, 6.0]]}
     assert predict(stub, "keras", {"left": left, "right": right}) == wanted

@@ -1,4 +1,4 @@
-"""Limits that add up: messages in flight and decoding fit into the memory there is, or the start ends."""
+"""The memory plan: limits for messages in flight and decoding fit into memory, or the start fails."""
 
 import logging
 import os
@@ -14,6 +14,7 @@ import httpx2
 import numpy as np
 import pytest
 from embedded.conftest import settings
+from embedded.requests import example, image_request, strings
 from encoded_images import png
 
 from keraserve_embedded.api.message_bytes import MessageBytes
@@ -34,10 +35,8 @@ from keraserve_embedded.process.memory_plan import (
     plan,
 )
 from keraserve_embedded.process.server import Server
-from keraserve_protocol import messages as m
 from keraserve_protocol import other_formats
 from keraserve_protocol.services import PREDICT, Stub
-from keraserve_protocol.tensors import to_proto
 
 MIB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -48,7 +47,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(one.levelno, one.getMessage()) for one in caplog.records if one.name.endswith("memory_plan")]
 
 
-def test_what_the_messages_and_models_leave_is_for_decoding(caplog: pytest.LogCaptureFixture) -> None:
+def test_decoding_gets_what_messages_and_models_leave(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     planned = plan(MemoryLimits(), 100 * MIB, 4096 * MIB)
     assert planned == MemoryPlan(256 * MIB, (4096 - 384 - 100 - 5 * 256) * MIB)
@@ -61,7 +60,7 @@ def test_what_the_messages_and_models_leave_is_for_decoding(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("available", [1024, 1500, 2048, 3000, 65536])
-def test_it_adds_up_and_less_than_the_default_is_said(
+def test_the_plan_adds_up_and_warns_below_the_defaults(
     available: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -82,7 +81,7 @@ def test_it_adds_up_and_less_than_the_default_is_said(
         (MemoryLimits(in_flight=0), 0, 500),
     ],
 )
-def test_what_does_not_fit_is_rejected_with_the_sum(
+def test_limits_that_do_not_fit_are_rejected_with_the_sum(
     limits: MemoryLimits, models: int, available: int
 ) -> None:
     with pytest.raises(
@@ -91,7 +90,7 @@ def test_what_does_not_fit_is_rejected_with_the_sum(
         plan(limits, models * MIB, available * MIB)
 
 
-def test_what_is_set_is_not_changed() -> None:
+def test_limits_that_are_set_are_not_changed() -> None:
     assert plan(MemoryLimits(30 * MIB, 40 * MIB), 0, 1024 * MIB) == MemoryPlan(30 * MIB, 40 * MIB)
     given = cli.parse(["--model_base_path=x", "--max_bytes_in_flight=7", "--max_decoding_bytes=8"])
     assert given.memory == MemoryLimits(7, 8)
@@ -131,35 +130,28 @@ def test_the_limits_of_the_deployments_fit_the_defaults(caplog: pytest.LogCaptur
     assert not [level for level, _ in said(caplog) if level > logging.INFO]
 
 
-def strings(*values: bytes) -> dict[str, object]:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return {"image_bytes": array}
-
-
-def example(value: bytes) -> bytes:
-    made = m.Example()
-    made.features.feature["image/encoded"].bytes_list.value.append(value)
-    made.features.feature["text"].bytes_list.value.append(b"no image")
-    return made.SerializeToString()
-
-
 def test_images_are_found_by_their_headers() -> None:
     large, small = png(1, 2, 3, width=400, height=300), png(1, 2, 3, width=10)
     size = 400 * 300 * 25
-    assert estimate(strings(large, small, b"text", b""), of_examples=False) == size + 10 * 10 * 25
-    assert estimate(strings(*[large] * 30), of_examples=False) == 10 * size
-    assert estimate(strings(example(large), b"\xff"), of_examples=True) == size
+    assert (
+        estimate({"image_bytes": strings(large, small, b"text", b"")}, of_examples=False)
+        == size + 10 * 10 * 25
+    )
+    assert estimate({"image_bytes": strings(*[large] * 30)}, of_examples=False) == 10 * size
+    assert (
+        estimate({"image_bytes": strings(example(image=large, text=b"no image"), b"\xff")}, of_examples=True)
+        == size
+    )
     assert estimate({"images": np.zeros((2, 4000, 4000, 3), np.uint8)}, of_examples=False) == 0
 
 
-def test_strings_that_are_no_images_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strings_that_are_no_images_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
     """To say what they are instead takes 0.3 ms of each."""
     monkeypatch.setattr(other_formats, "say", None)
-    assert estimate(strings(b"some text", b"ks", b""), of_examples=False) == 0
+    assert estimate({"image_bytes": strings(b"some text", b"ks", b"")}, of_examples=False) == 0
 
 
-def test_what_does_not_fit_beside_others_waits_in_its_turn() -> None:
+def test_images_that_do_not_fit_wait_first_in_first_out() -> None:
     memory, order = DecodeMemory(100), list[str]()
     running, ended = threading.Event(), threading.Event()
 
@@ -203,20 +195,14 @@ def test_messages_are_counted() -> None:
         messages.acquire(11)
 
 
-def asking(*images: bytes) -> m.PredictRequest:
-    request = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
-    request.inputs["image_bytes"].CopyFrom(to_proto(list(images)))
-    return request
-
-
-def test_both_ports_hold_to_the_limits(
+def test_both_ports_apply_the_limits(
     models: Path,
     engines: Callable[..., Engine],
     red: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = engines(ModelEntry("colours", (models / "colours",)))
-    request = asking(red)
+    request = image_request(red)
     messages = MessageBytes(request.ByteSize() + 10)
     server = Server(engine, settings(rest_api_port=0), None, messages)
     channel = grpc.insecure_channel(f"127.0.0.1:{server.start()}")
@@ -227,7 +213,7 @@ def test_both_ports_hold_to_the_limits(
         assert stub.predict(request, timeout=30).outputs["label"]
         assert httpx2.post(url, json=body).status_code == 200
         with pytest.raises(grpc.RpcError, match="larger than max_bytes_in_flight"):
-            stub.predict(asking(red * 2), timeout=30)
+            stub.predict(image_request(red * 2), timeout=30)
         assert httpx2.post(url, content=b"x" * (messages.limit + 1)).status_code == 413
         with messages.hold(messages.limit):
             with pytest.raises(grpc.RpcError) as rejected:
@@ -250,7 +236,7 @@ def test_both_ports_hold_to_the_limits(
         server.drain()
 
 
-def test_an_engine_takes_what_its_plan_says(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_applies_its_memory_plan(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode_memory.DECODE_MEMORY, "limit", None)
     program = (
         "import sys; from keraserve_embedded.process.cli import parse;"

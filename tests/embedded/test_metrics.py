@@ -1,16 +1,15 @@
-"""What Prometheus finds on the REST port: TensorFlow Serving's names, and each version beside them."""
+"""The metrics on the REST port: TensorFlow Serving's names, and series for each version."""
 
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import httpx2
-import numpy as np
 import pytest
 from embedded.conftest import settings
+from embedded.requests import floats, predict_request, until
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, ConfigError
@@ -20,7 +19,6 @@ from keraserve_embedded.telemetry.metrics import Metrics
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
-from keraserve_protocol.tensors import to_proto
 
 SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:{(?P<labels>.*)})? (?P<value>\S+)")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -29,7 +27,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Served:
-    """A server with a REST port and metrics, and clients of both its faces."""
+    """A server with a REST port and metrics, and clients of both APIs."""
 
     def __init__(self, engine: Engine, metrics: Metrics, config: Path) -> None:
         self.engine = engine
@@ -52,10 +50,7 @@ class Served:
         return self.samples().get((name, frozenset(labels.items())))
 
     def until(self, name: str, value: float, **labels: str) -> None:
-        end = time.monotonic() + 20
-        while self.value(name, **labels) != value:
-            assert time.monotonic() < end, self.samples()
-            time.sleep(0.05)
+        until(lambda: self.value(name, **labels) == value)
 
 
 @pytest.fixture
@@ -74,11 +69,8 @@ def served(tmp_path: Path, many: Path) -> Iterator[Served]:
     engine.stop()
 
 
-def request(model: str = "numbers", *names: str) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec(model))
-    for name in names or ("a", "b"):
-        made.inputs[name].CopyFrom(to_proto(np.array([1.0], np.float32)))
-    return made
+def request(model: str = "numbers", names: str = "ab") -> m.PredictRequest:
+    return predict_request(model, dict.fromkeys(names, floats(1.0)))
 
 
 def test_requests_under_tensorflow_servings_names(served: Served) -> None:
@@ -120,7 +112,7 @@ def test_types_are_tensorflow_servings(served: Served) -> None:
     assert ":tensorflow:serving:request_count_total" not in page
 
 
-def test_every_version_has_its_own(served: Served, tmp_path: Path) -> None:
+def test_every_version_has_its_own_series(served: Served, tmp_path: Path) -> None:
     served.stub.predict(request())
     one = {"model_name": "numbers", "version": "1"}
     assert served.value("keraserve_requests_total", **one, API="Predict", status="OK") == 1
@@ -134,7 +126,7 @@ def test_every_version_has_its_own(served: Served, tmp_path: Path) -> None:
     assert served.value("keraserve_requests_total", **two, API="Predict", status="OK") == 1
 
 
-def test_what_can_not_be_loaded_is_shown_and_disturbs_nothing(served: Served, tmp_path: Path) -> None:
+def test_a_model_that_can_not_be_loaded_is_shown_and_others_serve(served: Served, tmp_path: Path) -> None:
     broken = tmp_path / "numbers/2"
     broken.mkdir()
     (broken / "saved_model.pb").write_bytes(b"no graph")
@@ -159,7 +151,7 @@ def lines_of(served: Served, version: int) -> list[str]:
     return [line for line in page if f'version="{version}"' in line or f"numbers/{version}" in line]
 
 
-def test_series_of_ended_versions_go(served: Served, tmp_path: Path) -> None:
+def test_series_of_ended_versions_are_removed(served: Served, tmp_path: Path) -> None:
     served.stub.predict(request())
     with pytest.raises(grpc.RpcError):
         served.stub.predict(request("numbers", "a"))
@@ -172,28 +164,22 @@ def test_series_of_ended_versions_go(served: Served, tmp_path: Path) -> None:
         served.stub.predict(request())
         with pytest.raises(grpc.RpcError):
             served.stub.predict(request("numbers", "a"))
-        end = time.monotonic() + 20
-        while lines_of(served, version - 1):
-            assert time.monotonic() < end, lines_of(served, version - 1)
-            time.sleep(0.05)
+        until(lambda ended=version - 1: not lines_of(served, ended))
         sizes.add(len(served.samples()))
     assert len(sizes) == 1, sizes
 
 
-def test_what_could_not_be_loaded_is_forgotten_with_its_folder(served: Served, tmp_path: Path) -> None:
+def test_series_of_a_failed_version_are_removed_with_its_folder(served: Served, tmp_path: Path) -> None:
     broken = tmp_path / "numbers/2"
     broken.mkdir()
     (broken / "saved_model.pb").write_bytes(b"no graph")
     path = {"model_path": "numbers/2", "status": "fail"}
     served.until(":tensorflow:cc:saved_model:load_attempt_count", 1, **path)
     shutil.rmtree(broken)
-    end = time.monotonic() + 20
-    while lines_of(served, 2):
-        assert time.monotonic() < end, lines_of(served, 2)
-        time.sleep(0.05)
+    until(lambda: not lines_of(served, 2))
 
 
-def test_what_ends_after_its_version_brings_no_series_back() -> None:
+def test_a_request_that_ends_after_its_version_creates_no_series() -> None:
     metrics = Metrics()
     metrics.version_loaded("m", 1, Code.OK, 1.0)
     metrics.version_ended("m", 1)

@@ -63,7 +63,7 @@ def test_a_base_path_that_is_not_here_is_looked_for_beside_the_file(tmp_path: Pa
         ('name: "a" model_platform: "tensorflow"', "no base_path"),
     ],
 )
-def test_what_cannot_be_followed_is_said(text: str, said: str) -> None:
+def test_wrong_entries_are_named(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         one(text)
 
@@ -74,7 +74,9 @@ def test_another_kind_of_config_is_rejected_and_none_says_nothing() -> None:
     assert from_config(parse(""), FOLDER) is None
 
 
-def test_a_config_file_tells_only_what_is_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_config_file_is_applied_only_when_its_models_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "models.config"
     path.write_text(f"model_config_list {{ config {{ {PLAIN} }} }}")
     file, told = ConfigFile(path), list[list[str]]()

@@ -1,48 +1,44 @@
-"""What an engine tells whoever watches it."""
+"""The events that an engine reports to its observer."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from embedded.requests import floats, predict_request
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import Code, EmbeddedError, StartError
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.observer import Observer
 from keraserve_protocol import messages as m
-from keraserve_protocol.tensors import to_proto
 
 
 class Notes(Observer):
-    """Writes down what it hears, without the seconds."""
+    """Records the events, without the seconds."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[object, ...]] = []
+        self.events: list[tuple[object, ...]] = []
 
     def call_ended(self, call: str, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
-        self.heard.append((call, model, version, code.name))
+        self.events.append((call, model, version, code.name))
 
     def graph_ran(
         self, model: str, version: int, signature: str, requests: int, rows: int, seconds: float
     ) -> None:
         assert 0 < seconds < 60
-        self.heard.append(("ran", model, version, signature, requests, rows))
+        self.events.append(("ran", model, version, signature, requests, rows))
 
     def version_loaded(self, model: str, version: int, code: Code, seconds: float) -> None:
         assert 0 < seconds < 60
-        self.heard.append(("load", model, version, code.name))
+        self.events.append(("load", model, version, code.name))
 
 
-def sums(name: str, **values: float) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec(name))
-    for key, value in values.items():
-        made.inputs[key].CopyFrom(to_proto(np.array([value], np.float32)))
-    return made
+def sums(model: str, **values: float) -> m.PredictRequest:
+    return predict_request(model, {name: floats(value) for name, value in values.items()})
 
 
-def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None:
+def test_every_call_and_every_load_is_reported(many: Path, tmp_path: Path) -> None:
     notes = Notes()
     engine = Engine(EngineOptions(poll_seconds=0.05), notes)
     assert engine.start([ModelEntry("numbers", (many / "numbers",))])
@@ -55,7 +51,7 @@ def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None
         with pytest.raises(EmbeddedError):
             call()
     engine.stop()
-    assert notes.heard == [
+    assert notes.events == [
         ("load", "numbers", 1, "OK"),
         ("ran", "numbers", 1, "serving_default", 1, 1),
         ("Predict", "numbers", 1, "OK"),
@@ -66,5 +62,5 @@ def test_every_answer_and_every_load_is_told(many: Path, tmp_path: Path) -> None
     (tmp_path / "bad/1/saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(StartError):
         Engine(observer=notes).start([ModelEntry("bad", (tmp_path / "bad",))])
-    assert notes.heard[5][:3] == ("load", "bad", 1)
-    assert notes.heard[5][3] != "OK"
+    assert notes.events[5][:3] == ("load", "bad", 1)
+    assert notes.events[5][3] != "OK"

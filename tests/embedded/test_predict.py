@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from embedded.requests import floats, predict_request, strings
 
 from keraserve_embedded.calls.predict import predict as begin
 from keraserve_embedded.calls.request_limits import CallOptions
@@ -23,7 +24,6 @@ from keraserve_protocol.messages import (
     PredictRequest,
     PredictResponse,
     TensorProto,
-    TensorShapeProto,
 )
 from keraserve_protocol.tensors import from_proto, to_proto
 
@@ -31,19 +31,13 @@ Load = Callable[[str], LoadedVersion]
 
 
 def request(inputs: dict[str, Any], signature: str = "", outputs: tuple[str, ...] = ()) -> PredictRequest:
-    made = PredictRequest(output_filter=outputs)
-    made.model_spec.signature_name = signature
-    for name, value in inputs.items():
-        made.inputs[name].CopyFrom(value if isinstance(value, TensorProto) else to_proto(value))
+    made = predict_request("", inputs, signature=signature)
+    made.output_filter.extend(outputs)
     return made
 
 
 def images(*encoded: bytes) -> dict[str, Any]:
-    return {"image_bytes": np.array(encoded, dtype=object)}
-
-
-def floats(*values: float) -> Any:
-    return np.array(values, np.float32)
+    return {"image_bytes": strings(*encoded)}
 
 
 def predict(version: LoadedVersion, made: PredictRequest, **how: bool) -> PredictResponse:
@@ -63,7 +57,7 @@ def test_images_as_pixels_and_as_bytes(colours: LoadedVersion, red: bytes, green
         np.testing.assert_allclose(response["probabilities"].sum(axis=1), 1, rtol=1e-5)
 
 
-def test_a_response_says_who_gave_it(colours: LoadedVersion, red: bytes) -> None:
+def test_a_response_names_model_version_and_signature(colours: LoadedVersion, red: bytes) -> None:
     spec = predict(colours, request(images(red), "image_bytes")).model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("colours", 1, "image_bytes")
 
@@ -121,7 +115,7 @@ def test_bfloat16_which_numpy_lacks(load: Load) -> None:
         predict(load("numbers"), request({"x": short}, "halves"))
 
 
-def test_a_default_stands_for_what_a_request_leaves_out(load: Load) -> None:
+def test_a_default_replaces_a_missing_input(load: Load) -> None:
     assert responses(load("defaults"), request({"a": floats(1)}))["total"].tolist() == [101.0]
     with pytest.raises(InvalidRequestError, match=r"alias: a\(feed name: .*default input alias set: b"):
         predict(load("defaults"), request({"b": floats(1)}))
@@ -159,15 +153,9 @@ def test_inputs_that_are_missing_or_too_many(load: Load, inputs: dict[str, float
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (
-            np.zeros((1, 2, 2, 3), np.float32),
-            'Expects arg[0] to be uint8 but float is provided (input "images")',
-        ),
+        (floats(1), 'Expects arg[0] to be uint8 but float is provided (input "images")'),
         (TensorProto(), "tensor parsing error: images: "),
-        (
-            TensorProto(dtype=DataType.DT_UINT8, tensor_shape=TensorShapeProto(dim=[{"size": 3}])),
-            "parsing error",
-        ),
+        (TensorProto(dtype=DataType.DT_UINT8, tensor_shape={"dim": [{"size": 3}]}), "parsing error"),
     ],
 )
 def test_tensors_that_do_not_fit(colours: LoadedVersion, value: Any, said: str) -> None:

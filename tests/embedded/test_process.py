@@ -1,4 +1,4 @@
-"""`keraserve-embedded` as an operator runs it: one process, its flags, its logs, its end."""
+"""`keraserve-embedded` as an operator runs it: one process with flags, logs and an exit status."""
 
 import base64
 import contextlib
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import grpc
 import httpx2
-import numpy as np
 import pytest
+from embedded.requests import image_request, until, wait_request
 from free_ports import free_port
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from saved_models import save
@@ -24,7 +24,7 @@ from saved_models import save
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config
 from keraserve_protocol.services import Stub
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 PROGRAM = Path(sys.executable).with_name("keraserve-embedded")
 EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) \S.*")
@@ -48,11 +48,9 @@ class Process:
         return next((line for line in list(self.lines) if text in line), None)
 
     def until_logged(self, text: str, seconds: float = 180) -> str:
-        end = time.monotonic() + seconds
-        while not (line := self._logged(text)):
-            assert time.monotonic() < end, self.lines
-            assert self.process.poll() is None or self._reader.is_alive(), self.lines
-            time.sleep(0.02)
+        until(lambda: self._logged(text) or not self._reader.is_alive(), seconds)
+        line = self._logged(text)
+        assert line, self.lines
         return line
 
     def channel(self) -> grpc.Channel:
@@ -99,9 +97,7 @@ def write_config(path: Path, *models: str, **labels: int) -> None:
 
 
 def ask(stub: Stub, image: bytes, label: str | None = None) -> str:
-    made = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes", label=label))
-    made.inputs["image_bytes"].CopyFrom(to_proto(np.array([image], dtype=object)))
-    return from_proto(stub.predict(made).outputs["label"]).item().decode()
+    return from_proto(stub.predict(image_request(image, label=label)).outputs["label"]).item().decode()
 
 
 def status(http: httpx2.Client) -> str:
@@ -115,13 +111,9 @@ def ask_rest(http: httpx2.Client, image: bytes, version: str = "") -> str:
     return response.json()["predictions"][0]["label"]
 
 
-def wait_for(seconds: float) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("waiting"))
-    made.inputs["seconds"].CopyFrom(to_proto(np.array([seconds], np.float32)))
-    return made
-
-
-def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Process]) -> None:
+def test_a_server_follows_its_configuration_serves_and_drains(
+    repository: Path, many: Path, red: bytes, run: Callable[..., Process]
+) -> None:
     shutil.copytree(many / "waiting", repository / "waiting")
     config = repository / "models.config"
     write_config(config, "colours", stable=1)
@@ -176,7 +168,7 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
             ':tensorflow:serving:request_count{model_name="colours",status="OK"}' in http.get("/metrics").text
         )
 
-        running = stub.predict.future(wait_for(2.0))
+        running = stub.predict.future(wait_request(2.0))
         over_rest = askers.submit(http.post, "/v1/models/waiting:predict", json={"inputs": [2.0]})
         time.sleep(0.5)
         began = time.monotonic()
@@ -198,7 +190,7 @@ def test_a_life(repository: Path, many: Path, red: bytes, run: Callable[..., Pro
 def test_a_second_signal_ends_it_at_once(many: Path, run: Callable[..., Process]) -> None:
     server = run("--model_name=waiting", f"--model_base_path={many / 'waiting'}")
     with server.channel() as channel:
-        running = Stub(channel).predict.future(wait_for(30.0))
+        running = Stub(channel).predict.future(wait_request(30.0))
         time.sleep(0.3)
         server.process.send_signal(signal.SIGINT)
         server.until_logged("draining")
@@ -219,7 +211,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(repository: Path, run: Cal
     assert "colours 1 can't be loaded" in server.lines[-1]
 
 
-def test_what_needs_no_tensorflow_is_quick(run: Callable[..., Process], tmp_path: Path) -> None:
+def test_help_and_a_taken_port_do_not_load_tensorflow(run: Callable[..., Process], tmp_path: Path) -> None:
     began = time.monotonic()
     helped = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True, timeout=60)
     assert "--model_config_file_poll_wait_seconds" in helped.stdout

@@ -1,4 +1,4 @@
-"""HandleReloadConfigRequest over gRPC: models, policies and labels change; what is wrong changes nothing."""
+"""HandleReloadConfigRequest over gRPC: models, policies and labels change; a wrong one changes nothing."""
 
 import shutil
 import time
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
+from embedded.requests import floats, predict_request
 
 from keraserve_embedded.engine import Engine
 from keraserve_embedded.models import model as model_module
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 Engines = Callable[..., Engine]
 Stubs = Callable[..., Stub]
@@ -51,10 +51,7 @@ def versions(stub: Stub, name: str = "numbers") -> dict[int, str]:
 
 def responses(stub: Stub, name: str = "numbers", **spec: object) -> int:
     """The version that answers."""
-    made = m.PredictRequest(model_spec=m.model_spec(name, **spec))  # type: ignore[arg-type]
-    for given in "ab":
-        made.inputs[given].CopyFrom(to_proto(np.array([1.0], np.float32)))
-    response = stub.predict(made)
+    response = stub.predict(predict_request(name, dict.fromkeys("ab", floats(1.0)), **spec))
     assert from_proto(response.outputs["total"]).tolist() == [2.0]
     return response.model_spec.version.value
 
@@ -99,11 +96,7 @@ def without(one: m.ModelConfig, field: str) -> m.ModelConfig:
 @pytest.mark.parametrize(
     ("make", "code", "said"),
     [
-        (
-            lambda _: m.ReloadConfigRequest(),
-            "INVALID_ARGUMENT",
-            "Only ModelConfigList is currently supported",
-        ),
+        (lambda _: m.ReloadConfigRequest(), "INVALID_ARGUMENT", "Only ModelConfigList is currently"),
         (lambda f: config(model(f), model(f)), "INVALID_ARGUMENT", "configured more than once: numbers"),
         (lambda f: config(without(model(f), "name")), "INVALID_ARGUMENT", "a model has no name"),
         (lambda f: config(without(model(f), "base_path")), "INVALID_ARGUMENT", "numbers has no base_path"),
@@ -116,7 +109,7 @@ def without(one: m.ModelConfig, field: str) -> m.ModelConfig:
         ),
     ],
 )
-def test_what_is_wrong_changes_nothing(
+def test_a_wrong_configuration_changes_nothing(
     served: Stub, folder: Path, make: Callable[[Path], m.ReloadConfigRequest], code: str, said: str
 ) -> None:
     got = rejected(served, make(folder))
@@ -137,7 +130,7 @@ def test_a_label_may_be_early_where_that_is_allowed(folder: Path, engines: Engin
     assert responses(served, label="stable") == 2
 
 
-def test_a_model_that_is_not_there_or_broken_disturbs_nothing(served: Stub, folder: Path) -> None:
+def test_a_missing_or_broken_model_does_not_affect_others(served: Stub, folder: Path) -> None:
     nowhere, broken = model(folder, "nowhere"), model(folder, "broken")
     got = rejected(served, config(model(folder, stable=2), nowhere))
     assert got[0] == "UNKNOWN"

@@ -1,11 +1,12 @@
-"""A few bytes that claim millions of rows are rejected before anything is allocated, batching or not."""
+"""A small message with a shape of millions of rows is rejected before any allocation."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from embedded.test_batch_survives import classification, example
+from embedded.requests import example, image_request
+from embedded.test_batch_survives import classification
 
 from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
 from keraserve_embedded.calls import predict
@@ -56,16 +57,14 @@ def test_one_value_for_many_elements_is_legal(models: Path, engines: Callable[..
 
 def test_strings_and_examples_are_rows(models: Path, engines: Callable[..., Engine], red: bytes) -> None:
     engine = engines(ModelEntry("colours", (models / "colours",)), limits=RequestLimits(rows=2))
-    assert len(engine.classify(classification(*[example(red)] * 2)).result.classifications) == 2
+    assert len(engine.classify(classification(*[example(image=red)] * 2)).result.classifications) == 2
     with pytest.raises(InvalidRequestError, match='"inputs" has 3 rows; at most 2 '):
-        engine.classify(classification(*[example(red)] * 3))
-    images = m.PredictRequest(model_spec=m.model_spec("colours", signature="image_bytes"))
-    images.inputs["image_bytes"].CopyFrom(to_proto([red] * 3))
+        engine.classify(classification(*[example(image=red)] * 3))
     with pytest.raises(InvalidRequestError, match='"image_bytes" has 3 rows; at most 2 '):
-        engine.predict(images)
+        engine.predict(image_request(*[red] * 3))
 
 
-def test_a_context_is_counted_as_often_as_it_is_used(models: Path, engines: Callable[..., Engine]) -> None:
+def test_a_context_counts_for_each_example(models: Path, engines: Callable[..., Engine]) -> None:
     engine = engines(ModelEntry("colours", (models / "colours",)))
     nested = m.ExampleListWithContext(context=bytes(1 << 20), examples=[b""] * 100)
     request = m.ClassificationRequest(model_spec=m.model_spec("colours", signature="classify"))

@@ -117,79 +117,56 @@ def test_regress(rest: httpx2.Client) -> None:
     assert rest.post("/v1/models/regressor:regress", json=body).json() == {"results": [2.0, 0.5]}
 
 
+MISSING = [
+    ("nope:predict", {"instances": [1]}, "Servable not found for request: Latest(nope)"),
+    ("nope:classify", {"examples": [{"a": 1}]}, "Servable not found for request: Latest(nope)"),
+    (
+        "colours/versions/7:predict",
+        {"instances": [1]},
+        "Servable not found for request: Specific(colours, 7)",
+    ),
+    ("colours/labels/none:predict", {"instances": [1]}, "Unrecognized servable version label: none"),
+]
+UNKNOWN: Json = {"signature_name": "none"}
+IMAGE: Json = {"signature_name": "image_bytes"}
+WRONG = [
+    ("colours:predict", {**UNKNOWN, "instances": [1]}, '"none" not found in signature def'),
+    ("colours/versions/x:predict", {}, "Malformed request: POST /v1/models/colours/versions/x:predict"),
+    (f"colours/versions/{2**63}:predict", {}, f"Failed to convert version: {2**63} to numeric."),
+    ("colours:explain", {}, "Malformed request: POST /v1/models/colours:explain"),
+    ("colours:predict", {"instances": []}, "at least one"),
+    ("colours:predict", {"instances": [1], "inputs": [1]}, "not both"),
+    ("colours:predict", {}, "'instances' or 'inputs'"),
+    ("colours:predict", {"instances": [[1], [1, 2]]}, "differ in length"),
+    ("colours:predict", {"instances": [[[["x"]]]]}, "a string where uint8 is expected"),
+    ("colours:predict", {"instances": [[[[300]]]]}, "range"),
+    ("colours:predict", {"instances": [[1, 2]]}, "Invalid reduction dimension"),
+    ("numbers:predict", {"instances": [{"a": 1}]}, "instances[0] has to have the keys a, b"),
+    ("numbers:predict", {"instances": [{"a": 1, "b": 2, "c": 3}]}, "instances[0] has to have the keys"),
+    ("colours:predict", {**IMAGE, "instances": [{"b64": "?"}]}, "not base64"),
+    ("colours:predict", {**IMAGE, "instances": [b64(b"x")]}, "Unknown image"),
+    ("colours:classify", {"examples": []}, "at least one"),
+    ("colours:classify", {"examples": [{"a": [1, "b"]}]}, "one kind"),
+    ("colours:regress", {"examples": [{"a": 1}]}, "Expected one output Tensors, found 2"),
+    ("colours:classify", {**UNKNOWN, "examples": [{"a": 1}]}, "No signature was found with the name: none"),
+]
+
+
 @pytest.mark.parametrize(
-    ("path", "body", "status", "said"),
-    [
-        ("nope:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(nope)"),
-        ("nope:classify", {"examples": [{"a": 1}]}, 404, "Servable not found for request: Latest(nope)"),
-        (
-            "colours/versions/7:predict",
-            {"instances": [1]},
-            404,
-            "Servable not found for request: Specific(colours, 7)",
-        ),
-        ("colours/labels/none:predict", {"instances": [1]}, 404, "Unrecognized servable version label: none"),
-        (
-            "colours:predict",
-            {"signature_name": "none", "instances": [1]},
-            400,
-            'Serving signature name: "none" not found in signature def',
-        ),
-        (
-            "colours/versions/x:predict",
-            {},
-            400,
-            "Malformed request: POST /v1/models/colours/versions/x:predict",
-        ),
-        (f"colours/versions/{2**63}:predict", {}, 400, f"Failed to convert version: {2**63} to numeric."),
-        ("colours:explain", {}, 400, "Malformed request: POST /v1/models/colours:explain"),
-        ("colours:predict", {"instances": []}, 400, "at least one"),
-        ("colours:predict", {"instances": [1], "inputs": [1]}, 400, "not both"),
-        ("colours:predict", {}, 400, "'instances' or 'inputs'"),
-        ("colours:predict", {"instances": [[1], [1, 2]]}, 400, "differ in length"),
-        ("colours:predict", {"instances": [[[["x"]]]]}, 400, "a string where uint8 is expected"),
-        ("colours:predict", {"instances": [[[[300]]]]}, 400, "range"),
-        ("colours:predict", {"instances": [[1, 2]]}, 400, "Invalid reduction dimension"),
-        ("numbers:predict", {"instances": [{"a": 1}]}, 400, "instances[0] has to have the keys a, b"),
-        (
-            "numbers:predict",
-            {"instances": [{"a": 1, "b": 2, "c": 3}]},
-            400,
-            "instances[0] has to have the keys",
-        ),
-        (
-            "colours:predict",
-            {"signature_name": "image_bytes", "instances": [{"b64": "?"}]},
-            400,
-            "not base64",
-        ),
-        (
-            "colours:predict",
-            {"signature_name": "image_bytes", "instances": [b64(b"x")]},
-            400,
-            "Unknown image",
-        ),
-        ("colours:classify", {"examples": []}, 400, "at least one"),
-        ("colours:classify", {"examples": [{"a": [1, "b"]}]}, 400, "one kind"),
-        ("colours:regress", {"examples": [{"a": 1}]}, 400, "Expected one output Tensors, found 2"),
-        (
-            "colours:classify",
-            {"signature_name": "none", "examples": [{"a": 1}]},
-            400,
-            "No signature was found with the name: none",
-        ),
-    ],
+    ("path", "body", "said", "status"), [*((*one, 404) for one in MISSING), *((*one, 400) for one in WRONG)]
 )
-def test_errors(rest: httpx2.Client, path: str, body: Json, status: int, said: str) -> None:
-    got = failure(rest.post(f"/v1/models/{path}", json=body))
-    assert got[0] == status
-    assert said in got[1]
+def test_wrong_bodies_and_names_are_rejected(
+    rest: httpx2.Client, path: str, body: Json, said: str, status: int
+) -> None:
+    response = failure(rest.post(f"/v1/models/{path}", json=body))
+    assert response[0] == status
+    assert said in response[1]
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"\xff\xfe\xfa", b"[" * 100_000, b'{"instances":' + b"[" * 300]
 )
-def test_no_json(rest: httpx2.Client, body: bytes) -> None:
+def test_bodies_that_are_no_json_are_rejected(rest: httpx2.Client, body: bytes) -> None:
     status, said = failure(rest.post("/v1/models/colours:predict", content=body))
     assert status == 400
     assert "JSON" in said
@@ -212,7 +189,9 @@ def test_no_json(rest: httpx2.Client, body: bytes) -> None:
         ("GET", "/monitoring/prometheus/metrics", 404, "Not found: /monitoring/prometheus/metrics"),
     ],
 )
-def test_paths_that_are_none(rest: httpx2.Client, method: str, path: str, status: int, said: str) -> None:
+def test_wrong_paths_are_rejected(
+    rest: httpx2.Client, method: str, path: str, status: int, said: str
+) -> None:
     assert failure(rest.request(method, path)) == (status, said)
 
 
@@ -277,7 +256,7 @@ def test_an_offer_of_another_protocol_is_ignored(rest: httpx2.Client, upgrade: b
         b"Host: x\r\n\r\n",
     ],
 )
-def test_what_is_read_in_two_ways_is_rejected(rest: httpx2.Client, shape: bytes) -> None:
+def test_ambiguous_requests_are_rejected(rest: httpx2.Client, shape: bytes) -> None:
     head, _, body = raw(rest, HEAD + shape + INSIDE).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert "or the request is malformed" in json.loads(body)["error"]
@@ -329,7 +308,7 @@ def test_as_many_threads_as_are_set(start: Start) -> None:
     assert time.monotonic() - began >= 0.6  # one after the other
 
 
-def test_too_many_that_wait_are_rejected_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_requests_are_rejected(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_WAITING_REQUESTS", 0)
     rest = start(rest_api_num_threads=1)[1]
     with ThreadPoolExecutor(2) as pool:
@@ -340,7 +319,7 @@ def test_too_many_that_wait_are_rejected_at_once(start: Start, monkeypatch: pyte
     assert second.headers["retry-after"] == "1"
 
 
-def test_draining_ends_what_runs_and_rejects_what_is_new(start: Start) -> None:
+def test_draining_completes_running_requests_and_rejects_new_ones(start: Start) -> None:
     server, rest = start()
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(rest.post, WAIT, json=wait(1.0))

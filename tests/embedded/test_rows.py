@@ -1,4 +1,4 @@
-"""Requests are merged and split only where rows are known to be independent: from version or operator."""
+"""Requests are merged and split only if the version or the operator says that rows are independent."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from embedded.test_batching import floats
+from embedded.requests import floats, predict_request
 from embedded.test_observer import Notes
 
 from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
@@ -17,7 +17,7 @@ from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 
 class Rank(tf.Module):
@@ -61,10 +61,7 @@ def with_card(saved: Path) -> Any:
 
 
 def request(signature: str = "serving_default", **inputs: Any) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("rank", signature=signature))
-    for name, value in inputs.items():
-        made.inputs[name].CopyFrom(to_proto(value))
-    return made
+    return predict_request("rank", inputs, signature=signature)
 
 
 async def ask_together(
@@ -79,11 +76,11 @@ async def ask_together(
         responses = await asyncio.gather(*(engine.respond(one, loop_batcher) for one in requests))
     finally:
         engine.stop()
-    ran = [(one[4], one[5]) for one in notes.heard if one[0] == "ran"]
+    ran = [(one[4], one[5]) for one in notes.events if one[0] == "ran"]
     return [from_proto(next(iter(one.outputs.values()))).tolist() for one in responses], ran  # type: ignore[misc]
 
 
-async def test_nothing_is_merged_or_split_unasked(saved: Path) -> None:
+async def test_nothing_is_merged_or_split_by_default(saved: Path) -> None:
     """With one processor core too: what waits behind another request would be merged."""
     options = BatchingOptions(
         **{**vars(IMPLICIT_BATCHING), "num_batch_threads": 1, "max_execution_batch_size": 4}
@@ -130,11 +127,11 @@ async def test_the_operator_may_say_so_unless_the_version_measured_otherwise(
 
 
 @pytest.mark.parametrize("card", ["", "[]", '{"independent_rows": "yes"}', '{"independent_rows": null}', "{"])
-def test_a_card_that_says_nothing_clear_says_nothing(with_card: Callable[[str], Path], card: str) -> None:
+def test_an_unclear_card_is_ignored(with_card: Callable[[str], Path], card: str) -> None:
     assert LoadedVersion("rank", 1, with_card(card) / "1").independent_rows is False
 
 
-def test_many_rows_of_one_request_run_in_parts_only_where_that_is_known(
+def test_many_rows_run_in_parts_only_if_known_to_be_independent(
     with_card: Callable[[str], Path],
 ) -> None:
     many = request(score=np.zeros(300, np.float32))
@@ -147,7 +144,7 @@ def test_many_rows_of_one_request_run_in_parts_only_where_that_is_known(
         assert response.max() == pytest.approx(largest)
 
 
-def test_no_row_is_asked_alone_to_find_whose_fault_it_is(saved: Path) -> None:
+def test_rows_that_may_depend_on_others_do_not_run_alone(saved: Path) -> None:
     signature = LoadedVersion("rank", 1, saved / "1").signatures["two"]
     words = np.array([b"1", b"x"], object)
     with pytest.raises(Exception, match="StringToNumberOp could not correctly convert string: x") as raised:

@@ -1,4 +1,4 @@
-"""The gRPC face, in process: statuses, health, draining."""
+"""The gRPC services, in process: statuses, health, draining."""
 
 import socket
 import threading
@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from embedded.requests import until, wait_request
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from keraserve_embedded.api.address import check_port, format_address
@@ -23,15 +24,10 @@ from keraserve_protocol import messages as m
 from keraserve_protocol.services import Stub
 from keraserve_protocol.tensors import to_proto
 
+SPEC = m.model_spec
 Engines = Callable[..., Engine]
 Serve = Callable[..., tuple[Server, grpc.Channel]]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-def wait_request(seconds: float) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("waiting"))
-    made.inputs["seconds"].CopyFrom(to_proto(np.array([seconds], np.float32)))
-    return made
 
 
 @pytest.fixture
@@ -50,22 +46,14 @@ def rejected(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
     [
         (None, "INVALID_ARGUMENT", "Missing ModelSpec"),
         (m.ModelSpec(), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
-        (m.model_spec("other"), "NOT_FOUND", "Servable not found for request: Latest(other)"),
-        (
-            m.model_spec("waiting", version=3),
-            "NOT_FOUND",
-            "Servable not found for request: Specific(waiting, 3)",
-        ),
-        (m.model_spec("waiting", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
-        (m.model_spec("other", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
-        (
-            m.model_spec("waiting", signature="x"),
-            "FAILED_PRECONDITION",
-            'Serving signature key "x" not found.',
-        ),
+        (SPEC("other"), "NOT_FOUND", "Servable not found for request: Latest(other)"),
+        (SPEC("waiting", version=3), "NOT_FOUND", "Servable not found for request: Specific(waiting, 3)"),
+        (SPEC("waiting", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
+        (SPEC("other", label="x"), "INVALID_ARGUMENT", "Unrecognized servable version label: x"),
+        (SPEC("waiting", signature="x"), "FAILED_PRECONDITION", 'Serving signature key "x" not found.'),
     ],
 )
-def test_a_model_spec_that_means_nothing(
+def test_a_wrong_model_spec_is_rejected(
     waiting: Engine, stub: Callable[..., Stub], spec: m.ModelSpec | None, code: str, said: str
 ) -> None:
     made = m.PredictRequest(model_spec=spec)
@@ -75,17 +63,14 @@ def test_a_model_spec_that_means_nothing(
 
 def test_status_and_metadata_reject_as_tensorflow_serving(waiting: Engine, stub: Callable[..., Stub]) -> None:
     calls = stub(waiting)
-    spec, other = m.model_spec("waiting"), m.model_spec("other")
+    spec, other, metadata = m.model_spec("waiting"), m.model_spec("other"), m.GetModelMetadataRequest
     for request, said in [
-        (m.GetModelMetadataRequest(metadata_field=["signature_def"]), "Missing ModelSpec"),
-        (m.GetModelMetadataRequest(model_spec=spec), "must specify at least one metadata_field"),
+        (metadata(metadata_field=["signature_def"]), "Missing ModelSpec"),
+        (metadata(model_spec=spec), "must specify at least one metadata_field"),
+        (metadata(model_spec=spec, metadata_field=["x"]), "Metadata field x is not supported"),
         (
-            m.GetModelMetadataRequest(model_spec=spec, metadata_field=["x"]),
-            "Metadata field x is not supported",
-        ),
-        (
-            m.GetModelMetadataRequest(model_spec=other, metadata_field=["signature_def"]),
-            "Servable not found for request: Latest(other)",
+            metadata(model_spec=other, metadata_field=["signature_def"]),
+            "not found for request: Latest(other)",
         ),
     ]:
         assert said in rejected(lambda r=request: calls.get_model_metadata(r))[1]  # type: ignore[misc]
@@ -97,7 +82,7 @@ def test_status_and_metadata_reject_as_tensorflow_serving(waiting: Engine, stub:
         assert got == (grpc.StatusCode.NOT_FOUND, said)
 
 
-def test_a_call_that_fails(
+def test_a_defect_is_one_line(
     waiting: Engine, stub: Callable[..., Stub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*_: object) -> None:
@@ -108,7 +93,7 @@ def test_a_call_that_fails(
     assert got == (grpc.StatusCode.INTERNAL, "internal error: KeyError")
 
 
-def test_busy_threads_keep_nobody_from_asking_how_things_are(waiting: Engine, serve: Serve) -> None:
+def test_health_and_status_respond_while_all_threads_are_busy(waiting: Engine, serve: Serve) -> None:
     channel = serve(waiting, grpc_max_threads=1)[1]
     calls, health = Stub(channel), health_pb2_grpc.HealthStub(channel)
     with ThreadPoolExecutor(2) as pool:
@@ -122,7 +107,7 @@ def test_busy_threads_keep_nobody_from_asking_how_things_are(waiting: Engine, se
         assert not any(one.done() for one in running)
 
 
-def test_who_hangs_up_leaves_the_queue(many: Path, engines: Engines, serve: Serve) -> None:
+def test_a_cancelled_call_leaves_the_queue(many: Path, engines: Engines, serve: Serve) -> None:
     one = BatchingOptions(num_batch_threads=1)
     engine = engines(ModelEntry("waiting", (many / "waiting",)), batching=one)
     calls = Stub(serve(engine)[1])
@@ -182,10 +167,7 @@ def test_health_follows_the_models(waiting: Engine, many: Path, serve: Serve) ->
     entry = ModelEntry("waiting", (many / "waiting",))
     waiting.configure([entry, ModelEntry("gone", (many / "gone",))])
     for wanted in (NOT_SERVING, SERVING):
-        end = time.monotonic() + 10
-        while check() != wanted:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda state=wanted: check() == state)
         waiting.configure([entry])
     watch = health.Watch(health_pb2.HealthCheckRequest())
     assert next(watch).status == SERVING
@@ -200,7 +182,7 @@ def test_no_health_unless_wanted(waiting: Engine, serve: Serve) -> None:
     assert rejected(lambda: health.Check(health_pb2.HealthCheckRequest()))[0].name == "UNIMPLEMENTED"
 
 
-def test_draining_ends_what_runs_and_rejects_what_is_new(waiting: Engine, serve: Serve) -> None:
+def test_draining_completes_running_requests_and_rejects_new_ones(waiting: Engine, serve: Serve) -> None:
     server, channel = serve(waiting)
     calls = Stub(channel)
     with ThreadPoolExecutor(2) as pool:

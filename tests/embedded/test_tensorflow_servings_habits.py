@@ -1,4 +1,4 @@
-"""What TensorFlow Serving takes and we once did not, and what it says at once where we once waited."""
+"""Details in which the server behaves as TensorFlow Serving, and errors that it reports at the start."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from embedded.conftest import settings
 from embedded.many_models import edit
+from embedded.requests import predict_request
 
 from keraserve_embedded.batching import options
 from keraserve_embedded.engine import Engine, EngineOptions
@@ -22,7 +23,7 @@ from keraserve_embedded.process.server import Server
 from keraserve_embedded.telemetry import monitoring_config
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config
-from keraserve_protocol.tensors import from_proto, to_proto
+from keraserve_protocol.tensors import from_proto
 
 FLOATS = tf.TensorSpec([None], tf.float32, "x")
 
@@ -72,10 +73,7 @@ def ask(odd: Served, **body: Any) -> tuple[int, Any]:
 
 
 def request(signature: str, **inputs: Any) -> m.PredictRequest:
-    made = m.PredictRequest(model_spec=m.model_spec("odd", signature=signature))
-    for name, value in inputs.items():
-        made.inputs[name].CopyFrom(to_proto(value))
-    return made
+    return predict_request("odd", inputs, signature=signature)
 
 
 def test_the_graph_decides_which_shapes_fit(odd: Served) -> None:
@@ -98,7 +96,7 @@ def test_bfloat16_has_a_json_form_both_ways(odd: Served) -> None:
     assert ask(odd, signature_name="brain", instances=[[1.5, 0.1]]) == (200, {"predictions": [[3.0, 0.2]]})
 
 
-def test_what_json_can_not_carry_is_nobodys_bad_request(odd: Served) -> None:
+def test_a_result_that_json_can_not_represent_is_501(odd: Served) -> None:
     status, said = ask(odd, signature_name="imaginary", instances=[1.0])
     assert status == 501
     assert said["error"].endswith("DT_COMPLEX64 has no form in JSON; ask over gRPC")
@@ -157,7 +155,7 @@ def test_a_config_file_that_can_not_be_followed_ends_the_start_by_name(
     assert ended.stderr.count("\n") == 1
 
 
-def test_other_files_of_the_operator_too(tmp_path: Path) -> None:
+def test_other_files_with_a_byte_order_mark_are_rejected_too(tmp_path: Path) -> None:
     file = tmp_path / "some.config"
     file.write_text("\ufeff")
     for read in (options.read, monitoring_config.metrics_path):

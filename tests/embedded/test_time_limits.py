@@ -1,4 +1,4 @@
-"""Who doesn't finish sending, or doesn't read, holds nothing for ever: on both ports."""
+"""Callers that don't finish sending, or don't read, are cut off on both ports."""
 
 import contextlib
 import socket
@@ -56,7 +56,7 @@ class HeadersOnly:
         self._channel.close()
 
 
-def test_calls_that_send_no_message_leave_the_threads_to_others(engine: Engine, serve: Serve) -> None:
+def test_calls_without_a_message_do_not_occupy_the_request_threads(engine: Engine, serve: Serve) -> None:
     started, channel = serve(engine, grpc_max_threads=2)
     paths = (PREDICT.path, "/tensorflow.serving.ModelService/GetModelStatus", "/grpc.health.v1.Health/Check")
     holding = [HeadersOnly(started.port, path, 12) for path in paths]
@@ -123,7 +123,7 @@ def test_a_head_that_never_ends_is_cut_off(rest: int, sent: bytes) -> None:
             time.sleep(SHORT * 1.2)
 
 
-def test_who_never_reads_is_cut_off(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_never_reads_is_cut_off(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     open_ones: set[RestConnection] = set()
     made, lost = RestConnection.connection_made, RestConnection.connection_lost
     monkeypatch.setattr(RestConnection, "connection_made", lambda *a: (open_ones.add(a[0]), made(*a)))
@@ -165,7 +165,7 @@ def test_a_head_has_a_bound(rest: int, sent: bytes) -> None:
     assert response.endswith(b'{"error":"the request\'s line and headers have more than 32768 bytes"}')
 
 
-def test_a_large_head_below_the_bound_and_a_large_body_are_taken(rest: int) -> None:
+def test_a_large_head_below_the_bound_and_a_large_body_are_accepted(rest: int) -> None:
     with httpx2.Client(base_url=f"http://127.0.0.1:{rest}") as client:
         for _ in range(2):
             response = client.post(
@@ -175,7 +175,7 @@ def test_a_large_head_below_the_bound_and_a_large_body_are_taken(rest: int) -> N
         assert client.get("/v1/models/colours").status_code == 200
 
 
-def test_connections_have_a_bound(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_closed_for_new_ones(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the REST port: those that are quiet, or send the half of a body, make room for who asks."""
     monkeypatch.setattr(rest_connection, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(rest_connection, "HEAD_SECONDS", 600)
@@ -192,7 +192,7 @@ def test_connections_have_a_bound(rest: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("sent", [b"", SETTINGS])
-def test_grpc_connections_without_a_call_make_room_for_probes(
+def test_grpc_connections_without_a_call_are_closed_for_new_ones(
     engine: Engine, serve: Serve, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     """More of them than may be open, and nothing of them would end by itself."""
@@ -215,6 +215,6 @@ def test_grpc_connections_without_a_call_make_room_for_probes(
         one.close()
 
 
-def test_a_number_of_connections_that_is_none(engine: Engine, serve: Serve) -> None:
+def test_a_number_of_connections_must_be_a_number(engine: Engine, serve: Serve) -> None:
     with pytest.raises(StartError, match="is a number, not 'many'"):
         serve(engine, channel_arguments=[("grpc.max_allowed_incoming_connections", "many")])

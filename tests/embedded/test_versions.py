@@ -1,4 +1,4 @@
-"""The decisions: which versions there are, which to load or unload next, which a label means."""
+"""Which versions there are, which to load or unload next, and which a label names."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ def test_versions_are_found_where_the_base_path_is_renamed_meanwhile(
     assert scan(base) == {1: base / "1"}
 
 
-def test_a_version_that_can_not_be_looked_at_is_not_taken_for_one_that_is_gone(
+def test_a_version_that_can_not_be_read_is_not_taken_for_a_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "1").mkdir()

@@ -1,4 +1,4 @@
-"""bfloat16 in JSON, held against TensorFlow's own."""
+"""bfloat16 in JSON, compared with TensorFlow's."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def theirs(values: Any) -> m.TensorProto:
     )
 
 
-def test_every_one_of_them_reads_back_from_its_json() -> None:
+def test_every_bfloat16_is_read_back_from_its_json() -> None:
     for bits in range(1 << 16):
         (number,) = bfloat16.to_numbers([bits])
         if math.isnan(number):
@@ -38,7 +38,7 @@ def test_numbers_are_rounded_as_tensorflow_rounds_them(value: float) -> None:
     assert list(unpack(ours)) == list(unpack(theirs([value])))
 
 
-def test_the_typed_field_and_a_last_value_that_stands_for_all() -> None:
+def test_the_typed_field_is_read_and_its_last_value_repeated() -> None:
     proto = m.TensorProto(dtype=m.DataType.DT_BFLOAT16, half_val=[0x3F80, 0x4000])
     proto.tensor_shape.dim.add(size=2)
     proto.tensor_shape.dim.add(size=2)
@@ -48,7 +48,7 @@ def test_the_typed_field_and_a_last_value_that_stands_for_all() -> None:
         from_tensor(proto, binary=False)
 
 
-def test_a_response() -> None:
+def test_a_response_has_short_decimals() -> None:
     response = m.PredictResponse()
     response.outputs["y"].CopyFrom(theirs([[1.5, 0.1]]))
     assert rest.predict_response(response, rest.Layout.ROWS) == b'{"predictions":[[1.5,0.1]]}'

@@ -1,4 +1,4 @@
-"""Requests that two programs could read in two ways are rejected; an offer of another protocol is ignored."""
+"""Ambiguous HTTP requests are rejected; an offer of another protocol is ignored."""
 
 from typing import Any
 
@@ -127,14 +127,14 @@ class Receiver:
         HEAD + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n" + LENGTH,
     ],
 )
-def test_what_is_read_in_two_ways_is_rejected(request_: bytes) -> None:
+def test_ambiguous_requests_are_rejected(request_: bytes) -> None:
     for pieces in ([request_], [request_[i : i + 1] for i in range(len(request_))]):
         receiver = Receiver(*pieces, NEXT)
         assert receiver.fault
         assert receiver.requests == []
 
 
-def test_what_is_right_is_read() -> None:
+def test_valid_requests_are_read() -> None:
     for request in (
         HEAD + LENGTH,
         HEAD + b'Transfer-Encoding: Chunked\r\n\r\n1;a=b;c="d"\r\na\r\n01\r\nb\r\n0\r\nA: b\r\n\r\n',
@@ -173,7 +173,7 @@ def test_an_offer_of_another_protocol_is_ignored(upgrade: bytes, body: bytes) ->
     assert len(Receiver(*(sent[i : i + 1] for i in range(len(sent)))).requests) == 4
 
 
-def test_an_offer_does_not_make_a_connection_last() -> None:
+def test_an_offer_does_not_keep_a_connection_open() -> None:
     for options, lasts in ((b"upgrade", True), (b"close, upgrade", False)):
         receiver = Receiver(HEAD + b"Connection: " + options + b"\r\nUpgrade: h2c\r\n" + LENGTH)
         assert receiver.body == b"ab"

@@ -1,4 +1,4 @@
-"""What is JSON and what is not, and how much of it may come."""
+"""Valid and wrong JSON, and the limits on its amount."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def test_text_that_is_no_json_is_rejected_whatever_its_size(old: str, new: str) 
             predict(body.encode())
 
 
-def test_brackets_anywhere_are_taken_as_python_takes_them() -> None:
+def test_changed_brackets_are_accepted_as_by_pythons_parser() -> None:
     """Thousands of small changes to a large list: accepted exactly where Python's own parser accepts them."""
     generator = random.Random(1)
     accepted = 0
@@ -90,7 +90,7 @@ def test_brackets_anywhere_are_taken_as_python_takes_them() -> None:
     assert accepted > 300
 
 
-def test_what_stands_between_two_lists_is_not_lost() -> None:
+def test_text_between_two_lists_is_read() -> None:
     """A large body that looks like one list, and is not: another signature, other keys."""
     for tail, signature in (
         (f',"signature_name":"other","more":[{NUMBERS}]}}', "other"),
@@ -132,12 +132,12 @@ def test_what_stands_between_two_lists_is_not_lost() -> None:
         (b'{"inputs":["\\ud83d\\ude00"],"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
     ],
 )
-def test_what_is_rejected(body: bytes, says: str) -> None:
+def test_wrong_json_is_rejected(body: bytes, says: str) -> None:
     with pytest.raises(JsonError, match=says):
         predict(body)
 
 
-def test_text_of_any_script_is_taken() -> None:
+def test_text_of_any_script_is_accepted() -> None:
     text = 'a"\\é😀\u2028' * 40_000  # decoded in pieces
     for ascii_ in (True, False):
         body = json.dumps({"inputs": [text]}, ensure_ascii=ascii_).encode()

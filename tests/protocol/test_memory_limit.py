@@ -1,4 +1,4 @@
-"""How much memory a process may have: by its control groups, else by the machine."""
+"""The memory that a process may have, by its control groups or the machine."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Serialized messages, looked through without being parsed."""
+"""Fields and messages are counted, and names and shapes read, without parsing a message."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_names_and_shapes_are_those_of_the_whole_message() -> None:
         assert shapes(part) == shapes(whole)
 
 
-def test_groups_could_hide_a_name() -> None:
+def test_a_message_with_a_group_is_rejected() -> None:
     """To a parser what is in a group is none of the message's fields."""
     hidden = b"\x7b" + m.PredictRequest(model_spec=m.model_spec("hidden")).SerializeToString() + b"\x7c"
     data = request().SerializeToString() + hidden
@@ -51,7 +51,7 @@ def test_groups_could_hide_a_name() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x05abc", b"\x0a", b"\x0a" + b"\xff" * 11, b"\x00\x01", b"\x0f\x00"])
-def test_what_is_no_message(data: bytes) -> None:
+def test_malformed_messages_are_rejected(data: bytes) -> None:
     with pytest.raises(MalformedError):
         without_values(data)
     with pytest.raises(MalformedError):
@@ -69,7 +69,7 @@ def test_fields_and_messages_have_a_limit(unit: bytes, most: int) -> None:
         finish(check_amount(unit * (most + 1) + bytes.fromhex("7801") * 5000, m.PredictRequest))
 
 
-def test_the_spec_of_a_response() -> None:
+def test_the_model_spec_of_a_response_is_found() -> None:
     spec = m.model_spec("colours", version=4)
     several = m.MultiInferenceResponse()
     several.results.add(model_spec=spec)

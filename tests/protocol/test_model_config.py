@@ -1,4 +1,4 @@
-"""`models.config`: read, written, and rejected with words that say where."""
+"""`models.config` is read and written; errors name the place."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ model_config_list {
 """
 
 
-def test_what_people_write_is_read() -> None:
+def test_a_hand_written_file_is_read() -> None:
     digits, fashion = model_config.parse(WRITTEN_BY_HAND).model_config_list.config
     assert (digits.name, digits.base_path) == ("digits", "/models/digits")
     assert list(digits.model_version_policy.specific.versions) == [1, 4]

@@ -1,4 +1,4 @@
-"""Large lists of numbers: the fast way gives what the other one gives, or leaves it to that."""
+"""Large lists of numbers: packed as `json_tensors` packs them, or left to it."""
 
 import json
 import random
@@ -94,7 +94,7 @@ def test_both_ways_give_the_same_tensor(dtype: DataType) -> None:
         "[" + "1" * 70_000 + "]",
     ],
 )
-def test_what_is_not_regular_is_left_to_the_other_way(text: str) -> None:
+def test_irregular_lists_are_not_packed(text: str) -> None:
     assert fast(text, DataType.DT_FLOAT) is None
     assert fast(text, DataType.DT_INT32) is None
 
@@ -115,7 +115,7 @@ def test_what_is_not_regular_is_left_to_the_other_way(text: str) -> None:
         ("[1]", DataType.DT_BFLOAT16),
     ],
 )
-def test_numbers_that_do_not_fit(text: str, dtype: DataType) -> None:
+def test_numbers_that_do_not_fit_are_not_packed(text: str, dtype: DataType) -> None:
     assert fast(text, dtype) is None
 
 
@@ -140,7 +140,7 @@ LARGE = json.dumps([[n / 8, n] for n in range(5000)])
         (f'{{"signature_name": "\\u0061", "instances": {LARGE}}}', "a"),
     ],
 )
-def test_bodies(body: str, signature: str) -> None:
+def test_large_lists_are_found_in_bodies(body: str, signature: str) -> None:
     request = prediction(body)
     assert request.model_spec.signature_name == signature
     assert request.inputs["x"] == json_tensors.to_tensor(json.loads(LARGE), DataType.DT_FLOAT, "x")
@@ -159,13 +159,13 @@ def test_bodies(body: str, signature: str) -> None:
         ("[" + " " * 20_000 + "]", DataType.DT_FLOAT, "at least one instance"),
     ],
 )
-def test_what_is_wrong_is_said(list_: str, dtype: DataType, says: str) -> None:
+def test_wrong_lists_are_named(list_: str, dtype: DataType, says: str) -> None:
     with pytest.raises(JsonError, match=says):
         prediction(f'{{"instances": {list_}}}', dtype)
 
 
 @pytest.mark.shows("numbers out of range")
-def test_infinity_may_be_written_but_not_become() -> None:
+def test_infinity_may_be_written_but_not_result_from_rounding() -> None:
     written = prediction('{"instances": [Infinity, -Infinity, NaN]}')
     assert len(written.inputs["x"].tensor_content) == 12
     for number in ("1e999", "-1e999", "Infinity, 1e999"):

@@ -1,4 +1,4 @@
-"""What was sent in place of an image, in a sentence."""
+"""The sentence that describes a file that is no accepted image."""
 
 import base64
 import json
@@ -65,7 +65,7 @@ SENT = {
 
 @pytest.mark.shows("what was sent in")
 @pytest.mark.parametrize("name", SENT)
-def test_it_is_said_what_was_sent(name: str) -> None:
+def test_the_message_says_what_was_sent(name: str) -> None:
     data, says = SENT[name]
     assert image_formats.find(data) is None
     sentence = other_formats.say(data)

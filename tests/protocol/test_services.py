@@ -77,7 +77,7 @@ def test_a_rejection_keeps_code_and_words(address: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(ATTRIBUTES) - {"predict", "get_model_status"}))
-def test_what_is_left_out_is_unimplemented(address: str, name: str) -> None:
+def test_calls_without_an_implementation_are_unimplemented(address: str, name: str) -> None:
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         getattr(services.Stub(channel), name)(request_of(ATTRIBUTES[name]))
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED

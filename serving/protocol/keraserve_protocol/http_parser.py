@@ -28,28 +28,22 @@ class Receiver(Protocol):
     Attributes:
         url: the request's target, as `on_url` was given it.
         headers: those that `on_header` was given, with names in lower case.
+        on_message_begin: a request begins.
+        on_url: a part of its target arrived.
+        on_header: the name and value of a header, or of a trailer, arrived.
+        on_headers_complete: its headers are complete.
+        on_body: a part of its body arrived.
+        on_message_complete: it is complete.
     """
 
     url: bytes
     headers: list[tuple[bytes, bytes]]
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-
-    def on_url(self, url: bytes) -> None:
-        """A part of its target arrived."""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer, arrived."""
-
-    def on_headers_complete(self) -> None:
-        """Its headers are complete."""
-
-    def on_body(self, body: bytes) -> None:
-        """A part of its body arrived."""
-
-    def on_message_complete(self) -> None:
-        """The request is complete."""
+    on_message_begin: Callable[[], None]
+    on_url: Callable[[bytes], None]
+    on_header: Callable[[bytes, bytes], None]
+    on_headers_complete: Callable[[], None]
+    on_body: Callable[[bytes], None]
+    on_message_complete: Callable[[], None]
 
 
 class RequestParser:
@@ -134,18 +128,18 @@ class RequestParser:
         old, receiver = self._parser, self._receiver
         head = _without_offer(old.get_method(), receiver.url, old.get_http_version(), receiver.headers)
         self._offered, self._repeating = False, True
-        told = (receiver.on_message_begin, receiver.on_url, receiver.on_header)
+        callbacks = (receiver.on_message_begin, receiver.on_url, receiver.on_header)
         names = ("on_message_begin", "on_url", "on_header")
-        calls = {name: self._unless_repeating(call) for name, call in zip(names, told, strict=True)}
+        calls = {name: self._unless_repeating(call) for name, call in zip(names, callbacks, strict=True)}
         self._parser = self._made(receiver, **calls)
         self._parser.feed_data(head)
 
     def _unless_repeating(self, call: Callable[..., None]) -> Callable[..., None]:
-        def told(*given: bytes) -> None:
+        def callback(*given: bytes) -> None:
             if not self._repeating:
                 call(*given)
 
-        return told
+        return callback
 
     def _made(self, receiver: Receiver, **others: Callable[..., None]) -> Any:
         calls = {

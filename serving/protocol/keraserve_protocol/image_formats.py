@@ -65,7 +65,6 @@ WEBP = ImageFormat("WebP", ("image/webp",), (".webp",), (((0, b"RIFF"), (8, b"WE
 
 FORMATS = (JPEG, PNG, GIF, BMP, WEBP)
 SUFFIXES = tuple(suffix for one in FORMATS for suffix in one.suffixes)
-MEDIA_TYPES = tuple(media_type for one in FORMATS for media_type in one.media_types)
 SIGNATURE_BYTES = 18
 """So many first bytes are enough to find a file's format."""
 MAX_PIXELS = 50_000_000
@@ -77,7 +76,7 @@ def find(data: bytes) -> ImageFormat | None:
     return next((one for one in FORMATS if one.begins(data)), None)
 
 
-def named(conjunction: str = "or") -> str:
+def named() -> str:
     """List the formats in a sentence: "JPEG, PNG, GIF, BMP or WebP"."""
     *names, last = (one.name for one in FORMATS)
-    return f"{', '.join(names)} {conjunction} {last}"
+    return f"{', '.join(names)} or {last}"

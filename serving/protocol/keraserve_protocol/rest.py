@@ -234,7 +234,7 @@ def status_response(
                 "error_code": _CODE_NAMES.get(one.status.error_code, str(one.status.error_code)),
                 "error_message": one.status.error_message,
             },
-            **({"warnings": list(told)} if (told := (warnings or {}).get(one.version)) else {}),
+            **({"warnings": list(own)} if (own := (warnings or {}).get(one.version)) else {}),
         }
         for one in response.model_version_status
     ]

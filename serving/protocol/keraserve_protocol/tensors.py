@@ -19,20 +19,11 @@ from keraserve_protocol.elements import (
     type_name,
 )
 from keraserve_protocol.elements import TensorError as TensorError
-from keraserve_protocol.messages import DataType, TensorProto
+from keraserve_protocol.messages import TensorProto
 
 Array = npt.NDArray[Any]
 
 _TYPES = {np.dtype(element.name): dtype for dtype, element in ELEMENTS.items()}
-
-
-def numpy_dtype(dtype: DataType) -> np.dtype[Any]:
-    """Look up numpy's dtype of a TensorFlow one; strings are `object` (of bytes).
-
-    Raises:
-        TensorError: numpy has no such type (bfloat16, quantized types, resources).
-    """
-    return np.dtype(object) if dtype == STRING else np.dtype(element_of(dtype).name)
 
 
 def to_proto(array: npt.ArrayLike, *, typed_fields: bool = False) -> TensorProto:

@@ -50,7 +50,7 @@ class ConfigReloader:
         entries = self._entries(request.config)
         with self._lock:
             self._check_labels(entries)
-            log.info("told to serve %s", ", ".join(entry.name for entry in entries) or "no model")
+            log.info("a reload request lists %s", ", ".join(entry.name for entry in entries) or "no model")
             self._wait(self._engine.configure(entries), deadline)
             self._check_models(entries)
         return m.ReloadConfigResponse(status=m.StatusProto())

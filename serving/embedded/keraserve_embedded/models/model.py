@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -61,30 +61,20 @@ class Version:
 
 
 @dataclass(frozen=True)
-class VersionReport:
-    """The state of one version."""
-
-    number: int
-    state: State
-    code: Code
-    message: str
-
-
-@dataclass(frozen=True)
 class ModelReport:
     """The state of one model.
 
     Attributes:
         configured: whether it is still in the configuration.
         problem: what is wrong with its folder, or "".
-        versions: every version that was ever tried.
+        versions: copies of every version that was ever tried, without the SavedModels.
         labels: the version that each label names now.
     """
 
     name: str
     configured: bool
     problem: str
-    versions: tuple[VersionReport, ...]
+    versions: tuple[Version, ...]
     labels: Mapping[str, int]
 
     @property
@@ -129,7 +119,7 @@ class Model:
 
     def report(self, labels: Mapping[str, int]) -> ModelReport:
         """Report its state; the caller holds the engine's lock."""
-        versions = tuple(VersionReport(v.number, v.state, v.code, v.message) for v in self.versions.values())
+        versions = tuple(replace(version, loaded=None) for version in self.versions.values())
         return ModelReport(self.entry.name, self.configured, self.problem, versions, labels)
 
     def follow(self, entry: ModelEntry) -> None:
