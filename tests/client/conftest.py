@@ -227,8 +227,8 @@ def silent() -> Iterator[str]:
 
 
 @pytest.fixture
-def nobody() -> str:
-    """An address where nobody listens."""
+def free_address() -> str:
+    """An address without a server."""
     return f"127.0.0.1:{free_port()}"
 
 

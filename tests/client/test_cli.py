@@ -129,20 +129,24 @@ def test_models_and_status_print_tables_and_json(pair: Any) -> None:
         (["classify", "colours", "{png}", "--version", "1", "--label", "x"], 1, "a version or a label"),
         (["models", "--grpc", "{server}"], 1, "can't list models"),
         (
-            ["models", "--url", "http://{nobody}"],
+            ["models", "--url", "http://{free_address}"],
             1,
-            "no server answers at http://{nobody}: connection refused",
+            "no server answers at http://{free_address}: connection refused",
         ),
-        (["status", "m", "--grpc", "{nobody}"], 1, "no server answers at {nobody}: connection refused"),
+        (
+            ["status", "m", "--grpc", "{free_address}"],
+            1,
+            "no server answers at {free_address}: connection refused",
+        ),
         (["models", "--url", "http://{silent}", "--timeout", "0.2"], 1, "no response within 0.2 s"),
         (["models", "--url", "nonsense"], 1, "'nonsense' is no address"),
     ],
 )
 def test_an_error_is_one_sentence(
-    pair: Any, folder: Path, nobody: str, silent: str, arguments: list[str], code: int, says: str
+    pair: Any, folder: Path, free_address: str, silent: str, arguments: list[str], code: int, says: str
 ) -> None:
     places = {
-        "png": folder / "b.png", "url": pair.url, "server": pair.model_server, "nobody": nobody,
+        "png": folder / "b.png", "url": pair.url, "server": pair.model_server, "free_address": free_address,
         "silent": silent,
     }  # fmt: skip
     result = run(*(argument.format(**places) for argument in arguments))
@@ -162,17 +166,21 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert "Traceback" not in result.output
 
 
-def test_the_installed_program_classifies(pair: Any, folder: Path, nobody: str) -> None:
+def test_the_installed_program_classifies(pair: Any, folder: Path, free_address: str) -> None:
     environment = {**os.environ, "KERASERVE_URL": pair.url, "PYTHONWARNINGS": "error"}
     command = [str(PROGRAM), "classify", "colours", str(folder / "b.png")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "red" in done.stdout
     failed = subprocess.run(
-        [*command, "--url", f"http://{nobody}"], capture_output=True, text=True, timeout=60, env=environment
+        [*command, "--url", f"http://{free_address}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
     )
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == f"keraserve: no server answers at http://{nobody}: connection refused\n"
+    assert failed.stderr == f"keraserve: no server answers at http://{free_address}: connection refused\n"
 
 
 def read_to_end(screen: int) -> str:

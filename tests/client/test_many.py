@@ -152,8 +152,10 @@ def test_an_error_of_all_images_is_raised(client: Any, red: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient, GrpcClient, AsyncGrpcClient])
-def test_a_missing_server_is_raised(kind: Any, connect: Any, nobody: str, red: bytes) -> None:
-    client = connect(kind, f"http://{nobody}" if kind in (Client, AsyncClient) else nobody, retries=0)
+def test_a_missing_server_is_raised(kind: Any, connect: Any, free_address: str, red: bytes) -> None:
+    client = connect(
+        kind, f"http://{free_address}" if kind in (Client, AsyncClient) else free_address, retries=0
+    )
     with pytest.raises(ConnectionFailed):
         outcomes(client, "colours", itertools.repeat(red))
 

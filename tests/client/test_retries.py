@@ -114,9 +114,9 @@ def test_the_timeout_is_for_all_retries_together(kind: Any, script: Script, conn
     assert script.requests > 1
 
 
-def test_without_a_server_the_connection_fails(kind: Any, connect: Any, nobody: str) -> None:
+def test_without_a_server_the_connection_fails(kind: Any, connect: Any, free_address: str) -> None:
     client_of, server_of = kind
-    address = f"http://{nobody}" if server_of is http_server else nobody
+    address = f"http://{free_address}" if server_of is http_server else free_address
     client = connect(client_of, address, timeout=5, retries=1)
     with pytest.raises(
         ConnectionFailed, match=f"no server answers at {address}: connection refused"
@@ -128,12 +128,12 @@ def test_without_a_server_the_connection_fails(kind: Any, connect: Any, nobody: 
 
 
 def test_a_server_that_starts_in_the_meantime_is_reached(
-    kind: Any, script: Script, connect: Any, nobody: str
+    kind: Any, script: Script, connect: Any, free_address: str
 ) -> None:
     client_of, server_of = kind
-    address = f"http://{nobody}" if server_of is http_server else nobody
+    address = f"http://{free_address}" if server_of is http_server else free_address
     with ExitStack() as stack:
-        server = server_of(script, int(nobody.split(":")[1]))
+        server = server_of(script, int(free_address.split(":")[1]))
         later = threading.Timer(0.3, stack.enter_context, [server])
         later.start()
         stack.callback(later.join)

@@ -103,7 +103,7 @@ def test_pods_have_no_privileges(resources: tuple[Resource, ...]) -> None:
 
 def test_only_the_gateway_reaches_the_model_server(resources: tuple[Resource, ...]) -> None:
     policies = of(resources, "NetworkPolicy")
-    assert policies["nobody"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     labels = pod(resources, "model-server")["metadata"]["labels"]
     allowed = [
         (source, port["port"])
