@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from free_ports import free_ports
+from waiting import until
 
 from keraserve_client import (
     BadRequest,
@@ -164,7 +165,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         )
     found = Gateway(f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", log, model_server)
     try:
-        wait_for(found.url, process, log)
+        with Client(found.url, retries=0) as client:
+            until(lambda: responds(client), "the gateway is not ready", 90)
         yield found
     finally:
         model_server.pause.set()
@@ -173,16 +175,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         upstream.stop(None).wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 90
-    with Client(url, retries=0) as client:
-        while process.poll() is None and time.monotonic() < end:
-            try:
-                client.status("echo", timeout=2)
-                return
-            except KeraserveError:
-                time.sleep(0.1)
-    pytest.fail(log.read_text()[-3000:])
+def responds(client: Client) -> bool:
+    try:
+        return bool(client.status("echo", timeout=2).versions)
+    except KeraserveError:
+        return False
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from encoded_images import png_file
 from PIL import Image
 
 from keraserve_protocol import image_files
@@ -47,13 +48,7 @@ def interlaced() -> bytes:
         left, top, across, down = map(int, adam7)
         width = len(range(left, side, across))
         rows += (b"\0" + bytes(range(width))) * len(range(top, side, down)) if width else b""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 1)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    return png_file(side, side, zlib.compress(rows), colour=0, interlaced=1)
 
 
 IMAGES = {

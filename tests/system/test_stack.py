@@ -6,13 +6,13 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
 import pytest
+from encoded_images import png_file
 from programs import ROOT, train
 from stack import Ports, Stack, StackError, running
 from waiting import until
@@ -76,12 +76,7 @@ def wide_png(side: int) -> bytes:
     """A black square, compressed row by row."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(1 + 3 * side)) for _ in range(side)) + packer.flush()
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
-    chunks = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    return png_file(side, side, rows)
 
 
 def test_a_second_version_is_served_without_a_failed_request(
