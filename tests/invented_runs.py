@@ -157,7 +157,7 @@ def write(
     data: Mapping[str, Any] = REAL,
     weights: Any = "none",
     finished: str = "2026-01-02T03:04:05+00:00",
-    photographs: Sequence[drawing.Image] = (),
+    photographs: Sequence[drawing.Pixels] = (),
     extras: Mapping[str, Any] | None = None,
     draw: Callable[[Path], None] | None = None,
 ) -> Path:
@@ -210,7 +210,7 @@ def write(
 
 
 def _draw(
-    folder: Path, networks: Mapping[str, Mapping[str, Any]], photographs: Sequence[drawing.Image]
+    folder: Path, networks: Mapping[str, Mapping[str, Any]], photographs: Sequence[drawing.Pixels]
 ) -> None:
     """What every run draws by itself."""
     histories = {name: network["rows"] for name, network in networks.items() if network["rows"]}

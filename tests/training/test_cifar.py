@@ -27,8 +27,7 @@ def quiet(_: str) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keras' folder for data sets, and no network."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("_CIFAR_10", "_CIFAR_100"):
-        monkeypatch.setattr(keras_download, name, "raise SystemExit(1)")
+    monkeypatch.setattr(keras_download, "_DATASET", "raise SystemExit(1)")
     (tmp_path / "keras" / "datasets").mkdir(parents=True)
     return tmp_path / "keras" / "datasets"
 

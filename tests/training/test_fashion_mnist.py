@@ -5,15 +5,18 @@ import hashlib
 import shutil
 import struct
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keraserve_training.data import debian, fashion_mnist, keras_download
+from keraserve_training.data.cache import Fill
 from keraserve_training.errors import DataUnavailableError
 
 COUNTS = {"train": 60_000, "t10k": 10_000}
+DOWNLOAD = keras_download.dataset("Fashion-MNIST", "fashion_mnist", "fashion-mnist", "30 MB")
 
 
 def quiet(_: str) -> None:
@@ -46,8 +49,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "keras" / "datasets" / "fashion-mnist"
 
 
-def installed(root: Path) -> fashion_mnist.Fill:
-    return fashion_mnist._installed(root)
+def installed(root: Path) -> Fill:
+    return partial(fashion_mnist._installed, root)
 
 
 def test_an_installed_package_is_put_where_keras_looks(home: Path, files: Path) -> None:
@@ -108,8 +111,8 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pyt
 def test_keras_own_download_fails_quietly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(keras_download, "_PROGRAM", "print('Downloading'); raise SystemExit(1)")
-    assert not keras_download.fashion_mnist(tmp_path, quiet)
+    monkeypatch.setattr(keras_download, "_DATASET", "print('Downloading'); raise SystemExit(1)")
+    assert not DOWNLOAD(tmp_path, quiet)
     assert capfd.readouterr() == ("", "")
 
 
@@ -120,8 +123,8 @@ def test_keras_own_download_is_taken_from_its_own_folder(
         "import os, pathlib; folder = pathlib.Path(os.environ['KERAS_HOME'], 'datasets/fashion-mnist');"
         "folder.mkdir(parents=True); (folder / 'a.gz').write_text('whole')"
     )
-    monkeypatch.setattr(keras_download, "_PROGRAM", program)
-    assert keras_download.fashion_mnist(tmp_path, quiet)
+    monkeypatch.setattr(keras_download, "_DATASET", program)
+    assert DOWNLOAD(tmp_path, quiet)
     assert (tmp_path / "a.gz").read_text() == "whole"
 
 
@@ -144,12 +147,8 @@ def test_a_package_is_fetched_without_root_from_a_repository(tmp_path: Path) -> 
     index = f"{control}Filename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {digest}\n"
     (repository / "Packages").write_text(index)
     (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{repository} ./\n")
-    options = [
-        "-o",
-        f"Dir::Etc::SourceList={tmp_path / 'sources.list'}",
-        "-o",
-        "Dir::Etc::SourceParts=/dev/null",
-    ]
+    settings = f"Dir::Etc::SourceList={tmp_path / 'sources.list'}", "Dir::Etc::SourceParts=/dev/null"
+    options = [word for each in settings for word in ("-o", each)]
     there = debian.fetch("a-data-set", tmp_path / "work", options)
     assert there is not None
     assert (there / "usr/share/data").read_text() == "here"

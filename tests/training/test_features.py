@@ -220,7 +220,7 @@ def test_bfloat16_halves_the_bytes_and_is_close(extract: Callable[..., Any]) -> 
 def test_without_bfloat16_one_sentence_says_so(
     extract: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bfloat16, "_here", lambda: False)
+    monkeypatch.setattr(bfloat16, "_supported", lambda: False)
     with pytest.raises(OptionError, match="--mixed-precision"):
         extract(mixed_precision=True)
 

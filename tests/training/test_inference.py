@@ -26,7 +26,7 @@ class Network:
         self.seen: list[int] = []
         self._all, self._second = threading.Barrier(at_once), threading.Event()
 
-    def look(self, number: int) -> int:
+    def run(self, number: int) -> int:
         if number < self.at_once:
             self._all.wait(_PATIENCE)
         if number == 0:
@@ -60,9 +60,9 @@ def until(reached: Callable[[], bool]) -> None:
 
 
 def seen(network: Network, batches: Batches, count: int, most: int) -> Any:
-    from keraserve_training.pretrained.extraction import _seen
+    from keraserve_training.pretrained.extraction import _computed
 
-    return _seen(network, iter(batches), count, most)  # type: ignore[arg-type]
+    return _computed(network, iter(batches), count, most)  # type: ignore[arg-type]
 
 
 def test_what_several_threads_make_comes_in_order() -> None:
@@ -83,9 +83,9 @@ def test_few_are_read_and_made_before_they_are_asked_for() -> None:
 
 def test_closed_in_the_midst_it_ends_what_it_is_at_and_no_more() -> None:
     class Slow(Network):
-        def look(self, number: int) -> int:
+        def run(self, number: int) -> int:
             assert number < 2 or going_on.wait(_PATIENCE)
-            return super().look(number)
+            return super().run(number)
 
     going_on, network, batches = threading.Event(), Slow(at_once=2), Batches(50)
     made = seen(network, batches, 50, most=6)
@@ -121,7 +121,7 @@ def test_a_batch_is_one_call_of_a_gpu_and_three_of_processors(monkeypatch: pytes
         monkeypatch.setattr(inference, "_on_gpu", lambda gpu=gpu: gpu)
         network = inference.prepared(model, "float32", batch)
         assert (network.batch, network.at_once) == expected
-        np.testing.assert_allclose(network.look(images), model(images), atol=1e-6)
+        np.testing.assert_allclose(network.run(images), model(images), atol=1e-6)
 
 
 def test_a_batch_that_can_not_be_divided_is_one_call() -> None:
@@ -148,7 +148,7 @@ def test_a_network_with_a_function_inside_is_called_as_it_is() -> None:
     model, images = keras.Model(inputs, Inside()(inputs)), np.ones((2, 4, 4, 3), np.float32)
     network = inference.prepared(model, "float32", 3)
     assert network.at_once == 1
-    np.testing.assert_allclose(network.look(tf.constant(images)), model(images), atol=1e-6)
+    np.testing.assert_allclose(network.run(tf.constant(images)), model(images), atol=1e-6)
 
 
 def test_each_operation_has_one_thread() -> None:
@@ -162,11 +162,11 @@ from keraserve_training.pretrained import inference
 inputs = keras.Input((96, 96, 32))
 model = keras.Model(inputs, keras.layers.Conv2D(64, 3)(keras.layers.Conv2D(64, 3)(inputs)))
 images = tf.ones((16, 96, 96, 32))
-look = inference.prepared(model, "float32", 16).look
-look(images)
+run = inference.prepared(model, "float32", 16).run
+run(images)
 began, spent = time.perf_counter(), time.process_time()
 for _ in range(20):
-    look(images)
+    run(images)
 print((time.process_time() - spent) / (time.perf_counter() - began))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from keraserve_training.reporting import embedding
 rows = invented_runs.rows
 
 
-def _images(count: int, height: int = 40, width: int = 60, channels: int = 3) -> list[drawing.Image]:
+def _images(count: int, height: int = 40, width: int = 60, channels: int = 3) -> list[drawing.Pixels]:
     slope = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, channels))
     return [(np.roll(slope, 7 * number, axis=1)).astype(np.uint8) for number in range(count)]
 
@@ -158,7 +158,7 @@ def test_matplotlib_gets_no_more_pixels_than_a_tile_shows(
     drawn: list[tuple[int, ...]] = []
     real = Axes.imshow
 
-    def imshow(axes: Axes, image: drawing.Image, **options: object) -> object:
+    def imshow(axes: Axes, image: drawing.Pixels, **options: object) -> object:
         drawn.append(image.shape)
         return real(axes, image, **options)  # pyright: ignore
 

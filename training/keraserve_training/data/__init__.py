@@ -1,1 +1,1 @@
-"""Where images come from, and how a network gets them."""
+"""Data sets: where their images come from, and how a network gets them."""

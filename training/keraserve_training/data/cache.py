@@ -1,4 +1,4 @@
-"""Files of public data sets where Keras keeps them: found, fetched, checked, and never half there."""
+"""Files of public data sets in Keras' cache: found, fetched, checked, and never there in part."""
 
 import contextlib
 import os
@@ -35,11 +35,11 @@ class Cached(Generic[T]):
     """A data set that is, or will be, in the cache.
 
     Attributes:
-        name: what people call it.
-        folder: its place in the cache.
+        name: of the data set, for people.
+        folder: its folder in the cache.
         names: the files and folders that it consists of, in `folder`.
         read: reads them from a folder; raises NotWholeError unless they are there and whole.
-        missing: the sentence for people when nothing leads to them.
+        missing: the message of the error where no way to get them works.
     """
 
     name: str
@@ -53,17 +53,17 @@ class Cached(Generic[T]):
 
         Args:
             tell: is told in a sentence what takes long.
-            ways: how to get it, tried in order; each fills an empty folder, or says that it can't (false). A
+            ways: how to get it, tried in order; each fills an empty folder, or returns False if it can't. A
                 file appears in the cache only after it was read to its end.
 
         Raises:
-            DataUnavailableError: no way led to it, or the cache can't be written; says what to do.
+            DataUnavailableError: no way worked, or the cache can't be written; says what to do.
         """
         with contextlib.suppress(NotWholeError):
             return self.read(self.folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The pieces of a study would fetch it several times at once.
+            # Without the lock, the processes of a study would each fetch it.
             with locked(self.folder / ".lock"):
                 with contextlib.suppress(NotWholeError):
                     return self.read(self.folder)
@@ -89,7 +89,7 @@ class Cached(Generic[T]):
 
 @contextlib.contextmanager
 def _own_folder(folder: Path) -> Iterator[Path]:
-    """A folder on the same disk as the cache, gone afterwards, as are those of processes that died."""
+    """An empty folder on the cache's disk; removes it afterwards, and those that killed processes left."""
     for left in folder.glob(".fetching-*"):
         if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

@@ -1,21 +1,21 @@
 """CIFAR-10 and CIFAR-100: found, fetched, checked, read.
 
-Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The files lie where Keras
-keeps them, below `$KERAS_HOME/datasets`; Keras 3 has a folder more around them than Keras 2, and both are
-looked into. Who can't download may put the archive itself, as its authors publish it, beside them.
+Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The files are in Keras'
+cache, `$KERAS_HOME/datasets`; Keras 3 has a folder more around them than Keras 2, and both are searched. On a
+machine without a network, the authors' archive may be put there instead.
 """
 
 import hashlib
 import io
 import pickle
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from keraserve_training.data import cache, keras_download
 from keraserve_training.data.cache import Fill, NotWholeError
@@ -46,15 +46,15 @@ class Published:
     """One of the two data sets, as its authors publish it.
 
     Attributes:
-        name: what people call it.
-        folder: that of its files in the archive.
+        name: of the data set, for people.
+        folder: the files' folder in the archive.
         train: MD5 of each training file, by name.
-        test: that of the test file.
+        test: MD5 of the test file, by name.
         labels: the key of the labels in a file.
         classes: their names, in the order of the labels.
-        images: in one training file, and in the test file.
-        archives: names under which the archive may lie in the cache.
-        download: lets Keras fetch it.
+        images: how many are in one training file, and in the test file.
+        archives: names that the archive may have in the cache.
+        module: of `keras.datasets`, which downloads it.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Published:
     classes: tuple[str, ...]
     images: tuple[int, int]
     archives: tuple[str, ...]
-    download: Callable[[Path, Tell], bool]
+    module: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all files."""
+        """The names of all files."""
         return (*self.train, *self.test)
 
 
@@ -88,7 +88,7 @@ CIFAR_10 = Published(
     classes=_names(_CIFAR_10_CLASSES),
     images=(10_000, 10_000),
     archives=("cifar-10-python.tar.gz", "cifar-10-batches-py-target_archive"),
-    download=keras_download.cifar10,
+    module="cifar10",
 )
 CIFAR_100 = Published(
     name="CIFAR-100",
@@ -99,18 +99,15 @@ CIFAR_100 = Published(
     classes=_names(_CIFAR_100_CLASSES),
     images=(50_000, 10_000),
     archives=("cifar-100-python.tar.gz", "cifar-100-python-target_archive"),
-    download=keras_download.cifar100,
+    module="cifar100",
 )
 
 
 @dataclass(frozen=True)
 class Read:
-    """What the files hold.
+    """The images in the files: [50000, 32, 32, 3] and [10000, 32, 32, 3].
 
-    Attributes:
-        train: the training images, [50000, 32, 32, 3].
-        test: the test images, [10000, 32, 32, 3].
-        as_published: whether every file has the checksum that it was published with.
+    `as_published` is true if every file has the checksum that it was published with.
     """
 
     train: Images
@@ -119,18 +116,10 @@ class Read:
 
 
 def load(published: Published, tell: Tell, *, ways: tuple[Fill, ...] | None = None) -> Read:
-    """Read training and test images.
-
-    Args:
-        published: `CIFAR_10` or `CIFAR_100`.
-        tell: is told in a sentence what takes long.
-        ways: how to get the files, tried in order; by default an archive in the cache, then Keras.
-
-    Raises:
-        DataUnavailableError: no way led to them, or the cache can't be written; says what to do.
-    """
+    """Read training and test images; other args and errors: as `cache.Cached.load`."""
     datasets = cache.folder()
-    folder = datasets / f"{published.folder}-target" / published.folder
+    inner = f"{published.folder}-target/{published.folder}"
+    folder = datasets / inner
     plain = datasets / published.folder  # Keras 2
     missing = (
         f"{published.name} is not on this machine, and Keras could not download it: connect it once, or copy"
@@ -141,10 +130,11 @@ def load(published: Published, tell: Tell, *, ways: tuple[Fill, ...] | None = No
         published.name,
         plain if plain.exists() and not (folder / published.names[0]).exists() else folder,
         published.names,
-        lambda place: read(published, place),
+        partial(read, published),
         missing,
     )
-    return cached.load(tell, ways or (_unpacked(published, datasets), published.download))
+    download = keras_download.dataset(published.name, published.module, inner, "170 MB")
+    return cached.load(tell, ways or (partial(_unpack, published, datasets), download))
 
 
 def read(published: Published, folder: Path) -> Read:
@@ -153,17 +143,18 @@ def read(published: Published, folder: Path) -> Read:
     train = [_file(published, folder / name, each_train) for name in published.train]
     test = [_file(published, folder / name, each_test) for name in published.test]
     expected = [*published.train.values(), *published.test.values()]
-    return Read(_joined(train), _joined(test), [part[2] for part in (*train, *test)] == expected)
+    return Read(_joined(train), _joined(test), [digest for _, digest in (*train, *test)] == expected)
 
 
-def _joined(parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], str]]) -> Images:
-    return Images(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+def _joined(files: list[tuple[Images, str]]) -> Images:
+    parts: list[Any] = [images for images, _ in files]
+    return Images(
+        np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+    )
 
 
-def _file(
-    published: Published, path: Path, count: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], str]:
-    """Images [count, 32, 32, 3], labels [count] and the MD5 of one file."""
+def _file(published: Published, path: Path, count: int) -> tuple[Images, str]:
+    """`count` images, and the MD5 of their file."""
     try:
         content = path.read_bytes()
         held = _Unpickler(io.BytesIO(content), encoding="bytes").load()
@@ -180,14 +171,14 @@ def _file(
     if not right:
         raise NotWholeError(path)
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return np.ascontiguousarray(images), labels.astype(np.int32), digest
+    return Images(np.ascontiguousarray(images), labels.astype(np.int32)), digest
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes arrays and nothing else: a pickle from elsewhere could run any program."""
+    """Makes arrays and nothing else: a pickle that somebody else wrote could run any program."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """What a file may ask for by name."""
+        """The functions and classes that a file may name."""
         if global_name == "_reconstruct" and module_name.startswith("numpy."):
             return np.empty(0).__reduce__()[0]  # wherever this version of numpy keeps it
         if module_name == "numpy" and global_name in ("ndarray", "dtype"):
@@ -201,22 +192,19 @@ def _bytes(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-def _unpacked(published: Published, datasets: Path) -> Fill:
-    def fill(own: Path, tell: Tell) -> bool:
-        found = [datasets / name for name in published.archives if (datasets / name).is_file()]
-        for archive in found:
-            tell(f"{published.name}: unpacking {archive.name}")
-            try:
-                with tarfile.open(archive) as opened:
-                    for name in published.names:
-                        member = opened.extractfile(f"{published.folder}/{name}")
-                        if member is None:
-                            break
-                        (own / name).write_bytes(member.read())
-                    else:
-                        return True
-            except (tarfile.TarError, OSError, EOFError, KeyError):
-                continue
-        return False
-
-    return fill
+def _unpack(published: Published, datasets: Path, own: Path, tell: Tell) -> bool:
+    """Unpack an archive in the cache into `own`; False if there is none, or it is damaged."""
+    for archive in (datasets / name for name in published.archives if (datasets / name).is_file()):
+        tell(f"{published.name}: unpacking {archive.name}")
+        try:
+            with tarfile.open(archive) as opened:
+                for name in published.names:
+                    member = opened.extractfile(f"{published.folder}/{name}")
+                    if member is None:
+                        break
+                    (own / name).write_bytes(member.read())
+                else:
+                    return True
+        except (tarfile.TarError, OSError, EOFError, KeyError):
+            continue
+    return False

@@ -1,7 +1,7 @@
-"""A user's own images: a folder that holds one folder of images a class; see `layout`.
+"""A data set of a user's own images: a folder with one folder of images for each class; see `layout`.
 
-Validation images are joined to the training images, since every experiment sets its own part aside. Where
-there is no folder to test on, a fifth is drawn for it. Whatever is left out is said.
+Validation images are joined to the training images, since every experiment sets a part of its own aside. If
+no folder is for testing, a fifth of the images is drawn for it. The user is told what is left out.
 """
 
 import os
@@ -21,24 +21,24 @@ from keraserve_training.profiles import Profile
 
 _TEST_SHARE = 0.2
 _SEED = 0
-_NAMED = 3  # of those that are left out for one reason
+_NAMED = 3  # files that a sentence names of those left out for one reason
 SMALL_SIDE = 64  # pixels; larger images are photographs
-_LOOKED_AT = 15
-_LEAST = 5  # of each class that are used whatever the profile says
+_SAMPLED = 15  # images by whose size the others are judged
+_LEAST = 5  # images of each class that every profile uses
 
 
 def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
-    """Read class folders; the training images come in a random order that is always the same.
+    """Read class folders; the training images are in a random order that is the same in every run.
 
     Args:
         folder: in one of the layouts of `layout`.
         profile: limits how many images are used, every class in its share.
         tell: is told how the folders were read, and what was left out and why.
-        how: one of `layout.LAYOUTS`; None: what fits.
+        how: one of `layout.LAYOUTS`; None: the one that fits.
 
     Raises:
         DataUnavailableError: there is no such folder, there are fewer than two classes in it, a class has no
-            images, or the folder can be read in two ways; says which.
+            images, or the folder can be read in two ways.
     """
     root = folder.expanduser().resolve()
     found = layout.read(root, how)
@@ -71,7 +71,7 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
 
 
 def _some(images: ImageFiles, count: int) -> ImageFiles:
-    """At most `count`, every class in its share, but a few of each class at least."""
+    """Draw at most `count`, every class in its share, but at least five of each class."""
     labels = images.labels
     drawn = draw(labels, min(count, len(images)), _SEED)
     for label in np.unique(labels):
@@ -90,7 +90,7 @@ def gathered(root: Path, found: dict[str, list[Path]], classes: tuple[str, ...])
 
 
 def readable(images: ImageFiles, rejected: list[Rejected]) -> ImageFiles:
-    """Those that the decoder reads; the others are added to `rejected`."""
+    """Those that can be decoded; the others are added to `rejected`."""
     good = image_files.decodable(images.files)
     bad = [images.files[index] for index in np.flatnonzero(~good)]
     rejected += [Rejected(file, why_not_decoded(file)) for file in bad]
@@ -98,20 +98,20 @@ def readable(images: ImageFiles, rejected: list[Rejected]) -> ImageFiles:
 
 
 def shuffled(images: ImageFiles) -> ImageFiles:
-    """In a random order that is always the same, so that the first thousand are like all others."""
+    """In a random order that is the same in every run, so that the first thousand are like all others."""
     return images.select(np.random.default_rng(_SEED).permutation(len(images)))
 
 
 def are_photographs(images: ImageFiles) -> bool:
     """Whether most are larger than 64 pixels a side, judged by a few."""
-    few = images.select(draw(images.labels, min(_LOOKED_AT, len(images)), _SEED))
+    few = images.select(draw(images.labels, min(_SAMPLED, len(images)), _SEED))
     few = few.select(np.flatnonzero(image_files.decodable(few.files)))
     sides = [max(size) for size in few.sizes(np.arange(len(few)))]
     return bool(sides) and float(np.median(sides)) > SMALL_SIDE
 
 
 def say_rejected(root: Path, rejected: list[Rejected], tell: Tell) -> None:
-    """One sentence about what was left out, by reasons; none where nothing was."""
+    """Tell in one sentence what was left out, by reasons."""
     if not rejected:
         return
     by_reason: dict[str, list[str]] = {}
@@ -126,7 +126,7 @@ def say_rejected(root: Path, rejected: list[Rejected], tell: Tell) -> None:
 
 
 def _say_found(found: layout.Layout, used: int, profile: Profile, tell: Tell) -> None:
-    """How the folders were read, and how many of the images are used."""
+    """Tell how the folders were read, and how many of the images are used."""
     divided = "" if found.test else "; a fifth of each class is drawn to test on"
     tell(f"{found.root.name}: {'; '.join(found.said)}{divided}")
     files = {file for files in found.files.values() for file in files}
@@ -136,14 +136,12 @@ def _say_found(found: layout.Layout, used: int, profile: Profile, tell: Tell) ->
 
 
 def _say_doubles(root: Path, parts: Sequence[ImageFiles], tell: Tell) -> None:
-    """Say which of the same images are where they make figures wrong."""
+    """Tell how many images are both learnt from and tested on, or in several classes."""
     learnt, tested = ([*zip(image_files.digests(part.files), part.labels, strict=True)] for part in parts)
     both = len({content for content, _ in learnt} & {content for content, _ in tested})
     if both:
-        tell(
-            f"{root.name}: {both:,} of the images to test on are learnt from as well: their figures will be"
-            " too good"
-        )
+        what = "of the images to test on are learnt from as well: their figures will be too good"
+        tell(f"{root.name}: {both:,} {what}")
     labels: dict[bytes, set[int]] = {}
     for content, label in learnt + tested:
         labels.setdefault(content, set()).add(int(label))

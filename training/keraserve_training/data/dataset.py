@@ -1,4 +1,4 @@
-"""A data set as an experiment gets it. Knows nothing of where it came from."""
+"""A data set as an experiment gets it, wherever it came from."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.data.images import Images
 from keraserve_training.data.listing import Listing
 
-_LISTED = 20  # classes that are told one by one
+_LISTED = 20  # classes that are listed one by one
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Dataset:
     """A data set as an experiment gets it.
 
     Attributes:
-        name: what people call it.
+        name: for people.
         kind: where it came from; `folder`: the user's own.
-        origin: the same for people, in words.
+        origin: where it came from, in words.
         classes: the name of each class.
         train: images to learn from, in the data set's own order.
-        test: images that no training sees.
-        listing: all images of a user's own folder, used or not; None: the data set is no such folder.
+        test: images that are never learnt from.
+        listing: all images of the user's own folder, used or not; None for other kinds.
     """
 
     name: str
@@ -37,29 +37,26 @@ class Dataset:
     listing: Listing | None = None
 
     def sized(self, size: int | None) -> "Dataset":
-        """The same for a network that takes `size` by `size` pixels; None: the images as they are."""
+        """The same at `size` by `size` pixels; None: the images' own sizes."""
         return replace(self, train=self.train.sized(size), test=self.test.sized(size))
 
     def loaded(self, tell: Tell) -> "Dataset":
-        """The same with all images in memory, at the size they are wanted in, if they fit there."""
-        return replace(self, train=_loaded(self.train, tell), test=_loaded(self.test, tell))
+        """The same with all images decoded in memory, at the size that was set, if they fit there."""
+        return replace(self, train=self.train.loaded(tell), test=self.test.loaded(tell))
 
     def found(self) -> str:
-        """Say which classes there are, of how many images each, and what those are for."""
+        """A sentence: which classes there are, with how many images to learn from and to test on."""
         counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in (self.train, self.test)]
         uses = f"{len(self.train):,} images to learn from, {len(self.test):,} to test on"
         total = f"{self.name}: {len(self.classes)} classes, {uses}"
         if len(self.classes) > _LISTED:
             few = int(np.argmin(counts[0]))
             return f"{total}; the fewest to learn from, {counts[0][few]:,}, has {self.classes[few]!r}"
-        each = [
-            f"{name} {learnt:,} and {tested:,}"
-            for name, learnt, tested in zip(self.classes, *counts, strict=True)
-        ]
-        return f"{total}: {', '.join(each)}"
+        classes = zip(self.classes, *counts, strict=True)
+        return f"{total}: {', '.join(f'{name} {train:,} and {test:,}' for name, train, test in classes)}"
 
     def record(self) -> dict[str, Any]:
-        """What a run's configuration and a model card say about the data, at whatever size it is used."""
+        """The data's entry in a run's configuration and in a model card; the same at every size."""
         both = self.train.sized(None).digest() + self.test.sized(None).digest()
         return {
             "name": self.name,
@@ -71,7 +68,3 @@ class Dataset:
             "test_images": len(self.test),
             "sha256": hashlib.sha256(both.encode()).hexdigest(),
         }
-
-
-def _loaded(images: Images | ImageFiles, tell: Tell) -> Images | ImageFiles:
-    return images if isinstance(images, Images) else images.loaded(tell)

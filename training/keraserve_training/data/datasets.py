@@ -1,12 +1,10 @@
-"""The one place that knows where images come from.
+"""Every data set that an experiment can name, as a function that returns a `Dataset`.
 
-Kinds of source: `public` (fetched once, then cached where Keras caches it), `folder` (the user's own) and
-`procedural` (made on the spot, profile `sample`). Each only has to give a `Dataset`; nothing else in the
-package asks where images came from.
+Kinds: `public` (fetched once into Keras' cache), `folder` (the user's own) and `procedural` (generated, in
+profile `sample`). Only this package depends on where images come from.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 from keraserve_training.data import cats_dogs as cats_dogs_source
 from keraserve_training.data import cifar, procedural
@@ -20,23 +18,13 @@ from keraserve_training.profiles import Profile
 
 Source = Callable[[Profile, Tell], Dataset]
 
-FASHION_MNIST_CLASSES = (
-    "t-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+FASHION_MNIST_CLASSES = fashion_mnist_source.CLASSES
 CIFAR10_CLASSES = cifar.CIFAR_10.classes
 CIFAR100_CLASSES = cifar.CIFAR_100.classes
 CATS_DOGS_CLASSES = cats_dogs_source.CLASSES
+class_folders = class_folders_source.load
 _PHOTOGRAPHS = 25_000
-_PHOTOGRAPH = (72, 96)  # procedural ones: larger than 64 pixels, not square, and quick to draw
+_PHOTOGRAPH = (72, 96)  # height and width of procedural ones: above 64 pixels, not square, quick to draw
 _SEED = 0
 
 
@@ -46,7 +34,7 @@ def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
     Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747.
 
     Args:
-        profile: limits how many are used, every class in its share, or asks for procedural ones.
+        profile: limits how many are used, every class in its share, or wants procedural ones.
         tell: is told in a sentence what takes long.
 
     Raises:
@@ -78,13 +66,7 @@ def cifar100(profile: Profile, tell: Tell) -> Dataset:
 def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
     """Cats vs. dogs: 25,000 photographs of many sizes, two classes, undivided: `test` are drawn for testing.
 
-    Args:
-        profile: limits how many are used, every class in its share, or asks for procedural ones.
-        tell: is told in a sentence what takes long, and which files can't be read.
-        test: how many photographs to draw for testing, both classes alike.
-
-    Raises:
-        DataUnavailableError: the images are not here and can't be fetched; says what to do.
+    Other args and errors: as `fashion_mnist`; `tell` is told, too, which files can't be read.
     """
     if profile.procedural:
         counts = _PHOTOGRAPHS - test, test
@@ -100,15 +82,6 @@ def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
     origin = "photographs of cats and dogs (Microsoft Research, Asirra)"
     train = class_folders_source.shuffled(rest)
     return Dataset("Cats vs. dogs", "public", origin, CATS_DOGS_CLASSES, train, drawn)
-
-
-def class_folders(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> Dataset:
-    """The user's own images, a folder a class; see the module `class_folders`.
-
-    Raises:
-        DataUnavailableError: there are no such images; says what is missing.
-    """
-    return class_folders_source.load(folder, profile, tell, how)
 
 
 def _cifar(published: cifar.Published, profile: Profile, tell: Tell) -> Dataset:

@@ -1,7 +1,7 @@
 """Take the files out of a Debian package without root and without changing the system.
 
-apt-get is pointed at folders of our own for its lists and its cache. The system's list of sources and its
-keys stay in force, so what comes is what the machine's owner trusts.
+apt-get gets folders of ours for its lists and its cache, and keeps the system's sources and keys: a package
+comes only from where the machine's owner allows it.
 """
 
 import shutil
@@ -21,8 +21,8 @@ def fetch(package: str, folder: Path, options: Sequence[str] = ()) -> Path | Non
         options: more of apt-get's options.
 
     Returns:
-        The folder that holds the package's files as `/` would, or None where there is no apt-get or it
-        could not get the package.
+        The folder that holds the package's files as `/` would; None if there is no apt-get, or it could not
+        get the package.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return None
@@ -40,7 +40,7 @@ def fetch(package: str, folder: Path, options: Sequence[str] = ()) -> Path | Non
         *("-o", "APT::Sandbox::User="),  # as root, apt would drop to a user who may not write to `folder`
         *options,
     ]
-    # A source that can't be reached fails `update`, but another may have what is wanted: go on.
+    # `update` fails if one source can't be reached, but another one may have the package: go on.
     _succeeds([*apt, "update"], folder)
     if not _succeeds([*apt, "download", package], folder / "download"):
         return None
@@ -53,7 +53,7 @@ def fetch(package: str, folder: Path, options: Sequence[str] = ()) -> Path | Non
 
 def _succeeds(command: Sequence[str], folder: Path) -> bool:
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=folder, capture_output=True, timeout=_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
         return False
-    return done.returncode == 0
+    return True

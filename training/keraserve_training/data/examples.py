@@ -1,4 +1,4 @@
-"""What a network learns from or is tried on: images in memory or in files, or stored features."""
+"""Inputs with their classes that a network learns from or is tested on: images, or stored features."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, TypeVar
@@ -11,11 +11,11 @@ Tell = Callable[[str], None]
 E = TypeVar("E", bound="Examples")
 
 _AHEAD = 8  # batches prepared while the network works,
-_AHEAD_BYTES = 64 * 2**20  # but not more than this
+_AHEAD_BYTES = 64 * 2**20  # but at most this
 
 
 class Examples(Protocol):
-    """Inputs with their classes. What says how is left to those that inherit; taking apart is done here.
+    """Inputs with their classes. Subclasses say how they are stored; taking them apart is implemented here.
 
     Attributes:
         labels: int32 [N], the class of each.
@@ -28,7 +28,7 @@ class Examples(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one input, as the network gets it: (160, 160, 3) or (7, 7, 512)."""
+        """The shape of one input, as the network gets it: (160, 160, 3) or (7, 7, 512)."""
         ...
 
     def select(self, indices: Indices) -> Self:
@@ -56,34 +56,31 @@ class Examples(Protocol):
         return self.select(np.arange(len(self))[count:])
 
     def only(self, classes: Sequence[int]) -> Self:
-        """Those of these classes, numbered by their place in `classes`."""
+        """Those of some classes, with a class's place in `classes` as its new number."""
         kept = self.select(np.flatnonzero(np.isin(self.labels, classes)))
         order = {label: place for place, label in enumerate(classes)}
         return kept.relabelled(np.array([order[int(label)] for label in kept.labels], np.int32))
 
     def without(self, classes: Sequence[int]) -> Self:
-        """Those of all other classes, which are numbered anew from 0 in their old order."""
+        """Those of all other classes, which are renumbered from 0 in their old order."""
         kept = self.select(np.flatnonzero(~np.isin(self.labels, classes)))
         shifts = sum((kept.labels > gone).astype(np.int32) for gone in classes)
         return kept.relabelled((kept.labels - shifts).astype(np.int32))
 
 
 class Shown(Examples, Protocol):
-    """Examples that are images: people can look at them, and a network can have them at another size."""
+    """Examples that are images: people can look at them, and they can be resized."""
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-        """Images for people, each uint8 [h, w, c], c 1 or 3, whatever size the network gets.
-
-        In their own size, or smaller where that is more than can be seen on a page.
-        """
+        """Images for people, each uint8 [h, w, 1 or 3]: in their own size, or smaller if that is large."""
         ...
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
-        """Height and width of images, in their own size."""
+        """Height and width of each image before it is resized."""
         ...
 
     def sized(self, size: int | None) -> Self:
-        """The same for a network that takes `size` by `size` pixels; None: as they are."""
+        """The same for a network that takes `size` by `size` pixels; None: in their own sizes."""
         ...
 
 
@@ -97,7 +94,7 @@ def split(examples: E, part: float | int, seed: int) -> tuple[E, E]:
 
     Returns:
         The rest and the part, both in the order of `examples`; neither is empty. A class of two or more is
-        in both wherever `part` leaves room for that.
+        in both if `part` is large enough.
     """
     count = round(part * len(examples)) if isinstance(part, float) else part
     drawn = draw(examples.labels, min(max(1, count), len(examples) - 1), seed)
@@ -122,14 +119,14 @@ def draw(labels: npt.NDArray[np.int32], count: int, seed: int) -> Indices:
 
 
 def _quotas(counts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """How many of each class: in proportion, but one at least, and one less than all, as far as that goes."""
+    """How many of each class: in proportion, but if possible at least one and at most all but one."""
     share = counts * count / counts.sum()
     low = np.minimum(1, counts - 1) if count >= len(counts) else np.zeros_like(counts)
     high = np.maximum(counts - 1, low)
     quotas = np.clip(share.astype(np.int64), low, high)
     while (missing := count - quotas.sum()) != 0:
         step = np.sign(missing)
-        # Past a bound only where all classes have reached it: a class of one, or more wanted than that.
+        # Past a bound only if all classes have reached it.
         inside = quotas < high if step > 0 else quotas > low
         inside = inside if inside.any() else (quotas < counts if step > 0 else quotas > 0)
         quotas[np.where(inside, step * (share - quotas), -np.inf).argmax()] += step
@@ -137,15 +134,15 @@ def _quotas(counts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 
 def ahead(shape: tuple[int, ...], batch: int) -> int:
-    """How many batches to prepare while the network works, so that they don't fill the memory."""
+    """How many batches to prepare while the network works: limited, so that they don't fill the memory."""
     return max(1, min(_AHEAD, _AHEAD_BYTES // max(1, 4 * batch * int(np.prod(shape)))))
 
 
 def prefetched(batches: Any, shape: tuple[int, ...], batch: int) -> Any:
-    """The same `tf.data.Dataset` of `batch` inputs of `shape` at once, prepared while the network works.
+    """The same `tf.data.Dataset`, of `batch` inputs of `shape` each, prepared while the network works.
 
-    Without `tf.data`'s tuning: it has nothing to choose here, and to drop an iterator is to wait until its
-    thread has thought to an end, often for a second.
+    `tf.data`'s autotuning is off: there is nothing to tune here, and deleting an iterator waits for the
+    tuning thread, often for a second.
     """
     import tensorflow as tf
 

@@ -1,10 +1,9 @@
 """Fashion-MNIST's four files: found, fetched, checked, read.
 
-They live where Keras keeps them, `$KERAS_HOME/datasets/fashion-mnist` (KERAS_HOME: `~/.keras` unless set),
-so `keras.datasets.fashion_mnist.load_data()` finds what was fetched here and the other way round. Three ways
-lead there: Keras' own download, Debian's package `dataset-fashion-mnist` where it is installed, and the same
-package fetched by apt-get without root. Each fills a folder of its own first; a file appears in the cache
-only after it was read to its end, which Keras' own download does not promise.
+They are in Keras' cache, `$KERAS_HOME/datasets/fashion-mnist` (KERAS_HOME: `~/.keras` unless set), so
+`keras.datasets.fashion_mnist.load_data()` finds what was fetched here and the other way round. They come from
+Keras' own download, from Debian's package `dataset-fashion-mnist` where it is installed, or from the same
+package fetched by apt-get without root.
 """
 
 import gzip
@@ -12,6 +11,7 @@ import shutil
 import struct
 import tempfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from keraserve_training.data.cache import Fill, NotWholeError
 from keraserve_training.data.examples import Tell
 from keraserve_training.data.images import Images
 
+_CLASSES = "t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
+CLASSES = tuple(_CLASSES.split(", "))
 PACKAGE = "dataset-fashion-mnist"
 PACKAGE_FOLDER = "usr/share/datasets/fashion-mnist"
 _TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", 60_000)
@@ -39,18 +41,13 @@ def load(
 ) -> tuple[Images, Images]:
     """Read the training images [60000, 28, 28, 1] and the test images [10000, 28, 28, 1].
 
-    Args:
-        tell: is told in a sentence what takes long.
-        root: where Debian's installed packages lie.
-        ways: how to get the files, tried in order; by default the three of the module's text.
-
-    Raises:
-        DataUnavailableError: no way led to them, or the cache can't be written; says what to do.
+    `root` is where Debian's installed packages are; other args and errors: as `cache.Cached.load`.
     """
     folder = cache.folder("fashion-mnist")
     missing = _HELP.format(files=", ".join(FILES), folder=folder)
     cached = cache.Cached("Fashion-MNIST", folder, FILES, read, missing)
-    return cached.load(tell, ways or (keras_download.fashion_mnist, _installed(root), _fetched))
+    download = keras_download.dataset("Fashion-MNIST", "fashion_mnist", "fashion-mnist", "30 MB")
+    return cached.load(tell, ways or (download, partial(_installed, root), _fetched))
 
 
 def read(folder: Path) -> tuple[Images, Images]:
@@ -76,21 +73,18 @@ def _idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
 
 
-def _installed(root: Path) -> Fill:
-    def fill(own: Path, tell: Tell) -> bool:
-        folder = root / PACKAGE_FOLDER
-        if not all((folder / name).is_file() for name in FILES):
-            return False
-        tell(f"Fashion-MNIST: taking the files of the installed Debian package {PACKAGE}")
-        for name in FILES:
-            shutil.copyfile(folder / name, own / name)
-        return True
-
-    return fill
+def _installed(root: Path, own: Path, tell: Tell) -> bool:
+    folder = root / PACKAGE_FOLDER
+    if not all((folder / name).is_file() for name in FILES):
+        return False
+    tell(f"Fashion-MNIST: taking the files of the Debian package {PACKAGE}")
+    for name in FILES:
+        shutil.copyfile(folder / name, own / name)
+    return True
 
 
 def _fetched(own: Path, tell: Tell) -> bool:
-    tell(f"Fashion-MNIST: asking apt for the Debian package {PACKAGE} (nothing is installed)")
+    tell(f"Fashion-MNIST: fetching the Debian package {PACKAGE} with apt-get (nothing is installed)")
     with tempfile.TemporaryDirectory() as temporary:
         unpacked = debian.fetch(PACKAGE, Path(temporary))
-        return unpacked is not None and _installed(unpacked)(own, lambda _: None)
+        return unpacked is not None and _installed(unpacked, own, tell)

@@ -1,14 +1,15 @@
 """Images in encoded files, read, decoded and resized while a network works.
 
-Decoding and resizing are those of the exported model (`exporting.decoders`, `decoding.Preparation`), so a
-network sees in training what it will see when it is served.
+Decoding and resizing are those of the exported model (`preprocessing`), so a network gets the same pixels in
+training as when it is served.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,16 +23,17 @@ from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
 
-SHOWN_SIDE = 400  # pixels: more than a page shows of one among nine
-_LOADED_BYTES = 2 * 2**30  # more is not taken into memory
+SHOWN_SIDE = 400  # pixels: more than a page has for one image of nine
+_LOADED_BYTES = 2 * 2**30  # larger data sets are not loaded into memory
 _LOADED_BATCH = 256
-_READERS = 8  # threads that read and hash: more than processors, since disks answer late
+_READERS = 8  # threads that read and hash: more than processors, since they wait for the disk
 _READ_AT_ONCE = 64  # files that one of them takes at a time
 
-_Key = tuple[str, int, int]  # a file as it was when this process looked: path, bytes, time of its last change
-_digests: dict[_Key, bytes] = {}
-_NOT_THERE = ("", 0, 0)
+_Key = tuple[str, int, int]  # a file at the time when it was read: path, bytes, time of its last change
+_NOT_THERE: _Key = ("", 0, 0)
 _NAMELESS = "This image"
+# What this process has found out about files
+_digests: dict[_Key, bytes] = {}
 _decodable: dict[_Key, bool] = {}
 
 
@@ -42,7 +44,7 @@ class ImageFiles(Shown):
     Attributes:
         files: of the formats of `keraserve_protocol.image_formats`, in any size up to its MAX_PIXELS.
         labels: int32 [N], the class of each image.
-        size: height and width that the network gets; None: not said yet, there are no batches before.
+        size: height and width that the network gets; None: not set yet, so there are no batches.
         channels: 3 for colour, 1 for grey, whatever the files have.
         root: the folder that all of them lie in.
     """
@@ -55,7 +57,7 @@ class ImageFiles(Shown):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image, as the network gets it."""
+        """The shape of one image, as the network gets it."""
         if self.size is None:
             raise ValueError(f"the images in {self.root} have many sizes: say which one with sized()")
         return (*self.size, self.channels)
@@ -70,19 +72,19 @@ class ImageFiles(Shown):
         return replace(self, labels=labels)
 
     def sized(self, size: int | None) -> Self:
-        """The same for a network that takes `size` by `size` pixels."""
+        """The same for a network that takes `size` by `size` pixels; None: not set."""
         return replace(self, size=None if size is None else (size, size))
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
         """The images upright, at most SHOWN_SIDE pixels a side, each uint8 [h, w, 1 or 3]."""
-        return [_looked_at(self.files[index])[0] for index in indices]
+        return [_decoded(self.files[index])[0] for index in indices]
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
         """Height and width of the images as people see them: upright."""
-        return [_looked_at(self.files[index])[1] for index in indices]
+        return [_decoded(self.files[index])[1] for index in indices]
 
     def digest(self) -> str:
-        """SHA-256 of every file's bytes, the labels and the size; not of names, nor of decoding."""
+        """SHA-256 of every file's bytes, the labels and the size, but not of the files' names."""
         digest = hashlib.sha256(b"".join(digests(self.files)))
         digest.update(np.ascontiguousarray(self.labels, "<i4").data)
         digest.update(f"{self.size} {self.channels}".encode())
@@ -92,8 +94,7 @@ class ImageFiles(Shown):
         """The images at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b].
 
         Raises (while it is read):
-            tf.errors.OpError: a file has gone, has been damaged since the folder was read, or can't be taken:
-                names it.
+            tf.errors.OpError: a file is gone, or can't be decoded; names it.
         """
         import tensorflow as tf
 
@@ -113,24 +114,24 @@ class ImageFiles(Shown):
         return prefetched(images.batch(batch), shape, batch)
 
     def loaded(self, tell: Tell) -> "Images | ImageFiles":
-        """The same in memory, at the size that is wanted; `self` where they would need more than 2 GiB."""
+        """The same in memory, at `size`; `self` if they would need more than 2 GiB."""
         if len(self) * int(np.prod(self.shape)) * 4 > _LOADED_BYTES:
             return self
         if len(self) >= 10 * _LOADED_BATCH:
             tell(f"reading {len(self):,} images of {self.root} into memory")
-        parts = [_smallest(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
+        parts = [_compact(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
         return Images(np.concatenate(parts), self.labels)
 
 
-def _looked_at(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """An image as people see it, at most SHOWN_SIDE pixels a side; and its height and width before that."""
-    image, size = _shown()(os.fsencode(file))
+def _decoded(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """An image upright, at most SHOWN_SIDE pixels a side; and its height and width before it was reduced."""
+    image, size = _decoder()(os.fsencode(file))
     height, width = size.numpy()
     return image.numpy(), (int(height), int(width))
 
 
 @functools.cache
-def _shown() -> Any:
+def _decoder() -> Any:
     import tensorflow as tf
 
     from keraserve_training.preprocessing import decoders, decoding
@@ -146,7 +147,7 @@ def _shown() -> Any:
 
 
 def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
-    """Try whether the exported model would take each file; bool [N]. Tries a file once in a process."""
+    """Whether the exported model can decode each file; bool [N]. A process tries a file once."""
     keys = [_key(file) for file in files]
     _decodable[_NOT_THERE] = False
     new = [index for index, key in enumerate(keys) if key not in _decodable]
@@ -156,7 +157,7 @@ def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
 
 
 def digests(files: Sequence[Path]) -> list[bytes]:
-    """The SHA-256 of the bytes of each file; from memory where the file has not changed since it was read.
+    """The SHA-256 of the bytes of each file; a process reads a file again only if it has changed.
 
     Raises:
         DataUnavailableError: one can't be read any more.
@@ -168,16 +169,16 @@ def digests(files: Sequence[Path]) -> list[bytes]:
 
 
 def spoilt() -> list[Path]:
-    """The files that this process found good, and that have gone or have been damaged since."""
+    """The files that this process could decode, and that are gone or damaged now."""
     were_good = {Path(name): (name, size, time) for (name, size, time), good in _decodable.items() if good}
     changed = [file for file, key in were_good.items() if _key(file) != key]
     return [file for file, good in zip(changed, decodable(changed), strict=True) if not good]
 
 
 def why_not(file: Path) -> str | None:
-    """The sentence with which the exported model rejects a file, without its name.
+    """The message with which the exported model rejects a file, without its name.
 
-    None: the file can't be read, or its decoder has none.
+    None if the file can't be read, or the decoder fails without a message of ours.
     """
     import tensorflow as tf
 
@@ -204,11 +205,11 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
         content = tf.io.read_file(name)
         pixels = tf.cond(
             decoders.kinds(content) == decoders.JPEG,
-            # An eighth of a JPEG's size spares half of the arithmetic, yet every byte of it is read.
+            # An eighth of a JPEG's size needs half of the arithmetic, yet every byte is read.
             lambda: tf.ensure_shape(jpeg.reduced(content, name, 8), (None, None, None)),
             lambda: decoders.decode(content, name)[0],
         )
-        # The number of values only since TensorFlow drops work that nobody asks for.
+        # TensorFlow would skip the decoding if no result depended on it.
         return index, tf.size(pixels)
 
     names = tf.constant([os.fsencode(file) for file in files], tf.string)
@@ -226,17 +227,24 @@ def _digests_of(files: Sequence[Path]) -> list[bytes]:
 
 def _hashed(file: Path) -> bytes:
     key = _key(file)
-    try:
+    with readable(file):
         _digests[key] = hashlib.sha256(file.read_bytes()).digest()
+    return _digests[key]
+
+
+@contextlib.contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turn an OSError inside into a DataUnavailableError that names the file."""
+    try:
+        yield
     except OSError as error:
         raise DataUnavailableError(
             f"{file} can't be read any more ({error.strerror}): start again with the images that are there."
         ) from error
-    return _digests[key]
 
 
 def _key(file: Path) -> _Key:
-    """Another one when the file changes; the same for all files that are not there."""
+    """Identifies a file's content; `_NOT_THERE` if there is no such file."""
     try:
         about = file.stat()
     except OSError:
@@ -244,7 +252,7 @@ def _key(file: Path) -> _Key:
     return str(file), about.st_size, about.st_mtime_ns
 
 
-def _smallest(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """As uint8 where that changes no value: where nothing was resized."""
+def _compact(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """As uint8 if that changes no value: if nothing was resized."""
     rounded = images.astype(np.uint8)
     return rounded if np.array_equal(rounded, images) else images

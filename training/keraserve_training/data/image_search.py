@@ -12,6 +12,7 @@ from keraserve_training.data import image_files
 _NO_IMAGE = f"not a {image_formats.named()} image"
 
 Reject = Callable[[Path, str], None]
+"""Called with a file that is left out, and the reason."""
 
 
 @dataclass(frozen=True)
@@ -22,29 +23,31 @@ class Rejected:
     reason: str
 
 
-def images_below(folder: Path, reject: Reject) -> list[Path]:
-    """The images in a folder and its folders, in the order of their paths; what is none is rejected.
+def ignore(_file: Path, _reason: str) -> None:
+    """A `Reject` that does nothing."""
 
-    Judged by the suffix, or where that says nothing by the first bytes: some of them may be damaged. What
-    hides (`.DS_Store`) and what systems leave by themselves (`Thumbs.db`) is rejected unseen.
+
+def images_below(folder: Path, reject: Reject = ignore) -> list[Path]:
+    """The images in a folder and its subfolders, in the order of their paths; other files are rejected.
+
+    A file is an image by its suffix or its first bytes: it may still be damaged. Hidden files (`.DS_Store`)
+    and those that systems leave behind (`Thumbs.db`) are rejected without a look inside.
     """
     return sorted(_images_below(folder, reject, set()), key=os.fsencode)
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, in the order of their names."""
-    found = (Path(entry.path) for entry in _entries(folder, lambda *_: None) if _is_folder(entry))
-    return sorted(found, key=os.fsencode)
+    return sorted((Path(entry.path) for entry in _entries(folder) if _is_folder(entry)), key=os.fsencode)
 
 
 def images_in(folder: Path) -> bool:
     """Whether there are images in a folder itself, not only in its folders."""
-    entries = _entries(folder, lambda *_: None)
-    return any(_is_file(entry) and _is_image(entry) for entry in entries)
+    return any(_is_file(entry) and _is_image(entry) for entry in _entries(folder))
 
 
 def reject_loose_files(folder: Path, reject: Reject) -> None:
-    """Reject what lies beside the class folders."""
+    """Reject the files beside the class folders."""
     for entry in _entries(folder, reject):
         if not _is_folder(entry):
             reject(Path(entry.path), "in no class folder")
@@ -80,17 +83,17 @@ def _images_below(folder: Path, reject: Reject, seen: set[Path]) -> Iterator[Pat
             reject(path, _NO_IMAGE)
 
 
-def _entries(folder: Path, reject: Reject) -> list["os.DirEntry[str]"]:
+def _entries(folder: Path, reject: Reject = ignore) -> list["os.DirEntry[str]"]:
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
     except OSError as error:
         reject(folder, error.strerror or "can't be read")
         return []
-    for entry in found:
-        if is_left_by_a_system(entry.name):
-            reject(Path(entry.path), "hidden, or left by a system")
-    return [entry for entry in found if not is_left_by_a_system(entry.name)]
+    hidden = {entry for entry in found if is_left_by_a_system(entry.name)}
+    for entry in hidden:
+        reject(Path(entry.path), "hidden, or left by a system")
+    return [entry for entry in found if entry not in hidden]
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -1,4 +1,4 @@
-"""Images in memory. Knows nothing of where they came from."""
+"""Images in memory, with their classes."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keraserve_training import runtime
-from keraserve_training.data.examples import Indices, Shown, prefetched
+from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Images(Shown):
     """Images with their classes.
 
     Attributes:
-        images: uint8 (or float32, where they were resized) [N, height, width, channels], values 0 to 255.
+        images: uint8 (float32 if they were resized) [N, height, width, channels], values 0 to 255.
         labels: int32 [N], the class of each image.
         size: height and width that the network gets; None: those of `images`.
     """
@@ -28,11 +28,11 @@ class Images(Shown):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image, as the network gets it."""
+        """The shape of one image, as the network gets it."""
         return (*(self.size or self.images.shape[1:3]), self.images.shape[3])
 
     def select(self, indices: Indices) -> Self:
-        """Those at `indices`, in that order; a stretch of them shares the memory."""
+        """Those at `indices`, in that order; consecutive ones share the memory."""
         if len(indices) and len(indices) == indices[-1] - indices[0] + 1 and (np.diff(indices) == 1).all():
             part = slice(int(indices[0]), int(indices[-1]) + 1)
             return replace(self, images=self.images[part], labels=self.labels[part])
@@ -43,7 +43,7 @@ class Images(Shown):
         return replace(self, labels=labels)
 
     def sized(self, size: int | None) -> Self:
-        """The same for a network that takes `size` by `size` pixels; resized when a batch is made."""
+        """The same for a network that takes `size` by `size` pixels; every batch is resized."""
         own = size is None or (size, size) == self.images.shape[1:3]
         return replace(self, size=None if own else (size, size))
 
@@ -57,12 +57,16 @@ class Images(Shown):
         return [(height, width)] * len(indices)
 
     def digest(self) -> str:
-        """SHA-256 of images, labels and, where it is not theirs, the size; in hexadecimal."""
+        """SHA-256 of images, labels and, if they are to be resized, the size; in hexadecimal."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels, "<i4").data)
         if self.size:
             digest.update(str(self.size).encode())
         return digest.hexdigest()
+
+    def loaded(self, _tell: Tell) -> "Images":
+        """These: they are in memory."""
+        return self
 
     def batches(self, order: Indices, batch: int) -> Any:
         """The images at `order`, in that order, as float32 [b, *shape] (0 to 255) and int32 [b]."""
@@ -90,7 +94,7 @@ class Images(Shown):
 
     @cached_property
     def _tensors(self) -> tuple[Any, Any]:
-        """Images and labels where TensorFlow has them: copied once, not for every epoch."""
+        """Images and labels as tensors: copied once, not in every epoch."""
         import tensorflow as tf
 
         return tf.constant(self.images), tf.constant(self.labels)

@@ -1,12 +1,12 @@
-"""Which images lie below a folder, of which class each is, and what it is for.
+"""Which images are below a folder, the class of each, and whether it is for training, validation or testing.
 
 - `classes`: `DIR/<class>/…`; every folder is a class, with all images below it.
-- `parts`: `DIR/train/<class>/…` beside `DIR/test/<class>/…` and `DIR/validation/<class>/…`, under the names
-  that are usual for them (`part_names`).
+- `parts`: `DIR/train/<class>/…` beside `DIR/test/<class>/…` and `DIR/validation/<class>/…`, or other usual
+  names (`part_names`).
 - `merged`: `DIR/<anything>/<class>/…`; classes of one name are one class.
 
-Which one it is follows from the folders' names and what is in them. Where that fits two of them, none is
-taken: the user is told both, and says which. Needs no TensorFlow.
+The folders' names and contents decide which layout it is. If two fit, the folder is rejected with both, and
+the user says which one it is. Needs no TensorFlow.
 """
 
 import os
@@ -33,7 +33,7 @@ _PLACES: dict[Part, str] = {
 
 @dataclass
 class Layout:
-    """What was found below a folder.
+    """The images below a folder.
 
     Attributes:
         root: the folder.
@@ -49,12 +49,12 @@ class Layout:
 
     @property
     def train(self) -> dict[str, list[Path]]:
-        """What is learnt from, by class: training and validation images, or all."""
+        """The images to learn from, by class: of training and validation, or all."""
         return self._joined(_LEARNT_FROM)
 
     @property
     def test(self) -> dict[str, list[Path]]:
-        """What is tested on, by class; empty where the folder has no such part."""
+        """The images to test on, by class; empty if the folder has no such part."""
         return self._joined(("test",))
 
     def add(self, use: Part, folders: Iterable[Path]) -> None:
@@ -66,10 +66,10 @@ class Layout:
             self.files.setdefault((use, name), []).extend(found)
             inside += [file for file in found if file.parent != folder]
         if inside:
-            some = ", ".join(sorted({str(file.parent.relative_to(self.root)) for file in inside})[:3])
+            parents = sorted({str(file.parent.relative_to(self.root)) for file in inside})
+            some = ", ".join(parents[:3]) + (" …" if parents[3:] else "")
             self.said.append(
-                f"{_count(len(inside), 'image')} in folders inside of class folders ({some}"
-                f"{' …' if len({file.parent for file in inside}) > 3 else ''}) count as their class's"
+                f"{_count(len(inside))} in folders inside of class folders ({some}) count as their class's"
             )
 
     def reject(self, file: Path, reason: str) -> None:
@@ -90,7 +90,7 @@ def read(root: Path, how: str | None = None) -> Layout:
 
     Args:
         root: the folder, resolved.
-        how: one of `LAYOUTS`; None: what fits.
+        how: one of `LAYOUTS`; None: the one that fits.
 
     Raises:
         DataUnavailableError: there is no such folder, nothing in it fits, or two layouts do.
@@ -120,18 +120,18 @@ def read(root: Path, how: str | None = None) -> Layout:
 
 
 def _class_name(folder: Path) -> str:
-    """What the class is called whose images lie in a folder.
+    """The name of the class whose images are in a folder.
 
     Raises:
         DataUnavailableError: it can't be a line of `labels.txt`: not UTF-8, or with a line break.
     """
-    # A Mac writes an umlaut as two characters: train/ from there and test/ from here are one class.
+    # macOS writes an umlaut as two characters: the same class in train/ of a Mac and in test/ of Linux.
     name = unicodedata.normalize("NFC", folder.name)
     _check_utf8(folder)
     if any(unicodedata.category(letter) in _CONTROLS for letter in name):
         raise DataUnavailableError(
             f"The name of the folder {str(folder)!r} has a line break or another control character, and a"
-            " class is called as its folder is: rename it."
+            " class has the name of its folder: rename it."
         )
     return name
 
@@ -147,13 +147,11 @@ def _check_utf8(folder: Path) -> None:
 
 
 def _parts(root: Path, folders: Sequence[Path], *, loosely: bool) -> dict[Path, Part]:
-    """The folders that are parts by their names and hold folders: a class may be called `train` as well."""
+    """The folders that have the name of a part and hold folders: one without may be a class `train`."""
     named = mentioned if loosely else part
-    parts: dict[Path, Part] = {}
-    for folder in folders:
-        use = named(folder.name)
-        if use and folders_in(folder):
-            parts[folder] = use
+    parts: dict[Path, Part] = {
+        folder: named(folder.name) for folder in folders if named(folder.name) and folders_in(folder)
+    }
     if loosely and "train" not in parts.values():
         raise DataUnavailableError(
             f"{root} holds no folder of training images with folders of classes in it: --layout parts takes"
@@ -171,11 +169,9 @@ def _divided(layout: Layout, folders: Sequence[Path], uses: Mapping[Path, Part])
             layout.said.append(f"{inner.relative_to(layout.root)}/ is {_PLACES[use]}")
     for folder in folders:
         if folder not in uses:
-            count = len(images_below(folder, lambda *_: None))
-            what = (
-                "has no folders of classes" if part(folder.name) else "is no part (train, validation, test)"
-            )
-            layout.reject(folder, f"{what}, {_count(count, 'image')}")
+            lacking = part(folder.name) != ""
+            what = "has no folders of classes" if lacking else "is no part (train, validation, test)"
+            layout.reject(folder, f"{what}, {_count(len(images_below(folder)))}")
 
 
 def _merged(layout: Layout, folders: Sequence[Path]) -> None:
@@ -210,5 +206,5 @@ def _check(layout: Layout) -> None:
             )
 
 
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _count(images: int) -> str:
+    return f"{images:,} image{'' if images == 1 else 's'}"

@@ -1,7 +1,6 @@
-"""Which images a folder held when a run learnt from it, and what has changed since. Needs no TensorFlow."""
+"""The list of the images that a run learnt from, and what has changed since. Needs no TensorFlow."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -11,7 +10,7 @@ from typing import NamedTuple
 from keraserve_training import atomic
 from keraserve_training.data import image_files
 from keraserve_training.data.layout import Layout
-from keraserve_training.errors import DataUnavailableError, RunDamagedError
+from keraserve_training.errors import RunDamagedError
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,12 @@ class Entry:
     """One image.
 
     Attributes:
-        part: what it is for: train, validation, test; empty where the folder is not divided.
+        part: train, validation or test; empty if the folder is not divided.
         label: its class.
         size: bytes.
         modified: time of the last change of its content, in nanoseconds.
-        changed: the same of anything about the file.
-        sha256: of its content, in hexadecimal; empty for one that the run left unused.
+        changed: time of the last change of content or metadata, in nanoseconds.
+        sha256: of its content, in hexadecimal; empty for one that the run did not use.
     """
 
     part: str
@@ -36,7 +35,7 @@ class Entry:
 
     @property
     def content(self) -> str:
-        """The same for the same content; of an unused image, as far as size and time tell."""
+        """Equal for equal contents; of an unused image, judged by size and time."""
         return self.sha256 or f"{self.size} {self.modified}"
 
 
@@ -48,32 +47,53 @@ class Listing:
 
     @classmethod
     def of(cls, layout: Layout, used: Collection[Path]) -> "Listing":
-        """List what was found; of what is `used`, with its digest.
+        """List the images of a layout, with the digests of those that are `used`.
 
         Raises:
-            DataUnavailableError: one of them has gone meanwhile.
+            DataUnavailableError: one of them is gone meanwhile.
         """
-        wanted = set(used)
-        return _listed(layout, lambda path, _: path in wanted, {})
+        return cls._listed(layout, {str(path.relative_to(layout.root)) for path in used}, {})
 
     def of_now(self, layout: Layout) -> "Listing":
-        """List what is there now; what looks as it did is not read again.
+        """List the images that are there now; those with the same size and times are not read again.
 
         Raises:
-            DataUnavailableError: an image has gone meanwhile.
+            DataUnavailableError: an image is gone meanwhile.
         """
+        there = {str(path.relative_to(layout.root)) for files in layout.files.values() for path in files}
         unused = {name for name, entry in self.files.items() if not entry.sha256}
-        return _listed(layout, lambda _, name: name not in unused, self.files)
+        return self._listed(layout, there - unused, self.files)
+
+    @classmethod
+    def _listed(cls, layout: Layout, used: Collection[str], known: Mapping[str, Entry]) -> "Listing":
+        entries: dict[str, Entry] = {}
+        to_hash: dict[str, Path] = {}
+        for (part, label), files in layout.files.items():
+            for path in files:
+                name = str(path.relative_to(layout.root))
+                with image_files.readable(path):
+                    about = path.stat()
+                entry = Entry(part, label, about.st_size, about.st_mtime_ns, about.st_ctime_ns, "")
+                before = known.get(name)
+                if before and astuple(before)[2:5] == astuple(entry)[2:5]:  # size and times
+                    entry = replace(entry, sha256=before.sha256)
+                elif name in used:
+                    to_hash[name] = path
+                entries[name] = entry
+        digests = image_files.digests(list(to_hash.values()))
+        for name, digest in zip(to_hash, digests, strict=True):
+            entries[name] = replace(entries[name], sha256=digest.hex())
+        return cls(entries)
 
     def write(self, file: Path) -> None:
-        """Keep it in a file, which replaces the one that is there."""
+        """Write it to a file, which replaces the one that is there."""
         content = {name: astuple(entry) for name, entry in self.files.items()}
         # In ASCII, since names of files need not be UTF-8.
         atomic.write_text(file, json.dumps(content) + "\n")
 
     @classmethod
     def read(cls, file: Path) -> "Listing":
-        """Read what `write` wrote.
+        """Read a file of `write`.
 
         Raises:
             RunDamagedError: it can't be read.
@@ -95,12 +115,12 @@ class _Image(NamedTuple):
 
 
 def changes(before: Listing, now: Listing, *, names: bool = False) -> str:
-    """Say what is different: "3 images more, class truck new"; empty where nothing is.
+    """Say what is different: "3 images more, class truck new"; empty if nothing is.
 
     Args:
-        before: what was there.
-        now: what is there.
-        names: other names of the same files count too: the order of images follows from them.
+        before: the earlier list.
+        now: the later one.
+        names: other names of the same files count too, since they decide the order of the images.
     """
     was, there = _by_label(before), _by_label(now)
     renamed = _renamed(was, there)
@@ -115,7 +135,7 @@ def changes(before: Listing, now: Listing, *, names: bool = False) -> str:
 
 
 def _counted(gone: list[_Image], new: list[_Image], *, names: bool) -> list[str]:
-    """Say of how many images what has become; each counts once."""
+    """Say how many images were added, removed, changed, moved or renamed; each counts once."""
     _, gone, new = _paired(gone, new, lambda image: image)
     named, gone, new = _paired(gone, new, lambda image: image[1:])
     moved, gone, new = _paired(gone, new, lambda image: image.content)
@@ -137,15 +157,14 @@ def _counted(gone: list[_Image], new: list[_Image], *, names: bool) -> list[str]
 def _paired(
     gone: Iterable[_Image], new: Iterable[_Image], key: Callable[[_Image], Hashable]
 ) -> tuple[list[tuple[_Image, _Image]], list[_Image], list[_Image]]:
-    """Pairs of the same key, and what has no partner on either side."""
+    """Pairs with the same key, and the images of either side that have no partner."""
     partners: dict[Hashable, list[_Image]] = {}
     for image in new:
         partners.setdefault(key(image), []).append(image)
     pairs: list[tuple[_Image, _Image]] = []
     alone: list[_Image] = []
     for image in gone:
-        same = partners.get(key(image))
-        if same:
+        if same := partners.get(key(image)):
             pairs.append((image, same.pop()))
         else:
             alone.append(image)
@@ -160,7 +179,7 @@ def _images(listing: Listing, renamed: Mapping[str, str]) -> list[_Image]:
 
 
 def _renamed(was: Mapping[str, Counter[str]], there: Mapping[str, Counter[str]]) -> dict[str, str]:
-    """Classes that have another name and the same images."""
+    """Classes that have the same images under another name: the old names with the new ones."""
     renamed: dict[str, str] = {}
     for old in sorted(was.keys() - there.keys()):
         same = [new for new in there.keys() - was.keys() - set(renamed.values()) if there[new] == was[old]]
@@ -174,36 +193,3 @@ def _by_label(listing: Listing) -> dict[str, Counter[str]]:
     for entry in listing.files.values():
         found.setdefault(entry.label, Counter())[entry.content] += 1
     return found
-
-
-def _listed(layout: Layout, hashed: Callable[[Path, str], bool], known: Mapping[str, Entry]) -> Listing:
-    entries: dict[str, Entry] = {}
-    to_hash: dict[str, Path] = {}
-    for (part, label), files in layout.files.items():
-        for path in files:
-            name = str(path.relative_to(layout.root))
-            about = _stat(path)
-            entry = Entry(part, label, about.st_size, about.st_mtime_ns, about.st_ctime_ns, "")
-            before = known.get(name)
-            if before and (before.size, before.modified, before.changed) == (
-                entry.size,
-                entry.modified,
-                entry.changed,
-            ):
-                entry = replace(entry, sha256=before.sha256)
-            elif hashed(path, name):
-                to_hash[name] = path
-            entries[name] = entry
-    digests = image_files.digests(list(to_hash.values()))
-    for name, digest in zip(to_hash, digests, strict=True):
-        entries[name] = replace(entries[name], sha256=digest.hex())
-    return Listing(entries)
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise DataUnavailableError(
-            f"{path} can't be read any more ({error.strerror}): start again with the images that are there."
-        ) from error

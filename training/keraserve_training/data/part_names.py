@@ -1,10 +1,10 @@
-"""What a folder's name says about its use: `train`, `seg_test`, `Validation-Set`, `trainset`."""
+"""Whether a folder is for training, validation or testing, by its name: `train`, `seg_test`, `Val-Set`."""
 
 import re
 from typing import Literal
 
 Part = Literal["", "train", "validation", "test"]
-"""What images are for; empty where a folder is not divided."""
+"""What images are for; empty if a folder is not divided."""
 
 _NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training", "trn"),
@@ -12,7 +12,7 @@ _NAMES: dict[Part, tuple[str, ...]] = {
     "test": ("test", "testing", "tst", "holdout"),
 }
 _WORDS: dict[str, Part] = {name: use for use, names in _NAMES.items() for name in names}
-# Words beside those that say nothing about the use
+# Words that users' folders have beside those, and that say nothing about the use
 _FILLERS = frozenset(
     (
         *("set", "sets", "data", "dataset", "datasets", "sample", "samples", "split", "seg", "folder", "dir"),
@@ -22,7 +22,7 @@ _FILLERS = frozenset(
 
 
 def part(name: str) -> Part:
-    """The part that a folder's name stands for; empty where it stands for none, or says more than that."""
+    """The part that a folder is named after; empty if it is none, or the name says more than that."""
     words = [word for word in _words(name) if word not in _FILLERS]
     if len(words) != 1:
         return ""
@@ -30,7 +30,7 @@ def part(name: str) -> Part:
 
 
 def mentioned(name: str) -> Part:
-    """The part that a word of the name stands for, whatever else it says: `train_more`, `test2`."""
+    """The part that one word of the name stands for, whatever the others say: `train_more`, `test2`."""
     found: set[Part] = {_of(word) for word in _words(name)}
     found.discard("")
     return found.pop() if len(found) == 1 else _of("")

@@ -1,10 +1,10 @@
-"""Images made on the spot, for tests and machines without data. They mean nothing and are labelled so."""
+"""Generated images, for tests and machines without data. They mean nothing, and are labelled so."""
 
 import numpy as np
 
 from keraserve_training.data.images import Images
 
-_CELLS = 7  # a class is a coarse pattern of so many cells a side: learnable by any network in a few steps
+_CELLS = 7  # a side of a class's coarse pattern, which any network learns in a few steps
 
 
 def images(count: int, *, classes: int, size: tuple[int, int], channels: int, seed: int) -> Images:

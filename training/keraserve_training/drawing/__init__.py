@@ -1,1 +1,1 @@
-"""The images of a run, of a study and of a source document."""
+"""The plots of a run, of a study and of a source document, as PNG files."""

@@ -1,4 +1,4 @@
-"""One number of several networks side by side: bars, and gains with their intervals."""
+"""Plots that compare one number of several networks: bars, and gains with their intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from keraserve_training.drawing import page as drawing
 from keraserve_training.drawing.page import BLUE, GREEN, GREY, ORANGE
 from keraserve_training.number_format import Unit
 
-# Around numbers that the baseline's line may run through.
+# Around numbers, which the baseline's line may cross.
 _HALO: list[AbstractPathEffect] = [withStroke(linewidth=4, foreground="white")]
 _SEED: dict[str, Any] = {"color": BLUE, "alpha": 0.6, "markersize": 4}
 
@@ -33,8 +33,8 @@ def bars(
 
     Args:
         path: the file.
-        title: above the image.
-        values: by what they belong to (a placement, an optimizer), in the order to draw them.
+        title: above the plot.
+        values: by name (of a placement, an optimizer), in the order to draw them.
         baseline: the one that the others are compared with: grey, with a line through all.
         unit: of the values; shares are written in percent, their differences in points.
         quantity: what the values are, under the axis.
@@ -57,28 +57,29 @@ def bars(
         names = [f"{name} (baseline)" if name == baseline else name for name in values]
         axis.set_yticks(range(len(values)), [drawing.fill(name, 2.4) for name in names])
         axis.set_ylim(len(values) - 0.4, -0.6)
-        _room_for_numbers(axis, list(finite.values()), unit)
+        _scale(axis, list(finite.values()), unit)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(quantity)
 
 
 def _beside(value: float, baseline: float, unit: Unit) -> str:
-    """How far a value is from the baseline: the difference of shares and losses, else the ratio."""
+    """A value compared with the baseline: the difference of shares and losses, else the ratio."""
     if unit in ("share", "points", "loss") or not baseline * value:
         return number_format.difference(value - baseline, unit)
     ratio = value / baseline
     return f"{ratio:.3g} times" if ratio >= 1 else f"1/{1 / ratio:.3g}"
 
 
-def _room_for_numbers(axis: Axes, values: Sequence[float], unit: Unit) -> None:
+def _scale(axis: Axes, values: Sequence[float], unit: Unit) -> None:
+    """Leave space for the numbers at the ends of the bars."""
     low, high = min([0.0, *values]), max([0.0, *values])
-    room = (high - low) or 1.0
-    limits = low - (0.42 * room if low < 0 else 0), high + 0.42 * room
+    width = (high - low) or 1.0
+    limits = low - (0.42 * width if low < 0 else 0), high + 0.42 * width
     axis.set_xlim(limits)
-    axis.set_xticks([tick for tick in axis.get_xticks() if low <= tick <= high + 0.05 * room])
-    axis.set_xlim(limits)  # which the ticks have moved
+    axis.set_xticks([tick for tick in axis.get_xticks() if low <= tick <= high + 0.05 * width])
+    axis.set_xlim(limits)  # setting the ticks has moved them
     if unit in ("share", "points"):
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if room > 0.05 else 1))
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if width > 0.05 else 1))
 
 
 def gains(
@@ -93,10 +94,10 @@ def gains(
 
     Args:
         path: the file.
-        title: above the image.
+        title: above the plot.
         groups: the gains (parts of one) of every group, in the order to draw them.
         intervals: mean, lower and upper end (parts of one) of every group.
-        of: what gains or loses, under the axis.
+        of: what the gain is due to, under the axis.
     """
     with drawing.page(path, 7.2, 1.6 + 0.75 * len(groups)) as figure:
         axis = figure.subplots()

@@ -1,7 +1,8 @@
-"""What is taken for what."""
+"""The plot of a confusion matrix."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ from matplotlib.ticker import PercentFormatter
 from keraserve_training.drawing import page as drawing
 
 NUMBERED = 20
-"""Up to so many classes every cell has its number; above, colours alone."""
-_NAMES = 26
+"""Up to so many classes, every cell has its number; above, only a colour."""
+_NAMES = 26  # at most so many classes are named
 
 
 def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> None:
@@ -23,7 +24,7 @@ def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequ
         path: the file.
         name: the network's.
         matrix: counts [K, K], true class by predicted class.
-        labels: the name of each class. Of more than 26 only some are written.
+        labels: the name of each class; of more than 26, only some are written.
     """
     count = len(labels)
     numbered = count <= NUMBERED
@@ -34,7 +35,7 @@ def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequ
     with drawing.page(path, cells + letters + 1.7, cells + 0.7 * letters + 0.9) as figure:
         axis = figure.subplots()
         axis.grid(visible=False)
-        # Without numbers the eye has only the colours: the square root shows also what is rare.
+        # Without numbers, the square root makes small shares visible.
         norm = PowerNorm(1.0 if numbered else 0.5, vmin=0, vmax=1)
         image = axis.imshow(shares, cmap="Blues", norm=norm)
         if numbered:
@@ -52,16 +53,8 @@ def _numbers(axis: Axes, matrix: npt.NDArray[np.int64], shares: npt.NDArray[np.f
         share = shares[true, predicted]
         colour = "white" if share > 0.55 else "black" if count else "#b5b5b5"
         weight = "bold" if true == predicted else "normal"
-        axis.text(
-            predicted,
-            true,
-            f"{count:,}",
-            ha="center",
-            va="center",
-            color=colour,
-            fontsize=size,
-            weight=weight,
-        )
+        look: dict[str, Any] = {"color": colour, "fontsize": size, "weight": weight}
+        axis.text(predicted, true, f"{count:,}", ha="center", va="center", **look)
 
 
 def _ticks(axis: Axes, labels: Sequence[str]) -> None:

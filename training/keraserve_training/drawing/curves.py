@@ -1,4 +1,4 @@
-"""Curves over the epochs: of one run, and of every network of a source document together."""
+"""Plots of loss and accuracy over the epochs: of one run, and of all networks of a source document."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ _CROSS_ENTROPY, _RECONSTRUCTION = "loss (cross-entropy)", "loss (reconstruction)
 # more networks the same ones dashed, then dotted.
 _COLOURS = ("#0062a0", "#c44e00", "#00805c", "#a0447c", "#8a6d00", "#333333")
 _DASHES = ("-", "--", ":")
-_LOG_FROM = 20  # times between the largest and the smallest loss
+_LOG_FROM = 20  # ratio of the largest to the smallest loss above which the axis is logarithmic
 
 
 def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
@@ -31,9 +31,9 @@ def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
 
     Args:
         path: the file.
-        histories: the rows of `history.csv` by network, in the order to draw them. A network that gives no
-            accuracy (an autoencoder) has a loss only, one without validation images has its training alone.
-        on: what the networks are tried on after every epoch: `validation`, or `test` where no images are
+        histories: the rows of `history.csv` by network, in the order to draw them. A network without accuracy
+            (an autoencoder) has only a loss, one without validation images only its training values.
+        on: the images that the networks are tested on after every epoch: `validation`, or `test` if none are
             set aside.
     """
     with drawing.page(path, *_size(histories)) as figure:
@@ -43,7 +43,7 @@ def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
 
 
 def _blocks(histories: Histories) -> list[tuple[int, int]]:
-    """How many networks stand side by side in each block, and how many lines it has: loss, accuracy."""
+    """The number of columns of each block of networks, and of its rows: loss, accuracy."""
     wide = 2 if len(histories) == 4 else min(_COLUMNS, len(histories))
     groups = [list(histories.values())[start : start + wide] for start in range(0, len(histories), wide)]
     return [(wide, 1 + any(_has(rows, "accuracy") for rows in group)) for group in groups]
@@ -57,7 +57,7 @@ def _size(histories: Histories) -> tuple[float, float]:
 
 
 def _axes(figure: Figure, histories: Histories) -> list[tuple[Axes, ...]]:
-    """The axes of every network: loss above accuracy, beside each other where there is one network."""
+    """The axes of every network: loss above accuracy; beside each other if there is one network."""
     blocks = _blocks(histories)
     if len(histories) == 1:
         return [tuple(figure.subplots(1, blocks[0][1], squeeze=False)[0])]
@@ -99,14 +99,8 @@ def _curve(axis: Axes, rows: Rows, quantity: str, on: str) -> None:
         if before.get("phase") != row.get("phase"):
             axis.axvline(row["epoch"] - 0.5, color=GREY, linestyle="--", linewidth=1)
             if quantity == "loss":
-                axis.annotate(
-                    f" {row['phase']}",
-                    (row["epoch"] - 0.5, 1),
-                    xycoords=("data", "axes fraction"),
-                    va="top",
-                    color=GREY,
-                    fontsize=9,
-                )
+                place: dict[str, Any] = {"va": "top", "transform": axis.get_xaxis_transform()}
+                axis.text(row["epoch"] - 0.5, 1, f" {row['phase']}", color=GREY, fontsize=9, **place)
 
 
 def _legend(figure: Figure) -> None:
@@ -116,25 +110,20 @@ def _legend(figure: Figure) -> None:
         for line, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     if handles:
-        figure.legend(
-            list(handles.values()),
-            list(handles),
-            loc="outside lower center",
-            ncols=len(handles),
-            frameon=False,
-        )
+        look: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles), "frameon": False}
+        figure.legend(list(handles.values()), list(handles), **look)
 
 
 def all_curves(path: Path, title: str, histories: Histories, *, on: str = "validation") -> None:
     """Every network's accuracy and loss over the epochs in one plot, each line named at its end.
 
-    Networks that only reconstruct have a panel of their own: their loss is of another kind.
+    Autoencoders have a panel of their own, since their loss is another one.
 
     Args:
         path: the file.
         title: above the plot.
-        histories: the rows of `history.csv` by what to call the network, in any number; a network without
-            validation images is drawn with its training values, and its name says so.
+        histories: the rows of `history.csv` by the network's title; a network without validation images is
+            drawn with its training values, and its title says so.
         on: as in `curves`.
     """
     classifying = {name: rows for name, rows in histories.items() if _has(rows, "accuracy")}

@@ -1,4 +1,4 @@
-"""Names at the ends of lines: read without looking up a colour, and never on top of each other."""
+"""Write the name of each line of a plot at the line's end, none on top of another."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ _LINE_OF_TEXT = 0.2  # inches
 
 
 def write(axis: Axes, ends: Mapping[str, tuple[float, float]], looks: Sequence[Mapping[str, Any]]) -> None:
-    """Write each name right of the plot, at the height of its line's end or as near as the others let it.
+    """Write each name right of the plot, at the height of its line's end or as near as the others allow.
 
     Args:
-        axis: on which everything else is drawn already; its limits stay as they are.
-        ends: the last point of each line; its second number may be none that can be drawn.
+        axis: everything else is drawn on it already; its limits stay as they are.
+        ends: the last point of each line; its second number may be infinite or NaN.
         looks: `color` and `linestyle` of each line.
     """
     bottom, top = axis.get_ylim()
@@ -32,7 +32,7 @@ def write(axis: Axes, ends: Mapping[str, tuple[float, float]], looks: Sequence[M
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Move places (0 to 1) apart to at least `gap`, in their order and between 0 and 1 as long as all fit."""
+    """Move places (0 to 1) apart to at least `gap`, or less if not all fit, in their order, within 0 to 1."""
     gap = min(gap, 1.0 / max(len(places) - 1, 1))
     groups: list[list[int]] = []
     starts: list[float] = []

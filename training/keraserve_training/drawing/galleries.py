@@ -1,4 +1,4 @@
-"""Images of images: samples, augmentations, reconstructions and confident mistakes."""
+"""Plots that show images: samples, augmentations, reconstructions and confident mistakes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from keraserve_training.drawing import page as drawing
 from keraserve_training.drawing.page import GREY, Pixels
 
 _COLUMNS = 3
-_TILE = 1.8  # inches: three of them with their captions can be read on a phone
-_PIXELS_DRAWN = 400  # a side of a tile, and some more
-_PIXELS_SEEN = 100  # smaller images show their pixels, larger ones are smoothed
+_TILE = 1.8  # inches: three of them with captions can be read on a phone
+_PIXELS_DRAWN = 400  # a side of a tile has fewer
+_PIXELS_SEEN = 100  # smaller images are drawn as squares of pixels, larger ones are smoothed
 
 
 def samples(
@@ -28,7 +28,7 @@ def samples(
 
     Args:
         path: the file.
-        title: above the image.
+        title: above the plot.
         images: usually nine.
         labels: the name of each one's class.
         sizes: height and width of each one's original; None: those of `images`.
@@ -36,22 +36,18 @@ def samples(
     sizes = sizes or [(image.shape[0], image.shape[1]) for image in images]
     differ = len(set(sizes)) > 1
     told = [f"\n{width} by {height} pixels" if differ else "" for height, width in sizes]
-    _grid(
-        path,
-        title,
-        images,
-        [drawing.short(label) + size for label, size in zip(labels, told, strict=True)],
-    )
+    captions = [drawing.short(label) + size for label, size in zip(labels, told, strict=True)]
+    _grid(path, title, images, captions)
 
 
 def augmentations(path: Path, title: str, images: Sequence[Pixels], original: Pixels | None = None) -> None:
-    """What random augmentation makes of one image, three in a row.
+    """One image after random augmentations, three in a row.
 
     Args:
         path: the file.
-        title: above the image.
+        title: above the plot.
         images: usually nine of the same size.
-        original: the image itself, put above the others.
+        original: the image itself, drawn above the others.
     """
     above = [] if original is None else [None, original, None]
     captions = [] if original is None else ["", "as it is", ""]
@@ -70,12 +66,12 @@ def mistakes(
     Args:
         path: the file.
         name: the network's.
-        images: the most confident mistake first; none at all is drawn as a sentence.
-        names: the true class of each and the one that the network saw.
-        probabilities: what the network gave the latter, 0 to 1.
+        images: the most confident mistake first; if there is none, the plot says so.
+        names: the true and the predicted class of each.
+        probabilities: of the predicted class, 0 to 1.
     """
     captions = [
-        f"{drawing.short(true)}\ntaken for\n{drawing.short(predicted)} ({_surely(share)})"
+        f"{drawing.short(true)}\ntaken for\n{drawing.short(predicted)} ({_percent(share)})"
         for (true, predicted), share in zip(names, probabilities, strict=True)
     ]
     title = f"{name}: the most confident mistakes"
@@ -85,11 +81,11 @@ def mistakes(
 def reconstructions(
     path: Path, title: str, originals: Sequence[Pixels], reconstructed: Mapping[str, Sequence[Pixels]]
 ) -> None:
-    """Originals in the first row, what each network makes of them in the rows below.
+    """Originals in the first row, each network's reconstructions in a row below.
 
     Args:
         path: the file.
-        title: above the image.
+        title: above the plot.
         originals: up to about ten.
         reconstructed: by network, as many images as there are originals.
     """
@@ -150,7 +146,7 @@ def _show(axis: Axes, pixels: Pixels) -> None:
 
 
 def _thumbnail(pixels: Pixels) -> Pixels:
-    """At most so many pixels that more could not be seen: matplotlib makes sixteen bytes of every pixel."""
+    """Reduce an image to what a tile can show, since matplotlib needs sixteen bytes a pixel."""
     factor = max(pixels.shape[:2]) // _PIXELS_DRAWN
     if factor < 2:
         return pixels
@@ -159,5 +155,5 @@ def _thumbnail(pixels: Pixels) -> Pixels:
     return small[..., np.newaxis] if pixels.shape[-1] == 1 else small
 
 
-def _surely(share: float) -> str:
+def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.9995 else "> 99.9 %"

@@ -1,4 +1,4 @@
-"""What all images share: their look, the caveat above figures that mean nothing, and small files."""
+"""The figure that every plot is drawn on: its look, the caveat above it, and its small PNG file."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ from keraserve_training import atomic
 mpl.use("Agg")
 
 Pixels = npt.NDArray[np.uint8]
-"""What people look at: uint8 [height, width, 1 or 3], values 0 to 255."""
+"""An image for people: uint8 [height, width, 1 or 3], values 0 to 255."""
 
 DPI = 130
 BLUE, ORANGE, GREY, GREEN = "#1f77b4", "#d95f02", "#777777", "#117a65"
@@ -43,7 +43,7 @@ _LOOK: dict[Any, Any] = {
 _LETTERS_AN_INCH = 12.5  # of the titles, on average
 _LONGEST_NAME = 22
 _CHART_COLOURS, _PHOTOGRAPH_COLOURS = 128, 256
-_CHART_WIDE, _PHOTOGRAPHS_WIDE = 1100, 560  # pixels of the small copies
+_CHART_WIDE, _PHOTOGRAPHS_WIDE = 1100, 560  # width of the small copies, in pixels
 _KIND = "Keraserve"
 _PHOTOGRAPHS = "photographs"
 
@@ -52,7 +52,7 @@ _caveat: ContextVar[str] = ContextVar("caveat", default="")
 
 @contextlib.contextmanager
 def with_caveat(text: str) -> Iterator[None]:
-    """Write `text` above every image that is drawn inside; nothing where it is empty."""
+    """Write `text`, unless it is empty, above every plot that is drawn in the block."""
     token = _caveat.set(text)
     try:
         yield
@@ -67,11 +67,11 @@ def page(
     """An empty figure to draw on, written to `path` when all is drawn.
 
     Args:
-        path: the file; whole or not there.
+        path: the file, which appears when it is whole.
         width: in inches.
         height: in inches.
-        title: above everything, broken into lines where it is long.
-        photographs: it shows images, so it needs many colours, and its colours may not be turned around.
+        title: above everything, broken into lines if it is long.
+        photographs: it shows images: it needs many colours, and a page in dark mode may not invert it.
     """
     with mpl.rc_context(_LOOK):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -80,20 +80,20 @@ def page(
             figure.suptitle(fill(title, width), fontsize=12)
         yield figure
         if caveat := _caveat.get():
-            # Above the upper edge: the file grows by it, and nothing that was drawn is in its way.
+            # Above the upper edge, where nothing was drawn: the file grows by it.
             figure.text(0.5, 1.02, fill(caveat, width), **_CAVEAT)
         content = _render(figure)
     atomic.write_with(path, lambda part: _compress(content, part, photographs))
 
 
 def holds_photographs(path: Path) -> bool:
-    """Whether a file drawn here shows images; another PNG counts as one that does."""
+    """Whether a file of `page` shows images; true for any other PNG."""
     with Image.open(path) as image:
         return image.info.get(_KIND, _PHOTOGRAPHS) == _PHOTOGRAPHS
 
 
 def shrink(path: Path, copy: Path) -> None:
-    """Write an image again, small enough to be kept beside a document."""
+    """Write a plot again, small enough to be kept beside a document."""
     photographs = holds_photographs(path)
     with Image.open(path) as image:
         small = image.convert("RGB")
@@ -109,28 +109,26 @@ def fill(text: str, width: float) -> str:
 
 
 def short(name: str) -> str:
-    """The name of a class, cut where it would run into its neighbour's."""
+    """The name of a class, cut if it would run into the next one's."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _render(figure: Figure) -> bytes:
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # Class names come in every script; a font that lacks a letter shows a box.
+        # Class names come in every script; a letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(content, dpi=DPI, format="png", bbox_inches="tight", pad_inches=0.08)
     return content.getvalue()
 
 
 def _compress(content: bytes, path: Path, photographs: bool) -> None:
-    """Write a PNG with a palette: a third of the size, and nobody sees the difference."""
+    """Write a PNG with a palette: a third of the size without a visible difference."""
     note = PngImagePlugin.PngInfo()
     note.add_text(_KIND, _PHOTOGRAPHS if photographs else "chart")
+    method, colours, dither = Image.Quantize.MAXCOVERAGE, _CHART_COLOURS, Image.Dither.NONE
+    if photographs:
+        method, colours, dither = None, _PHOTOGRAPH_COLOURS, Image.Dither.FLOYDSTEINBERG
     with Image.open(io.BytesIO(content)) as image:
-        if photographs:
-            small = image.convert("RGB").quantize(_PHOTOGRAPH_COLOURS, dither=Image.Dither.FLOYDSTEINBERG)
-        else:
-            small = image.convert("RGB").quantize(
-                _CHART_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-            )
+        small = image.convert("RGB").quantize(colours, method, dither=dither)
     small.save(path, format="PNG", optimize=True, pnginfo=note, dpi=(DPI, DPI))

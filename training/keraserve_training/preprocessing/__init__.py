@@ -1,1 +1,1 @@
-"""Encoded images to pixels, and pixels to what a network takes, inside the graph."""
+"""Decode images, resize and scale them, with TensorFlow operations inside the graph."""

@@ -1,6 +1,6 @@
-"""From whatever a client sends to what a network takes, inside the graph.
+"""Turn encoded images or arrays of any size into a network's input, inside the graph.
 
-Both ways in, arrays and encoded images, meet in `Preparation`, so they can't give different numbers.
+Arrays and decoded images go through the same `Preparation`, so they can't give different numbers.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ from keraserve_training.preprocessing.decoders import exif
 from keraserve_training.preprocessing.decoders.checks import rejected
 from keraserve_training.preprocessing.decoders.white import opaque
 
-# ITU-R BT.601 luma, which JPEG, PIL and TensorFlow use to turn colours into grey
+# ITU-R BT.601 luma, with which JPEG, PIL and TensorFlow turn colours into grey
 _LUMA = (0.299, 0.587, 0.114)
 RULES = "upright, on white, accurate DCT"
-"""What decoding does that could be done otherwise: part of the key of whatever is computed from images."""
-# By orientation: from which end rows and columns are read, after both were exchanged from the fifth on.
+"""The choices that decoding makes: part of the key of everything that is computed from images."""
+# By orientation: from which end rows and columns are read, after they were exchanged from the fifth on.
 _ON_ITS_SIDE = 5
 _STEPS = ((1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
@@ -33,7 +33,7 @@ class Preparation:
     def __call__(self, images: Any) -> Any:
         """Turn uint8 [..., H, W, C] with C from 1 to 4 into float32 [..., height, width, channels].
 
-        The values stay 0 to 255. Where there is an alpha channel (C of 2 or 4), white shines through.
+        The values stay 0 to 255. An image with an alpha channel (C of 2 or 4) is composed on white.
         """
         images = tf.convert_to_tensor(images)
         count = tf.shape(images)[-1]
@@ -52,13 +52,13 @@ class Preparation:
         return self._coloured(values)
 
     def _turned(self, pixels: Any, orientation: Any) -> Any:
-        """Resized, then turned: there are fewer pixels then, and it is the same."""
+        """Resized, then turned: the result is the same, and fewer pixels are turned."""
         height, width = self._size
         size = tf.where(on_its_side(orientation), [width, height], [height, width])
         return tf.ensure_shape(upright(_resized(pixels, size), orientation), (height, width, None))
 
     def _coloured(self, values: Any) -> Any:
-        # After resizing: this then works on few pixels, and as both are linear, it is the same.
+        # After resizing, so that this works on fewer pixels; both are linear, so the result is the same.
         count = tf.shape(values)[-1]
         values = tf.broadcast_to(values, tf.concat([tf.shape(values)[:-1], [3]], axis=0))
         if self._channels == 3:
@@ -73,7 +73,7 @@ def decode(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int,
     Args:
         encoded: string [N], each of a format of `keraserve_protocol.image_formats`; of an animation the first
             frame is taken.
-        name: what the client calls the input; in the message of an error.
+        name: of the input; error messages have it.
         prepare: is applied to each image.
         shape: what `prepare` gives for one image.
 
@@ -82,8 +82,8 @@ def decode(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int,
 
     Raises (in the graph):
         InvalidArgumentError: an image is empty, of another format, of a kind that is not decoded, or has too
-            many pixels: says which one, counted from 0. One that is damaged inside stops the decoder, which
-            does not know its place.
+            many pixels: says which one, counted from 0. If the data are damaged, TensorFlow's decoder fails,
+            whose message does not say which one.
     """
     places = tf.strings.as_string(tf.range(tf.size(encoded)))
 
@@ -104,7 +104,7 @@ def upright(image: Any, orientation: Any) -> Any:
 
 
 def on_its_side(orientation: Any) -> Any:
-    """Whether an image of this orientation is stored with rows and columns exchanged; bool []."""
+    """Whether an image with this orientation is stored with rows and columns exchanged; bool []."""
     return orientation >= _ON_ITS_SIDE
 
 
@@ -118,10 +118,10 @@ def within(image: Any, side: int) -> Any:
 
 
 def _resized(images: Any, size: Any) -> Any:
-    """Bilinear: uint8 [..., H, W, C] to float32 [..., *size, C], without a copy of all pixels as float32.
+    """Resize uint8 [..., H, W, C] to float32 [..., *size, C], bilinear, without a float32 copy of all pixels.
 
-    Where there are fewer pixels afterwards, they are averaged, not skipped. Where nothing shrinks, there is
-    nothing to average: the same, five times as fast.
+    An image that shrinks is antialiased. Otherwise that would change nothing, and plain bilinear resizing is
+    five times as fast.
     """
     single = images.shape.rank == 3
     batch = images[tf.newaxis] if single else images

@@ -1,30 +1,29 @@
-"""What each pre-trained network was taught to expect of a pixel, as layers inside the model.
+"""Scale pixels as each pre-trained network needs them, with layers inside the model.
 
 A model that scales its own input can't be served with the wrong scaling. Every network in
-`networks.NETWORKS` is of one of three modes, named as Keras names them.
+`networks.NETWORKS` has one of three modes, with Keras' names.
 """
 
 from typing import Any, Literal
 
 Mode = Literal["tf", "caffe", "torch"]
 
-# Of ImageNet's images, red, green, blue: mean and deviation as PyTorch's model zoo uses them (of values
-# from 0 to 1), and the mean that Caffe's VGG models were trained with (of values from 0 to 255).
+# Of ImageNet's images, red, green, blue: mean and deviation in PyTorch's model zoo (of values from 0 to 1),
+# and the mean in Caffe's VGG models (of values from 0 to 255).
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 def preprocess(mode: Mode, images: Any) -> Any:
-    """Add the layers that scale images for a network; all of them Keras' own, so `.keras` files hold them.
+    """Add the layers that scale images for a network: Keras' own ones, so that `.keras` files hold them.
 
     Args:
         mode: `tf`: from -1 to 1; `torch`: mean 0 and deviation 1 over ImageNet; `caffe`: mean 0 over
-            ImageNet, not scaled, and the channels turned round to blue, green, red.
+            ImageNet, not scaled, and the channels in the order blue, green, red.
         images: a symbolic float32 [N, H, W, 3], 0 to 255, red, green, blue.
 
     Returns:
-        A symbolic tensor of the same shape; equal to what `preprocess_input` of the network gives up to
-        float32 rounding.
+        A symbolic tensor of the same shape; equal to the network's `preprocess_input` up to float32 rounding.
     """
     from keras import layers, ops
 

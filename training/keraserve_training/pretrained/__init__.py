@@ -1,1 +1,1 @@
-"""Networks that were trained on ImageNet, and what they see in images."""
+"""Networks that were trained on ImageNet, and the features that they compute of images."""

@@ -1,4 +1,4 @@
-"""The pre-trained networks of the source document's list, each as a model that takes images as they are."""
+"""Build a pre-trained network as a model that takes unscaled images, and cut it in two."""
 
 import re
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import OptionError
 from keraserve_training.preprocessing.scaling import Mode, preprocess
-from keraserve_training.pretrained import loading as pretrained
+from keraserve_training.pretrained import loading
 from keraserve_training.pretrained.networks import NETWORKS, Network
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _JOINED = "+"
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a network, for people to read: `shape` is that of one output, (h, w, c)."""
+    """A layer of a network, for tables: `shape` is that of one output, (h, w, c)."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ class Backbone:
             input itself.
         size: pixels a side.
         weights: where they came from, in JSON's types: network, alpha, kind (`imagenet`, `file` or
-            `random`), file, sha256 (of the file) and note (a remark for people; empty where there is none).
+            `random`), file, sha256 (of the file) and note (a remark for people, or empty).
     """
 
     network: Network
@@ -56,19 +56,19 @@ class Backbone:
     def split(
         self, cut: str | None = None, *, moments_learn: bool = False
     ) -> "tuple[keras.Model, keras.Model]":
-        """Cut the network in two, which share its weights with it (no copies).
+        """Cut the network into two models that share its weights.
 
         Args:
-            cut: the layer whose output the second part takes (two, joined by `+`, have their outputs
-                concatenated: for networks in which one is not enough); None: the last block's input.
+            cut: the layer whose output the second part takes; None: the last block's input. The outputs of
+                two layers, joined by `+`, are concatenated: in some networks one is not enough.
             moments_learn: BatchNormalization of the second part takes the moments of each batch while it
                 learns, as in the network's own training; otherwise it is always in inference mode.
 
         Returns:
-            Images, 0 to 255, to the output at the cut; that output to features.
+            A model from images, 0 to 255, to the output at the cut, and one from there to features.
 
         Raises:
-            OptionError: there is no such layer, or other ways lead past it.
+            OptionError: there is no such layer, or a connection leads past it.
         """
         import keras
 
@@ -98,12 +98,12 @@ class Backbone:
 
     @property
     def _inner(self) -> Any:
-        """The network itself, behind the layers that scale its input."""
+        """The network itself, after the layers that scale its input."""
         return self.model.get_layer(self.network.name)
 
 
 def find(name: str) -> Network:
-    """The network of that name; raises OptionError for none."""
+    """The network of that name; raises OptionError if there is none."""
     if name not in NETWORKS:
         raise OptionError(f"There is no network {name!r}: take {', '.join(NETWORKS)}.")
     return NETWORKS[name]
@@ -123,23 +123,23 @@ def build(
     Args:
         name: a key of `NETWORKS`.
         size: pixels a side.
-        weights: `imagenet`: Keras' own, from its cache, fetched where they are not there; `random`: drawn by
-            `seed`; or the path of a file, see `pretrained.load`.
-        alpha: width of MobileNet, 1 where it is None; the others have none.
+        weights: `imagenet`: Keras' own, from its cache, or fetched; `random`: drawn by `seed`; or the path of
+            a file, see `loading.load`.
+        alpha: width of MobileNet, None: 1; the others have none.
         seed: draws the random weights.
         tell: is told in a sentence what takes long.
 
     Raises:
         OptionError: no such network, size or alpha.
-        WeightsUnavailableError: the weights are not here and can't be fetched, or don't fit; says what to do.
+        WeightsUnavailableError: the weights can't be found or fetched, or don't fit; says what to do.
     """
     import keras
 
     network = find(name)
     _check(network, size, alpha, weights)
     width = {"alpha": alpha or 1.0} if network.alphas else {}
-    # Found first, since a large network takes seconds to build.
-    found = pretrained.find(network, size, weights, alpha or 1.0, tell)
+    # Before the network is built, which can take seconds.
+    found = loading.find(network, size, weights, alpha or 1.0, tell)
     if found.file is None:
         keras.utils.set_random_seed(seed)
     application = getattr(keras.applications, network.title)
@@ -147,7 +147,7 @@ def build(
         include_top=False, weights=None, input_shape=(size, size, 3), name=network.name, **width
     )
     _name(inner)
-    note = pretrained.load(inner, found, network.title)
+    note = loading.load(inner, found, network.title)
     if found.file is None:
         note = f"the pre-trained network has random weights (seed {seed}): nothing is transferred"
     record = {"network": network.name, "alpha": width.get("alpha")} | found.record() | {"note": note}
@@ -167,10 +167,10 @@ def _check(network: Network, size: int, alpha: float | None, weights: str) -> No
 
 
 def _on_images(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras.Model":
-    """Put the scaling before a network.
+    """Put the scaling before a network, which is called in inference mode.
 
-    It is called in inference mode. Keras 3.15 lets the `training=True` of an outer model, as in `fit`, win:
-    what keeps BatchNormalization in inference mode while something learns is `rules.set_trainable`.
+    In Keras 3.15 the `training=True` of an outer model, as in `fit`, overrides that: `rules.set_trainable`
+    keeps BatchNormalization in inference mode while something learns.
     """
     import keras
 
@@ -181,10 +181,10 @@ def _on_images(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras
 
 
 def _name(model: Any) -> None:
-    """Name what has no name of its own as the first model of a process has it.
+    """Number the layers without a name of their own as in the first model of a process.
 
-    Keras numbers such layers and operations through the whole process: `add_11` would be `add_23` in the
-    second Xception. Names must not depend on what was built before: cuts and stored features go by them.
+    Keras counts them through the whole process: `add_11` would be `add_23` in the second Xception. Cuts and
+    stored features need names that do not depend on what was built before.
     """
     unnamed: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     for layer in model.operations:

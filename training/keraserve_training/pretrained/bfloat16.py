@@ -1,5 +1,4 @@
-"""A network that computes in bfloat16: 8 bits of precision instead of 24, several times as fast where the
-processor has instructions for it."""
+"""Convert a network to bfloat16: 8 bits of precision instead of 24, but faster on some processors."""
 
 import functools
 import platform
@@ -11,14 +10,14 @@ from keraserve_training.errors import OptionError
 if TYPE_CHECKING:
     import keras
 
-# What Linux calls the instructions: of Intel and AMD, of ARM. Without them bfloat16 is slower than float32.
+# Linux' names of the instructions (Intel, AMD, ARM), without which bfloat16 is slower than float32
 _FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
-_FIRST_GPU = (8, 0)  # compute capability of NVIDIA's first with bfloat16 (Ampere)
+_FIRST_GPU = (8, 0)  # compute capability of NVIDIA's first GPUs with bfloat16 (Ampere)
 
 
 def check() -> None:
-    """Raise OptionError unless this machine computes in bfloat16."""
-    if not _here():
+    """Raise OptionError unless this machine has instructions for bfloat16."""
+    if not _supported():
         raise OptionError(
             f"This machine's processor ({platform.machine()}) has no instructions for bfloat16: run without"
             " --mixed-precision."
@@ -26,9 +25,9 @@ def check() -> None:
 
 
 def converted(model: "keras.Model") -> "keras.Model":
-    """Copy a model so that all its layers compute in bfloat16, but those that scale its input.
+    """Copy a model so that all layers but those that scale its input compute in bfloat16.
 
-    The copy takes float32, gives bfloat16 and holds its weights in bfloat16: for inference only.
+    The copy takes float32, returns bfloat16 and holds its weights in bfloat16: for inference only.
     """
     import keras
 
@@ -44,7 +43,7 @@ def converted(model: "keras.Model") -> "keras.Model":
 
 
 @functools.cache
-def _here() -> bool:
+def _supported() -> bool:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -53,6 +52,6 @@ def _here() -> bool:
         return capability >= _FIRST_GPU
     try:
         flags = Path("/proc/cpuinfo").read_text()
-    except OSError:  # no Linux: macOS' processors have it from the M2 on, but its TensorFlow does not use it
+    except OSError:  # not Linux; TensorFlow for macOS does not use the instructions of Apple's processors
         return False
     return bool(_FLAGS & set(flags.split()))

@@ -1,4 +1,4 @@
-"""Features that are to be made: the work itself, whoever does it."""
+"""Compute shards of features with a frozen network, and write them to the store."""
 
 import contextlib
 import threading
@@ -18,19 +18,19 @@ from keraserve_training.pretrained.feature_store import Store
 from keraserve_training.pretrained.inference import Inference
 from keraserve_training.progress import Show
 
-_WAITING_BYTES = 16 * 2**20  # of features that are made while a shard is synced to the disk
+_WAITING_BYTES = 16 * 2**20  # of features that are computed while a shard is synced to the disk
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Features that are to be made: a network, what it looks at, and where they go.
+    """A network, its images, and the store for their features.
 
     Attributes:
         model: images to features.
         examples: the images.
         store: the folder.
-        batch: images that a network sees at once, or in a whole number of calls. It divides every shard but
-            the last, so a shard's features are the same, to the last bit, whichever others are made with it.
+        batch: images in a batch. Every shard but the last is a whole number of batches, so its features are
+            bit-identical, whichever other shards are computed with it.
     """
 
     model: keras.Model
@@ -39,12 +39,12 @@ class Extraction:
     batch: int
 
     def missing(self) -> list[int]:
-        """The shards that are not there yet."""
+        """The shards that are not in the store."""
         there = self.store.shards()
         return [shard for shard in range(self.store.layout.shards) if shard not in there]
 
     def make(self, shards: Sequence[int], name: str, show: Show) -> None:
-        """Make some shards; each appears when it is whole.
+        """Compute some shards; each appears in the store when it is whole.
 
         Raises:
             FeaturesError: they can't be stored.
@@ -56,42 +56,44 @@ class Extraction:
         steps = [-(-len(part) // network.batch) for part in rows]
         show.start(name, layout.shards, layout.shards - len(shards), "shard")
         one = network.batch * layout.bytes(shards[:1]) // len(rows[0])
-        with contextlib.closing(_seen(network, batches, sum(steps), _WAITING_BYTES // one)) as made:
+        with contextlib.closing(_computed(network, batches, sum(steps), _WAITING_BYTES // one)) as features:
             for done, shard in enumerate(shards):
                 with self.store.writing(shard) as writer:
                     for step in range(steps[done]):
-                        writer.write(next(made))
+                        writer.write(next(features))
                         show.batch((step + 1) / steps[done])
                 show.part(layout.shards - len(shards) + done + 1)
         show.stop()
 
 
-def _seen(network: Inference, batches: Iterator[Any], count: int, most: int) -> Generator[npt.NDArray[Any]]:
-    """What a network makes of `count` batches, in order, some `most` of them before they are asked for.
+def _computed(
+    network: Inference, batches: Iterator[Any], count: int, ahead: int
+) -> Generator[npt.NDArray[Any]]:
+    """The features of `count` batches, in order, of which about `ahead` are computed in advance.
 
     So the network goes on while a shard is synced to the disk.
     """
     waiting: deque[Future[npt.NDArray[Any]]] = deque()
-    room = threading.Semaphore(2 * network.at_once)  # for batches that are read and not yet seen
+    unprocessed = threading.Semaphore(2 * network.at_once)  # limits the batches that are read in advance
 
     def read() -> Any:
-        room.acquire()
+        unprocessed.acquire()
         return next(batches)[0]
 
-    def look(images: Future[Any]) -> npt.NDArray[Any]:
+    def run(images: Future[Any]) -> npt.NDArray[Any]:
         try:
-            return network.look(images.result())
+            return network.run(images.result())
         finally:
-            room.release()
+            unprocessed.release()
 
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(network.at_once) as lookers:
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(network.at_once) as runners:
         try:
             for _ in range(count):
-                waiting.append(lookers.submit(look, reader.submit(read)))
-                if len(waiting) > max(most, network.at_once):
+                waiting.append(runners.submit(run, reader.submit(read)))
+                if len(waiting) > max(ahead, network.at_once):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            reader.shutdown(cancel_futures=True)  # first: what it waits for, the others still do
-            lookers.shutdown(cancel_futures=True)
+            reader.shutdown(cancel_futures=True)  # first, since it may wait for a runner
+            runners.shutdown(cancel_futures=True)

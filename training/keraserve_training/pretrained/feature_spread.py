@@ -1,8 +1,7 @@
-"""Shards of features as pieces of work: any process, or any machine that sees the store, makes some of them.
+"""Compute shards of features in several processes, or on several machines that share the store's folder.
 
-What they need lies in the store meanwhile: the network, and what it is to look at. Each shard is a file of
-its own that is whole or not there, so whoever reads the store finds them all, and a piece that is done again
-goes on with the shards that are missing.
+The network and the images' description are in the store meanwhile. Each shard is a file of its own that is
+whole or not there, so a piece that is done again computes only the shards that are missing.
 """
 
 import contextlib
@@ -25,25 +24,21 @@ if TYPE_CHECKING:
 
 _JOB = ".job"
 _MODEL, _REST = "model.keras", "rest.pickle"
-_SHARDS_IN_PIECE = 4  # a process that begins takes as long as one or two
+_SHARDS_IN_PIECE = 4  # starting a process takes as long as one or two
 
 
 def make(extraction: "Extraction", shards: Sequence[int], name: str, show: Show, workers: Workers) -> None:
-    """Let `workers` make some shards; whoever calls holds the store's lock.
+    """Let `workers` compute some shards; the caller holds the store's lock.
 
     Raises:
-        FeaturesError: at least one can't be made; the others are kept.
+        FeaturesError: at least one can't be computed; the others are kept.
         WorkerError: the workers failed.
     """
     with _job(extraction) as job:
-        parts = [
-            shards[first : first + _SHARDS_IN_PIECE] for first in range(0, len(shards), _SHARDS_IN_PIECE)
-        ]
-        sizes = {f"{name}, shards from {part[0]}": len(part) for part in parts}
-        work = [
-            Work(called, make_part, {"job": job, "shards": list(part)})
-            for called, part in zip(sizes, parts, strict=True)
-        ]
+        firsts = range(0, len(shards), _SHARDS_IN_PIECE)
+        parts = [list(shards[first : first + _SHARDS_IN_PIECE]) for first in firsts]
+        pieces = {f"{name}, shards from {part[0]}": part for part in parts}
+        work = [Work(title, make_part, {"job": job, "shards": part}) for title, part in pieces.items()]
         total = extraction.store.layout.shards
         made = total - len(shards)
         show.start(name, total, made, "shard")
@@ -51,7 +46,7 @@ def make(extraction: "Extraction", shards: Sequence[int], name: str, show: Show,
         def tell(done: Done) -> None:
             nonlocal made
             if done.error is None:
-                made += sizes[done.name]
+                made += len(pieces[done.name])
                 show.part(made)
 
         failed = [done for done in workers.do(work, tell) if done.error is not None]
@@ -61,10 +56,10 @@ def make(extraction: "Extraction", shards: Sequence[int], name: str, show: Show,
 
 
 def make_part(*, job: Path, shards: Sequence[int]) -> None:
-    """Make those of the shards that are not there; what is made of them is in `job`.
+    """Compute those of the shards that are missing, with what `_job` wrote to the folder `job`.
 
     Raises:
-        FeaturesError: they can't be stored, or the network does not come back as it was.
+        FeaturesError: they can't be stored, or the network in `job` is another one.
         OptionError: this processor has no bfloat16.
     """
     runtime.prepare()
@@ -77,7 +72,7 @@ def make_part(*, job: Path, shards: Sequence[int]) -> None:
         bfloat16.check()
     model: Any = keras.models.load_model(job / _MODEL, compile=False)
     if rules.digest(model.weights) != digest:
-        raise FeaturesError(f"{job / _MODEL} does not hold the network that it was made of: run again.")
+        raise FeaturesError(f"{job / _MODEL} does not hold the network that was saved there: run again.")
     extraction = Extraction(model, examples, store, batch)
     missing = set(extraction.missing())
     if left := [shard for shard in shards if shard in missing]:
@@ -86,14 +81,14 @@ def make_part(*, job: Path, shards: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def _job(extraction: "Extraction") -> Iterator[Path]:
-    """Write down in the store what an extraction needs, for as long as it takes."""
+    """A folder in the store with all that an extraction needs, removed afterwards."""
     store = replace(extraction.store, folder=extraction.store.folder.resolve())
     job = store.folder / _JOB
     shutil.rmtree(job, ignore_errors=True)  # of a process that was killed
     job.mkdir()
     try:
         extraction.model.save(job / _MODEL)
-        # A copy by `select` has none of what the examples have worked out for this process.
+        # A copy by `select` has none of the tensors that `Images` caches.
         examples = extraction.examples.first(len(extraction.examples))
         rest = (rules.digest(extraction.model.weights), examples, store, extraction.batch)
         (job / _REST).write_bytes(pickle.dumps(rest))

@@ -1,13 +1,13 @@
-"""A folder of stored features, every byte of which is checked when it is opened. Needs no TensorFlow.
+"""A folder of stored features, whose checksums are verified when it is opened. Needs no TensorFlow.
 
 <name>-<hash of key.json>/
     key.json                      all that the features depend on
     shard-00000-<sha256>.npy      features in the examples' order
     labels-<sha256>.npy           int32 [N]
-    index-<sha256>.json           written last: names the others, and says how long they took to make
+    index-<sha256>.json           written last: the names of the others, and the seconds that they took
 
-A file is whole or not there. The SHA-256 of its content is part of its name, so no byte can change unnoticed,
-in the index as little as in a shard, and the shards that a killed process had finished need no list.
+A file is whole or not there. The SHA-256 of its content is part of its name, so each file can be verified
+alone, also the shards that a killed process had finished.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ from keraserve_training.errors import FeaturesError
 from keraserve_training.locks import locked
 
 KEY, LOCK = "key.json", ".lock"
-# Numpy's files know no bfloat16: its two bytes are stored as they are.
+# Numpy's format has no bfloat16: its two bytes are stored as an integer.
 STORED = {"float32": "<f4", "bfloat16": "<u2"}
 _HASH_DIGITS = 16  # of the key, in the folder's name
-_SEALED = re.compile(r"(shard-(\d{5})|labels|index)-([0-9a-f]{64})\.(?:npy|json)")
+_NAMED = re.compile(r"(shard-\d{5}|labels|index)-[0-9a-f]{64}\.(npy|json)")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,8 +45,8 @@ class Layout:
     """How features are laid out in shards.
 
     Attributes:
-        count: of all features.
-        in_shard: of those in each shard but the last.
+        count: number of all features.
+        in_shard: number in each shard but the last.
         shape: of one, (h, w, c).
         dtype: `float32` or `bfloat16`.
     """
@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def shards(self) -> int:
-        """How many there are."""
+        """The number of shards."""
         return -(-self.count // self.in_shard)
 
     def rows(self, shard: int) -> range:
@@ -66,13 +66,13 @@ class Layout:
         return range(shard * self.in_shard, min(self.count, (shard + 1) * self.in_shard))
 
     def bytes(self, shards: Sequence[int]) -> int:
-        """What the features of these shards take."""
+        """The size of the features in some shards."""
         one = int(np.prod(self.shape)) * np.dtype(STORED[self.dtype]).itemsize
         return one * sum(len(self.rows(shard)) for shard in shards)
 
 
 class Writer:
-    """Writes an array, row after row, as numpy's `.npy`, and hashes it on the way."""
+    """Writes an array, row after row, in numpy's format, and computes its SHA-256."""
 
     def __init__(self, file: BinaryIO, shape: tuple[int, ...], dtype: str) -> None:
         self._file, self._sha = file, hashlib.sha256()
@@ -88,9 +88,9 @@ class Writer:
         self._left -= len(content)
 
     def finish(self) -> str:
-        """Sync the file; gives its SHA-256 in hexadecimal. Raises ValueError if rows are missing."""
+        """Sync the file and return its SHA-256 in hexadecimal. Raises ValueError if rows are missing."""
         if self._left:
-            raise ValueError(f"{self._left} bytes more or less than the array has")
+            raise ValueError(f"{self._left} bytes are missing")
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._sha.hexdigest()
@@ -102,13 +102,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Store:
-    """One such folder. Whoever changes it holds its lock.
-
-    Attributes:
-        folder: its place.
-        key: what `key.json` says.
-        layout: of its shards.
-    """
+    """One such folder; a process that changes it holds its lock. `key` is the content of `key.json`."""
 
     folder: Path
     key: Mapping[str, Any]
@@ -116,7 +110,7 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self, tell: Tell) -> Iterator[None]:
-        """Hold the folder's lock. Of two processes the second waits here until the first has filled it.
+        """Hold the folder's lock: a second process waits here until the first one has filled the folder.
 
         Raises:
             FeaturesError: the folder can't be written.
@@ -132,7 +126,7 @@ class Store:
             yield
 
     def check(self, tell: Tell) -> None:
-        """Remove what is not as it was written and say so; also, silently, what a killed process left half.
+        """Remove damaged files, and tell so; also, silently, files that a killed process left incomplete.
 
         Raises:
             FeaturesError: the folder can't be read or written.
@@ -141,7 +135,7 @@ class Store:
             for part in self.folder.glob(".[0-9]*"):
                 part.unlink()
             self._check_key(tell)
-            files = [path for path in sorted(self.folder.iterdir()) if _SEALED.fullmatch(path.name)]
+            files = [path for path in sorted(self.folder.iterdir()) if _NAMED.fullmatch(path.name)]
             with ThreadPoolExecutor(runtime.processors()) as threads:
                 for path, whole in zip(files, threads.map(_is_whole, files), strict=True):
                     if not whole:
@@ -158,22 +152,24 @@ class Store:
 
     def shards(self) -> dict[int, Path]:
         """The shards that are there, by their numbers, in order."""
-        sealed = [(_SEALED.fullmatch(path.name), path) for path in sorted(self.folder.iterdir())]
-        return {int(name[2]): path for name, path in sealed if name and name[2]}
+        return {
+            int(path.name[6:11]): path
+            for path in sorted(self.folder.glob("shard-[0-9][0-9][0-9][0-9][0-9]-*.npy"))
+        }
 
     def index(self) -> dict[str, Any] | None:
-        """What the index says; None where there is none."""
+        """The content of the index; None if there is none."""
         for path in self.folder.glob("index-*.json"):
             return json.loads(path.read_bytes())
         return None
 
     def complete(self) -> bool:
-        """Whether there is an index, and all that it names."""
+        """Whether the index and all files that it names are there."""
         index = self.index()
         return index is not None and all((self.folder / name).exists() for name in index["files"])
 
     def check_room(self, shards: Sequence[int]) -> None:
-        """Raise FeaturesError unless these shards find room on the disk."""
+        """Raise FeaturesError unless the disk has space for these shards."""
         needed, free = self.layout.bytes(shards), shutil.disk_usage(self.folder).free
         if needed > free:
             raise FeaturesError(
@@ -193,7 +189,7 @@ class Store:
             yield writer
 
     def finish(self, labels: npt.NDArray[np.int32], seconds: float) -> None:
-        """Write labels and index; all shards are there.
+        """Write labels and index after all shards.
 
         Raises:
             FeaturesError: they could not be written.
@@ -235,14 +231,13 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _is_whole(path: Path) -> bool:
-    sealed = _SEALED.fullmatch(path.name)
     with path.open("rb") as file:
-        return sealed is not None and hashlib.file_digest(file, "sha256").hexdigest() == sealed[3]
+        return hashlib.file_digest(file, "sha256").hexdigest() == path.stem.rpartition("-")[2]
 
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Say what to do when the disk does not."""
+    """Turn an OSError inside into a FeaturesError that says what to do."""
     try:
         yield
     except OSError as error:

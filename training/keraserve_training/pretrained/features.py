@@ -1,4 +1,4 @@
-"""What a frozen network makes of images: computed once, stored, and read as what a head learns from."""
+"""Features that a frozen network computes of images: computed once, stored, and read as a head's inputs."""
 
 import functools
 import hashlib
@@ -28,16 +28,16 @@ _SHARD_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Features(Examples):
-    """Stored features with the classes of the images that they were made of.
+    """Stored features with the classes of their images.
 
-    They stay on the disk: what is read of them goes through the system's page cache, not into memory of ours.
+    They stay on the disk and are mapped into memory: only the system's page cache holds them.
 
     Attributes:
         shards: the files.
         layout: of the files.
-        places: int64 [n], which of the stored features these are, in which order.
+        places: int64 [n], the numbers of these among the stored features.
         labels: int32 [n].
-        seconds: it took to make all that is stored, be it now or earlier.
+        seconds: how long it took to compute all that are stored.
     """
 
     shards: tuple[Path, ...]
@@ -48,12 +48,12 @@ class Features(Examples):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image's features."""
+        """The shape of one image's features."""
         return self.layout.shape
 
     @property
     def bytes(self) -> int:
-        """What all that is stored takes on the disk."""
+        """The size of all stored features on the disk."""
         return self.layout.bytes(range(self.layout.shards))
 
     def select(self, indices: Indices) -> Self:
@@ -65,7 +65,7 @@ class Features(Examples):
         return replace(self, labels=labels)
 
     def digest(self) -> str:
-        """SHA-256 of the files' names, which hold their own, and of what is taken from them."""
+        """SHA-256 of the files' names, which hold the files' digests, of the places and the labels."""
         digest = hashlib.sha256("".join(path.name for path in self.shards).encode())
         digest.update(np.ascontiguousarray(self.places, "<i8").data)
         digest.update(np.ascontiguousarray(self.labels, "<i4").data)
@@ -93,7 +93,7 @@ class Features(Examples):
         stored = tf.as_dtype(np.dtype(STORED[self.layout.dtype]))
 
         def gather(indices: Any) -> tuple[Any, Any]:
-            # The same indices give the same rows, whichever thread asks, and whenever.
+            # Stateless: the same indices always give the same rows, in any thread.
             rows = tf.numpy_function(read, [indices], stored, stateful=False)
             rows = tf.ensure_shape(rows, (None, *self.shape))
             if self.layout.dtype == "bfloat16":
@@ -106,31 +106,32 @@ class Features(Examples):
 
 @dataclass(frozen=True)
 class Extracted:
-    """Features and how they came to be.
+    """Features, and how they were obtained.
 
     Attributes:
         features: in the order of the examples.
-        name: what people call them.
-        seconds: it took to make all of them, be it now or earlier; where that was interrupted, in proportion
-            to the part that was made last.
-        from_cache: nothing had to be made now.
+        name: for people.
+        from_cache: all of them were stored before.
     """
 
     features: Features
     name: str
-    seconds: float
     from_cache: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long it took to compute all; if that was interrupted, extrapolated from the last part."""
+        return self.features.seconds
 
     def record(self) -> dict[str, Any]:
         """The same in JSON's types, with the number of images, bytes on the disk, and dtype."""
-        layout = self.features.layout
         return {
             "name": self.name,
             "seconds": self.seconds,
             "images": len(self.features),
             "bytes": self.features.bytes,
             "from_cache": self.from_cache,
-            "dtype": layout.dtype,
+            "dtype": self.features.layout.dtype,
         }
 
 
@@ -146,21 +147,21 @@ def extract(
     batch: int | None = None,
     workers: Workers | None = None,
 ) -> Extracted:
-    """Let a frozen network look at images, or read what it saw when it was asked before.
+    """Compute the features of images with a frozen network, or read those that were stored before.
 
-    A killed extraction goes on with the shard that it was at. Every byte of what is found is checked; what is
-    damaged is made again. Of two processes that want the same features, one makes them.
+    A killed extraction goes on with the first missing shard. The checksums of stored shards are verified, and
+    damaged ones computed again. Of two processes that need the same features, one computes them.
 
     Args:
         model: images to features, both as `examples.batches` and the head's input have them; in inference.
         examples: images of the model's size.
         store: the folder of all features.
-        name: what people call them.
+        name: for people.
         key: what else they depend on, in JSON's types, beside examples, model, dtype, batch and versions.
-        show: is told how it goes.
-        mixed_precision: compute in bfloat16 and store that.
-        batch: images at once; None: as many as suit their size.
-        workers: who makes the shards; None: this process.
+        show: is told the progress.
+        mixed_precision: compute and store bfloat16.
+        batch: images in a batch; None: depends on their size.
+        workers: compute the shards; None: this process does.
 
     Raises:
         FeaturesError: they can't be stored.
@@ -183,11 +184,11 @@ def extract(
     if from_cache:
         show.tell(f"{name}: {len(examples):,} images' features are read from {place.folder}")
     features = Features(shards, place.layout, np.arange(len(examples)), examples.labels, seconds)
-    return Extracted(features, name, seconds, from_cache)
+    return Extracted(features, name, from_cache)
 
 
 def _complete(extraction: Extraction, name: str, show: Show, workers: Workers | None) -> None:
-    """Make what is missing and write the index."""
+    """Compute the missing shards and write the index."""
     place, missing = extraction.store, extraction.missing()
     earlier = place.index()
     place.check_room(missing)
@@ -227,7 +228,7 @@ def _prepare(
         "batch": batch,
         "in_shard": in_shard,
         "model": model.name,
-        # Architecture, with the layers that scale the input and the layer where it is cut; and weights.
+        # With the layers that scale the input, and the layer where the network is cut
         "architecture": hashlib.sha256(model.to_json().encode()).hexdigest(),
         "weights": rules.digest(model.weights),
         "folded": True,
@@ -239,5 +240,5 @@ def _prepare(
 
 @functools.lru_cache(maxsize=4096)
 def _mapped(shard: Path, inode: int) -> npt.NDArray[Any]:  # noqa: ARG001
-    """A shard in the address space. One that was made again has the same name, but another inode."""
+    """A shard, mapped into memory. One that was computed again has the same name, but another inode."""
     return np.load(shard, mmap_mode="r").view(np.ndarray)

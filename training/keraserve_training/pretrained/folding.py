@@ -1,8 +1,8 @@
-"""BatchNormalization put into the convolution before it: the same function with half of the arithmetic.
+"""Fold each BatchNormalization into the convolution before it, for a network that no longer learns.
 
-In inference a BatchNormalization multiplies each channel by a number and adds one, as a convolution can.
-Keras computes it as operations of its own over the whole image, which cost a small network as much time as
-all its convolutions. Only for a network that no longer learns.
+In inference a BatchNormalization multiplies each channel by a number and adds one, which the convolution can
+do. Keras computes it as separate operations over the whole image, which take a small network as long as all
+its convolutions.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ import numpy as np
 def folded(model: keras.Model) -> keras.Model:
     """Copy a model without the BatchNormalizations that follow a convolution directly; nested models too.
 
-    The copy gives what `model` gives in inference, up to float32 rounding. What is none of Keras' functional
-    models is not changed and not copied.
+    The copy gives what `model` gives in inference, up to float32 rounding. A model that is not one of Keras'
+    functional models is returned unchanged.
     """
     if not _is_functional(model):
         return model
@@ -48,8 +48,8 @@ def _is_functional(layer: Any) -> bool:
 
 
 def _followers(model: Any) -> dict[str, Any]:
-    """The BatchNormalization that alone takes what a convolution gives, by the convolution's name."""
-    inputs = [id(tensor) for operation in model.operations for tensor in _list(operation.input)]
+    """The BatchNormalization that alone takes a convolution's output, by the convolution's name."""
+    inputs = [id(tensor) for operation in model.operations for tensor in keras.tree.flatten(operation.input)]
     taken = Counter([*inputs, *(id(tensor) for tensor in model.outputs)])
     makers = {id(layer.output): layer for layer in model.layers if _is_plain_convolution(layer)}
     followers = [
@@ -69,11 +69,9 @@ def _is_plain_convolution(layer: Any) -> bool:
 
 
 def _absorbed(convolution: Any, normalization: Any) -> list[Any]:
-    """Weights of the convolution, with a bias, that does both."""
-    mean, variance = (
-        normalization.moving_mean.numpy(),
-        normalization.moving_variance.numpy().astype(np.float64),
-    )
+    """Weights, with a bias, of the convolution that does both."""
+    mean = normalization.moving_mean.numpy()
+    variance = normalization.moving_variance.numpy().astype(np.float64)
     scale = 1 / np.sqrt(variance + normalization.epsilon)
     if normalization.gamma is not None:
         scale *= normalization.gamma.numpy()
@@ -81,13 +79,7 @@ def _absorbed(convolution: Any, normalization: Any) -> list[Any]:
     bias = (bias - mean) * scale
     if normalization.beta is not None:
         bias = bias + normalization.beta.numpy()
-    last = kernels[-1]  # of a separable convolution the one that mixes the channels
-    if isinstance(convolution, keras.layers.DepthwiseConv2D):  # [h, w, channels, outputs of each]
-        kernels[-1] = last * scale.reshape(last.shape[-2:])
-    else:
-        kernels[-1] = last * scale
+    if isinstance(convolution, keras.layers.DepthwiseConv2D):  # its kernel: [h, w, channels, outputs of each]
+        scale = scale.reshape(kernels[-1].shape[-2:])
+    kernels[-1] = kernels[-1] * scale  # the last of a separable convolution mixes the channels
     return [*(kernel.astype(np.float32) for kernel in kernels), bias.astype(np.float32)]
-
-
-def _list(tensors: Any) -> list[Any]:
-    return list(keras.tree.flatten(tensors))

@@ -1,7 +1,7 @@
-"""A frozen network as it computes fastest where it only looks at images.
+"""Run a frozen network as fast as possible.
 
-On processors as many small batches at a time as there are cores, each by one thread: none waits for another's
-part of an operation. On a GPU one large batch after the other.
+On processors, as many small batches run at a time as there are cores, each in one thread: none waits for
+another thread's part of an operation. On a GPU, one large batch runs after the other.
 """
 
 import math
@@ -24,31 +24,31 @@ _PARTS = 3  # of a batch, each a call of its own on processors
 
 @dataclass(frozen=True)
 class Inference:
-    """A network that is ready to look.
+    """A network that is ready to run.
 
     Attributes:
-        look: images (float32 tensor [b, *shape]) to their features; any thread may call it.
-        batch: how many images a call takes best.
-        at_once: how many calls at a time the machine is best used by.
+        run: images (float32 tensor [b, *shape]) to their features; any thread may call it.
+        batch: the best number of images for a call.
+        at_once: the best number of calls at a time.
     """
 
-    look: Callable[[Any], npt.NDArray[Any]]
+    run: Callable[[Any], npt.NDArray[Any]]
     batch: int
     at_once: int
 
 
 def batch(shape: tuple[int, ...]) -> int:
-    """How many images of `shape` are a batch: of a GPU one call, of processors three."""
+    """The number of images of `shape` in a batch: one call on a GPU, three on processors."""
     return _PARTS * max(1, evaluation_batch(shape) // _PARTS)
 
 
 def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
-    """Make a network ready. On processors what it gives does not depend on how many there are.
+    """Make a network ready to run. The number of processors does not change its results.
 
     Args:
-        model: images to features; folded where that can be done.
-        dtype: `float32` or `bfloat16`, what it computes in and gives.
-        batch: images in a batch, which is a whole number of calls.
+        model: images to features; its BatchNormalizations are folded if possible.
+        dtype: `float32` or `bfloat16`, of the computation and the results.
+        batch: images in a batch, which is divided into calls.
     """
     model = folding.folded(model)
     if dtype == "bfloat16":
@@ -58,14 +58,14 @@ def prepared(model: keras.Model, dtype: str, batch: int) -> Inference:
     given = None if _on_gpu() else _captured(concrete.graph)
     if given is None:
         return Inference(lambda images: function(images).numpy(), batch, 1)
-    calls = math.gcd(batch, _PARTS)  # a batch that does not divide is one
+    calls = math.gcd(batch, _PARTS)  # one if the batch can't be divided
     return Inference(_single_threaded(concrete, given), batch // calls, runtime.processors())
 
 
 def _single_threaded(function: Any, given: dict[str, npt.NDArray[Any]]) -> Callable[[Any], npt.NDArray[Any]]:
-    """The same in a session, where each operation has one thread (see `runtime.prepare`): the caller's.
+    """The same in a session, in which each operation runs in the caller's thread (see `runtime.prepare`).
 
-    Weights are given with each call, which copies nothing. As constants they took twenty times their memory.
+    Weights are passed with each call, without a copy. As constants they need twenty times their memory.
     """
     graph = tf.Graph()
     with graph.as_default():
@@ -75,15 +75,15 @@ def _single_threaded(function: Any, given: dict[str, npt.NDArray[Any]]) -> Calla
     options = config_pb2.CallableOptions(
         feed=[function.inputs[0].name, *given], fetch=[function.outputs[0].name]
     )
-    # Session.run would take as long before each call as the network for a third of an image.
+    # Session.run has an overhead of a third of an image's time in each call.
     run, weights = session._make_callable_from_options(options), tuple(given.values())
     return lambda images: run(np.asarray(images), *weights)[0]
 
 
 def _captured(graph: Any) -> dict[str, npt.NDArray[Any]] | None:
-    """What a function's graph takes from outside, by the tensors' names: variables where they are read.
+    """The values that a function's graph captures, by the names of the tensors that take them.
 
-    None where something else than a reading takes a variable, like a function inside of the function.
+    None if an operation other than a read takes a variable, such as a function inside of the function.
     """
     values: dict[str, npt.NDArray[Any]] = {}
     for outside, inside in graph.captures:

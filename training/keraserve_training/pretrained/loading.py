@@ -1,8 +1,8 @@
-"""Weights of pre-trained networks: found, fetched, checked, and proved to be loaded.
+"""Weights of pre-trained networks: found, fetched, verified and loaded.
 
-They live where Keras keeps them, `$KERAS_HOME/models` (KERAS_HOME: `~/.keras` unless set). Keras' own loading
-is not used: it deletes a file whose checksum is wrong, and can load nothing without saying so. Here the
-arrays of a file are matched with those of the network by their order and shapes, all of them or none.
+They are in Keras' cache, `$KERAS_HOME/models` (KERAS_HOME: `~/.keras` unless set). Keras' own loading deletes
+a file with a wrong checksum, and can load nothing without an error. Here all arrays of the network must match
+those of the file by order and shape.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from keraserve_training.pretrained.networks import Network
 if TYPE_CHECKING:
     import keras
 
-_SIZES = (128, 160, 192, 224)  # that MobileNet has files of its own for; for others Keras takes the last
-_SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; for one that can be done without
+_SIZES = (128, 160, 192, 224)  # for which MobileNet has files; Keras takes the last one for other sizes
+_SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; if weights for another size are there
 _ELSE = "or name --weights FILE, --weights random or another --backbone"
 
 Arrays = Sequence[npt.NDArray[Any]]
@@ -38,9 +38,9 @@ class Found:
     """Where weights come from.
 
     Attributes:
-        kind: as the user asked for it.
+        kind: as the user requested it.
         file: None: they are random.
-        note: a remark for people; empty where there is none.
+        note: a remark for people, or empty.
     """
 
     kind: Literal["imagenet", "file", "random"]
@@ -55,15 +55,15 @@ class Found:
 
 
 def folder() -> Path:
-    """Where Keras keeps weights."""
+    """Keras' cache of weights."""
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
 
 
 def find(network: Network, size: int, weights: str, alpha: float, tell: Tell) -> Found:
-    """Find the weights that were asked for, and fetch them where they are not here.
+    """Find the requested weights, or fetch them.
 
     Raises:
-        WeightsUnavailableError: they are not here and can't be fetched, or the file is damaged.
+        WeightsUnavailableError: they can't be found or fetched, or the file is damaged.
     """
     if weights == "random":
         return Found("random")
@@ -91,16 +91,16 @@ def find(network: Network, size: int, weights: str, alpha: float, tell: Tell) ->
 
 
 def load(model: "keras.Model", found: Found, title: str) -> str:
-    """Put the weights into a network, and make sure that they are in it.
+    """Load weights into a network, and verify that all are loaded.
 
     Args:
         model: the network without classifier.
-        found: a `.h5` or `.keras` file of a whole model or of its weights, or a `.weights.h5`; with the
-            network's classifier, another one, or none.
-        title: what people call the network.
+        found: a `.h5` or `.keras` file of a whole model or of its weights, or a `.weights.h5`; with any
+            classifier or none.
+        title: the network's name for people.
 
     Returns:
-        The note of `found`, and what was left out of the file.
+        The note of `found`, and which part of the file was not used.
 
     Raises:
         WeightsUnavailableError: the file can't be read, or holds another network.
@@ -110,7 +110,7 @@ def load(model: "keras.Model", found: Found, title: str) -> str:
     by_name = found.file.name.endswith(".weights.h5")
     try:
         left = _load_by_name(model, found.file) if by_name else _load_in_order(model, found.file)
-    except Exception as error:  # Keras and HDF5 raise whatever their parts raise
+    except Exception as error:  # Keras and HDF5 raise many kinds
         reason = re.sub(r"\s+", " ", str(error)).strip()[:200]
         raise WeightsUnavailableError(
             f"{found.file} does not hold the weights of this {title} ({reason}): name the file of the same"
@@ -125,7 +125,7 @@ class _DoesNotFitError(Exception):
 
 
 def _load_in_order(model: Any, file: Path) -> int:
-    """Take the arrays in their order; the file may have more at its end. Gives how many it has more."""
+    """Load the arrays in their order; returns how many more the file has at its end."""
     arrays = _keras_arrays(file) if file.suffix == ".keras" else _h5_arrays(file)
     wanted = model.weights
     for place, weight in enumerate(wanted):
@@ -141,7 +141,7 @@ def _load_in_order(model: Any, file: Path) -> int:
 
 
 def _load_by_name(model: Any, file: Path) -> int:
-    """Let Keras find each layer in its own format; what it did not find would not be a number afterwards."""
+    """Let Keras load its own format; weights that it does not find stay NaN, which is an error."""
     for weight in model.weights:
         weight.assign(np.full(weight.shape, np.nan, weight.dtype))
     model.load_weights(file)
@@ -152,7 +152,7 @@ def _load_by_name(model: Any, file: Path) -> int:
 def _check_numbers(arrays: Arrays) -> None:
     missing = sum(not np.isfinite(array).all() for array in arrays)
     if missing:
-        raise _DoesNotFitError(f"{missing} of {len(arrays)} arrays are missing or hold what is no number")
+        raise _DoesNotFitError(f"{missing} of {len(arrays)} arrays are missing, or are not finite numbers")
 
 
 def _keras_arrays(file: Path) -> Arrays:
@@ -163,7 +163,7 @@ def _keras_arrays(file: Path) -> Arrays:
 
 
 def _h5_arrays(file: Path) -> Arrays:
-    """The arrays of Keras' older format, layer after layer, each layer's in their order."""
+    """The arrays of Keras' older format, layer after layer."""
     import h5py
 
     with h5py.File(file) as content:
@@ -176,7 +176,7 @@ def _h5_arrays(file: Path) -> Arrays:
 
 
 def _names(group: Any, attribute: str) -> Iterator[str]:
-    """A list of names; a long one is kept in pieces with numbers behind their name."""
+    """A list of names; Keras stores a long one in several attributes with numbered names."""
     pieces = [attribute] if attribute in group.attrs else []
     while (piece := f"{attribute}{len(pieces)}") in group.attrs:
         pieces.append(piece)
@@ -200,17 +200,18 @@ def _other_size(network: Network, trained: int, size: int) -> str:
 
 
 def _fetched(network: Network, file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:
-    """Let Keras fetch the file into a folder of its own, and move it into the cache once it is checked."""
-    tell(f"{network.title}: asking Keras to download its ImageNet weights ({file.name}, once)")
-    with contextlib.suppress(OSError):  # a cache that can't be written is one that can't be fetched into
+    """Let Keras fetch the file into another folder, verify it, and move it into the cache."""
+    tell(f"{network.title}: downloading its ImageNet weights with Keras ({file.name}, once)")
+    with contextlib.suppress(OSError):  # if the cache can't be written, nothing can be fetched
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=file.parent) as own:
             width = {"alpha": alpha} if network.alphas else {}
             side = trained if network.alphas else network.size
             got = keras_download.weights(network.title, side, width, Path(own), seconds)
-            if got and (Path(own) / file.name).is_file():
-                _check_sum(network, Path(own) / file.name)
-                (Path(own) / file.name).replace(file)
+            fetched = Path(own) / file.name
+            if got and fetched.is_file():
+                _check_sum(network, fetched)
+                fetched.replace(file)
                 return True
     return False
 
@@ -226,7 +227,7 @@ def _check_sum(network: Network, file: Path) -> None:
 def _digest(file: Path, algorithm: Literal["md5", "sha256"]) -> str:
     try:
         with file.open("rb") as content:
-            # MD5 is what Keras publishes: against damage, not against malice.
+            # Keras publishes MD5 sums: they protect against damage, not against an attacker.
             digest = hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False))
     except OSError as error:
         raise WeightsUnavailableError(f"{file} can't be read ({error.strerror}): {_ELSE[3:]}.") from error

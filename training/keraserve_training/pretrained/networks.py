@@ -1,4 +1,4 @@
-"""The pre-trained networks of the source document's list: what is to be known of each, before it is made."""
+"""The pre-trained networks of the source document's list, with the facts that are needed to build each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ class Network:
     """An architecture that Keras has pre-trained weights for.
 
     Attributes:
-        name: what the command line calls it.
-        title: what its authors call it; its name in `keras.applications`.
-        mode: how it wants its images scaled.
+        name: on the command line.
+        title: its authors' name for it, and its name in `keras.applications`.
+        mode: how its images are scaled.
         size: pixels a side that it was trained with.
-        least: the fewest that it takes.
+        least: the fewest pixels a side that it takes.
         cut: the layer whose output the last block takes; two, joined by `+`, where the block takes two.
         parameters: without its own classifier; of MobileNet at alpha 1.
         file: Keras' name for the weights without classifier, with `{alpha}` and `{size}` where there are
             several files.
-        md5: of that file, where Keras publishes one.
+        md5: of that file, if Keras publishes one.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Network:
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The widths that it was trained in; empty where there is only one."""
+        """The widths that it was trained in; empty if there is only one."""
         return ALPHAS if "{alpha}" in self.file else ()
 
 

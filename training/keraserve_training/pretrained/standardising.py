@@ -1,7 +1,7 @@
-"""How much features differ from image to image, and a layer that makes all of them differ alike.
+"""Measure how much features differ from image to image, and build a layer that standardises them.
 
-A network with random weights can give features whose deviation is 3e-16: no head learns from those, whatever
-they know, so they are no control for what pre-training is worth unless they are standardised first.
+The features of random weights can have a deviation of 3e-16. No head learns from those, so unless they are
+standardised, a comparison with them does not show what pre-training is worth.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Spread:
 
 
 def spread(features: Examples) -> Spread:
-    """Measure stored features, [h, w, C] each, on examples from first to last."""
+    """Measure stored features, [h, w, C] each, on up to 1,000 of them, evenly spread."""
     from keraserve_training.learning.feed import evaluation_batch
 
     places = np.linspace(0, len(features) - 1, min(_ENOUGH, len(features))).astype(np.int64)
@@ -45,9 +45,9 @@ def spread(features: Examples) -> Spread:
 
 
 def layer(found: Spread) -> "keras.Layer":
-    """A layer that gives every channel a mean of 0 and a deviation of 1; a constant one becomes 0."""
+    """A layer after which every channel has a mean of 0 and a deviation of 1; a constant one becomes 0."""
     from keras import layers
 
     scale = 1 / np.where(found.deviation > 0, found.deviation, 1.0)
-    # Not `layers.Normalization`, which takes deviations below 1e-7 for nothing.
+    # Not `layers.Normalization`, which treats deviations below 1e-7 as 1e-7.
     return layers.Rescaling(scale.tolist(), offset=(-found.mean * scale).tolist(), name="standardised")

@@ -1,1 +1,1 @@
-"""What a run leaves on the disk, and what can be said of it. Needs no TensorFlow."""
+"""The files of a run on the disk, and sentences that follow from them. Needs no TensorFlow."""

@@ -1,4 +1,4 @@
-"""What has to be said of figures that say little: in the report, in documents and on every image."""
+"""Caveats of a run's figures, procedural images or random weights: for report, documents and plots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,18 +10,17 @@ _MEANING = {PROCEDURAL: "these figures mean nothing", RANDOM: "nothing was trans
 
 
 def of(config: Mapping[str, Any]) -> list[str]:
-    """The caveats of a run, from its `config.json`; none where real images and real weights were used."""
+    """The caveats of a run, from its `config.json`; none if images and weights were real."""
     weights = config.get("weights")
     random = isinstance(weights, Mapping) and weights.get("kind") == "random"
-    procedural = config["data"]["kind"] == "procedural"
-    return [PROCEDURAL] * bool(procedural) + [RANDOM] * random
+    return [PROCEDURAL] * (config["data"]["kind"] == "procedural") + [RANDOM] * random
 
 
 def banner(config: Mapping[str, Any]) -> str:
-    """The caveats of a run as one line above an image; empty where there are none."""
+    """The caveats of a run as one line above a plot; empty if there are none."""
     return line(of(config))
 
 
 def line(found: Sequence[str]) -> str:
-    """Caveats as one line; empty where there are none."""
+    """Caveats as one line; empty if there are none."""
     return f"{' and '.join(found).capitalize()}: {_MEANING[found[0]]}" if found else ""

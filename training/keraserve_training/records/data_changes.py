@@ -1,4 +1,4 @@
-"""Whether a run still fits the images that it learnt from. Needs no TensorFlow."""
+"""Whether a user's images have changed since a run learnt from them. Needs no TensorFlow."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ ANEW = "train again with --force (make model FORCE=1)"
 
 
 def found(options: Options) -> Layout | None:
-    """What there is of a user's own images; None where a run takes others.
+    """The user's own images as they are now; None if the run uses a public data set.
 
     Raises:
-        DataUnavailableError: there are none, or they can be read in two ways.
+        DataUnavailableError: there are none, or the folder can be read in two ways.
     """
     if options.data is None:
         return None
@@ -25,7 +25,7 @@ def found(options: Options) -> Layout | None:
 
 
 def changed(folder: Path, there: Layout) -> str:
-    """What is different from the images that the run in `folder` began with; empty where nothing is.
+    """What is different from the images that the run in `folder` began with; empty if nothing is.
 
     Raises:
         RunDamagedError: the run's list of them can't be read.
@@ -40,7 +40,7 @@ def changed(folder: Path, there: Layout) -> str:
 
 
 def outdated(run: FinishedRun) -> str:
-    """Why a finished run does not fit its images any more; empty where it does, or learnt from others.
+    """Why a finished run no longer fits the user's own images; empty if it does, or learnt from others.
 
     Raises:
         RunDamagedError: the run's list of them can't be read.

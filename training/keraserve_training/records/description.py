@@ -1,4 +1,4 @@
-"""What a run was, in words: its options, its images, its weights, and how to make it again."""
+"""A run in words: its options, images, weights, and the command that repeats it."""
 
 import inspect
 import json
@@ -18,12 +18,12 @@ def options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(config: Mapping[str, Any]) -> str:
-    """The options in words; or that there are none."""
+    """The options in words, or `no options`."""
     given = options(config)
     words = [
         f"images of {Path(given['data']).name}" if "data" in given else "",
         _network(given) if given.get("backbone") else "",
-        # Random weights are a caveat, which is seen beside these words.
+        # Random weights are a caveat, which stands beside these words.
         f"weights of {Path(given['weights']).name}" if given.get("weights", "random") != "random" else "",
         f"{given['image_size']} px" if "image_size" in given else "",
         "fine-tuned" if given.get("fine_tune") else "",
@@ -34,11 +34,11 @@ def described(config: Mapping[str, Any]) -> str:
 
 
 def adapted(text: str, phrases: Mapping[str, str], config: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """A text about an experiment, with a run's own network and images in place of the document's.
+    """A text about an experiment, with a run's own network and images in place of the source document's.
 
     Args:
-        text: holds some of the phrases.
-        phrases: of the experiment whose text it is, see `Experiment.phrases`.
+        text: may hold some of the phrases.
+        phrases: those of the experiment, see `Experiment.phrases`.
         config: of the run.
         labels: its classes.
     """
@@ -61,7 +61,7 @@ def _network(given: Mapping[str, Any]) -> str:
 
 
 def _apart(labels: Sequence[str]) -> str:
-    """Classes after "tells"."""
+    """Classes, to follow "tells"."""
     if len(labels) == 2:
         return f"{labels[0]} from {labels[1]}"
     return f"{_listed(labels)} apart"
@@ -74,20 +74,14 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def own_settings(function: Callable[..., None], config: Mapping[str, Any]) -> bool:
-    """Whether a run's settings are the defaults of its experiment's function, as far as any were given."""
+    """Whether all settings that a run was given are defaults of its experiment's function."""
     own = inspect.signature(function).parameters
     defaults = {name: json.loads(json.dumps(own[name].default)) for name in config["settings"] if name in own}
     return defaults == config["settings"]
 
 
 def command(experiment: str, run: FinishedRun, *, paths: bool = True) -> str:
-    """What to type to make a run again.
-
-    Args:
-        experiment: its name.
-        run: the run.
-        paths: whether folders and files are written in full, or by their last part alone.
-    """
+    """The command that repeats a run; without `paths`, folders and files are written by their last part."""
     words = ["keraserve-train run", experiment]
     for name, given in options(run.config).items():
         shown = Path(given).name if name in ("data", "weights") and not paths else given

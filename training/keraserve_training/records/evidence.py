@@ -1,4 +1,4 @@
-"""What figures bear, in words: each sentence has a condition under which it may stand."""
+"""Sentences about figures with their statistical evidence: intervals, chance level, McNemar's test, times."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from keraserve_training.records.findings import Findings
 
 Test = Mapping[str, Any]
-"""What `metrics.json` says of a network's test: `accuracy`, `images`, `confusion`."""
+"""A network's entry `test` in `metrics.json`: `accuracy`, `images`, `confusion`."""
 
 ONE_RUN = "This is one run; another seed gives other figures."
-_QUIET = 0.1  # of the processors' time, which others took: below, a time can be compared
-_RARE = 0.05  # what chance makes less often than this is called more than chance
+_QUIET = 0.1  # share of the processors' time of other programs; below it, training times can be compared
+_RARE = 0.05  # level of significance
 
 
 def span(test: Test) -> tuple[float, float]:
@@ -34,13 +34,13 @@ def accuracy(test: Test) -> str:
 
 
 def largest_class(test: Test) -> tuple[int, float]:
-    """The most frequent class of the test images, and its share: who always names it gets that much right."""
+    """The most frequent class of the test images, and its share: the accuracy of always predicting it."""
     counts = np.asarray(test["confusion"]).sum(axis=1)
     return int(counts.argmax()), float(counts.max() / counts.sum())
 
 
 def guessing(test: Test, labels: Sequence[str]) -> str:
-    """What needs no network, for a sentence: `guessing would give 10.00 %`, or the largest class's share."""
+    """The accuracy without a network: `guessing would give 10.00 %`, or the largest class's share."""
     place, share = largest_class(test)
     if share * len(labels) <= 1:  # all are equally frequent
         return f"guessing would give {percent(share)}"
@@ -48,12 +48,12 @@ def guessing(test: Test, labels: Sequence[str]) -> str:
 
 
 def at_chance(test: Test) -> bool:
-    """Whether the test can't tell a network from one that always names the most frequent class, or worse."""
+    """Whether the accuracy's interval reaches down to the share of the most frequent class."""
     return span(test)[0] <= largest_class(test)[1]
 
 
 def warnings(network: Mapping[str, Any]) -> list[str]:
-    """What everybody has to know of a network of `metrics.json`: that it is at chance level; else nothing."""
+    """A warning if a network of `metrics.json` is at chance level."""
     test = network.get("test")
     if not test or not test["images"] or not at_chance(test):
         return []
@@ -70,11 +70,11 @@ def pairs(
     """Compare two networks on the same test images, or say why that can't be done.
 
     Args:
-        findings: of the run with the first network, which is compared with.
+        findings: of the run with the first network, which is the baseline.
         network: the first one.
-        others: of the run with the second, which may be the same.
+        others: of the run with the second network, which may be the same run.
         other: the second one.
-        words: what each of them is, after "right only": `("alone", "with reuse")`.
+        words: for each network, what follows "right only": `("alone", "with reuse")`.
     """
     try:
         paired = findings.paired(network, others, other)
@@ -84,7 +84,7 @@ def pairs(
 
 
 def verdict(paired: predictions.Paired, first: str, second: str) -> str:
-    """What the images say that only one of two networks gets right; about these two, not about methods."""
+    """Whether one of two networks is significantly better, by the images that only one of them gets right."""
     if not paired.gained + paired.lost:
         return f"Both get the same of the {paired.count:,} test images right."
     p = f"p = {paired.p:.2g}" if paired.p >= 0.001 else "p < 0.001"
@@ -99,13 +99,13 @@ def verdict(paired: predictions.Paired, first: str, second: str) -> str:
 def quiet(*networks: Mapping[str, Any]) -> bool:
     """Whether these networks of `metrics.json` learnt on a machine that did hardly anything else.
 
-    Where that is not known (an older version, not Linux) it was not quiet.
+    False if that is not known: only Linux says it.
     """
     return all((share := network.get("others_share")) is not None and share < _QUIET for network in networks)
 
 
 def meanwhile(*networks: Mapping[str, Any]) -> str:
-    """What has to be said after times; empty where the machine was quiet."""
+    """A remark that follows training times; empty if the machine was quiet."""
     if quiet(*networks):
         return ""
     shares = [share for network in networks if (share := network.get("others_share")) is not None]

@@ -1,18 +1,18 @@
-"""What a finished run found, as its experiment's sentences need it: its own figures and those of others."""
+"""The figures of a finished run and of comparable runs, from which an experiment makes its sentences."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keraserve_training.records import caveats, predictions, run_folder
+from keraserve_training.records import caveats, history, predictions, run_folder
 from keraserve_training.records.run_folder import FinishedRun
 
 Metrics = Mapping[str, float]
-_DEAD = 1e-6  # of a feature's deviation: a head with usual initial weights and rates can't see it
+_DEAD = 1e-6  # a feature's standard deviation, below which a head can't learn from it
 
 
 class Findings:
-    """The figures of one finished run, and the way to those of the runs that it can be compared with."""
+    """The figures of one finished run, and those of the runs that it can be compared with."""
 
     def __init__(self, run: FinishedRun, runs: Path) -> None:
         self._run = run
@@ -20,12 +20,12 @@ class Findings:
 
     @property
     def metrics(self) -> Metrics:
-        """What the experiment measured."""
+        """The experiment's figures by name."""
         return self._run.metrics["metrics"]
 
     @property
     def networks(self) -> Mapping[str, Mapping[str, Any]]:
-        """What `metrics.json` says of each network: `test`, `phases`, `seconds`, `parameters`…"""
+        """Each network's entry in `metrics.json`: `test`, `phases`, `seconds`, `parameters`…"""
         return self._run.networks
 
     @property
@@ -35,12 +35,12 @@ class Findings:
 
     @property
     def caveats(self) -> list[str]:
-        """What has to be said before the figures: a sentence where they say little, none where they count."""
+        """Sentences that belong before the figures if those mean little."""
         banner = caveats.banner(self._run.config)
         return ([f"{banner}."] if banner else []) + self._dead_features()
 
     def _dead_features(self) -> list[str]:
-        """That features of random weights hardly differ: a head on them as they are says nothing of them."""
+        """A sentence if features of random weights hardly differ from image to image."""
         records = self._run.metrics.get("features", [])
         deviations = [record["deviation"] for record in records if "deviation" in record]
         if not deviations or min(deviations) >= _DEAD:
@@ -58,29 +58,27 @@ class Findings:
 
     def history(self, network: str) -> list[dict[str, Any]]:
         """A network's rows, one an epoch."""
-        from keraserve_training.records import history
-
         return history.read(self._run.folder / network / run_folder.HISTORY)
 
     def paired(self, network: str, others: "Findings", other: str) -> predictions.Paired:
-        """Two networks on the same test images: one of this run, and one of another run, or of this one.
+        """Compare a network of this run with one of another run, or of this one, on the same test images.
 
         Raises:
-            NotComparableError: the images differ, or a run did not keep what was said of each.
+            NotComparableError: the images differ, or a run did not keep its predictions.
         """
         mine = predictions.read(self._run.folder, network)
         theirs = predictions.read(others._run.folder, other)
-        # At another size the same images are other bytes: but all of the same test set are the same images.
+        # The same images at another size have another digest, but both runs used the whole of one test set.
         data, other_data = self._run.config["data"], others._run.config["data"]
         whole = len(mine.labels) == len(theirs.labels) == data["test_images"]
         same = whole and data["sha256"] == other_data["sha256"]
         return predictions.compare(mine, theirs, same_images=same)
 
     def of(self, experiment: str) -> "Findings | None":
-        """Those of another experiment with the same profile, seed and images; None: there are none.
+        """Those of another experiment's latest run with the same profile, seed and images, or None.
 
-        The other may know fewer options (a network without a backbone has none to choose); with a backbone of
-        its own it must have the same ones.
+        Options must be the same, too, as far as the other experiment takes them: one without a backbone takes
+        fewer.
         """
         sides = [other for other in run_folder.finished(self._runs, experiment) if self._comparable(other)]
         return Findings(sides[-1], self._runs) if sides else None

@@ -1,4 +1,4 @@
-"""`history.csv`: a row an epoch, as people's spreadsheets read it. Needs no TensorFlow."""
+"""Write and read `history.csv`, which has a row for each epoch. Needs no TensorFlow."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ _WORDS = {"phase"}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows, which need not have the same columns; numbers keep every digit."""
+    """Write the rows, which may have different columns; numbers keep every digit."""
     text = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -22,10 +22,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Read them back; a missing file has no rows.
+    """Read the rows of a file of `write`; none if there is no file.
 
     Raises:
-        RunDamagedError: the file is not what was written.
+        RunDamagedError: it can't be read.
     """
     if not path.exists():
         return []

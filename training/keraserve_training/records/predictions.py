@@ -1,4 +1,4 @@
-"""What each network said of each test image: kept, so that two networks can be compared in pairs."""
+"""Each network's predictions for the test images, kept to compare two networks on the same images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from keraserve_training.records import run_folder
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said of the test images.
+    """A network's predictions for the test images.
 
     Attributes:
-        predicted: int32 [N], the class that it gave each image the highest probability for.
-        labels: int32 [N], the true class.
-        images: SHA-256 of the images and their labels, in this order, whatever size the network gets.
+        predicted: int32 [N], the class with the highest probability for each image.
+        labels: int32 [N], the true classes.
+        images: SHA-256 of the images, not resized, and their labels, in this order.
     """
 
     predicted: npt.NDArray[np.int32]
@@ -27,7 +27,7 @@ class Predictions:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Whether each is right, bool [N]."""
+        """Whether each prediction is right, bool [N]."""
         return self.predicted == self.labels
 
 
@@ -47,7 +47,7 @@ class Paired:
 
     @property
     def p(self) -> float:
-        """Exact two-sided p-value of McNemar's test: small where chance hardly makes that difference."""
+        """Exact two-sided p-value of McNemar's test."""
         return statistics.mcnemar(self.gained, self.lost)
 
 
@@ -66,11 +66,11 @@ def write(folder: Path, network: str, predictions: Predictions) -> None:
 
 
 def read(folder: Path, network: str) -> Predictions:
-    """Read them back.
+    """Read the predictions of a network in a run's folder.
 
     Raises:
         NotComparableError: an older version made the run and kept none.
-        RunDamagedError: the file is not what was written.
+        RunDamagedError: the file can't be read.
     """
     file = folder / run_folder.predictions_file(network)
     if not file.exists():
@@ -92,12 +92,12 @@ def compare(first: Predictions, second: Predictions, *, same_images: bool = Fals
     """Count the test images that only one of two networks gets right.
 
     Args:
-        first: the one to compare with.
+        first: the baseline.
         second: the other.
-        same_images: the images are known to be the same, though stored at another size.
+        same_images: the images are known to be the same, though of another size.
 
     Raises:
-        NotComparableError: they were tried on different images.
+        NotComparableError: they were tested on different images.
     """
     same = same_images or first.images == second.images
     if not same or not np.array_equal(first.labels, second.labels):

@@ -1,4 +1,4 @@
-"""Which versions and which source made a run."""
+"""What made a run: versions of the libraries, commit of the source, machine, time."""
 
 import contextlib
 import functools
@@ -15,16 +15,16 @@ _LIBRARIES = ("keraserve-training", "keras", "tensorflow", "numpy")
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Python and the libraries that a result depends on."""
+    """The versions of Python and of the libraries that a result depends on."""
     found = {"python": platform.python_version()}
     return found | {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
 @functools.cache
 def source_commit() -> str | None:
-    """The git commit of this package's source, with `-dirty` where it was changed since; None outside git.
+    """The git commit of this package's source, with `-dirty` if it was changed since; None outside git.
 
-    An image that is built without the repository sets KERASERVE_SOURCE_COMMIT.
+    A container image, which has no repository in it, sets KERASERVE_SOURCE_COMMIT.
     """
     here = Path(__file__).resolve()
     package = here.parents[1]
@@ -39,7 +39,7 @@ def source_commit() -> str | None:
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """The processor's name and the number of its cores."""
+    """The processor's name and number of cores."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):  # only Linux says it there
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -104,6 +104,11 @@ class FinishedRun:
         """The entry of each trained network in `metrics.json`, by the network's name."""
         return self.metrics["networks"]
 
+    @property
+    def trained(self) -> dict[str, dict[str, Any]]:
+        """`networks` without those that were composed of others."""
+        return {name: network for name, network in self.networks.items() if not network.get("composed_of")}
+
 
 def finished(runs: Path, experiment: str) -> list[FinishedRun]:
     """All finished runs of an experiment, in the order in which they finished.

@@ -1,1 +1,1 @@
-"""What the runs showed: the report, the document of results, the ranges to expect."""
+"""Reports over many runs: the HTML report, docs/results.md, and the expected ranges of figures."""

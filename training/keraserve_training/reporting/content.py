@@ -1,4 +1,4 @@
-"""What is said of each experiment, the same in the report and in the document of results."""
+"""The text about each experiment that the HTML report and docs/results.md share."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from keraserve_training.studies import study
 
 @dataclass(frozen=True)
 class Content:
-    """What is said of one experiment, with the run that stands for it.
+    """The text about one experiment and the run that represents it.
 
     Attributes:
-        experiment: which.
+        experiment: the experiment.
         gathered: its finished runs.
-        question: what the source document asks; may be empty.
+        question: of the source document; may be empty.
         title: one line, with the run's own network and images in place of the document's.
         task: what is learnt from what, adapted like the title.
-        warnings: what has to be seen before the figures.
+        warnings: stand before the figures.
         learnt: what the figures show, a sentence or more per item.
-        study: folder and summary of its best study; None where there is none.
+        study: folder and summary of its best study, or None.
     """
 
     experiment: Experiment
@@ -52,10 +52,10 @@ def by_source(
     """The content of every experiment, by source document.
 
     Args:
-        experiments: which.
+        experiments: the experiments.
         runs: folder of all runs.
         chosen: leaves runs out.
-        paths: whether a run that can't be read is named with its folder.
+        paths: whether a message about a run that can't be read names its folder.
     """
     items = [
         _content(experiment, chosen(gathering.gather(runs, experiment.name)), runs, paths)
@@ -90,8 +90,7 @@ def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool
 def _warnings(run: FinishedRun) -> list[str]:
     return [
         f"{name}: {warning}"
-        for name, network in run.networks.items()
-        if not network.get("composed_of")
+        for name, network in run.trained.items()
         for warning in evidence.warnings(network)
     ]
 

@@ -1,4 +1,4 @@
-"""Images inside a page: as text, small, and with what the page must know to show them well."""
+"""Embed plots in an HTML page as data URIs, with the widths at which they can be read."""
 
 import base64
 import io
@@ -9,22 +9,22 @@ from PIL import Image
 
 from keraserve_training.drawing import page as drawing
 
-_LARGEST = 100_000  # bytes of photographs; above, JPEG does better than a palette
+_LARGEST = 100_000  # bytes of photographs as PNG; larger ones become JPEG
 _QUALITY = 80
-# CSS pixels for an inch of a drawing, so that its letters can be read
+# CSS pixels for an inch of a plot, so that its letters can be read
 _LEAST, _LEAST_OF_PHOTOGRAPHS, _MOST = 62, 44, 96
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """An image as an `img` needs it.
+    """The attributes of an `img` element.
 
     Attributes:
         uri: the whole image, as a data URI.
-        alt: what it shows, for who can't see it.
-        kind: `chart` or `photographs`; a page in the dark turns the colours of the first around.
-        least: CSS pixels of width below which its letters can't be read.
-        most: CSS pixels of width above which it only gets coarser.
+        alt: what it shows, as text.
+        kind: `chart` or `photographs`; a page in dark mode inverts the colours of charts.
+        least: the smallest width, in CSS pixels, at which its letters can be read.
+        most: the width, in CSS pixels, above which it only gets coarser.
         caption: below it.
     """
 
@@ -37,13 +37,13 @@ class Embedded:
 
 
 def embed(path: Path, alt: str, *, caption: str = "", chart: bool | None = None) -> Embedded | None:
-    """Read an image; None where there is none.
+    """Read a plot; None if there is no such file.
 
     Args:
         path: a PNG.
         alt: what it shows.
         caption: below it.
-        chart: whether it is one; None: as the file itself says.
+        chart: whether it is a chart; None: as the file itself says.
     """
     if not path.exists():
         return None
@@ -57,7 +57,7 @@ def embed(path: Path, alt: str, *, caption: str = "", chart: bool | None = None)
         uri=f"data:image/{form};base64,{base64.b64encode(content).decode()}",
         alt=alt,
         kind="photographs" if photographs else "chart",
-        # Photographs may shrink more: their letters are few and their colours speak.
+        # Photographs may shrink more, since they have few letters.
         least=round(inches * (_LEAST_OF_PHOTOGRAPHS if photographs else _LEAST)),
         most=round(inches * _MOST),
         caption=caption,

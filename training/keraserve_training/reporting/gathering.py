@@ -1,4 +1,4 @@
-"""The finished runs of an experiment as a report wants them: the one that stands for it, and the others."""
+"""Collect the finished runs of an experiment for a report, grouped by options, the one to show first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,14 @@ from keraserve_training.profiles import PROFILES
 from keraserve_training.records import caveats, history, run_folder
 from keraserve_training.records.run_folder import FinishedRun
 
-_DIGEST = 12  # characters that tell a user's images from others
+_DIGEST = 12  # characters of the digest by which a user's images are known
 _NEEDED = {"profile", "seed", "data", "versions"}
 _NEEDED_OF_NETWORKS = {"labels", "output", "parameters", "train_images", "epochs", "seconds"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but their seed.
-
-    Attributes:
-        runs: the latest is the last.
-    """
+    """Runs that differ only in their seed; the latest is the last."""
 
     runs: tuple[FinishedRun, ...]
 
@@ -31,9 +27,9 @@ class Group:
         return self.runs[-1]
 
     def values(self, metric: str) -> list[float]:
-        """A figure of every run that has it; of two with the same seed, the latest's."""
+        """A figure of every run that has it, the latest last; of two with the same seed, the later one's."""
         by_seed = {run.config["seed"]: run.metrics["metrics"].get(metric) for run in self.runs}
-        # The latest run's comes last, also where an earlier one had its seed.
+        # The latest run's value comes last, also if an earlier run had the same seed.
         latest = self.latest.config["seed"]
         by_seed[latest] = by_seed.pop(latest)
         return [value for value in by_seed.values() if value is not None]
@@ -41,10 +37,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What there is of one experiment.
+    """The finished runs of one experiment.
 
     Attributes:
-        groups: the one to show in full first; empty where nothing is finished.
+        groups: the one to show in full first; empty if no run is finished.
         troubles: a sentence for each run that can't be read.
     """
 
@@ -53,12 +49,12 @@ class Gathered:
 
     @property
     def shown(self) -> FinishedRun | None:
-        """The run to show in full: the latest of the largest profile, one with real weights before others."""
+        """The run to show in full: the latest of the largest profile, if possible with real weights."""
         return self.groups[0].latest if self.groups else None
 
 
 def gather(runs: Path, experiment: str) -> Gathered:
-    """Read every finished run of an experiment; what can't be read is told, and does not hide the rest."""
+    """Read every finished run of an experiment; one that can't be read becomes a sentence in `troubles`."""
     found: list[FinishedRun] = []
     troubles: list[str] = []
     for folder in sorted((runs / experiment).glob("*-seed*")):
@@ -88,7 +84,7 @@ def check(runs: Path, experiments: Iterable[str]) -> list[str]:
 
 
 def _read(folder: Path) -> FinishedRun:
-    """A run of which everything is there that a report shows."""
+    """A run with all that a report shows."""
     run = run_folder.finished_in(folder)
     missing = _NEEDED - run.config.keys()
     for name, network in run.networks.items():
@@ -117,9 +113,9 @@ def _rank(group: Group) -> tuple[int, bool]:
 
 
 def key(run: FinishedRun) -> str:
-    """What a run has in common with others that differ in their seed alone; empty where no option was given.
+    """Equal for runs of an experiment that differ only in their seed; empty if no option was given.
 
-    A user's own images are known by their digest: two folders of one name hold other images.
+    A user's own images are identified by their digest, since folders of one name may hold different images.
     """
     given = Options(**{**run.config.get("options", {}), "data": None})
     images = run.config["data"]["sha256"][:_DIGEST] if "data" in run.config.get("options", {}) else ""

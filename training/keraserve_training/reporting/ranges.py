@@ -1,4 +1,4 @@
-"""The ranges to expect, from the finished full runs: what `expected_ranges` reads."""
+"""Measure the expected ranges of all figures over the finished full runs, for `expected_ranges`."""
 
 import contextlib
 from collections.abc import Iterable, Sequence

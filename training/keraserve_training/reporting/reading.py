@@ -1,4 +1,4 @@
-"""What curves say, in words: a sentence or two about a network's history, from its numbers alone."""
+"""Describe a network's learning curves in a sentence or two."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,18 +7,18 @@ from typing import Any
 Rows = Sequence[Mapping[str, Any]]
 
 _SHORTEST = 3  # epochs that make a curve
-_RISEN, _FALLEN = 1.05, 0.98  # of the validation loss
-_HARDLY = 1.5  # times what guessing gives
+_RISEN, _FALLEN = 1.05, 0.98  # ratios of validation losses
+_HARDLY = 1.5  # times the accuracy of guessing
 ASIDE, TEST = "validation", "test"
-"""What a network is tried on after every epoch: images set aside, or the test images themselves."""
+"""What a network is tested on after every epoch: images set aside, or the test images themselves."""
 
 
 def curve(rows: Rows, classes: int | None, on: str = ASIDE) -> str:
-    """Say how a network converged; empty where there is too little to say.
+    """Say how a network converged; empty if there are too few epochs.
 
     Args:
         rows: of its `history.csv`.
-        classes: how many it tells apart; None where it tells none apart.
+        classes: how many there are; None if it does not classify.
         on: `ASIDE` or `TEST`.
     """
     if lost := next((row for row in rows if not _finite(row)), None):
@@ -86,7 +86,7 @@ def _accuracy(rows: Rows, on: str) -> str:
 
 
 def _last_phase(rows: Rows, on: str) -> str:
-    """How the last phase changed the accuracy, where there was one before."""
+    """How the last phase changed the accuracy, if it is not the only one."""
     name = rows[-1].get("phase")
     before = [row for row in rows if row.get("phase") != name]
     if not before or "val_accuracy" not in rows[-1]:

@@ -1,4 +1,4 @@
-"""One HTML file without a network: every experiment, its figures beside the source's, and what was learnt."""
+"""Write report.html, a page without links to the network: every experiment with its figures and sentences."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ FILE = "report.html"
 
 
 def write(experiments: Iterable[Experiment], runs: Path) -> Path:
-    """Write `runs/report.html` from what is in the run folders; returns its path.
+    """Write `runs/report.html` from the run folders; returns its path.
 
-    A run that can't be read is called out in its place.
+    Instead of a run that can't be read, the page says why.
     """
     documents = by_source(experiments, runs)
     items = [item for _, members in documents for item in members]
@@ -45,7 +45,7 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
 
 
 def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str, Any]:
-    """What the template needs of one source document."""
+    """The template's values for one source document."""
     shown = [(item.experiment, item.gathered.shown) for item in items]
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"

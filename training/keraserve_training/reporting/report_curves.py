@@ -1,4 +1,4 @@
-"""All networks of a source document in one plot."""
+"""The plot that shows the curves of all networks of a source document."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +22,12 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     """Draw every network of the shown runs that are of the largest profile among them.
 
     Args:
-        file: the image; not written where there is nothing to draw.
+        file: the plot; not written if there is nothing to draw.
         number: of the source document.
-        shown: its experiments with the runs that stand for them.
+        shown: its experiments with the runs that represent them.
 
     Returns:
-        A caption, which names what is left out.
+        A caption, which names the experiments that are left out.
     """
     finished = [(experiment, run) for experiment, run in shown if run]
     profile = next((name for name in PROFILES if any(run.profile == name for _, run in finished)), "")
@@ -40,7 +40,9 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     histories = {title: rows for title, rows in histories.items() if rows}
     if not histories:
         return ""
-    on = sorted({network.get("validated_on_test", False) for _, run in drawn for network in _learnt(run)})
+    on = sorted(
+        {network.get("validated_on_test", False) for _, run in drawn for network in run.trained.values()}
+    )
     with drawing.with_caveat(caveats.line(common)):
         title = f"Source document {number}: all networks"
         title += "" if profile == "full" else f", profile {profile}"
@@ -51,13 +53,9 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
     )
 
 
-def _learnt(run: FinishedRun) -> list[dict[str, Any]]:
-    return [network for network in run.networks.values() if not network.get("composed_of")]
-
-
 def _titles(experiment: Experiment, run: FinishedRun, common: Sequence[str]) -> dict[str, str]:
-    """What to call each network among those of other experiments, with the caveats that not all have."""
-    learnt = [name for name, network in run.networks.items() if not network.get("composed_of")]
+    """A title for each network among those of other experiments, with the caveats that not all have."""
+    learnt = list(run.trained)
     own = [each for each in caveats.of(run.config) if each not in common]
     note = f" [{', '.join(own)}]" if own else ""
     if len(learnt) == 1:

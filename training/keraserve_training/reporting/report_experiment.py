@@ -1,4 +1,4 @@
-"""What the report's template needs of one experiment."""
+"""The values of the HTML report's template for one experiment."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ _OPEN = 3  # networks whose confusion and mistakes are not folded away
 
 
 def experiment_part(content: Content, runs: Path) -> dict[str, Any]:
-    """Everything about one experiment, with the run that stands for it."""
+    """Everything about one experiment and the run that represents it."""
     experiment, gathered = content.experiment, content.gathered
     part: dict[str, Any] = {
         "experiment": experiment,
@@ -41,7 +41,6 @@ def experiment_part(content: Content, runs: Path) -> dict[str, Any]:
 def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
     experiment = content.experiment
     values = run.metrics["metrics"]
-    names = list(run.networks)
     return {
         "warnings": content.warnings,
         "badges": badges(run),
@@ -50,7 +49,7 @@ def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
         "learnt": content.learnt,
         "figures": [_figure(experiment, run, figure, values) for figure in experiment.figures],
         "networks": [_network(name, network) for name, network in run.networks.items()],
-        "readings": [line for name in names if (line := _reading(run, name))],
+        "readings": _readings(run),
         "curves": embed(
             run.folder / run_folder.CURVES, "Loss and accuracy of every network over its epochs", chart=True
         ),
@@ -116,14 +115,15 @@ def _phase(phase: Mapping[str, Any]) -> str:
     )
 
 
-def _reading(run: FinishedRun, name: str) -> tuple[str, str] | None:
-    network = run.networks[name]
-    if network.get("composed_of"):
-        return None
-    classes = None if network["output"] == "reconstruction" else len(network["labels"])
-    rows = history.read(run.folder / name / run_folder.HISTORY)
-    said = reading.curve(rows, classes, reading.TEST if network.get("validated_on_test") else reading.ASIDE)
-    return (name, said) if said else None
+def _readings(run: FinishedRun) -> list[tuple[str, str]]:
+    """The networks of whose curves there is something to say, with the sentences."""
+    found: list[tuple[str, str]] = []
+    for name, network in run.trained.items():
+        classes = None if network["output"] == "reconstruction" else len(network["labels"])
+        rows = history.read(run.folder / name / run_folder.HISTORY)
+        on = reading.TEST if network.get("validated_on_test") else reading.ASIDE
+        found.append((name, reading.curve(rows, classes, on)))
+    return [(name, said) for name, said in found if said]
 
 
 def _images(run: FinishedRun) -> list[tuple[str, Embedded]]:
@@ -144,13 +144,13 @@ def _feature(record: Mapping[str, Any]) -> str:
 
 
 def _tried(run: FinishedRun) -> list[dict[str, Any]]:
-    """What each network takes for what, and where it is surest and wrong."""
+    """The confusion matrix and the most confident mistakes of each network."""
     found = []
-    for name, network in run.networks.items():
+    for name, network in run.trained.items():
         confusion = run.folder / run_folder.confusion_image(name)
         mistakes = run.folder / run_folder.mistakes_image(name)
         test = network.get("test")
-        if test and (confusion.exists() or mistakes.exists()) and not network.get("composed_of"):
+        if test and (confusion.exists() or mistakes.exists()):
             found.append(
                 {
                     "name": name,

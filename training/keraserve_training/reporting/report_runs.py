@@ -1,4 +1,4 @@
-"""Lines of the report's tables: runs beside each other, with what they were made of."""
+"""The rows of the HTML report's tables in which runs are compared."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NOT_MEASURED = "not measured"
 
 
 def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
-    """The experiment's lines in its source document's table: one for each set of options, seeds together."""
+    """The experiment's rows in its source document's table: one for each set of options, over all seeds."""
     first = experiment.figures[0]
     line: dict[str, Any] = {"name": experiment.name, "figure": first.title, "source": first.source}
     if not gathered.shown:
@@ -38,12 +38,12 @@ def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]
 
 
 def badges(run: FinishedRun) -> list[str]:
-    """What must be seen at a glance: caveats, and that a run is no full one."""
+    """The caveats of a run, and its profile if that is not `full`."""
     return caveats.of(run.config) + ([] if run.profile == "full" else [f"profile {run.profile}"])
 
 
 def all_runs(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
-    """A line for each finished run; none where the one shown is the only one."""
+    """A row for each finished run; none if the one shown is the only one."""
     lines = [
         {
             "options": description.described(run.config),
@@ -72,7 +72,7 @@ def value_of(group: Group, figure: Figure) -> str:
 
 
 def over_seeds(group: Group, figure: Figure) -> str:
-    """A figure's mean over the seeds with its interval; empty where there is one seed."""
+    """A figure's mean over the seeds with its interval; empty if there is one seed."""
     values = group.values(figure.metric)
     if len(values) < 2:
         return ""
@@ -84,7 +84,7 @@ def over_seeds(group: Group, figure: Figure) -> str:
 
 
 def _features(run: FinishedRun) -> str:
-    """How long it took to extract features, where this run did."""
+    """How long this run took to compute features; empty if it computed none."""
     made = sum(record["seconds"] for record in run.metrics.get("features", []) if not record["from_cache"])
     return f"and {number_format.duration(made)} for features" if made else ""
 

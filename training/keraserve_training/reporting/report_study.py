@@ -1,4 +1,4 @@
-"""What the report's template needs of a study."""
+"""The values of the HTML report's template for a study."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from keraserve_training.studies import study
 
 
 def study_part(content: Content) -> dict[str, Any] | None:
-    """The best study of an experiment that there is: what it asks, its image, words and table."""
+    """The best study of an experiment: its question, plot, sentences and tables."""
     if not content.study:
         return None
     there, summary = content.study
@@ -28,7 +28,7 @@ def study_part(content: Content) -> dict[str, Any] | None:
 
 
 def _overall(summary: dict[str, Any]) -> str:
-    """What the line over all variants means, where there are several."""
+    """What the row over all variants means; empty if there is one variant."""
     if len(summary["variants"]) < 2:
         return ""
     return (
@@ -38,7 +38,7 @@ def _overall(summary: dict[str, Any]) -> str:
 
 
 def _table(experiment: Experiment, summary: dict[str, Any], compared: dict[str, Any]) -> dict[str, Any]:
-    """One comparison, a line for each variant."""
+    """One comparison, with a row for each variant."""
     titles = {figure.metric: figure.title for figure in experiment.figures}
     return {
         "title": compared["title"],

@@ -1,4 +1,4 @@
-"""What finished runs gave, as a document with small images: `docs/results.md`."""
+"""Write `docs/results.md` with its small plots from the finished runs."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,15 @@ from keraserve_training.studies import study
 
 DOCUMENT, IMAGES = "results.md", "results"
 _FULL = "full"
-# They show the data sets' own images, which are not ours to publish; the report has them.
+# These show images of the data sets, which are not ours to publish; only the report has them.
 _NOT_OURS = {"samples.png", "augmentations.png", "reconstructions.png"}
 
 
 def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str = "") -> Path:
-    """Write `results.md` into `docs`, and its images into `docs/results/`, which has no others afterwards.
+    """Write `results.md` into `docs`, and its plots into `docs/results/`; older plots there are removed.
 
-    Runs with procedural images are left out: their figures mean nothing. `note` is what readers have to
-    know besides, as of the data.
+    Runs with procedural images are left out: their figures mean nothing. `note` is a remark for readers, such
+    as one about the data.
     """
     images = docs / IMAGES
     images.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _document(source: Source, items: Sequence[Content], images: Path) -> dict[st
 
 
 def _rows(experiment: Experiment, gathered: Gathered) -> list[dict[str, str]]:
-    """A line for each figure of each set of options."""
+    """A row for each figure of each set of options."""
     return [
         {
             "experiment": experiment.name,
@@ -133,7 +133,7 @@ def _experiment(content: Content, images: Path) -> dict[str, Any]:
 
 
 def _drawn(run: FinishedRun) -> list[tuple[str, str]]:
-    """Titles and files of a run's plots that may be published."""
+    """Titles and files of the plots of a run that may be published."""
     return [("Loss and accuracy", run_folder.CURVES)] + [
         (image["title"], image["file"])
         for image in run.metrics.get("images", [])
@@ -155,7 +155,7 @@ def _group(experiment: Experiment, group: Group) -> dict[str, str]:
 
 
 def _kept(image: Path, copy: Path) -> str:
-    """Copy an image, made small; gives its path as the document needs it, empty where there is none."""
+    """Copy a plot, made smaller; returns its path relative to the document, empty if there is none."""
     if not image.exists():
         return ""
     drawing.shrink(image, copy)
@@ -170,7 +170,7 @@ def _versions(shown: Sequence[FinishedRun]) -> list[str]:
 
 
 def _machines(shown: Sequence[FinishedRun]) -> list[str]:
-    """Every machine that made a run; runs of older versions don't say."""
+    """Every machine that made a run, as far as the run says it."""
     machines = (run.config.get("machine") for run in shown)
     return _distinct(f"{machine['processor']}, {machine['cores']} cores" for machine in machines if machine)
 

@@ -1,30 +1,22 @@
-"""The source documents: what each is about, and what it asks of each experiment; the runs answer."""
+"""The source documents: the title of each, and its question about each experiment."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Source:
-    """One source document.
-
-    Attributes:
-        number: as the list of experiments has it.
-        title: what it is about, in a line.
-    """
+    """One source document: its number in the list of experiments, and its subject in a line."""
 
     number: str
     title: str
 
 
-SOURCES = {
-    source.number: source
-    for source in (
-        Source("000", "CIFAR-100 from nothing, from an autoencoder, and from VGG16"),
-        Source("001", "CIFAR-10 on the bottleneck features of InceptionV3"),
-        Source("002", "Fashion-MNIST: a network reused, and faster optimizers"),
-        Source("003", "Cats and dogs: activations of VGG16 computed once"),
-        Source("004", "Cats and dogs: Xception, frozen and then fine-tuned"),
-    )
+_TITLES = {
+    "000": "CIFAR-100 from nothing, from an autoencoder, and from VGG16",
+    "001": "CIFAR-10 on the bottleneck features of InceptionV3",
+    "002": "Fashion-MNIST: a network reused, and faster optimizers",
+    "003": "Cats and dogs: activations of VGG16 computed once",
+    "004": "Cats and dogs: Xception, frozen and then fine-tuned",
 }
 
 QUESTIONS = {
@@ -46,5 +38,5 @@ QUESTIONS = {
 
 
 def of(number: str) -> Source:
-    """A source document; one that is not listed has only its number."""
-    return SOURCES.get(number, Source(number, "further experiments"))
+    """The source document of that number, listed here or not."""
+    return Source(number, _TITLES.get(number, "further experiments"))

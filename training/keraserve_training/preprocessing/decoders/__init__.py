@@ -1,9 +1,9 @@
 """Decode one encoded image inside the graph, as viewers show it; one module a format.
 
-The size is read from the header and limited before anything is decoded. What TensorFlow's decoders would get
-wrong without a word (transparency by colour, a BMP's palette, frames smaller than a GIF) is decoded rightly
-here, or rejected with a sentence that names the image. Nothing but TensorFlow's own operations: TensorFlow
-Serving runs this too.
+The size is read from the header and limited before anything is decoded. Where TensorFlow's decoders silently
+give wrong pixels (transparency by colour, a BMP's palette, frames smaller than a GIF), these decode
+correctly, or reject with an error that names the image. Only TensorFlow's own operations are used, as
+TensorFlow Serving runs this too.
 """
 
 from functools import cache, partial
@@ -23,7 +23,7 @@ JPEG = image_formats.FORMATS.index(image_formats.JPEG)
 
 
 def kinds(encoded: Any) -> Any:
-    """Which format each file (string [...]) begins like; int32 [...]: its place in `FORMATS`, or UNKNOWN."""
+    """Each file's (string [...]) format by its first bytes; int32 [...]: place in `FORMATS`, or UNKNOWN."""
     values, masks, places = _signatures()
     first = tf.io.decode_raw(
         tf.strings.substr(encoded, 0, image_formats.SIGNATURE_BYTES),
@@ -36,18 +36,18 @@ def kinds(encoded: Any) -> Any:
 
 
 def decode(content: Any, image: Any) -> tuple[Any, Any]:
-    """Decode an image, of an animation the first frame, over white where it is transparent.
+    """Decode an image, of an animation the first frame, composed on white.
 
     Args:
         content: string []: the file.
-        image: string []: what an error calls the image.
+        image: string []: the image's name in error messages.
 
     Returns:
         uint8 [h, w, 1 (grey) or 3 (RGB)] as the file stores it; and its EXIF orientation, int32 [], 1 to 8.
 
     Raises (in the graph):
         InvalidArgumentError: it is empty, of another format, has too many pixels, is of a kind that is not
-            decoded (each with a sentence that begins with `image`), or is damaged.
+            decoded (each with a message that begins with `image`), or is damaged.
     """
 
     def unknown() -> tuple[Any, Any]:
@@ -63,9 +63,9 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
 
 @cache
 def _branches() -> list[Any]:
-    """Each format's decoder as a function of its own, which stays one in the graphs of all signatures.
+    """Each format's decoder as a function that is not inlined into the graphs of the signatures.
 
-    As a part of these graphs, all five would be walked through for each image (decision 7).
+    Inlined, the operations of all five decoders would be scheduled for each image (decision 7).
     """
 
     def branch(decoder: Any) -> Any:

@@ -1,6 +1,6 @@
 """Windows bitmaps: rows of 24 or 32 bits a pixel, or of 8 bits that are grey levels.
 
-TensorFlow reads the pixels and nothing else: not what a palette or channel masks make of them.
+TensorFlow reads only the pixels, and ignores palettes and channel masks.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _GREY_LEVELS = np.repeat(np.arange(256, dtype=np.uint8), 4).reshape(256, 4) * np
 
 def decode(content: Any, image: Any) -> tuple[Any, Any]:
     """Decode a BMP, see `decoders.decode`. Without an alpha mask the fourth byte of a pixel means nothing."""
-    # The fields from the file's size on: all of 4 bytes, but planes and bits a pixel, which share a place.
+    # The fields from the file's size on: all of 4 bytes, but planes and bits a pixel, of 2 bytes each.
     fields = tf.io.decode_raw(tf.strings.substr(content, 2, 68), tf.int32, fixed_length=68)
     _, _, start, header, width, height, planes_and_bits, compression = tf.unstack(fields[:8])
     bits = tf.bitwise.right_shift(planes_and_bits, 16)
@@ -52,14 +52,14 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
 
 
 def _end(start: Any, width: Any, height: Any, bits: Any) -> Any:
-    """Where the rows end, int32 []: TensorFlow rejects a file with bytes behind them, as Photoshop writes."""
+    """Where the rows end, int32 []: TensorFlow rejects files with more bytes, which Photoshop writes."""
     row = tf.cast(bits // 8, tf.int64) * tf.cast(width, tf.int64)
     rows = (row + 3) // 4 * 4 * tf.abs(tf.cast(height, tf.int64))
     return tf.cast(tf.clip_by_value(tf.cast(start, tf.int64) + rows, 0, 2**31 - 1), tf.int32)
 
 
 def _palette_is_grey(content: Any, header: Any) -> Any:
-    """Whether a palette's colours are the 256 grey levels, in order: then a pixel's number is its level."""
+    """Whether a palette's colours are the 256 grey levels, in order: then a pixel's value is its level."""
     size = _GREY_LEVELS.size
     palette = part(content, 14 + tf.cast(tf.maximum(header, 0), tf.int64), tf.constant(size, tf.int64))
     colours = tf.reshape(tf.io.decode_raw(palette, tf.uint8, fixed_length=size), _GREY_LEVELS.shape)

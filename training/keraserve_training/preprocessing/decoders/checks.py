@@ -1,4 +1,4 @@
-"""Reject an image with a sentence that names it."""
+"""Reject an image with an error that names it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from keraserve_protocol.image_formats import MAX_PIXELS
 
 @contextlib.contextmanager
 def rejected(wrong: Any, image: Any, reason: Any) -> Iterator[None]:
-    """Operations made inside run only if `wrong` (bool []) is false; else the graph ends with the sentence.
+    """Operations that are created in the block run only if `wrong` (bool []) is false; else the graph fails.
 
     Args:
         wrong: whether to reject.
-        image: string []: what the sentence begins with.
-        reason: string []: what it goes on with.
+        image: string []: the beginning of the error's message.
+        reason: string []: the rest of it.
     """
     checked = tf.debugging.Assert(tf.logical_not(wrong), [tf.strings.join([image, " ", reason])])
     with tf.control_dependencies([] if checked is None else [checked]):  # None: not in a graph

@@ -16,9 +16,9 @@ _FEW = 2**14  # bytes
 
 
 def orientation(block: Any) -> Any:
-    """The orientation that a block (string [], with or without the prefix) gives; int32 [], 1 to 8.
+    """The orientation in a block (string [], with or without the prefix); int32 [], 1 to 8.
 
-    A block that is damaged, or says nothing, gives 1: upright. What it says of its thumbnail, in the second
+    It is 1, upright, if the block is damaged or has no such field. The thumbnail's orientation, in the second
     directory, is not read.
     """
     prefixed = tf.strings.substr(block, 0, len(PREFIX)) == PREFIX
@@ -46,9 +46,9 @@ def orientation(block: Any) -> Any:
 
 
 def may_be_in(content: Any, names: bytes) -> Any:
-    """Whether a small file holds one of these names (an expression), wherever; bool [], true for larger ones.
+    """Whether a small file contains one of these names (an expression); bool [], true for larger files.
 
-    To look for some bytes in a few thousand costs less than to walk through a file's parts.
+    A search in a few thousand bytes costs less than a loop over a file's parts.
     """
     few = tf.strings.substr(content, 0, _FEW)
     return tf.strings.regex_full_match(few, rb"(?s)\C*(?:" + names + rb")\C*") | (

@@ -1,4 +1,4 @@
-"""Numbers in a file's bytes, read inside the graph."""
+"""Read numbers from a file's bytes, inside the graph."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ BIG = LITTLE[::-1]
 
 
 def length(content: Any) -> Any:
-    """How many bytes there are; int64 []."""
+    """The number of bytes; int64 []."""
     return tf.cast(tf.strings.length(content), tf.int64)
 
 
@@ -27,8 +27,13 @@ def window(content: Any, place: Any, count: int) -> Any:
 
 
 def either(condition: Any, yes: Any, no: Any) -> Any:
-    """One of two numbers; int64 []."""
+    """The first number if `condition` is true, else the second; int64 []."""
     return tf.where(condition, tf.cast(yes, tf.int64), tf.cast(no, tf.int64))
+
+
+def code(name: bytes) -> int:
+    """A chunk's name of four bytes as a big-endian number."""
+    return int.from_bytes(name, "big")
 
 
 def number(bytes_: Any, weights: Any) -> Any:

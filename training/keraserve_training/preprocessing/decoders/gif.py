@@ -1,7 +1,7 @@
-"""GIF (GIF89a): its first frame, where it lies on the whole image, over white.
+"""GIF (GIF89a): its first frame, at its place in the whole image, on white.
 
-TensorFlow decodes every frame to use the first, makes the image as large as the largest frame, and what is
-transparent black. So it is given a file with the first frame alone, in whose colour table the transparent
+TensorFlow decodes every frame to use the first, makes the image as large as the largest frame, and
+transparent pixels black. So it gets a file with only the first frame, in whose colour table the transparent
 colour is white.
 """
 
@@ -15,8 +15,8 @@ from keraserve_training.preprocessing.decoders.fields import LITTLE, either, num
 
 _HEADER, _DESCRIPTOR = 13, 10  # bytes
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
-_FULL = 255  # bytes of the largest block: what encoders write but at the end
-_AHEAD = 256  # blocks that are looked at in one step
+_FULL = 255  # bytes of the largest block: encoders write only the last one smaller
+_AHEAD = 256  # blocks that are read in one step
 _MOST_STEPS = 10_000
 _WHITE = b"\xff\xff\xff"
 
@@ -62,9 +62,9 @@ def _table(flags: Any) -> Any:
 
 
 def _first_image(bytes_: Any, place: Any) -> tuple[Any, Any, Any]:
-    """Skip extensions; gives where the first image begins (or nothing is left), and the transparent colour.
+    """Skip extensions; returns the place of the first image or the end, the transparent colour, steps left.
 
-    The latter is that of the last control extension before, or -1. The third is how many steps are left.
+    The colour is that of the last control extension before the image, or -1.
     """
 
     def step(place: Any, transparent: Any, left: Any) -> tuple[Any, Any, Any]:
@@ -84,8 +84,8 @@ def _first_image(bytes_: Any, place: Any) -> tuple[Any, Any, Any]:
 def _after_blocks(bytes_: Any, place: Any, left: Any) -> tuple[Any, Any]:
     """Skip blocks up to the empty one that ends them, in at most `left` steps (int32 []).
 
-    Gives the place after it, int64 [], or -1 where there is none; and how many steps are left. As most blocks
-    are full, the next places are known: the first block that is not full is looked for.
+    Returns the place after it, int64 [], or -1 if there is none; and the steps left. As most blocks are full,
+    the places of the next ones are known, and a step searches them for the first that is not full.
     """
 
     def step(place: Any, left: Any) -> tuple[Any, Any]:
@@ -93,7 +93,7 @@ def _after_blocks(bytes_: Any, place: Any, left: Any) -> tuple[Any, Any]:
         full = tf.argmax(tf.concat([sizes != _FULL, [True]], axis=0))
         place += full * (_FULL + 1)
         size = _at(bytes_, place)
-        # Behind the last full one there may be one more, which has not been looked at, or the end.
+        # After the last full one there may be another one, which was not read yet, or the end.
         return place + either((full < _AHEAD) & (size > 0), size + 1, 0), left - 1
 
     def going(place: Any, left: Any) -> Any:
@@ -111,7 +111,7 @@ def _at(bytes_: Any, place: Any) -> Any:
 
 
 def _whitened(table: Any, transparent: Any) -> Any:
-    """A colour table (string []) whose transparent colour is white, where it has one."""
+    """A colour table (string []) with its transparent colour, if it has one, made white."""
     place = tf.maximum(transparent, 0) * 3
     there = (transparent >= 0) & (place < tf.cast(tf.strings.length(table), tf.int64))
 

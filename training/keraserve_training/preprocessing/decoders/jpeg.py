@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81): decoded as libjpeg's accurate method does it, and so as Pillow and browsers do."""
+"""JPEG (ITU-T T.81): decoded with libjpeg's accurate method, as Pillow and browsers do."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ DCT = "INTEGER_ACCURATE"
 _FILL, _APP1, _START_OF_SCAN, _END = 0xFF, 0xE1, 0xDA, 0xD9
 # Markers that stand alone, without a length: TEM, the restart markers, the start of an image.
 _ALONE = (0x01, *range(0xD0, 0xD9))
-_MOST_STEPS = 1000  # Real files have some twenty segments before their data.
+_MOST_STEPS = 1000  # real files have some twenty segments before their data
 
 
 def decode(content: Any, image: Any) -> tuple[Any, Any]:
@@ -34,12 +34,12 @@ def reduced(content: Any, image: Any, ratio: int) -> Any:
 
 
 def _orientation(content: Any) -> Any:
-    """Walk from segment to segment up to the one with EXIF, or to the data."""
+    """Loop over the segments up to the one with EXIF, or to the data."""
     end = length(content)
     is_alone = tf.constant([value in _ALONE or not value for value in range(256)])
 
     def step(place: Any, _size: Any, _going: Any) -> tuple[Any, Any, Any]:
-        """Look at `place`; the second is the size of EXIF where this is it."""
+        """Read the segment at `place`; the second result is its size if it holds EXIF, else 0."""
         first, marker, high, low, *name = tf.unstack(window(content, place, 10))
         segment = 2 + 256 * high + low
         filling = (first != _FILL) | (marker == _FILL)

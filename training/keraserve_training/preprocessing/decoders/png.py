@@ -6,12 +6,12 @@ import tensorflow as tf
 
 from keraserve_training.preprocessing.decoders import exif
 from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.fields import BIG, length, number, part, window
+from keraserve_training.preprocessing.decoders.fields import BIG, code, length, number, part, window
 from keraserve_training.preprocessing.decoders.white import opaque
 
 _FIRST = 8  # where the chunks begin
-_AROUND = 12  # bytes of a chunk beside what it carries: length, name, checksum
-# Colour types: two that may have one colour that is transparent, and the first of those with alpha.
+_AROUND = 12  # bytes of a chunk beside its data: length, name, checksum
+# Colour types: two in which one colour may be transparent, and the first of those with alpha
 _GREY, _RGB, _WITH_ALPHA = 0, 2, 4
 _MOST_CHUNKS = 20_000
 
@@ -24,8 +24,8 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     _, _, _, name, width, height, others, _ = tf.unstack(first)
     colours = tf.bitwise.bitwise_and(tf.bitwise.right_shift(others, 16), 255)
     sides = tf.bitwise.bitwise_and(tf.cast([height, width], tf.int64), 2**32 - 1)
-    # libpng would read the size elsewhere.
-    headless = rejected(name != _code(b"IHDR"), image, "is damaged: it does not begin with an IHDR chunk")
+    # libpng would read the size from another chunk.
+    headless = rejected(name != code(b"IHDR"), image, "is damaged: it does not begin with an IHDR chunk")
     with headless, limited(sides, image):
         return tf.cond(
             (colours >= _WITH_ALPHA) | exif.may_be_in(content, rb"tRNS|eXIf"),
@@ -35,7 +35,7 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
 
 
 def _with_all(content: Any, colours: Any, image: Any) -> tuple[Any, Any]:
-    """Decode one that may be transparent, or turned."""
+    """Decode one that may have a transparent colour, or an orientation."""
     keyed, place, size = _walk(content, image)
     pixels = tf.cond(
         keyed & ((colours == _GREY) | (colours == _RGB)),
@@ -46,18 +46,18 @@ def _with_all(content: Any, colours: Any, image: Any) -> tuple[Any, Any]:
 
 
 def _walk(content: Any, image: Any) -> tuple[Any, Any, Any]:
-    """Walk from chunk to chunk: is there a tRNS before the data, and where is eXIf, of how many bytes?"""
+    """Loop over the chunks: whether there is a tRNS before the data, the place of eXIf, and its size."""
     end = length(content)
 
     def step(place: Any, keyed: Any, exif_place: Any, exif_size: Any, before: Any) -> tuple[Any, ...]:
         head = window(content, place, 8)
         size, name = number(head[:4], BIG), number(head[4:], BIG)
-        found = name == _code(b"eXIf")
-        before &= name != _code(b"IDAT")
-        last = (name == _code(b"IEND")) | (~before & (exif_size > 0))
+        found = name == code(b"eXIf")
+        before &= name != code(b"IDAT")
+        last = (name == code(b"IEND")) | (~before & (exif_size > 0))
         return (
             tf.where(last, end, place + _AROUND + size),
-            keyed | (before & (name == _code(b"tRNS"))),
+            keyed | (before & (name == code(b"tRNS"))),
             tf.where(found, place, exif_place),
             tf.where(found, size, exif_size),
             before,
@@ -70,7 +70,3 @@ def _walk(content: Any, image: Any) -> tuple[Any, Any, Any]:
     )
     with rejected(place < end, image, f"has more than {_MOST_CHUNKS} chunks"):
         return tf.identity(keyed), exif_place, exif_size
-
-
-def _code(name: bytes) -> int:
-    return int.from_bytes(name, "big")

@@ -6,7 +6,16 @@ import tensorflow as tf
 
 from keraserve_training.preprocessing.decoders import exif
 from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.fields import BIG, LITTLE, either, length, number, part, window
+from keraserve_training.preprocessing.decoders.fields import (
+    BIG,
+    LITTLE,
+    code,
+    either,
+    length,
+    number,
+    part,
+    window,
+)
 from keraserve_training.preprocessing.decoders.white import opaque
 
 _FIRST = 12  # where the chunks begin
@@ -20,12 +29,12 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
     """Decode a WebP, see `decoders.decode`; its orientation by an EXIF chunk."""
     head = window(content, tf.constant(0, tf.int64), 30)
     name = number(head[12:16], BIG)
-    extended = name == _code(b"VP8X")
-    known = extended | (name == _code(b"VP8 ")) | (name == _code(b"VP8L"))
+    extended = name == code(b"VP8X")
+    known = extended | (name == code(b"VP8 ")) | (name == code(b"VP8L"))
     flags = either(extended, head[_FLAGS], 0)
     unlike = rejected(~known, image, "is damaged: it does not begin as a WebP does")
     with unlike, limited(_sides(head, name), image):
-        # Without that, TensorFlow gives room for three channels to an animation that is decoded to four.
+        # TensorFlow allocates three channels for an animation without the flag, but decodes four.
         safe = tf.cond(_has(flags, _ANIMATION), lambda: _with_alpha(content, flags), lambda: content)
         pixels = tf.io.decode_image(safe, expand_animations=False)
     orientation = tf.cond(
@@ -35,16 +44,12 @@ def decode(content: Any, image: Any) -> tuple[Any, Any]:
 
 
 def _sides(head: Any, name: Any) -> Any:
-    """Height and width from the first 30 bytes, int64 [2]; each of the three kinds has them elsewhere."""
+    """Height and width from the first 30 bytes, int64 [2]; their place depends on the kind of file."""
     extended = [number(head[27:30], LITTLE[:3]) + 1, number(head[24:27], LITTLE[:3]) + 1]
     lossy = [number(head[28:30], LITTLE[:2]) % 2**14, number(head[26:28], LITTLE[:2]) % 2**14]
     bits = number(head[21:25], LITTLE)
     lossless = [bits // 2**14 % 2**14 + 1, bits % 2**14 + 1]
-    return tf.where(name == _code(b"VP8X"), extended, tf.where(name == _code(b"VP8L"), lossless, lossy))
-
-
-def _code(name: bytes) -> int:
-    return int.from_bytes(name, "big")
+    return tf.where(name == code(b"VP8X"), extended, tf.where(name == code(b"VP8L"), lossless, lossy))
 
 
 def _has(flags: Any, flag: int) -> Any:
@@ -52,7 +57,7 @@ def _has(flags: Any, flag: int) -> Any:
 
 
 def _with_alpha(content: Any, flags: Any) -> Any:
-    """The same file with the flag that says that it has an alpha channel."""
+    """The same file with the flag for an alpha channel set."""
     flags = tf.bitwise.bitwise_or(flags, tf.constant(_ALPHA, tf.int64))
     changed = tf.gather(tf.constant(_BYTES), flags)
     before, after = tf.strings.substr(content, 0, _FLAGS), tf.strings.substr(content, _FLAGS + 1, 2**31 - 1)
@@ -60,14 +65,14 @@ def _with_alpha(content: Any, flags: Any) -> Any:
 
 
 def _orientation(content: Any) -> Any:
-    """Walk from chunk to chunk up to the one with EXIF, which usually is the last."""
+    """Loop over the chunks up to the one with EXIF, which usually is the last."""
     end = length(content)
 
     def step(place: Any, _: Any) -> tuple[Any, Any]:
-        """Look at the chunk at `place`; the second is the size of EXIF where this is it."""
+        """Read the chunk at `place`; the second result is its size if it holds EXIF, else 0."""
         head = window(content, place, 8)
         size = number(head[4:], LITTLE)
-        found = number(head[:4], BIG) == _code(b"EXIF")
+        found = number(head[:4], BIG) == code(b"EXIF")
         return tf.where(found, place, place + 8 + size + size % 2), either(found, size, 0)
 
     place, size = tf.while_loop(

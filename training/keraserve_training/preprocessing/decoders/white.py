@@ -1,4 +1,4 @@
-"""Transparency: what is seen through an image is white, as on most pages."""
+"""Compose transparent images on white, the background of most pages."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def over_white(images: Any) -> Any:
 
 
 def opaque(images: Any) -> Any:
-    """The same for images that may have an alpha channel or none; uint8 [..., 1 to 4]."""
+    """The same for images with or without an alpha channel; uint8 [..., 1 to 4]."""
     channels = images.shape[-1]
     if channels is not None:
         return over_white(images) if channels in (2, 4) else images
