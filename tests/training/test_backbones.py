@@ -1,4 +1,4 @@
-"""Networks as models: what they take, where they are cut, what they are called, where weights come from."""
+"""Networks as models: their inputs, cuts, names, and weights."""
 
 import os
 import shutil
@@ -11,8 +11,7 @@ import pytest
 from keraserve_training.data import keras_download
 from keraserve_training.errors import OptionError, WeightsUnavailableError
 from keraserve_training.learning import rules
-from keraserve_training.pretrained import backbones, networks
-from keraserve_training.pretrained import loading as pretrained
+from keraserve_training.pretrained import backbones, loading, networks
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 REAL = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
@@ -132,7 +131,9 @@ def test_random_weights_are_drawn_by_the_seed_and_say_so() -> None:
         ("mobilenet", {"alpha": 0.0}, "not 0"),
     ],
 )
-def test_what_no_network_takes_is_one_sentence(name: str, changed: dict[str, Any], sentence: str) -> None:
+def test_what_no_network_takes_is_rejected_with_one_sentence(
+    name: str, changed: dict[str, Any], sentence: str
+) -> None:
     given: dict[str, Any] = {"size": 32, "weights": "random"} | changed
     with pytest.raises(OptionError, match=sentence) as caught:
         backbones.build(name, **given)
@@ -166,7 +167,7 @@ def test_every_kind_of_file_is_loaded_bit_for_bit(tmp_path: Path) -> None:
         assert ("not used" in built.weights["note"]) == name.startswith("classifier")
 
 
-def test_a_file_of_something_else_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_rejected_with_one_sentence(tmp_path: Path) -> None:
     import keras
 
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
@@ -205,14 +206,13 @@ def test_imagenet_weights_come_from_keras_cache(cached: Path, size: int, note: s
     assert rules.digest(built.model.weights) == rules.digest(little(weights=str(cached)).model.weights)
 
 
-def test_weights_that_nothing_leads_to_are_one_sentence(home: Path) -> None:
+def test_one_sentence_says_that_weights_can_not_be_found(home: Path) -> None:
     told: list[str] = []
     with pytest.raises(WeightsUnavailableError) as caught:
         backbones.build("vgg16", size=32, tell=told.append)
     sentence = str(caught.value)
     assert f"vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 into {home}" in sentence
-    assert "--weights" in sentence
-    assert "--backbone" in sentence
+    assert all(option in sentence for option in ("--weights", "--backbone"))
     assert "\n" not in sentence
     assert len(told) == 1
     assert list(home.iterdir()) == []
@@ -278,5 +278,5 @@ def test_the_real_weights_give_what_keras_gives(home: Path, size: int) -> None:
     images = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
     scaled = keras.applications.mobilenet.preprocess_input(images.copy())
     np.testing.assert_allclose(built.model(images), theirs(scaled), atol=1e-4)
-    assert pretrained.folder() == home
+    assert loading.folder() == home
     assert (f"used on {size}" in built.weights["note"]) == (size != 224)

@@ -57,19 +57,12 @@ def test_the_archive_in_the_cache_is_unpacked_once_and_dogs_are_1(home: Path) ->
     assert [("2 are left out" in line, "666.jpg (empty)" in line) for line in told[1:]] == [(True, True)] * 2
     assert data.record() == again.record()
     assert isinstance(data.train, ImageFiles)
-    assert {
-        (file.parent.name, int(label))
-        for file, label in zip(data.train.files, data.train.labels, strict=True)
-    } == {
-        ("Cat", 0),
-        ("Dog", 1),
-    }
+    labelled = zip(data.train.files, data.train.labels, strict=True)
+    assert {(file.parent.name, int(label)) for file, label in labelled} == {("Cat", 0), ("Dog", 1)}
     assert len(data.train) + len(data.test) == 2 * COUNT
     assert np.bincount(data.test.labels, minlength=2).max() <= 3
-    images = [
-        image for batch, _ in data.train.sized(20).batches(np.arange(len(data.train)), 4) for image in batch
-    ]
-    assert len(images) == len(data.train)
+    batches = data.train.sized(20).batches(np.arange(len(data.train)), 4)
+    assert sum(len(images) for images, _ in batches) == len(data.train)
     assert not (home.parent / "outside.jpg").exists()
     assert {path.name for path in home.iterdir()} == {cats_dogs.ARCHIVE, "kagglecatsanddogs_5340_extracted"}
 

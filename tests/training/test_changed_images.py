@@ -1,4 +1,4 @@
-"""A model of yesterday's images does not pass for one of today's."""
+"""Runs and exports notice that a user's images have changed since a run learnt from them."""
 
 import json
 import shutil
@@ -106,7 +106,7 @@ def test_other_names_of_the_same_files_stop_only_what_goes_on(pets: Path, folder
     assert reopened(pets, folder)
 
 
-def test_a_folder_that_is_gone_costs_nothing(pets: Path, folder: Path) -> None:
+def test_a_run_is_kept_if_its_folder_of_images_is_gone(pets: Path, folder: Path) -> None:
     finish(folder)
     gone(pets)
     for force in (False, True):

@@ -1,7 +1,6 @@
-"""The files of CIFAR, as small ones that the tests make, in every place where they may lie."""
+"""The files of CIFAR, small ones that the tests write, in every place where they may be."""
 
 import pickle
-import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -83,13 +82,14 @@ def test_an_archive_in_the_cache_is_unpacked_once(published: Published, home: Pa
     assert {path.name for path in folder.iterdir()} == {*published.names, ".lock"}
 
 
-def test_what_keras_downloads_is_taken(published: Published, home: Path, tmp_path: Path) -> None:
-    def download(own: Path, _: object) -> bool:
-        shutil.copytree(tmp_path / published.folder, own, dirs_exist_ok=True)
-        return True
-
+def test_what_keras_downloads_is_taken(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(published, tmp_path / published.folder)
-    check(published, cifar.load(published, quiet, ways=(download,)))
+    place = f"datasets/{published.folder}-target/{published.folder}"
+    program = f"import os, shutil; shutil.copytree({str(tmp_path / published.folder)!r}, "
+    monkeypatch.setattr(keras_download, "_DATASET", program + f"os.environ['KERAS_HOME'] + '/{place}')")
+    check(published, cifar.load(published, quiet))
 
 
 @pytest.mark.parametrize("damage", ["cut off", "missing", "a program", "short", "labels"])
@@ -113,13 +113,12 @@ def test_a_damaged_file_is_never_used(published: Published, home: Path, damage: 
         cifar.load(published, quiet)
 
 
-def test_when_nothing_leads_there_one_sentence_says_what_to_do(published: Published, home: Path) -> None:
+def test_one_sentence_says_what_to_do_if_they_can_not_be_found(published: Published, home: Path) -> None:
     with pytest.raises(DataUnavailableError) as caught:
         cifar.load(published, quiet)
     sentence = str(caught.value)
     assert "\n" not in sentence
-    for word in (published.archives[0], str(home), "--data", "--profile sample"):
-        assert word in sentence
+    assert all(word in sentence for word in (published.archives[0], str(home), "--data", "--profile sample"))
 
 
 def test_an_experiment_gets_them_and_is_told_that_they_are_not_those_published(

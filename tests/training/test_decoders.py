@@ -1,4 +1,4 @@
-"""What decoders throw away or mistake without a word: decoded as Pillow shows it, or rejected."""
+"""Files of which TensorFlow's decoders silently give wrong pixels: decoded as Pillow does, or rejected."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def image() -> Image.Image:
 
 
 def transparent() -> Image.Image:
-    """Every opacity, over every colour; and black where nothing is seen."""
+    """From transparent, with black pixels, to opaque."""
     drawn = image().convert("RGBA")
     opacity = np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
     drawn.putalpha(Image.fromarray(opacity))
@@ -40,7 +40,7 @@ def encoded(kind: str, drawn: Image.Image, **options: Any) -> bytes:
 
 
 def seen(data: bytes) -> np.ndarray[Any, Any]:
-    """As people see it: over white."""
+    """As Pillow shows it, on white."""
     with Image.open(io.BytesIO(data)) as opened:
         over = opened.convert("RGBA")
         under = Image.new("RGBA", over.size, "white")
@@ -83,14 +83,14 @@ TRANSPARENT = {
 
 
 @pytest.mark.parametrize("name", TRANSPARENT)
-def test_white_shines_through(name: str) -> None:
+def test_transparent_images_are_composed_on_white(name: str) -> None:
     data = TRANSPARENT[name]
     np.testing.assert_array_equal(decoded(data), seen(data))
     with Image.open(io.BytesIO(data)) as opened:
         assert (seen(data) != np.asarray(opened.convert("RGBA"))[..., :3]).any()
 
 
-def test_arrays_with_alpha_are_what_files_are() -> None:
+def test_arrays_with_alpha_give_the_same_as_files() -> None:
     both = np.asarray(transparent())
     np.testing.assert_array_equal(opaque(tf.constant(both[None]))[0], seen(TRANSPARENT["png rgba"]))
     prepare = Preparation((HEIGHT, WIDTH), 3)
@@ -98,7 +98,7 @@ def test_arrays_with_alpha_are_what_files_are() -> None:
     np.testing.assert_array_equal(prepare(tf.constant(both[None])), by_bytes)
 
 
-def test_a_white_background_by_every_opacity_is_rounded_as_pillow_does_it() -> None:
+def test_every_colour_with_every_opacity_is_rounded_as_pillow_does_it() -> None:
     colours, opacities = np.meshgrid(np.arange(256), np.arange(256))
     grid = np.stack([colours, colours, colours, opacities], -1).astype(np.uint8)
     np.testing.assert_array_equal(over_white(tf.constant(grid)), seen(encoded("PNG", Image.fromarray(grid))))
@@ -108,15 +108,14 @@ def test_a_white_background_by_every_opacity_is_rounded_as_pillow_does_it() -> N
 @pytest.mark.parametrize("quality", [30, 75, 95])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}], ids=str)
 def test_jpegs_are_decoded_as_pillow_does_it(subsampling: int, quality: int, options: dict[str, Any]) -> None:
-    noisy = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).resize(
-        (203, 301)
-    )
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    noisy = Image.fromarray(noise).resize((203, 301))
     data = encoded("JPEG", noisy, quality=quality, subsampling=subsampling, **options)
     np.testing.assert_array_equal(decoded(data), seen(data))
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_so_are_grey_and_printed_ones(mode: str) -> None:
+def test_grey_and_cmyk_jpegs_are_decoded_as_pillow_does_it(mode: str) -> None:
     data = encoded("JPEG", image().convert(mode), quality=90)
     np.testing.assert_array_equal(decoded(data), seen(data))
 
@@ -132,8 +131,7 @@ def test_bytes_and_array_of_one_jpeg_are_the_same_to_a_network() -> None:
 
 def test_of_sixteen_bits_the_upper_eight_are_seen() -> None:
     values = np.arange(WIDTH * HEIGHT, dtype=np.uint16).reshape(HEIGHT, WIDTH) * 24
-    for data in (encoded("PNG", Image.fromarray(values)),):
-        np.testing.assert_array_equal(decoded(data)[..., 0], values >> 8)
+    np.testing.assert_array_equal(decoded(encoded("PNG", Image.fromarray(values)))[..., 0], values >> 8)
     rows = b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))

@@ -1,4 +1,4 @@
-"""What figures bear: each generated sentence at the edge of the condition under which it may stand."""
+"""Sentences about figures: each one at the edge of the condition under which it is written."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from invented_runs import network, rows
 
-from keraserve_training import atomic, statistics
+from keraserve_training import statistics
 from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.experiments import EXPERIMENTS, find
 from keraserve_training.exporting import model_card
@@ -135,7 +135,7 @@ def test_times_are_compared_only_of_a_machine_that_did_nothing_else() -> None:
         assert "not known" in evidence.meanwhile(trained)
 
 
-def test_what_others_take_is_a_share() -> None:
+def test_the_time_of_other_programs_is_a_share() -> None:
     others = Others()
     sum(number * number for number in range(200_000))
     share = others.share()
@@ -216,13 +216,3 @@ def test_curves_on_the_test_images_are_not_called_validation(tmp_path: Path) -> 
     }
     assert "The best test accuracy" in pages["one"]
     assert "The best validation accuracy" in pages["two"]
-
-
-def test_only_what_a_run_has_said_is_kept_in_its_metrics(tmp_path: Path) -> None:
-    """A broken file is called out, and does not hide the rest."""
-    folder = invented_runs.write(tmp_path, OF, {"head": of_test([[9, 1], [1, 9]])}, {"test_accuracy": 0.9})
-    content = run_folder.read_json(folder / run_folder.METRICS)
-    content["networks"]["head"]["others_share"] = 0.5
-    atomic.write_json(folder / run_folder.METRICS, content)
-    run = Findings(run_folder.finished_in(folder), tmp_path)
-    assert "50 %" in evidence.meanwhile(run.networks["head"])

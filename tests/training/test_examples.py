@@ -39,7 +39,7 @@ def test_the_seed_decides_what_is_drawn() -> None:
 
 @pytest.mark.parametrize("sizes", [(3, 300), (2, 2), (1, 9), (300, 1, 1), (5, 5, 5, 5)])
 @pytest.mark.parametrize("part", [0.0, 0.05, 0.2, 0.9, 1.0])
-def test_whatever_is_asked_for_neither_part_is_empty(sizes: tuple[int, ...], part: float) -> None:
+def test_neither_part_is_ever_empty(sizes: tuple[int, ...], part: float) -> None:
     images = labelled(*sizes)
     rest, aside = split(images, part, seed=0)
     assert len(rest) + len(aside) == len(images)
@@ -60,7 +60,7 @@ def test_a_limit_draws_from_everywhere_and_not_from_the_front() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 17, 99, 100])
-def test_exactly_as_many_are_drawn_as_were_asked_for(count: int) -> None:
+def test_exactly_as_many_are_drawn_as_requested(count: int) -> None:
     drawn = draw(labelled(1, 9, 30, 60).labels, count, 0)
     assert len(set(drawn.tolist())) == count
 

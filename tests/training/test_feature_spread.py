@@ -7,28 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from training.shard_progress import Progress
 
 from keraserve_training.data import procedural
 from keraserve_training.errors import FeaturesError
 from keraserve_training.pretrained import feature_spread, features
-from keraserve_training.progress import Silent
 from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 IMAGES = procedural.images(44, classes=2, size=(8, 8), channels=3, seed=1)
 BATCH = 4
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        self.parts: list[int] = []
-
-    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:  # noqa: ARG002
-        self.parts.append(done)
-
-    def part(self, done: int) -> None:
-        self.parts.append(done)
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +41,15 @@ def rows(extracted: features.Extracted) -> np.ndarray[Any, Any]:
 
 
 def test_other_processes_fill_the_same_store(model: keras.Model, tmp_path: Path) -> None:
-    here, told = extract(model, tmp_path / "here"), Told()
+    here, show = extract(model, tmp_path / "here"), Progress()
     (folder,) = (tmp_path / "here").iterdir()
     begun = tmp_path / "there" / folder.name
     shutil.copytree(folder, begun)
     for path in (*begun.glob("index*"), *begun.glob("shard-0000[1-9]*")):  # as a killed extraction leaves it
         path.unlink()
-    there = extract(model, tmp_path / "there", workers=Processes(2), show=told)
-    assert told.parts[0] == 2
-    assert told.parts[-1] == there.features.layout.shards == 11
+    there = extract(model, tmp_path / "there", workers=Processes(2), show=show)
+    assert there.features.layout.shards == 11
+    assert (show.shards[0], show.shards[-1]) == ((2, 11), (11, 11))
     np.testing.assert_array_equal(rows(there), rows(here))  # though each process there has one thread
     np.testing.assert_array_equal(there.features.labels, IMAGES.labels)
     assert not (begun / ".job").exists()

@@ -1,4 +1,4 @@
-"""The folder of stored features: killed, damaged, full, and asked for by two at once."""
+"""The folder of stored features: after a kill, with damage, on a full disk, used by two processes at once."""
 
 import contextlib
 import os
@@ -139,14 +139,6 @@ def test_a_shard_that_is_not_whole_is_made_again(whole: Store, damage: str) -> N
         victim.unlink()
     assert fill(whole) == [1]
     assert contents(whole) == expected
-
-
-def test_the_seconds_of_the_first_time_stay(whole: Store) -> None:
-    whole.shards()[1].unlink()
-    earlier = whole.index()
-    assert earlier is not None
-    assert earlier["seconds"] == 1.5
-    assert not whole.complete()
 
 
 def test_files_of_others_are_left_alone(whole: Store) -> None:

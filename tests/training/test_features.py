@@ -1,4 +1,4 @@
-"""Extraction against the network itself; killed, repeated, damaged, twice at once; what it depends on."""
+"""Features against the network itself; after a kill, repeated, damaged, by two at once; their key."""
 
 import signal
 import subprocess
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from training import extractor_to_kill
+from training.shard_progress import Progress
 
-from keraserve_training import progress
 from keraserve_training.data import examples, procedural
 from keraserve_training.errors import OptionError
 from keraserve_training.pretrained import bfloat16
@@ -20,24 +20,6 @@ from keraserve_training.pretrained import bfloat16
 SCRIPTS = Path(__file__).parent
 SIZES = extractor_to_kill
 pytestmark = pytest.mark.usefixtures("tensorflow")
-
-
-class Told(progress.Silent):
-    """Remembers sentences and shards."""
-
-    def __init__(self) -> None:
-        self.sentences: list[str] = []
-        self.shards: list[tuple[int, int]] = []
-
-    def tell(self, sentence: str) -> None:
-        self.sentences.append(sentence)
-
-    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:  # noqa: ARG002
-        assert unit == "shard"
-        self.shards.append((done, total))
-
-    def part(self, done: int) -> None:
-        self.shards.append((done, self.shards[0][1]))
 
 
 @pytest.fixture
@@ -62,7 +44,7 @@ def seen(features: Any, order: Any = None, batch: int = 7) -> tuple[Any, Any]:
 
 
 def test_features_are_what_the_network_gives(extract: Callable[..., Any]) -> None:
-    show, images = Told(), SIZES.images()
+    show, images = Progress(), SIZES.images()
     extracted = extract(show=show)
     rows, labels = seen(extracted.features)
     np.testing.assert_allclose(rows, SIZES.model()(images.images.astype(np.float32)), atol=1e-6)
@@ -84,7 +66,7 @@ def test_features_are_what_the_network_gives(extract: Callable[..., Any]) -> Non
 def test_a_second_run_reads_them_and_says_so(
     extract: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, show = extract(), Told()
+    first, show = extract(), Progress()
     from keraserve_training.pretrained import features
 
     monkeypatch.delattr(features.Extraction, "make")
@@ -95,7 +77,7 @@ def test_a_second_run_reads_them_and_says_so(
     np.testing.assert_array_equal(seen(second.features)[0], seen(first.features)[0])
 
 
-def test_any_order_any_part(extract: Callable[..., Any]) -> None:
+def test_features_are_read_in_any_order_and_part(extract: Callable[..., Any]) -> None:
     features, order = extract().features, np.random.default_rng(0).permutation(30)
     assert features.batches(order, 4).options().autotune.enabled is False
     rows, labels = seen(features)
@@ -113,7 +95,7 @@ def test_any_order_any_part(extract: Callable[..., Any]) -> None:
     assert features.digest() == extract().features.digest()
 
 
-def test_whatever_the_features_depend_on_makes_others(extract: Callable[..., Any]) -> None:
+def test_every_dependency_is_part_of_the_key(extract: Callable[..., Any]) -> None:
     import keras
 
     def scaled_otherwise(model: Any) -> Any:
@@ -146,7 +128,7 @@ def test_whatever_the_features_depend_on_makes_others(extract: Callable[..., Any
 
 
 def test_a_damaged_shard_is_made_again_and_gives_the_same(extract: Callable[..., Any]) -> None:
-    first, show = extract(), Told()
+    first, show = extract(), Progress()
     rows = seen(first.features)[0]
     before = first.features.shards[2].read_bytes()
     damaged = bytearray(before)
@@ -167,11 +149,11 @@ def run(store: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_killed_it_goes_on_with_the_shard_that_it_was_at(extract: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_killed_extraction_goes_on_with_the_next_shard(extract: Callable[..., Any], tmp_path: Path) -> None:
     killed = run(tmp_path / "killed", "2")
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    show = Told()
+    show = Progress()
     extracted = extract(store=tmp_path / "killed", show=show)
     assert show.shards == [(2, 4), (3, 4), (4, 4)]
     undisturbed = extract(store=tmp_path / "undisturbed")
@@ -180,7 +162,7 @@ def test_killed_it_goes_on_with_the_shard_that_it_was_at(extract: Callable[..., 
     ]
 
 
-def test_two_at_once_make_them_once(tmp_path: Path) -> None:
+def test_of_two_processes_one_computes_the_features(tmp_path: Path) -> None:
     both = [run(tmp_path), run(tmp_path)]
     made = sorted(int(process.communicate()[0]) for process in both)
     assert made == [0, 4]
@@ -225,8 +207,8 @@ def test_without_bfloat16_one_sentence_says_so(
         extract(mixed_precision=True)
 
 
-def test_when_writing_fails_nothing_goes_on_behind_it(extract: Callable[..., Any]) -> None:
-    class Failing(Told):
+def test_no_thread_is_left_when_writing_fails(extract: Callable[..., Any]) -> None:
+    class Failing(Progress):
         def batch(self, share: float) -> None:  # noqa: ARG002
             raise KeyboardInterrupt
 

@@ -88,7 +88,7 @@ def test_a_network_gets_what_the_exported_model_makes_of_the_same_bytes(
     np.testing.assert_array_equal(np.concatenate(labels), files.labels)
 
 
-def test_the_order_is_that_which_was_asked_for(files: ImageFiles) -> None:
+def test_batches_have_the_requested_order(files: ImageFiles) -> None:
     order = np.random.default_rng(0).permutation(len(files)).repeat(5)
     labels = [int(label) for _, batch in files.sized(8).batches(order, 3) for label in batch]
     assert labels == order.tolist()
@@ -106,7 +106,7 @@ def test_people_see_the_images_as_they_are(files: ImageFiles) -> None:
     assert all(image.dtype == np.uint8 and image.shape[2] in (1, 3) for image in files.show(files.labels))
 
 
-def test_taken_apart_they_are_still_files(files: ImageFiles) -> None:
+def test_selected_images_are_still_files(files: ImageFiles) -> None:
     two = files.sized(8).only([5, 3])
     assert [file.name for file in two.files] == ["print.jpg", "grey.png"]
     assert two.labels.tolist() == [1, 0]

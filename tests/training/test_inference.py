@@ -1,4 +1,4 @@
-"""How batches go through a frozen network: in order, several at a time, few before they are needed."""
+"""How batches go through a frozen network: in order, several at a time, few in advance."""
 
 import subprocess
 import sys
@@ -71,7 +71,7 @@ def test_what_several_threads_make_comes_in_order() -> None:
     assert network.seen.index(1) < network.seen.index(0)
 
 
-def test_few_are_read_and_made_before_they_are_asked_for() -> None:
+def test_few_are_read_and_computed_in_advance() -> None:
     network, batches = Network(at_once=2), Batches(50)
     made = seen(network, batches, 50, most=6)
     assert next(made) == 0
@@ -81,7 +81,7 @@ def test_few_are_read_and_made_before_they_are_asked_for() -> None:
     assert len(network.seen) == batches.read == 7
 
 
-def test_closed_in_the_midst_it_ends_what_it_is_at_and_no_more() -> None:
+def test_close_ends_after_the_batches_that_are_being_computed() -> None:
     class Slow(Network):
         def run(self, number: int) -> int:
             assert number < 2 or going_on.wait(_PATIENCE)
@@ -99,7 +99,7 @@ def test_closed_in_the_midst_it_ends_what_it_is_at_and_no_more() -> None:
     assert batches.read <= 7
 
 
-def test_images_wait_only_for_a_network_that_is_about_to_look() -> None:
+def test_few_batches_wait_for_the_network() -> None:
     network, batches = Network(at_once=2), Batches(50)
     for number in seen(network, batches, 50, most=40):
         assert batches.read - len(network.seen) <= 4, number

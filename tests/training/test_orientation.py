@@ -1,4 +1,4 @@
-"""What Pillow's `exif_transpose` shows is what a network sees, whatever EXIF says of the orientation."""
+"""A network gets images as Pillow's `exif_transpose` turns them, for every orientation in EXIF."""
 
 import io
 from typing import Any
@@ -29,7 +29,7 @@ def encoded(kind: str, drawn: Image.Image | None = None, **options: Any) -> byte
 
 
 def seen(data: bytes) -> np.ndarray[Any, Any]:
-    """As people see it."""
+    """As Pillow shows it, upright."""
     with Image.open(io.BytesIO(data)) as opened:
         return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
 
@@ -73,11 +73,8 @@ def test_the_field_may_be_short_or_long(kind: int) -> None:
 
 def test_segments_that_few_files_have() -> None:
     block = exif_blocks.block(8)
-    for before in (
-        b"\xff\xff\xff",
-        b"\xff\x01",
-        exif_blocks.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"),
-    ):
+    xmp = exif_blocks.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0")
+    for before in (b"\xff\xff\xff", b"\xff\x01", xmp):
         data = exif_blocks.in_jpeg(JPEG, block, after=before)
         assert decoded(data).shape[:2] == SIZE[::-1]
 

@@ -1,4 +1,4 @@
-"""The images: they are drawn for whatever a run gives, small, and say when they mean nothing."""
+"""The plots: they are drawn for every kind of result, in small files, with caveats."""
 
 import warnings
 from collections.abc import Callable
@@ -97,7 +97,7 @@ GALLERIES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", GALLERIES)
-def test_galleries_keep_their_colours_in_the_dark(tmp_path: Path, name: str) -> None:
+def test_galleries_are_marked_as_photographs(tmp_path: Path, name: str) -> None:
     GALLERIES[name](tmp_path / "gallery.png")
     assert drawing.holds_photographs(tmp_path / "gallery.png")
 
@@ -125,7 +125,7 @@ def test_how_far_from_the_baseline(value: float, baseline: float, unit: Unit, sa
     assert comparisons._beside(value, baseline, unit) == said
 
 
-def test_a_mark_is_on_every_image_drawn_inside(tmp_path: Path) -> None:
+def test_a_caveat_is_on_every_plot_in_the_block(tmp_path: Path) -> None:
     with drawing.with_caveat("Random weights: nothing was transferred"):
         curves.curves(tmp_path / "marked.png", {"a": rows(3)})
     curves.curves(tmp_path / "plain.png", {"a": rows(3)})

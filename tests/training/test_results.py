@@ -1,4 +1,4 @@
-"""What runs gave, in words and documents: read from run folders, never typed."""
+"""docs/results.md, the expected ranges, and the words for runs, curves and numbers."""
 
 import json
 from pathlib import Path
@@ -43,10 +43,9 @@ def test_ranges_over_full_runs_with_real_images(tmp_path: Path, of: Experiment) 
     }
 
 
-def test_images_are_known_by_their_digest_and_not_by_their_folders_name(
+def test_images_are_identified_by_their_digest_and_not_by_their_folders_name(
     tmp_path: Path, of: Experiment
 ) -> None:
-    """Two data sets in folders of one name are no two seeds of one; one data set in two folders is one."""
     alice, bob = (
         {"data": f"/{who}/photos", "backbone": "mobilenet", "alpha": 0.25} for who in ("alice", "bob")
     )
@@ -158,17 +157,7 @@ def test_images_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path,
     assert 0 < text.index("\n\nThe data are lossy.\n\n") < text.index("## 001")
 
 
-def test_real_weights_are_shown_before_random_ones(tmp_path: Path, of: Experiment) -> None:
-    _simple(tmp_path, of, 0.78, weights=IMAGENET, given=MOBILENET, finished="2026-01-01")
-    _simple(
-        tmp_path, of, 0.28, weights=RANDOM, given=MOBILENET | {"weights": "random"}, finished="2026-01-02"
-    )
-    shown = gathering.gather(tmp_path, of.name).shown
-    assert shown
-    assert caveats.of(shown.config) == []
-
-
-def test_marks_as_a_line() -> None:
+def test_caveats_as_a_line() -> None:
     config = {"profile": {"procedural": True}, "weights": RANDOM, "data": PROCEDURAL}
     assert caveats.banner(config) == "Procedural images and random weights: these figures mean nothing"
     assert caveats.banner(config | {"profile": {}, "data": REAL}) == "Random weights: nothing was transferred"

@@ -43,9 +43,19 @@ def only_backbone(model: keras.Model) -> Sequence[keras.Layer]:
     return model.layers[:-1]
 
 
-def train(folder: Path, build: Callable[[], Any], *phases: Phase) -> Trained:
+def train(folder: Path, build: Callable[[], Any], *phases: Phase, show: Silent | None = None) -> Trained:
     plan = Plan("net", build, images(), images(), phases, ("a", "b"), "sigmoid", batch=8)
-    return fit(folder, plan, seed=1, profile=FULL, show=Silent())
+    return fit(folder, plan, seed=1, profile=FULL, show=show or Silent())
+
+
+class Changing(Silent):
+    """Builds a network; subclasses change it while it learns."""
+
+    model: Any = None
+
+    def build(self) -> Any:
+        self.model = network()
+        return self.model
 
 
 def sgd(rate: float) -> Callable[[], Any]:
@@ -98,25 +108,14 @@ def test_a_frozen_weight_that_changes_is_noticed() -> None:
         guard.check_frozen()
 
 
-class _Meddling(Silent):
-    """Changes `trainable` while the network learns, without compile."""
-
-    model: Any = None
-
-    def epoch(self, row: dict[str, Any]) -> None:  # noqa: ARG002
-        self.model.layers[-1].trainable = False
-
-
 def test_a_change_after_compile_is_rejected(tmp_path: Path) -> None:
-    show = _Meddling()
+    class Freezing(Changing):
+        def epoch(self, row: dict[str, Any]) -> None:  # noqa: ARG002
+            self.model.layers[-1].trainable = False
 
-    def build() -> Any:
-        show.model = network()
-        return show.model
-
-    plan = Plan("net", build, images(), images(), [Phase("p", 2, sgd(0.1))], ("a", "b"), "sigmoid")
+    show = Freezing()
     with pytest.raises(NotCompiledError, match="after compile"):
-        fit(tmp_path, plan, seed=1, profile=FULL, show=show)
+        train(tmp_path, show.build, Phase("p", 2, sgd(0.1)), show=show)
 
 
 def test_thawed_layers_learn_but_batch_normalization_stays_in_inference(tmp_path: Path) -> None:
@@ -158,23 +157,14 @@ def test_a_later_phase_that_unfreezes_nothing_may_keep_its_rate(tmp_path: Path) 
 
 
 def test_a_frozen_weight_that_changes_while_it_learns_is_noticed(tmp_path: Path) -> None:
-    class Touching(Silent):
-        model: Any = None
-
+    class Touching(Changing):
         def batch(self, share: float) -> None:  # noqa: ARG002
             weight = inside(self.model).weights[0]
             weight.assign(weight + 1e-7)
 
     show = Touching()
-
-    def build() -> Any:
-        show.model = network()
-        return show.model
-
-    phases = [Phase("frozen", 1, sgd(0.1), only_backbone)]
-    plan = Plan("net", build, images(), images(), phases, ("a", "b"), "sigmoid")
     with pytest.raises(FrozenWeightsChangedError):
-        fit(tmp_path, plan, seed=1, profile=FULL, show=show)
+        train(tmp_path, show.build, Phase("frozen", 1, sgd(0.1), only_backbone), show=show)
 
 
 def test_a_clone_is_equal_and_apart() -> None:

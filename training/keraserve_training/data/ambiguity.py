@@ -1,5 +1,6 @@
 """Reject a folder that can be read in two ways, with both readings and what to type for each."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,15 +25,10 @@ def unwrapped(folder: Path) -> Path:
 
 
 def check_parts(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]) -> None:
-    """Reject folders beside `train/` that may belong to it.
-
-    Args:
-        root: holds `folders`.
-        folders: all of them.
-        uses: those that are parts.
+    """Reject folders beside `train/` that may belong to it; `uses` are those of all `folders` that are parts.
 
     Raises:
-        DataUnavailableError: says both readings.
+        DataUnavailableError: the folder can be read in two ways; names both.
     """
     for use in sorted(set(uses.values())):
         several = [folder for folder in folders if uses.get(folder) == use]
@@ -89,16 +85,12 @@ def check_classes(root: Path, folders: Sequence[Path], uses: Mapping[Path, Part]
         _reject(root, classes, "--layout classes", other, typed)
 
 
-def _reject(root: Path, first: str, typed: str, second: str, typed_second: str) -> NoReturn:
+def _reject(root: Path, first: str, typed_first: str, second: str, typed_second: str) -> NoReturn:
+    typed = typed_first, typed_second
+    todo = [re.sub(r"^--layout (\w+)$", r"add --layout \1 (make model LAYOUT=\1)", each) for each in typed]
     raise DataUnavailableError(
-        f"{root} can be read in two ways: (1) {first}: {_to_do(typed)}; (2) {second}: {_to_do(typed_second)}."
+        f"{root} can be read in two ways: (1) {first}: {todo[0]}; (2) {second}: {todo[1]}."
     )
-
-
-def _to_do(typed: str) -> str:
-    if not typed.startswith("--layout"):
-        return typed
-    return f"add {typed} (make model LAYOUT={typed.removeprefix('--layout ')})"
 
 
 def _same(inner: Path, outer: Path) -> bool:

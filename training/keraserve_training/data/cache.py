@@ -24,6 +24,14 @@ class NotWholeError(Exception):
     """A file is missing, cut off or something else."""
 
 
+def missing(name: str, archive: str) -> str:
+    """What to do if a data set can't be downloaded; `archive` is its authors' file."""
+    return (
+        f"{name} is not on this machine, and Keras could not download it: connect it once, or copy {archive}"
+        f" into {folder()}, or give a folder of class folders with --data; --profile sample does without."
+    )
+
+
 def folder(*parts: str) -> Path:
     """A folder below `$KERAS_HOME/datasets` (KERAS_HOME: `~/.keras` unless set)."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"

@@ -32,11 +32,7 @@ def load(tell: Tell, *, ways: tuple[Fill, ...] | None = None) -> tuple[Path, dic
     """
     datasets = cache.folder()
     folder = datasets / f"{Path(ARCHIVE).stem}_extracted"  # where keras.utils.get_file unpacks it
-    missing = (
-        "The photographs of cats and dogs are not on this machine, and Keras could not download them:"
-        f" connect it once, or copy {ARCHIVE} into {datasets}, or give a folder of class folders with --data;"
-        " --profile sample does without."
-    )
+    missing = cache.missing("The data set cats vs. dogs", ARCHIVE)
     cached = cache.Cached("Cats vs. dogs", folder, (_FOLDER,), read, missing)
     archive = datasets / ARCHIVE
     return folder / _FOLDER, cached.load(tell, ways or (partial(_unzip, archive), _downloaded))

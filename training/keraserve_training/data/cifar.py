@@ -121,17 +121,12 @@ def load(published: Published, tell: Tell, *, ways: tuple[Fill, ...] | None = No
     inner = f"{published.folder}-target/{published.folder}"
     folder = datasets / inner
     plain = datasets / published.folder  # Keras 2
-    missing = (
-        f"{published.name} is not on this machine, and Keras could not download it: connect it once, or copy"
-        f" {published.archives[0]} into {datasets}, or give a folder of class folders with --data; --profile"
-        " sample does without."
-    )
     cached = cache.Cached(
         published.name,
         plain if plain.exists() and not (folder / published.names[0]).exists() else folder,
         published.names,
         partial(read, published),
-        missing,
+        cache.missing(published.name, published.archives[0]),
     )
     download = keras_download.dataset(published.name, published.module, inner, "170 MB")
     return cached.load(tell, ways or (partial(_unpack, published, datasets), download))
@@ -184,12 +179,8 @@ class _Unpickler(pickle.Unpickler):
         if module_name == "numpy" and global_name in ("ndarray", "dtype"):
             return getattr(np, global_name)
         if (module_name, global_name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
-            return _bytes
+            return str.encode
         raise pickle.UnpicklingError(f"{module_name}.{global_name} is not allowed")
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    return text.encode(encoding)
 
 
 def _unpack(published: Published, datasets: Path, own: Path, tell: Tell) -> bool:

@@ -19,7 +19,6 @@ class Dataset:
     """A data set as an experiment gets it.
 
     Attributes:
-        name: for people.
         kind: where it came from; `folder`: the user's own.
         origin: where it came from, in words.
         classes: the name of each class.

@@ -24,7 +24,7 @@ CIFAR100_CLASSES = cifar.CIFAR_100.classes
 CATS_DOGS_CLASSES = cats_dogs_source.CLASSES
 class_folders = class_folders_source.load
 _PHOTOGRAPHS = 25_000
-_PHOTOGRAPH = (72, 96)  # height and width of procedural ones: above 64 pixels, not square, quick to draw
+_PHOTOGRAPH = (72, 96, 3)  # shape of procedural ones: above 64 pixels, not square, quick to draw
 _SEED = 0
 
 
@@ -41,7 +41,7 @@ def fashion_mnist(profile: Profile, tell: Tell) -> Dataset:
         DataUnavailableError: the images are not here and can't be fetched; says what to do.
     """
     if profile.procedural:
-        return _drawn("Fashion-MNIST", FASHION_MNIST_CLASSES, (60_000, 10_000), (28, 28), 1, profile)
+        return _drawn("Fashion-MNIST", FASHION_MNIST_CLASSES, (60_000, 10_000), (28, 28, 1), profile)
     train, test = fashion_mnist_source.load(tell)
     origin = "Fashion-MNIST (Zalando Research, MIT licence)"
     return _public("Fashion-MNIST", origin, FASHION_MNIST_CLASSES, train, test, profile)
@@ -69,8 +69,7 @@ def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
     Other args and errors: as `fashion_mnist`; `tell` is told, too, which files can't be read.
     """
     if profile.procedural:
-        counts = _PHOTOGRAPHS - test, test
-        return _drawn("Cats vs. dogs", CATS_DOGS_CLASSES, counts, _PHOTOGRAPH, 3, profile)
+        return _drawn("Cats vs. dogs", CATS_DOGS_CLASSES, (_PHOTOGRAPHS - test, test), _PHOTOGRAPH, profile)
     root, found = cats_dogs_source.load(tell)
     rejected: list[Rejected] = []
     photographs = class_folders_source.gathered(root, found, CATS_DOGS_CLASSES)
@@ -86,7 +85,7 @@ def cats_dogs(profile: Profile, tell: Tell, *, test: int = 2_500) -> Dataset:
 
 def _cifar(published: cifar.Published, profile: Profile, tell: Tell) -> Dataset:
     if profile.procedural:
-        return _drawn(published.name, published.classes, (50_000, 10_000), (32, 32), 3, profile)
+        return _drawn(published.name, published.classes, (50_000, 10_000), (32, 32, 3), profile)
     held = cifar.load(published, tell)
     origin = f"{published.name} (University of Toronto)"
     if not held.as_published:
@@ -109,21 +108,15 @@ def _drawn(
     name: str,
     classes: tuple[str, ...],
     counts: tuple[int, int],
-    size: tuple[int, int],
-    channels: int,
+    shape: tuple[int, int, int],
     profile: Profile,
 ) -> Dataset:
     """Procedural training and test images in place of a data set of that size."""
-    photographs = max(size) > class_folders_source.SMALL_SIDE
+    photographs = max(shape) > class_folders_source.SMALL_SIDE
+    used = [profile.limit(count, photographs=photographs) for count in counts]
     train, test = (
-        procedural.images(
-            profile.limit(count, photographs=photographs),
-            classes=len(classes),
-            size=size,
-            channels=channels,
-            seed=seed,
-        )
-        for seed, count in enumerate(counts, 1)
+        procedural.images(count, classes=len(classes), size=shape[:2], channels=shape[2], seed=seed)
+        for seed, count in enumerate(used, 1)
     )
     origin = f"procedural images made on the spot in place of {name}: they mean nothing"
     return Dataset(name, "procedural", origin, classes, train, test)

@@ -1,6 +1,7 @@
 """Inputs with their classes that a network learns from or is tested on: images, or stored features."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ _AHEAD_BYTES = 64 * 2**20  # but at most this
 
 
 class Examples(Protocol):
-    """Inputs with their classes. Subclasses say how they are stored; taking them apart is implemented here.
+    """Inputs with their classes. Subclasses are dataclasses that store them; this class takes them apart.
 
     Attributes:
         labels: int32 [N], the class of each.
@@ -37,7 +38,8 @@ class Examples(Protocol):
 
     def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
         """The same inputs with other labels (int32 [N])."""
-        ...
+        this: Any = self  # a dataclass
+        return replace(this, labels=labels)
 
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of everything that the inputs and the labels depend on."""

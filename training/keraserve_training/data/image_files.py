@@ -34,7 +34,7 @@ _NOT_THERE: _Key = ("", 0, 0)
 _NAMELESS = "This image"
 # What this process has found out about files
 _digests: dict[_Key, bytes] = {}
-_decodable: dict[_Key, bool] = {}
+_decodable: dict[_Key, bool] = {_NOT_THERE: False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +66,6 @@ class ImageFiles(Shown):
         """Those at `indices`, in that order."""
         files = tuple(self.files[index] for index in indices)
         return replace(self, files=files, labels=self.labels[indices])
-
-    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
-        """The same images with other labels."""
-        return replace(self, labels=labels)
 
     def sized(self, size: int | None) -> Self:
         """The same for a network that takes `size` by `size` pixels; None: not set."""
@@ -149,7 +145,6 @@ def _decoder() -> Any:
 def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Whether the exported model can decode each file; bool [N]. A process tries a file once."""
     keys = [_key(file) for file in files]
-    _decodable[_NOT_THERE] = False
     new = [index for index, key in enumerate(keys) if key not in _decodable]
     good = _tried([files[index] for index in new])
     _decodable.update((keys[index], bool(each)) for index, each in zip(new, good, strict=True))
@@ -162,10 +157,10 @@ def digests(files: Sequence[Path]) -> list[bytes]:
     Raises:
         DataUnavailableError: one can't be read any more.
     """
-    starts = range(0, len(files), _READ_AT_ONCE)
+    parts = [files[start : start + _READ_AT_ONCE] for start in range(0, len(files), _READ_AT_ONCE)]
     with ThreadPoolExecutor(_READERS) as threads:
-        parts = threads.map(_digests_of, (files[start : start + _READ_AT_ONCE] for start in starts))
-        return [digest for part in parts for digest in part]
+        found = threads.map(lambda part: [_digests.get(_key(file)) or _hashed(file) for file in part], parts)
+        return [digest for part in found for digest in part]
 
 
 def spoilt() -> list[Path]:
@@ -219,10 +214,6 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     for batch, _ in whole:
         good[batch.numpy()] = True
     return good
-
-
-def _digests_of(files: Sequence[Path]) -> list[bytes]:
-    return [_digests.get(_key(file)) or _hashed(file) for file in files]
 
 
 def _hashed(file: Path) -> bytes:

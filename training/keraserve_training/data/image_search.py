@@ -38,18 +38,18 @@ def images_below(folder: Path, reject: Reject = ignore) -> list[Path]:
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, in the order of their names."""
-    return sorted((Path(entry.path) for entry in _entries(folder) if _is_folder(entry)), key=os.fsencode)
+    return sorted((Path(entry.path) for entry in _entries(folder) if _is(entry.is_dir)), key=os.fsencode)
 
 
 def images_in(folder: Path) -> bool:
     """Whether there are images in a folder itself, not only in its folders."""
-    return any(_is_file(entry) and _is_image(entry) for entry in _entries(folder))
+    return any(_is(entry.is_file) and _is_image(entry) for entry in _entries(folder))
 
 
 def reject_loose_files(folder: Path, reject: Reject) -> None:
     """Reject the files beside the class folders."""
     for entry in _entries(folder, reject):
-        if not _is_folder(entry):
+        if not _is(entry.is_dir):
             reject(Path(entry.path), "in no class folder")
 
 
@@ -73,9 +73,9 @@ def _images_below(folder: Path, reject: Reject, seen: set[Path]) -> Iterator[Pat
     seen.add(real)
     for entry in _entries(folder, reject):
         path = Path(entry.path)
-        if _is_folder(entry):
+        if _is(entry.is_dir):
             yield from _images_below(path, reject, seen)
-        elif not _is_file(entry):
+        elif not _is(entry.is_file):
             reject(path, "leads nowhere" if entry.is_symlink() else "not a file")
         elif _is_image(entry):
             yield path
@@ -96,17 +96,10 @@ def _entries(folder: Path, reject: Reject = ignore) -> list["os.DirEntry[str]"]:
     return [entry for entry in found if entry not in hidden]
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def _is(kind: Callable[[], bool]) -> bool:
     try:
-        return entry.is_dir()
+        return kind()
     except OSError:  # links in a circle
-        return False
-
-
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
         return False
 
 

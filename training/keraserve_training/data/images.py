@@ -38,10 +38,6 @@ class Images(Shown):
             return replace(self, images=self.images[part], labels=self.labels[part])
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
-    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
-        """The same images with other labels."""
-        return replace(self, labels=labels)
-
     def sized(self, size: int | None) -> Self:
         """The same for a network that takes `size` by `size` pixels; every batch is resized."""
         own = size is None or (size, size) == self.images.shape[1:3]

@@ -117,10 +117,7 @@ class _Image(NamedTuple):
 def changes(before: Listing, now: Listing, *, names: bool = False) -> str:
     """Say what is different: "3 images more, class truck new"; empty if nothing is.
 
-    Args:
-        before: the earlier list.
-        now: the later one.
-        names: other names of the same files count too, since they decide the order of the images.
+    With `names`, new names of the same files count too, since they decide the order of the images.
     """
     was, there = _by_label(before), _by_label(now)
     renamed = _renamed(was, there)

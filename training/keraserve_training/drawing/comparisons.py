@@ -32,8 +32,6 @@ def bars(
     """A bar for each value from 0, its number at the end, and how far it is from the baseline.
 
     Args:
-        path: the file.
-        title: above the plot.
         values: by name (of a placement, an optimizer), in the order to draw them.
         baseline: the one that the others are compared with: grey, with a line through all.
         unit: of the values; shares are written in percent, their differences in points.
@@ -93,8 +91,6 @@ def gains(
     """A point for each seed, and mean with interval for each group; gains in percentage points.
 
     Args:
-        path: the file.
-        title: above the plot.
         groups: the gains (parts of one) of every group, in the order to draw them.
         intervals: mean, lower and upper end (parts of one) of every group.
         of: what the gain is due to, under the axis.

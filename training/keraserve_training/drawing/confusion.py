@@ -21,8 +21,6 @@ def confusion(path: Path, name: str, matrix: npt.NDArray[np.int64], labels: Sequ
     """Test images by true and predicted class, coloured by the share of the true class.
 
     Args:
-        path: the file.
-        name: the network's.
         matrix: counts [K, K], true class by predicted class.
         labels: the name of each class; of more than 26, only some are written.
     """

@@ -27,53 +27,29 @@ _LOG_FROM = 20  # ratio of the largest to the smallest loss above which the axis
 
 
 def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
-    """Loss and accuracy over the epochs of every network of a run; a dashed line where a phase begins.
+    """Loss above accuracy over the epochs, for every network of a run; a dashed line where a phase begins.
 
     Args:
-        path: the file.
         histories: the rows of `history.csv` by network, in the order to draw them. A network without accuracy
             (an autoencoder) has only a loss, one without validation images only its training values.
         on: the images that the networks are tested on after every epoch: `validation`, or `test` if none are
             set aside.
     """
-    with drawing.page(path, *_size(histories)) as figure:
-        for (name, rows), pair in zip(histories.items(), _axes(figure, histories), strict=True):
-            _network(pair, name, rows, on)
+    columns = 2 if len(histories) == 4 else min(_COLUMNS, len(histories))
+    plots = 1 + any(_has(rows, "accuracy") for rows in histories.values())
+    high = plots * -(-len(histories) // columns)
+    alone = len(histories) == 1
+    size = (3.6 * plots, 3.4) if alone else (1 + 3.4 * columns, 0.6 + 2.45 * high)
+    with drawing.page(path, *size) as figure:
+        grid = figure.add_gridspec(1, plots) if alone else figure.add_gridspec(high, columns)
+        for place, (name, rows) in enumerate(histories.items()):
+            block, column = divmod(place, columns)
+            cells = [grid[0, plot] if alone else grid[block * plots + plot, column] for plot in range(plots)]
+            _network([figure.add_subplot(cell) for cell in cells], name, rows, on)
         _legend(figure)
 
 
-def _blocks(histories: Histories) -> list[tuple[int, int]]:
-    """The number of columns of each block of networks, and of its rows: loss, accuracy."""
-    wide = 2 if len(histories) == 4 else min(_COLUMNS, len(histories))
-    groups = [list(histories.values())[start : start + wide] for start in range(0, len(histories), wide)]
-    return [(wide, 1 + any(_has(rows, "accuracy") for rows in group)) for group in groups]
-
-
-def _size(histories: Histories) -> tuple[float, float]:
-    blocks = _blocks(histories)
-    if len(histories) == 1:
-        return 3.6 * blocks[0][1], 3.4
-    return 1 + 3.4 * blocks[0][0], 0.6 + 2.45 * sum(lines for _, lines in blocks)
-
-
-def _axes(figure: Figure, histories: Histories) -> list[tuple[Axes, ...]]:
-    """The axes of every network: loss above accuracy; beside each other if there is one network."""
-    blocks = _blocks(histories)
-    if len(histories) == 1:
-        return [tuple(figure.subplots(1, blocks[0][1], squeeze=False)[0])]
-    grid = figure.add_gridspec(sum(lines for _, lines in blocks), blocks[0][0])
-    found: list[tuple[Axes, ...]] = []
-    top = 0
-    for wide, lines in blocks:
-        found += [
-            tuple(figure.add_subplot(grid[top + line, column]) for line in range(lines))
-            for column in range(min(wide, len(histories) - len(found)))
-        ]
-        top += lines
-    return found
-
-
-def _network(axes: tuple[Axes, ...], name: str, rows: Rows, on: str) -> None:
+def _network(axes: Sequence[Axes], name: str, rows: Rows, on: str) -> None:
     classifies = _has(rows, "accuracy")
     axes[0].set_title(drawing.fill(name, 3.4))
     _curve(axes[0], rows, "loss", on)
@@ -120,8 +96,6 @@ def all_curves(path: Path, title: str, histories: Histories, *, on: str = "valid
     Autoencoders have a panel of their own, since their loss is another one.
 
     Args:
-        path: the file.
-        title: above the plot.
         histories: the rows of `history.csv` by the network's title; a network without validation images is
             drawn with its training values, and its title says so.
         on: as in `curves`.

@@ -33,21 +33,16 @@ def write(axis: Axes, ends: Mapping[str, tuple[float, float]], looks: Sequence[M
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
     """Move places (0 to 1) apart to at least `gap`, or less if not all fit, in their order, within 0 to 1."""
-    gap = min(gap, 1.0 / max(len(places) - 1, 1))
-    groups: list[list[int]] = []
-    starts: list[float] = []
-    for index in sorted(range(len(places)), key=lambda index: places[index]):
-        groups.append([index])
-        starts.append(min(places[index], 1.0))
-        while len(groups) > 1 and starts[-1] < starts[-2] + gap * len(groups[-2]):
-            last = groups.pop()
-            starts.pop()
-            groups[-1] += last
-            length = gap * (len(groups[-1]) - 1)
-            middle = sum(places[member] for member in groups[-1]) / len(groups[-1])
-            starts[-1] = min(max(middle - length / 2, 0.0), 1.0 - length)
+    last = len(places) - 1
+    gap = min(gap, 1.0 / max(last, 1))
+    order = sorted(range(len(places)), key=lambda index: places[index])
     moved = [0.0] * len(places)
-    for members, start in zip(groups, starts, strict=True):
-        for rank, member in enumerate(members):
-            moved[member] = start + gap * rank
+    # The mean of two solutions: one from below, which moves places only up, one from above, only down.
+    low, high = 0.0, 1.0
+    for rank, (lower, upper) in enumerate(zip(order, reversed(order), strict=True)):
+        low = max(low, min(places[lower], 1.0 - gap * (last - rank)))
+        high = min(high, max(places[upper], gap * (last - rank)))
+        moved[lower] += low / 2
+        moved[upper] += high / 2
+        low, high = low + gap, high - gap
     return moved

@@ -27,8 +27,6 @@ def samples(
     """Images three in a row with their labels, each in its own proportions; their sizes where they differ.
 
     Args:
-        path: the file.
-        title: above the plot.
         images: usually nine.
         labels: the name of each one's class.
         sizes: height and width of each one's original; None: those of `images`.
@@ -41,14 +39,7 @@ def samples(
 
 
 def augmentations(path: Path, title: str, images: Sequence[Pixels], original: Pixels | None = None) -> None:
-    """One image after random augmentations, three in a row.
-
-    Args:
-        path: the file.
-        title: above the plot.
-        images: usually nine of the same size.
-        original: the image itself, drawn above the others.
-    """
+    """One image after random augmentations, three in a row, below the `original` if it is given."""
     above = [] if original is None else [None, original, None]
     captions = [] if original is None else ["", "as it is", ""]
     _grid(path, title, [*above, *images], captions + [""] * len(images))
@@ -64,8 +55,6 @@ def mistakes(
     """The images that a network got wrong with the most confidence.
 
     Args:
-        path: the file.
-        name: the network's.
         images: the most confident mistake first; if there is none, the plot says so.
         names: the true and the predicted class of each.
         probabilities: of the predicted class, 0 to 1.
@@ -84,8 +73,6 @@ def reconstructions(
     """Originals in the first row, each network's reconstructions in a row below.
 
     Args:
-        path: the file.
-        title: above the plot.
         originals: up to about ten.
         reconstructed: by network, as many images as there are originals.
     """

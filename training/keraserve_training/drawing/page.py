@@ -68,8 +68,8 @@ def page(
 
     Args:
         path: the file, which appears when it is whole.
-        width: in inches.
-        height: in inches.
+        width: in inches, as `height`.
+        height: of what is drawn; the caveat is added to it.
         title: above everything, broken into lines if it is long.
         photographs: it shows images: it needs many colours, and a page in dark mode may not invert it.
     """

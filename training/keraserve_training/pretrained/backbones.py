@@ -122,7 +122,6 @@ def build(
 
     Args:
         name: a key of `NETWORKS`.
-        size: pixels a side.
         weights: `imagenet`: Keras' own, from its cache, or fetched; `random`: drawn by `seed`; or the path of
             a file, see `loading.load`.
         alpha: width of MobileNet, None: 1; the others have none.

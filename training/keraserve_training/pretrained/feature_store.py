@@ -145,9 +145,10 @@ class Store:
 
     def _check_key(self, tell: Tell) -> None:
         file, content = self.folder / KEY, _json(self.key)
-        if file.exists() and file.read_bytes() != content:
+        there = file.read_bytes() if file.exists() else None
+        if there is not None and there != content:
             tell(f"{self.folder.name}: {KEY} is damaged, it is made again")
-        if not file.exists() or file.read_bytes() != content:
+        if there != content:
             atomic.write_bytes(file, content)
 
     def shards(self) -> dict[int, Path]:

@@ -60,10 +60,6 @@ class Features(Examples):
         """Those at `indices`, in that order."""
         return replace(self, places=self.places[indices], labels=self.labels[indices])
 
-    def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
-        """The same features with other labels."""
-        return replace(self, labels=labels)
-
     def digest(self) -> str:
         """SHA-256 of the files' names, which hold the files' digests, of the places and the labels."""
         digest = hashlib.sha256("".join(path.name for path in self.shards).encode())
@@ -106,13 +102,7 @@ class Features(Examples):
 
 @dataclass(frozen=True)
 class Extracted:
-    """Features, and how they were obtained.
-
-    Attributes:
-        features: in the order of the examples.
-        name: for people.
-        from_cache: all of them were stored before.
-    """
+    """Features in the order of the examples; `from_cache` is true if all of them were stored before."""
 
     features: Features
     name: str

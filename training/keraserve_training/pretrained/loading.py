@@ -76,18 +76,20 @@ def find(network: Network, size: int, weights: str, alpha: float, tell: Tell) ->
         return Found("file", file)
     trained = size if size in _SIZES else _SIZES[-1]
     file = _file(network, trained, alpha)
+    others = [other for other in reversed(_SIZES) if _file(network, other, alpha).is_file()]
+    seconds = _SECONDS_WITH_ANOTHER if others else _SECONDS
     if file.is_file():
         _check_sum(network, file)
-        return Found("imagenet", file, _other_size(network, trained, size))
-    others = [other for other in reversed(_SIZES) if _file(network, other, alpha).is_file()]
-    if _fetched(network, file, trained, alpha, _SECONDS_WITH_ANOTHER if others else _SECONDS, tell):
-        return Found("imagenet", file, _other_size(network, trained, size))
-    if others:
-        return Found("imagenet", _file(network, others[0], alpha), _other_size(network, others[0], size))
-    raise WeightsUnavailableError(
-        f"The ImageNet weights of {network.title} are not on this machine and could not be fetched: connect"
-        f" it once, put Keras' file {file.name} into {file.parent}, {_ELSE}."
-    )
+    elif not _fetched(network, file, trained, alpha, seconds, tell):
+        if not others:
+            raise WeightsUnavailableError(
+                f"The ImageNet weights of {network.title} are not on this machine and could not be fetched:"
+                f" connect it once, put Keras' file {file.name} into {file.parent}, {_ELSE}."
+            )
+        trained = others[0]
+    same = not network.alphas or trained == size
+    note = "" if same else f"weights that were trained on images of {trained} pixels, used on {size}"
+    return Found("imagenet", _file(network, trained, alpha), note)
 
 
 def load(model: "keras.Model", found: Found, title: str) -> str:
@@ -126,7 +128,13 @@ class _DoesNotFitError(Exception):
 
 def _load_in_order(model: Any, file: Path) -> int:
     """Load the arrays in their order; returns how many more the file has at its end."""
-    arrays = _keras_arrays(file) if file.suffix == ".keras" else _h5_arrays(file)
+    import keras
+
+    if file.suffix == ".keras":
+        saved: Any = keras.models.load_model(file, compile=False)
+        arrays = [weight.numpy() for weight in saved.weights]
+    else:
+        arrays = _h5_arrays(file)
     wanted = model.weights
     for place, weight in enumerate(wanted):
         there = arrays[place].shape if place < len(arrays) else "nothing"
@@ -153,13 +161,6 @@ def _check_numbers(arrays: Arrays) -> None:
     missing = sum(not np.isfinite(array).all() for array in arrays)
     if missing:
         raise _DoesNotFitError(f"{missing} of {len(arrays)} arrays are missing, or are not finite numbers")
-
-
-def _keras_arrays(file: Path) -> Arrays:
-    import keras
-
-    model: Any = keras.models.load_model(file, compile=False)
-    return [weight.numpy() for weight in model.weights]
 
 
 def _h5_arrays(file: Path) -> Arrays:
@@ -191,12 +192,6 @@ def _file(network: Network, trained: int, alpha: float) -> Path:
     # Keras writes an alpha of 0.25 as 2_5 and one of 1 as 1_0.
     written = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}.get(alpha, str(alpha))
     return folder() / network.file.format(alpha=written, size=trained)
-
-
-def _other_size(network: Network, trained: int, size: int) -> str:
-    if not network.alphas or trained == size:
-        return ""
-    return f"weights that were trained on images of {trained} pixels, used on {size}"
 
 
 def _fetched(network: Network, file: Path, trained: int, alpha: float, seconds: int, tell: Tell) -> bool:

@@ -36,11 +36,7 @@ def described(config: Mapping[str, Any]) -> str:
 def adapted(text: str, phrases: Mapping[str, str], config: Mapping[str, Any], labels: Sequence[str]) -> str:
     """A text about an experiment, with a run's own network and images in place of the source document's.
 
-    Args:
-        text: may hold some of the phrases.
-        phrases: those of the experiment, see `Experiment.phrases`.
-        config: of the run.
-        labels: its classes.
+    `phrases` are those of the experiment, `config` and `labels` (its classes) those of the run.
     """
     given = options(config)
     for phrase, what in phrases.items():

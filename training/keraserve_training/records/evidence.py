@@ -70,10 +70,10 @@ def pairs(
     """Compare two networks on the same test images, or say why that can't be done.
 
     Args:
-        findings: of the run with the first network, which is the baseline.
-        network: the first one.
-        others: of the run with the second network, which may be the same run.
-        other: the second one.
+        findings: of the run with the baseline `network`.
+        network: the baseline.
+        others: of the run with the network `other`; may be the same run.
+        other: the network that is compared.
         words: for each network, what follows "right only": `("alone", "with reuse")`.
     """
     try:

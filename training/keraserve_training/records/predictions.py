@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,16 +54,13 @@ class Paired:
 
 def write(folder: Path, network: str, predictions: Predictions) -> None:
     """Keep a network's predictions in its run's folder."""
-
-    def save(part: Path) -> None:
-        np.savez_compressed(
-            part,
-            predicted=predictions.predicted.astype(np.int32),
-            labels=predictions.labels.astype(np.int32),
-            images=np.array(predictions.images),
-        )
-
-    atomic.write_with(folder / run_folder.predictions_file(network), save)
+    content: dict[str, Any] = {
+        "predicted": predictions.predicted.astype(np.int32),
+        "labels": predictions.labels.astype(np.int32),
+        "images": np.array(predictions.images),
+    }
+    file = folder / run_folder.predictions_file(network)
+    atomic.write_with(file, lambda part: np.savez_compressed(part, **content))
 
 
 def read(folder: Path, network: str) -> Predictions:
@@ -93,7 +91,7 @@ def compare(first: Predictions, second: Predictions, *, same_images: bool = Fals
 
     Args:
         first: the baseline.
-        second: the other.
+        second: the other network's.
         same_images: the images are known to be the same, though of another size.
 
     Raises:

@@ -116,9 +116,13 @@ def finished(runs: Path, experiment: str) -> list[FinishedRun]:
     Raises:
         RunDamagedError: one can't be read, or is of an older version.
     """
-    folders = (runs / experiment).glob("*-seed*")
-    found = [finished_in(folder) for folder in sorted(folders) if (folder / METRICS).exists()]
+    found = [finished_in(folder) for folder in finished_folders(runs, experiment)]
     return sorted(found, key=lambda run: run.metrics["finished"])
+
+
+def finished_folders(runs: Path, experiment: str) -> list[Path]:
+    """The folders of all finished runs of an experiment, readable or not."""
+    return [file.parent for file in sorted((runs / experiment).glob(f"*-seed*/{METRICS}"))]
 
 
 def finished_in(folder: Path) -> FinishedRun:

@@ -52,8 +52,6 @@ def by_source(
     """The content of every experiment, by source document.
 
     Args:
-        experiments: the experiments.
-        runs: folder of all runs.
         chosen: leaves runs out.
         paths: whether a message about a run that can't be read names its folder.
     """

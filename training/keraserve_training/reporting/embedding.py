@@ -37,14 +37,7 @@ class Embedded:
 
 
 def embed(path: Path, alt: str, *, caption: str = "", chart: bool | None = None) -> Embedded | None:
-    """Read a plot; None if there is no such file.
-
-    Args:
-        path: a PNG.
-        alt: what it shows.
-        caption: below it.
-        chart: whether it is a chart; None: as the file itself says.
-    """
+    """Read a PNG; None if there is no such file. `chart` says whether it is one; None: the file says it."""
     if not path.exists():
         return None
     photographs = drawing.holds_photographs(path) if chart is None else not chart

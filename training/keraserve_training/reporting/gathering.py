@@ -57,12 +57,11 @@ def gather(runs: Path, experiment: str) -> Gathered:
     """Read every finished run of an experiment; one that can't be read becomes a sentence in `troubles`."""
     found: list[FinishedRun] = []
     troubles: list[str] = []
-    for folder in sorted((runs / experiment).glob("*-seed*")):
-        if (folder / run_folder.METRICS).exists():
-            try:
-                found.append(_read(folder))
-            except RunDamagedError as error:
-                troubles.append(str(error))
+    for folder in run_folder.finished_folders(runs, experiment):
+        try:
+            found.append(_read(folder))
+        except RunDamagedError as error:
+            troubles.append(str(error))
     found.sort(key=lambda run: run.metrics["finished"])
     latest_first = sorted(_groups(found), key=lambda group: group.latest.metrics["finished"], reverse=True)
     return Gathered(tuple(sorted(latest_first, key=_rank)), tuple(troubles))

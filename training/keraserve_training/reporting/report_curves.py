@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from keraserve_training.drawing import curves
 from keraserve_training.drawing import page as drawing
@@ -27,17 +26,18 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
         shown: its experiments with the runs that represent them.
 
     Returns:
-        A caption, which names the experiments that are left out.
+        A caption that names the experiments that are left out; empty if there is nothing to draw.
     """
     finished = [(experiment, run) for experiment, run in shown if run]
     profile = next((name for name in PROFILES if any(run.profile == name for _, run in finished)), "")
     drawn = [(experiment, run) for experiment, run in finished if run.profile == profile]
     common = [each for each in caveats.ALL if all(each in caveats.of(run.config) for _, run in drawn)]
-    histories: dict[str, list[dict[str, Any]]] = {}
-    for experiment, run in drawn:
-        for name, title in _titles(experiment, run, common).items():
-            histories[title] = history.read(run.folder / name / run_folder.HISTORY)
-    histories = {title: rows for title, rows in histories.items() if rows}
+    histories = {
+        title: rows
+        for experiment, run in drawn
+        for name, title in _titles(experiment, run, common).items()
+        if (rows := history.read(run.folder / name / run_folder.HISTORY))
+    }
     if not histories:
         return ""
     on = sorted(

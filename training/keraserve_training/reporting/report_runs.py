@@ -28,7 +28,7 @@ def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]
             "over_seeds": over_seeds(group, first),
             "time": number_format.duration(group.latest.metrics["seconds"]),
             "features": _features(group.latest),
-            "parameters": _parameters(group.latest),
+            "parameters": f"{max(network['parameters'] for network in group.latest.networks.values()):,}",
             "data": description.data(group.latest.config),
             "weights": description.weights(group.latest.config),
         }
@@ -87,7 +87,3 @@ def _features(run: FinishedRun) -> str:
     """How long this run took to compute features; empty if it computed none."""
     made = sum(record["seconds"] for record in run.metrics.get("features", []) if not record["from_cache"])
     return f"and {number_format.duration(made)} for features" if made else ""
-
-
-def _parameters(run: FinishedRun) -> str:
-    return f"{max(network['parameters'] for network in run.networks.values()):,}" if run.networks else ""

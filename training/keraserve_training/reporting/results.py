@@ -47,9 +47,12 @@ def write(experiments: Iterable[Experiment], runs: Path, docs: Path, note: str =
         autoescape=False,  # noqa: S701  it is Markdown, and `cell` escapes what a table can't hold
     )
     environment.filters["cell"] = _cell
-    text = environment.get_template("results.md.j2").render(
-        note=note, documents=documents, versions=_versions(shown), machines=_machines(shown)
+    versions, machines = (
+        dict.fromkeys(map(_versions, shown)),
+        dict.fromkeys(filter(None, map(_machine, shown))),
     )
+    template = environment.get_template("results.md.j2")
+    text = template.render(note=note, documents=documents, versions=versions, machines=machines)
     atomic.write_text(docs / DOCUMENT, re.sub(r"\n{3,}", "\n\n", text))
     used = {images / name for name in re.findall(rf"\({IMAGES}/([^)]+)\)", text)}
     for stale in before - used:
@@ -162,21 +165,13 @@ def _kept(image: Path, copy: Path) -> str:
     return f"{IMAGES}/{copy.name}"
 
 
-def _versions(shown: Sequence[FinishedRun]) -> list[str]:
-    """Every combination of versions that made a run, in words."""
-    return _distinct(
-        ", ".join(f"{name} {version}" for name, version in run.config["versions"].items()) for run in shown
-    )
+def _versions(run: FinishedRun) -> str:
+    return ", ".join(f"{name} {version}" for name, version in run.config["versions"].items())
 
 
-def _machines(shown: Sequence[FinishedRun]) -> list[str]:
-    """Every machine that made a run, as far as the run says it."""
-    machines = (run.config.get("machine") for run in shown)
-    return _distinct(f"{machine['processor']}, {machine['cores']} cores" for machine in machines if machine)
-
-
-def _distinct(words: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(words))
+def _machine(run: FinishedRun) -> str:
+    machine = run.config.get("machine")  # older runs don't say it
+    return f"{machine['processor']}, {machine['cores']} cores" if machine else ""
 
 
 def _cell(text: str) -> str:
