@@ -1,4 +1,4 @@
-"""Finished runs that nobody ran: folders as `run.py` leaves them, for tests of what reads them."""
+"""Write folders of finished runs, as `run.py` does, with invented figures: for tests of what reads them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict

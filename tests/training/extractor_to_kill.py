@@ -1,4 +1,4 @@
-"""Not a test: a process that extracts features and, if asked, is killed by SIGKILL in the midst of a shard.
+"""Not a test: a process that extracts features and, if told a shard, kills itself by SIGKILL within it.
 
     extractor_to_kill.py STORE [SHARD]       prints which shards it made
 

@@ -24,9 +24,8 @@ LABELS = np.arange(10, dtype=np.int32)
 
 
 def store(folder: Path) -> Store:
-    return feature_store.store(
-        folder, "a network, train", {"weights": "ab", "versions": {"keras": "3"}}, LAYOUT
-    )
+    key = {"weights": "ab", "versions": {"keras": "3"}}
+    return feature_store.store(folder, "a network, train", key, LAYOUT)
 
 
 def fill(place: Store, told: list[str] | None = None) -> list[int]:
@@ -45,9 +44,8 @@ def fill(place: Store, told: list[str] | None = None) -> list[int]:
 
 
 def contents(place: Store) -> dict[str, bytes]:
-    return {
-        path.name: path.read_bytes() for path in place.folder.iterdir() if path.name != feature_store.LOCK
-    }
+    files = (path for path in place.folder.iterdir() if path.name != feature_store.LOCK)
+    return {path.name: path.read_bytes() for path in files}
 
 
 def read(place: Store) -> np.ndarray[Any, Any]:
@@ -116,7 +114,7 @@ def test_killed_at_any_file_operation_it_goes_on(tmp_path: Path, whole: Store) -
 
 @pytest.mark.parametrize("which", ["shard-00000", "shard-00001", "shard-00002", "labels", "index", "key"])
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
-def test_a_flipped_byte_is_found_and_mended(whole: Store, which: str, place: str) -> None:
+def test_a_flipped_byte_is_found_and_the_file_made_again(whole: Store, which: str, place: str) -> None:
     expected = contents(whole)
     (victim,) = whole.folder.glob(f"{which}*")
     content = bytearray(victim.read_bytes())

@@ -90,7 +90,7 @@ def test_close_ends_after_the_batches_that_are_being_computed() -> None:
     going_on, network, batches = threading.Event(), Slow(at_once=2), Batches(50)
     made = seen(network, batches, 50, most=6)
     assert next(made) == 0
-    until(lambda: batches.read >= 6)  # two are looked at, two wait for that, and there is no room for more
+    until(lambda: batches.read >= 6)  # two are being computed, and two wait
     closing = threading.Thread(target=made.close, daemon=True)
     closing.start()
     going_on.set()

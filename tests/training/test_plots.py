@@ -23,10 +23,6 @@ def _images(count: int, height: int = 40, width: int = 60, channels: int = 3) ->
     return [(np.roll(slope, 7 * number, axis=1)).astype(np.uint8) for number in range(count)]
 
 
-def _no_accuracy() -> list[dict[str, float]]:
-    return rows(4, accuracy=False)
-
-
 def _no_validation() -> list[dict[str, float]]:
     return [{"epoch": 1, "loss": 2.0, "accuracy": 0.1}, {"epoch": 2, "loss": 1.0, "accuracy": 0.3}]
 
@@ -40,12 +36,16 @@ def _diverged() -> list[dict[str, float]]:
 
 HISTORIES = {
     "one": {"a": rows(5)},
-    "only a loss": {"autoencoder": _no_accuracy()},
+    "only a loss": {"autoencoder": rows(4, accuracy=False)},
     "no validation": {"a": _no_validation()},
     "one epoch": {"a": rows(1)},
     "no number": {"a": _diverged(), "b": rows(3)},
     "phases": {"a": rows(6, phases=[("frozen", 2), ("unfrozen", 6)])},
-    "six kinds": {"a": rows(5), "b": _no_accuracy(), **{str(number): rows(3) for number in range(4)}},
+    "six kinds": {
+        "a": rows(5),
+        "b": rows(4, accuracy=False),
+        **{str(number): rows(3) for number in range(4)},
+    },
 }
 
 

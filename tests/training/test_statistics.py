@@ -10,7 +10,7 @@ FREEDOM = 1, 2, 3, 4, 5, 9, 10, 29, 30, 120
 TABLE = 12.706, 4.303, 3.182, 2.776, 2.571, 2.262, 2.228, 2.045, 2.042, 1.980
 
 
-@pytest.mark.parametrize(("freedom", "value"), zip(FREEDOM, TABLE, strict=True))
+@pytest.mark.parametrize(("freedom", "value"), [*zip(FREEDOM, TABLE, strict=True)])
 def test_quantiles_are_those_of_the_table(freedom: int, value: float) -> None:
     assert statistics.t_quantile(0.975, freedom) == pytest.approx(value, abs=6e-4)
 

@@ -1,4 +1,4 @@
-"""Find the images that lie below a folder, whatever else lies there."""
+"""Find the images below a folder that may hold other files, too."""
 
 import os
 from collections.abc import Callable, Iterator
