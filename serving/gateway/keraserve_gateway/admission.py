@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from keraserve_gateway.errors import Draining, Overloaded
@@ -20,20 +20,6 @@ class _Waiting:
 
     group: Group
     slot: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-class Slot:
-    """What a request holds while it is processed."""
-
-    def __init__(self, release: Callable[[Group], None], group: Group) -> None:
-        self._release: Callable[[Group], None] | None = release
-        self._group = group
-
-    def release(self) -> None:
-        """Free the slot; does nothing the second time."""
-        release, self._release = self._release, None
-        if release is not None:
-            release(self._group)
 
 
 class Admission:
@@ -88,8 +74,8 @@ class Admission:
         return Overloaded(f"{self.limit} requests are in flight, as many as are allowed (max_in_flight)")
 
     @asynccontextmanager
-    async def slot(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[Slot]:
-        """Hold a slot while a request is processed, at most until the end of the context.
+    async def slot(self, seconds: float, group: Group = NO_GROUP) -> AsyncGenerator[Callable[[], None]]:
+        """Hold a slot until the end of the context, or until the function that it gives is called.
 
         Args:
             seconds: what is left of the request's time.
@@ -104,11 +90,9 @@ class Admission:
             self._take(group)
         else:
             await self._wait(seconds, group)
-        slot = Slot(self._release, group)
-        try:
-            yield slot
-        finally:
-            slot.release()
+        with ExitStack() as held:
+            held.callback(self._release, group)
+            yield held.close
 
     def check_open(self) -> None:
         """Check that requests are still admitted.

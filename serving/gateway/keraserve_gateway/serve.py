@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 # Seconds for which a thread keeps Python's lock, for a large body, while the event loop waits for it.
 _SWITCH_INTERVAL = 0.001
+_Load = Callable[[], Awaitable[None]]
 
 
 class PortUnavailable(Exception):  # noqa: N818 (a sentence for the operator)
@@ -128,10 +129,10 @@ def _http(settings: Settings, app: FastAPI) -> _Server:
     return _Server(config)
 
 
-def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitable[None]]]:
-    """Make the model server's object, and what has to be awaited until it serves."""
+def _model_server(settings: Settings) -> tuple[ModelServer, _Load | None]:
+    """Make the model server's object, and the function that loads its models if they are in this process."""
     if settings.model_server != IN_PROCESS:
-        return GrpcModelServer(settings.model_server, settings.max_merged), _no_op
+        return GrpcModelServer(settings.model_server, settings.max_merged), None
     try:
         from keraserve_gateway.upstream.in_process import InProcessModelServer
     except ModuleNotFoundError as error:
@@ -143,13 +144,10 @@ def _model_server(settings: Settings) -> tuple[ModelServer, Callable[[], Awaitab
     return server, server.start
 
 
-async def _no_op() -> None:
-    """Load nothing: a model server in another process loads its models itself."""
-
-
-async def _load_in_background(load: Callable[[], Awaitable[None]]) -> None:
+async def _load_in_background(load: _Load | None) -> None:
     """Load the models; end only by an exception, never after success."""
-    await load()
+    if load is not None:
+        await load()
     await asyncio.Event().wait()
 
 

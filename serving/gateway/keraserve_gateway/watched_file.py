@@ -26,12 +26,7 @@ class WatchedFile(Generic[Content]):
     """
 
     def __init__(
-        self,
-        path: Path | None,
-        parse: Callable[[Path], Content],
-        content: Content,
-        *,
-        optional: bool = False,
+        self, path: Path | None, parse: Callable[[Path], Content], content: Content, *, optional: bool = False
     ) -> None:
         self._path, self._parse, self._empty, self._optional = path, parse, content, optional
         self._content = content

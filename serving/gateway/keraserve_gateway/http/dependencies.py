@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from keraserve_gateway.calls.target import ModelResponse, Target
@@ -49,16 +49,10 @@ class HttpCall:
         return Response(response.body, media_type="application/json")
 
 
-class _Segment(Convertor[str]):
+class _Segment(StringConvertor):
     """A path segment that ends before a colon, as TensorFlow Serving's verbs follow one."""
 
     regex = "[^/:]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 def register_segment() -> None:

@@ -159,10 +159,10 @@ class RequestMiddleware:
             gateway.bodies.take(len(context.body))
             context.held = len(context.body)
         state = scope.setdefault("state", {})
-        async with gateway.admission.slot(context.timeout, gateway.group(model, context.key)) as slot:
+        async with gateway.admission.slot(context.timeout, gateway.group(model, context.key)) as release:
 
             def on_start() -> None:
-                slot.release()
+                release()
                 state.pop(IN_FLIGHT, None)
 
             sending.on_start, state[IN_FLIGHT] = on_start, True

@@ -1,13 +1,14 @@
 """Responses that a connection writes itself, before there is an ASGI request."""
 
-import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
 import structlog
+from starlette.types import Scope
 
-from keraserve_gateway.context import new_id
+from keraserve_gateway.http import error_responses
+from keraserve_gateway.http.scope import new_context
 
 log = structlog.get_logger()
 
@@ -35,26 +36,19 @@ Rejecter = Callable[[Head], bytes | None]
 
 
 def serialized(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
-    """Render a complete response."""
-    lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *(b"%b: %b" % header for header in headers)]
+    """Render a complete response; its content-length is that of the body."""
+    kept = (b"%b: %b" % header for header in headers if header[0] != b"content-length")
+    lines = [f"HTTP/1.1 {int(status)} {status.phrase}".encode(), *kept]
     return b"\r\n".join((*lines, b"content-length: %d" % len(body), b"", body))
 
 
 def final_response(status: HTTPStatus, detail: str, retry_after: int | None = None) -> bytes:
     """Render and log the problem with which a connection ends, in the form of `error_responses`."""
-    request_id = new_id()
+    scope: Scope = {"method": "", "path": "", "headers": []}
+    request_id = new_context(scope, 0.0).request_id
     log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
-    problem = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": detail,
-        "request_id": request_id,
-    }
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"x-request-id", request_id.encode()),
-        (b"connection", b"close"),
-        *([(b"retry-after", b"%d" % retry_after)] if retry_after is not None else []),
-    ]
-    return serialized(status, headers, json.dumps(problem).encode())
+    headers = {"x-request-id": request_id, "connection": "close"}
+    if retry_after is not None:
+        headers["retry-after"] = str(retry_after)
+    response = error_responses.problem(scope, int(status), status.phrase, detail, headers=headers)
+    return serialized(status, response.raw_headers, bytes(response.body))

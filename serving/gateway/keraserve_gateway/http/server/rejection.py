@@ -93,8 +93,7 @@ class OverloadRejection:
             other = {**scope, "headers": [(REQUEST_ID.encode(), _ANY_ID)]}
             new_context(other, self._gateway.settings.deadline_seconds)
             response = error_responses.failure(other, context.error)
-            kept = [header for header in response.raw_headers if header[0] != b"content-length"]
-            self._responses[form] = kept, bytes(response.body)
+            self._responses[form] = response.raw_headers, bytes(response.body)
         kept, body = self._responses[form]
         headers = [*standard, *kept, *common_headers(context)]
         return serialized(_STATUS, headers, body.replace(_ANY_ID, context.request_id.encode()))
