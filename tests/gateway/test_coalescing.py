@@ -186,11 +186,11 @@ async def test_a_call_with_missing_results_is_repeated_for_each_request(
     assert [labels(one) for one in await classify_each(coalescer, b"1", b"2")] == [["1"], ["2"]]
 
 
-@pytest.mark.parametrize("error", [ModelServerUnavailable("unavailable"), ValueError("a defect")])
+@pytest.mark.parametrize("kind", [ModelServerUnavailable, ValueError])
 async def test_other_errors_fail_all_requests_of_a_call(
-    server: Server, coalescer: RequestCoalescer, error: Exception
+    server: Server, coalescer: RequestCoalescer, kind: type[Exception]
 ) -> None:
-    server.fails = error
+    server.fails = error = kind("a defect")
     assert await classify_each(coalescer, b"1", b"2") == [error, error]
     assert len(server.calls) == 1
 
