@@ -80,10 +80,11 @@ def test_a_key_in_a_path_is_not_logged(product: Product, tmp_path: Path) -> None
         assert f"/v1/models/{key[:12]}..." in log.read_text()
 
 
-def outputs(dtype: int, size: int, **content: Any) -> m.PredictResponse:
+def outputs(dtype: int, *sizes: int, **content: Any) -> m.PredictResponse:
     response = m.PredictResponse()
     response.outputs["y"].MergeFrom(m.TensorProto(dtype=dtype, **content))  # type: ignore[arg-type]
-    response.outputs["y"].tensor_shape.dim.add(size=size)
+    for size in sizes:
+        response.outputs["y"].tensor_shape.dim.add(size=size)
     return response
 
 
@@ -91,7 +92,7 @@ MALFORMED: dict[str, Callable[[], m.PredictResponse]] = {
     "no output": m.PredictResponse,
     "too few values": lambda: outputs(m.DataType.DT_FLOAT, 1 << 31, float_val=[1]),
     "too many values": lambda: outputs(m.DataType.DT_FLOAT, 2, float_val=[1, 2, 3]),
-    "a negative size": lambda: outputs(m.DataType.DT_FLOAT, -1, float_val=[1]),
+    "a negative size": lambda: outputs(m.DataType.DT_FLOAT, -1, -1, float_val=[1]),
     "half a value": lambda: outputs(m.DataType.DT_FLOAT, 2, tensor_content=b"1234567"),
     "an unknown type": lambda: outputs(9999, 1),
 }
