@@ -161,7 +161,7 @@ def write(
     extras: Mapping[str, Any] | None = None,
     draw: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write a finished run; `draw` draws what `extras["images"]` names into the folder.
+    """Write a finished run; `draw` draws what `extras["plots"]` names into the folder.
 
     What every run draws by itself is left out where there is nothing else to draw: it takes time.
     """
@@ -198,7 +198,7 @@ def write(
             name: {key: value for key, value in network.items() if key != "rows"}
             for name, network in networks.items()
         },
-        "images": [],
+        "plots": [],
         "tables": [],
         "features": [],
         "seconds": sum(network["seconds"] for network in networks.values()),

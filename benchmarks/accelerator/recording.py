@@ -18,7 +18,6 @@ from keraserve_training.data.examples import Examples
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import Options
 from keraserve_training.profiles import Profile, Share
-from keraserve_training.progress import Silent
 from keraserve_training.run import Run, RunSpec
 
 _NAMES = {"name", "keras_history", "input_layers", "output_layers"}
@@ -34,11 +33,11 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
     for experiment in experiments:
         keras.utils.clear_session()
         options = Options(weights="random") if "weights" in experiment.takes else Options()
-        spec = RunSpec(experiment.name, _PROFILE, 0, {}, options, experiment.weights)
+        spec = RunSpec(_PROFILE, 0, options)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "run"
-            with open_run.opened(folder, spec, Silent()):
-                run = _Recording(folder, spec)
+            with open_run.opened(experiment, folder, spec):
+                run = _Recording(experiment.name, folder, spec)
                 experiment.run(run)
         for step in run.steps:
             shape = json.dumps(_unnamed([json.loads(step.network), step.batch, step.loss, step.optimizer]))
@@ -50,8 +49,9 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
 class _Recording(Run):
     """A run that records the steps instead of training."""
 
-    def __init__(self, folder: Path, spec: RunSpec) -> None:
-        super().__init__(folder, spec, Silent())
+    def __init__(self, experiment: str, folder: Path, spec: RunSpec) -> None:
+        super().__init__(folder, spec)
+        self._experiment = experiment
         self.steps: list[Step] = []
 
     def features(self, name: str, model: Any, examples: Examples) -> Any:
@@ -60,7 +60,7 @@ class _Recording(Run):
 
         batch = inference.batch(model.input_shape[1:])  # as a GPU takes it
         network = folding.folded(model).to_json()
-        self.steps.append(Step(self._spec.experiment, model.name, batch, network, None, None, 0))
+        self.steps.append(Step(self._experiment, model.name, batch, network, None, None, 0))
         return super().features(name, model, examples)
 
     def fit(self, name: str, *, phases: Sequence[Any], batch: int = 32, **plan: Any) -> Any:
@@ -79,7 +79,7 @@ class _Recording(Run):
 
         serialized: Any = keras.saving.serialize_keras_object
         return Step(
-            self._spec.experiment,
+            self._experiment,
             name,
             batch,
             model.to_json(),

@@ -69,11 +69,8 @@ def export(workspace: Workspace) -> None:
 def _save(workspace: Workspace, name: str, model: Any) -> None:
     from keraserve_training.exporting import model_card, repository, row_independence, signatures, warm_up
 
-    labels = workspace.folder / "labels.txt"
-    labels.write_text("".join(f"{label}\n" for label in _LABELS))
-
     def write(folder: Path) -> None:
-        signatures.save(folder, model, "softmax", _LABELS, labels)
+        signatures.save(folder, model, "softmax", _LABELS)
         shape = model.input_shape[1:]
         warm_up.write(folder / repository.WARM_UP, name, shape[:2], shape[2])
         measured = row_independence.measure(folder, shape[:2], shape[2])

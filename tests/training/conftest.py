@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import experiment, experiments, open_run, profiles, progress, runtime
+from keraserve_training import experiment, experiments, open_run, profiles, run, runtime
 from keraserve_training.exporting import export
 from keraserve_training.records import run_folder
 
@@ -26,8 +26,8 @@ def reuse() -> experiment.Experiment:
 def runs(tmp_path_factory: pytest.TempPathFactory, reuse: experiment.Experiment) -> Path:
     """A folder with one finished run; tests must not change it."""
     runs = tmp_path_factory.mktemp("runs")
-    folder = run_folder.path(runs, reuse.name, "sample", SEED)
-    assert open_run.execute(reuse, folder, profile=profiles.SAMPLE, seed=SEED, show=progress.Silent())
+    spec = run.RunSpec(profiles.SAMPLE, SEED)
+    assert open_run.execute(reuse, spec.folder(runs, reuse.name), spec)
     return runs
 
 

@@ -32,7 +32,7 @@ def images() -> Any:
     return procedural.images(IMAGES, classes=3, size=(16, 16), channels=3, seed=1)
 
 
-class Parts(progress.Silent):
+class Parts(progress.Show):
     """Remembers what was made, and kills this process when it has done a batch of a certain shard."""
 
     def __init__(self, kill: int | None) -> None:

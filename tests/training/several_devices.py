@@ -59,7 +59,7 @@ def plan() -> Plan:
     return Plan("net", build, IMAGES, IMAGES, phases, ("a", "b", "c"), "softmax", batch=BATCH)
 
 
-class Copying(progress.Silent):
+class Copying(progress.Show):
     """Copies what a process that is killed after the second epoch would leave."""
 
     def epoch(self, row: dict[str, Any]) -> None:

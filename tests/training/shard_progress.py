@@ -3,7 +3,7 @@
 from keraserve_training import progress
 
 
-class Progress(progress.Silent):
+class Progress(progress.Show):
     """Records sentences, and shards as pairs: how many are done, of how many."""
 
     def __init__(self) -> None:

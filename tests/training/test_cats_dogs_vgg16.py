@@ -1,4 +1,4 @@
-"""Source document 003: the stored features' head, the network without them, and what both cost."""
+"""Source document 003: the head on stored features, the network without them, and the time of both."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +8,12 @@ import drawn_folders
 import numpy as np
 import pytest
 import sample_runs
+from sample_runs import said
 
 from keraserve_training import experiments
 from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones
-from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -24,12 +24,6 @@ NAME, SEED = "cats-dogs-vgg16", 3
 def whole(tmp_path_factory: pytest.TempPathFactory, tensorflow: None) -> FinishedRun:
     """As it is: VGG16, two classes."""
     return sample_runs.execute(tmp_path_factory.mktemp("whole"), NAME, seed=SEED)
-
-
-def said(run: FinishedRun, **metrics: float) -> str:
-    """What a run says of its figures, or of others put in their place."""
-    changed = replace(run, metrics=run.metrics | {"metrics": run.metrics["metrics"] | metrics})
-    return " ".join(experiments.find(NAME).learnt(Findings(changed, run.folder.parent.parent)))
 
 
 def test_the_source_documents_settings_are_kept(whole: FinishedRun) -> None:
@@ -85,7 +79,7 @@ def test_the_source_documents_estimate_is_corrected(whole: FinishedRun) -> None:
     text = said(beside(whole, 0.02), **TIMES)
     assert text.startswith("Procedural images and random weights: these figures mean nothing.")
     assert (
-        "took 45 min 0 s. The training steps of an epoch on that, without tracing the graph, take 10.0 s;"
+        "took 45 min 0 s. The training steps of an epoch on them, without tracing the graph, take 10.0 s;"
         " with vgg16 inside they take 1 h 0 min, 360.0 times as long. By these times storing pays from epoch"
         " 1 on."
     ) in text
@@ -95,7 +89,7 @@ def test_the_source_documents_estimate_is_corrected(whole: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.5, "took up to 50 %"), (None, "is not known")])
-def test_times_of_a_busy_machine_are_no_lesson(whole: FinishedRun, share: float | None, words: str) -> None:
+def test_busy_machines_times_are_not_compared(whole: FinishedRun, share: float | None, words: str) -> None:
     text = said(beside(whole, share), **TIMES)
     assert words in text
     assert "they take 1 h 0 min. (" in text

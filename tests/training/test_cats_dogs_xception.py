@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sample_runs
 from PIL import Image
+from sample_runs import said
 
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
@@ -18,7 +19,6 @@ from keraserve_training.learning import fit, rules
 from keraserve_training.options import Options
 from keraserve_training.pretrained import backbones
 from keraserve_training.records import history, run_folder
-from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.studies import study
 
@@ -114,7 +114,7 @@ def test_a_users_images_are_all_used(own: FinishedRun) -> None:
 
 
 def test_the_public_images_are_divided_as_in_the_source_document() -> None:
-    data = datasets.cats_dogs(profiles.SAMPLE, progress.Silent().tell)
+    data = datasets.cats_dogs(profiles.SAMPLE, progress.SILENT.tell)
     count = len(data.train) + len(data.test)
     learning, aside, test = parts(data, SEED)
     assert len(learning) == min(round(0.4 * count), len(data.train) - len(aside))
@@ -124,33 +124,30 @@ def test_the_public_images_are_divided_as_in_the_source_document() -> None:
     assert len(set(images)) == len(images)
 
 
-def test_everything_is_measured_drawn_and_said(own: FinishedRun) -> None:
-    experiment = experiments.find(NAME)
-    assert {figure.metric for figure in experiment.figures} <= own.metrics["metrics"].keys()
-    assert [image["file"] for image in own.metrics["images"]] == ["samples.png", "augmentations.png"]
-    for image in own.metrics["images"]:
+def test_everything_is_measured_drawn_and_described(own: FinishedRun) -> None:
+    assert {figure.metric for figure in experiments.find(NAME).figures} <= own.metrics["metrics"].keys()
+    assert [image["file"] for image in own.metrics["plots"]] == ["samples.png", "augmentations.png"]
+    for image in own.metrics["plots"]:
         with Image.open(own.folder / image["file"]) as drawn:
             assert drawn.width > 500
-    said = " ".join(experiment.learnt(Findings(own, own.folder.parent.parent)))
-    assert "“a good improvement”" in said
-    assert f"{100 * own.metrics['metrics']['test_accuracy']:.2f} %" in said
+    assert "“a good improvement”" in said(own)
+    assert f"{100 * own.metrics['metrics']['test_accuracy']:.2f} %" in said(own)
 
 
 def test_a_study_repeats_it_over_seeds() -> None:
-    asked = study.study_of(experiments.find(NAME))
-    (variant,) = asked.variants
-    assert asked.settings(variant) == {}
-    assert asked.meaning(variant) == "as in the source document"
+    found = study.study_of(experiments.find(NAME))
+    (variant,) = found.variants
+    assert found.settings(variant) == {}
+    assert found.meaning(variant) == "as in the source document"
     with pytest.raises(UnknownVariantError, match="'5-6'"):
-        asked.settings("5-6")
+        found.settings("5-6")
 
 
-def test_it_runs_as_it_is(whole: FinishedRun) -> None:
+def test_it_runs_without_options(whole: FinishedRun) -> None:
     assert whole.metrics["procedural"]
     assert whole.config["weights"]["network"] == "xception"
     assert whole.networks["frozen"]["parameters"] == experiments.find(NAME).parameters
-    said = experiments.find(NAME).learnt(Findings(whole, whole.folder.parent.parent))
-    assert said[0] == "Procedural images and random weights: these figures mean nothing."
+    assert said(whole).startswith("Procedural images and random weights: these figures mean nothing.\n")
     for name in ("frozen", "fine-tuned"):
         rows = history.read(whole.folder / name / run_folder.HISTORY)
         assert len(rows) == 3

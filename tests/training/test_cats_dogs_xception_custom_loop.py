@@ -1,4 +1,4 @@
-"""The loop written by hand learns what `model.fit` learns, and goes on where it was killed."""
+"""The custom loop trains as `model.fit` does, and goes on where it was killed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import sample_runs
+from sample_runs import said
 
 from keraserve_training import experiments, progress
 from keraserve_training.data import procedural
@@ -16,7 +17,6 @@ from keraserve_training.learning.fit import Loop, Phase, Plan, Trained, fit
 from keraserve_training.learning.outputs import Output, classifier
 from keraserve_training.options import Options
 from keraserve_training.profiles import FULL
-from keraserve_training.records.findings import Findings
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAMES = ("cats-dogs-xception", "cats-dogs-xception-custom-loop")
@@ -50,7 +50,11 @@ def network(units: int, output: Output) -> keras.Model:
 
 
 def train(
-    folder: Path, *, classes: int, loop: Callable[[Output], Loop] | None, show: progress.Show | None = None
+    folder: Path,
+    *,
+    classes: int,
+    loop: Callable[[Output], Loop] | None,
+    show: progress.Show = progress.SILENT,
 ) -> Trained:
     images = procedural.images(50, classes=classes, size=(8, 8), channels=3, seed=1)
     units, output = classifier(classes)
@@ -60,22 +64,13 @@ def train(
     )
     labels = [str(number) for number in range(classes)]
     made = loop(output) if loop else None
-    plan = Plan(
-        "net",
-        lambda: network(units, output),
-        images,
-        images,
-        phases,
-        labels,
-        output,
-        batch=16,  # the last batch of an epoch has two images
-        loop=made,
-    )
-    return fit(folder, plan, seed=SEED, profile=FULL, show=show or progress.Silent())
+    # Of batches of 16 the last one has two images.
+    plan = Plan("net", lambda: network(units, output), images, images, phases, labels, output, 16, loop=made)
+    return fit(folder, plan, seed=SEED, profile=FULL, show=show)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_gives_what_fit_gives(tmp_path: Path, classes: int) -> None:
+def test_the_custom_loop_gives_what_fit_gives(tmp_path: Path, classes: int) -> None:
     theirs = train(tmp_path / "fit", classes=classes, loop=None)
     ours = train(tmp_path / "loop", classes=classes, loop=custom_loop)
     for one, other in zip(ours.model.weights, theirs.model.weights, strict=True):
@@ -88,7 +83,7 @@ def test_it_gives_what_fit_gives(tmp_path: Path, classes: int) -> None:
 
 
 def test_a_killed_one_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    class Killed(progress.Silent):
+    class Killed(progress.Show):
         def epoch(self, row: dict[str, Any]) -> None:
             if row["epoch"] in (1, 3):
                 raise KeyboardInterrupt
@@ -110,10 +105,9 @@ def test_the_experiment_is_compared_with_the_one_that_fits(tmp_path: Path) -> No
     metrics = run.metrics["metrics"]
     assert {figure.metric for figure in ours.figures} <= metrics.keys()
     assert run.networks["frozen"]["phases"][0]["trainable_parameters"] == 257
-    assert "Run cats-dogs-xception" in ours.learnt(Findings(run, tmp_path))[-1]
+    assert "Run cats-dogs-xception" in said(run)
     other = sample_runs.execute(tmp_path, fitting.name, seed=SEED, options=options).metrics["metrics"]
     assert metrics["test_loss"] == pytest.approx(other["test_loss_frozen"], rel=1e-4)
     assert metrics["test_accuracy"] == other["test_accuracy_frozen"]
-    said = ours.learnt(Findings(run, tmp_path))[-1]
-    assert "model.fit, from the same start on the same batches" in said
-    assert "+0.00 points. Both get the same of the 24 test images right." in said
+    assert "model.fit, from the same start on the same batches" in said(run)
+    assert "+0.00 points. Both get the same of the 24 test images right." in said(run)

@@ -3,13 +3,15 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from training.exporter_to_kill import write_plain
 
-from keraserve_training import cli, experiments, open_run, options, profiles, progress, run
+from keraserve_training import cli, experiments, open_run, options, profiles, run
 from keraserve_training.data import datasets
 from keraserve_training.errors import DataUnavailableError, OutdatedError, RunDiffersError
 from keraserve_training.exporting import export, model_card, repository
@@ -17,6 +19,7 @@ from keraserve_training.records import run_folder
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NAME = "cats-dogs-xception"
+EXPERIMENT = replace(experiments.find(NAME), weights="none")
 ANEW = r"train again with --force \(make model FORCE=1\)"
 
 
@@ -35,15 +38,15 @@ def pets(tmp_path: Path) -> Path:
 
 def spec(pets: Path) -> run.RunSpec:
     given = options.Options(data=str(pets), name="pets")
-    return run.RunSpec(NAME, profiles.FULL, 1, {}, given, "none")
+    return run.RunSpec(profiles.FULL, 1, given)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, pets: Path) -> Path:
     """Of a run that has begun with those images."""
     given = spec(pets)
-    folder = run_folder.path(tmp_path / "runs", NAME, "full", 1, given.options.slug())
-    with open_run.opened(folder, given, progress.Silent()) as begun:
+    folder = given.folder(tmp_path / "runs", NAME)
+    with open_run.opened(EXPERIMENT, folder, given) as begun:
         begun.load(datasets.cats_dogs)
     return folder
 
@@ -63,7 +66,7 @@ def finish(folder: Path) -> None:
 
 
 def reopened(pets: Path, folder: Path, *, force: bool = False) -> bool:
-    with open_run.opened(folder, spec(pets), progress.Silent(), force=force) as again:
+    with open_run.opened(EXPERIMENT, folder, spec(pets), force=force) as again:
         return again.finished
 
 
@@ -119,7 +122,7 @@ def test_a_class_that_is_renamed_in_place_is_noticed_by_the_data_itself(pets: Pa
     (folder / "images.json").unlink()  # as an older version left it
     (pets / "cats").rename(pets / "cows")
     with (
-        open_run.opened(folder, spec(pets), progress.Silent()) as again,
+        open_run.opened(EXPERIMENT, folder, spec(pets)) as again,
         pytest.raises(RunDiffersError, match="other images"),
     ):
         again.load(datasets.cats_dogs)
@@ -154,20 +157,16 @@ def test_the_command_says_it_without_loading_tensorflow_or_weights(
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, int, bool]]]:
     """Export; the files' content is tested elsewhere."""
-    experiment = experiments.find(NAME)
 
-    def plain(place: Path, _: Any, run_: Any, servable: Any, outdated: str) -> None:
-        for name in repository.REQUIRED:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_text("")
-        card = model_card.card(experiment, servable, run_, outdated)
-        (place / repository.MODEL_CARD).write_text(json.dumps(card))
+    def plain(place: Path, **what: Any) -> None:
+        write_plain(place)
+        (place / repository.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
 
     monkeypatch.setattr(export, "_write", plain)
 
     def go(**arguments: Any) -> list[tuple[str, int, bool]]:
         runs, models = tmp_path / "runs", tmp_path / "models"
-        found, _ = export.export([experiment], runs=runs, models=models, profile="full", **arguments)
+        found, _ = export.export([EXPERIMENT], runs=runs, models=models, profile="full", **arguments)
         return [(each.name, each.version, each.new) for each in found]
 
     return go
@@ -196,9 +195,9 @@ def test_one_that_is_outdated_does_not_stop_the_others(
 ) -> None:
     finish(folder)
     others = shutil.copytree(pets, tmp_path / "others")
-    given = run.RunSpec(NAME, profiles.FULL, 1, {}, options.Options(data=str(others)), "none")
+    given = run.RunSpec(profiles.FULL, 1, options.Options(data=str(others)))
     second = folder.parent / f"full-seed1+{given.options.slug()}"
-    with open_run.opened(second, given, progress.Silent()) as begun:
+    with open_run.opened(EXPERIMENT, second, given) as begun:
         begun.load(datasets.cats_dogs)
     finish(second)
     (pets / "cats" / "0.png").unlink()

@@ -1,6 +1,5 @@
-"""The experiments of source document 000 that start from nothing: networks, rules, and what they say."""
+"""The experiments of source document 000 that start from scratch: networks, rules, and what they say."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,25 +8,19 @@ import numpy as np
 import pytest
 import sample_runs
 from PIL import Image
+from sample_runs import said
 
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import limited
-from keraserve_training.experiments._cifar100 import (
-    EPOCHS,
-    PLACES,
-    convolutional_network,
-    sgd,
-    turning_point,
-)
+from keraserve_training.experiments._cifar100 import EPOCHS, PLACES, convolutional_network, sgd, turning_point
 from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
 from keraserve_training.experiments.cifar100_cnn_dropout import PLACEMENTS
 from keraserve_training.learning import fit
 from keraserve_training.number_format import points
 from keraserve_training.options import Options
 from keraserve_training.records import history, run_folder
-from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -50,15 +43,8 @@ def finished(runs: Path, tensorflow: None) -> dict[str, FinishedRun]:
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     """A hundred classes, but few images."""
-    whole = datasets.cifar100(profiles.SAMPLE, progress.Silent().tell)
+    whole = datasets.cifar100(profiles.SAMPLE, progress.SILENT.tell)
     return replace(whole, train=limited(whole.train, 8), test=limited(whole.test, 8))
-
-
-def said(run: FinishedRun, runs: Path, metrics: Mapping[str, float] | None = None) -> str:
-    """What a run says of its figures, or of others put in their place."""
-    changed = replace(run, metrics=run.metrics | {"metrics": run.metrics["metrics"] | (metrics or {})})
-    sentences = experiments.find(run.config["experiment"]).learnt(Findings(changed, runs))
-    return "\n".join(sentences)
 
 
 def test_the_networks_are_those_of_the_source_document(finished: dict[str, FinishedRun]) -> None:
@@ -77,7 +63,7 @@ def test_every_figure_is_measured_and_every_image_drawn(finished: dict[str, Fini
     for name, run in finished.items():
         figures = experiments.find(name).figures
         assert all(np.isfinite(run.metrics["metrics"][figure.metric]) for figure in figures)
-        for image in run.metrics["images"]:
+        for image in run.metrics["plots"]:
             with Image.open(run.folder / image["file"]) as drawn:
                 assert drawn.width > 500
 
@@ -108,29 +94,24 @@ def test_dropout_is_where_it_should_be(data: Dataset, places: tuple[str, ...], a
     assert network.count_params() == 4_363_396
 
 
-def test_all_placements_are_compared(finished: dict[str, FinishedRun], runs: Path) -> None:
+def test_all_placements_are_compared(finished: dict[str, FinishedRun]) -> None:
     run = finished["cifar100-cnn-dropout"]
     (table,) = run.metrics["tables"]
-    assert [row[0] for row in table["rows"]] == [
-        "none",
-        "after conv 1",
-        "after conv 2",
-        "after pooling",
-        "everywhere",
-    ]
+    placements = ["none", "after conv 1", "after conv 2", "after pooling", "everywhere"]
+    assert [row[0] for row in table["rows"]] == placements
     metrics = run.metrics["metrics"]
     for name in PLACEMENTS:
         key = name.replace("-", "_")
         gain = metrics[f"test_accuracy_{key}"] - metrics["test_accuracy_none"]
         assert metrics[f"gain_{key}"] == pytest.approx(gain)
         assert len(history.read(run.folder / name / run_folder.HISTORY)) == 2
-    assert "no dropout" not in said(run, runs)
+    assert "no dropout" not in said(run)
 
 
-def test_no_placement_is_called_the_best(finished: dict[str, FinishedRun], runs: Path) -> None:
+def test_no_placement_is_called_the_best(finished: dict[str, FinishedRun]) -> None:
     """One run is a figure: each placement stands beside none, on the same test images."""
     run = finished["cifar100-cnn-dropout"]
-    text = said(run, runs)
+    text = said(run)
     for words in ("best", "helps", "needs more epochs"):
         assert words not in text
     assert "This is one run" in text
@@ -173,9 +154,9 @@ def test_both_encoders_start_the_network(data: Dataset) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_the_gain_of_pre_training_is_a_figure(finished: dict[str, FinishedRun], runs: Path) -> None:
+def test_the_gain_of_pre_training_is_a_figure(finished: dict[str, FinishedRun]) -> None:
     run = finished["cifar100-autoencoder"]
-    text = said(run, runs)
+    text = said(run)
     assert points(run.metrics["metrics"]["gain"]) in text
     assert "This is one run" in text
     assert "exact McNemar test" in text or "Both get the same" in text
@@ -200,4 +181,4 @@ def test_ones_own_images(tmp_path: Path) -> None:
     assert network["labels"] == ["blue", "green", "red"]
     assert network["input"] == [32, 32, 3]
     assert run.config["data"]["kind"] == "folder"
-    assert "guessing would give 33.33 %" in said(run, tmp_path / "runs")
+    assert "guessing would give 33.33 %" in said(run)

@@ -1,10 +1,6 @@
-"""The experiments of source document 000 on what VGG16 sees: networks, rules, and what goes wrong."""
+"""The experiments of source document 000 on VGG16: networks, rules, and what goes wrong."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +12,16 @@ import keras
 import numpy as np
 import pytest
 import sample_runs
+from sample_runs import said
 
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.images import Images
-from keraserve_training.experiments._cifar100_vgg16 import UNITS, lagging, scale, silent_units, troubles
+from keraserve_training.experiments._cifar100_vgg16 import UNITS, lagging, problems, scale, silent_units
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.learning import fit, rules
 from keraserve_training.learning.evaluation import evaluate
-from keraserve_training.options import Options
+from keraserve_training.options import Options, flag
 from keraserve_training.pretrained import backbones
 from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
@@ -90,25 +87,25 @@ def test_every_figure_is_measured(finished: dict[str, FinishedRun]) -> None:
         assert all(np.isfinite(done.metrics["metrics"][metric]) for metric in figures)
 
 
-def test_the_layers_are_listed(finished: dict[str, FinishedRun], runs: Path) -> None:
+def test_the_layers_are_listed(finished: dict[str, FinishedRun]) -> None:
     table, wrong = finished[DENSE].metrics["tables"]
     assert len(wrong["rows"][0]) == 3
     assert finished[DENSE].metrics["metrics"]["layers"] == len(table["rows"]) == 19
     assert table["rows"][-1] == ["block5_pool", "MaxPooling2D", "1 by 1 by 512", "0"]
     assert ["block1_conv2", "Conv2D", "32 by 32 by 64", "36,928"] in table["rows"]
-    text = "\n".join(experiments.find(DENSE).explain(Findings(finished[DENSE], runs)))
+    text = said(finished[DENSE])
     assert "vgg16 has 19 layers; the 23 of the source document are those with its top" in text
 
 
-def test_what_the_network_sees_is_computed_once(finished: dict[str, FinishedRun]) -> None:
+def test_features_are_computed_once(finished: dict[str, FinishedRun]) -> None:
     assert [each["from_cache"] for each in finished[DENSE].metrics["features"]] == [False] * 4
     assert [each["from_cache"] for each in finished[BATCHNORM].metrics["features"]] == [True, True]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_exported_model_does_as_the_head_does(finished: dict[str, FinishedRun], name: str) -> None:
+def test_the_exported_model_is_as_accurate_as_the_head(finished: dict[str, FinishedRun], name: str) -> None:
     trained = fit.load(finished[name].folder / "classifier")
-    images = datasets.cifar100(SMALL, progress.Silent().tell).test
+    images = datasets.cifar100(SMALL, progress.SILENT.tell).test
     assert evaluate(trained, images).accuracy == finished[name].metrics["metrics"]["test_accuracy"]
 
 
@@ -135,7 +132,7 @@ def test_the_last_block_starts_as_a_clone(vgg16: backbones.Backbone) -> None:
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """A user's own images, looked at by MobileNet."""
+    """A user's own images, with MobileNet."""
     folder = drawn_folders.draw(tmp_path_factory.mktemp("own") / "colours")
     return Options(data=str(folder), backbone="mobilenet", alpha=0.25, weights="random")
 
@@ -145,12 +142,12 @@ def done(runs: Path, own: Options, tensorflow: None) -> dict[str, FinishedRun]:
     return {name: sample_runs.execute(runs, name, seed=SEED, options=own) for name in NAMES}
 
 
-def test_ones_own_images_and_another_backbone(done: dict[str, FinishedRun], runs: Path) -> None:
+def test_ones_own_images_and_another_backbone(done: dict[str, FinishedRun]) -> None:
     """MobileNet has BatchNormalization in its last block, which stays as it was; the head's learns."""
     for each in done.values():
         assert each.networks["classifier"]["labels"] == ["blue", "green", "red"]
         assert each.networks["classifier"]["composed_of"][0].startswith("mobilenet")
-    text = "\n".join(experiments.find(DENSE).explain(Findings(done[DENSE], runs)))
+    text = said(done[DENSE])
     assert "the source document's VGG16 has 19, or 23 with its top" in text
 
     for name in ("together", "in-steps", "head-first"):
@@ -163,7 +160,7 @@ def test_ones_own_images_and_another_backbone(done: dict[str, FinishedRun], runs
         assert all(np.abs(layer.moving_mean.numpy()).max() > 0 for layer in moved)
 
 
-def test_the_controls_change_one_thing_each(done: dict[str, FinishedRun], runs: Path) -> None:
+def test_the_controls_change_one_thing_each(done: dict[str, FinishedRun]) -> None:
     """Of a network with BatchNormalization in its block: a head that has learnt, and moments that learn."""
     networks = done[FINETUNE].networks
     together, knows, moments = (networks[name] for name in ("together", "head-first", "batchnorm-learning"))
@@ -176,16 +173,12 @@ def test_the_controls_change_one_thing_each(done: dict[str, FinishedRun], runs: 
     learning = leaves(fit.load(done[FINETUNE].folder / "batchnorm-learning").model).values()
     inside = [layer for layer in learning if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(np.abs(layer.moving_mean.numpy()).max() > 0 for layer in inside)
-    assert "Controls: behind a head that learnt alone" in "\n".join(
-        experiments.find(FINETUNE).learnt(Findings(done[FINETUNE], runs))
-    )
+    assert "Controls: behind a head that learnt alone" in said(done[FINETUNE])
 
 
-def test_vgg16_has_no_batch_normalization_to_control_for(
-    finished: dict[str, FinishedRun], runs: Path
-) -> None:
+def test_vgg16_has_no_batch_normalization_to_control_for(finished: dict[str, FinishedRun]) -> None:
     assert not {"head-first", "batchnorm-learning"} & finished[FINETUNE].networks.keys()
-    assert "Controls" not in "\n".join(experiments.find(FINETUNE).learnt(Findings(finished[FINETUNE], runs)))
+    assert "Controls" not in said(finished[FINETUNE])
 
 
 @pytest.mark.parametrize(
@@ -196,8 +189,8 @@ def test_vgg16_has_no_batch_normalization_to_control_for(
         ((90, 10, 10), ""),
     ],
 )
-def test_of_a_cause_is_said_what_the_controls_bear(
-    done: dict[str, FinishedRun], runs: Path, right: tuple[int, int, int], words: str
+def test_only_what_the_controls_show_is_called_a_cause(
+    done: dict[str, FinishedRun], right: tuple[int, int, int], words: str
 ) -> None:
     run = done[FINETUNE]
     changed = dict(run.networks)
@@ -206,7 +199,7 @@ def test_of_a_cause_is_said_what_the_controls_bear(
         test = {"accuracy": count / 100, "images": 100, "confusion": confusion, "loss": 1.0, "mistakes": []}
         changed[name] = changed[name] | {"test": test, "labels": ["a", "b"]}
     other = replace(run, metrics=run.metrics | {"networks": changed})
-    text = "\n".join(experiments.find(FINETUNE).learnt(Findings(other, runs)))
+    text = said(other)
     assert ("So in this run the document's way ends at chance level" in text) == bool(words)
     assert words in text
     assert "knows nothing yet" not in text
@@ -229,24 +222,16 @@ def test_only_the_same_backbone_is_compared(
             assert theirs
             assert theirs.metrics == here[other].metrics["metrics"]
         wider = replace(finished[name], config=finished[name].config | {"options": {"alpha": 1.0}})
-        text = "\n".join(experiments.find(name).learnt(Findings(wider, runs)))
+        text = said(wider)
         assert f"{other}, the same head" in text
         assert "has not run with these images and options" in text
 
 
-def test_killed_in_the_last_block_it_ends_as_undisturbed(
+def test_a_run_killed_in_the_last_block_ends_with_the_same_weights(
     tmp_path: Path, own: Options, done: dict[str, FinishedRun]
 ) -> None:
-    command = [sys.executable, "-m", "keraserve_training.cli", "run", FINETUNE, "--seed", str(SEED)]
-    command += ["--profile", "sample", "--runs", str(tmp_path), "--data", str(own.data)]
-    command += ["--backbone", "mobilenet", "--alpha", "0.25", "--weights", "random"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if "in-steps: epoch 4/6" in line:
-                process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    options = [word for name, value in own.given().items() for word in (flag(name), str(value))]
+    sample_runs.killed_at("in-steps: epoch 4/6", tmp_path, FINETUNE, "--seed", str(SEED), *options)
     again = sample_runs.execute(tmp_path, FINETUNE, seed=SEED, options=own)
     for name in ("in-steps", "classifier-in-steps"):
         ours, theirs = (fit.load(each.folder / name).model for each in (again, done[FINETUNE]))
@@ -297,22 +282,22 @@ def test_moments_that_lag_behind_are_noticed() -> None:
     given = found((3.0, 2.0), training_accuracy=0.2)
     rows = [{"accuracy": 0.5}, {"accuracy": 0.6}]
     (sentence,) = lagging(SimpleNamespace(metrics=given.metrics, history=lambda _: rows), "head")
-    assert "gets 60.00 % of the training images right, with the moments of each batch; tried" in sentence
+    assert "gets 60.00 % of the training images right, with the moments of each batch; tested" in sentence
     assert sentence.endswith("20.00 %.")
     rows[-1]["accuracy"] = 0.21
     assert not lagging(SimpleNamespace(metrics=given.metrics, history=lambda _: rows), "head")
 
 
-def test_what_goes_wrong_is_said_only_where_it_does() -> None:
-    assert troubles(found((3.0, 2.0))) == []
-    (diverged,) = troubles(found((3.0, math.nan, math.nan)))
+def test_sentences_about_what_goes_wrong_appear_only_where_it_does() -> None:
+    assert problems(found((3.0, 2.0))) == []
+    (diverged,) = problems(found((3.0, math.nan, math.nan)))
     assert "From epoch 2 on" in diverged
-    (first,) = troubles(found((9.0, 2.0)))
+    (first,) = problems(found((9.0, 2.0)))
     assert "the first epoch is 9.000, more than the ln 100 = 4.605 of guessing" in first
-    (stuck,) = troubles(found((4.6, 4.5)))
+    (stuck,) = problems(found((4.6, 4.5)))
     assert "After 2 epochs the training loss is 4.500, where guessing gives 4.605" in stuck
-    (silent,) = troubles(found((3.0, 2.0), silent_units=0.75))
+    (silent,) = problems(found((3.0, 2.0), silent_units=0.75))
     assert "75.00 % of the 1,024 dense units" in silent
-    (by_heart,) = troubles(found((3.0, 2.0), gap=0.3, training_accuracy=0.8))
+    (by_heart,) = problems(found((3.0, 2.0), gap=0.3, training_accuracy=0.8))
     assert "80.00 % of the training images right, 30.00 points more" in by_heart
-    assert len(troubles(found((9.0, 4.5), silent_units=0.5, gap=0.2))) == 4
+    assert len(problems(found((9.0, 4.5), silent_units=0.5, gap=0.2))) == 4

@@ -18,6 +18,7 @@ from keraserve_training.exporting import export
 from keraserve_training.options import Options
 from keraserve_training.records import run_folder
 from keraserve_training.reporting import ranges
+from keraserve_training.run import RunSpec
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -78,17 +79,14 @@ def test_failures_are_one_sentence(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(28, "No space left on device", "runs/x"), "Make room and run the same command again"),
+        (OSError(28, "No space left on device", "runs/x"), "Free disk space and run the same command again"),
         (PermissionError(13, "Permission denied", "runs"), "Choose a folder that you may write"),
         (KeyboardInterrupt(), "Run the same command again to go on"),
         (DataUnavailableError("Connect this machine once."), "Connect this machine once."),
     ],
 )
-def test_what_happens_underneath_is_one_sentence(
-    error: BaseException,
-    sentence: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_errors_below_the_command_are_one_sentence(
+    error: BaseException, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(*_: object, **__: object) -> bool:
         raise error
@@ -98,7 +96,7 @@ def test_what_happens_underneath_is_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
-def test_a_mistake_of_ours_is_kept_for_a_report(
+def test_the_trace_of_an_unexpected_error_goes_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(*_: object, **__: object) -> bool:
@@ -130,8 +128,8 @@ def test_one_failing_experiment_does_not_stop_the_others(
 def test_train_all_gives_each_experiment_the_options_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Options] = {}
 
-    def notes(experiment: Experiment, *_: object, options: Options, **__: object) -> bool:
-        given[experiment.name] = options
+    def notes(experiment: Experiment, _: Path, spec: RunSpec, *__: object, **___: object) -> bool:
+        given[experiment.name] = spec.options
         raise DataUnavailableError("Connect this machine once.")
 
     monkeypatch.setattr(open_run, "execute", notes)
@@ -194,15 +192,8 @@ def test_export_says_what_it_did(
 
 
 def test_interrupt_from_the_keyboard_leaves_no_trace(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "keraserve_training.cli",
-        "run",
-        "fashion-mnist-reuse",
-        "--profile",
-        "sample",
-    ]
+    command = [sys.executable, "-m", "keraserve_training.cli", "run", "fashion-mnist-reuse"]
+    command += ["--profile", "sample"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keraserve_training import profiles, progress
+from keraserve_training import profiles
 from keraserve_training.data import procedural
 from keraserve_training.data.images import Images
 from keraserve_training.errors import PathsDisagreeError
@@ -29,29 +29,13 @@ def stem() -> keras.Model:
     return keras.Sequential([keras.Input((8, 8, 3)), *layers], name="stem")
 
 
-class Stored:
-    """Features in memory, as far as training looks at them."""
-
-    def __init__(self, values: Any, labels: Any) -> None:
-        self.values, self.labels = values, labels
-        self.shape = values.shape[1:]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, order: Any, batch: int) -> Any:
-        import tensorflow as tf
-
-        return tf.data.Dataset.from_tensor_slices((self.values[order], self.labels[order])).batch(batch)
+@pytest.fixture(scope="module")
+def features(stem: keras.Model, images: Images) -> Images:
+    return Images(np.asarray(stem(images.images.astype(np.float32))), images.labels)
 
 
 @pytest.fixture(scope="module")
-def features(stem: keras.Model, images: Images) -> Any:
-    return Stored(np.asarray(stem(images.images.astype(np.float32))), images.labels)
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory, features: Any) -> fit.Trained:
+def head(tmp_path_factory: pytest.TempPathFactory, features: Images) -> fit.Trained:
     def build() -> keras.Model:
         layers = (
             keras.layers.Flatten(),
@@ -63,11 +47,11 @@ def head(tmp_path_factory: pytest.TempPathFactory, features: Any) -> fit.Trained
     phases = [fit.Phase("trained", 2, lambda: keras.optimizers.Adam(1e-2))]
     plan = fit.Plan("head", build, features, features, phases, ("a", "b", "c"), "softmax")
     folder = tmp_path_factory.mktemp("run") / "head"
-    return fit.fit(folder, plan, seed=1, profile=profiles.FULL, show=progress.Silent())
+    return fit.fit(folder, plan, seed=1, profile=profiles.FULL)
 
 
 def test_the_composed_model_agrees_and_stays(
-    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Any
+    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Images
 ) -> None:
     arguments: Any = (tmp_path / "served", stem, head, images, features)
     composed = compose.compose(*arguments, exact=True)
@@ -78,18 +62,18 @@ def test_the_composed_model_agrees_and_stays(
     again = compose.compose(*arguments, exact=True)  # read back, not made again
     five = images.images[:5].astype(np.float32)
     np.testing.assert_allclose(
-        np.asarray(again.model(five)), np.asarray(head.model(features.values[:5])), atol=1e-5
+        np.asarray(again.model(five)), np.asarray(head.model(features.images[:5])), atol=1e-5
     )
     assert again.rows == []
     assert again.best_row == {}
 
 
 def test_features_of_something_else_are_noticed(
-    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Any
+    tmp_path: Path, stem: keras.Model, head: fit.Trained, images: Images, features: Images
 ) -> None:
-    others = Stored(features.values * 1.5, features.labels)
+    others = Images(features.images * 1.5, features.labels)
     with pytest.raises(PathsDisagreeError, match=r"differ by .* run again with --force"):
-        compose.compose(tmp_path / "served", stem, head, images, others, exact=True)  # pyright: ignore
+        compose.compose(tmp_path / "served", stem, head, images, others, exact=True)
     assert not (tmp_path / "served" / run_folder.RESULT).exists()
-    rounded = compose.compose(tmp_path / "served", stem, head, images, others, exact=False)  # pyright: ignore
+    rounded = compose.compose(tmp_path / "served", stem, head, images, others, exact=False)
     assert rounded.result["difference"] > 1e-4

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from training.exporter_to_kill import write_plain
 
 from keraserve_protocol import messages, model_config
 from keraserve_protocol.tensors import from_proto
@@ -102,7 +103,7 @@ def test_normalizations_become_part_of_the_convolutions_before_them(
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_method_names_are_what_tensorflow_serving_asks_for(models: Path) -> None:
+def test_method_names_are_what_tensorflow_serving_requires(models: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = (models / A / "1" / "saved_model.pb").read_bytes()
@@ -302,9 +303,9 @@ def test_the_card_comes_from_the_model_itself(models: Path, served: dict[str, An
         assert (response["json"].shape, response["bytes"].dtype) == ((), tf.int64)
 
 
-def test_warm_up_requests_are_such_as_the_model_answers(models: Path, served: dict[str, Any]) -> None:
+def test_the_model_runs_every_warm_up_request(models: Path, served: dict[str, Any]) -> None:
     records = tf.data.TFRecordDataset(str(models / A / "1" / repository.WARM_UP)).as_numpy_iterator()
-    asked: set[str] = set()
+    called: set[str] = set()
     for record in records:
         log = messages.PredictionLog.FromString(record)
         if log.HasField("classify_log"):
@@ -314,19 +315,17 @@ def test_warm_up_requests_are_such_as_the_model_answers(models: Path, served: di
             request = log.predict_log.request
             inputs = {name: tf.constant(from_proto(value)) for name, value in request.inputs.items()}
         assert request.model_spec.name == A
-        asked.add(request.model_spec.signature_name)
+        called.add(request.model_spec.signature_name)
         served[A].signatures[request.model_spec.signature_name](**inputs)
-    assert asked == {"serving_default", "image_bytes", "classify"}
+    assert called == {"serving_default", "image_bytes", "classify"}
 
 
 def test_exporting_again_skips_unless_forced(
     tmp_path: Path, runs: Path, reuse: experiment.Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def plain(place: Path, *rest: Any) -> None:  # the files' content is tested above
-        for name in repository.REQUIRED:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_text("")
-        (place / repository.MODEL_CARD).write_text(json.dumps(model_card.card(reuse, rest[2], rest[1])))
+    def plain(place: Path, **what: Any) -> None:  # the files' content is tested above
+        write_plain(place)
+        (place / repository.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
 
     monkeypatch.setattr(export, "_write", plain)
 
@@ -391,7 +390,7 @@ def test_the_card_warns_of_what_everybody_has_to_know(
     assert all(part in warning for part, warning in zip(said, warnings, strict=True))
 
 
-def test_a_profile_without_runs_is_said(tmp_path: Path, runs: Path, reuse: experiment.Experiment) -> None:
+def test_a_profile_without_runs_is_an_error(tmp_path: Path, runs: Path, reuse: experiment.Experiment) -> None:
     with pytest.raises(RunMissingError, match="profile full"):
         export.export([reuse], runs=runs, models=tmp_path, profile="full")
     assert not list(tmp_path.iterdir())

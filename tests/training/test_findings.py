@@ -1,4 +1,4 @@
-"""Runs that can be compared find one another; the very same network is trained once."""
+"""Comparable runs of other experiments are found; a network of several experiments is trained once."""
 
 from pathlib import Path
 from typing import Any

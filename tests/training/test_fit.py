@@ -1,10 +1,6 @@
 """Order of the images, resuming bit for bit, and a whole run that is killed by SIGKILL."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import sample_runs
 
 from keraserve_training import experiment, open_run, profiles, progress
 from keraserve_training.data import procedural
@@ -21,6 +18,7 @@ from keraserve_training.learning import checkpoint, fit, outputs, rules
 from keraserve_training.learning.feed import Feed
 from keraserve_training.learning.fit import Phase, Plan
 from keraserve_training.records import history, run_folder
+from keraserve_training.run import RunSpec
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 NETWORKS = ("model-a", "model-b-on-a", "model-b-alone-document-schedule", "model-b-alone-constant-rate")
@@ -47,7 +45,7 @@ class _KilledError(Exception):
     pass
 
 
-class _Killing(progress.Silent):
+class _Killing(progress.Show):
     def __init__(self, after: int) -> None:
         self._after = after
 
@@ -82,14 +80,14 @@ def plan() -> Plan:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> fit.Trained:
     """Trained without a break."""
     folder = tmp_path_factory.mktemp("whole") / "net"
-    return fit.fit(folder, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+    return fit.fit(folder, plan(), seed=3, profile=profiles.FULL)
 
 
 def test_interrupted_after_every_epoch_the_end_is_the_same(tmp_path: Path, whole: fit.Trained) -> None:
     for after in (1, 2, 3, 4):
         with pytest.raises(_KilledError):
             fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL, show=_Killing(after))
-    again = fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+    again = fit.fit(tmp_path / "net", plan(), seed=3, profile=profiles.FULL)
     for ours, theirs in zip(again.model.weights, whole.model.weights, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     assert [row["loss"] for row in again.rows] == [row["loss"] for row in whole.rows]
@@ -133,7 +131,7 @@ def train(folder: Path, show: progress.Show | None = None, **changes: Any) -> fi
         "output": "sigmoid",
     }
     plan = Plan(**content | changes)
-    return fit.fit(folder, plan, seed=3, profile=profiles.FULL, show=show or progress.Silent())
+    return fit.fit(folder, plan, seed=3, profile=profiles.FULL, show=show or progress.SILENT)
 
 
 def test_the_best_epoch_is_restored_also_after_an_interruption(tmp_path: Path) -> None:
@@ -175,7 +173,7 @@ def test_an_autoencoder_learns_its_own_images(tmp_path: Path) -> None:
     assert history.read(tmp_path / run_folder.HISTORY) == trained.rows
 
 
-def test_a_loop_of_ones_own_is_called_for_every_epoch(tmp_path: Path) -> None:
+def test_a_custom_loop_is_called_for_every_epoch(tmp_path: Path) -> None:
     seen: list[tuple[int, ...]] = []
 
     def loop(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:
@@ -203,25 +201,25 @@ def test_what_goes_on_with_another_networks_layers_is_fine_tuning(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"PK nonsense", b"", b"PK\x03\x04" + bytes(100)])
-def test_a_damaged_checkpoint_is_said_clearly(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_checkpoint_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / run_folder.CHECKPOINT).write_bytes(content)
     with pytest.raises(RunDamagedError, match="--force"):
-        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL)
 
 
-def test_a_checkpoint_of_another_network_is_said_clearly(tmp_path: Path, whole: fit.Trained) -> None:
+def test_a_checkpoint_of_another_network_is_an_error(tmp_path: Path, whole: fit.Trained) -> None:
     whole.model.compile(optimizer="sgd", loss="mse")
     checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, whole.result["phases"][:1], [])
     with pytest.raises(RunDamagedError, match="code has changed"):
-        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL)
 
 
-def test_a_plan_that_has_changed_since_is_not_mixed_in(tmp_path: Path, whole: fit.Trained) -> None:
+def test_a_plan_that_has_changed_is_an_error(tmp_path: Path, whole: fit.Trained) -> None:
     whole.model.compile(optimizer="sgd", loss="mse")
     said = [{**whole.result["phases"][0], "learning_rate": 0.5}]
     checkpoint.write(tmp_path / run_folder.CHECKPOINT, whole.model, said, [])
     with pytest.raises(RunDiffersError, match="code of the experiment has changed"):
-        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL, show=progress.Silent())
+        fit.fit(tmp_path, plan(), seed=3, profile=profiles.FULL)
 
 
 def test_history_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -230,34 +228,14 @@ def test_history_comes_back_as_it_was(tmp_path: Path) -> None:
     assert history.read(tmp_path / "h.csv") == rows
 
 
-def _kill_at(runs: Path, line: str) -> str:
-    """Start the real command, kill it with SIGKILL as soon as it prints `line`; returns what it printed."""
-    command = [sys.executable, "-m", "keraserve_training.cli", "run", "fashion-mnist-reuse"]
-    command += ["--profile", "sample", "--runs", str(runs)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    seen = ""
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        for printed in process.stdout:
-            seen += printed
-            if line in printed:
-                process.send_signal(signal.SIGKILL)
-                break
-        assert process.wait() == -signal.SIGKILL, seen + process.stderr.read()
-    return seen
-
-
-def test_a_run_killed_by_sigkill_ends_as_an_undisturbed_one(
+def test_a_run_killed_by_sigkill_ends_as_an_uninterrupted_one(
     tmp_path: Path, reuse: experiment.Experiment, finished: run_folder.FinishedRun
 ) -> None:
-    seen = _kill_at(tmp_path, "model-b-on-a: epoch 4/6")  # the first one unfrozen
+    seen = sample_runs.killed_at("model-b-on-a: epoch 4/6", tmp_path, reuse.name)  # the first one unfrozen
     assert "model-a: epoch 3/3" in seen
     folder = run_folder.path(tmp_path, reuse.name, "sample", 42)
     assert run_folder.state(folder).startswith("interrupted at model-b-on-a, epoch 4")
-    assert open_run.execute(reuse, folder, profile=profiles.SAMPLE, seed=42, show=progress.Silent())
+    assert open_run.execute(reuse, folder, RunSpec(profiles.SAMPLE, 42))
     for name in NETWORKS:
         ours, theirs = fit.load(folder / name), fit.load(finished.folder / name)
         for mine, whole in zip(ours.model.weights, theirs.model.weights, strict=True):

@@ -1,4 +1,4 @@
-"""Locks between processes: held by one at a time, gone with it, and without what only Unix has."""
+"""A lock is held by one process at a time and released when it dies; no module needs what Windows lacks."""
 
 import ast
 import subprocess

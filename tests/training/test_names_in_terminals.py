@@ -57,7 +57,7 @@ def test_a_class_that_can_not_be_a_line_of_labels_is_rejected_with_its_folder(
     assert sentence.endswith("rename it.")
 
 
-def test_so_is_a_data_folder_that_is_not_utf_8(tmp_path: Path) -> None:
+def test_a_data_folder_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
     root = tmp_path / os.fsdecode(b"k\xe4se")
     draw(root / "cats")
     draw(root / "dogs")

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import experiments, open_run, profiles, progress
+from keraserve_training import experiments, open_run, profiles
 from keraserve_training.errors import OptionError
 from keraserve_training.experiment import Servable
 from keraserve_training.exporting import export
 from keraserve_training.options import Options
 from keraserve_training.records import run_folder
 from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.run import RunSpec
 
 MOBILENET = Options(backbone="mobilenet", alpha=0.25, image_size=160, data="/somewhere/My flowers")
 
@@ -39,16 +40,15 @@ def test_options_name_the_folder(options: Options, slug: str) -> None:
         ({"strategy": "x"}, "take mirrored"),
     ],
 )
-def test_what_nobody_could_take_is_rejected(arguments: dict[str, object], sentence: str) -> None:
+def test_values_that_no_experiment_takes_are_rejected(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         Options(**arguments)  # pyright: ignore[reportArgumentType]
 
 
 def test_an_experiment_says_what_it_takes(tmp_path: Path) -> None:
     reuse = experiments.find("fashion-mnist-reuse")
-    arguments = {"profile": profiles.SAMPLE, "seed": 1, "show": progress.Silent()}
     with pytest.raises(OptionError, match=r"does not take --image-size; it takes "):
-        open_run.execute(reuse, tmp_path / "run", options=Options(image_size=32), **arguments)
+        open_run.execute(reuse, tmp_path / "run", RunSpec(profiles.SAMPLE, 1, Options(image_size=32)))
     assert not (tmp_path / "run").exists()
 
 

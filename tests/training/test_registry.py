@@ -41,7 +41,7 @@ def test_servables_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
-def test_an_unknown_name_is_answered_with_near_ones() -> None:
+def test_an_error_about_an_unknown_name_says_the_nearest_ones() -> None:
     with pytest.raises(UnknownExperimentError, match=r"'fashion-reuse'.*fashion-mnist-reuse"):
         find("fashion-reuse")
 

@@ -93,7 +93,7 @@ def test_all_parts_of_a_run_are_shown(tmp_path: Path) -> None:
         photographs=[image] * 3,
         draw=lambda folder: galleries.samples(folder / "s.png", "Samples", [image] * 9, ["x"] * 9),
         extras={
-            "images": [
+            "plots": [
                 {"file": "s.png", "title": "Some samples", "caption": "Nine of them."},
                 {"file": "gone.png", "title": "Not there", "caption": ""},
             ],
@@ -180,7 +180,7 @@ def test_a_run_without_what_is_optional_is_shown(tmp_path: Path) -> None:
     of = invented_runs.experiment("cifar100-cnn")
     folder = _simple(tmp_path, of)
     metrics, config = (json.loads((folder / name).read_text()) for name in ("metrics.json", "config.json"))
-    for gone in ("images", "tables", "features"):
+    for gone in ("plots", "tables", "features"):
         del metrics[gone]
     for net in metrics["networks"].values():
         del net["best_epoch"], net["test"]["mistakes"]
@@ -261,7 +261,7 @@ def test_twelve_experiments_stay_small(tmp_path: Path) -> None:
         {"test_accuracy": 0.5},
         photographs=photographs,
         draw=draw,
-        extras={"images": [{"file": "s.png", "title": f"S{number}", "caption": ""} for number in range(3)]},
+        extras={"plots": [{"file": "s.png", "title": f"S{number}", "caption": ""} for number in range(3)]},
     )
     for one in made[1:]:  # drawing is slow: the same files again
         (tmp_path / one.name).mkdir()

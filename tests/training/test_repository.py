@@ -1,4 +1,4 @@
-"""A version appears whole or not at all, whoever dies and whoever else is at it."""
+"""A version appears whole or not at all, whichever process is killed or writes at the same time."""
 
 import shutil
 import subprocess
@@ -7,17 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from training.exporter_to_kill import write_plain as write
 
 from keraserve_training.errors import RepositoryError
 from keraserve_training.exporting import repository
 
 TO_KILL = Path(__file__).with_name("exporter_to_kill.py")
-
-
-def write(place: Path) -> None:
-    for name in repository.REQUIRED:
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text(name)
 
 
 def check_whole(models: Path) -> None:
@@ -75,7 +70,7 @@ def test_many_at_once_all_succeed_with_numbers_of_their_own(tmp_path: Path) -> N
     assert not unfinished(tmp_path)
 
 
-def test_what_is_being_written_is_not_swept_away(tmp_path: Path) -> None:
+def test_a_version_that_is_being_written_is_not_removed(tmp_path: Path) -> None:
     def interrupted(place: Path) -> None:
         assert repository.publish(tmp_path, "a", write) == 1
         write(place)

@@ -147,8 +147,8 @@ def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) 
 def test_images_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path, of: Experiment) -> None:
     folder = _simple(tmp_path / "runs", of, 0.7)
     metrics = run_folder.read_json(folder / run_folder.METRICS)
-    metrics["images"] = [{"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")]
-    for image in metrics["images"]:
+    metrics["plots"] = [{"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")]
+    for image in metrics["plots"]:
         Image.new("RGB", (9, 9)).save(folder / image["file"])
     atomic.write_json(folder / run_folder.METRICS, metrics)
     text = results.write([of], tmp_path / "runs", tmp_path / "docs", "The data are lossy.").read_text()

@@ -15,7 +15,7 @@ LABELS = ["a", "b", "c"]
 
 
 class Centred(keras.layers.Layer):
-    """Takes the mean over the batch away, as a normalization that still learns does."""
+    """Subtracts the mean over the batch, as a normalization that still learns does."""
 
     def call(self, values: Any) -> Any:
         return values - keras.ops.mean(values, axis=0, keepdims=True)
@@ -23,9 +23,7 @@ class Centred(keras.layers.Layer):
 
 def saved(folder: Path, *layers: Any) -> Path:
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), *layers])
-    labels = folder / "labels.txt"
-    labels.write_text("\n".join(LABELS))
-    signatures.save(folder / "version", model, "softmax", LABELS, labels)
+    signatures.save(folder / "version", model, "softmax", LABELS)
     return folder / "version"
 
 
@@ -37,7 +35,7 @@ def test_rows_of_an_ordinary_network_are_independent(tmp_path: Path) -> None:
     assert 0 <= measured["largest_row_difference"] <= row_independence.TOLERANCE
 
 
-def test_a_layer_that_looks_at_the_whole_batch_is_found(tmp_path: Path) -> None:
+def test_a_layer_that_uses_the_whole_batch_is_found(tmp_path: Path) -> None:
     last = [keras.layers.Flatten(), Centred(), keras.layers.Dense(3, "softmax")]
     measured = row_independence.measure(saved(tmp_path, *last), (8, 8), 1)
     assert measured["independent_rows"] is False
@@ -50,7 +48,7 @@ class NoNumber(keras.layers.Layer):
         return values / 0.0
 
 
-def test_answers_that_are_no_numbers_prove_nothing(tmp_path: Path) -> None:
+def test_outputs_that_are_not_numbers_prove_nothing(tmp_path: Path) -> None:
     last = [keras.layers.Flatten(), keras.layers.Dense(3), NoNumber(), keras.layers.Softmax()]
     measured = row_independence.measure(saved(tmp_path, *last), (8, 8), 1)
     assert measured == {"independent_rows": False, "largest_row_difference": None}

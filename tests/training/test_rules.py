@@ -14,7 +14,7 @@ from keraserve_training.errors import FineTuningTooFastError, FrozenWeightsChang
 from keraserve_training.learning import rules
 from keraserve_training.learning.fit import Phase, Plan, Trained, fit
 from keraserve_training.profiles import FULL
-from keraserve_training.progress import Silent
+from keraserve_training.progress import SILENT, Show
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = (8, 8)
@@ -43,12 +43,12 @@ def only_backbone(model: keras.Model) -> Sequence[keras.Layer]:
     return model.layers[:-1]
 
 
-def train(folder: Path, build: Callable[[], Any], *phases: Phase, show: Silent | None = None) -> Trained:
+def train(folder: Path, build: Callable[[], Any], *phases: Phase, show: Show = SILENT) -> Trained:
     plan = Plan("net", build, images(), images(), phases, ("a", "b"), "sigmoid", batch=8)
-    return fit(folder, plan, seed=1, profile=FULL, show=show or Silent())
+    return fit(folder, plan, seed=1, profile=FULL, show=show)
 
 
-class Changing(Silent):
+class Changing(Show):
     """Builds a network; subclasses change it while it learns."""
 
     model: Any = None

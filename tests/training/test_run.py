@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training import atomic, experiment, open_run, options, profiles, progress, run
+from keraserve_training import atomic, experiment, experiments, open_run, profiles, run
 from keraserve_training.data import class_folders, image_files, procedural
 from keraserve_training.errors import (
     DataUnavailableError,
@@ -30,9 +31,10 @@ from keraserve_training.records.run_folder import FinishedRun
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 
-def spec(**changes: Any) -> run.RunSpec:
-    content: dict[str, Any] = {"experiment": "e", "profile": profiles.SAMPLE, "seed": 1, "settings": {}}
-    return run.RunSpec(**{**content, "options": options.NONE, "weights": "none", **changes})
+def opened(folder: Path, *, force: bool = False, **changes: Any) -> AbstractContextManager[run.Run]:
+    """A run of some experiment, opened."""
+    spec = run.RunSpec(**{"profile": profiles.SAMPLE, "seed": 1, **changes})
+    return open_run.opened(experiments.find("fashion-mnist-reuse"), folder, spec, force=force)
 
 
 def test_a_finished_run_holds_everything(finished: FinishedRun) -> None:
@@ -66,11 +68,12 @@ def test_the_source_documents_settings_are_kept(finished: FinishedRun) -> None:
     assert unfrozen["trainable_parameters"] == on_a["parameters"] == alone["parameters"] == 275_801
     assert finished.networks["model-a"]["parameters"] == 276_158
     assert finished.networks["model-a"]["batch"] == 32
+    assert len(finished.networks["model-a"]["labels"]) == 8
     assert on_a["labels"] == ["sandal", "shirt"]
 
 
-def test_like_is_compared_with_like(finished: FinishedRun) -> None:
-    """Reused and alone differ in nothing but what their hidden layers start from: one schedule each pair."""
+def test_compared_networks_have_one_schedule(finished: FinishedRun) -> None:
+    """Reused and alone differ in nothing but the initial weights of their hidden layers."""
     for schedule in ("document-schedule", "constant-rate"):
         reused = finished.networks["model-b-on-a" + ("-constant-rate" if schedule == "constant-rate" else "")]
         alone = finished.networks[f"model-b-alone-{schedule}"]
@@ -81,7 +84,7 @@ def test_like_is_compared_with_like(finished: FinishedRun) -> None:
     assert phase["trainable_parameters"] == reused["parameters"]
 
 
-def test_what_each_network_said_of_each_test_image_is_kept(finished: FinishedRun) -> None:
+def test_the_predictions_of_each_network_are_kept(finished: FinishedRun) -> None:
     for name, network in finished.networks.items():
         kept = predictions.read(finished.folder, name)
         assert kept.right.mean() == pytest.approx(network["test"]["accuracy"])
@@ -96,10 +99,6 @@ def test_what_each_network_said_of_each_test_image_is_kept(finished: FinishedRun
         predictions.compare(first, other)
 
 
-def test_model_a_is_as_in_the_source_document(finished: FinishedRun) -> None:
-    assert len(finished.networks["model-a"]["labels"]) == 8
-
-
 def test_learning_works_a_little_on_procedural_images(finished: FinishedRun) -> None:
     assert finished.metrics["metrics"]["test_accuracy_a"] > 0.5  # by chance: 0.125
 
@@ -108,8 +107,7 @@ def test_a_finished_run_is_not_run_again(
     runs: Path, reuse: experiment.Experiment, finished: FinishedRun
 ) -> None:
     before = finished.config["run_id"]
-    arguments: dict[str, Any] = {"profile": profiles.SAMPLE, "seed": 42, "show": progress.Silent()}
-    assert not open_run.execute(reuse, finished.folder, **arguments)
+    assert not open_run.execute(reuse, finished.folder, run.RunSpec(profiles.SAMPLE, 42))
     assert run_folder.read_json(finished.folder / "config.json")["run_id"] == before
 
 
@@ -135,86 +133,74 @@ def test_an_image_that_is_spoilt_while_it_runs_is_named(
 
     looking = dataclasses.replace(reuse, run=look)
     with pytest.raises(DataUnavailableError, match=r"(cat|dog).[12]\.jpg has gone or has been damaged since"):
-        open_run.execute(looking, tmp_path / "run", profile=profiles.FULL, seed=1, show=progress.Silent())
+        open_run.execute(looking, tmp_path / "run", run.RunSpec(profiles.FULL, 1))
 
 
 def test_other_settings_are_reported(tmp_path: Path) -> None:
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+    with opened(tmp_path):
         pass
     with (
         pytest.raises(RunDiffersError, match=r"settings was \{\}, now \{'pair': \[1, 2\]\}.*--force"),
-        open_run.opened(tmp_path, spec(settings={"pair": (1, 2)}), progress.Silent()),
+        opened(tmp_path, settings={"pair": (1, 2)}),
     ):
         pass
 
 
 def test_other_library_versions_are_reported_while_unfinished(tmp_path: Path) -> None:
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+    with opened(tmp_path):
         pass
     config = run_folder.read_json(tmp_path / "config.json")
     config["versions"]["keras"] = "2.0"
     atomic.write_json(tmp_path / "config.json", config)
-    with (
-        pytest.raises(RunDiffersError, match="versions"),
-        open_run.opened(tmp_path, spec(), progress.Silent()),
-    ):
+    with pytest.raises(RunDiffersError, match="versions"), opened(tmp_path):
         pass
     atomic.write_json(tmp_path / "metrics.json", {})
-    with open_run.opened(tmp_path, spec(), progress.Silent()) as finished:
+    with opened(tmp_path) as finished:
         assert finished.finished
 
 
 def test_other_images_are_reported(tmp_path: Path) -> None:
     from keraserve_training.data import datasets
 
-    with open_run.opened(tmp_path, spec(), progress.Silent()) as first:
+    with opened(tmp_path) as first:
         first.load(datasets.fashion_mnist)
     config = run_folder.read_json(tmp_path / "config.json")
     config["data"]["sha256"] = "0"
     atomic.write_json(tmp_path / "config.json", config)
-    with (
-        open_run.opened(tmp_path, spec(), progress.Silent()) as second,
-        pytest.raises(RunDiffersError, match="images"),
-    ):
+    with opened(tmp_path) as second, pytest.raises(RunDiffersError, match="images"):
         second.load(datasets.fashion_mnist)
 
 
-def test_two_at_once_are_rejected(tmp_path: Path) -> None:
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+def test_a_second_process_is_rejected(tmp_path: Path) -> None:
+    with opened(tmp_path):
         assert run_folder.state(tmp_path) == "running, at the start"
-        with (
-            pytest.raises(RunBusyError, match="Another process"),
-            open_run.opened(tmp_path, spec(), progress.Silent()),
-        ):
+        with pytest.raises(RunBusyError, match="Another process"), opened(tmp_path):
             pass
     assert run_folder.state(tmp_path) == "interrupted at the start"
 
 
-def test_force_starts_anew_and_sweeps(tmp_path: Path) -> None:
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+def test_force_starts_anew_and_unfinished_files_are_removed(tmp_path: Path) -> None:
+    with opened(tmp_path):
         (tmp_path / "net").mkdir()
         (tmp_path / "net" / ".123.model.keras").write_bytes(b"half")
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+    with opened(tmp_path):
         assert not list((tmp_path / "net").iterdir())
-    with open_run.opened(tmp_path, spec(seed=2), progress.Silent(), force=True):
+    with opened(tmp_path, seed=2, force=True):
         assert not (tmp_path / "net").exists()
         assert json.loads((tmp_path / "config.json").read_text())["seed"] == 2
 
 
-def test_networks_without_a_configuration_count_as_nothing(tmp_path: Path) -> None:
+def test_networks_without_a_configuration_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "result.json").write_text("{}")  # an interrupted --force
-    with open_run.opened(tmp_path, spec(), progress.Silent()):
+    with opened(tmp_path):
         assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
 def test_a_damaged_configuration_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    with (
-        pytest.raises(RunDamagedError, match="--force"),
-        open_run.opened(tmp_path, spec(), progress.Silent()),
-    ):
+    with pytest.raises(RunDamagedError, match="--force"), opened(tmp_path):
         pass
 
 
@@ -233,7 +219,7 @@ def test_a_reused_model_that_is_not_cloned_is_rejected(tmp_path: Path) -> None:
         "labels": ("a", "b"),
         "output": "sigmoid",
     }
-    with open_run.opened(tmp_path, spec(profile=profiles.FULL), progress.Silent()) as there:
+    with opened(tmp_path, profile=profiles.FULL) as there:
         a = there.fit("a", build=network, **common)
         kept: Any = a.model.layers[:-1]
         last = keras.layers.Dense(1, activation="sigmoid")
@@ -241,7 +227,7 @@ def test_a_reused_model_that_is_not_cloned_is_rejected(tmp_path: Path) -> None:
             there.fit("b", build=lambda: keras.Sequential([keras.Input((4, 4, 1)), *kept, last]), **common)
 
 
-def test_evaluation_counts_right(finished: FinishedRun) -> None:
+def test_an_evaluation_is_consistent(finished: FinishedRun) -> None:
     for network in finished.networks.values():
         matrix = np.array(network["test"]["confusion"])
         assert matrix.sum() == network["test"]["images"]

@@ -1,4 +1,4 @@
-"""Training on two devices gives what one gives, but for rounding; and it can be interrupted there too."""
+"""Training on two devices gives what one gives, up to rounding, also after an interruption."""
 
 import json
 import subprocess

@@ -14,6 +14,7 @@ from keraserve_training.errors import OptionError, StudyError
 from keraserve_training.options import NONE, Options
 from keraserve_training.records import run_folder
 from keraserve_training.reporting import report
+from keraserve_training.run import RunSpec
 from keraserve_training.studies import pieces, seeds, study
 from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work
@@ -95,7 +96,7 @@ def test_the_summary_of_many_pieces(tmp_path: Path, reuse: experiment.Experiment
     assert json.loads((tmp_path / study.SUMMARY).read_text()) == summary
     with (tmp_path / study.TABLE).open() as file:
         assert [row[first.gain] for row in csv.DictReader(file)] == ["0.02", "0.04", "-0.02", "0.0"]
-    with Image.open(tmp_path / study.IMAGE) as image:
+    with Image.open(tmp_path / study.PLOT) as image:
         assert image.width > 600
 
 
@@ -110,11 +111,8 @@ def test_the_best_study_is_found_whatever_its_options(tmp_path: Path) -> None:
     found = study.read(tmp_path, "one")
     assert found is not None
     assert found[1]["title"] == "mobilenet"
-    assert [one.name for one in study.folders(tmp_path, "one", "full")] == [
-        "full",
-        "full+mobilenet",
-        "full+vgg19",
-    ]
+    found = [one.name for one in study.folders(tmp_path, "one", "full")]
+    assert found == ["full", "full+mobilenet", "full+vgg19"]
 
 
 def test_an_experiment_without_a_study_says_so(reuse: experiment.Experiment, tmp_path: Path) -> None:
@@ -137,33 +135,17 @@ class Remembering:
 
 
 def test_options_reach_every_piece_and_the_folders_name(reuse: experiment.Experiment, tmp_path: Path) -> None:
-    takes_all = dataclasses.replace(reuse, takes=("strategy",))
+    takes_it = dataclasses.replace(reuse, takes=("strategy",))
     workers = Remembering([{"error": "no luck"}] * 2)
+    options = Options(strategy="mirrored")
+    common: dict[str, Any] = {"seeds": 1, "workers": workers, "tell": lambda *_: None, "options": options}
     with pytest.raises(StudyError, match=r"2 of 2 pieces failed. 2-4 with seed 1: no luck 5-6 with seed 1"):
-        study.do(
-            takes_all,
-            tmp_path,
-            profile="sample",
-            variants=("5-6", "2-4"),
-            seeds=1,
-            workers=workers,
-            tell=lambda *_: None,
-            options=Options(strategy="mirrored"),
-        )
+        study.do(takes_it, tmp_path, profile="sample", variants=("5-6", "2-4"), **common)
     assert [each.arguments["options"] for each in workers.work] == [{"strategy": "mirrored"}] * 2
-    piece = study.Piece(reuse.name, "sample", "5-6", 1, {"strategy": "mirrored"})
-    assert piece.folder(tmp_path).relative_to(tmp_path).parts[1:] == ("study", "sample+mirrored", "5-6-seed1")
+    folder = study.folder(tmp_path, reuse.name, "sample", options.slug())
+    assert folder.relative_to(tmp_path).parts[1:] == ("study", "sample+mirrored")
     with pytest.raises(OptionError):
-        study.do(
-            reuse,
-            tmp_path,
-            profile="sample",
-            variants=("5-6",),
-            seeds=1,
-            workers=workers,
-            tell=lambda *_: None,
-            options=Options(strategy="mirrored"),
-        )
+        study.do(reuse, tmp_path, profile="sample", variants=("5-6",), **common)
 
 
 def test_several_seeds_of_an_experiment_without_a_question(
@@ -173,15 +155,8 @@ def test_several_seeds_of_an_experiment_without_a_question(
     values = [0.90, 0.92, 0.91]
     workers = Remembering([{"result": {"seed": 1, figure.metric: value, "seconds": 1}} for value in values])
     told: list[tuple[int, int, str]] = []
-    rows = seeds.do(
-        reuse,
-        tmp_path,
-        profile=profiles.SAMPLE,
-        seeds=3,
-        options=Options(),
-        workers=workers,
-        tell=lambda *each: told.append(each),
-    )
+    common: dict[str, Any] = {"workers": workers, "tell": lambda *each: told.append(each)}
+    rows = seeds.do(reuse, tmp_path, profile=profiles.SAMPLE, seeds=3, options=NONE, **common)
     assert told == [(1, 3, "seed 1"), (2, 3, "seed 2"), (3, 3, "seed 3")]
     assert [each.arguments["seed"] for each in workers.work] == [1, 2, 3]
     (sentence,) = seeds.words(reuse, rows)
@@ -196,7 +171,7 @@ def test_several_seeds_of_an_experiment_without_a_question(
 
 def test_a_seed_is_an_ordinary_run_and_is_not_done_again(runs: Path, reuse: experiment.Experiment) -> None:
     (finished,) = run_folder.finished(runs, reuse.name)
-    work = pieces.work("again", reuse, runs, profiles.SAMPLE, 42)
+    work = pieces.work("again", reuse, runs, RunSpec(profiles.SAMPLE, 42))
     row = work.function(**work.arguments)
     assert row == {"seed": 42, **finished.metrics["metrics"], "seconds": finished.metrics["seconds"]}
 
@@ -205,7 +180,7 @@ def test_beginning_anew_is_done_before_the_piece(reuse: experiment.Experiment, t
     folder = run_folder.path(tmp_path, reuse.name, "sample", 1)
     (folder / "model-a").mkdir(parents=True)
     (folder / run_folder.METRICS).write_text("{}")
-    pieces.begin_anew(reuse, tmp_path, profiles.SAMPLE, 1, Options())
+    pieces.begin_anew(reuse, tmp_path, RunSpec(profiles.SAMPLE, 1))
     assert sorted(path.name for path in folder.iterdir()) == [run_folder.LOCK, run_folder.CONFIG]
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from keraserve_training import experiment
-from keraserve_training.errors import RunBusyError, WorkerError
+from keraserve_training.errors import RunBusyError, StudyError, WorkerError
 from keraserve_training.experiments import find
 from keraserve_training.records import run_folder
-from keraserve_training.studies import pieces, study
+from keraserve_training.studies import seeds, study
 from keraserve_training.workers import ray_cluster, ray_worker
 from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work, attempt, packed
@@ -27,7 +27,7 @@ PATIENCE = 240.0  # seconds, of which a machine with nothing else to do needs a 
 
 
 def nothing(_: Done) -> None:
-    """Not interested."""
+    """Do nothing with an outcome."""
 
 
 def test_pieces_come_back_in_order_and_failures_stay_with_their_piece() -> None:
@@ -46,18 +46,16 @@ def test_pieces_come_back_in_order_and_failures_stay_with_their_piece() -> None:
     assert unforeseen.error
     assert unforeseen.error.startswith("TypeError: ")
     assert unforeseen.trace
-    assert pieces.failures([known, unforeseen, fine]) == {
-        "known": known.error,
-        "unforeseen": unforeseen.error,
-    }
+    with pytest.raises(StudyError, match=r"2 of 3 pieces failed\. known: .* unforeseen: TypeError: "):
+        seeds.gathered([known, unforeseen, fine])
 
 
-def test_a_killed_process_is_said() -> None:
+def test_a_killed_process_is_one_sentence() -> None:
     with pytest.raises(WorkerError, match="run the same command"):
         Processes(1).do([Work("exits", os._exit, {"status": 1})], nothing)
 
 
-def test_a_piece_that_was_lost_waits_for_its_folder() -> None:
+def test_a_piece_that_is_repeated_waits_for_its_folder() -> None:
     work = packed(Work("busy", _busy_once, {"folder": "x"}))
     _tries.clear()
     assert attempt(work).error == "busy"
@@ -108,7 +106,7 @@ def test_without_ray_or_a_cluster_one_sentence_says_what_to_do(
 ) -> None:
     work = [Work("one", run_folder.confusion_image, {"network": "a"})]
     for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
-        with pytest.raises(WorkerError, match="Nothing answers"):
+        with pytest.raises(WorkerError, match="Nothing responds"):
             ray_cluster.RayCluster(address, tmp_path).do(work, nothing)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkerError, match=r"pip install 'keraserve-training\[ray\]'"):
@@ -224,7 +222,7 @@ def test_a_cluster_that_loses_a_machine_gets_the_results_of_a_local_study(
     end(start(*STUDY, "--jobs", "2", runs=tmp_path / "local"))
     assert figures(tmp_path / "cluster") == figures(tmp_path / "local")
 
-    # What is left of the cluster is asked for more than it has, and for what is finished already.
+    # The rest of the cluster rejects what needs more processors than it has, and skips what is finished.
     work = ["train-all", reuse.name, "--profile", "sample", "--ray", cluster.address]
     rejected = start(*work, "--cpus", "2", runs=runs)
     with rejected:

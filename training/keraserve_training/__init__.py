@@ -1,5 +1,5 @@
 """Train transfer-learning experiments in Keras and export them as SavedModels that take raw images.
 
-The way through: `experiments/` (what) → `run` (one folder per run, resumable) → `report` (what was learnt)
-and `export` (`models/<name>/<n>`, which is all that serving ever sees of training).
+An experiment of `experiments/` becomes a run (`run`: one folder, resumable). `reporting` shows runs, and
+`exporting` writes them to `models/<name>/<n>`, the only thing of training that serving reads.
 """

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, synced, renamed."""
+"""Write files so that they are either complete or absent: to a temporary name, synced, then renamed."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably; a reader sees the old file or the new one, never a part."""
-    write_with(path, lambda part: _write(part, content))
+    write_with(path, lambda part: part.write_bytes(content))
 
 
 def write_text(path: Path, content: str) -> None:
@@ -22,12 +22,11 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_with(path: Path, write: Callable[[Path], None]) -> None:
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file at the path it is given, then sync that file and rename it to `path`.
 
-    The temporary name keeps the suffix, since writers such as `keras.Model.save` look at it. It is made
-    from the process id, not by `tempfile`, whose files only their owner may read: a served model is read
-    by another user.
+    The temporary name keeps the suffix, which `keras.Model.save` needs. It is made from the process id, not
+    by `tempfile`, whose files only their owner may read: a served model is read by another user.
     """
     part = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -55,7 +54,3 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync(Path(parent) / name)
         sync(Path(parent))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

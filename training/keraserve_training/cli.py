@@ -1,6 +1,6 @@
-"""`keraserve-train`: list, run, train-all, export, canary, promote, rollback, report, study.
+"""`keraserve-train`: list, run, train-all, export, canary, promote, rollback, report, results, study.
 
-Nothing here imports TensorFlow before it is certain that something has to be trained or exported.
+TensorFlow is imported only when something has to be trained or exported.
 """
 
 import os
@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from keraserve_training import commands
-from keraserve_training.console import complain, counted, fail, out, printable, unexpected, what_to_do
+from keraserve_training.console import complain, counted, fail, out, printable, say, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
 from keraserve_training.experiments import find, matching, registry
 from keraserve_training.flags import with_options, with_options_and_name
 from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES, Profile
+from keraserve_training.run import RunSpec
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +30,7 @@ Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Models = Annotated[Path, typer.Option(help="The model repository.")]
 ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
 Seed = Annotated[int, typer.Option(min=0, help="Weights and order of the images follow from it.")]
-Force = Annotated[bool, typer.Option("--force", help="Start anew: throw away what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Start anew: delete what is there.")]
 Ray = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +64,7 @@ def main() -> None:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         fail(f"{error.strerror or error}{where}. {what_to_do(error)}")
-    except Exception as error:  # a mistake of ours or of a library: kept whole for a report, but not shown
+    except Exception as error:  # a bug of ours or of a library: its trace goes to a file, not to the terminal
         if hasattr(error, "format_message"):
             fail(f"{error.format_message().rstrip('.')}. See keraserve-train --help.", 2)  # pyright: ignore
         fail(unexpected(error))
@@ -93,10 +94,10 @@ def run(
 ) -> None:
     """Train one experiment, or go on where it was interrupted.
 
-    With --ray, a frozen network looks at the images on all machines; what learns from that learns here.
+    With --ray, all machines compute the features of a frozen network; training on them happens here.
     """
     workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
-    commands.run_one(find(experiment), runs, _profile(profile), seed, options, force, workers)
+    commands.run_one(find(experiment), runs, RunSpec(_profile(profile), seed, options), force, workers)
 
 
 @app.command("train-all")
@@ -120,14 +121,14 @@ def train_all(
 ) -> None:
     """Train every experiment that is not finished; one that fails does not stop the others.
 
-    An experiment is given those of the options that it takes.
+    Each experiment gets those of the options that it takes.
     """
-    chosen = matching(names or ["*"])
+    chosen, spec = matching(names or ["*"]), RunSpec(_profile(profile), seed, options)
     if ray is None:
-        failures = commands.run_all(chosen, runs, _profile(profile), seed, options, force)
+        failures = commands.run_all(chosen, runs, spec, force)
     else:
         workers = commands.workers_for(ray, runs, 1, cpus, gpus)
-        failures = commands.run_all_on(workers, chosen, runs, _profile(profile), seed, options, force)
+        failures = commands.run_all_on(workers, chosen, runs, spec, force)
     if failures:
         complain(f"{len(failures)} of {len(chosen)} experiments failed:")
         for name, reason in failures.items():
@@ -164,11 +165,9 @@ def export(
 
     def tell(done: exporting.Exported) -> None:
         verb = "exported as" if done.new else "already exported as"
-        out.print(f"{done.name}: {verb} version {done.version}", highlight=False)
+        say(f"{done.name}: {verb} version {done.version}")
         for warning in done.warnings:
-            out.print(
-                f"{done.name}: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True
-            )
+            say(f"{done.name}: {warning}", style="yellow")
 
     experiments = [find(experiment)] if experiment else list(registry().values())
     _, notices = exporting.export(
@@ -184,7 +183,7 @@ def export(
         tell=tell,
     )
     for notice in notices:
-        out.print(notice, style="yellow", highlight=False)
+        say(notice, style="yellow")
 
 
 Model = Annotated[str, typer.Argument(help="A model of the repository.")]
@@ -197,22 +196,21 @@ def canary(
     version: Annotated[
         int | None, typer.Option(min=1, help="[default: the canary that there is, or the newest]")
     ] = None,
-    off: Annotated[bool, typer.Option("--off", help="End this: the newest version answers again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="End this: the newest version serves again.")] = False,
     models: Models = DEFAULT_MODELS,
 ) -> None:
-    """Let a new version answer a share of a model's requests, beside the version labelled stable."""
+    """Let a new version serve a share of a model's requests, beside the version labelled stable."""
     from keraserve_training.exporting import release
 
-    said = release.end(models, name) if off else release.canary(models, name, share, version)
-    out.print(said, highlight=False, markup=False, soft_wrap=True)
+    say(release.end(models, name) if off else release.canary(models, name, share, version))
 
 
 @app.command()
 def promote(name: Model, models: Models = DEFAULT_MODELS) -> None:
-    """Make the canary's version the stable one: it answers everything."""
+    """Make the canary's version the stable one, which serves all requests."""
     from keraserve_training.exporting import release
 
-    out.print(release.promote(models, name), highlight=False, markup=False, soft_wrap=True)
+    say(release.promote(models, name))
 
 
 @app.command()
@@ -220,7 +218,7 @@ def rollback(name: Model, models: Models = DEFAULT_MODELS) -> None:
     """Give up the canary; where there is none, undo the last promote."""
     from keraserve_training.exporting import release
 
-    out.print(release.rollback(models, name), highlight=False, markup=False, soft_wrap=True)
+    say(release.rollback(models, name))
 
 
 @app.command()
@@ -230,8 +228,7 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
     from keraserve_training.reporting import report as reporting
 
     gathering.check(runs, registry())
-    page = reporting.write(registry().values(), runs)
-    out.print(f"Report: {page}", highlight=False, soft_wrap=True, markup=False)
+    say(f"Report: {reporting.write(registry().values(), runs)}")
 
 
 @app.command()
@@ -240,7 +237,7 @@ def results(
     docs: Annotated[Path, typer.Option(help="Gets results.md and its images.")] = Path("docs"),
     note: Annotated[str, typer.Option(help="What readers have to know besides, as of the data.")] = "",
 ) -> None:
-    """Write what the full runs gave as a document, and the ranges that `list` shows from then on."""
+    """Write the results of the full runs as a document, and the ranges that `list` shows from then on."""
     from importlib import resources
 
     from keraserve_training import expected_ranges
@@ -251,8 +248,7 @@ def results(
         complain(f"Left out: {trouble}")
     with resources.as_file(resources.files("keraserve_training") / expected_ranges.FILE) as file:
         ranges.write(registry().values(), runs, file)
-    page = writing.write(registry().values(), runs, docs, note)
-    out.print(f"Results: {page}", highlight=False, soft_wrap=True, markup=False)
+    say(f"Results: {writing.write(registry().values(), runs, docs, note)}")
 
 
 @app.command()
@@ -277,7 +273,7 @@ def study(
 ) -> None:
     """Answer an experiment's question with many small runs; goes on where it was interrupted.
 
-    Where its source document asks none: run it with several seeds, and say how much they differ.
+    An experiment without a question is run with several seeds, to show how much they differ.
     """
     experiment, chosen = find(name), _profile(profile)
     workers = commands.workers_for(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)
@@ -296,7 +292,7 @@ def study(
                 options=options,
             )
             there = studying.folder(runs, experiment.name, chosen.name, options.slug())
-            said = [*studying.words(summary), f"Image: {there / studying.IMAGE}"]
+            sentences = [*studying.words(summary), f"Plot: {there / studying.PLOT}"]
         else:
             from keraserve_training.studies import seeds as seeding
 
@@ -307,9 +303,9 @@ def study(
             rows = seeding.do(
                 experiment, runs, profile=chosen, seeds=seeds, options=options, workers=workers, tell=tell
             )
-            said = seeding.words(experiment, rows)
-    for sentence in said:
-        out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            sentences = seeding.words(experiment, rows)
+    for sentence in sentences:
+        say(sentence)
 
 
 def _profile(name: str) -> Profile:

@@ -2,47 +2,43 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from keraserve_training import number_format
-from keraserve_training.console import complain, kept, out, unexpected
+from keraserve_training.console import complain, kept, out, say, unexpected
 from keraserve_training.errors import TrainingError
 from keraserve_training.experiment import Experiment
 from keraserve_training.experiments import find
-from keraserve_training.options import Options, flag
-from keraserve_training.profiles import Profile
+from keraserve_training.options import flag
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
+from keraserve_training.run import RunSpec
 
 if TYPE_CHECKING:
     from keraserve_training.workers.work import Workers
 
 
 def workers_for(ray: str | None, runs: Path, jobs: int, cpus: int | None, gpus: int) -> "Workers":
-    """Whoever does pieces: the machines of a Ray cluster, or processes here."""
+    """The workers for pieces of work: the machines of a Ray cluster, or processes of this machine."""
     from keraserve_training.workers.local import Processes
 
     if ray is None:
         return Processes(jobs)
     from keraserve_training.workers import ray_cluster
 
-    def notice(sentence: str) -> None:
-        out.print(sentence, highlight=False, markup=False, soft_wrap=True)
-
-    return ray_cluster.RayCluster(ray, runs, cpus or ray_cluster.processors(ray), gpus, notice)
+    return ray_cluster.RayCluster(ray, runs, cpus or ray_cluster.processors(ray), gpus, say)
 
 
-def run_all(
-    chosen: Sequence[Experiment], runs: Path, profile: Profile, seed: int, options: Options, force: bool
-) -> dict[str, str]:
-    """Train experiments one after the other; gives why each failed that did."""
+def run_all(chosen: Sequence[Experiment], runs: Path, spec: RunSpec, force: bool) -> dict[str, str]:
+    """Train experiments one after the other; returns for each that failed the reason."""
     failures: dict[str, str] = {}
     for experiment in chosen:
         try:
-            run_one(experiment, runs, profile, seed, options.restricted(experiment.takes), force)
+            run_one(experiment, runs, _restricted(spec, experiment), force)
         except Exception as error:
             known = isinstance(error, TrainingError | OSError)
             failures[experiment.name] = str(error) if known else unexpected(error)
@@ -51,79 +47,60 @@ def run_all(
 
 
 def run_all_on(
-    workers: "Workers",
-    chosen: Sequence[Experiment],
-    runs: Path,
-    profile: Profile,
-    seed: int,
-    options: Options,
-    force: bool,
+    workers: "Workers", chosen: Sequence[Experiment], runs: Path, spec: RunSpec, force: bool
 ) -> dict[str, str]:
-    """Let others train experiments, telling of each that is over; gives why each failed that did."""
+    """Let workers train experiments, and print each result; returns for each that failed the reason."""
     from keraserve_training.studies import pieces
     from keraserve_training.workers.work import Done
 
-    taken = {each.name: options.restricted(each.takes) for each in chosen}
+    specs = [(each, _restricted(spec, each)) for each in chosen]
     if force:
-        for each in chosen:
-            pieces.begin_anew(each, runs, profile, seed, taken[each.name])
+        for each, own in specs:
+            pieces.begin_anew(each, runs, own)
     failures: dict[str, str] = {}
 
     def tell(done: Done) -> None:
         if done.error is None:
             figure = find(done.name).figures[0]
-            said = number_format.value(done.result[figure.metric], figure.unit)
-            out.print(f"{done.name}: finished. {figure.title}: {said}", highlight=False, markup=False)
+            value = number_format.value(done.result[figure.metric], figure.unit)
+            out.print(f"{done.name}: finished. {figure.title}: {value}")
             return
         failures[done.name] = kept(done.error, done.trace) if done.trace else done.error
         complain(f"{done.name}: {failures[done.name]}")
 
-    work = [pieces.work(each.name, each, runs, profile, seed, taken[each.name]) for each in chosen]
-    workers.do(work, tell)
+    workers.do([pieces.work(each.name, each, runs, own) for each, own in specs], tell)
     return failures
 
 
+def _restricted(spec: RunSpec, experiment: Experiment) -> RunSpec:
+    return replace(spec, options=spec.options.restricted(experiment.takes))
+
+
 def run_one(
-    experiment: Experiment,
-    runs: Path,
-    profile: Profile,
-    seed: int,
-    options: Options,
-    force: bool,
-    workers: "Workers | None" = None,
+    experiment: Experiment, runs: Path, spec: RunSpec, force: bool, workers: "Workers | None" = None
 ) -> None:
-    """Train one experiment with something to look at, then print its figures."""
+    """Train one experiment with a progress display, then print its figures."""
     from keraserve_training import listing, open_run, progress
     from keraserve_training.records import run_folder
 
-    folder = run_folder.path(runs, experiment.name, profile.name, seed, options.slug())
+    folder = spec.folder(runs, experiment.name)
     given = "".join(
-        f", {flag(name)}" + ("" if value is True else f" {value}") for name, value in options.given().items()
+        f", {flag(name)}" + ("" if value is True else f" {value}")
+        for name, value in spec.options.given().items()
     )
-    heading = f"[bold]{experiment.name}[/], profile {profile.name}, seed {seed}{escape(given)}."
-    out.print(f"{heading} {escape(profile.explanation)}", markup=True)
+    heading = f"[bold]{experiment.name}[/], profile {spec.profile.name}, seed {spec.seed}{escape(given)}."
+    out.print(f"{heading} {escape(spec.profile.explanation)}", markup=True)
     showing = progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out))
     with showing as show:
-        new = open_run.execute(
-            experiment,
-            folder,
-            profile=profile,
-            seed=seed,
-            show=show,
-            options=options,
-            force=force,
-            workers=workers,
-        )
+        new = open_run.execute(experiment, folder, spec, show, force=force, workers=workers)
     if not new:
-        out.print("Finished before; --force starts anew.", highlight=False)
+        out.print("Finished before; --force starts anew.")
     finished = run_folder.finished_in(folder)
     out.print(listing.figures(experiment, finished))
     for name, network in finished.networks.items():
         for warning in [] if network.get("composed_of") else evidence.warnings(network):
-            out.print(f"{name}: {warning}", style="yellow", highlight=False, markup=False)
+            out.print(f"{name}: {warning}", style="yellow")
     for sentence in experiment.explain(Findings(finished, runs)):
-        out.print(sentence, highlight=False, markup=False)
+        out.print(sentence)
     seconds = number_format.duration(finished.metrics["seconds"])
-    out.print(
-        f"Training took {seconds}. Curves: {folder / run_folder.CURVES}", highlight=False, soft_wrap=True
-    )
+    say(f"Training took {seconds}. Curves: {folder / run_folder.CURVES}")

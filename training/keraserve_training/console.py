@@ -1,4 +1,4 @@
-"""What every command says, and where: on stdout, on stderr, or in a file that a report of a mistake needs."""
+"""Where a command prints: stdout, stderr, or a log file with the trace of an unexpected error."""
 
 import contextlib
 import errno
@@ -19,30 +19,35 @@ err = Console(stderr=True, **PLAIN)
 
 
 def printable() -> None:
-    """Write what can't be encoded (a file's name need not be UTF-8) as an escape, and don't fail."""
+    """Print characters that can't be encoded (a file's name need not be UTF-8) as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
+def say(sentence: str, style: str | None = None) -> None:
+    """Print a sentence on stdout as one line, however long."""
+    out.print(sentence, style=style, soft_wrap=True)
+
+
 def fail(sentence: str, status: int = 1) -> None:
-    """Print a sentence on stderr and leave."""
+    """Print a sentence on stderr and exit."""
     complain(sentence)
     sys.exit(status)
 
 
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
-    err.print(sentence, style="red", highlight=False, soft_wrap=True, markup=False)
+    err.print(sentence, style="red", soft_wrap=True)
 
 
 def unexpected(error: Exception) -> str:
-    """A sentence about an error that nobody foresaw; where in the code it was is kept in a file."""
+    """A sentence about an unexpected error; its trace goes to a file."""
     return kept(type(error).__name__, "".join(traceback.format_exception(error)))
 
 
 def kept(what: str, trace: str) -> str:
-    """Keep the trace of an error that nobody foresaw where it can be written; gives a sentence about it."""
+    """Write the trace of an unexpected error to a file, and return a sentence that names the file."""
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             log = folder / "keraserve-train-error.log"
@@ -54,7 +59,7 @@ def kept(what: str, trace: str) -> str:
 def what_to_do(error: OSError) -> str:
     """What helps against an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Make room and run the same command again: it goes on where it was."
+        return "Free disk space and run the same command again: it goes on where it was."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Choose a folder that you may write with --runs or --models."
     return "Run the same command again to go on."
@@ -62,21 +67,17 @@ def what_to_do(error: OSError) -> str:
 
 @contextlib.contextmanager
 def counted() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar that counts pieces on a terminal, elsewhere a line for each."""
+    """Count pieces: with a progress bar on a terminal, elsewhere with a line for each."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    text = TextColumn("{task.description}", markup=False)
+    columns = text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=out, disable=not out.is_terminal) as progress:
         task = progress.add_task("pieces", total=None)
 
         def tell(done: int, total: int, last: str) -> None:
             progress.update(task, completed=done, total=total)
             if not out.is_terminal:
-                out.print(f"{done}/{total}: {last}", highlight=False)
+                out.print(f"{done}/{total}: {last}")
 
         yield tell

@@ -1,4 +1,4 @@
-"""What can go wrong in training, as one tree; every message is one sentence that says what to do.
+"""The exceptions of this package, as one tree; every message is one sentence that says what to do.
 
 TrainingError
 ├── UnknownExperimentError        no experiment of that name
@@ -21,7 +21,7 @@ TrainingError
 │   ├── FineTuningTooFastError    layers were unfrozen without lowering the learning rate
 │   └── PathsDisagreeError        the composed model does not give what the head gave on stored features
 ├── WorkerError                   the processes or machines that were to do the work can't
-├── NotComparableError            two networks were not tried on the same test images
+├── NotComparableError            two networks were not tested on the same images
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
     ├── OutdatedError             a run's images have changed since it learnt from them

@@ -1,4 +1,4 @@
-"""What full runs on the public data have given so far: the ranges to expect, from the runs, never typed."""
+"""The ranges that figures of full runs on the public data had so far, from a file that `results` writes."""
 
 import functools
 import json
@@ -18,12 +18,12 @@ class Range:
 
 
 def key(experiment: str, options: str) -> str:
-    """Where the ranges of runs with some options are: `options` as `gathering.key` gives them, or empty."""
+    """The file's key for runs with some options: `options` as `gathering.key` gives them, or empty."""
     return f"{experiment}+{options}" if options else experiment
 
 
 def of(experiment: str, metric: str) -> Range | None:
-    """The range of one figure of what `key` gives; None: no such run was made."""
+    """The range of one figure, where `experiment` is what `key` gives; None: no such run was made."""
     found = _all().get(experiment, {}).get(metric)
     return Range(found["low"], found["high"], int(found["runs"])) if found else None
 

@@ -1,8 +1,8 @@
-"""What an experiment is.
+"""`Experiment` and what it consists of: figures, servables, a study.
 
 An experiment is one file in `experiments/` with one function that returns an `Experiment`, and the function
-that it names as `run`: a linear assembly, read top to bottom. Such a file imports keras inside its functions,
-because `keraserve-train list` reads all of them and must not wait seconds for TensorFlow.
+that it names as `run`, which reads from top to bottom. Such a file imports keras inside its functions: the
+command `list` imports all of them and must not wait seconds for TensorFlow.
 """
 
 import math
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number that an experiment gives, beside what its source document says of it.
-
-    What full runs gave is no part of it: `expected_ranges` knows that from the runs themselves.
+    """One number that an experiment measures. Which values to expect is in `expected_ranges`, from full runs.
 
     Attributes:
         metric: its key in `metrics.json`.
         title: what it is, for a table.
         source: what the source document reports, in its words or as its number.
-        unit: how to write it: `share` (0 to 1, shown in percent), `points` (difference of two shares),
-            `loss`, `seconds`, `bytes`, `count`.
+        unit: how to write it.
     """
 
     metric: str
@@ -61,7 +58,7 @@ class Servable:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks of one piece of a study, which differ in nothing but what is asked.
+    """Two networks of one piece of a study, which differ in nothing but what the study is about.
 
     Attributes:
         title: what is the same for both; empty where a study makes a single comparison.
@@ -83,12 +80,12 @@ class Study:
 
     Attributes:
         title: the question.
-        variants: what is varied beside the seed, as people write it; those taken by default.
-        meaning: says in words what a variant is. Raises UnknownVariantError for what is none.
-        settings: makes the settings of `run` for one variant, as its keyword arguments (JSON's types).
+        variants: what is varied besides the seed, as the command line writes it; the default ones.
+        meaning: a variant in words. Raises UnknownVariantError where there is no such variant.
+        settings: the keyword arguments of `run` for one variant, in JSON's types.
         comparisons: what each piece compares, the most important one first.
         explanation: what a piece does and what stays the same, for the report.
-        subject: what the gain is the gain of.
+        subject: of which the gain is measured.
     """
 
     title: str
@@ -111,15 +108,15 @@ class Experiment:
         task: what is learnt from what, in a sentence or two.
         data: name of the data set.
         weights: the pre-trained weights it starts from, or that there are none.
-        minutes: what the profile `full` takes on two processor cores, without fetching data.
-        figures: its results; the first stands for the experiment in a list.
-        run: does it; reads top to bottom.
+        minutes: that the profile `full` takes on two processor cores, without downloads.
+        figures: its results; the first represents the experiment in a list.
+        run: does it.
         servables: what is exported.
-        learnt: says in words what the numbers show, one sentence or more per item.
+        learnt: what the numbers show, one sentence or more per item.
         takes: the options that a user may give, names of `Options`.
-        parameters: how many numbers its (main) network has, as the source document builds it.
-        study: a question that many small runs answer, where the source document asks one.
-        phrases: words of its texts that don't hold for a run with another network or other images.
+        parameters: of its (main) network, as the source document builds it.
+        study: a question for many small runs, where the source document asks one.
+        phrases: words of its texts that are wrong for a run with another network or other images.
     """
 
     name: str
@@ -139,7 +136,7 @@ class Experiment:
     phrases: Mapping[str, Literal["network", "size", "data", "classes"]] = field(default_factory=dict)
 
     def explain(self, findings: Findings) -> list[str]:
-        """What was learnt; or that a run of an older version of this package lacks a figure."""
+        """What `learnt` says; or that a run of an older version of this package lacks a figure."""
         try:
             return self.learnt(findings)
         except KeyError as error:

@@ -1,4 +1,4 @@
-"""The options of a run as flags of the command line, written once for every command that takes them."""
+"""The options of a run as flags of the command line, defined once for all commands that take them."""
 
 import functools
 import inspect

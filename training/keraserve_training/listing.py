@@ -1,4 +1,4 @@
-"""The tables that the command line prints."""
+"""The tables that the command line prints: all experiments, and the figures of a run."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def table(runs: Path, profile: str, seed: int) -> Table:
 
 
 def figures(experiment: Experiment, run: FinishedRun) -> Table:
-    """What a run gave, beside what full runs with the public data gave."""
+    """The figures of a run, beside those of full runs on the public data."""
     content = Table(box=None)
     content.add_column("figure")
     content.add_column("this run", justify="right", style="bold")

@@ -1,4 +1,4 @@
-"""Locks between processes. The system lets go of one when its process dies, so none is ever left behind."""
+"""File locks between processes. The system releases a lock when its process dies, so none is left behind."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         BlockingIOError: `wait` is false and another process holds it.
     """
-    # Where a file system has no locks that is an error: a soft lock would outlive a process that is killed.
+    # A file system without locks is an error: a soft lock would outlive a process that is killed.
     lock = FileLock(path, blocking=wait, fallback_to_soft=False)
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""How busy others kept the machine meanwhile: times that were taken beside other work are no lesson."""
+"""How much of the processors' time other processes took: measured times count only where that is little."""
 
 import os
 import time
@@ -10,7 +10,7 @@ _NAMED = 8  # user, nice, system, idle, iowait, irq, softirq, steal; guests are 
 
 
 class Others:
-    """Watches from the moment it is made."""
+    """Measures the load by other processes since this object was made."""
 
     def __init__(self) -> None:
         self._since = self._now()

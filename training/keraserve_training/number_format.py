@@ -1,4 +1,4 @@
-"""Numbers as people read them, the same in the report, in the plots and in the documents."""
+"""Numbers with units as text, the same in the report, the plots and the documents."""
 
 import math
 from typing import Literal
@@ -58,7 +58,7 @@ def distance(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it."""
+    """A length of time in ms, s, min or h."""
     if seconds < 0.1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 60:

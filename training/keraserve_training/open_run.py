@@ -1,11 +1,11 @@
-"""Do an experiment in a run folder: start it, go on with it, or leave it alone when it is finished."""
+"""Open a run folder and do an experiment in it: start it, go on with it, or skip it when it is finished."""
 
 import contextlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
 from keraserve_training.locks import locked
-from keraserve_training.options import NONE, Options
-from keraserve_training.profiles import Profile
-from keraserve_training.progress import Show
+from keraserve_training.progress import SILENT, Show
 from keraserve_training.records import data_changes, provenance, run_folder
 from keraserve_training.run import Run, RunSpec
 from keraserve_training.workers.work import Workers
@@ -30,18 +28,13 @@ _COMPARED = ("experiment", "profile", "seed", "settings", "options", "versions")
 def execute(
     experiment: Experiment,
     folder: Path,
+    spec: RunSpec,
+    show: Show = SILENT,
     *,
-    profile: Profile,
-    seed: int,
-    show: Show,
-    options: Options = NONE,
-    settings: Mapping[str, Any] | None = None,
     force: bool = False,
     workers: Workers | None = None,
 ) -> bool:
-    """Do an experiment in `folder`, going on where it was interrupted; see `opened`.
-
-    What can be done in pieces, the features of a frozen network, is left to `workers`, if there are any.
+    """Do an experiment in `folder`, going on where it was interrupted. For arguments and errors see `opened`.
 
     Returns:
         False where it was finished already.
@@ -50,24 +43,23 @@ def execute(
         OptionError: the experiment does not take one of the options.
         DataUnavailableError: the images are not here, or not any more.
     """
-    options.check(experiment.name, experiment.takes)
-    spec = RunSpec(experiment.name, profile, seed, settings or {}, options, experiment.weights)
-    with opened(folder, spec, show, force=force, workers=workers) as run:
+    spec.options.check(experiment.name, experiment.takes)
+    with opened(experiment, folder, spec, show, force=force, workers=workers) as run:
         if run.finished:
             return False
         runtime.prepare()
         import keras
 
         keras.utils.clear_session()  # a process that does many runs would keep every graph
-        # Everything in the scope: also a reused network has to be on all devices.
-        with runtime.scope(options.strategy), _spoilt_images_named(experiment.name):
+        # Everything is in the scope: also a reused network has to be on all devices.
+        with runtime.scope(spec.options.strategy), _spoilt_images_named(experiment.name):
             experiment.run(run, **spec.settings)
         return True
 
 
 @contextlib.contextmanager
 def _spoilt_images_named(experiment: str) -> Iterator[None]:
-    """Where TensorFlow fails since an image is no longer what it was, say which one."""
+    """Raise DataUnavailableError where TensorFlow fails because an image file was removed or damaged."""
     import tensorflow as tf
 
     try:
@@ -85,24 +77,31 @@ def _spoilt_images_named(experiment: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, spec: RunSpec, show: Show, *, force: bool = False, workers: Workers | None = None
+    experiment: Experiment,
+    folder: Path,
+    spec: RunSpec,
+    show: Show = SILENT,
+    *,
+    force: bool = False,
+    workers: Workers | None = None,
 ) -> Iterator[Run]:
-    """Start a run in `folder`, or go on with the one that was interrupted there; nobody else can meanwhile.
+    """Start a run in `folder`, or go on with the interrupted one there, holding the folder's lock.
 
     Args:
+        experiment: whose run it is.
         folder: the run's folder; need not exist.
-        spec: what the run is.
-        show: is told how it goes.
-        force: throw away what is there.
-        workers: who does what can be done in pieces; None: this process.
+        spec: how the experiment is run.
+        show: displays the progress.
+        force: delete what is there.
+        workers: compute the features of frozen networks; None: this process does.
 
     Raises:
-        RunBusyError: another process is at it.
+        RunBusyError: another process trains in the folder.
         RunDiffersError: the folder holds something else, or the images have changed; says what differs.
         RunDamagedError: `config.json` can't be read, or an older version wrote it.
         DataUnavailableError: the user's own images are not there.
     """
-    images = data_changes.found(spec.options)  # before anything is thrown away
+    images = data_changes.found(spec.options)  # before anything is deleted
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
@@ -111,17 +110,17 @@ def opened(
             raise RunBusyError(f"Another process is training in {folder}: wait for it, or stop it.") from None
         if force:
             _empty(folder)
-        _sweep(folder)
-        _configure(folder, spec)
+        _remove_unfinished_files(folder)
+        _configure(folder, experiment, spec)
         if images is not None:
             _compare(folder, images)
         yield Run(folder, spec, show, workers)
 
 
-def _configure(folder: Path, spec: RunSpec) -> None:
+def _configure(folder: Path, experiment: Experiment, spec: RunSpec) -> None:
     """Write `config.json`, or compare with the one that is there."""
     wanted = {
-        "experiment": spec.experiment,
+        "experiment": experiment.name,
         "profile": asdict(spec.profile),
         "seed": spec.seed,
         "settings": dict(spec.settings),
@@ -130,13 +129,13 @@ def _configure(folder: Path, spec: RunSpec) -> None:
         "source_commit": provenance.source_commit(),
         "machine": provenance.machine(),
     }
-    if spec.weights == "none":  # else the run writes down which ones it found
+    if experiment.weights == "none":  # else the run records which ones it found
         wanted["weights"] = "none"
     wanted = json.loads(json.dumps(wanted))  # as it reads when it comes back from the file
     file = folder / run_folder.CONFIG
     if not file.exists():
-        _empty(folder)  # nothing counts without a configuration: an earlier _empty was killed
-        started = {"run_id": f"{spec.experiment}-{secrets.token_hex(8)}", "started": provenance.now()}
+        _empty(folder)  # files without a configuration are left from an _empty that was killed
+        started = {"run_id": f"{experiment.name}-{secrets.token_hex(8)}", "started": provenance.now()}
         atomic.write_json(file, started | wanted)
         return
     there = run_folder.read_config(folder)
@@ -162,14 +161,14 @@ def _compare(folder: Path, images: Layout) -> None:
 
 
 def _matters(value: Any) -> Any:
-    """A setting without the sentence that explains it to people."""
+    """A setting without the sentence that explains it."""
     if isinstance(value, dict):
         return {key: inner for key, inner in value.items() if key != "explanation"}
     return value
 
 
 def _empty(folder: Path) -> None:
-    # config.json goes first: without it the rest counts as nothing, should this be interrupted.
+    # config.json is deleted first: without it the rest is ignored, should this be interrupted.
     (folder / run_folder.METRICS).unlink(missing_ok=True)
     (folder / run_folder.CONFIG).unlink(missing_ok=True)
     for inner in folder.iterdir():
@@ -179,8 +178,8 @@ def _empty(folder: Path) -> None:
             inner.unlink()
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process was writing (see `atomic.write_with`); the lock says that it is gone."""
+def _remove_unfinished_files(folder: Path) -> None:
+    """Remove what a killed process was writing (see `atomic.write_with`); only this process has the lock."""
     for parent, _, files in os.walk(folder):
         for name in files:
             if name.startswith(".") and name != run_folder.LOCK:

@@ -1,4 +1,4 @@
-"""What a user may change of an experiment; whatever is left out is as its source document says."""
+"""The options of a run: what a user may change of an experiment. The default is the source document's."""
 
 import re
 from collections.abc import Collection
@@ -24,10 +24,10 @@ class Options:
         alpha: width of that network, where it comes in several (MobileNet).
         weights: `imagenet`, `random` or a file.
         image_size: pixels a side of what the network gets.
-        fine_tune: go on with the whole network after its new head has learnt.
+        fine_tune: train the whole network after its new head.
         mixed_precision: run the frozen network in bfloat16.
         strategy: `mirrored`: all GPUs of this machine.
-        name: what the exported model is called.
+        name: of the exported model.
     """
 
     data: str | None = None
@@ -42,7 +42,7 @@ class Options:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        """Reject what no experiment could take."""
+        """Raise OptionError for values that no experiment could take."""
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise OptionError(
                 f"{self.name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."
@@ -95,7 +95,7 @@ _NAMES = tuple(field.name for field in fields(Options))
 
 
 def _taken(takes: Collection[str]) -> set[str]:
-    """What an experiment takes, with what follows from it: every model has a name, and a folder a layout."""
+    """What an experiment takes, with what follows: `name` always, and `layout` with `data`."""
     return {*takes, "name", *(["layout"] if "data" in takes else [])}
 
 

@@ -1,12 +1,11 @@
-"""The three sizes of every experiment. What a profile changes is written here and nowhere else."""
+"""The profiles `full`, `quick` and `sample`: how many images and epochs, and whether real ones."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many images of a data set are used: a part of them, but not fewer than `floor` where there are so
-    many."""
+    """How many images of a data set are used: a part of them, but at least `floor`, or all."""
 
     part: float
     floor: int
@@ -22,12 +21,12 @@ class Profile:
 
     Attributes:
         name: `full`, `quick` or `sample`; part of the run folder's name.
-        procedural: images are made on the spot instead of taken from the data set.
+        procedural: images are generated instead of taken from the data set.
         small: how many images are used of a data set whose images have at most 64 pixels a side.
         photographs: the same where they are larger, and so each costs a hundred times as much.
-        max_epochs: at most so many epochs in each phase of training; None: as the source document says.
+        max_epochs: the most epochs of a phase; None: as the source document says.
         random_weights: pre-trained networks start from random weights, at the smallest size that they take.
-        explanation: one sentence for people, printed and put into the report.
+        explanation: for the terminal and the report.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What the user sees while a network learns: a bar on a terminal, a line an epoch elsewhere, or nothing."""
+"""Progress displays for training: a bar on a terminal, a line for each epoch elsewhere, or nothing."""
 
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,14 +17,14 @@ from rich.progress import (
 Row = dict[str, Any]
 
 
-class Show(Protocol):
-    """Is told what happens."""
+class Show:
+    """A progress display: its methods are called when something happens. This one shows nothing."""
 
     def tell(self, sentence: str) -> None:
-        """Something worth a line."""
+        """Print a sentence."""
 
     def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
-        """A network starts to learn, or goes on after `done` epochs; or work of another unit does."""
+        """A network's training begins, or goes on after `done` epochs; or work of another unit does."""
 
     def batch(self, share: float) -> None:
         """A part of the current epoch is done, 0 to 1."""
@@ -33,35 +33,16 @@ class Show(Protocol):
         """An epoch is over; `row` is its line of the history."""
 
     def part(self, done: int) -> None:
-        """So many units of work that is no training are done."""
+        """So many units of work other than training are done."""
 
     def stop(self) -> None:
         """All of it is done."""
 
 
-class Silent:
-    """Shows nothing."""
-
-    def tell(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
-        """Say nothing."""
-
-    def batch(self, share: float) -> None:
-        """Say nothing."""
-
-    def epoch(self, row: Row) -> None:
-        """Say nothing."""
-
-    def part(self, done: int) -> None:
-        """Say nothing."""
-
-    def stop(self) -> None:
-        """Say nothing."""
+SILENT = Show()
 
 
-class Lines(Silent):
+class Lines(Show):
     """Prints plain lines, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -70,7 +51,7 @@ class Lines(Silent):
 
     def tell(self, sentence: str) -> None:
         """Print it."""
-        self._console.print(sentence, highlight=False, soft_wrap=True)
+        self._console.print(sentence, soft_wrap=True)
 
     def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
         """Print what starts, and where it goes on."""
@@ -83,8 +64,8 @@ class Lines(Silent):
         self.tell(f"{self._name}: epoch {row['epoch']}/{self._total}, {figures(row)}, {row['seconds']:.1f} s")
 
 
-class Bars(Silent):
-    """Draws one bar for each network, with the time that is left. A context manager."""
+class Bars(Show):
+    """Draws one bar for each network, with the remaining time. A context manager."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -113,7 +94,7 @@ class Bars(Silent):
 
     def tell(self, sentence: str) -> None:
         """Print it above the bars."""
-        self._progress.console.print(sentence, highlight=False)
+        self._progress.console.print(sentence)
 
     def start(self, name: str, total: int, done: int, unit: str = "epoch") -> None:
         """Draw a bar."""
@@ -134,7 +115,7 @@ class Bars(Silent):
             self._progress.update(self._task, figures=figures(row))
 
     def part(self, done: int) -> None:
-        """Move it to where the work is."""
+        """Move it to what is done."""
         if self._task is not None:
             self._done = done
             self._progress.update(self._task, completed=done, epoch=f"{self._unit} {done}/{self._total}")

@@ -1,8 +1,8 @@
-"""One run of one experiment: what the experiment's own code talks to."""
+"""`Run`, by which the code of an experiment loads data, trains, tests and records results in one folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ from keraserve_training.errors import OriginalChangedError, RunDiffersError
 from keraserve_training.learning import borrowing
 from keraserve_training.learning.evaluation import Evaluation, evaluate
 from keraserve_training.learning.outputs import Output
-from keraserve_training.options import Options
+from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import Profile
-from keraserve_training.progress import Show
-from keraserve_training.records import predictions, provenance, run_folder
+from keraserve_training.progress import SILENT, Show
+from keraserve_training.records import caveats, predictions, provenance, run_folder
 from keraserve_training.workers.work import Workers
 
 if TYPE_CHECKING:
@@ -33,25 +33,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What determines a run."""
+    """How an experiment is run; `settings` are keyword arguments of its function, in JSON's types."""
 
-    experiment: str
     profile: Profile
     seed: int
-    settings: Mapping[str, Any]
-    options: Options
-    weights: str
+    options: Options = NONE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def folder(self, runs: Path, experiment: str) -> Path:
+        """The folder of that run of an experiment."""
+        return run_folder.path(runs, experiment, self.profile.name, self.seed, self.options.slug())
 
 
 class Run:
     """A run folder that is being filled. Made by `open_run.opened`."""
 
-    def __init__(self, folder: Path, spec: RunSpec, show: Show, workers: Workers | None = None) -> None:
+    def __init__(
+        self, folder: Path, spec: RunSpec, show: Show = SILENT, workers: Workers | None = None
+    ) -> None:
         self.folder = folder
         self.seed = spec.seed
         self.profile = spec.profile
         self.options = spec.options
-        self._spec = spec
         self._show = show
         self._workers = workers
         self._trained: dict[str, Trained] = {}
@@ -59,7 +62,7 @@ class Run:
         self._tested_on: list[Examples] = []
         self._validated_on: dict[str, Examples] = {}
         self._features: list[dict[str, Any]] = []
-        self._images: list[dict[str, str]] = []
+        self._plots: list[dict[str, str]] = []
         self._tables: list[dict[str, Any]] = []
 
     @property
@@ -68,11 +71,11 @@ class Run:
         return (self.folder / run_folder.METRICS).exists()
 
     def load(self, source: datasets.Source, *, size: int | None = None) -> Dataset:
-        """Get a data set, or the user's own images in its place, and write down what was used.
+        """Get a data set, or the user's own images in its place, and record what was used.
 
         Args:
             source: one of `datasets`.
-            size: pixels a side of what a network gets; None: as the images are. `--image-size` comes first.
+            size: pixels a side of a network's input; None: as the images are. `--image-size` overrides it.
 
         Raises:
             DataUnavailableError: it is not here and can't be fetched.
@@ -84,12 +87,12 @@ class Run:
         self._show.tell(data.found())
         if data.listing is not None:
             data.listing.write(self.folder / run_folder.IMAGES)
-        self._write_down("data", data.record(), f"other images ({data.origin})")
+        self._record("data", data.record(), f"other images ({data.origin})")
         size = self.options.image_size or size
         return data.sized(size) if size else data
 
     def backbone(self, name: str, *, size: int) -> "Backbone":
-        """Build a pre-trained network, or the one that the user wants in its place.
+        """Build a pre-trained network, or the one that the user's options name.
 
         Args:
             name: the source document's network, a key of `networks.NETWORKS`.
@@ -104,23 +107,17 @@ class Run:
         chosen = networks.NETWORKS[self.options.backbone or name]
         weights = self.options.weights or ("random" if self.profile.random_weights else "imagenet")
         size = self.options.image_size or (chosen.least if self.profile.random_weights else size)
-        built = backbones.build(
-            chosen.name,
-            size=size,
-            weights=weights,
-            alpha=self.options.alpha,
-            seed=self.seed,
-            tell=self._show.tell,
-        )
-        self._write_down("weights", built.weights, "other weights")
+        alpha, seed, tell = self.options.alpha, self.seed, self._show.tell
+        built = backbones.build(chosen.name, size=size, weights=weights, alpha=alpha, seed=seed, tell=tell)
+        self._record("weights", built.weights, "other weights")
         return built
 
     def features(self, name: str, model: "keras.Model", examples: Examples) -> "Features":
-        """Let a frozen network look at images once; later runs read what it saw.
+        """Compute the features of a frozen network, or read them where an earlier run stored them.
 
         Args:
-            name: what people call these features, like `train`.
-            model: takes what `examples` give.
+            name: part of the files' names, like `train`.
+            model: the network.
             examples: images of the network's size.
 
         Raises:
@@ -138,7 +135,7 @@ class Run:
             workers=self._workers,
         )
         record = extracted.record()
-        if self._random_weights():
+        if caveats.RANDOM in caveats.of(self._config()):
             record["deviation"] = standardising.spread(extracted.features).median
         self._features.append(record)
         return extracted.features
@@ -160,70 +157,47 @@ class Run:
         loop: "Loop | None" = None,
         also_in: str | None = None,
     ) -> "Trained":
-        """Train a network, or go on with it, or load it when it is done; see `fit.Plan`.
+        """Train a network, or go on with it, or load it when it is done; for the arguments see `fit.Plan`.
 
         Args:
-            also_in: another experiment that trains the very same network under the same name: its result is
-                taken where that run, with the same images and options, is finished.
+            also_in: another experiment that trains exactly this network under the same name: its result is
+                taken where its run with the same images and options is finished.
 
         Raises:
             RuleError: a rule of transfer learning was broken, also when this training changed a network
                 that was trained before.
         """
-        from keraserve_training.learning.fit import Plan, fit, nothing
+        from keraserve_training.learning.fit import Plan, fit
 
-        plan = Plan(
-            name,
-            build,
-            train,
-            validation,
-            phases,
-            labels,
-            output,
-            batch,
-            best=best,
-            reused=reused or nothing,
-            after=after,
-            loop=loop,
-        )
+        plan = Plan(name, build, train, validation, phases, labels, output, batch, best, reused, after, loop)
         if also_in and borrowing.borrow(self.folder, also_in, name):
             self._show.tell(f"{name}: taken from the finished run of {also_in}")
         self._validated_on[name] = validation
         self._trained[name] = fit(
-            self.folder / name,
-            plan,
-            seed=self.seed,
-            profile=self.profile,
-            show=self._show,
+            self.folder / name, plan, seed=self.seed, profile=self.profile, show=self._show
         )
         try:
             self._check_originals()
         except OriginalChangedError:
-            # Or the next try would find this network finished, and no fault.
+            # Otherwise the next attempt would find this network finished, and no error.
             (self.folder / name / run_folder.RESULT).unlink()
             raise
         return self._trained[name]
 
     def compose(
-        self,
-        name: str,
-        stem: "keras.Model",
-        head: "Trained",
-        *,
-        images: Examples,
-        features: Examples,
+        self, name: str, stem: "keras.Model", head: "Trained", *, images: Examples, features: Examples
     ) -> "Trained":
-        """Put the frozen network and what learnt on its features together, as one model that takes images.
+        """Join the frozen network `stem` and the `head` trained on its features to one model of images.
 
         Args:
-            name: under which the run keeps it.
-            stem: what made the features.
-            head: what learnt.
-            images: some that both ways are tried on.
-            features: those of the same images.
+            name: of the joined model.
+            stem: images to features.
+            head: features to classes.
+            images: some on which the joined model is compared with the head.
+            features: of the same images.
 
         Raises:
-            PathsDisagreeError: the two ways give different probabilities.
+            PathsDisagreeError: the joined model gives other probabilities than the head.
         """
         from keraserve_training.learning.compose import compose
 
@@ -235,12 +209,12 @@ class Run:
         return composed
 
     def test(self, trained: "Trained", examples: Examples, images: Shown | None = None) -> Evaluation:
-        """Try a network on test images; the result goes into `metrics.json`, its predictions beside it.
+        """Test a network; the result goes into `metrics.json`, and a file beside it gets the predictions.
 
         Args:
             trained: the network.
-            examples: what it takes.
-            images: the same as people see them, where `examples` are features.
+            examples: test images, or their features.
+            images: the test images, where `examples` are features.
         """
         from keraserve_training.drawing import galleries
 
@@ -249,8 +223,8 @@ class Run:
         shown: Any = images if images is not None else examples
         self._tested_on += [examples, shown]
         digest = shown.sized(None).digest()
-        said = predictions.Predictions(evaluation.predicted, examples.labels, digest)
-        predictions.write(self.folder, trained.name, said)
+        made = predictions.Predictions(evaluation.predicted, examples.labels, digest)
+        predictions.write(self.folder, trained.name, made)
         wrong = evaluation.mistakes
         with self._with_caveat():
             galleries.mistakes(
@@ -262,25 +236,25 @@ class Run:
             )
         return evaluation
 
-    def image(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
-        """Draw a PNG that the report shows beside the run's curves."""
+    def plot(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
+        """Add a plot or a gallery to the report, beside the curves; `draw` writes it to a PNG file."""
         with self._with_caveat():
             draw(self.folder / file)
-        self._images.append({"file": file, "title": title, "caption": caption})
+        self._plots.append({"file": file, "title": title, "caption": caption})
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = ""
     ) -> None:
-        """Add a table to the report; its cells are written as they are."""
+        """Add a table to the report."""
         content = {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
         self._tables.append(content | {"caption": caption})
 
     def tell(self, sentence: str) -> None:
-        """Say something to whoever watches the run."""
+        """Print a sentence for the user."""
         self._show.tell(sentence)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Draw the images and write `metrics.json`: the run is finished."""
+        """Draw curves and confusion matrices, then write `metrics.json`: the run is finished."""
         from keraserve_training.drawing import confusion, curves
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
@@ -292,13 +266,13 @@ class Run:
                 if name in learnt:
                     file = self.folder / run_folder.confusion_image(name)
                     confusion.confusion(file, name, test.confusion, learnt[name].labels)
-        config = run_folder.read_json(self.folder / run_folder.CONFIG)
+        config = self._config()
         content = {
             "run_id": config["run_id"],
             "procedural": config["data"]["kind"] == "procedural",
             "metrics": dict(metrics),
             "networks": {name: self._network(name) for name in self._trained},
-            "images": self._images,
+            "plots": self._plots,
             "tables": self._tables,
             "features": self._features,
             "seconds": round(sum(trained.result["seconds"] for trained in self._trained.values()), 1),
@@ -307,25 +281,22 @@ class Run:
         atomic.write_json(self.folder / run_folder.METRICS, content)
 
     def _validated_on_test(self, name: str) -> bool:
-        """Whether what a network was tried on after every epoch is what some network was tested on."""
+        """Whether a network's validation examples are those that some network was tested on."""
         validated_on = self._validated_on.get(name)
         return any(validated_on is examples for examples in self._tested_on)
 
-    def _random_weights(self) -> bool:
-        from keraserve_training.records import caveats
-
-        return caveats.RANDOM in caveats.of(run_folder.read_json(self.folder / run_folder.CONFIG))
+    def _config(self) -> dict[str, Any]:
+        return run_folder.read_json(self.folder / run_folder.CONFIG)
 
     def _with_caveat(self) -> AbstractContextManager[None]:
-        """What is drawn says so where its figures mean nothing."""
-        from keraserve_training.drawing import page as drawing
-        from keraserve_training.records import caveats
+        """Write the run's caveats on what is drawn."""
+        from keraserve_training.drawing import page
 
-        return drawing.with_caveat(caveats.banner(run_folder.read_json(self.folder / run_folder.CONFIG)))
+        return page.with_caveat(caveats.banner(self._config()))
 
-    def _write_down(self, key: str, value: Any, what: str) -> None:
-        """Keep in `config.json` what the run was started with, or find it there."""
-        config = run_folder.read_json(self.folder / run_folder.CONFIG)
+    def _record(self, key: str, value: Any, what: str) -> None:
+        """Write to `config.json` what the run uses, or compare with what is there."""
+        config = self._config()
         if _differs(config.setdefault(key, value), value):
             raise RunDiffersError(
                 f"{self.folder} was started with {what}: go on with what it had, or start anew with --force."
@@ -356,7 +327,7 @@ class Run:
 
 
 def _differs(there: Any, value: Any) -> bool:
-    """Whether it was another one; what an older version did not write down is not compared."""
+    """Whether two recorded values differ; keys that an older version did not record are not compared."""
     if isinstance(there, dict) and isinstance(value, dict):
         return any(there[key] != value[key] for key in there.keys() & value.keys())
     return there != value

@@ -1,4 +1,4 @@
-"""TensorFlow, made quiet and repeatable. Whoever is about to import keras calls `prepare` first."""
+"""Import TensorFlow quiet and deterministic: `prepare` is called before any import of keras."""
 
 import contextlib
 import functools
@@ -13,26 +13,26 @@ from keraserve_protocol.quiet_import import closed_stderr, permanent_imports
 
 
 def threads(count: int) -> None:
-    """Let this process use so many processor threads: for one of several that work side by side.
+    """Let this process use so many processor threads, as one of several processes.
 
-    TensorFlow looks when it is imported. With another number of threads, what learns rounds otherwise.
+    TensorFlow reads this when it is imported. Another number of threads rounds differently in training.
     """
     for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ[pool] = str(count)
 
 
 def processors() -> int:
-    """How many processor threads this process uses: what `threads` said, or all that it may."""
-    said = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    if said.isdigit() and int(said) > 0:
-        return int(said)
+    """How many processor threads this process uses: what `threads` set, or all that it may."""
+    limit = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if limit.isdigit() and int(limit) > 0:
+        return int(limit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def prepare() -> None:
-    """Import TensorFlow with its chatter off and its deterministic operations on."""
-    # A session has threads of its own, as many as its options say; so has each device.
+    """Import TensorFlow without its log messages and with its deterministic operations."""
+    # A session has its own threads, as many as its options say; so has each device.
     os.environ["TF_OVERRIDE_GLOBAL_THREADPOOL"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read by TensorFlow's C++ part when it is loaded
     os.environ["GRPC_VERBOSITY"] = "NONE"
@@ -46,17 +46,17 @@ def prepare() -> None:
 
 
 def scope(strategy: str | None) -> AbstractContextManager[Any]:
-    """Where networks are built that learn on all GPUs of this machine (`mirrored`), or as usual (None).
+    """The scope to build networks in for all GPUs of this machine (`mirrored`), or as usual (None).
 
-    May be entered again inside itself. Without a GPU: on its logical processors, of which there is one unless
-    TensorFlow was told otherwise.
+    May be entered again inside itself. Without a GPU: for its logical processors, of which there is one
+    unless TensorFlow is configured otherwise.
     """
     return contextlib.nullcontext() if strategy is None else _mirrored().scope()
 
 
 @functools.cache
 def _mirrored() -> Any:
-    """The one of this process: networks of different strategies can't be put together."""
+    """The only one of this process: networks of different strategies can't be joined."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy()
@@ -64,16 +64,16 @@ def _mirrored() -> Any:
 
 @contextlib.contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Let Ctrl-C count at the end of the block: in the middle of an import it may be swallowed."""
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in what a shell runs in the background
+    """Raise KeyboardInterrupt for Ctrl-C at the end of the block: an import may swallow it."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in a shell's background process
     if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked:
+    if received:
         raise KeyboardInterrupt

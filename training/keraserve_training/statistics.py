@@ -43,15 +43,14 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     share, square = right / count, _Z**2 / count
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    # Exactly 0 and 1 at the edges, where the rounding of the two terms would leave something.
+    # Exactly 0 and 1 at the edges, where the two terms would leave a rounding error.
     return (max(0.0, middle - half) if right else 0.0), (min(1.0, middle + half) if right < count else 1.0)
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p-value of McNemar's test.
+    """Exact two-sided p-value of McNemar's test: how likely equally good networks differ by this or more.
 
-    How likely it is that two networks that are equally good differ as much or more, on images of which
-    `gained` are right with the second alone and `lost` with the first alone.
+    `gained` images are right with the second alone, `lost` with the first alone.
     """
     count = gained + lost
     below = sum(math.comb(count, k) for k in range(min(gained, lost) + 1))

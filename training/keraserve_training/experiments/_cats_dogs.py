@@ -1,4 +1,4 @@
-"""What the experiments of source document 004 share: the parts of the images, and the first stage."""
+"""What the experiments of source document 004 share: the division of the images, and the first stage."""
 
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 SIZE = 150
 FROZEN = "frozen"
 _EPOCHS = 20
-_LEARNING, _ASIDE = 0.4, 0.1  # of all images; as many as are set aside are tested on
+_LEARNING, _ASIDE = 0.4, 0.1  # of all images; as many as are set aside are test images
 _OWN_ASIDE = 0.2  # of a user's training images
 _ROTATION = 0.1  # of a full turn, either way
 
 
 def parts(data: "Dataset", seed: int) -> "tuple[Images | ImageFiles, ...]":
-    """Images to learn from, to set aside and to test on.
+    """Training, validation and test images.
 
     Of the public ones 40, 10 and 10 %, as in the source document; of a user's own, which are few, all: a
-    fifth of those that are not for the test is set aside.
+    fifth of the training images becomes the validation images.
     """
     if data.kind == "folder":
         return *split(data.train, _OWN_ASIDE, seed), data.test
@@ -40,7 +40,7 @@ def fit_frozen(run: "Run", backbone: "keras.Model", data: "Dataset", loop: "Loop
     """Train a new last layer on top of a frozen network: the document's first stage.
 
     Args:
-        run: keeps it as `frozen`.
+        run: stores it as `frozen`.
         backbone: images, 0 to 255, to features; it is copied.
         data: of the backbone's size.
         loop: trains an epoch in place of `model.fit`.
@@ -78,7 +78,7 @@ def _network(backbone: "keras.Model", units: int, output: outputs.Output) -> "ke
 
 
 def augmentation(seed: int | None = None) -> "keras.Model":
-    """Random flips and turns, in training only. Seed None: it follows from the run's."""
+    """Random flips and rotations, in training only. Seed None: it follows from the run's."""
     from keras import Sequential, layers
 
     flip, turn = layers.RandomFlip("horizontal", seed=seed), layers.RandomRotation(_ROTATION, seed=seed)

@@ -1,4 +1,4 @@
-"""What the experiments of source document 000 share: the convolutional network, and how all of them learn."""
+"""What the experiments of source document 000 share: the convolutional network, training, and sentences."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -33,8 +33,7 @@ def train_network(
 ) -> "Trained":
     """Train the document's network, or a variant that `build` makes, as the document does.
 
-    The validation images are the test images: the document draws both curves, and nothing is chosen by
-    them.
+    The validation images are the test images: the document draws both curves, and nothing is chosen by them.
     """
     from keraserve_training.learning.fit import Phase
 
@@ -84,7 +83,7 @@ def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "ke
 
 
 def sgd(rate: float = 0.01) -> Callable[[], Any]:
-    """How all classifiers of the document learn, so that they can be compared."""
+    """The optimizer of all classifiers of the document, the same so that they can be compared."""
     from keras import optimizers
 
     return lambda: optimizers.SGD(rate, momentum=0.9)
@@ -93,9 +92,9 @@ def sgd(rate: float = 0.01) -> Callable[[], Any]:
 def accuracies(
     run: "Run", trained: "Trained", train: "Examples", test: "Examples", images: "Shown | None" = None
 ) -> dict[str, float]:
-    """Accuracy on test and training examples, both without dropout, and how far they are apart.
+    """Accuracy on test and training examples, both without dropout, and their difference.
 
-    `images` are those of `test` as people see them, where that holds features.
+    `images` are the test images, where `test` holds features.
     """
     from keraserve_training.learning.evaluation import evaluate
 
@@ -109,14 +108,9 @@ def ahead(gap: float) -> str:
 
 
 def against(findings: Findings, network: str, other: str, other_network: str, what: str) -> str:
-    """Compare a network with that of another experiment on the same test images, or say why not.
+    """Compare `network` with `other_network` of the experiment `other` on the same test images, in words.
 
-    Args:
-        findings: of the run with the network.
-        network: its name.
-        other: the other experiment.
-        other_network: its network.
-        what: the other network in words.
+    `what` is the other network in words. Where there is no such run, the sentence says that.
     """
     theirs = findings.of(other)
     if theirs is None:
@@ -145,6 +139,6 @@ def turning_point(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def per_epoch(findings: Findings, network: str) -> str:
-    """What an epoch of one of a run's networks took, for a sentence."""
+    """The time of an epoch of one of a run's networks, for a sentence."""
     trained = findings.networks[network]
     return duration(trained["seconds"] / trained["epochs"])

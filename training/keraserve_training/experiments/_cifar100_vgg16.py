@@ -1,4 +1,4 @@
-"""What the experiments of source document 000 on VGG16's features share: the head, and what goes wrong."""
+"""What the experiments of source document 000 on VGG16 share: features, the head, and what goes wrong."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ _LITTLE, _MUCH, _WORSE = 0.1, 0.9, 1.05  # of units or points; of the loss of gu
 _LAG = 0.05
 
 
-def seen(run: "Run", model: "keras.Model", data: "Dataset") -> "tuple[Features, Features]":
-    """What a frozen network sees in the training and in the test images."""
+def features_of(run: "Run", model: "keras.Model", data: "Dataset") -> "tuple[Features, Features]":
+    """A frozen network's features of the training and of the test images."""
     return run.features("train", model, data.train), run.features("test", model, data.test)
 
 
@@ -75,7 +75,7 @@ def dense_layers(classes: int, *, normalised: bool) -> "list[keras.Layer]":
 def figures(
     run: "Run", trained: "Trained", features: "tuple[Features, Features]", data: "Dataset"
 ) -> dict[str, float]:
-    """Try a head on its features; measure what can go wrong: their scale, its losses, its silent units."""
+    """Test a head on its features; measure what can go wrong: their scale, its losses, its silent units."""
     train, test = features
     rows = trained.rows
     return {
@@ -93,9 +93,10 @@ def figures(
 
 
 def scale(features: "Examples") -> dict[str, float]:
-    """How large features are: over all numbers their mean, standard deviation, largest one and share of
-    zeros;
-    and the standard deviation of a single feature over the images: the 5th and the 95th of 100 of them."""
+    """The scale of features: their mean, standard deviation, maximum and share of zeros.
+
+    And the standard deviations of single features over the images: their 5th and 95th percentile.
+    """
     import numpy as np
 
     from keraserve_training.learning.feed import Feed, evaluation_batch
@@ -120,7 +121,7 @@ def scale(features: "Examples") -> dict[str, float]:
 
 
 def silent_units(model: "keras.Model", examples: "Examples") -> float:
-    """The share of the dense layer's units that are 0 for every example: such a unit learns nothing more."""
+    """The share of the dense layer's units that are 0 for every example: these learn nothing any more."""
     import numpy as np
     from keras import Model
 
@@ -133,8 +134,8 @@ def silent_units(model: "keras.Model", examples: "Examples") -> float:
     return float((loudest <= 0).mean())
 
 
-def troubles(findings: Findings, network: str = HEAD) -> list[str]:
-    """What is out of the ordinary while a network learns, a sentence each; none where nothing is."""
+def problems(findings: Findings, network: str = HEAD) -> list[str]:
+    """A sentence for each thing that goes wrong in a network's training; none where nothing does."""
     metrics, rows = findings.metrics, findings.history(network)
     guessing = math.log(metrics["classes"])
     diverged = [row["epoch"] for row in rows if not math.isfinite(row["loss"])]
@@ -166,11 +167,11 @@ def troubles(findings: Findings, network: str = HEAD) -> list[str]:
 
 
 def lagging(findings: Findings, network: str) -> list[str]:
-    """Say where a network with BatchNormalization does worse when it is tried than while it learns."""
-    learning, tried = findings.history(network)[-1]["accuracy"], findings.metrics["training_accuracy"]
-    if learning - tried < _LAG:
+    """Say where a network with BatchNormalization is worse in its test than in its training."""
+    learning, tested = findings.history(network)[-1]["accuracy"], findings.metrics["training_accuracy"]
+    if learning - tested < _LAG:
         return []
     return [
-        f"While it learns it gets {percent(learning)} of the training images right, with the moments of"
-        f" each batch; tried afterwards, with those that BatchNormalization has kept, {percent(tried)}."
+        f"In training it gets {percent(learning)} of the training images right, with the moments of each"
+        f" batch; tested afterwards, with those that BatchNormalization has stored, {percent(tested)}."
     ]

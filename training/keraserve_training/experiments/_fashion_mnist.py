@@ -1,4 +1,4 @@
-"""What the experiments of source document 002 share: the hidden layers, the tasks and what is set aside."""
+"""What the experiments of source document 002 share: hidden layers, classes, and validation images."""
 
 from typing import Any
 
@@ -10,6 +10,6 @@ _SET_ASIDE, _TRAINING = 5_000, 60_000
 
 
 def set_aside(data: Dataset) -> tuple[Any, Any]:
-    """The images to learn from, and the first 5,000 (of 60,000, or in proportion) for validation."""
+    """The training images, and the first 5,000 (of 60,000, or in proportion) of them for validation."""
     aside = round(len(data.train) * _SET_ASIDE / _TRAINING)
     return data.train.after(aside), data.train.first(aside)

@@ -1,4 +1,4 @@
-"""Source document 003: what VGG16 sees in cats and dogs is stored once, against running it in every epoch."""
+"""Source document 003: VGG16's features of cats and dogs stored once, against VGG16 in every epoch."""
 
 import math
 from functools import partial
@@ -28,10 +28,10 @@ _VGG16_BYTES = 7 * 7 * 512 * 4  # of one image's features, float32
 def cats_dogs_vgg16() -> Experiment:
     """A dense head on the stored features of VGG16, and the same work without storing them, timed.
 
-    Task: tells cats from dogs. VGG16, frozen, looks once at every image, 224 by 224 pixels, not augmented;
-        a dense head learns from what it saw with RMSprop, from 23,076 images, tried on the other 1,924.
-        Beside it the document's other network, VGG16 inside and a slightly different head, is trained for
-        one epoch, to see what an epoch costs without stored features.
+    Task: tells cats from dogs. VGG16, frozen, computes the features of every image once, at 224 by 224
+        pixels, not augmented; a dense head learns from those of 23,076 images with RMSprop, and is tested on
+        the other 1,924. The document's other network, with VGG16 inside and a slightly different head, is
+        trained for one epoch, to measure an epoch without stored features.
     Choice of ours: 10 epochs; the source document does not say how many.
     Command: `keraserve-train run cats-dogs-vgg16`
     Expected: test accuracy, seconds and bytes as in `expected_ranges.json` (ranges of full runs); the source
@@ -43,20 +43,15 @@ def cats_dogs_vgg16() -> Experiment:
         source="003",
         title="Cats and dogs: the features of VGG16 stored, and not stored",
         task=(
-            "VGG16, frozen, looks once at every image, and a dense head learns to tell cats from dogs from"
-            " what it saw. How long an epoch takes is compared with a network that has VGG16 inside."
+            "VGG16, frozen, computes the features of every image once, and a dense head learns to tell cats"
+            " from dogs from them. How long an epoch takes is compared with a network that has VGG16 inside."
         ),
         data="cats vs dogs",
         weights="imagenet",
         minutes=180,
         figures=(
             Figure("test_accuracy", "Test accuracy", "not printed"),
-            Figure(
-                "extraction_seconds",
-                "Storing the features, once",
-                f"45 min ({_ALL})",
-                "seconds",
-            ),
+            Figure("extraction_seconds", "Storing the features, once", f"45 min ({_ALL})", "seconds"),
             Figure(
                 "epoch_seconds_uncached",
                 "Training steps of an epoch without them",
@@ -94,7 +89,7 @@ def train(run: "Run") -> None:
     features = run.features("train", backbone.model, data.train)
     test_features = run.features("test", backbone.model, data.test)
     units, output = _last(len(data.classes))
-    # The document has two parts and draws both curves. Nothing is chosen by the second: it is the test too.
+    # The document has two parts and draws both curves. The second is also the test: nothing is chosen by it.
     head = run.fit(
         HEAD,
         build=lambda: _head(features.shape, units, output),
@@ -135,7 +130,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how good the head is, what storing the features saves, and how large they really are."""
+    """Say how good the head is, how much time storing the features saves, and how large they are."""
     metrics = findings.metrics
     images, once = round(metrics["images"]), metrics["extraction_seconds"]
     with_them, without = metrics["epoch_seconds_cached"], metrics["epoch_seconds_uncached"]
@@ -152,9 +147,9 @@ def learnt(findings: Findings) -> list[str]:
         f" {evidence.guessing(head['test'], head['labels'])}. The network with {backbone} inside gets"
         f" {percent(metrics['test_accuracy_uncached'])} after its only epoch. The source document"
         f" draws curves and prints no number. {evidence.ONE_RUN}",
-        f"Looking at all {images:,} images once and storing what is seen took {duration(once)}."
-        f" The training steps of an epoch on that, without tracing the graph, take"
-        f" {duration(with_them)}; with {backbone} inside they take {duration(without)}"
+        f"Computing and storing the features of all {images:,} images took {duration(once)}. The training"
+        f" steps of an epoch on them, without tracing the graph, take {duration(with_them)}; with {backbone}"
+        f" inside they take {duration(without)}"
         + (f", {compared}" if compared else ".")
         + f"{evidence.meanwhile(head, uncached)} The source document says 45 minutes once, against an hour an"
         f" epoch, for {_ALL}.",
@@ -167,7 +162,7 @@ def learnt(findings: Findings) -> list[str]:
 
 
 def _epoch_seconds(rows: list[dict[str, Any]]) -> float:
-    """The training steps of an epoch without tracing; with few images only the whole epoch is known."""
+    """The training steps of an epoch without tracing; with few images, where that is unknown, the epoch."""
     return median(row.get("training_seconds", row["seconds"]) for row in rows)
 
 
@@ -177,7 +172,7 @@ def _last(classes: int) -> tuple[int, Output]:
 
 
 def _head(shape: tuple[int, ...], units: int, output: Output) -> "keras.Model":
-    """Make the head that learns from stored features, float32 [N, h, w, c]."""
+    """The head, which learns from stored features, float32 [N, h, w, c]."""
     from keras import Input, Sequential, layers
 
     return Sequential(
@@ -193,7 +188,7 @@ def _head(shape: tuple[int, ...], units: int, output: Output) -> "keras.Model":
 
 
 def _uncached(backbone: "keras.Model", units: int, output: Output) -> "keras.Model":
-    """Make the network with a copy of the backbone inside: images float32 [N, size, size, 3], 0 to 255."""
+    """The network with a copy of the backbone inside: images float32 [N, size, size, 3], 0 to 255."""
     from keras import Input, Model, Sequential, layers
 
     from keraserve_training.learning import rules

@@ -1,4 +1,4 @@
-"""Source document 004: a frozen Xception learns to tell cats from dogs, then all of it is fine-tuned."""
+"""Source document 004: a new last layer on a frozen Xception tells cats from dogs; then all is fine-tuned."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,10 +29,10 @@ _VARIANT = "as-is"
 def cats_dogs_xception() -> Experiment:
     """Transfer and fine-tuning, with augmentation inside the model.
 
-    Task: tells cats from dogs. 40 % of the images are learnt from, 10 % set aside, 10 % tested on; 150 by
-        150 pixels, flipped and turned at random. Xception frozen below a new last layer for 20 epochs (Adam),
-        then all of it for 10 at a rate of 1e-5, BatchNormalization in inference mode. Of a user's own
-        images none is left out: a fifth of those that are not for the test is set aside.
+    Task: tells cats from dogs. 40 % of the images are for training, 10 % for validation, 10 % for the test;
+        150 by 150 pixels, flipped and rotated at random. Xception frozen below a new last layer for 20 epochs
+        (Adam), then all of it for 10 at a rate of 1e-5, BatchNormalization in inference mode. A user's own
+        images are all used: a fifth of the training images is for validation.
     Command: `keraserve-train run cats-dogs-xception`
     Expected: test accuracy before and after fine-tuning as in `expected_ranges.json` (ranges of full runs);
         the source document prints no number, only that fine-tuning is "a good improvement".
@@ -85,7 +85,7 @@ def cats_dogs_xception() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Train with the network frozen, fine-tune a copy of the result, try both; show what is learnt from."""
+    """Show some training images; train with the network frozen, fine-tune a copy of the result, test both."""
     from keras import optimizers
 
     from keraserve_training.learning import rules
@@ -123,7 +123,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say what fine-tuning brought, whether that is more than chance, and what it cost."""
+    """Say what fine-tuning gained, whether that is more than chance, and how long it took."""
     metrics, networks = findings.metrics, findings.networks
     frozen, tuned = networks[FROZEN], networks[FINE_TUNED]
     learning = [network["phases"][0]["trainable_parameters"] for network in (frozen, tuned)]
@@ -150,10 +150,10 @@ def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...]) -
     few = images.first(_SHOWN)
     shown = few.show(np.arange(len(few)))
     names = [classes[label] for label in few.labels]
-    title = "What is learnt from"
+    title = "Training images"
     sizes = few.sizes(np.arange(len(few)))
     draw = partial(galleries.samples, title=title, images=shown, labels=names, sizes=sizes)
-    run.image("samples.png", title, draw, "The first nine images, in their own sizes.")
+    run.plot("samples.png", title, draw, "The first nine images, in their own sizes.")
 
     ((one, _),) = few.batches(np.zeros(1, np.int64), 1)
     augment = augmentation(run.seed)
@@ -161,7 +161,7 @@ def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...]) -
     first, *rest = [np.rint(image).astype(np.uint8) for image in (one.numpy()[0], *changed)]
     title = "Augmentations of one image"
     draw = partial(galleries.augmentations, title=title, images=rest, original=first)
-    run.image("augmentations.png", title, draw, "As the network gets it: in every epoch another one.")
+    run.plot("augmentations.png", title, draw, "As the network gets it: another one in every epoch.")
 
 
 def _meaning(variant: str) -> str:

@@ -1,4 +1,4 @@
-"""Source document 004: the first stage of `cats-dogs-xception` with a training loop written by hand."""
+"""Source document 004: the first stage of `cats-dogs-xception` with a custom training loop."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def cats_dogs_xception_custom_loop() -> Experiment:
-    """Gradients taken and applied by hand, to the weights that are not frozen and to no others.
+    """A custom loop that computes the gradients of the weights that are not frozen, and applies them.
 
     Task: the first stage of `cats-dogs-xception`, the network frozen below a new last layer, for 20 epochs
         from the same start on the same batches, with `tf.GradientTape` in place of `model.fit`.
@@ -33,10 +33,10 @@ def cats_dogs_xception_custom_loop() -> Experiment:
     return Experiment(
         name="cats-dogs-xception-custom-loop",
         source="004",
-        title="Cats and dogs: the frozen Xception with a training loop of its own",
+        title="Cats and dogs: the frozen Xception with a custom training loop",
         task=(
-            "The first stage of cats-dogs-xception, with gradients taken by a tape and applied to the weights"
-            " that learn, in place of Keras' own loop."
+            "The first stage of cats-dogs-xception, with gradients computed by a tape and applied to the"
+            " weights that learn, in place of Keras' own loop."
         ),
         data="cats vs dogs",
         weights="imagenet",
@@ -50,27 +50,23 @@ def cats_dogs_xception_custom_loop() -> Experiment:
         run=train,
         servables=(Servable("cats-dogs-xception-custom-loop", FROZEN, "Tells cats from dogs."),),
         learnt=learnt,
-        phrases={
-            "Xception": "network",
-            "Tells cats from dogs": "classes",
-            "Cats and dogs": "data",
-        },
+        phrases={"Xception": "network", "Tells cats from dogs": "classes", "Cats and dogs": "data"},
         takes=("data", "backbone", "alpha", "weights", "image_size"),
     )
 
 
 def train(run: "Run") -> None:
-    """Train the last layer by hand and try the network."""
+    """Train the last layer with the custom loop and test the network."""
     backbone = run.backbone("xception", size=SIZE)
     data = run.load(datasets.cats_dogs).sized(backbone.size)
     _, output = outputs.classifier(len(data.classes))
     frozen = fit_frozen(run, backbone.model, data, loop=custom_loop(output))
     *_, test = parts(data, run.seed)
-    tried = run.test(frozen, test)
+    tested = run.test(frozen, test)
     run.finish(
         {
-            "test_accuracy": tried.accuracy,
-            "test_loss": tried.loss,
+            "test_accuracy": tested.accuracy,
+            "test_loss": tested.loss,
             "test_images": len(test),
             "validation_accuracy": frozen.rows[-1]["val_accuracy"],
             "epoch_seconds": median(row["seconds"] for row in frozen.rows),
@@ -82,7 +78,7 @@ def learnt(findings: Findings) -> list[str]:
     """Say how well the loop does, beside `model.fit` from the same start on the same batches."""
     metrics, network = findings.metrics, findings.networks[FROZEN]
     own = (
-        f"With a loop written by hand, {evidence.accuracy(network['test'])} of the"
+        f"With a custom loop, {evidence.accuracy(network['test'])} of the"
         f" {network['test']['images']:,} test images are right;"
         f" {evidence.guessing(network['test'], network['labels'])}. An epoch took"
         f" {duration(metrics['epoch_seconds'])}."
@@ -95,19 +91,20 @@ def learnt(findings: Findings) -> list[str]:
             "Run cats-dogs-xception with the same options to see model.fit beside it.",
         ]
     theirs = other.metrics["test_accuracy_frozen"]
-    both = evidence.pairs(other, FROZEN, findings, FROZEN, words=("with model.fit", "by hand"))
+    words = "with model.fit", "with the custom loop"
+    both = evidence.pairs(other, FROZEN, findings, FROZEN, words=words)
     return [
         *findings.caveats,
         own,
-        # How long it took is another run's time, of whatever else the machine did then.
+        # Its time is not compared: that was another run, with another load of the machine.
         f"model.fit, from the same start on the same batches, gets {percent(theirs)} right after that"
         f" stage, {points(metrics['test_accuracy'] - theirs)}. {both}",
     ]
 
 
 def custom_loop(output: outputs.Output) -> "Loop":
-    """Make a loop that gives what `model.fit` gives: loss and accuracy, averaged while the network learns."""
-    # One graph for every compile, which brings a new optimizer, and not for every epoch.
+    """A loop that returns what `model.fit` returns: loss and accuracy, averaged during the epoch."""
+    # One graph for every compile, which makes a new optimizer, and not for every epoch.
     step_of = functools.cache(_step)
 
     def epoch(model: "keras.Model", batches: Any, tell: Callable[[int], None]) -> Mapping[str, float]:
@@ -125,7 +122,7 @@ def custom_loop(output: outputs.Output) -> "Loop":
 def _step(
     model: Any, optimizer: Any, output: outputs.Output, spec: Any
 ) -> tuple[Callable[[Any, Any], None], list[Any]]:
-    """Make the step that learns from one batch, inputs and targets as `spec` says, and what it measures."""
+    """The training step for one batch of inputs and targets as in `spec`, and its metrics."""
     import tensorflow as tf
     from keras import metrics
 

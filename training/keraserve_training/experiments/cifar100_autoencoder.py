@@ -1,4 +1,4 @@
-"""Source document 000, c: does it help to learn first to draw images again, without their classes?"""
+"""Source document 000, c: does pre-training without labels help, by autoencoders that reconstruct images?"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _SHOWN = 8
 def cifar100_autoencoder() -> Experiment:
     """A stacked convolutional autoencoder that gives the network of `cifar100-cnn` its first two layers.
 
-    Task: autoencoder 1 (one convolution to 32 channels, one back) learns to draw the training images again,
+    Task: autoencoder 1 (one convolution to 32 channels, one back) learns to reconstruct the training images,
         15 epochs; autoencoder 2 does so with two more convolutions between the frozen ones of the first, 10
         epochs; then the network of `cifar100-cnn` starts from both encoders and learns as it does there.
     Command: `keraserve-train run cifar100-autoencoder`
@@ -44,7 +44,7 @@ def cifar100_autoencoder() -> Experiment:
         source="000",
         title="CIFAR-100: pre-training without labels, by a stacked autoencoder",
         task=(
-            "Two convolutional autoencoders, one inside the other, learn to draw images again without"
+            "Two convolutional autoencoders, one inside the other, learn to reconstruct images without"
             " knowing their classes. Their encoders become the first two layers of the network of"
             " cifar100-cnn, which then learns the classes."
         ),
@@ -70,16 +70,13 @@ def cifar100_autoencoder() -> Experiment:
             ),
         ),
         learnt=learnt,
-        phrases={
-            "Tells the hundred fine classes of CIFAR-100 apart": "classes",
-            "CIFAR-100": "data",
-        },
+        phrases={"Tells the hundred fine classes of CIFAR-100 apart": "classes", "CIFAR-100": "data"},
         takes=("data", "strategy"),
     )
 
 
 def train(run: "Run") -> None:
-    """Train both autoencoders, the network that starts from them, and the one that starts from nothing.
+    """Train both autoencoders, the network that starts from them, and the one that starts from scratch.
 
     The source document leaves the autoencoders' sizes, activations and loss open. The encoders are as the
     network has them, 32 ReLU filters; the second decoder has to give what a ReLU gave, so it is one too; the
@@ -98,10 +95,7 @@ def train(run: "Run") -> None:
         "batch": BATCH,
     }
     first = run.fit(
-        _FIRST,
-        build=lambda: autoencoder(data),
-        phases=[Phase("trained", 15, optimizers.Adam)],
-        **shared,
+        _FIRST, build=lambda: autoencoder(data), phases=[Phase("trained", 15, optimizers.Adam)], **shared
     )
     second = run.fit(
         _SECOND,
@@ -129,20 +123,20 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say what pre-training brought in this run, and what the autoencoders had to learn."""
+    """Say what pre-training gained in this run, and what the autoencoders had to learn."""
     metrics, networks = findings.metrics, findings.networks
     sooner = metrics["gain_first_epoch"]
     spent = metrics["seconds_of_pretraining"]
     first, second = (evidence.accuracy(networks[name]["test"]) for name in (_PRETRAINED, NETWORK))
     both = evidence.pairs(
-        findings, NETWORK, findings, _PRETRAINED, words=("from nothing", "with pre-training")
+        findings, NETWORK, findings, _PRETRAINED, words=("from scratch", "with pre-training")
     )
     return [
         *findings.caveats,
-        f"With pre-training without labels the network gets {first} of the test images right, from nothing"
+        f"With pre-training without labels the network gets {first} of the test images right, from scratch"
         f" {second}: {points(metrics['gain'])}. {both} {evidence.ONE_RUN}",
         f"After the first epoch the difference is {points(sooner)}.",
-        "The autoencoders draw the test images again with a mean squared error of"
+        "The autoencoders reconstruct the test images with a mean squared error of"
         f" {value(metrics['error_1'], 'loss')} (the first) and {value(metrics['error_2'], 'loss')} (the"
         f" second, through two layers more). They have {_HIDDEN} numbers for the three of each pixel: enough"
         " to copy it.",
@@ -152,7 +146,7 @@ def learnt(findings: Findings) -> list[str]:
 
 
 def autoencoder(data: "Dataset") -> "keras.Model":
-    """Make autoencoder 1: float32 [N, 32, 32, 3], 0 to 255, to the same from 0 to 1."""
+    """Autoencoder 1: float32 [N, 32, 32, 3], 0 to 255, to the same from 0 to 1."""
     from keras import Input, Sequential, layers
 
     return Sequential(
@@ -166,7 +160,7 @@ def autoencoder(data: "Dataset") -> "keras.Model":
 
 
 def autoencoder_inside(first: "keras.Model") -> "keras.Model":
-    """Make autoencoder 2 between clones of the first one's layers, which it does not change."""
+    """Autoencoder 2, between clones of the first one's layers, which it does not change."""
     from keras import Input, Sequential, layers
 
     from keraserve_training.learning import rules
@@ -198,7 +192,7 @@ def started_from(network: "keras.Model", first: "keras.Model", second: "keras.Mo
 def _draw(
     run: "Run", data: "Dataset", first: "Trained", second: "Trained", alone: "Trained", pretrained: "Trained"
 ) -> None:
-    """Some images as the autoencoders draw them again, and the convergence of both networks."""
+    """Some images as the autoencoders reconstruct them, and the convergence of both networks."""
     import numpy as np
 
     from keraserve_training.drawing import curves, galleries
@@ -206,18 +200,18 @@ def _draw(
     # Spread over all, as a user's images come class by class
     some = np.linspace(0, len(data.test) - 1, min(_SHOWN, len(data.test))).astype(np.int64)
     ((inputs, _),) = data.test.batches(some, _SHOWN)
-    again: dict[str, list[Any]] = {}
-    for trained in (first, second):
-        values = np.asarray(trained.model(inputs))
-        again[trained.name] = list(np.rint(255 * values).astype(np.uint8))
-    run.image(
+    reconstructed = {
+        trained.name: list(np.rint(255 * np.asarray(trained.model(inputs))).astype(np.uint8))
+        for trained in (first, second)
+    }
+    run.plot(
         "reconstructions.png",
-        "Test images drawn again",
+        "Reconstructed test images",
         lambda path: galleries.reconstructions(
-            path, "Test images, and what the autoencoders make of them", data.test.show(some), again
+            path, "Test images, and their reconstructions", data.test.show(some), reconstructed
         ),
     )
-    run.image(
+    run.plot(
         "pretraining-curves.png",
         "Convergence with and without pre-training",
         lambda path: curves.all_curves(

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def cifar100_cnn() -> Experiment:
-    """A small convolutional network, trained from nothing.
+    """A small convolutional network, trained from scratch.
 
     Task: tells the hundred fine classes of CIFAR-100 apart (50,000 images of 32 by 32 pixels): two blocks
         of two convolutions and a pooling, 1,024 dense units, half of them dropped; SGD with momentum, 15
-        epochs, tried on the test images after every one.
+        epochs, tested after every one.
     Command: `keraserve-train run cifar100-cnn`
     Expected: test accuracy, gap to the training images and wall time as in `expected_ranges.json` (ranges
         of full runs); the source document prints none.
@@ -34,7 +34,7 @@ def cifar100_cnn() -> Experiment:
     return Experiment(
         name="cifar100-cnn",
         source="000",
-        title="CIFAR-100: a convolutional network from nothing",
+        title="CIFAR-100: a convolutional network from scratch",
         task=(
             "A network of four convolutions and a dense layer tells the hundred fine classes of CIFAR-100"
             " apart; its loss and accuracy on training and test images are followed over 15 epochs."
@@ -62,7 +62,7 @@ def cifar100_cnn() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Train the network and try it on the training and the test images."""
+    """Train the network and test it on the training and the test images."""
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
     cnn = train_network(run, data)
     found = accuracies(run, cnn, data.train, data.test)
@@ -79,5 +79,5 @@ def learnt(findings: Findings) -> list[str]:
         f"Of the images that it learnt from it gets {percent(metrics['training_accuracy'])} right (without"
         f" dropout): {ahead(metrics['gap'])}. {turning_point(findings.history(NETWORK))}",
         f"The training took {duration(metrics['seconds'])}, {per_epoch(findings, NETWORK)} an epoch with the"
-        f" trial on the test images.{evidence.meanwhile(network)}",
+        f" test after it.{evidence.meanwhile(network)}",
     ]

@@ -68,10 +68,7 @@ def cifar100_cnn_dropout() -> Experiment:
             ),
         ),
         learnt=learnt,
-        phrases={
-            "Tells the hundred fine classes of CIFAR-100 apart": "classes",
-            "CIFAR-100": "data",
-        },
+        phrases={"Tells the hundred fine classes of CIFAR-100 apart": "classes", "CIFAR-100": "data"},
         takes=("data", "strategy"),
     )
 
@@ -105,7 +102,7 @@ def train(run: "Run") -> None:
         ],
         "Training accuracy: of the finished network, which drops nothing. Gap: training minus test accuracy.",
     )
-    run.image(
+    run.plot(
         "placements.png",
         "Test accuracy by placement",
         lambda path: comparisons.bars(
@@ -115,7 +112,7 @@ def train(run: "Run") -> None:
             baseline=_BASELINE,
         ),
     )
-    run.image(
+    run.plot(
         "placements-curves.png",
         "Convergence by placement",
         lambda path: curves.all_curves(

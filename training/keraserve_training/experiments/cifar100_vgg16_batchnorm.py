@@ -10,11 +10,11 @@ from keraserve_training.experiments._cifar100_vgg16 import (
     HEAD,
     SIZE,
     TAKES,
+    features_of,
     figures,
     lagging,
-    seen,
+    problems,
     train_head,
-    troubles,
 )
 from keraserve_training.number_format import duration, percent, points, value
 from keraserve_training.records import evidence
@@ -55,7 +55,7 @@ def cifar100_vgg16_batchnorm() -> Experiment:
             Figure("loss_first", "Training loss of the first epoch", "not printed", "loss"),
             Figure("loss_last", "Training loss of the last epoch", "not printed", "loss"),
             Figure("silent_units", "Dense units that are 0 for every test image", "not printed"),
-            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to compute all features", "not printed", "seconds"),
             Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
         ),
         parameters=15_348_644,
@@ -77,10 +77,10 @@ def cifar100_vgg16_batchnorm() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Store the features, or take those that are there, train the head on them, put both together."""
+    """Compute the features, or read stored ones, train the head on them, join both."""
     backbone = run.backbone("vgg16", size=SIZE)
     data = run.load(datasets.cifar100, size=backbone.size)
-    features = seen(run, backbone.model, data)
+    features = features_of(run, backbone.model, data)
     head = train_head(run, HEAD, features, data, _EPOCHS, normalised=True)
     found = figures(run, head, features, data)
     run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
@@ -88,7 +88,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how well the head does, what is different from the one without, and how long it takes."""
+    """Say how good the head is, what differs from the one without, and how long it takes."""
     head = findings.networks[HEAD]
     return [
         *findings.caveats,
@@ -96,16 +96,16 @@ def learnt(findings: Findings) -> list[str]:
         f" after {head['epochs']} epochs; {evidence.guessing(head['test'], head['labels'])}."
         f" {evidence.ONE_RUN}",
         against(findings, HEAD, _BEFORE, HEAD, "the same head without"),
-        against(findings, HEAD, "cifar100-cnn", NETWORK, "the network from nothing"),
+        against(findings, HEAD, "cifar100-cnn", NETWORK, "the network from scratch"),
         *_differences(findings),
-        *troubles(findings),
+        *problems(findings),
         *lagging(findings, HEAD),
         _time(findings),
     ]
 
 
 def _differences(findings: Findings) -> list[str]:
-    """What is different from the head without: its inputs, its start, its units, its gap."""
+    """What differs from the head without: its inputs, its first epoch, its units, its gap."""
     metrics, before = findings.metrics, findings.of(_BEFORE)
     if before is None:
         return []
@@ -139,4 +139,4 @@ def _time(findings: Findings) -> str:
     if convolutional is None or not evidence.quiet(findings.networks[HEAD], convolutional.networks[NETWORK]):
         return f"{sentence}.{evidence.meanwhile(findings.networks[HEAD])}"
     theirs = per_epoch(convolutional, NETWORK)
-    return f"{sentence}. The network from nothing takes {theirs} an epoch."
+    return f"{sentence}. The network from scratch takes {theirs} an epoch."

@@ -1,4 +1,4 @@
-"""Source document 000, d and e: a dense head on what VGG16 sees in small images, and what goes wrong."""
+"""Source document 000, d and e: a dense head on VGG16's features of small images, and what goes wrong."""
 
 import math
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from keraserve_training.experiments._cifar100_vgg16 import (
     HEAD,
     SIZE,
     TAKES,
+    features_of,
     figures,
-    seen,
+    problems,
     train_head,
-    troubles,
 )
 from keraserve_training.number_format import Unit, duration, percent, points, value
 from keraserve_training.records import evidence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _UNSCALED = "head-unscaled"
 _EPOCHS = 10
 _WITH_TOP, _WITHOUT_TOP = 23, 19  # layers of VGG16, as the source document counts them and as it uses them
-_NO_TROUBLE = (
+_NO_PROBLEM = (
     "In this run the first epoch's loss is at most 5 % above that of guessing, the last one's below 90 % of"
     " it, at most a tenth of the dense units are silent, and training accuracy is at most 10 points above"
     " test accuracy."
@@ -38,11 +38,12 @@ _NO_TROUBLE = (
 
 
 def cifar100_vgg16_dense() -> Experiment:
-    """A dense head on the features of VGG16, which sees the images at 32 by 32 pixels.
+    """A dense head on the features of VGG16 for images of 32 by 32 pixels.
 
-    Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 without its top, frozen, looks once at
-        every image; 1,024 dense units, half of them dropped, learn from what it saw, 10 epochs of the SGD
-        of `cifar100-cnn`. What goes wrong is measured: the scale of the features, silent units, both curves.
+    Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 without its top, frozen, computes the
+        features of every image once; 1,024 dense units, half of them dropped, learn from them, 10 epochs of
+        the SGD of `cifar100-cnn`. What goes wrong is measured: the scale of the features, silent units, both
+        curves.
     Difference: the source document's code feeds VGG16 with pixels from 0 to 1. Here it gets them as it was
         trained with them (blue first, means subtracted); the document's way is measured beside it.
     Command: `keraserve-train run cifar100-vgg16-dense`
@@ -56,8 +57,8 @@ def cifar100_vgg16_dense() -> Experiment:
         source="000",
         title="CIFAR-100: a dense head on the features of VGG16",
         task=(
-            "VGG16 without its top, frozen, looks once at every image of CIFAR-100, 32 by 32 pixels. A"
-            " dense layer learns the hundred fine classes from what it saw."
+            "VGG16 without its top, frozen, computes the features of every image of CIFAR-100 once, at 32 by"
+            " 32 pixels. A dense layer learns the hundred fine classes from them."
         ),
         data="CIFAR-100",
         weights="imagenet",
@@ -70,7 +71,7 @@ def cifar100_vgg16_dense() -> Experiment:
             Figure("silent_units", "Dense units that are 0 for every test image", "not printed"),
             Figure("test_accuracy_unscaled", "Pixels from 0 to 1: test accuracy", "not printed"),
             Figure("layers", "Layers of the network without its top", "23 (with its top)", "count"),
-            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to compute all features", "not printed", "seconds"),
             Figure("seconds", "Wall time of the head's training", "not printed", "seconds"),
         ),
         parameters=15_342_500,
@@ -93,18 +94,18 @@ def cifar100_vgg16_dense() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """List the network's layers, store its features, train the head on them, put both together.
+    """List the network's layers, store its features, train the head on them, join both.
 
-    Then the same head on the features of images that are scaled as the source document's code scales them.
+    Then train the same head on features of images that are scaled as in the source document's code.
     """
     backbone = run.backbone("vgg16", size=SIZE)
     layers = list_layers(run, backbone)
     data = run.load(datasets.cifar100, size=backbone.size)
-    features = seen(run, backbone.model, data)
+    features = features_of(run, backbone.model, data)
     head = train_head(run, HEAD, features, data, _EPOCHS, normalised=False)
     found = figures(run, head, features, data)
     run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
-    unscaled = seen(run, as_the_document_feeds(backbone), data)
+    unscaled = features_of(run, as_the_document_feeds(backbone), data)
     other = train_head(run, _UNSCALED, unscaled, data, _EPOCHS, normalised=False)
     theirs = figures(run, other, unscaled, data)
     _compare(run, {"as it was trained": found, "from 0 to 1": theirs})
@@ -112,7 +113,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say what the network is, how well the head does, and what goes wrong."""
+    """Say what the network is, how good the head is, and what goes wrong."""
     metrics, networks = findings.metrics, findings.networks
     backbone, layers = networks[CLASSIFIER]["composed_of"][0], round(metrics["layers"])
     counted = (
@@ -127,8 +128,8 @@ def learnt(findings: Findings) -> list[str]:
         f" {duration(metrics['extraction_seconds'])}.",
         f"After {head['epochs']} epochs on them the head gets {evidence.accuracy(head['test'])} of the test"
         f" images right; {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
-        against(findings, HEAD, "cifar100-cnn", NETWORK, "the network from nothing"),
-        *(troubles(findings) or [_NO_TROUBLE]),
+        against(findings, HEAD, "cifar100-cnn", NETWORK, "the network from scratch"),
+        *(problems(findings) or [_NO_PROBLEM]),
         _scale(metrics),
         _unscaled(findings),
     ]
@@ -151,20 +152,18 @@ def list_layers(run: "Run", backbone: "Backbone") -> int:
 
 
 def as_the_document_feeds(backbone: "Backbone") -> "keras.Model":
-    """The network behind pixels from 0 to 1, with which it was not trained."""
+    """The network for pixels from 0 to 1, with which it was not trained."""
     from keras import Input, Model, layers
 
     network = backbone.model.get_layer(backbone.network.name)
     images = Input(backbone.model.input_shape[1:])
     return Model(
-        images,
-        network(layers.Rescaling(1 / 255)(images), training=False),
-        name=f"{network.name}-unscaled",
+        images, network(layers.Rescaling(1 / 255)(images), training=False), name=f"{network.name}-unscaled"
     )
 
 
 def _compare(run: "Run", found: Mapping[str, Mapping[str, float]]) -> None:
-    """A table of the two ways to scale the pixels, and of what becomes of them."""
+    """Add a table of the two ways to scale the pixels, with the features and the results of both."""
     rows: dict[str, tuple[str, Unit]] = {
         "features: mean": ("feature_mean", "loss"),
         "features: standard deviation": ("feature_deviation", "loss"),

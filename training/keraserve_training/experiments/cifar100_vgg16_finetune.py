@@ -12,10 +12,10 @@ from keraserve_training.experiments._cifar100_vgg16 import (
     SIZE,
     TAKES,
     dense_layers,
+    features_of,
     figures,
     lagging,
-    seen,
-    troubles,
+    problems,
 )
 from keraserve_training.number_format import duration, percent, points, value
 from keraserve_training.records import evidence
@@ -38,14 +38,14 @@ _FROZEN = "cifar100-vgg16-batchnorm"
 def cifar100_vgg16_finetune() -> Experiment:
     """VGG16's last block and the head of `cifar100-vgg16-batchnorm` learn together.
 
-    Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 up to `block4_pool`, frozen, looks once at
-        every image; the three convolutions of block 5 start from ImageNet and learn from what it saw, with
-        the new head behind them, 15 epochs of the SGD of `cifar100-cnn`.
+    Task: tells the hundred fine classes of CIFAR-100 apart. VGG16 up to `block4_pool`, frozen, computes the
+        features of every image once; the three convolutions of block 5 start from ImageNet and learn from
+        them, with the new head behind them, 15 epochs of the SGD of `cifar100-cnn`.
     Addition: the same in two steps, as the rule of fine-tuning has it: the head alone for 10 epochs, then
         block and head for 5 at a hundredth of the rate.
     Controls, where another network (`--backbone`) has BatchNormalization in its block, as VGG16 has not: the
         document's way again, behind a head that has learnt before; and with the block's BatchNormalization
-        learning instead of in inference mode. They say what a collapse of the document's way comes from.
+        learning instead of in inference mode. They show what causes a collapse of the document's way.
     Command: `keraserve-train run cifar100-vgg16-finetune`
     Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
         none.
@@ -56,9 +56,9 @@ def cifar100_vgg16_finetune() -> Experiment:
         source="000",
         title="CIFAR-100: the last block of VGG16 learns as well",
         task=(
-            "VGG16 up to its fourth block, frozen, looks once at every image of CIFAR-100. Its last"
-            " block, which starts as it was trained, and the head of cifar100-vgg16-batchnorm learn the"
-            " hundred fine classes from what it saw."
+            "VGG16 up to its fourth block, frozen, computes the features of every image of CIFAR-100 once."
+            " Its last block, which starts as it was trained, and the head of cifar100-vgg16-batchnorm learn"
+            " the hundred fine classes from them."
         ),
         data="CIFAR-100",
         weights="imagenet",
@@ -75,7 +75,7 @@ def cifar100_vgg16_finetune() -> Experiment:
                 "Control, the block's BatchNormalization learning: test accuracy",
                 "not done",
             ),
-            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to compute all features", "not printed", "seconds"),
             Figure("seconds", "Wall time of the training", "not printed", "seconds"),
         ),
         parameters=15_348_644,
@@ -105,13 +105,13 @@ def cifar100_vgg16_finetune() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Store what the network sees before its last block, train block and head on that, put all together."""
+    """Store the features before the network's last block, train block and head on them, join all."""
     from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("vgg16", size=SIZE)
     stem, tail = backbone.split()  # at block4_pool
     data = run.load(datasets.cifar100, size=backbone.size)
-    features = seen(run, stem, data)
+    features = features_of(run, stem, data)
     shared: dict[str, Any] = {
         "build": lambda: with_head(tail, len(data.classes)),
         "train": features[0],
@@ -132,28 +132,25 @@ def train(run: "Run") -> None:
     )
     stepwise = accuracies(run, in_steps, *features, data.test)
     controls = _controls(run, backbone, shared) if _has_moments(tail) else {}
-    tried = {
+    tested = {
         f"test_accuracy_{name}": run.test(trained, features[1], data.test).accuracy
         for name, trained in controls.items()
     }
     for name, trained in ((CLASSIFIER, together), (f"{CLASSIFIER}-{_IN_STEPS}", in_steps)):
         run.compose(name, stem, trained, images=data.test, features=features[1])
-    run.finish(found | {f"{metric}_in_steps": value for metric, value in stepwise.items()} | tried)
+    run.finish(found | {f"{metric}_in_steps": value for metric, value in stepwise.items()} | tested)
 
 
 def _controls(run: "Run", backbone: "Backbone", shared: Mapping[str, Any]) -> "dict[str, Trained]":
-    """The document's way with one thing changed each: a head that has learnt, and moments that learn."""
+    """The document's way with one change each: a head that has learnt before, and moments that learn."""
     from keraserve_training.learning import rules
     from keraserve_training.learning.fit import Phase
 
     phases = [Phase("trained", _EPOCHS, sgd())]
     alone = run.fit(_HEAD_ALONE, phases=[Phase("head alone", _HEAD_FIRST, sgd(), frozen=block)], **shared)
-    # Not `after=alone`: at the same rate, which the rule of fine-tuning forbids, and which is tried here.
+    # Not `after=alone`: the rule of fine-tuning forbids the same rate, whose effect is measured here.
     knows = run.fit(
-        _HEAD_KNOWS,
-        phases=phases,
-        reused=block,
-        **{**shared, "build": lambda: rules.clone(alone.model)},
+        _HEAD_KNOWS, phases=phases, reused=block, **{**shared, "build": lambda: rules.clone(alone.model)}
     )
     _, learning = backbone.split(moments_learn=True)
     classes = len(shared["labels"])
@@ -176,7 +173,7 @@ def block(model: "keras.Model") -> "list[keras.Layer]":
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how well it does, beside the frozen network, the two steps and the controls, and what it takes."""
+    """Say how good it is beside the frozen network, the two steps and the controls, and how long it took."""
     metrics, trained = findings.metrics, findings.networks[_TOGETHER]
     (phase,) = trained["phases"]
     return [
@@ -185,21 +182,21 @@ def learnt(findings: Findings) -> list[str]:
         f" right after {trained['epochs']} epochs; {evidence.guessing(trained['test'], trained['labels'])}."
         f" {evidence.ONE_RUN}",
         against(findings, _TOGETHER, _FROZEN, HEAD, "the same head on the whole network, frozen"),
-        against(findings, _TOGETHER, "cifar100-cnn", NETWORK, "the network from nothing"),
+        against(findings, _TOGETHER, "cifar100-cnn", NETWORK, "the network from scratch"),
         *_convergence(findings),
-        *troubles(findings, _TOGETHER),
+        *problems(findings, _TOGETHER),
         *lagging(findings, _TOGETHER),
         _steps(findings),
         *_controlled(findings),
         f"{phase['trainable_parameters']:,} parameters learn. That took {duration(metrics['seconds'])},"
-        f" {per_epoch(findings, _TOGETHER)} an epoch{_head_alone(findings)}; what the frozen part sees in all"
-        f" {metrics['images']:,.0f} images was computed once, in"
+        f" {per_epoch(findings, _TOGETHER)} an epoch{_head_alone(findings)}; the frozen part's features of"
+        f" all {metrics['images']:,.0f} images were computed once, in"
         f" {duration(metrics['extraction_seconds'])}.{evidence.meanwhile(trained)}",
     ]
 
 
 def with_head(tail: "keras.Model", classes: int) -> "keras.Model":
-    """Put the document's head behind a clone of the network's last block; the original stays as it is."""
+    """The document's head behind a clone of the network's last block, which itself does not change."""
     from keras import Input, Sequential
 
     from keraserve_training.learning import rules
@@ -239,7 +236,7 @@ def _steps(findings: Findings) -> str:
 
 
 def _controlled(findings: Findings) -> list[str]:
-    """What the controls say; of a cause no more than what was changed alone and changed the outcome."""
+    """What the controls show. A cause is named only where that change alone changed the outcome."""
     networks = findings.networks
     if _MOMENTS_LEARN not in networks:
         return []
@@ -261,7 +258,7 @@ def _controlled(findings: Findings) -> list[str]:
 
 
 def _head_alone(findings: Findings) -> str:
-    """What an epoch of the head alone took; the ratio only of times that can be compared."""
+    """The time of an epoch of the head alone, and the ratio, where the times can be compared."""
     frozen = findings.of(_FROZEN)
     if frozen is None:
         return ""

@@ -26,16 +26,16 @@ HEAD, RELU_HEAD, FROZEN, CLASSIFIER = "head", "head-relu", "frozen", "classifier
 
 
 def cifar10_inceptionv3() -> Experiment:
-    """A small head on the features that InceptionV3 sees in CIFAR-10, computed once and stored.
+    """A small head on InceptionV3's features of CIFAR-10, computed once and stored.
 
     Task: tells the ten classes of CIFAR-10 apart. Images are enlarged to 139 by 139 pixels; the frozen
-        network looks at each once; a head of one convolution learns from what it saw, 50 epochs, a fifth of
-        the images set aside; the weights with the lowest loss on those are kept.
-    Beside it: the document's convolution has no activation, so its head is linear in the features. The same
-        head with ReLU learns from the same features, 12 epochs, at a rate that falls to nothing: ours.
+        network computes the features of each once; a head of one convolution learns from them, 50 epochs, a
+        fifth of the images for validation; the weights with the lowest validation loss are kept.
+    Ours: the document's convolution has no activation, so its head is linear in the features. The same head
+        with ReLU learns from the same features, 12 epochs, at a rate that falls to 0.
     Option: `--fine-tune` goes on with the whole network. That stage is ours, the source document has none:
-        Adam at a rate that falls from 1e-4 to nothing, 6 epochs, images flipped at random,
-        BatchNormalization in inference mode.
+        Adam at a rate that falls from 1e-4 to 0, 6 epochs, images flipped at random, BatchNormalization in
+        inference mode.
     Control: with `--weights random` the head gets the features standardised, since those of random weights
         may hardly differ.
     Command: `keraserve-train run cifar10-inceptionv3`
@@ -48,9 +48,9 @@ def cifar10_inceptionv3() -> Experiment:
         source="001",
         title="CIFAR-10: a small head on the stored features of InceptionV3",
         task=(
-            "InceptionV3, frozen, looks once at every image of CIFAR-10, enlarged to 139 by 139 pixels; a"
-            " head of one convolution learns the ten classes from what it saw. With --fine-tune the whole"
-            " network then goes on learning, which the source document does not do."
+            "InceptionV3, frozen, computes the features of every image of CIFAR-10 once, enlarged to 139 by"
+            " 139 pixels; a head of one convolution learns the ten classes from them. With --fine-tune the"
+            " whole network then goes on learning, which the source document does not do."
         ),
         data="CIFAR-10",
         weights="imagenet",
@@ -60,7 +60,7 @@ def cifar10_inceptionv3() -> Experiment:
             Figure("test_accuracy_relu", "Test accuracy, frozen, head with ReLU", "not done"),
             Figure("test_accuracy_fine_tuned", "Test accuracy, fine-tuned (--fine-tune)", "not done"),
             Figure("validation_accuracy", "Validation accuracy", "80.93 % after 3 epochs"),
-            Figure("extraction_seconds", "Time to look at all images once", "not printed", "seconds"),
+            Figure("extraction_seconds", "Time to compute all features", "not printed", "seconds"),
             Figure("epoch_seconds", "Time of an epoch on stored features", "20 to 47 s", "seconds"),
             Figure("feature_bytes", "Size of the stored features", "not printed", "bytes"),
         ),
@@ -89,7 +89,7 @@ def cifar10_inceptionv3() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Store the features, train the head on them, put both together; if asked, fine-tune the whole."""
+    """Store the features, train the head on them, join both; with `--fine-tune`, fine-tune the whole."""
     from keras import optimizers
 
     from keraserve_training.learning.feed import Feed
@@ -101,33 +101,25 @@ def train(run: "Run") -> None:
     features = run.features("train", backbone.model, data.train)
     test_features = run.features("test", backbone.model, data.test)
     learning, aside = split(features, _ASIDE, run.seed)
-    # The features of random weights may hardly differ: as a control they have to reach the head all the same.
+    # The features of random weights may hardly differ: as a control, the head gets them standardised.
     random = backbone.weights["kind"] == "random"
     spread = standardising.spread(features) if random else None
+    classifier: dict[str, Any] = {"labels": data.classes, "output": "softmax", "best": True}
+    on_features = {**classifier, "train": learning, "validation": aside, "batch": _BATCH}
     head = run.fit(
         HEAD,
         build=lambda: _head(features.shape, len(data.classes), spread),
-        train=learning,
-        validation=aside,
         phases=[Phase("frozen", _EPOCHS, optimizers.RMSprop)],
-        labels=data.classes,
-        output="softmax",
-        batch=_BATCH,
-        best=True,
+        **on_features,
     )
     frozen = run.test(head, test_features, data.test)
     steps = run.profile.epochs(_RELU_EPOCHS) * Feed(learning, _BATCH).steps
-    cooling: Any = optimizers.schedules.CosineDecay(_RELU_RATE, steps)
-    bent = run.fit(
+    relu_rate: Any = optimizers.schedules.CosineDecay(_RELU_RATE, steps)
+    relu_head = run.fit(
         RELU_HEAD,
         build=lambda: _head(features.shape, len(data.classes), spread, activation="relu"),
-        train=learning,
-        validation=aside,
-        phases=[Phase("frozen", _RELU_EPOCHS, lambda: optimizers.RMSprop(cooling))],
-        labels=data.classes,
-        output="softmax",
-        batch=_BATCH,
-        best=True,
+        phases=[Phase("frozen", _RELU_EPOCHS, lambda: optimizers.RMSprop(relu_rate))],
+        **on_features,
     )
     whole = run.compose(
         FROZEN if run.options.fine_tune else CLASSIFIER,
@@ -138,7 +130,7 @@ def train(run: "Run") -> None:
     )
     metrics = {
         "test_accuracy": frozen.accuracy,
-        "test_accuracy_relu": run.test(bent, test_features, data.test).accuracy,
+        "test_accuracy_relu": run.test(relu_head, test_features, data.test).accuracy,
         "validation_accuracy": head.best_row["val_accuracy"],
         "classes": len(data.classes),
         "extraction_seconds": features.seconds + test_features.seconds,
@@ -150,19 +142,17 @@ def train(run: "Run") -> None:
     if run.options.fine_tune:
         images, images_aside = split(data.train, _ASIDE, run.seed)
         steps = run.profile.epochs(_TUNING_EPOCHS) * Feed(images, _TUNING_BATCH).steps
-        falling: Any = optimizers.schedules.CosineDecay(_TUNING_RATE, steps)
+        tuning_rate: Any = optimizers.schedules.CosineDecay(_TUNING_RATE, steps)
         tuned = run.fit(
             CLASSIFIER,
             build=lambda: _augmented(whole.model),
             train=images,
             validation=images_aside,
-            phases=[Phase("fine-tuned", _TUNING_EPOCHS, lambda: optimizers.Adam(falling))],
-            labels=data.classes,
-            output="softmax",
+            phases=[Phase("fine-tuned", _TUNING_EPOCHS, lambda: optimizers.Adam(tuning_rate))],
             batch=_TUNING_BATCH,
-            best=True,
             after=whole,
             reused=lambda model: model.layers[-1:],
+            **classifier,
         )
         metrics["test_accuracy_fine_tuned"] = run.test(tuned, data.test).accuracy
         metrics["gain_of_fine_tuning"] = metrics["test_accuracy_fine_tuned"] - frozen.accuracy
@@ -170,7 +160,7 @@ def train(run: "Run") -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say how good the head is beside the source's, what storing features saved, what fine-tuning brought."""
+    """Say how good the head is beside the source's, what storing features saved, what fine-tuning gained."""
     metrics, networks = findings.metrics, findings.networks
     whole, head = networks[FROZEN if FROZEN in networks else CLASSIFIER], networks[HEAD]
     backbone = whole["composed_of"][0]
@@ -178,8 +168,8 @@ def learnt(findings: Findings) -> list[str]:
     again = metrics["extraction_seconds_training"] * head["epochs"]
     sentences = [
         *findings.caveats,
-        f"From what the frozen {backbone} sees, the head gets {evidence.accuracy(head['test'])} of the test"
-        f" images right, {points(frozen - _SOURCE_ACCURACY)} against the source document's"
+        f"On the features of the frozen {backbone}, the head gets {evidence.accuracy(head['test'])} of the"
+        f" test images right, {points(frozen - _SOURCE_ACCURACY)} against the source document's"
         f" {percent(_SOURCE_ACCURACY)} (InceptionV3, all of CIFAR-10);"
         f" {evidence.guessing(head['test'], head['labels'])}. {evidence.ONE_RUN}",
         "That head has no activation: it is linear in the features. With ReLU after its convolution"
@@ -187,8 +177,8 @@ def learnt(findings: Findings) -> list[str]:
         f" {percent(metrics['test_accuracy_relu'])} right"
         f" ({points(metrics['test_accuracy_relu'] - frozen)}), from the same features."
         f" {evidence.pairs(findings, HEAD, findings, RELU_HEAD, words=('without ReLU', 'with ReLU'))}",
-        f"Looking at all images once took {duration(once)}; after that, {head['epochs']} epochs"
-        f" of the head took {duration(head['seconds'])}. Looking anew in every epoch, at all but the"
+        f"Computing all features once took {duration(once)}; after that, {head['epochs']} epochs"
+        f" of the head took {duration(head['seconds'])}. Computing them in every epoch, for all but the"
         f" test images, would have taken {duration(again)} at that pace.{evidence.meanwhile(head)}"
         f" The validation loss was lowest after epoch {head['best_epoch']:.0f}, whose weights were kept.",
     ]
@@ -210,7 +200,7 @@ def learnt(findings: Findings) -> list[str]:
 def _head(
     shape: tuple[int, ...], classes: int, spread: "Spread | None" = None, activation: str | None = None
 ) -> "keras.Model":
-    """Make the head: features float32 [N, h, w, c], standardised by `spread`, to class probabilities."""
+    """The head: features float32 [N, h, w, c], standardised by `spread`, to class probabilities."""
     from keras import Input, Sequential, layers
 
     from keraserve_training.pretrained import standardising
@@ -219,7 +209,7 @@ def _head(
         [
             Input(shape),
             *([standardising.layer(spread)] if spread else []),
-            # Of the smallest images some networks leave a single place.
+            # Of the smallest images some networks leave 1 by 1 features.
             layers.Conv2D(100, min(2, *shape[:2]), activation=activation),
             layers.Dropout(0.4),
             layers.GlobalAveragePooling2D(),
@@ -230,7 +220,7 @@ def _head(
 
 
 def _augmented(model: "keras.Model") -> "keras.Model":
-    """Put random flips from left to right, in training only, before a copy of `model`."""
+    """A copy of `model` behind random flips from left to right, which act in training only."""
     from keras import Input, Model, layers
 
     from keraserve_training.learning import rules

@@ -67,7 +67,7 @@ def fashion_mnist_optimizers() -> Experiment:
 
 
 def train(run: "Run") -> None:
-    """Train the same network with every optimizer and try each on the whole test set."""
+    """Train the same network with every optimizer and test each on the whole test set."""
     from keras import Input, Sequential, initializers, layers, optimizers
 
     from keraserve_training.drawing import comparisons, curves
@@ -77,7 +77,7 @@ def train(run: "Run") -> None:
     images, validation = set_aside(data)
 
     def network() -> "keras.Model":
-        # Seeds of their own, so that every optimizer starts from the same weights.
+        # Layers with fixed seeds, so that every optimizer starts from the same weights.
         hidden = [
             layers.Dense(
                 units,
@@ -117,7 +117,7 @@ def train(run: "Run") -> None:
     }
     tests = {name: run.test(network, data.test.without(PAIR)) for name, network in trained.items()}
     accuracies = {_TITLES[name]: test.accuracy for name, test in tests.items()}
-    run.image(
+    run.plot(
         "optimizers.png",
         "The optimizers' curves",
         lambda path: curves.all_curves(
@@ -125,7 +125,7 @@ def train(run: "Run") -> None:
         ),
         "The same initial weights and the same order of images for all.",
     )
-    run.image(
+    run.plot(
         "comparison.png",
         "Test accuracy",
         lambda path: comparisons.bars(path, "Test accuracy", accuracies, baseline=_TITLES["sgd"]),
@@ -161,13 +161,13 @@ def train(run: "Run") -> None:
 
 
 def _epochs_to(rows: list[dict[str, Any]], baseline: list[dict[str, Any]]) -> int:
-    """The first epoch whose validation loss is as low as the baseline's at its end; 0: none."""
+    """The first epoch whose validation loss is as low as the baseline's last one; 0: none."""
     goal = baseline[-1]["val_loss"]
     return next((int(row["epoch"]) for row in rows if row["val_loss"] <= goal), 0)
 
 
 def learnt(findings: Findings) -> list[str]:
-    """List what each reaches in this run, and how soon each is where plain gradient descent ends."""
+    """List what each reaches in this run, and after how many epochs it is where plain SGD ends."""
     metrics = findings.metrics
     faster = [name for name in _TITLES if name != "sgd"]
     order = sorted(faster, key=lambda name: -metrics[f"test_accuracy_{name}"])

@@ -57,7 +57,7 @@ def fashion_mnist_reuse() -> Experiment:
         task=(
             "Model A tells eight kinds of clothes apart. Its clone, with a new last layer, learns to tell"
             " sandals from shirts from 200 images, on the source document's schedule. Ours: the same"
-            " network learns that from nothing on the same schedule, and both learn it once more at one rate."
+            " network learns that from scratch on the same schedule, and both learn it once more at one rate."
         ),
         data="Fashion-MNIST",
         weights="none",
@@ -104,11 +104,9 @@ def fashion_mnist_reuse() -> Experiment:
 
 
 def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
-    """Train A, then B on a clone of A and alone, on two schedules; try all on the whole test set.
+    """Train A, then B on a clone of A and alone, on two schedules; test all on the whole test set.
 
-    Args:
-        run: keeps what is trained and measured.
-        pair: the two classes of task B; A gets the others.
+    `pair` are the two classes of task B; A gets the others.
     """
     from keras import Input, Sequential, layers, optimizers
 
@@ -162,10 +160,7 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
     constant = [Phase("trained", 20, sgd(_HIGH))]
     figures = {"test_accuracy_a": run.test(model_a, data.test.without(pair)).accuracy}
     for comparison, names, phases in zip(
-        COMPARISONS,
-        ((_ON_A, _ALONE), (_ON_A_CONSTANT, _ALONE_CONSTANT)),
-        (document, constant),
-        strict=True,
+        COMPARISONS, ((_ON_A, _ALONE), (_ON_A_CONSTANT, _ALONE_CONSTANT)), (document, constant), strict=True
     ):
         for metric, name, build in zip(comparison.compared, names, (reused, alone), strict=True):
             trained = run.fit(name, build=build, phases=phases, **b)
@@ -176,7 +171,7 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
 
 
 def learnt(findings: Findings) -> list[str]:
-    """Say what one run shows: like beside like, and no verdict."""
+    """Say what one run shows: networks of one schedule beside each other, and no verdict."""
     metrics = findings.metrics
     right = evidence.accuracy(findings.networks["model-a"]["test"])
     sentences = [f"Model A gets {right} of the test images of its classes right."]

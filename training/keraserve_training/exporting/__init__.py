@@ -1,1 +1,1 @@
-"""From finished runs to versions that are served."""
+"""Export finished runs as versions of models, and choose which versions are served."""

@@ -1,7 +1,7 @@
-"""`assets.extra/SHA256SUMS` of a version: what each of its files has to be, as `sha256sum` writes it.
+"""`assets.extra/SHA256SUMS` of a version: the digest of each of its files, as `sha256sum` writes them.
 
-A graph with a damaged byte may still load, and then answers wrong: whoever loads a version can compare first,
-as the embedded server does, or `sha256sum --check assets.extra/SHA256SUMS` in the version's folder.
+A graph with a damaged byte may still load, and then gives wrong results. The embedded server compares the
+digests before it loads; `sha256sum --check assets.extra/SHA256SUMS` does in the version's folder.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ FILE = "assets.extra/SHA256SUMS"
 
 
 def write(folder: Path) -> None:
-    """Write the digests of all files in `folder`, but for the list itself."""
+    """Write the digests of all files in `folder` but the list itself."""
     listed = folder / FILE
     listed.parent.mkdir(exist_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != listed)

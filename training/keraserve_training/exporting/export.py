@@ -1,8 +1,9 @@
-"""From finished runs to served versions."""
+"""Export: write a version into the model repository for each servable of each finished run."""
 
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
@@ -24,15 +25,13 @@ class Exported:
         name: of the model.
         version: its number.
         new: written now, not found there.
-        run: where it comes from.
-        warnings: what everybody who sees a response of it has to know, a sentence each.
+        warnings: sentences that everybody who uses its predictions has to know.
     """
 
     name: str
     version: int
     new: bool
-    run: FinishedRun
-    warnings: tuple[str, ...] = ()
+    warnings: list[str]
 
 
 def export(
@@ -48,7 +47,7 @@ def export(
     options: Options = NONE,
     tell: Callable[[Exported], None] = lambda _: None,
 ) -> tuple[list[Exported], list[str]]:
-    """Write a version of every servable of every finished run, then bring `models.config` in line.
+    """Write a version of every servable of every finished run, then update `models.config`.
 
     Args:
         experiments: whose runs.
@@ -56,11 +55,11 @@ def export(
         models: the repository.
         profile: only runs of this profile, so that no procedural model is served by accident.
         seed: only runs with this seed; None: all, in the order in which they finished.
-        served_from: the repository's folder as the server sees it, see `server_config.write`.
+        served_from: see `server_config.write`.
         force: also what is in the repository already.
-        outdated: also a run whose images have changed since it learnt from them.
+        outdated: also runs whose images have changed since the training.
         options: only runs that were given these, whatever else they were given.
-        tell: is told of each servable.
+        tell: is called with each servable.
 
     Returns:
         What is in the repository now, and sentences about `models.config`.
@@ -68,9 +67,8 @@ def export(
     Raises:
         RunMissingError: no experiment has such a run.
         RunDamagedError: a run can't be read.
-        RepositoryError: versions of another origin have the name already.
+        RepositoryError: versions of another origin have the name, or the repository can't be written.
         OutdatedError: the images of a run have changed; says how. The other runs are exported.
-        RepositoryError: the repository can't be written as it should be.
     """
     wanted = [
         (experiment, run)
@@ -95,16 +93,17 @@ def export(
             continue
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
-            # One exporter at a time looks whether a run is there and writes it: two would write it twice.
+            # One exporter at a time checks whether a run is there and writes it: two would write it twice.
             with repository.exporting(models, servable.name):
-                there = model_card.exported_as(models / servable.name, run.metrics["run_id"])
-                if there is not None and not force:
-                    known = _warnings(servable, run, reason)
-                    exported.append(Exported(servable.name, there, False, run, known))
-                else:
+                version = None if force else model_card.exported_as(models / servable.name, run)
+                new = version is None
+                if version is None:
                     model_card.check_origin(models / servable.name, run)
                     notices += server_config.write(models, served_from, coming=servable.name)
-                    exported.append(_one(experiment, run, servable, models, reason))
+                    what = {"experiment": experiment, "servable": servable, "run": run, "outdated": reason}
+                    version = repository.publish(models, servable.name, partial(_write, **what))
+            warnings = model_card.warnings(servable, run, reason)
+            exported.append(Exported(servable.name, version, new, warnings))
             tell(exported[-1])
     if exported:
         notices += server_config.write(models, served_from)
@@ -117,11 +116,11 @@ def export(
 
 
 def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
-    """A servable under the name that a run's options and origin give it.
+    """A servable with the name that follows from a run's options and origin.
 
-    `--name` replaces the experiment's part of the name; other options are added, so that a model that was
-    trained on other images is no version of this one. What was trained in short or from nothing says so at
-    the end, and is no version of a whole one either. A name that would be too long is cut, with a digest.
+    `--name` replaces the experiment's part of the name; other options are appended, so that a model that was
+    trained on other images is not a version of this one; so are a small profile and random weights. A name
+    that would be too long is cut, and gets a digest.
     """
     options = Options(**run.config.get("options", {}))
     if options.name:
@@ -137,7 +136,7 @@ def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Serva
 
 
 def _origin(run: FinishedRun, *, named: bool) -> str:
-    """The end of a model's name that tells it from one of all images and pre-trained weights."""
+    """The end of a model's name, where it was not trained on all images or from pre-trained weights."""
     if run.profile == SAMPLE.name:  # which has no pre-trained weights either
         return f"-{run.profile}"
     random = named and caveats.RANDOM in caveats.of(run.config)  # else the options have put it into the name
@@ -149,22 +148,7 @@ def _was_given(run: FinishedRun, options: Options) -> bool:
     return all(given.get(name) == value for name, value in options.given().items())
 
 
-def _one(
-    experiment: Experiment, run: FinishedRun, servable: Servable, models: Path, outdated: str
-) -> Exported:
-    version = repository.publish(
-        models, servable.name, lambda place: _write(place, experiment, run, servable, outdated)
-    )
-    return Exported(servable.name, version, True, run, _warnings(servable, run, outdated))
-
-
-def _warnings(servable: Servable, run: FinishedRun, outdated: str) -> tuple[str, ...]:
-    return tuple(model_card.warnings(servable, run, outdated))
-
-
-def _write(
-    place: Path, experiment: Experiment, run: FinishedRun, servable: Servable, outdated: str = ""
-) -> None:
+def _write(place: Path, experiment: Experiment, servable: Servable, run: FinishedRun, outdated: str) -> None:
     """Fill the folder of a version; `outdated` says what has changed about the run's images."""
     from keraserve_training import runtime
 
@@ -176,20 +160,14 @@ def _write(
     from keraserve_training.pretrained.folding import folded
 
     trained = fit.load(run.folder / servable.model)
-    # The asset's source has to exist while the model is saved, under the name that it gets there.
-    labels = place / "labels" / Path(repository.LABELS).name
-    labels.parent.mkdir()
-    labels.write_text("".join(f"{label}\n" for label in trained.labels), encoding="utf-8")
     try:
-        # The same responses for less arithmetic, which every server does for every image.
-        signatures.save(place, folded(trained.model), trained.output, trained.labels, labels)
+        # Folded, it gives the same outputs with less arithmetic.
+        signatures.save(place, folded(trained.model), trained.output, trained.labels)
     except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
         raise ExportError(
             f"The model could not be written to {place.parent} ({type(error).__name__}): is the disk full, or"
             " the folder not yours? Nothing was published."
         ) from error
-    labels.unlink()
-    labels.parent.rmdir()
     height, width, channels = trained.result["input"]
     warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
     measured = row_independence.measure(place, (height, width), channels)

@@ -1,4 +1,4 @@
-"""What travels with a model: its origin, what it takes, how good it is, what it is not for."""
+"""The model card of an exported version: its origin, its input, its test metrics, and warnings."""
 
 import json
 from datetime import UTC, datetime
@@ -23,13 +23,9 @@ _PROCEDURAL = (
 
 
 def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated: str = "") -> dict[str, Any]:
-    """Describe one servable of a finished run, in JSON's types.
+    """The card of one servable of a finished run, in JSON's types.
 
-    Args:
-        experiment: of the run.
-        servable: one of its models.
-        run: the run.
-        outdated: what has changed about its images since; empty where nothing has.
+    `outdated` says what has changed about the run's images since; empty where nothing has.
     """
     network = run.networks[servable.model]
     test, labels = network["test"] or {}, network["labels"]
@@ -63,25 +59,21 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
 
 
 def write(place: Path, content: dict[str, Any]) -> None:
-    """Put a card into the folder of a version: beside the model, and where its signature reads it."""
+    """Write a card into the folder of a version: beside the model, and where its signature reads it."""
     for name in (repository.MODEL_CARD, repository.CARD_ASSET):
         atomic.write_json(place / name, content)
 
 
-def exported_as(base: Path, run_id: str) -> int | None:
+def exported_as(base: Path, run: FinishedRun) -> int | None:
     """The newest version in folder `base` that was exported from this run; None: there is none."""
     for version in reversed(repository.versions(base)):
-        if _read(base / str(version)).get("run") == run_id:
+        if _read(base / str(version)).get("run") == run.metrics["run_id"]:
             return version
     return None
 
 
 def check_origin(base: Path, run: FinishedRun) -> None:
-    """Refuse to put a version beside one that was trained on other kinds of images, or from other weights.
-
-    Args:
-        base: the model's folder in the repository.
-        run: is to become a version.
+    """Check that a model's versions in folder `base` have the run's profile and kind of weights.
 
     Raises:
         RepositoryError: says which version is of another origin.
@@ -90,7 +82,7 @@ def check_origin(base: Path, run: FinishedRun) -> None:
     for version in reversed(repository.versions(base)):
         there = _read(base / str(version))
         if "run" not in there or "profile" not in there:
-            continue  # somebody else's model
+            continue  # not exported by us
         theirs = _origin(there["profile"], there.get("weights"))
         if theirs != ours:
             raise RepositoryError(
@@ -105,7 +97,7 @@ def _origin(profile: str, weights: Any) -> str:
 
 
 def _read(version: Path) -> dict[str, Any]:
-    """A version's card; empty where it has none, as somebody else's model may."""
+    """A version's card; empty where it has none, as a model that we did not export."""
     try:
         content = json.loads((version / repository.MODEL_CARD).read_bytes())
     except (OSError, ValueError):
@@ -114,7 +106,7 @@ def _read(version: Path) -> dict[str, Any]:
 
 
 def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[str]:
-    """What everybody who sees a response of this model has to know, a sentence each."""
+    """Sentences that everybody who uses predictions of this model has to know."""
     sentences = {caveats.PROCEDURAL: _PROCEDURAL, caveats.RANDOM: _RANDOM}
     found = [sentences[each] for each in caveats.of(run.config)]
     if run.profile != FULL.name and not run.metrics["procedural"]:

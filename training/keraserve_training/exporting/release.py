@@ -1,7 +1,7 @@
-"""A new version beside the one that serves: canary, promote, rollback.
+"""Which version of a model serves: canary, promote, rollback. Each returns a sentence about that.
 
-Two files say it, each replaced as a whole: the labels in `models.config`, which model server and gateway
-read, and the shares in `canary.json`, which the gateway reads.
+It follows from two files, each replaced as a whole: the labels in `models.config`, which model server and
+gateway read, and the shares in `canary.json`, which the gateway reads.
 """
 
 import json
@@ -26,9 +26,6 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
         share: 0 to 1, of the requests that name neither version nor label.
         version: which; None: the canary that there is, or else the newest.
 
-    Returns:
-        A sentence about who answers now.
-
     Raises:
         RepositoryError: there is no such model or version, or no second one.
     """
@@ -40,7 +37,7 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
         chosen = version or (current if current and current != labelled else known[-1])
         if chosen not in known:
             raise RepositoryError(f"{name} has no version {chosen}: it has {_listed(known)}.")
-        # Without a label the newest answers: the newest of the others stays to answer the rest.
+        # Without a label the newest version serves; beside it, the newest of the others serves the rest.
         stable = labelled or max((one for one in known if one != chosen), default=chosen)
         if chosen == stable:
             what = f"Version {chosen} of {name} is {'`stable` already' if labelled else 'its only one'}"
@@ -55,10 +52,7 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
 
 
 def promote(models: Path, name: str) -> str:
-    """Let the canary's version answer everything: it becomes `stable`, and what that was becomes `previous`.
-
-    Returns:
-        A sentence about who answers now.
+    """Give all requests to the canary's version: it becomes `stable`, and what that was, `previous`.
 
     Raises:
         RepositoryError: there is no such model, or it has no canary.
@@ -71,16 +65,11 @@ def promote(models: Path, name: str) -> str:
         _set_share(models, name, 0)
         _label(entry, PREVIOUS, stable)
         _label(entry, STABLE, chosen)
-    return (
-        f"{name}: version {chosen} answers; `keraserve-train rollback {name}` goes back to version {stable}"
-    )
+    return f"{name}: version {chosen} serves; `keraserve-train rollback {name}` goes back to version {stable}"
 
 
 def rollback(models: Path, name: str) -> str:
     """Give up the canary; if there is none, undo the last `promote`.
-
-    Returns:
-        A sentence about who answers now.
 
     Raises:
         RepositoryError: there is no such model, or nothing to go back to.
@@ -97,14 +86,11 @@ def rollback(models: Path, name: str) -> str:
         _set_share(models, name, 0)
         _label(entry, STABLE, stable)
         _label(entry, CANARY, stable)
-    return f"{name}: version {stable} answers"
+    return f"{name}: version {stable} serves"
 
 
 def end(models: Path, name: str) -> str:
-    """Go back to "the newest version answers", with the policy and the labels of a new model.
-
-    Returns:
-        A sentence about who answers now.
+    """Let the newest version serve again, with the policy and the labels of a new model.
 
     Raises:
         RepositoryError: there is no such model.
@@ -117,7 +103,7 @@ def end(models: Path, name: str) -> str:
         entry.model_version_policy.latest.num_versions = server_config.KEPT_VERSIONS
         known = repository.versions(models / name)
         server_config.move_labels(entry, known)
-    return f"{name}: the newest version answers, now {known[-1]}"
+    return f"{name}: the newest version serves, now {known[-1]}"
 
 
 def _entry(config: messages.ModelServerConfig, name: str, models: Path) -> messages.ModelConfig:
@@ -135,13 +121,13 @@ def _entry(config: messages.ModelServerConfig, name: str, models: Path) -> messa
 
 
 def _under_way(entry: messages.ModelConfig) -> tuple[int, int]:
-    """Give the stable version and the canary's, which are the same where none is under way."""
+    """The stable version and the canary's; the same where there is no canary."""
     stable = entry.version_labels.get(STABLE, 0)
     return stable, entry.version_labels.get(CANARY, stable)
 
 
 def _label(entry: messages.ModelConfig, label: str, version: int) -> None:
-    """Move a label; where versions are listed, so that its version is loaded and the one it left is not."""
+    """Move a label. Where the policy lists versions: load its version, and unload the one it was on."""
     left = entry.version_labels.get(label)
     entry.version_labels[label] = version
     if entry.model_version_policy.HasField("specific"):

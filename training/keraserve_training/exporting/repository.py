@@ -1,9 +1,9 @@
 """The model repository, `models/<name>/<version>/`: a version appears whole or not at all.
 
-It is written to a folder beside its place whose name is no number, so that no server looks at it; flushed to
-the disk; and renamed. Whoever writes holds a lock on a file beside that folder, which the system drops when
-the process dies: so the next exporter can tell what is abandoned from what is being written, also across
-containers, where process numbers say nothing.
+It is written to a folder beside its place whose name is not a number, so that no server reads it; flushed to
+the disk; and renamed. The writer locks a file beside that folder, and the system releases the lock when the
+process dies: so the next exporter knows what is abandoned and what is being written, also in containers,
+where process numbers say nothing.
 """
 
 import os
@@ -47,18 +47,15 @@ def exporting(models: Path, name: str) -> Iterator[None]:
 
 
 def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
-    """Add a version to a model; several processes may do so at once.
+    """Add a version to a model, one more than the highest; several processes may do so at once.
 
     Args:
         models: the repository; made if need be.
         name: the model's.
-        write: fills the folder that it is given with everything in `REQUIRED`; the files' digests are added.
-
-    Returns:
-        The new version: one more than the highest.
+        write: writes all of `REQUIRED` into the folder that it gets; the files' digests are added.
 
     Raises:
-        RepositoryError: the name is none, or `write` left something out.
+        RepositoryError: the name is invalid, or `write` left something out.
     """
     if not _NAME.fullmatch(name):
         raise RepositoryError(
@@ -116,7 +113,7 @@ def _unfinished(base: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(base: Path) -> None:
-    """Remove what exporters that were killed have left; the caller holds the repository's lock."""
+    """Remove what killed exporters have left; the caller holds the repository's lock."""
     for name in {path.name.removesuffix(LOCK) for path in base.glob(f"{_UNFINISHED}*")}:
         place = base / name
         try:
@@ -124,7 +121,7 @@ def _remove_abandoned(base: Path) -> None:
                 if place.exists():
                     shutil.rmtree(place)
         except BlockingIOError:
-            continue  # another exporter is at it
+            continue  # another exporter is writing it
         _lock_of(place).unlink(missing_ok=True)
 
 

@@ -1,6 +1,6 @@
 """`models/models.config`: which models a server loads, by which policy, under which labels.
 
-The file belongs to the operator: an export adds what is new and touches nothing else, unless a label would
+The file belongs to the operator: an export adds what is new and changes nothing else, unless a label would
 point to a version that the policy no longer loads, which a server rejects.
 """
 
@@ -25,7 +25,7 @@ _HEADER = (
 
 
 def write(models: Path, served_from: str | None = None, *, coming: str | None = None) -> list[str]:
-    """Bring the file in line with the repository; replaced as a whole, and only when something changes.
+    """Add new models of the repository to the file, which is replaced as a whole, if anything changes.
 
     Args:
         models: the repository.
@@ -35,7 +35,7 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
             will drop for it, before a server sees the new one and drops it.
 
     Returns:
-        Sentences about what an operator should know: labels that moved, models that are gone.
+        Sentences for the operator: labels that moved, models that are gone.
 
     Raises:
         RepositoryError: the file can't be read.
@@ -66,7 +66,7 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
 
 @contextmanager
 def edited(models: Path) -> Iterator[messages.ModelServerConfig]:
-    """Give the file's content to be changed, and replace the file if it was; one writer at a time.
+    """The file's content, to be changed; the file is replaced if it was. One writer at a time.
 
     Raises:
         RepositoryError: the file can't be read.
@@ -107,7 +107,7 @@ def _add(config: messages.ModelServerConfig, name: str, versions: Sequence[int])
 
 
 def move_labels(entry: messages.ModelConfig, versions: Sequence[int]) -> list[str]:
-    """Move every label whose version is not loaded any more as little as possible: to the oldest that is."""
+    """Move every label whose version is not loaded any more to the oldest version that is."""
     usable = loaded(entry.model_version_policy, versions)
     notices: list[str] = []
     for label, version in sorted(entry.version_labels.items()):

@@ -34,13 +34,10 @@ class ImageClassifier(tf.Module):
         model: takes float32 [N, H, W, C], 0 to 255; does its own scaling.
         output: what its last layer gives.
         labels: the name of each class.
-        labels_file: the same, a line each; becomes `assets/labels.txt`.
-        card_file: becomes `assets/model_card.json`; whatever lies there is what `model_card` gives.
+        assets: a folder with the files that become `assets/labels.txt` and `assets/model_card.json`.
     """
 
-    def __init__(
-        self, model: Any, output: Output, labels: Sequence[str], labels_file: Path, card_file: Path
-    ) -> None:
+    def __init__(self, model: Any, output: Output, labels: Sequence[str], assets: Path) -> None:
         super().__init__()
         height, width, channels = model.input_shape[1:]
         self._shape = (height, width, channels)
@@ -50,11 +47,11 @@ class ImageClassifier(tf.Module):
         self._names = list(labels)
         # What the graph captures has to hang on the object that is saved.
         self.state = [variable.value for variable in model.variables]
-        self.labels_file = tf.saved_model.Asset(str(labels_file))
-        self.card_file = tf.saved_model.Asset(str(card_file))
+        self.labels_file = tf.saved_model.Asset(str(assets / Path(repository.LABELS).name))
+        self.card_file = tf.saved_model.Asset(str(assets / Path(repository.CARD_ASSET).name))
 
     def signatures(self) -> dict[str, Any]:
-        """All of them, traced."""
+        """All signatures, traced."""
         images = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
         encoded = tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)
         examples = tf.TensorSpec((None,), tf.string, name="inputs")
@@ -72,7 +69,7 @@ class ImageClassifier(tf.Module):
         return self._named(self._scores(decode(image_bytes, IMAGE_BYTES, self._prepare, self._shape)))
 
     def _classify(self, inputs: Any) -> dict[str, Any]:
-        # A missing feature counts as an empty image: so the error says which example lacks it.
+        # A missing feature becomes an empty image, so that the error says which example lacks it.
         features = {EXAMPLE_KEY: tf.io.FixedLenFeature((), tf.string, default_value=b"")}
         encoded = tf.io.parse_example(inputs, features)[EXAMPLE_KEY]
         scores = self._scores(decode(encoded, EXAMPLE_KEY, self._prepare, self._shape))
@@ -80,8 +77,8 @@ class ImageClassifier(tf.Module):
         return {"scores": scores, "classes": classes}
 
     def _card(self) -> dict[str, Any]:
-        # Two outputs, so that one can be asked for alone: TensorFlow Serving's batching takes no request
-        # without inputs, but lets pass what asks for other outputs than the signature has.
+        # Two outputs, so that one can be requested alone: TensorFlow Serving's batching takes no request
+        # without inputs, except one for other outputs than all that the signature has.
         content = tf.io.read_file(self.card_file.asset_path)
         return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
@@ -94,29 +91,27 @@ class ImageClassifier(tf.Module):
         return {"probabilities": scores, "label": label}
 
 
-def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str], labels_file: Path) -> None:
+def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str]) -> None:
     """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`.
 
-    The card that its signature `model_card` gives is an empty one until `assets/model_card.json` is replaced.
+    The signature `model_card` returns an empty card until `assets/model_card.json` is replaced.
     """
-    with tempfile.TemporaryDirectory() as elsewhere:  # an asset has to exist while the model is saved
-        card = Path(elsewhere) / Path(repository.CARD_ASSET).name
-        card.write_text("{}", encoding="utf-8")
-        _save(folder, ImageClassifier(model, output, labels, labels_file, card))
+    # Debug info is the files and line numbers of our source: useless to a server, with paths of this machine.
+    options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
+    with tempfile.TemporaryDirectory() as assets:  # where they have to exist while the model is saved
+        (Path(assets) / Path(repository.CARD_ASSET).name).write_text("{}", encoding="utf-8")
+        lines = "".join(f"{label}\n" for label in labels)
+        (Path(assets) / Path(repository.LABELS).name).write_text(lines, encoding="utf-8")
+        module = ImageClassifier(model, output, labels, Path(assets))
+        tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
     _set_classify_method(folder)
 
 
-def _save(folder: Path, module: ImageClassifier) -> None:
-    # The source's file and line numbers say nothing to a server and name paths of this machine.
-    options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
-
-
 def _set_classify_method(folder: Path) -> None:
-    """Give `classify` the method name that TensorFlow Serving's Classify asks for.
+    """Give `classify` the method name that TensorFlow Serving's Classify requires.
 
-    `tf.saved_model.save` writes `tensorflow/serving/predict` for every signature. TensorFlow has a function
-    to change it, but leaves `fingerprint.pb` with the checksum of the old file: it is made again.
+    `tf.saved_model.save` writes `tensorflow/serving/predict` for every signature. TensorFlow's function that
+    changes it leaves `fingerprint.pb` with the checksum of the old file, so that is made again.
     """
     from tensorflow.python.saved_model import fingerprinting_utils  # pyright: ignore
 

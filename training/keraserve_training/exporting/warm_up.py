@@ -1,4 +1,4 @@
-"""Requests that a server answers to itself when it loads a version, so that the first client does not wait.
+"""Warm-up requests, which a server runs when it loads a version, so that the first client does not wait.
 
 TensorFlow Serving's format: a TFRecord file of `PredictionLog`, at most 1,000 (SavedModel warmup).
 """

@@ -1,1 +1,1 @@
-"""How one network learns, so that it can be stopped at any moment."""
+"""Training of one network, which can be stopped at any moment; evaluation; the rules of transfer learning."""

@@ -1,11 +1,11 @@
-"""Two experiments may train the very same network; the second takes what the first has trained."""
+"""Copy a trained network from the run of another experiment that trains exactly the same one."""
 
 import shutil
 from pathlib import Path
 
 from keraserve_training.records import run_folder
 
-# What the network's weights depend on, beside its own code
+# What the network's weights depend on, besides its code
 _COMPARED = ("profile", "seed", "settings", "options", "data", "weights", "versions", "source_commit")
 
 
@@ -13,7 +13,7 @@ def borrow(folder: Path, experiment: str, network: str) -> bool:
     """Copy a finished network from another experiment's run of the same name; false where there is none.
 
     Args:
-        folder: the run that wants it; it has its data already.
+        folder: of the run that gets it; its data are loaded already.
         experiment: the other one.
         network: its name in both.
     """
@@ -28,7 +28,7 @@ def borrow(folder: Path, experiment: str, network: str) -> bool:
         return False
     shutil.rmtree(mine, ignore_errors=True)
     mine.mkdir()
-    # The result last: its presence means that all else is there.
+    # The result is copied last: its presence means that all else is there.
     for name in (run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT):
         shutil.copyfile(theirs / network / name, mine / name)
     return True

@@ -1,4 +1,4 @@
-"""Everything that training needs to go on after an epoch, in one file that is whole or not there."""
+"""A checkpoint: everything that training needs to go on after an epoch, in one file, written atomically."""
 
 import io
 import json
@@ -22,8 +22,8 @@ class Checkpoint:
     """The state after an epoch.
 
     Attributes:
-        phases: what the plan said of each phase up to the one that the epoch belongs to.
-        rows: the history up to here, a row an epoch.
+        phases: the plan's description of each phase up to the one that the epoch belongs to.
+        rows: the history so far, a row an epoch.
         model: every variable of the model, weights and the state of random layers.
         optimizer: every variable of the optimizer.
     """
@@ -46,13 +46,10 @@ class Checkpoint:
                 f" {self.phases[number]}, now {phase}. Run again with --force to start anew."
             )
 
-    def restore(self, model: keras.Model) -> None:
-        """Put the model's variables back."""
+    def restore(self, model: Any) -> None:
+        """Restore the variables of a compiled model and of its optimizer, which has to be built."""
         _assign(model.variables, self.model)
-
-    def restore_optimizer(self, optimizer: Any) -> None:
-        """Put the optimizer's variables back; it has to be built."""
-        _assign(optimizer.variables, self.optimizer)
+        _assign(model.optimizer.variables, self.optimizer)
 
 
 def write(path: Path, model: keras.Model, phases: list[dict[str, Any]], rows: Rows) -> None:
@@ -63,7 +60,7 @@ def write(path: Path, model: keras.Model, phases: list[dict[str, Any]], rows: Ro
 
 
 def read(path: Path) -> Checkpoint | None:
-    """Read the state back; None where there is none.
+    """Read a checkpoint; None where there is none.
 
     Raises:
         RunDamagedError: the file is not what was written.
@@ -85,7 +82,7 @@ def write_weights(path: Path, model: keras.Model) -> None:
 
 
 def read_weights(path: Path, model: keras.Model) -> None:
-    """Put weights back.
+    """Load weights into a model.
 
     Raises:
         RunDamagedError: the file is missing, or not what was written.
@@ -109,7 +106,7 @@ def _save(path: Path, **arrays: Any) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        # By way of memory: numpy leaves the file open when it is not what it should be.
+        # From memory: numpy leaves the file open when its content is invalid.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""Backbone and head, trained apart, put together to one model that takes images."""
+"""Join a frozen network and a head that was trained on its features to one model that takes images."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from keraserve_training.learning import outputs, rules
 from keraserve_training.learning.fit import Trained, load
 from keraserve_training.records.run_folder import MODEL, RESULT
 
-_TRIED = 16  # images that both ways are tried on
+_COMPARED = 16  # images on which the joined model is compared with the head
 _TOLERANCE = 1e-4
 
 
 def join(stem: keras.Model, head: keras.Model) -> keras.Model:
-    """One model: images float32 [N, H, W, C], 0 to 255, to what the head gives. The layers are shared."""
+    """One model of images float32 [N, H, W, C], 0 to 255, to the head's output. The layers are shared."""
     inputs = keras.Input(stem.input_shape[1:])
     return keras.Model(inputs, head(stem(inputs, training=False)))
 
@@ -26,24 +26,25 @@ def join(stem: keras.Model, head: keras.Model) -> keras.Model:
 def compose(
     folder: Path, stem: keras.Model, head: Trained, images: Examples, features: Examples, *, exact: bool
 ) -> Trained:
-    """Put a trained head behind what made its features, check that nothing got lost, and keep it in `folder`.
+    """Join `stem` and `head`, compare the joined model with the head, and save it in `folder`.
 
     Args:
-        folder: of the composed network; its presence with `result.json` means that it is done.
+        folder: of the joined model; `result.json` in it means that it is done.
         stem: images to features.
         head: features to classes.
-        images: some that both ways are tried on.
-        features: those of the same images.
+        images: some on which both are compared.
+        features: of the same images.
         exact: whether the features were computed as the stem computes (float32).
 
     Raises:
-        PathsDisagreeError: the two ways give probabilities that differ by more than 1e-4.
+        PathsDisagreeError: the probabilities differ by more than 1e-4.
     """
     if (folder / RESULT).exists():
         return load(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model = join(stem, head.model)
-    difference = float(np.abs(_tried(model, head, images) - _tried(head.model, head, features)).max())
+    joined, alone = (_probabilities(*each, head) for each in ((model, images), (head.model, features)))
+    difference = float(np.abs(joined - alone).max())
     if exact and difference > _TOLERANCE:
         raise PathsDisagreeError(
             f"{folder.name}: backbone and head give probabilities that differ by {difference:.2g} from those"
@@ -63,7 +64,7 @@ def compose(
     return Trained(folder.name, model, head.labels, head.output, [], result)
 
 
-def _tried(model: keras.Model, head: Trained, examples: Examples) -> npt.NDArray[np.float32]:
-    order = np.arange(min(_TRIED, len(examples)))
-    values = model.predict(examples.batches(order, _TRIED), verbose=0)  # pyright: ignore
+def _probabilities(model: keras.Model, examples: Examples, head: Trained) -> npt.NDArray[np.float32]:
+    order = np.arange(min(_COMPARED, len(examples)))
+    values = model.predict(examples.batches(order, _COMPARED), verbose=0)  # pyright: ignore
     return np.asarray(outputs.probabilities(head.output, values))

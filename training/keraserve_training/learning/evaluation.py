@@ -1,4 +1,4 @@
-"""How a network does on images that it has not seen."""
+"""Evaluate a network on test images: accuracy, loss, confusion matrix, and its most confident mistakes."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ _MISTAKES = 9
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test image that a network got wrong: its place, its class, the network's, and how sure it was."""
+    """A misclassified test image: its index, its class, the predicted class, and that class's probability."""
 
     image: int
     true: int
@@ -27,9 +27,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a network does on images that it has not seen; `mistakes` are the surest ones, surest first.
+    """The test of a network on N images.
 
-    `predicted` int32 [N] is the class that it gave each of them.
+    `confusion` int64 [K, K] has a row for each true class. `mistakes` are the most confident ones, the most
+    confident first. `predicted` int32 [N] is the class that the network gave each image.
     """
 
     accuracy: float
@@ -40,14 +41,14 @@ class Evaluation:
     predicted: npt.NDArray[np.int32]
 
     def record(self) -> dict[str, Any]:
-        """The same in JSON's types, without what was said of each image."""
+        """The same in JSON's types, without `predicted`."""
         content = asdict(replace(self, predicted=self.predicted[:0]))
         del content["predicted"]
         return content | {"confusion": self.confusion.tolist()}
 
 
 def evaluate(trained: "Trained", examples: Examples) -> Evaluation:
-    """Try a network that tells classes apart on examples in their order."""
+    """Test a classifier on examples, in their order."""
     from keraserve_training.learning.feed import Feed, evaluation_batch
 
     batches = Feed(examples, evaluation_batch(examples.shape)).in_order()

@@ -1,7 +1,7 @@
-"""Batches for a network, in an order that depends on the seed and the epoch and on nothing else.
+"""Batches for a network, in an order that depends on nothing but the seed and the epoch.
 
-A `tf.data` iterator's own shuffling hides state that a killed run loses. Here the order of epoch e is a
-permutation drawn from (seed, e), so a run that goes on at epoch e sees what an undisturbed one would.
+A `tf.data` iterator's own shuffling has hidden state that a killed run loses. Here the order of epoch e is a
+permutation drawn from (seed, e), so a run that goes on at epoch e gets the batches of an uninterrupted one.
 """
 
 from typing import Any
@@ -31,10 +31,10 @@ class Feed:
         return self._examples.batches(order, self._batch)
 
     def in_order(self) -> Any:
-        """All examples once, as they come."""
+        """All examples once, in their own order."""
         return self._examples.batches(np.arange(len(self._examples)), self._batch)
 
 
 def evaluation_batch(shape: tuple[int, ...]) -> int:
-    """Inputs of `shape` a batch when nothing learns: few large ones, whose activations fill the memory."""
+    """The size of a batch of inputs of `shape` outside training: smaller for large inputs, to save memory."""
     return max(1, min(500, _EVALUATION_VALUES // int(np.prod(shape))))

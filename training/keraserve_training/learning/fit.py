@@ -1,8 +1,7 @@
-"""Train one network through its phases, so that it can be killed at any moment and goes on where it stopped.
+"""Train one network through its phases; a training that is killed goes on after the last whole epoch.
 
-After every epoch the whole state is saved; the images' order follows from (seed, epoch); the initial
-weights follow from (seed, name). So a run that was killed ends with the same weights as one that was not, bit
-for bit.
+After every epoch the whole state is saved; the order of the images follows from (seed, epoch), the initial
+weights from (seed, name). So a run that was killed ends with the same weights, bit for bit, as any other.
 """
 
 import time
@@ -24,22 +23,19 @@ from keraserve_training.learning.feed import Feed, evaluation_batch
 from keraserve_training.learning.outputs import Output
 from keraserve_training.machine_load import Others
 from keraserve_training.profiles import Profile
-from keraserve_training.progress import Show
+from keraserve_training.progress import SILENT, Show
 from keraserve_training.records import history
 from keraserve_training.records.run_folder import BEST, CHECKPOINT, HISTORY, MODEL, RESULT, read_json
 
-# Steps that TensorFlow does before Python gets a word in: a third off the time of small networks.
+# Steps of one call from Python: many take a third off the time of small networks.
 _STEPS_PER_CALL = 25
-_CALLS_AN_EPOCH = 20  # or fewer such steps, so that the bar moves where a step takes long
+_CALLS_AN_EPOCH = 20  # at least, where a call is several steps, so that the progress bar moves
 
 Loop = Callable[[keras.Model, Any, Callable[[int], None]], Mapping[str, float]]
-"""Trains a compiled model for one epoch on batches (a `tf.data.Dataset` of inputs and targets), tells how
-many it has done, and gives the epoch's figures: `loss`, `accuracy`."""
-
-
-def nothing(_: keras.Model) -> list[keras.Layer]:
-    """Freeze no layer."""
-    return []
+"""Trains a compiled model for one epoch on batches (a `tf.data.Dataset` of inputs and targets), calls the
+function after each with the number done, and returns the epoch's figures: `loss`, `accuracy`."""
+Layers = Callable[[keras.Model], Sequence[keras.Layer]]
+"""Picks layers of a model."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +46,30 @@ class Phase:
         name: what the curves call it.
         epochs: passes over the images.
         optimizer: makes a new optimizer.
-        frozen: picks the layers that must not learn; all others do.
+        frozen: the layers that must not learn; all others do.
     """
 
     name: str
     epochs: int
     optimizer: Callable[[], Any]
-    frozen: Callable[[keras.Model], Sequence[keras.Layer]] = nothing
+    frozen: Layers = lambda _: ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that determines one trained network, beside the seed and the profile.
+    """All that determines one trained network, except the seed and the profile.
 
     Attributes:
         name: under which the run keeps it.
         build: makes it, with new weights that follow from the seed.
-        train: what it learns from.
-        validation: what it is measured on after every epoch.
-        phases: how it learns.
+        train: the training examples.
+        validation: the examples that it is evaluated on after every epoch.
+        phases: one after the other.
         labels: the name of each class.
         output: what its last layer gives.
         batch: examples a step.
         best: in the end, restore the weights of the epoch with the lowest validation loss.
-        reused: picks the layers that come from another network, where no phase freezes them first.
+        reused: the layers that come from another network, where no phase freezes them first.
         after: the network whose training came before, where this one goes on with its layers.
         loop: trains an epoch in place of `model.fit`.
     """
@@ -87,14 +83,14 @@ class Plan:
     output: Output
     batch: int = 32
     best: bool = False
-    reused: Callable[[keras.Model], Sequence[keras.Layer]] = nothing
+    reused: Layers | None = None
     after: "Trained | None" = None
     loop: Loop | None = None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network that has learnt.
+    """A trained network.
 
     Attributes:
         name: under which the run keeps it.
@@ -120,14 +116,7 @@ class Trained:
         return best(self.rows) if self.result.get("best_epoch") else self.rows[-1]
 
 
-def fit(
-    folder: Path,
-    plan: Plan,
-    *,
-    seed: int,
-    profile: Profile,
-    show: Show,
-) -> Trained:
+def fit(folder: Path, plan: Plan, *, seed: int, profile: Profile, show: Show = SILENT) -> Trained:
     """Train by `plan` in `folder`, going on where an earlier call stopped; load it when it is done already.
 
     Raises:
@@ -139,14 +128,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(_number(seed, plan.name))
     others = Others()
-    model = plan.build()
-    saved = checkpoint.read(folder / CHECKPOINT)
-    epochs = [profile.epochs(phase.epochs) for phase in plan.phases]
-    rows = list(saved.rows) if saved else []
-    show.start(plan.name, sum(epochs), len(rows))
-    phases = _phases(model, plan, epochs, rows, saved, folder, seed, show)
-    show.stop()
-    return _finish(folder, plan, model, rows, phases, others.share())
+    training = _Training(folder, plan, seed, profile, show)
+    training.run()
+    return training.finish(others.share())
 
 
 def load(folder: Path) -> Trained:
@@ -170,136 +154,147 @@ def load(folder: Path) -> Trained:
     return Trained(folder.name, model, tuple(result["labels"]), result["output"], rows, result)
 
 
-def _phases(
-    model: Any,
-    plan: Plan,
-    epochs: Sequence[int],
-    rows: Rows,
-    saved: checkpoint.Checkpoint | None,
-    folder: Path,
-    seed: int,
-    show: Show,
-) -> list[dict[str, Any]]:
-    """Train through the phases that are left; `rows` grows. Returns a description of every phase."""
-    feed = Feed(plan.train, plan.batch)
-    aside = evaluation_batch(plan.validation.shape)
-    validation = _with_targets(plan, Feed(plan.validation, aside).in_order())
+class _Training:
+    """The training of one network: its model, its history, and a description of each phase so far."""
 
-    def validate() -> Mapping[str, float]:
-        return strategy.evaluate(model, validation, examples=len(plan.validation), batch=aside)
+    def __init__(self, folder: Path, plan: Plan, seed: int, profile: Profile, show: Show) -> None:
+        self._folder, self._plan, self._seed, self._show = folder, plan, seed, show
+        self._epochs = [profile.epochs(phase.epochs) for phase in plan.phases]
+        self._model: Any = plan.build()
+        self._feed = Feed(plan.train, plan.batch)
+        self._validation_batch = evaluation_batch(plan.validation.shape)
+        self._validation = self._with_targets(Feed(plan.validation, self._validation_batch).in_order())
+        self._rows: Rows = []
+        self._phases: list[dict[str, Any]] = []
+        self._frozen: list[Sequence[keras.Layer]] = []  # what each phase so far froze
 
-    reached = saved.phase if saved else 0
-    before: list[Sequence[keras.Layer]] = []
-    descriptions: list[dict[str, Any]] = []
-    for number, phase in enumerate(plan.phases):
-        guard = _compile(model, phase, plan, before, descriptions, feed.steps)
-        before.append(phase.frozen(model))
-        descriptions[-1]["epochs"] = epochs[number]
-        if saved and number <= reached:
-            saved.check(number, descriptions[-1])
-        if number < reached:
-            continue
-        if saved and number == reached:
-            saved.restore(model)
-            saved.restore_optimizer(model.optimizer)
-            guard = rules.Guard(model)
-        while len(rows) < sum(epochs[: number + 1]):
-            guard.check_compiled()
-            batches = _with_targets(plan, feed.epoch(seed, len(rows)))
-            rows.append(
-                _epoch(model, plan.loop or _by_keras, phase, batches, validate, feed.steps, show, rows)
-            )
-            guard.check_frozen()
-            if plan.best and rows[-1]["val_loss"] <= min(row["val_loss"] for row in rows):
-                checkpoint.write_weights(folder / BEST, model)
-            checkpoint.write(folder / CHECKPOINT, model, descriptions, rows)
-            history.write(folder / HISTORY, rows)
-            show.epoch(rows[-1])
-    return descriptions
+    def run(self) -> None:
+        """Train through the phases that are left."""
+        saved = checkpoint.read(self._folder / CHECKPOINT)
+        self._rows = list(saved.rows) if saved else []
+        self._show.start(self._plan.name, sum(self._epochs), len(self._rows))
+        reached = saved.phase if saved else 0
+        for number, phase in enumerate(self._plan.phases):
+            guard = self._compile(phase, self._epochs[number])
+            if saved and number <= reached:
+                saved.check(number, self._phases[-1])
+            if number < reached:
+                continue
+            if saved and number == reached:
+                saved.restore(self._model)
+                guard = rules.Guard(self._model)
+            while len(self._rows) < sum(self._epochs[: number + 1]):
+                guard.check_compiled()
+                self._rows.append(self._epoch(phase))
+                guard.check_frozen()
+                self._save()
+        self._show.stop()
 
+    def _compile(self, phase: Phase, epochs: int) -> rules.Guard:
+        """Freeze what the phase freezes, compile after that, describe the phase, and set up its guard."""
+        plan, model, frozen = self._plan, self._model, phase.frozen(self._model)
+        thawed = rules.thawed_by(model, frozen, [layer for layers in self._frozen for layer in layers])
+        optimizer = phase.optimizer()
+        rate = _rate(optimizer)
+        if self._frozen and rules.thawed_by(model, frozen, self._frozen[-1]):
+            rules.check_fine_tuning(phase.name, rate, self._phases[-1])
+        if not self._frozen and plan.after:
+            rules.check_fine_tuning(phase.name, rate, plan.after.result["phases"][-1])
+        reused = plan.reused(model) if plan.reused else ()
+        rules.set_trainable(model, frozen=frozen, thawed=[*thawed, *reused])
+        steps_per_call = max(1, min(_STEPS_PER_CALL, -(-self._feed.steps // _CALLS_AN_EPOCH)))
+        model.compile(
+            loss=outputs.loss(plan.output),
+            optimizer=optimizer,
+            jit_compile=False,  # on processors XLA was no faster here, and it compiles for seconds
+            **strategy.compile_arguments(
+                model, metrics=outputs.metrics(plan.output), steps_per_execution=steps_per_call
+            ),
+        )
+        optimizer.build(model.trainable_variables)
+        self._frozen.append(frozen)
+        self._phases.append(
+            {
+                "name": phase.name,
+                "optimizer": type(optimizer).__name__,
+                "learning_rate": rate,
+                "batch": plan.batch,
+                "trainable_parameters": sum(int(np.prod(each.shape)) for each in model.trainable_weights),
+                "epochs": epochs,
+            }
+        )
+        return rules.Guard(model)
 
-def _compile(
-    model: Any,
-    phase: Phase,
-    plan: Plan,
-    before: Sequence[Sequence[keras.Layer]],
-    done: list[dict[str, Any]],
-    steps: int,
-) -> rules.Guard:
-    """Set what learns, compile after it, describe the phase in `done`, and set up the guard."""
-    frozen = phase.frozen(model)
-    thawed = rules.thawed_by(model, frozen, [layer for layers in before for layer in layers])
-    optimizer = phase.optimizer()
-    rate = _rate(optimizer)
-    if before and rules.thawed_by(model, frozen, before[-1]):
-        rules.check_fine_tuning(phase.name, rate, done[-1]["learning_rate"], done[-1]["epochs"])
-    if not before and plan.after:
-        last = plan.after.result["phases"][-1]
-        rules.check_fine_tuning(phase.name, rate, last["learning_rate"], last["epochs"])
-    rules.set_trainable(model, frozen=frozen, thawed=[*thawed, *plan.reused(model)])
-    model.compile(
-        loss=outputs.loss(plan.output),
-        optimizer=optimizer,
-        jit_compile=False,  # on processors XLA was no faster here, and it compiles for seconds
-        **strategy.compile_arguments(
-            model,
-            metrics=outputs.metrics(plan.output),
-            steps_per_execution=max(1, min(_STEPS_PER_CALL, -(-steps // _CALLS_AN_EPOCH))),
-        ),
-    )
-    optimizer.build(model.trainable_variables)
-    learning = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    done.append(
-        {
-            "name": phase.name,
-            "optimizer": type(optimizer).__name__,
-            "learning_rate": rate,
-            "batch": plan.batch,
-            "trainable_parameters": learning,
+    def _epoch(self, phase: Phase) -> dict[str, Any]:
+        """Train one epoch and return its row of the history."""
+        steps = self._feed.steps
+        batches = self._with_targets(self._feed.epoch(self._seed, len(self._rows)))
+        start, clock = time.monotonic(), _Clock(steps)
+
+        def tell(done: int) -> None:
+            clock.tick(done)
+            self._show.batch(min(1.0, done / steps))
+
+        figures = (self._plan.loop or _by_keras)(self._model, batches, tell)
+        count = len(self._plan.validation)
+        validated = strategy.evaluate(
+            self._model, self._validation, examples=count, batch=self._validation_batch
+        )
+        return {
+            "epoch": len(self._rows) + 1,
+            "phase": phase.name,
+            **figures,
+            **{f"val_{name}": value for name, value in validated.items()},
+            "learning_rate": _rate(self._model.optimizer),
+            "seconds": round(time.monotonic() - start, 3),
+            **({} if clock.seconds is None else {"training_seconds": round(clock.seconds, 3)}),
         }
-    )
-    return rules.Guard(model)
+
+    def _save(self) -> None:
+        """Write all that is needed to go on after this epoch."""
+        rows = self._rows
+        if self._plan.best and rows[-1]["val_loss"] <= min(row["val_loss"] for row in rows):
+            checkpoint.write_weights(self._folder / BEST, self._model)
+        checkpoint.write(self._folder / CHECKPOINT, self._model, self._phases, rows)
+        history.write(self._folder / HISTORY, rows)
+        self._show.epoch(rows[-1])
+
+    def finish(self, others_share: float | None) -> Trained:
+        """Write the network, then `result.json`, whose presence means that all else is there."""
+        folder, plan, model, rows = self._folder, self._plan, self._model, self._rows
+        if plan.best:
+            checkpoint.read_weights(folder / BEST, model)
+        history.write(folder / HISTORY, rows)
+        atomic.write_with(folder / MODEL, model.save)
+        result = {
+            "labels": list(plan.labels),
+            "output": plan.output,
+            "input": list(model.input_shape[1:]),
+            "parameters": int(model.count_params()),
+            "train_images": len(plan.train),
+            "validation_images": len(plan.validation),
+            "batch": plan.batch,
+            "phases": self._phases,
+            "epochs": len(rows),
+            "best_epoch": best(rows)["epoch"] if plan.best else None,
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+            "others_share": others_share,  # of the processors' time during the training
+            "digest": rules.digest(model.weights),
+        }
+        atomic.write_json(folder / RESULT, result)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        (folder / BEST).unlink(missing_ok=True)
+        return Trained(plan.name, model, tuple(plan.labels), plan.output, rows, result)
+
+    def _with_targets(self, batches: Any) -> Any:
+        """Batches of inputs and what the loss compares with, from batches of inputs and labels."""
+        output = self._plan.output
+        return batches.map(lambda inputs, labels: (inputs, outputs.targets(output, inputs, labels)))
 
 
 def _rate(optimizer: Any) -> float:
-    """The learning rate, also where every device has its copy."""
+    """The learning rate, also where every device has a copy of it."""
     return optimizer.learning_rate.numpy().item()
-
-
-def _with_targets(plan: Plan, batches: Any) -> Any:
-    """Batches of inputs and what the loss compares with, from batches of inputs and labels."""
-    return batches.map(lambda inputs, labels: (inputs, outputs.targets(plan.output, inputs, labels)))
-
-
-def _epoch(
-    model: Any,
-    loop: Loop,
-    phase: Phase,
-    batches: Any,
-    validate: Callable[[], Mapping[str, float]],
-    steps: int,
-    show: Show,
-    past: Rows,
-) -> dict[str, Any]:
-    """Train one epoch and give its row of the history, which is `past` so far."""
-    start = time.monotonic()
-    clock = _Clock(steps)
-
-    def tell(done: int) -> None:
-        clock.tick(done)
-        show.batch(min(1.0, done / steps))
-
-    figures = loop(model, batches, tell)
-    validated = validate()
-    return {
-        "epoch": len(past) + 1,
-        "phase": phase.name,
-        **figures,
-        **{f"val_{name}": value for name, value in validated.items()},
-        "learning_rate": _rate(model.optimizer),
-        "seconds": round(time.monotonic() - start, 3),
-        **({} if clock.seconds is None else {"training_seconds": round(clock.seconds, 3)}),
-    }
 
 
 class _Clock:
@@ -315,7 +310,7 @@ class _Clock:
 
     @property
     def seconds(self) -> float | None:
-        """What all steps would take at the pace of those after the first call; None: it was the only one."""
+        """The time of all steps at the pace of those after the first call; None: there was no other call."""
         if len(self._ticks) < 2:
             return None
         (before, start), (done, end) = self._ticks[0], self._ticks[-1]
@@ -330,49 +325,15 @@ def _by_keras(model: Any, batches: Any, tell: Callable[[int], None]) -> Mapping[
 
 
 class _Ticker(keras.callbacks.Callback):
-    """Tells how much of an epoch is done."""
+    """Reports the number of steps done."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:
         super().__init__()
         self._tell = tell
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Count from the number of the last batch, from 0."""
+        """`batch` is the number of the last batch, from 0."""
         self._tell(batch + 1)
-
-
-def _finish(
-    folder: Path,
-    plan: Plan,
-    model: Any,
-    rows: Rows,
-    phases: list[dict[str, Any]],
-    others_share: float | None,
-) -> Trained:
-    """Write the network, then `result.json`, whose presence means that all else is there."""
-    if plan.best:
-        checkpoint.read_weights(folder / BEST, model)
-    history.write(folder / HISTORY, rows)
-    atomic.write_with(folder / MODEL, model.save)
-    result = {
-        "labels": list(plan.labels),
-        "output": plan.output,
-        "input": list(model.input_shape[1:]),
-        "parameters": int(model.count_params()),
-        "train_images": len(plan.train),
-        "validation_images": len(plan.validation),
-        "batch": plan.batch,
-        "phases": phases,
-        "epochs": len(rows),
-        "best_epoch": best(rows)["epoch"] if plan.best else None,
-        "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "others_share": others_share,  # of the processors' time, while this process was at it
-        "digest": rules.digest(model.weights),
-    }
-    atomic.write_json(folder / RESULT, result)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    (folder / BEST).unlink(missing_ok=True)
-    return Trained(plan.name, model, tuple(plan.labels), plan.output, rows, result)
 
 
 def best(rows: Rows) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The kinds of last layer: the loss that trains each, what is measured, and its probabilities."""
+"""The kinds of last layer, with the loss, the metrics and the class probabilities of each."""
 
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ def loss(output: Output) -> Any:
 
 
 def metrics(output: Output) -> list[Any]:
-    """What is measured beside the loss: the accuracy, where there are classes."""
+    """The Keras metrics besides the loss: the accuracy, where there are classes."""
     from keras import metrics
 
     if output == "reconstruction":
@@ -34,7 +34,7 @@ def metrics(output: Output) -> list[Any]:
 
 
 def targets(output: Output, inputs: Any, labels: Any) -> Any:
-    """What the loss compares with: the labels, or the images themselves from 0 to 1."""
+    """What the loss compares the output with: the labels, or the images themselves from 0 to 1."""
     return inputs / 255.0 if output == "reconstruction" else labels
 
 
@@ -44,9 +44,9 @@ def classifier(classes: int) -> tuple[int, Output]:
 
 
 def probabilities(output: Output, values: Any) -> Any:
-    """Turn what the network gives [N, K or 1] into probabilities of all classes [N, K], float32.
+    """The probabilities of all classes float32 [N, K], from a network's output [N, K or 1].
 
-    Works on tensors and on arrays, so that the exported graph and the report can't disagree.
+    Works on tensors and on arrays, so that the exported graph and the report use the same code.
     """
     if output == "softmax":
         return values

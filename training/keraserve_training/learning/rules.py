@@ -1,7 +1,6 @@
-"""The rules of transfer learning, as code.
+"""The rules of transfer learning, checked while an experiment runs.
 
-`Phase.frozen` says which layers are reused; what an experiment declares there it can't break without an
-exception.
+`Phase.frozen` says which layers are reused; an experiment that breaks a rule for those gets an exception.
 
 - Freezing is recursive: it reaches the layers of a nested model.
 - `compile` comes after every change of `trainable`.
@@ -13,7 +12,8 @@ exception.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,10 +31,7 @@ def clone(model: keras.Model) -> keras.Model:
 def set_trainable(
     model: keras.Model, *, frozen: Iterable[keras.Layer], thawed: Iterable[keras.Layer] = ()
 ) -> None:
-    """Say which layers learn: all but `frozen` and but the BatchNormalization layers inside `thawed`.
-
-    `compile` has to follow.
-    """
+    """Let all layers learn but `frozen` and the BatchNormalization in `thawed`; `compile` has to follow."""
     for layer in _inside([model]):
         layer.trainable = True
     for layer in _inside(frozen):
@@ -53,26 +50,25 @@ def thawed_by(
     return [layer for layer in _inside([model]) if id(layer) in earlier - still]
 
 
-def check_fine_tuning(name: str, rate: float, previous: float, epochs: int) -> None:
-    """Refuse to fine-tune before the new head was trained, or at a rate that is not lower than its.
+def check_fine_tuning(name: str, rate: float, previous: Mapping[str, Any]) -> None:
+    """Reject fine-tuning before the new head was trained, or at a rate that is not lower than the head's.
 
     Args:
         name: of the phase that fine-tunes.
         rate: its learning rate.
-        previous: that of the phase before.
-        epochs: how many that phase had.
+        previous: the description of the phase before, with its `epochs` and `learning_rate`.
 
     Raises:
-        FineTuningTooFastError: `rate` >= `previous`, or no epochs.
+        FineTuningTooFastError: the phase before had no epochs, or not a higher learning rate.
     """
-    if epochs < 1:
+    if previous["epochs"] < 1:
         raise FineTuningTooFastError(
             f"Phase {name!r} unfreezes layers before the new head has learnt anything: train it first."
         )
-    if rate >= previous:
+    if rate >= previous["learning_rate"]:
         raise FineTuningTooFastError(
-            f"Phase {name!r} unfreezes layers at a learning rate of {rate:g}, not lower than the {previous:g}"
-            " before: the reused weights would be damaged. Lower it."
+            f"Phase {name!r} unfreezes layers at a learning rate of {rate:g}, not lower than the"
+            f" {previous['learning_rate']:g} before: the reused weights would be damaged. Lower it."
         )
 
 
@@ -85,7 +81,7 @@ def digest(weights: Iterable[keras.Variable]) -> str:
 
 
 class Guard:
-    """Remembers a compiled model and notices when a rule is broken later."""
+    """Remembers the state of a compiled model, and checks later that training has kept the rules."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model

@@ -2,10 +2,10 @@
 
 Under `tf.distribute.MirroredStrategy` every device has a copy of the network, gets its part of each batch,
 and the gradients are averaged. Keras averages the devices' means, which is the mean of the batch only where
-every part is equally large. So each batch is filled up to a multiple of the devices with examples of weight
-0, and the others get a weight that makes up for it: a step gives what it gives on one device, but for
-rounding. Two kinds of layers still notice: a BatchNormalization that learns sees its device's part of the
-batch only, and a random layer draws anew for every part.
+all parts have the same size. So each batch is padded to a multiple of the devices with examples of weight
+0, and the others get a weight that compensates for it: a step gives what it gives on one device, up to
+rounding. Two kinds of layers still differ: a BatchNormalization that learns gets its device's part of the
+batch only, and a random layer draws separately for every part.
 """
 
 from typing import Any
@@ -14,14 +14,14 @@ import tensorflow as tf
 
 
 def devices(model: Any) -> int:
-    """On how many devices a model learns: 1 without a strategy."""
+    """On how many devices a model is trained: 1 without a strategy."""
     return model.distribute_strategy.num_replicas_in_sync
 
 
 def compile_arguments(model: Any, *, metrics: list[Any], steps_per_execution: int) -> dict[str, Any]:
-    """What to give `compile`: on several devices examples have weights, which metrics have to know of.
+    """Arguments for `compile`: on several devices examples have weights, which the metrics have to use.
 
-    There, several steps in one call fail in Keras (keras issue 19246, open): one at a time.
+    There, several steps in one call fail in Keras (keras issue 19246, open), so each call is one step.
     """
     if devices(model) == 1:
         return {"metrics": metrics, "steps_per_execution": steps_per_execution}
@@ -29,13 +29,13 @@ def compile_arguments(model: Any, *, metrics: list[Any], steps_per_execution: in
 
 
 def evaluate(model: Any, batches: Any, *, examples: int, batch: int) -> dict[str, float]:
-    """What `evaluate` gives; on several devices it fails where the first batch can't be divided evenly.
+    """What `model.evaluate` returns. That fails on several devices unless they divide the first batch evenly.
 
     Args:
         model: built in the strategy's scope, and compiled.
         batches: a `tf.data.Dataset` of inputs [b, ...] and targets [b, ...].
-        examples: in all of them.
-        batch: examples in each of them but the last.
+        examples: in all batches.
+        batch: examples in each batch but the last.
     """
     count = devices(model)
     if count > 1:
@@ -48,13 +48,13 @@ def evaluate(model: Any, batches: Any, *, examples: int, batch: int) -> dict[str
 def divided(model: Any, batches: Any, *, weight: float | None = None) -> Any:
     """Batches for `fit`, divided between the model's devices; as they are where it has one.
 
-    `predict` needs no help. In the figures that `fit` gives of an epoch, the examples that fill up its last
-    batch count as well.
+    `predict` works without this. The figures that `fit` gives of an epoch include the padding of its last
+    batch.
 
     Args:
         model: built in the strategy's scope.
         batches: a `tf.data.Dataset` of inputs [b, ...] and targets [b, ...], in the order of one device.
-        weight: of each example that does not just fill up; None: so that every batch has its own mean.
+        weight: of each example that is not padding; None: so that every batch has its own mean.
 
     Returns:
         The same batches in the same order, and on several devices the weights of the examples with them;

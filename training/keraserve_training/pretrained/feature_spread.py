@@ -16,7 +16,7 @@ from keraserve_training import runtime
 from keraserve_training.errors import FeaturesError
 from keraserve_training.learning import rules
 from keraserve_training.pretrained import bfloat16
-from keraserve_training.progress import Show, Silent
+from keraserve_training.progress import SILENT, Show
 from keraserve_training.workers.work import Done, Work, Workers
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def make_part(*, job: Path, shards: Sequence[int]) -> None:
     extraction = Extraction(model, examples, store, batch)
     missing = set(extraction.missing())
     if left := [shard for shard in shards if shard in missing]:
-        extraction.make(left, job.name, Silent())
+        extraction.make(left, job.name, SILENT)
 
 
 @contextlib.contextmanager

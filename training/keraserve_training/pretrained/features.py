@@ -19,7 +19,7 @@ from keraserve_training.preprocessing.decoding import RULES
 from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, inference
 from keraserve_training.pretrained.extraction import Extraction
 from keraserve_training.pretrained.feature_store import STORED, Layout
-from keraserve_training.progress import Show, Silent
+from keraserve_training.progress import SILENT, Show
 from keraserve_training.records import provenance
 from keraserve_training.workers.work import Workers
 
@@ -158,7 +158,7 @@ def extract(
         WorkerError: the workers failed.
         OptionError: the processor has no bfloat16.
     """
-    show = show or Silent()
+    show = show or SILENT
     if mixed_precision:
         bfloat16.check()
     extraction = _prepare(model, examples, store, name, key or {}, mixed_precision, batch)

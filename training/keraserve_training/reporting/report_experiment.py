@@ -129,7 +129,7 @@ def _readings(run: FinishedRun) -> list[tuple[str, str]]:
 def _images(run: FinishedRun) -> list[tuple[str, Embedded]]:
     found = [
         (image["title"], embed(run.folder / image["file"], image["title"], caption=image["caption"]))
-        for image in run.metrics.get("images", [])
+        for image in run.metrics.get("plots", [])
     ]
     return [(title, image) for title, image in found if image]
 

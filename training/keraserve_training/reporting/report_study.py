@@ -21,7 +21,7 @@ def study_part(content: Content) -> dict[str, Any] | None:
         "procedural": summary["procedural"],
         "profile": summary["profile"]["name"],
         "profile_explanation": summary["profile"]["explanation"],
-        "image": embed(there / study.IMAGE, "Gain of every seed, with means and 95 % intervals", chart=True),
+        "image": embed(there / study.PLOT, "Gain of every seed, with means and 95 % intervals", chart=True),
         "words": study.words(summary),
         "tables": [_table(content.experiment, summary, compared) for compared in summary["comparisons"]],
     }

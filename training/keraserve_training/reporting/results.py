@@ -119,9 +119,9 @@ def _experiment(content: Content, images: Path) -> dict[str, Any]:
         ]
     if content.study and not content.study[1]["procedural"]:
         there, summary = content.study
-        name = f"{experiment.name}-{study.IMAGE}"
+        name = f"{experiment.name}-{study.PLOT}"
         said = [study.heading(summary), *study.words(summary)]
-        drawn.append((summary["title"], _kept(there / study.IMAGE, images / name)))
+        drawn.append((summary["title"], _kept(there / study.PLOT, images / name)))
     return {
         "experiment": experiment,
         "question": content.question,
@@ -139,7 +139,7 @@ def _drawn(run: FinishedRun) -> list[tuple[str, str]]:
     """Titles and files of the plots of a run that may be published."""
     return [("Loss and accuracy", run_folder.CURVES)] + [
         (image["title"], image["file"])
-        for image in run.metrics.get("images", [])
+        for image in run.metrics.get("plots", [])
         if image["file"] not in _NOT_OURS
     ]
 

@@ -12,7 +12,7 @@ class Source:
 
 
 _TITLES = {
-    "000": "CIFAR-100 from nothing, from an autoencoder, and from VGG16",
+    "000": "CIFAR-100 from scratch, from an autoencoder, and from VGG16",
     "001": "CIFAR-10 on the bottleneck features of InceptionV3",
     "002": "Fashion-MNIST: a network reused, and faster optimizers",
     "003": "Cats and dogs: activations of VGG16 computed once",
@@ -33,7 +33,7 @@ QUESTIONS = {
     "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
     "cats-dogs-vgg16": "What does it save to compute the activations once, and how much room do they take?",
     "cats-dogs-xception": "How far does the frozen network get, and what does fine-tuning add?",
-    "cats-dogs-xception-custom-loop": "Does a training loop written by hand reach what Keras' own reaches?",
+    "cats-dogs-xception-custom-loop": "Does a custom training loop reach what Keras' own reaches?",
 }
 
 

@@ -1,9 +1,10 @@
-"""The same experiment with several seeds: is what one run shows more than luck?
+"""The same experiment with several seeds: how much do its figures differ by chance?
 
 Each seed is an ordinary run in an ordinary run folder, so the report, the export and `expected_ranges.json`
-know it too, and one that exists is not done again.
+include it, and a run that exists is not done again.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from keraserve_training.errors import StudyError
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.options import Options
 from keraserve_training.profiles import Profile
+from keraserve_training.run import RunSpec
 from keraserve_training.studies import pieces
 from keraserve_training.workers.work import Done, Workers
 
@@ -29,16 +31,7 @@ def do(
     workers: Workers,
     tell: Tell,
 ) -> list[dict[str, Any]]:
-    """Do the runs with the seeds 1 to `seeds` that are not finished.
-
-    Args:
-        experiment: which.
-        runs: folder of all runs.
-        profile: of all of them.
-        seeds: how many.
-        options: of all of them.
-        workers: who does them.
-        tell: is told how many are done, of how many, and which one was the last.
+    """Do the runs with the seeds 1 to `seeds` that are not finished; `tell` is as for `study.do`.
 
     Returns:
         For each seed, in order: `seed`, the run's figures, `seconds`.
@@ -50,37 +43,32 @@ def do(
     """
     options.check(experiment.name, experiment.takes)
     work = [
-        pieces.work(f"seed {seed}", experiment, runs, profile, seed, options) for seed in range(1, seeds + 1)
+        pieces.work(f"seed {seed}", experiment, runs, RunSpec(profile, seed, options))
+        for seed in range(1, seeds + 1)
     ]
     return gathered(workers.do(work, counting(len(work), tell)))
 
 
 def counting(total: int, tell: Tell) -> Callable[[Done], None]:
-    """Tell how many pieces are done so far, of how many, and which one was the last."""
-    names: list[str] = []
-
-    def told(done: Done) -> None:
-        names.append(done.name)
-        tell(len(names), total, done.name)
-
-    return told
+    """A function that calls `tell` with how many pieces of `total` are done, and which one was the last."""
+    numbers = itertools.count(1)
+    return lambda done: tell(next(numbers), total, done.name)
 
 
 def gathered(done: Sequence[Done]) -> list[Any]:
-    """What all pieces gave, in order.
+    """The results of all pieces, in order.
 
     Raises:
-        StudyError: one failed or more; says which and why.
+        StudyError: at least one failed; says which and why.
     """
-    failed = pieces.failures(done)
+    failed = sorted(f"{each.name}: {each.error}" for each in done if each.error is not None)
     if failed:
-        reasons = " ".join(f"{name}: {reason}" for name, reason in sorted(failed.items()))
-        raise StudyError(f"{len(failed)} of {len(done)} pieces failed. {reasons}")
+        raise StudyError(f"{len(failed)} of {len(done)} pieces failed. {' '.join(failed)}")
     return [each.result for each in done]
 
 
 def words(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Say what the seeds gave, a sentence for each figure that all of them have."""
+    """A sentence for each figure that all seeds have."""
     return [
         _sentence(figure, [row[figure.metric] for row in rows])
         for figure in experiment.figures
@@ -90,9 +78,9 @@ def words(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _sentence(figure: Figure, values: Sequence[float]) -> str:
     mean = statistics.mean_interval(values).within(*figure.limits)
-    said = f"{figure.title}: {number_format.value(mean.mean, figure.unit)}"
+    average = f"{figure.title}: {number_format.value(mean.mean, figure.unit)}"
     if mean.count == 1:
-        return f"{said} with the only seed; how much of that is luck takes more seeds."
+        return f"{average} with the only seed; how much of that is chance takes more seeds."
     low, high = (number_format.value(end, figure.unit) for end in (mean.low, mean.high))
     span = number_format.span(min(values), max(values), figure.unit)
-    return f"{said} on average over {mean.count} seeds, 95 % interval {low} to {high} (from {span})."
+    return f"{average} on average over {mean.count} seeds, 95 % interval {low} to {high} (from {span})."

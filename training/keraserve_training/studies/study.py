@@ -1,4 +1,4 @@
-"""A study: the same small run for every variant and seed, in many processes, and what they say together.
+"""A study: the same small run for every variant and seed, in many processes, and a summary of their figures.
 
 Each piece is a run of its own in `runs/<experiment>/study/<profile>[+<options>]/<variant>-seed<seed>/`, so a
 study that is stopped goes on where it was, and one with more seeds keeps what is there.
@@ -9,7 +9,7 @@ import io
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,91 +20,52 @@ from keraserve_training.experiment import Comparison, Experiment, Study
 from keraserve_training.experiments import find
 from keraserve_training.options import NONE, Options
 from keraserve_training.profiles import PROFILES
-from keraserve_training.progress import Silent
 from keraserve_training.records import description, run_folder
+from keraserve_training.run import RunSpec
 from keraserve_training.studies import pieces
 from keraserve_training.studies.seeds import Tell, counting, gathered
 from keraserve_training.workers.work import Work, Workers
 
-SUMMARY, TABLE, IMAGE = "study.json", "study.csv", "study.png"
+SUMMARY, TABLE, PLOT = "study.json", "study.csv", "study.png"
 OVERALL = "all together"
 _ENOUGH = 5  # seeds: fewer give a figure, and no verdict
-_ALL_OF_IT = 1.0  # an accuracy is no more, a gain neither
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One run of a study."""
-
-    experiment: str
-    profile: str
-    variant: str
-    seed: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def folder(self, runs: Path) -> Path:
-        """Where it keeps its files."""
-        slug = Options(**self.options).slug()
-        return folder(runs, self.experiment, self.profile, slug) / f"{self.variant}-seed{self.seed}"
-
-    def work(self, runs: Path) -> Work:
-        """As a piece of work for any process."""
-        name = f"{self.variant} with seed {self.seed}"
-        return Work(name, do_piece, {"runs": runs.resolve(), **asdict(self)})
 
 
 def folder(runs: Path, experiment: str, profile: str, options: str = "") -> Path:
-    """Where a study keeps its files; `options` is their slug."""
+    """The folder of a study; `options` is their slug."""
     return runs / experiment / "study" / (f"{profile}+{options}" if options else profile)
 
 
 def folders(runs: Path, experiment: str, profile: str) -> list[Path]:
-    """All that are there of a profile: without options first."""
+    """The folders of all studies of a profile: the one without options first."""
     plain = folder(runs, experiment, profile)
     return [one for one in (plain, *sorted(plain.parent.glob(f"{profile}+*"))) if one.is_dir()]
 
 
 def do_piece(
-    *,
-    runs: Path,
-    experiment: str,
-    profile: str,
-    variant: str,
-    seed: int,
-    options: Mapping[str, Any],
+    *, runs: Path, experiment: str, profile: str, variant: str, seed: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Do one piece, or what is left of it; gives its row of the table. Runs in a process of its own.
+    """Do one piece, or what is left of it, and return its row of the table. Runs in a process of its own.
 
     Raises:
         TrainingError: as a run does.
     """
-    there = Piece(experiment, profile, variant, seed, options).folder(runs)
-    study = study_of(find(experiment))
-    do = partial(
-        open_run.execute,
-        find(experiment),
-        there,
-        profile=PROFILES[profile],
-        seed=seed,
-        show=Silent(),
-        options=Options(**options),
-        settings=study.settings(variant),
-    )
+    found = find(experiment)
+    study = study_of(found)
+    spec = RunSpec(PROFILES[profile], seed, Options(**options), study.settings(variant))
+    there = folder(runs, experiment, profile, spec.options.slug()) / f"{variant}-seed{seed}"
+    do = partial(open_run.execute, found, there, spec)
+    compared = {metric for each in study.comparisons for metric in (each.gain, *each.compared)}
     try:
-        current = do() or _needed(study) <= pieces.row(there, seed).keys()
+        current = do() or compared <= pieces.row(there, seed).keys()
     except OlderVersionError:
         current = False
     if not current:  # an older version did the piece, or did not measure all that is compared now
         do(force=True)
-    for network in there.iterdir():  # a hundred megabytes in all that nobody would look at
+    for network in there.iterdir():  # a hundred megabytes in all, of no use after the piece
         if network.is_dir():
             shutil.rmtree(network)
     return {"variant": variant, **pieces.row(there, seed)}
-
-
-def _needed(study: Study) -> set[str]:
-    """The figures of a piece that the study compares."""
-    return {metric for each in study.comparisons for metric in (each.gain, *each.compared)}
 
 
 def do(
@@ -118,7 +79,7 @@ def do(
     tell: Tell,
     options: Options = NONE,
 ) -> dict[str, Any]:
-    """Do every piece that is not done yet, then write table, summary and image.
+    """Do every piece that is not done yet, then write table, summary and plot.
 
     Args:
         experiment: has a study.
@@ -126,8 +87,8 @@ def do(
         profile: name of the profile.
         variants: what to vary, as on the command line.
         seeds: every variant gets the seeds 1 to this.
-        workers: who does the pieces.
-        tell: is told how many pieces are done, of how many, and which one was the last.
+        workers: do the pieces.
+        tell: is called after each piece with how many are done, of how many, and which one was the last.
         options: of every piece.
 
     Returns:
@@ -142,8 +103,7 @@ def do(
     """
     study = study_of(experiment)
     meanings = {variant: study.meaning(variant) for variant in variants}
-    twice = len(set(meanings.values())) < len(variants)
-    if twice:
+    if len(set(meanings.values())) < len(variants):
         raise StudyError("A variant is named twice: name each once.")
     options.check(experiment.name, experiment.takes)
     place = folder(runs, experiment.name, profile, options.slug())
@@ -153,10 +113,12 @@ def do(
             f"There is a larger study already: {there['seeds']} seeds of {', '.join(there['variants'])}."
             " Ask for at least those; what is finished is not done again."
         )
+    given = {"runs": runs.resolve(), "experiment": experiment.name, "profile": profile}
+    given |= {"options": options.given()}
     work = [
-        Piece(experiment.name, profile, variant, seed, options.given()).work(runs)
+        Work(f"{each} with seed {seed}", do_piece, {**given, "variant": each, "seed": seed})
         for seed in range(1, seeds + 1)
-        for variant in meanings
+        for each in meanings
     ]
     rows = gathered(workers.do(work, counting(len(work), tell)))
     rows.sort(key=lambda row: (list(meanings).index(row["variant"]), row["seed"]))
@@ -175,15 +137,15 @@ def study_of(experiment: Experiment) -> Study:
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary in a study's folder, if it has come so far."""
+    """The summary in a study's folder; None: the study is not finished."""
     return run_folder.read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else None
 
 
 def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
     """The folder and summary of the best study there is: `full` first, and without options.
 
-    One of an older version is passed over: what it compared is not what is compared now. The same command
-    makes it anew.
+    A study of an older version is skipped: what it compared is not what is compared now. The same command
+    does it again.
     """
     for profile in PROFILES:
         for there in folders(runs, experiment, profile):
@@ -193,29 +155,29 @@ def read(runs: Path, experiment: str) -> tuple[Path, dict[str, Any]] | None:
 
 
 def heading(summary: dict[str, Any]) -> str:
-    """Say what a study asks, and of which images and network."""
+    """A study's question, and its images and network."""
     return f"{summary['title']} ({summary['what']})" if "what" in summary else summary["title"]
 
 
 def words(summary: dict[str, Any]) -> list[str]:
-    """Say what a study shows of each comparison: all together, then each variant if there are several."""
-    return [sentence for compared in summary["comparisons"] for sentence in _said(summary, compared)]
+    """Sentences about each comparison: over all variants, then for each variant if there are several."""
+    return [sentence for compared in summary["comparisons"] for sentence in _sentences(summary, compared)]
 
 
-def _said(summary: dict[str, Any], compared: dict[str, Any]) -> list[str]:
+def _sentences(summary: dict[str, Any], compared: dict[str, Any]) -> list[str]:
     subject, variants, gain = summary["subject"], summary["variants"], compared["gain"]
     title = f"{compared['title']}: " if compared["title"] else ""
     first, second = (_share(each) for each in compared["compared"])
     verdict = f"{title}{_verdict(gain[OVERALL], subject)}"
-    said = [
+    sentences = [
         f"{verdict[0].upper()}{verdict[1:]}. {subject.capitalize()} gave the better network in"
         f" {compared['helped']} of {summary['pieces']} pieces. Test accuracy with {subject}: {first};"
-        f" without: {second}.",
+        f" without: {second}."
     ]
     if len(variants) > 1:
         each = (f"{meaning} ({name}) {_figure(gain[name])}" for name, meaning in variants.items())
-        said.append(f"{title}{'; '.join(each)}.")
-    return said
+        sentences.append(f"{title}{'; '.join(each)}.")
+    return sentences
 
 
 def _share(measured: dict[str, Any]) -> str:
@@ -269,7 +231,7 @@ def _summarise(
         }
     )
     _write_table(there / TABLE, rows)
-    _draw(there / IMAGE, study, summary, rows)
+    _draw(there / PLOT, study, summary, rows)
     atomic.write_json(there / SUMMARY, summary)
     return summary
 
@@ -277,7 +239,7 @@ def _summarise(
 def _compared(
     comparison: Comparison, meanings: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What the pieces say of one comparison."""
+    """The summary of one comparison over all pieces."""
     gains = {
         variant: statistics.mean_interval([row[comparison.gain] for row in rows if row["variant"] == variant])
         for variant in meanings
@@ -288,14 +250,14 @@ def _compared(
         "title": comparison.title,
         "metrics": list(comparison.compared),
         "helped": sum(row[comparison.gain] > 0 for row in rows),
-        "compared": [asdict(share.within(0.0, _ALL_OF_IT)) for share in shares],
+        "compared": [asdict(share.within(0.0, 1.0)) for share in shares],
         "means": {variant: _means(comparison, rows, variant) for variant in meanings},
-        "gain": {name: asdict(gain.within(-_ALL_OF_IT, _ALL_OF_IT)) for name, gain in gains.items()},
+        "gain": {name: asdict(gain.within(-1.0, 1.0)) for name, gain in gains.items()},
     }
 
 
 def _by_seed(rows: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
-    """A metric of each seed, which counts with the mean of its variants."""
+    """The mean of a metric over the variants, for each seed."""
     found: dict[int, list[float]] = {}
     for row in rows:
         found.setdefault(row["seed"], []).append(row[metric])
@@ -308,7 +270,7 @@ def _means(comparison: Comparison, rows: Sequence[Mapping[str, Any]], variant: s
 
 
 def _draw(file: Path, study: Study, summary: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """The gains of every comparison, variant by variant."""
+    """Draw the gains of every comparison, for each variant."""
     from keraserve_training.drawing import comparisons
 
     meanings = summary["variants"]
@@ -339,7 +301,7 @@ def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _without_nan(content: Any) -> Any:
-    """JSON has no NaN: an interval that does not exist is null."""
+    """Replace NaN, which JSON does not have, by null: the ends of an interval that does not exist."""
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, list):

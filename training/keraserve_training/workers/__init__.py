@@ -1,1 +1,1 @@
-"""Pieces of work side by side: in processes here, or on the machines of a Ray cluster."""
+"""Do pieces of work in parallel: in processes of this machine, or on the machines of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Processes of this machine as workers."""
+"""Workers that are processes of this machine."""
 
 import contextlib
 import multiprocessing
@@ -14,11 +14,7 @@ from keraserve_training.workers.work import Done, Work, attempt, packed
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes of this machine, each with one thread.
-
-    Attributes:
-        jobs: how many.
-    """
+    """So many processes of this machine, each with one thread."""
 
     jobs: int
 
@@ -45,7 +41,7 @@ class Processes:
 
 @contextlib.contextmanager
 def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that start afresh (a fork would get half of TensorFlow's threads); killed on an error."""
+    """A pool of spawned processes (a fork has TensorFlow's state, not its threads); killed on an error."""
     pool = ProcessPoolExecutor(
         jobs, mp_context=multiprocessing.get_context("spawn"), initializer=runtime.threads, initargs=(1,)
     )
@@ -55,6 +51,6 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         processes = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
-            process.kill()  # every piece can be killed at any moment and goes on from there
+            process.kill()  # a piece can be killed at any moment and goes on when it is done again
         raise
     pool.shutdown()

@@ -1,8 +1,8 @@
-"""Pieces of work on the machines of a Ray cluster. `ray` is an extra and imported late.
+"""Workers that are the machines of a Ray cluster. `ray` is an optional dependency and imported late.
 
-Ray only brings each piece to a machine with free processors and notices that a machine is lost. What the
-pieces read and write goes through the folder of all runs, which every machine has to see under the same path,
-with locks that count on all of them, as NFS 4 has them.
+Ray only sends each piece to a machine with free processors and detects that a machine is lost. The pieces
+read and write the folder of all runs, which every machine has to mount under the same path, from a file
+system whose locks hold between machines, such as NFS 4.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,8 @@ from keraserve_training.errors import WorkerError
 from keraserve_training.workers import ray_worker
 from keraserve_training.workers.work import Done, Work, packed
 
-_TRIES = 4  # how many machines a piece may lose
-_SECONDS = 5.0  # for a response from the address that was given
-
-
-def _no_notice(_: str) -> None:
-    """Say nothing."""
+_TRIES = 4  # how often a piece is begun
+_SECONDS = 5.0  # for a connection to the address that was given
 
 
 @dataclass(frozen=True)
@@ -33,24 +29,24 @@ class RayCluster:
     Attributes:
         address: as Ray has it: `auto` or `HOST:6379` on a machine of the cluster, `ray://HOST:10001` from
             elsewhere.
-        folder: of all runs; every machine has to see it.
-        cpus: processors, and so threads, that each piece gets.
-        gpus: graphics processors that each piece gets; with none, Ray hides them from it.
-        notice: is told in a sentence what happens to the cluster.
+        folder: of all runs; every machine has to mount it.
+        cpus: processors, and so threads, of each piece.
+        gpus: GPUs of each piece; with none, Ray hides them from it.
+        notice: is called with a sentence when a machine is lost.
     """
 
     address: str
     folder: Path
     cpus: int = 1
     gpus: int = 0
-    notice: Callable[[str], None] = _no_notice
+    notice: Callable[[str], None] = lambda _: None
 
     def do(self, work: Sequence[Work], tell: Callable[[Done], None]) -> list[Done]:
         """As `work.Workers.do`; a piece whose machine is lost is done again on another one.
 
         Raises:
             WorkerError: there is no such cluster, or no machine of it is large enough; or a machine lacks
-                this package, has other versions of what results depend on, or does not see the folder.
+                this package or the folder, or has other versions of what results depend on.
         """
         if not work:
             return []
@@ -58,15 +54,15 @@ class RayCluster:
         with _joined(ray, self.address), ray_worker.probe(self.folder) as probe:
             self._check_size(ray)
             submit = _remote(ray, self.cpus, self.gpus)
-            machine = ray_worker.Machine(self.cpus, str(Path.cwd()), ray_worker.versions(), probe).record()
+            machine = asdict(ray_worker.Machine(self.cpus, str(Path.cwd()), ray_worker.versions(), probe))
 
-            def begin(number: int, tried: int) -> Any:
-                return submit.remote(packed(work[number]), machine, tried)
+            def begin(number: int, before: int) -> Any:
+                return submit.remote(packed(work[number]), machine, before)
 
             return _gather(ray, work, begin, tell, self.notice)
 
     def _check_size(self, ray: Any) -> None:
-        """Reject what Ray would wait for in silence: no machine that is large enough for one piece."""
+        """Raise WorkerError if no machine is large enough for one piece: Ray would wait for one forever."""
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         if not any(all(machine.get(name, 0) >= wanted[name] for name in wanted) for machine in machines):
@@ -78,7 +74,7 @@ class RayCluster:
 
 
 def processors(address: str) -> int:
-    """Processors that a piece gets where nobody says: this machine's number, as in a run here, if that many.
+    """The default number of processors of a piece: as many as here, or as the largest machine has.
 
     Raises:
         WorkerError: there is no such cluster.
@@ -90,8 +86,8 @@ def processors(address: str) -> int:
 
 
 def _import_ray() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told that this runs
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # said, or Ray warns that it may change
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no usage report to Ray's makers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # unset, Ray warns that it may change
     try:
         import ray
     except ImportError as error:
@@ -104,11 +100,11 @@ def _import_ray() -> Any:
 
 @contextlib.contextmanager
 def _joined(ray: Any, address: str) -> Iterator[None]:
-    """Be part of the cluster for a while; a piece of work already is."""
+    """Join the cluster for the duration of the block; a piece of work is in it already."""
     if ray.is_initialized():
         yield
         return
-    _check_responses(address)
+    _check_address(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray raises whatever its parts raise
@@ -124,8 +120,8 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_responses(address: str) -> None:
-    """Try the address: Ray would for a minute, and then end the process."""
+def _check_address(address: str) -> None:
+    """Connect to the address once: Ray would try for a minute, and then end the process."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
@@ -133,16 +129,16 @@ def _check_responses(address: str) -> None:
         socket.create_connection((host, int(port)), _SECONDS).close()
     except (OSError, ValueError) as error:
         raise WorkerError(
-            f"Nothing answers at {address} ({error}): is the Ray cluster running? `ray status` says so there."
+            f"Nothing responds at {address} ({error}): is the Ray cluster running (`ray status`)?"
         ) from error
 
 
 def _remote(ray: Any, cpus: int, gpus: int) -> Any:
-    """The function that runs on the machines. Nested, so that its code travels: one may lack the package."""
+    """The function that runs on the machines. Nested, so that its code is sent: one may lack the package."""
 
-    # max_retries=0: a lost piece is begun anew here, where it can be told and counted.
+    # max_retries=0: a lost piece is begun again by `_gather`, which counts and reports it.
     @ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-    def work(content: bytes, machine: dict[str, Any], tried: int) -> Any:
+    def work(content: bytes, machine: dict[str, Any], before: int) -> Any:
         try:
             from keraserve_training.workers import ray_worker
         except ImportError as error:
@@ -152,7 +148,7 @@ def _remote(ray: Any, cpus: int, gpus: int) -> Any:
                 f"{platform.node()} can't import keraserve_training ({error}): install the same version"
                 " there as here."
             )
-        return ray_worker.do(content, ray_worker.Machine(**machine), tried)
+        return ray_worker.do(content, ray_worker.Machine(**machine), before)
 
     return work
 
@@ -164,18 +160,18 @@ def _gather(
     tell: Callable[[Done], None],
     notice: Callable[[str], None],
 ) -> list[Done]:
-    """Begin every piece, wait for all, begin again what was lost; on an exception cancel what runs."""
+    """Begin every piece, wait for all, begin lost ones again; on an exception cancel those that run."""
     running = {begin(number, 0): (number, 0) for number in range(len(work))}
     done: dict[int, Done] = {}
     try:
         while running:
             over, _ = ray.wait(list(running), num_returns=1)
-            number, tried = running.pop(over[0])
+            number, before = running.pop(over[0])
             name = work[number].name
             each = _result(ray, over[0], name)
-            if each is None and tried + 1 < _TRIES:
+            if each is None and before + 1 < _TRIES:
                 notice(f"{name}: its machine or process was lost; it goes on elsewhere.")
-                running[begin(number, tried + 1)] = (number, tried + 1)
+                running[begin(number, before + 1)] = (number, before + 1)
                 continue
             done[number] = each or Done(name, error=f"lost with its machine or process {_TRIES} times")
             tell(done[number])
@@ -188,10 +184,10 @@ def _gather(
 
 
 def _result(ray: Any, reference: Any, name: str) -> Done | None:
-    """What came of a piece; None where it was lost.
+    """The outcome of a piece; None where it was lost.
 
     Raises:
-        WorkerError: the machine that had it is not fit for any piece.
+        WorkerError: its machine is not fit for any piece.
     """
     try:
         result = ray.get(reference)

@@ -1,4 +1,4 @@
-"""What a piece of work finds on a machine of a Ray cluster, checked before it begins. Needs no Ray."""
+"""The check that a machine of a Ray cluster is fit for a piece of work, before it begins. Needs no Ray."""
 
 import contextlib
 import functools
@@ -8,18 +8,17 @@ import platform
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from keraserve_training import runtime
 from keraserve_training.errors import WorkerError
 from keraserve_training.records import provenance
 from keraserve_training.workers.work import Done, attempt
 
-# A file system that is shared over a network may show a new file late.
+# Seconds after which a network's file system shows a new file on every machine.
 _SEEN_WITHIN = 20.0
-# A machine that is lost may still be at work, or its lock be held by the file server (NFS 4: 90 s).
+# A lost machine may still be running, or the file server may still hold its lock (NFS 4: 90 s).
 _GONE_WITHIN = 120.0
 _PAUSE = 0.5
 _DAY = 86_400.0
@@ -27,13 +26,13 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine must be like.
+    """What is required of a machine.
 
     Attributes:
         cpus: threads of the piece.
-        there: where relative paths begin.
+        there: the working directory, for relative paths.
         versions: of everything that results depend on.
-        probe: a file in the shared folder, and what it says.
+        probe: a file in the shared folder, and its content.
     """
 
     cpus: int
@@ -41,12 +40,8 @@ class Machine:
     versions: Mapping[str, str]
     probe: tuple[str, str]
 
-    def record(self) -> dict[str, Any]:
-        """As it travels."""
-        return asdict(self)
-
     def check(self) -> None:
-        """Raise WorkerError, with one sentence that names this machine, unless it is like that."""
+        """Raise WorkerError, with a sentence that names this machine, unless it fulfils this."""
         here = versions()
         differing = [
             f"{name} {here.get(name)} instead of {wanted}"
@@ -61,8 +56,8 @@ class Machine:
         _check_sees(*self.probe)
 
 
-def do(content: bytes, machine: Machine, tried: int) -> Done | str:
-    """Do a packed piece here, for the first time or again; gives a sentence if this machine is not fit."""
+def do(content: bytes, machine: Machine, before: int) -> Done | str:
+    """Do a packed piece that was begun `before` times already; returns a sentence if the machine is unfit."""
     try:
         machine.check()
     except WorkerError as error:
@@ -70,7 +65,7 @@ def do(content: bytes, machine: Machine, tried: int) -> Done | str:
     with contextlib.suppress(OSError):
         os.chdir(machine.there)
     runtime.threads(machine.cpus)
-    return attempt(content, busy_for=_GONE_WITHIN if tried else 0.0)
+    return attempt(content, busy_for=_GONE_WITHIN if before else 0.0)
 
 
 @functools.cache
@@ -85,7 +80,7 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def probe(folder: Path) -> Iterator[tuple[str, str]]:
-    """Lay a file into a folder, by which a machine can tell that it sees the same folder."""
+    """Write a file into a folder, by which another machine recognizes that it mounts the same folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(".seen-*"):  # of processes that were killed
         if time.time() - old.stat().st_mtime > _DAY:
@@ -103,7 +98,7 @@ def _check_sees(file: str, content: str) -> None:
     until = time.monotonic() + _SEEN_WITHIN
     while True:
         with contextlib.suppress(OSError):
-            list(Path(file).parent.glob(".seen-*"))  # makes a network's file system look again
+            list(Path(file).parent.glob(".seen-*"))  # makes a network's file system refresh its cache
             if Path(file).read_text() == content:
                 return
         if time.monotonic() > until:
