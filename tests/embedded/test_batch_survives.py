@@ -108,8 +108,8 @@ def test_a_thread_continues_whatever_a_graph_raises(load: Load, failure: BaseExc
     failing: Any = _Failing(sums, failure)
     batcher = Batcher(BatchingOptions(num_batch_threads=1), Notes())
     for _ in range(3):
-        asked: list[Future[Any]] = batcher.submit_together([Work(failing, {"a": floats(1)})] * 3)
-        assert all(isinstance(one.exception(10), Exception) for one in asked)
+        requested: list[Future[Any]] = batcher.submit_together([Work(failing, {"a": floats(1)})] * 3)
+        assert all(isinstance(one.exception(10), Exception) for one in requested)
     assert batcher.submit(Work(sums, {"a": floats(1), "b": floats(1)})).result(10)["total"].tolist() == [2]
     assert batcher.threads() == (1, 1)
     batcher.stop()

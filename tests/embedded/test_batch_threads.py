@@ -64,9 +64,9 @@ def test_a_thread_leaves_half_of_the_waiting_rows_to_the_next_one(load: Load) ->
         batcher.submit(Work(holder, {}))
         assert begun.wait(10)
     works = [Work(sums, {"a": floats(n), "b": floats(n)}) for n in range(36)]
-    asked = batcher.submit_together(works)
+    requested = batcher.submit_together(works)
     free.set()  # one thread has all of it, half by half, and the last eight at once
-    assert [one.result(10)["total"].tolist() for one in asked] == [[2 * n] for n in range(36)]
+    assert [one.result(10)["total"].tolist() for one in requested] == [[2 * n] for n in range(36)]
     later.set()
     batcher.stop()
     assert [one[4] for one in notes.events if one[4:] != (1, 0)] == [18, 9, 8, 1]
@@ -93,8 +93,8 @@ def test_threads_that_run_graphs_have_a_higher_niceness(load: Load) -> None:
         Batcher(BatchingOptions(), Notes()),
         _Niceness(load("numbers").signatures["serving_default"]),
     )
-    asked = batcher.submit(Work(sums, {"a": floats(1)}))  # type: ignore[arg-type]
-    assert asked.result(10)["total"].item() > os.nice(0)
+    requested = batcher.submit(Work(sums, {"a": floats(1)}))  # type: ignore[arg-type]
+    assert requested.result(10)["total"].item() > os.nice(0)
     batcher.stop()
 
 

@@ -251,15 +251,15 @@ async def test_an_event_loop_gets_the_errors_of_requests(hold: Any, load: Load) 
     )
     loop_batcher = EventLoopBatcher(batches.batcher)
     works = [Work(sums, {"a": floats(*rows), "b": floats(*rows)}) for rows in ([1, 2, 3], [1], [2], [3], [4])]
-    *asked, gone = [asyncio.create_task(loop_batcher.run(work)) for work in works]
+    *requested, gone = [asyncio.create_task(loop_batcher.run(work)) for work in works]
     await asyncio.sleep(0)
     gone.cancel()  # before it is submitted
     await asyncio.sleep(0.05)
-    asked[1].cancel()  # and after it
-    await asyncio.wait([gone, asked[1]])
+    requested[1].cancel()  # and after it
+    await asyncio.wait([gone, requested[1]])
     assert sum(batches.batcher.waiting().values()) == 1
     batches.release()
-    too_long, _, good, full = await asyncio.gather(*asked, return_exceptions=True)
+    too_long, _, good, full = await asyncio.gather(*requested, return_exceptions=True)
     assert isinstance(too_long, InvalidRequestError)
     assert isinstance(full, QueueFullError)
     assert good["total"].tolist() == [4]  # type: ignore[index,call-overload]

@@ -36,12 +36,12 @@ def multi_inference(version: LoadedVersion, made: MultiInferenceRequest) -> Any:
     return finish(calls.multi_inference(version, made))
 
 
-def asked(given: Input, signature: str = "classify") -> ClassificationRequest:
+def requested(given: Input, signature: str = "classify") -> ClassificationRequest:
     return ClassificationRequest(model_spec=model_spec("m", signature=signature), input=given)
 
 
 def test_classes_with_scores(colours: LoadedVersion, red: bytes, green: bytes) -> None:
-    response = classify(colours, asked(examples(example(image=red), example(image=green))))
+    response = classify(colours, requested(examples(example(image=red), example(image=green))))
     assert response.model_spec.signature_name == "classify"
     best = [max(one.classes, key=lambda c: c.score).label for one in response.result.classifications]
     assert best == ["red", "green"]
@@ -50,22 +50,22 @@ def test_classes_with_scores(colours: LoadedVersion, red: bytes, green: bytes) -
 
 def test_scores_alone(load: Load) -> None:
     (one,) = classify(
-        load("regressor"), asked(examples(example(x=(0.25, 0.5))), "scores")
+        load("regressor"), requested(examples(example(x=(0.25, 0.5))), "scores")
     ).result.classifications
     assert [(c.label, c.score) for c in one.classes] == [("", 0.25), ("", 0.5)]
 
 
 def test_a_context_stands_for_every_example(colours: LoadedVersion, red: bytes) -> None:
     nested = ExampleListWithContext(examples=[b"", b""], context=example(image=red))
-    response = classify(colours, asked(Input(example_list_with_context=nested)))
+    response = classify(colours, requested(Input(example_list_with_context=nested)))
     assert len(response.result.classifications) == 2
 
 
 def test_one_bad_example_is_named_by_its_place(colours: LoadedVersion, red: bytes) -> None:
     with pytest.raises(ExecutionError, match=r"^inputs\[1\]: Unknown image file format"):
-        classify(colours, asked(examples(example(image=red), example(image=b"no image"))))
+        classify(colours, requested(examples(example(image=red), example(image=b"no image"))))
     with pytest.raises(ExecutionError, match="Could not parse example input"):
-        classify(colours, asked(examples(b"no example")))
+        classify(colours, requested(examples(b"no example")))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_signatures_and_inputs_that_do_not_fit_are_rejected(
     colours: LoadedVersion, signature: str, given: Input, said: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=said):
-        classify(colours, asked(given, signature))
+        classify(colours, requested(given, signature))
 
 
 def test_one_number_for_each_example(load: Load) -> None:

@@ -32,7 +32,7 @@ def claim(*shape: int) -> m.PredictRequest:
 
 
 @pytest.mark.parametrize(
-    "batching", [None, BatchingOptions(), IMPLICIT_BATCHING], ids=["alone", "asked", "unasked"]
+    "batching", [None, BatchingOptions(), IMPLICIT_BATCHING], ids=["none", "explicit", "implicit"]
 )
 def test_a_shape_that_claims_too_much_is_rejected_before_anything_is_allocated(
     models: Path,

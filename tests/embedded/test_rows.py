@@ -114,13 +114,13 @@ async def test_the_operator_may_say_so_unless_the_version_measured_otherwise(
     with_card: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     told = BatchingOptions(num_batch_threads=1)
-    asked = [request(score=floats(0, 0)) for _ in range(3)]
+    requested = [request(score=floats(0, 0)) for _ in range(3)]
     saved = with_card("{}")
-    responses, ran = await ask_together(saved, told, asked)
+    responses, ran = await ask_together(saved, told, requested)
     assert ran == [(3, 6)]
     assert responses == [pytest.approx([1 / 6] * 2)] * 3
     saved = with_card(json.dumps({"independent_rows": False}))
-    responses, ran = await ask_together(saved, told, asked)
+    responses, ran = await ask_together(saved, told, requested)
     assert len(ran) == 3
     assert responses == [[0.5, 0.5]] * 3
     assert "rank 1: its requests run alone: its card says that rows are not independent" in caplog.text

@@ -102,8 +102,8 @@ def test_health_and_status_respond_while_all_threads_are_busy(waiting: Engine, s
         assert health.Check(health_pb2.HealthCheckRequest()).status == SERVING
         spec = m.model_spec("waiting")
         assert calls.get_model_status(m.GetModelStatusRequest(model_spec=spec)).model_version_status
-        asked = m.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-        assert calls.get_model_metadata(asked).model_spec.name == "waiting"
+        requested = m.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+        assert calls.get_model_metadata(requested).model_spec.name == "waiting"
         assert not any(one.done() for one in running)
 
 

@@ -176,7 +176,7 @@ def test_a_large_head_below_the_bound_and_a_large_body_are_accepted(rest: int) -
 
 
 def test_idle_connections_are_closed_for_new_ones(rest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the REST port: those that are quiet, or send the half of a body, make room for who asks."""
+    """On the REST port: those that are quiet, or send the half of a body, are closed for a new connection."""
     monkeypatch.setattr(rest_connection, "MAX_CONNECTIONS", 3)
     monkeypatch.setattr(rest_connection, "HEAD_SECONDS", 600)
     half = b"POST /v1/models/colours:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
@@ -206,10 +206,10 @@ def test_grpc_connections_without_a_call_are_closed_for_new_ones(
         with grpc.insecure_channel(
             f"127.0.0.1:{started.port}", [("grpc.use_local_subchannel_pool", 1)]
         ) as own:
-            asked = health_pb2_grpc.HealthStub(own).Check(
+            requested = health_pb2_grpc.HealthStub(own).Check(
                 health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True
             )
-            assert asked.status == 1
+            assert requested.status == 1
     assert "as many gRPC connections are open as are allowed" in caplog.text
     for one in held:
         one.close()

@@ -64,7 +64,7 @@ class Server:
 
 
 @pytest.fixture
-async def asked(serve_faults, make):
+async def requested(serve_faults, make):
     """A client of a gateway, and the model server that it asks."""
     server = Server()
     address = await serve_faults(
@@ -116,8 +116,8 @@ CASES = {
 
 @pytest.mark.shows("too-large")
 @pytest.mark.parametrize("case", CASES)
-async def test_small_requests_that_expand_are_rejected_cheaply(asked, case: str) -> None:
-    gateway, server = asked
+async def test_small_requests_that_expand_are_rejected_cheaply(requested, case: str) -> None:
+    gateway, server = requested
     call, body, status = CASES[case]
     path = f"/v2/models/colours{call}" if call == "/infer" else f"{MODEL}{call}"
     sent = gzip.compress(body, 1)
@@ -127,8 +127,8 @@ async def test_small_requests_that_expand_are_rejected_cheaply(asked, case: str)
     assert not server.requests
 
 
-async def test_large_bodies_are_parsed_in_a_thread(asked, monkeypatch) -> None:
-    gateway, server = asked
+async def test_large_bodies_are_parsed_in_a_thread(requested, monkeypatch) -> None:
+    gateway, server = requested
     threads: list[str] = []
 
     def spy(module: Any, name: str) -> None:
@@ -162,8 +162,8 @@ async def test_large_bodies_are_parsed_in_a_thread(asked, monkeypatch) -> None:
 
 
 @pytest.mark.shows("examples, rows, elements, images", "KERASERVE_MAX_ROWS")
-async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None:
-    gateway, server = asked
+async def test_rows_and_elements_have_a_limit(requested, serve_faults, make) -> None:
+    gateway, server = requested
     for body, status, says in (
         ({"instances": [1.5] * 1024}, 200, ""),
         (
@@ -195,8 +195,8 @@ async def test_rows_and_elements_have_a_limit(asked, serve_faults, make) -> None
     assert len(server.requests) == asked_before
 
 
-async def test_a_signature_name_after_a_large_list_counts(asked) -> None:
-    gateway, server = asked
+async def test_a_signature_name_after_a_large_list_counts(requested) -> None:
+    gateway, server = requested
     numbers = ",".join(["7"] * 900)
     body = f'{{"instances":[{numbers}],"signature_name":"other","more":[{numbers}]}}'
     for _ in range(2):  # the second time signatures are remembered
@@ -206,8 +206,8 @@ async def test_a_signature_name_after_a_large_list_counts(asked) -> None:
         assert server.requests[-1].inputs["x"].dtype == m.DataType.DT_INT32
 
 
-async def test_text_that_is_no_json_is_rejected(asked) -> None:
-    gateway, server = asked
+async def test_text_that_is_no_json_is_rejected(requested) -> None:
+    gateway, server = requested
     good = '{"instances":[' + ",".join(["[7]"] * 600) + "]}"
     for old, new in (("[7],[7]", "[7],7[]"), ("[[7],", "[7[],"), ("]]}", "]]}}"), ('{"i', '\v{"i')):
         response = await gateway.post(f"{MODEL}:predict", content=good.replace(old, new, 1).encode())
@@ -218,8 +218,8 @@ async def test_text_that_is_no_json_is_rejected(asked) -> None:
 
 @pytest.mark.shows("parts of a form")
 @pytest.mark.parametrize("unit", [b"\r\n--ax", b"\r\n--a\rx", b"\r\n--a-x", b"\r\n--a\r\n\r\n"])
-async def test_the_boundaries_of_a_form_have_a_limit(asked, unit: bytes) -> None:
-    gateway, server = asked
+async def test_the_boundaries_of_a_form_have_a_limit(requested, unit: bytes) -> None:
+    gateway, server = requested
     headers = {"content-type": "multipart/form-data; boundary=a"}
     body = full(unit, b"--a\r\n\r\n", b"\r\n--a--\r\n")
     response = await gateway.post(f"{MODEL}/images:classify", content=body, headers=headers)
@@ -228,8 +228,8 @@ async def test_the_boundaries_of_a_form_have_a_limit(asked, unit: bytes) -> None
     assert not server.requests
 
 
-async def test_a_large_form_is_parsed_in_a_thread(asked, red: bytes, monkeypatch) -> None:
-    gateway, _ = asked
+async def test_a_large_form_is_parsed_in_a_thread(requested, red: bytes, monkeypatch) -> None:
+    gateway, _ = requested
     threads: list[str] = []
     real = multipart.images
 
@@ -245,8 +245,8 @@ async def test_a_large_form_is_parsed_in_a_thread(asked, red: bytes, monkeypatch
 
 
 @pytest.mark.shows("KERASERVE_MAX_ROWS")
-async def test_grpc_requests_have_the_same_limits(asked) -> None:
-    gateway, server = asked
+async def test_grpc_requests_have_the_same_limits(requested) -> None:
+    gateway, server = requested
     parts = gateway.app.state.gateway
     front = GrpcServer("127.0.0.1:0", parts)
     await front.start()

@@ -310,13 +310,13 @@ def test_no_step_on_a_message_is_long(watched: Watched, case: str) -> None:
     message, ask = make(), watched.channel.unary_unary(call.path)
     assert len(message) <= 16 << 20
 
-    def asked() -> None:
+    def requested() -> None:
         try:
             ask(message, timeout=60)
         except grpc.RpcError as error:
             assert error.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT)  # noqa: PT017
 
-    watched.check(asked)
+    watched.check(requested)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/", "/v1/models", "/v2/models/colours"])

@@ -215,8 +215,8 @@ async def test_series_of_ended_versions_are_removed(make, serve_faults) -> None:
 
     for version in range(1, 4):
         states.update({version: 30, version - 1: 50} if version > 1 else {})
-        asked = await gateway.post("/v1/models/colours:classify", json={"examples": [{"a": 1}]})
-        assert asked.status_code == 200
+        requested = await gateway.post("/v1/models/colours:classify", json={"examples": [{"a": 1}]})
+        assert requested.status_code == 200
     away = True
     assert await shown() == await shown() == {"1", "2", "3"}
     away = False

@@ -123,8 +123,8 @@ async def test_spans_reach_an_otlp_receiver(make, serve_faults, free_port, recei
 @pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
 def test_tracing_is_off_without_an_endpoint() -> None:
     assert tracing.from_environment({}) is None
-    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}
-    assert tracing.from_environment(asked) is None
+    requested = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}
+    assert tracing.from_environment(requested) is None
 
 
 @pytest.mark.shows("an OTLP endpoint is set, but OpenTelemetry is missing: install keraserve-gateway[otel]")
