@@ -44,4 +44,5 @@ def test_the_limit_is_the_smallest_of_the_control_groups_and_the_machine(tmp_pat
 
 
 def test_bytes_are_written_for_people() -> None:
-    assert [mib(size) for size in (160 * MIB, 1312 * MIB, MIB // 2)] == ["160 MiB", "1,312 MiB", "0.5 MiB"]
+    sizes = (160 * MIB, 1312 * MIB, MIB // 2, MIB**2)
+    assert list(map(mib, sizes)) == ["160 MiB", "1,312 MiB", "0.5 MiB", "1,048,576 MiB"]

@@ -42,4 +42,5 @@ def _read(file: Path) -> Iterator[int]:
 
 def mib(size: int) -> str:
     """Write a number of bytes in MiB."""
-    return f"{size / (1 << 20):,.4g} MiB"
+    number = size / (1 << 20)
+    return f"{number:,.0f} MiB" if number >= 1000 else f"{number:,.4g} MiB"
