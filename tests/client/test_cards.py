@@ -81,7 +81,7 @@ def test_a_model_without_a_card_has_no_warnings(given: Any) -> None:
         errors.Unavailable("away", status_code=503),
         errors.TooManyRequests("busy", status_code=429),
         errors.DeadlineExceeded("no response within 1 s"),
-        errors.ConnectionFailed("no server answers"),
+        errors.ConnectionFailed("no server responds"),
         errors.NotFound("unloaded", status_code=404),
     ],
 )

@@ -131,12 +131,12 @@ def test_models_and_status_print_tables_and_json(pair: Any) -> None:
         (
             ["models", "--url", "http://{free_address}"],
             1,
-            "no server answers at http://{free_address}: connection refused",
+            "no server responds at http://{free_address}: connection refused",
         ),
         (
             ["status", "m", "--grpc", "{free_address}"],
             1,
-            "no server answers at {free_address}: connection refused",
+            "no server responds at {free_address}: connection refused",
         ),
         (["models", "--url", "http://{silent}", "--timeout", "0.2"], 1, "no response within 0.2 s"),
         (["models", "--url", "nonsense"], 1, "'nonsense' is no address"),
@@ -180,7 +180,7 @@ def test_the_installed_program_classifies(pair: Any, folder: Path, free_address:
         env=environment,
     )
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == f"keraserve: no server answers at http://{free_address}: connection refused\n"
+    assert failed.stderr == f"keraserve: no server responds at http://{free_address}: connection refused\n"
 
 
 def read_to_end(screen: int) -> str:
@@ -214,4 +214,4 @@ def test_a_file_without_certificates_is_an_error(pair: Any, folder: Path) -> Non
     assert result.stderr == f"keraserve: {notes} holds no certificate in PEM form\n"
     over_grpc = run("status", "colours", "--tls", "--grpc", pair.model_server, "--timeout", "3")
     assert over_grpc.exit_code == 1
-    assert "no server answers" in over_grpc.stderr
+    assert "no server responds" in over_grpc.stderr

@@ -119,7 +119,7 @@ def test_without_a_server_the_connection_fails(kind: Any, connect: Any, free_add
     address = f"http://{free_address}" if server_of is http_server else free_address
     client = connect(client_of, address, timeout=5, retries=1)
     with pytest.raises(
-        ConnectionFailed, match=f"no server answers at {address}: connection refused"
+        ConnectionFailed, match=f"no server responds at {address}: connection refused"
     ) as caught:
         client.status("m")
     assert isinstance(caught.value, ConnectionError)
@@ -195,7 +195,7 @@ class TestHttp:
 
     def test_a_server_of_another_protocol_is_not_retried(self, client: Any, script: Script) -> None:
         script.play(lambda handler: handler.wfile.write(b"SSH-2.0-Server\r\n\r\n"))
-        with pytest.raises(ConnectionFailed, match="no server answers at http") as caught:
+        with pytest.raises(ConnectionFailed, match="no server responds at http") as caught:
             client.status("m")
         assert caught.value.lasting
         assert script.requests == 1

@@ -64,7 +64,7 @@ def test_a_malformed_list_is_rejected(version: Path, line: str) -> None:
 
 
 def damage(graph: Path) -> None:
-    """Change the labels, which are constants in the graph: it parses, loads, and answers wrong."""
+    """Change the labels, which are constants in the graph: it still parses and loads."""
     saved = saved_model_pb2.SavedModel.FromString(graph.read_bytes())
     definition = saved.meta_graphs[0].graph_def
     nodes = [*definition.node, *(node for one in definition.library.function for node in one.node_def)]

@@ -50,7 +50,7 @@ def versions(stub: Stub, name: str = "numbers") -> dict[int, str]:
 
 
 def responses(stub: Stub, name: str = "numbers", **spec: object) -> int:
-    """The version that answers."""
+    """The version that responds."""
     response = stub.predict(predict_request(name, dict.fromkeys("ab", floats(1.0)), **spec))
     assert from_proto(response.outputs["total"]).tolist() == [2.0]
     return response.model_spec.version.value

@@ -21,7 +21,7 @@ from keraserve_protocol.tensors import from_proto
 
 
 class Rank(tf.Module):
-    """What its signature can't show: each row's answer depends on all rows."""
+    """What its signature can't show: each row's result depends on all rows."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def rank(self, score: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -154,7 +154,7 @@ Serve = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def serve_faults() -> AsyncIterator[Serve]:
-    """Start a gRPC server that answers as told: `await serve_faults({services.CLASSIFY: function})`."""
+    """Start a gRPC server with the given handlers: `await serve_faults({services.CLASSIFY: function})`."""
     async with AsyncExitStack() as stack:
 
         async def start(implementations: dict[services.Call[Any, Any], Any], raw: Any = ()) -> str:

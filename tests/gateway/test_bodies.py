@@ -34,7 +34,7 @@ def metadata() -> m.GetModelMetadataResponse:
 
 
 class Server:
-    """A model server that keeps what it was asked."""
+    """A model server that keeps the requests."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []

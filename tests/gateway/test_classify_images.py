@@ -225,9 +225,9 @@ async def test_bodies_without_an_image_are_rejected(
 @pytest.mark.shows("not-found")
 async def test_unknown_models_and_versions_are_named(gateway: httpx2.AsyncClient, red: bytes) -> None:
     for path, status, detail in (
-        ("nope", 404, "there is no model 'nope' that answers; known models: colours"),
-        ("nope/versions/2", 404, "model 'nope' has no version 2 that answers; known models: colours"),
-        ("colours/versions/9", 404, "model 'colours' has no version 9 that answers"),
+        ("nope", 404, "model 'nope' is not served; known models: colours"),
+        ("nope/versions/2", 404, "version 2 of model 'nope' is not served; known models: colours"),
+        ("colours/versions/9", 404, "version 9 of model 'colours' is not served"),
         ("colours/labels/none", 404, "Unrecognized servable version label: none"),
         ("colours/versions/x", 400, "version: "),
     ):

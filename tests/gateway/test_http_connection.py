@@ -87,7 +87,7 @@ def problem(response: bytes, status: int) -> dict[str, Any]:
     return said
 
 
-@pytest.mark.shows("431", "KERASERVE_MAX_HEADER_BYTES", "connection refused")
+@pytest.mark.shows("431", "KERASERVE_MAX_HEADER_BYTES", "connection rejected")
 async def test_a_head_has_a_limit(talk: Talk, log: Path) -> None:
     for head in (
         GET + b"X: " + b"a" * 5000 + b"\r\n\r\n",
@@ -99,7 +99,7 @@ async def test_a_head_has_a_limit(talk: Talk, log: Path) -> None:
         said = problem(await talk(head), 431)
         assert "4096 bytes" in said["detail"]
         (line,) = await logged(log, said["request_id"])
-        assert '"event":"connection refused"' in line
+        assert '"event":"connection rejected"' in line
     assert (await talk(GET + b"X: " + b"a" * 3000 + b"\r\n\r\n")).endswith(b"ok\n")
 
 
@@ -143,7 +143,7 @@ async def test_pipelined_requests_get_responses_in_order(talk: Talk) -> None:
     response = await talk(b"".join(heads))
     ids = [line.split()[1] for line in response.splitlines() if line.startswith(b"x-request-id")]
     assert ids == [b"%d" % n for n in range(10)]
-    # Far too many: the first ones are answered, then the connection ends.
+    # Far too many: the first ones get responses, then the connection ends.
     flood = await talk(b"".join(GET + b"\r\n" for _ in range(3000)))
     assert 16 <= flood.count(b"HTTP/1.1 200 ") <= 20
     assert flood.count(b"connection: close") == 1

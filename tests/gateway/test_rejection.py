@@ -96,7 +96,7 @@ async def test_a_connection_is_kept_although_a_rejected_body_follows(full) -> No
 
 
 async def test_rejected_and_served_requests_may_arrive_together(full) -> None:
-    """Bodies are skipped however they come; what the application answers is answered in its turn."""
+    """Bodies are skipped in whatever pieces they come; responses keep the order of the requests."""
     gateway, _, _ = full
     reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
     post, chunked = f"POST {IMAGES} HTTP/1.1\r\nhost: x\r\n", "transfer-encoding: chunked\r\n\r\n"
@@ -135,7 +135,7 @@ async def test_unread_rejections_fill_no_memory(full) -> None:
     _, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
     request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
 
-    async def pour() -> None:  # 40 MB, answered by ten times as much
+    async def pour() -> None:  # 40 MB; the responses have ten times as much
         for _ in range(1000):
             writer.write(1000 * request)
             await writer.drain()

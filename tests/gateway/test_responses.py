@@ -76,7 +76,7 @@ async def test_malformed_outputs(responses, output: m.TensorProto, status: int, 
 
 
 async def test_outputs_without_rows_need_the_column_form(responses) -> None:
-    """The response is valid and the request asked for another form, which its caller can change."""
+    """The response is valid, but not in the form that the request names, which its caller can change."""
     gateway, given = responses
     given[services.PREDICT] = m.PredictResponse(outputs={"y": tensor(FLOAT, float_val=[1])})
     assert (await gateway.post(f"{MODEL}:predict", json={"instances": [1]})).status_code == 400

@@ -165,7 +165,7 @@ async def test_an_unread_response_holds_no_slot_and_is_cut_off(gateway, unread) 
 
 @pytest.mark.shows("KERASERVE_UNREAD_SECONDS")
 async def test_draining_does_not_wait_for_unread_responses(gateway, unread) -> None:
-    """Neither for answers nor for rejections: there is one place, and all ask for it again and again."""
+    """Neither for responses nor for rejections: there is one slot, and all callers want it repeatedly."""
     process, log, port = await gateway("--max-in-flight=1", "--max-waiting=0", "--drain-seconds=10")
     connections = [unread(port) for _ in range(5)]
     await asyncio.gather(*map(pour, connections))
@@ -207,7 +207,7 @@ Front = tuple[str, Gateway]
 
 @pytest.fixture
 async def front(serve_faults, free_port) -> AsyncIterator[Any]:
-    """Start the gRPC port before a server that answers; gives its address and the gateway."""
+    """Start the gRPC port in front of a server that responds; gives its address and the gateway."""
     closing: list[Any] = []
     address = await serve_faults({services.GET_MODEL_STATUS: available})
 

@@ -46,7 +46,7 @@ async def test_many_unused_limits_set_one_timer(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_timer_that_fires_early_ends_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As uvloop does, which rounds to milliseconds; else it would be asked again and again."""
+    """As uvloop does, which rounds to milliseconds; else the timer would be set again and again."""
     loop, called = asyncio.get_running_loop(), list[Callable[..., None]]()
     real = loop.call_at
 

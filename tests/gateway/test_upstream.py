@@ -65,7 +65,7 @@ async def until_served(gateway: httpx2.AsyncClient) -> None:
 
 @pytest.mark.shows("restarting: requests wait up")
 async def test_requests_wait_for_a_server_that_restarts(make, start, free_port, monkeypatch) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 30.0)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}")
     for version in (1, 2, 3):
@@ -82,7 +82,7 @@ async def test_requests_wait_for_a_server_that_restarts(make, start, free_port, 
 async def test_a_call_that_may_have_run_is_not_sent_again(
     make, start, free_port, requested, monkeypatch
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 30.0)
     port = free_port()
     gateway = await make(f"127.0.0.1:{port}")
     process = start(port)
@@ -113,7 +113,7 @@ async def test_a_call_that_was_never_sent_is_sent_once_more(
             start(port)
             await real(self, timeout)
 
-    monkeypatch.setattr(connection, "PATIENCE", 30.0)
+    monkeypatch.setattr(connection, "WAIT_SECONDS", 30.0)
     monkeypatch.setattr(connection.Connection, "ready", ready)
     response = await (await make(f"127.0.0.1:{port}")).get(PATH)
     assert response.status_code == (200 if comes_back else 503)

@@ -59,7 +59,7 @@ async def test_all_connections_of_an_address_share_a_rate(monkeypatch: pytest.Mo
     assert waits == pytest.approx([min(n / 10, 10) for n in range(1, 191)])  # after the ten of a second
     waits.clear()
     await wrong.slow_down("10.0.0.2")
-    now += 11  # the last one has been answered, a second ago
+    now += 11  # the last one got its response a second ago
     for _ in range(10):
         await wrong.slow_down("10.0.0.1")
     assert not waits

@@ -21,7 +21,7 @@ def test_a_bmp_is_sent_up_to_the_end_of_its_rows() -> None:
 def bmp(
     bits: int, *, header: int = 40, compression: int = 0, masks: tuple[int, ...] = (), palette: bytes = b""
 ) -> bytes:
-    """Write a bitmap of 4 by 2 pixels; masks stand in the header where it has room for them."""
+    """Write a bitmap of 4 by 2 pixels; masks are in the header as far as they fit, the others behind it."""
     behind = struct.pack(f"<{len(masks)}I", *masks)
     inside = behind[: header - 40].ljust(header - 40, b"\0")
     behind = behind[header - 40 :]

@@ -37,7 +37,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def docker_images() -> None:
     """The container images of the stack, built once."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
-        pytest.skip("no Docker engine answers")
+        pytest.skip("no Docker engine responds")
     build = ["--profile", "observability", "build", "gateway", "model-server", "prometheus"]
     done = subprocess.run([*COMPOSE, *build], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -23,7 +23,7 @@ from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work, attempt, packed
 
 STUDY = ["study", "fashion-mnist-reuse", "--pairs", "5-6,2-4", "--seeds", "1", "--profile", "sample"]
-PATIENCE = 240.0  # seconds, of which a machine with nothing else to do needs a few
+LONGEST = 240.0  # seconds, of which a machine with nothing else to do needs a few
 
 
 def nothing(_: Done) -> None:
@@ -175,7 +175,7 @@ def start(*words: str, runs: Path) -> subprocess.Popen[str]:
 def end(process: subprocess.Popen[str]) -> str:
     """What it printed; it has to end well."""
     with process:
-        printed, _ = process.communicate(timeout=PATIENCE)
+        printed, _ = process.communicate(timeout=LONGEST)
     assert process.returncode == 0, printed
     return printed
 
@@ -198,7 +198,7 @@ def _timeless(content: Any) -> Any:
 
 
 def wait_until_both_learn(there: Path, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + LONGEST
     while len({path.parent.parent for path in there.glob("*/*/history.csv")}) < 2:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
@@ -226,6 +226,6 @@ def test_a_cluster_that_loses_a_machine_gets_the_results_of_a_local_study(
     work = ["train-all", reuse.name, "--profile", "sample", "--ray", cluster.address]
     rejected = start(*work, "--cpus", "2", runs=runs)
     with rejected:
-        assert "has 2 processors" in rejected.communicate(timeout=PATIENCE)[0]
+        assert "has 2 processors" in rejected.communicate(timeout=LONGEST)[0]
     assert rejected.returncode == 1
     assert f"{reuse.name}: finished." in end(start(*work, runs=runs))

@@ -29,7 +29,7 @@ app = typer.Typer(
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Models = Annotated[Path, typer.Option(help="The model repository.")]
 ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
-Seed = Annotated[int, typer.Option(min=0, help="Weights and order of the images follow from it.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides the initial weights and the order of the images.")]
 Force = Annotated[bool, typer.Option("--force", help="Start anew: delete what is there.")]
 Ray = Annotated[
     str | None,
@@ -72,7 +72,7 @@ def main() -> None:
 
 @app.command("list")
 def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed = DEFAULT_SEED) -> None:
-    """Show every experiment: its data and weights, what to expect, and how far it has come."""
+    """Show every experiment: its data and weights, what to expect, and its progress."""
     from keraserve_training import listing
 
     out.print(listing.table(runs, _profile(profile).name, seed))
@@ -92,7 +92,7 @@ def run(
     *,
     options: Options,
 ) -> None:
-    """Train one experiment, or go on where it was interrupted.
+    """Train one experiment, or continue where it was interrupted.
 
     With --ray, all machines compute the features of a frozen network; training on them happens here.
     """
@@ -140,7 +140,7 @@ def train_all(
 @with_options_and_name
 def export(
     experiment: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="An experiment; all where none is given.")
+        str | None, typer.Argument(metavar="NAME", help="An experiment; all if left out.")
     ] = None,
     runs: Runs = DEFAULT_RUNS,
     models: Models = DEFAULT_MODELS,
@@ -152,15 +152,15 @@ def export(
             help="The repository's folder as the server sees it, for models.config. [default: /models]"
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also what is exported already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Export again what is exported already.")] = False,
     outdated: Annotated[
         bool,
-        typer.Option("--outdated", help="Also a run whose images have changed since it learnt from them."),
+        typer.Option("--outdated", help="Also runs whose images have changed since they were trained."),
     ] = False,
     *,
     options: Options,
 ) -> None:
-    """Write a new version of every servable of every finished run; with options, of those that have them."""
+    """Write a new version of every model of every finished run; with options, of the runs that have them."""
     from keraserve_training.exporting import export as exporting
 
     def tell(done: exporting.Exported) -> None:
@@ -192,11 +192,15 @@ Model = Annotated[str, typer.Argument(help="A model of the repository.")]
 @app.command()
 def canary(
     name: Model,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of what names no version or label.")] = 0.1,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the requests without version or label.")
+    ] = 0.1,
     version: Annotated[
-        int | None, typer.Option(min=1, help="[default: the canary that there is, or the newest]")
+        int | None, typer.Option(min=1, help="[default: the present canary, or the newest]")
     ] = None,
-    off: Annotated[bool, typer.Option("--off", help="End this: the newest version serves again.")] = False,
+    off: Annotated[
+        bool, typer.Option("--off", help="End the canary: the newest version serves all.")
+    ] = False,
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Let a new version serve a share of a model's requests, beside the version labelled stable."""
@@ -215,7 +219,7 @@ def promote(name: Model, models: Models = DEFAULT_MODELS) -> None:
 
 @app.command()
 def rollback(name: Model, models: Models = DEFAULT_MODELS) -> None:
-    """Give up the canary; where there is none, undo the last promote."""
+    """End the canary; without one, undo the last promote."""
     from keraserve_training.exporting import release
 
     say(release.rollback(models, name))
@@ -234,8 +238,8 @@ def report(runs: Runs = DEFAULT_RUNS) -> None:
 @app.command()
 def results(
     runs: Runs = DEFAULT_RUNS,
-    docs: Annotated[Path, typer.Option(help="Gets results.md and its images.")] = Path("docs"),
-    note: Annotated[str, typer.Option(help="What readers have to know besides, as of the data.")] = "",
+    docs: Annotated[Path, typer.Option(help="The folder for results.md and its images.")] = Path("docs"),
+    note: Annotated[str, typer.Option(help="A sentence for readers, such as one about the data.")] = "",
 ) -> None:
     """Write the results of the full runs as a document, and the ranges that `list` shows from then on."""
     from importlib import resources
@@ -255,7 +259,7 @@ def results(
 @with_options
 def study(
     name: str,
-    seeds: Annotated[int, typer.Option(min=1, help="The seeds 1 to this, of every variant.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant, with the seeds 1 to this.")] = 10,
     pairs: Annotated[
         str | None,
         typer.Option("--pairs", "--variants", help="What is varied, separated by commas: 5-6,2-4."),
@@ -271,9 +275,9 @@ def study(
     *,
     options: Options,
 ) -> None:
-    """Answer an experiment's question with many small runs; goes on where it was interrupted.
+    """Compare the variants of an experiment in many small runs; continues where it was interrupted.
 
-    An experiment without a question is run with several seeds, to show how much they differ.
+    An experiment without variants is run with several seeds, to show how much they differ.
     """
     experiment, chosen = find(name), _profile(profile)
     workers = commands.workers_for(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)

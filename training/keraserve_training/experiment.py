@@ -73,7 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Study:
-    """A question that takes many small runs to answer.
+    """A question that many small runs are needed for.
 
     A piece is one (variant, seed) and is a run of its own, so it can be interrupted and continued, and pieces
     can be spread over processes or machines.

@@ -188,7 +188,7 @@ def _http_response(response: httpx2.Response, body: bytes) -> HttpResponse:
 def _failure(error: Exception, url: str) -> KeraserveError:
     if isinstance(error, httpx2.TimeoutException):
         return DeadlineExceeded(f"{url} did not respond in time")
-    return ConnectionFailed(f"no server answers at {url}: {_cause(error)}", lasting=_is_lasting(error))
+    return ConnectionFailed(f"no server responds at {url}: {_cause(error)}", lasting=_is_lasting(error))
 
 
 def _is_lasting(error: Exception) -> bool:

@@ -143,7 +143,7 @@ def error_of(
     """
     if code is grpc.StatusCode.UNAVAILABLE and _NO_SERVER.match(details):
         lasting = "CERTIFICATE_VERIFY_FAILED" in details
-        return ConnectionFailed(f"no server answers at {address}: {_cause(details)}", lasting=lasting)
+        return ConnectionFailed(f"no server responds at {address}: {_cause(details)}", lasting=lasting)
     if services.closed_by_server(code, details):
         return ConnectionFailed(f"the server at {address} stopped before it responded")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:

@@ -101,7 +101,7 @@ class Admission:
             Draining: the gateway is stopping.
         """
         if self.draining:
-            raise Draining("the gateway is stopping; another one will answer")
+            raise Draining("the gateway is stopping")
 
     def _groups(self, group: Group) -> int:
         """Count the groups that have requests, `group` included."""

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """a TOML file with any of these settings; flags and environment win"""
     model_server: Annotated[str, Field(min_length=1)] = "127.0.0.1:8510"
     """host:port of the model server's gRPC port; a name with several servers behind it, or IP addresses with
-    ports, separated by commas, are asked in turn; or in-process: this process loads the models (needs
+    ports, separated by commas, get requests in turn; or in-process: this process loads the models (needs
     keraserve-gateway[embedded])"""
     model_server_flags: str | None = None
     """for in-process: flags of keraserve-embedded, as "--enable_batching

@@ -44,7 +44,7 @@ class Metrics(Observer):
         model, path = "model_name", "model_path"
         self._request_count = self._counter(":tensorflow:serving:request_count", "Requests.", model, "status")
         self._request_latency = self._microseconds(
-            ":tensorflow:serving:request_latency", "Time of answered requests.", model, "API", "entrypoint"
+            ":tensorflow:serving:request_latency", "Time of successful requests.", model, "API", "entrypoint"
         )
         self._runtime_latency = self._microseconds(
             ":tensorflow:serving:runtime_latency", "Time in the engine.", model, "API", "runtime"

@@ -24,7 +24,7 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
     ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
-    # A client that answers no ping has left, or reads nothing; one that pings more often is disconnected.
+    # A client that acknowledges no ping has left or reads nothing; one that pings more often is cut off.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),

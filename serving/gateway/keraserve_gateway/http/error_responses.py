@@ -75,8 +75,8 @@ def _in_plain_words(detail: str) -> str:
         return detail
     model, version = found["newest"], found["version"]
     if model is not None:
-        return f"there is no model {model!r} that answers"
-    return f"model {found['model']!r} has no version {version} that answers"
+        return f"model {model!r} is not served"
+    return f"version {version} of model {found['model']!r} is not served"
 
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:

@@ -129,7 +129,7 @@ class RequestMiddleware:
             # The server cancels what outlasts draining: send a response, and log no stack trace.
             log.warning("cut off at the end of draining")
             if not sending.status:
-                error = Draining("the gateway stopped before it could answer")
+                error = Draining("the gateway stopped before it could respond")
                 await error_responses.failure(scope, error)(scope, receive, sending)
         except Exception:
             log.exception("unexpected error")

@@ -43,9 +43,7 @@ REJECTIONS: dict[int, _Rejection] = {
         "The API key is not good for this model",
         errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
     ),
-    404: _Rejection(
-        "Unknown model, version or label", errors.NotFound("there is no model 'nope' that answers")
-    ),
+    404: _Rejection("Unknown model, version or label", errors.NotFound("model 'nope' is not served")),
     408: _Rejection(
         "The body did not arrive in time",
         errors.RequestTimeout("the body did not arrive before the request's deadline"),

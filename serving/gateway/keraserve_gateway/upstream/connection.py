@@ -1,7 +1,7 @@
 """The gRPC channel to the model server, and whether a server responds at its other end.
 
 gRPC keeps trying to connect, with a pause of at most two seconds: that is the circuit breaker's probe. This
-module adds a bounded wait: a call waits `PATIENCE` seconds for a server that restarts; when the server has
+module adds a bounded wait: a call waits `WAIT_SECONDS` for a server that restarts; when the server has
 been unavailable for longer, calls fail at once until gRPC has connected again. So do calls to a server that
 is connected and hangs: see `hang_detection`.
 """
@@ -20,7 +20,7 @@ from keraserve_gateway.upstream.hang_detection import HangDetector
 from keraserve_protocol import services
 
 MAX_MESSAGE_BYTES = 64 << 20
-PATIENCE = 1.0
+WAIT_SECONDS = 1.0
 """Seconds that a server may be unavailable before calls fail at once."""
 
 _OPTIONS: list[tuple[str, int | str]] = [
@@ -98,12 +98,12 @@ class Connection:
             return
         if self._up.is_set():  # lost just now; the watching task has not run since
             self._lost()
-        patience = self._lost_at + PATIENCE - time.monotonic()
-        if patience > 0:
+        left = self._lost_at + WAIT_SECONDS - time.monotonic()
+        if left > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._up.wait(), min(patience, timeout))
+                await asyncio.wait_for(self._up.wait(), min(left, timeout))
                 return
-            if timeout < patience:
+            if timeout < left:
                 raise DeadlineExceeded("the model server did not respond in time")
         raise ModelServerUnavailable("the model server is not available")
 
@@ -112,7 +112,7 @@ class Connection:
         if responded:
             self._hang_detector.responded()
         else:
-            self._hang_detector.unanswered(began)
+            self._hang_detector.no_response(began)
 
     async def close(self) -> None:
         """Close the channel."""

@@ -37,7 +37,7 @@ class HangDetector:
         self._responded_at = time.monotonic()
         self.detected = False
 
-    def unanswered(self, since: float) -> None:
+    def no_response(self, since: float) -> None:
         """Note that a call which began at `since`, by the monotonic clock, ended without a response."""
         if self._responded_at < since and self._probing is None and not self._closed:
             self._probing = asyncio.create_task(self._probe_until_response())

@@ -1,7 +1,7 @@
 """The model cards of versions: warnings for readers of the responses, and whether rows are independent.
 
-A version that `keraserve-train export` wrote has a signature `model_card` that returns its card as JSON. Each
-version is asked for it once, in the background. A version without a card, or that does not respond, has no
+A version that `keraserve-train export` wrote has a signature `model_card` that returns its card as JSON. The
+gateway requests it once, in the background. A version without a card, or that does not respond, has no
 warnings, and its rows are not known to be independent.
 """
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 ASK_SECONDS = 5.0  # for a response
 FIRST_SECONDS = 0.25  # that a request waits for a version's card, at most
-AGAIN_SECONDS = 30.0  # until a model server that was unavailable is asked again
+AGAIN_SECONDS = 30.0  # until a model server that was unavailable gets the next request
 _MOST = 1024  # versions that are remembered
 _BYTES, _WARNINGS, _LETTERS = 1 << 20, 20, 500  # of a card, and of one warning
 
@@ -49,7 +49,7 @@ _NONE = Card()
 
 
 class ModelCards:
-    """The cards of every version that was asked for one. For one event loop.
+    """The cards of all versions. For one event loop.
 
     Args:
         ask: makes a call of the model server.

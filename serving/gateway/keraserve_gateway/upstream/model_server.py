@@ -114,7 +114,7 @@ class GrpcModelServer:
             else:
                 self._connection.ended(began, responded=True)
                 return cast(bytes, response)
-        raise errors.DeadlineExceeded("the deadline passed before the model server was asked")
+        raise errors.DeadlineExceeded("the deadline passed before the request was sent to the model server")
 
     async def close(self) -> None:
         """See `ModelServer`."""

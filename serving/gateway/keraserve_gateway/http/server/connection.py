@@ -21,7 +21,7 @@ from keraserve_gateway.telemetry.metrics import Metrics
 from keraserve_protocol.http_parser import RequestParser
 
 _MOST_PIPELINED = 16
-# Answered on connections over the limit, too: an orchestrator would replace a gateway that is only busy.
+# Served on connections over the limit, too: an orchestrator would replace a gateway that is only busy.
 PROBES = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/v2/health/live", b"/v2/health/ready"})
 
 
@@ -36,7 +36,7 @@ class ConnectionLimits:
         unread_seconds: longest that a client may read nothing of what is written to it.
         connections: most open connections. For one more, the connection that has been longest without a
             request in flight is closed, so that idle connections block no client. If all have one, only
-            probes are answered.
+            probes are served.
     """
 
     head_bytes: int

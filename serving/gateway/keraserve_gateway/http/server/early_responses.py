@@ -46,7 +46,7 @@ def final_response(status: HTTPStatus, detail: str, retry_after: int | None = No
     """Render and log the problem with which a connection ends, in the form of `error_responses`."""
     scope: Scope = {"method": "", "path": "", "headers": []}
     request_id = new_context(scope, 0.0).request_id
-    log.info("connection refused", status=int(status), detail=detail, request_id=request_id)
+    log.info("connection rejected", status=int(status), detail=detail, request_id=request_id)
     headers = {"x-request-id": request_id, "connection": "close"}
     if retry_after is not None:
         headers["retry-after"] = str(retry_after)
