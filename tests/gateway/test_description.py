@@ -79,7 +79,7 @@ def test_every_body_and_every_rejection_has_an_example(description: dict[str, An
 
 @pytest.mark.parametrize("status", openapi_bodies.REJECTIONS)
 def test_examples_of_rejections_are_what_is_sent(status: int) -> None:
-    error = openapi_bodies.REJECTIONS[status].example
+    _, error = openapi_bodies.REJECTIONS[status]
     for path, described in (
         ("/v1/models", openapi_bodies.problems(status)),
         ("/v2", openapi_bodies.tensorflow_errors(status)),

@@ -14,7 +14,7 @@ from gateway.test_command import ended
 from gateway.test_http_connection import http_port
 from http2_frames import NO_WINDOW, SETTINGS, call
 
-from keraserve_gateway import keys, wrong_keys
+from keraserve_gateway.api_keys import keys, wrong_keys
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api import server
 from keraserve_gateway.grpc_api.server import GrpcServer

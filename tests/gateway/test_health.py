@@ -7,7 +7,7 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway import keys
+from keraserve_gateway.api_keys import keys
 from keraserve_gateway.http.app import gateway_of
 from keraserve_protocol import messages, model_config, services
 from keraserve_protocol import messages as m

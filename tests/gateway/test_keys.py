@@ -10,7 +10,8 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway import cli, keys, token_bucket
+from keraserve_gateway import cli
+from keraserve_gateway.api_keys import keys, token_bucket
 from keraserve_gateway.grpc_api.server import GrpcServer
 from keraserve_gateway.http.app import gateway_of
 from keraserve_gateway.settings import Settings

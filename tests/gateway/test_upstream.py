@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import structlog
 
-from keraserve_gateway.addresses import grpc_target
+from keraserve_gateway.grpc_target import grpc_target
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.upstream import connection, hang_detection
 from keraserve_gateway.upstream.model_cards import ASK_SECONDS

@@ -9,9 +9,9 @@ import pytest
 import structlog
 from gateway.test_keys import STATUS, available
 
-from keraserve_gateway import keys, wrong_keys
+from keraserve_gateway.api_keys import keys, wrong_keys
+from keraserve_gateway.api_keys.wrong_keys import KEPT, WrongKeys
 from keraserve_gateway.http.app import gateway_of
-from keraserve_gateway.wrong_keys import KEPT, WrongKeys
 from keraserve_protocol import services
 
 

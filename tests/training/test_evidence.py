@@ -13,7 +13,7 @@ from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.experiments import EXPERIMENTS, find
 from keraserve_training.exporting import model_card
 from keraserve_training.learning.fit import _Clock
-from keraserve_training.machine_load import Others
+from keraserve_training.learning.machine_load import Others
 from keraserve_training.records import description, evidence, predictions, run_folder
 from keraserve_training.records.findings import Findings
 from keraserve_training.reporting import report, report_curves, results

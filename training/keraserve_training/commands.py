@@ -97,8 +97,8 @@ def run_one(
         out.print("Finished before; --force starts anew.")
     finished = run_folder.finished_in(folder)
     out.print(listing.figures(experiment, finished))
-    for name, network in finished.networks.items():
-        for warning in [] if network.get("composed_of") else evidence.warnings(network):
+    for name, network in finished.trained.items():
+        for warning in evidence.warnings(network):
             out.print(f"{name}: {warning}", style="yellow")
     for sentence in experiment.explain(Findings(finished, runs)):
         out.print(sentence)

@@ -135,7 +135,7 @@ class Run:
             workers=self._workers,
         )
         record = extracted.record()
-        if caveats.RANDOM in caveats.of(self._config()):
+        if caveats.RANDOM in caveats.of(run_folder.read_config(self.folder)):
             record["deviation"] = standardising.spread(extracted.features).median
         self._features.append(record)
         return extracted.features
@@ -266,7 +266,7 @@ class Run:
                 if name in learnt:
                     file = self.folder / run_folder.confusion_image(name)
                     confusion.confusion(file, name, test.confusion, learnt[name].labels)
-        config = self._config()
+        config = run_folder.read_config(self.folder)
         content = {
             "run_id": config["run_id"],
             "procedural": config["data"]["kind"] == "procedural",
@@ -285,18 +285,15 @@ class Run:
         validated_on = self._validated_on.get(name)
         return any(validated_on is examples for examples in self._tested_on)
 
-    def _config(self) -> dict[str, Any]:
-        return run_folder.read_json(self.folder / run_folder.CONFIG)
-
     def _with_caveat(self) -> AbstractContextManager[None]:
         """Write the run's caveats on what is drawn."""
         from keraserve_training.drawing import page
 
-        return page.with_caveat(caveats.banner(self._config()))
+        return page.with_caveat(caveats.banner(run_folder.read_config(self.folder)))
 
     def _record(self, key: str, value: Any, what: str) -> None:
         """Write to `config.json` what the run uses, or compare with what is there."""
-        config = self._config()
+        config = run_folder.read_config(self.folder)
         if _differs(config.setdefault(key, value), value):
             raise RunDiffersError(
                 f"{self.folder} was started with {what}: go on with what it had, or start anew with --force."

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from keraserve_gateway import keys, settings_page
+from keraserve_gateway import settings_page
+from keraserve_gateway.api_keys import keys
 from keraserve_gateway.settings import ENV_PREFIX, Settings, described
 
 PROGRAM = "keraserve-gateway"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from keraserve_gateway.api_keys.keys import Key
+from keraserve_gateway.api_keys.wrong_keys import without_keys
 from keraserve_gateway.errors import BadRequest, GatewayError
-from keraserve_gateway.keys import Key
 from keraserve_gateway.statuses import kind
-from keraserve_gateway.wrong_keys import without_keys
 
 REQUEST_ID = "x-request-id"
 TIMEOUT = "x-request-timeout"

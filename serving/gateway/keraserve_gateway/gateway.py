@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from keraserve_gateway import memory_budget
 from keraserve_gateway.admission import Admission, Group
+from keraserve_gateway.api_keys.keys import Key, Keys
+from keraserve_gateway.api_keys.wrong_keys import WrongKeys
 from keraserve_gateway.calls.predict_json import Predictor
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import GatewayError, NotFound
 from keraserve_gateway.incomplete_bodies import IncompleteBodies
-from keraserve_gateway.keys import Key, Keys
 from keraserve_gateway.memory_budget import BodyBytes
 from keraserve_gateway.settings import Settings
 from keraserve_gateway.statuses import kind
@@ -22,7 +23,6 @@ from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.upstream.model_cards import ModelCards
 from keraserve_gateway.upstream.model_server import ModelServer
-from keraserve_gateway.wrong_keys import WrongKeys
 from keraserve_protocol.canary import FILE
 from keraserve_protocol.memory_limit import limit_of_memory
 

@@ -33,7 +33,7 @@ class IncompleteBodies:
 
 
 class IncompleteBody:
-    """One of these bodies: `with IncompleteBody(bodies, time_limit) as body: …`.
+    """One of these bodies, counted within its `with` block.
 
     Args:
         bodies: count it from the first `add` on.
@@ -51,7 +51,7 @@ class IncompleteBody:
         self.given_up = False
 
     def __enter__(self) -> None:
-        """Count nothing yet."""
+        """Begin without a byte."""
 
     def __exit__(self, *_: object) -> None:
         """Stop counting it."""

@@ -14,8 +14,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from keraserve_gateway import keys
-from keraserve_gateway.addresses import grpc_target
+from keraserve_gateway.api_keys import keys
+from keraserve_gateway.grpc_target import grpc_target
 from keraserve_protocol import image_formats
 
 ENV_PREFIX = "KERASERVE_"

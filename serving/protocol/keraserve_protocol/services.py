@@ -84,6 +84,7 @@ CALLS: tuple[Call[Any, Any], ...] = (
     GET_MODEL_STATUS,
     RELOAD_CONFIG,
 )
+BY_PATH = {call.path: call for call in CALLS}
 
 
 class Stub:

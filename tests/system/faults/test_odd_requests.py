@@ -10,7 +10,7 @@ from system.faults.fake_model_server import fake_model_server
 from system.faults.product import Product, exchange, gateway_before, post, talk
 from waiting import until
 
-from keraserve_gateway import keys
+from keraserve_gateway.api_keys import keys
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 

@@ -19,8 +19,6 @@ from keraserve_training.profiles import Profile
 Source = Callable[[Profile, Tell], Dataset]
 
 FASHION_MNIST_CLASSES = fashion_mnist_source.CLASSES
-CIFAR10_CLASSES = cifar.CIFAR_10.classes
-CIFAR100_CLASSES = cifar.CIFAR_100.classes
 CATS_DOGS_CLASSES = cats_dogs_source.CLASSES
 class_folders = class_folders_source.load
 _PHOTOGRAPHS = 25_000

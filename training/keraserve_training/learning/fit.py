@@ -20,8 +20,8 @@ from keraserve_training.errors import RunDamagedError
 from keraserve_training.learning import checkpoint, outputs, rules, strategy
 from keraserve_training.learning.checkpoint import Rows
 from keraserve_training.learning.feed import Feed, evaluation_batch
+from keraserve_training.learning.machine_load import Others
 from keraserve_training.learning.outputs import Output
-from keraserve_training.machine_load import Others
 from keraserve_training.profiles import Profile
 from keraserve_training.progress import SILENT, Show
 from keraserve_training.records import history

@@ -57,7 +57,6 @@ else:  # not subscriptable when it runs
 log = structlog.get_logger()
 Call = services.Call[Any, Any]
 
-_CALLS = {call.path: call for call in services.CALLS}
 # grpc.health.v1.Health/Check for the whole server; the response has one field, number 1: the status, an enum.
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
@@ -83,7 +82,7 @@ class PassThrough(Handler):
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         """Return the handler of a call by its path."""
         path = handler_call_details.method or ""
-        call = _CALLS.get(path)
+        call = services.BY_PATH.get(path)
         if call is None and path != _HEALTH:
             return None
 

@@ -10,12 +10,12 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from keraserve_gateway.api_keys.wrong_keys import without_keys
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import Draining, GatewayError, UnknownApiKey
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import error_responses, request_body
 from keraserve_gateway.http.scope import CLIENT_GONE, IN_FLIGHT, context_of, new_context
-from keraserve_gateway.wrong_keys import without_keys
 
 log = structlog.get_logger()
 

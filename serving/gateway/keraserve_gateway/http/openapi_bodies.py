@@ -1,6 +1,5 @@
 """OpenAPI descriptions of the bodies and errors that FastAPI can't derive from the routes."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,57 +25,46 @@ _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 
-@dataclass(frozen=True)
-class _Rejection:
-    description: str
-    example: errors.GatewayError
-
-
-REJECTIONS: dict[int, _Rejection] = {
-    400: _Rejection(
-        "Bad input; the text says which item", errors.BadRequest("version: 'x' is no version of a model")
-    ),
-    401: _Rejection(
-        "An API key is needed, or it is not known", errors.UnknownApiKey("the API key is not known")
-    ),
-    403: _Rejection(
+REJECTIONS: dict[int, tuple[str, errors.GatewayError]] = {
+    400: ("Bad input; the text says which item", errors.BadRequest("version: 'x' is no version of a model")),
+    401: ("An API key is needed, or it is not known", errors.UnknownApiKey("the API key is not known")),
+    403: (
         "The API key is not good for this model",
         errors.ModelForbidden("the API key is not good for model 'fashion-mnist'"),
     ),
-    404: _Rejection("Unknown model, version or label", errors.NotFound("model 'nope' is not served")),
-    408: _Rejection(
+    404: ("Unknown model, version or label", errors.NotFound("model 'nope' is not served")),
+    408: (
         "The body did not arrive in time",
         errors.RequestTimeout("the body did not arrive before the request's deadline"),
     ),
-    413: _Rejection(
+    413: (
         "Too many bytes, images, pixels, rows or elements, or too much JSON",
         errors.TooLarge("the body has more than 16777216 bytes, as many as are allowed (max_body_bytes)"),
     ),
-    415: _Rejection(
+    415: (
         "Not a kind of image or of body that is taken",
         errors.UnsupportedMediaType(f"image 0: it is no {image_formats.named()}"),
     ),
-    429: _Rejection(
+    429: (
         "Too many requests; try again after `Retry-After` seconds",
         errors.Overloaded("64 requests are in flight, as many as are allowed (max_in_flight)"),
     ),
-    500: _Rejection(
-        "The gateway or the model server failed", errors.ModelServerFailure("the model server failed")
-    ),
-    501: _Rejection(
-        "JSON can't carry the model's response; ask over gRPC, or for binary data",
+    500: ("The gateway or the model server failed", errors.ModelServerFailure("the model server failed")),
+    501: (
+        "JSON can't carry the model's response; use gRPC, or request binary data",
         errors.NotJsonSerializable("output 'y': DT_COMPLEX64 has no form in JSON; ask over gRPC"),
     ),
-    502: _Rejection(
+    502: (
         "The model server's response can't be read",
         errors.InvalidResponse("the model server's response to Predict can't be read"),
     ),
-    503: _Rejection(
-        "The model server is away or still loading, or the gateway is stopping",
+    503: (
+        "The model server is unavailable or still loading, or the gateway is stopping",
         errors.ModelServerUnavailable("the model server is not available"),
     ),
-    504: _Rejection(
-        "No response within the deadline", errors.DeadlineExceeded("the model server did not respond in time")
+    504: (
+        "No response within the deadline",
+        errors.DeadlineExceeded("the model server did not respond in time"),
     ),
 }
 
@@ -89,27 +77,23 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
 def tensorflow_errors(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Describe errors in TensorFlow Serving's form."""
     return {
-        code: _rejection(
-            code, "application/json", "TensorFlowError", {"error": REJECTIONS[code].example.detail}
-        )
+        code: _rejection(code, "application/json", "TensorFlowError", {"error": REJECTIONS[code][1].detail})
         | {"model": tensorflow_rest.TensorFlowError}
         for code in codes
     }
 
 
 def _rejection(code: int, media_type: str, schema: str, example: Any) -> dict[str, Any]:
-    described = {"schema": {"$ref": _REFERENCE + schema}, "example": example}
-    rejection: dict[str, Any] = {
-        "description": REJECTIONS[code].description,
-        "content": {media_type: described},
-    }
-    if REJECTIONS[code].example.retry_after is not None:
+    description, error = REJECTIONS[code]
+    content = {media_type: {"schema": {"$ref": _REFERENCE + schema}, "example": example}}
+    rejection: dict[str, Any] = {"description": description, "content": content}
+    if error.retry_after is not None:
         rejection["headers"] = _RETRY_AFTER
     return rejection
 
 
 def _problem(code: int) -> dict[str, Any]:
-    error = REJECTIONS[code].example
+    _, error = REJECTIONS[code]
     return {
         "type": f"urn:keraserve:error:{kind(error)}",
         "title": STATUSES[type(error)].title,

@@ -14,8 +14,8 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
-from keraserve_gateway.addresses import grpc_target
 from keraserve_gateway.errors import DeadlineExceeded, ModelServerUnavailable
+from keraserve_gateway.grpc_target import grpc_target
 from keraserve_gateway.upstream.hang_detection import HangDetector
 from keraserve_protocol import services
 

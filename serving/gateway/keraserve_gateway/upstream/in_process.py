@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 
 _STATUS: Mapping[int, grpc.StatusCode] = {status.value[0]: status for status in grpc.StatusCode}
-_CALLS = {call.path: call for call in services.CALLS}
 _LONG = 256 << 10  # bytes of tensors: decoding more takes milliseconds, so that a thread does it
 _LOADING = "the models are being loaded"
 
@@ -86,7 +85,7 @@ class InProcessModelServer:
 
     async def forward(self, path: str, body: bytes, context: CallContext) -> bytes:
         """See `ModelServer`."""
-        call = _CALLS.get(path)
+        call = services.BY_PATH.get(path)
         if call is None or call is services.RELOAD_CONFIG:
             raise errors.CallNotImplemented(f"the model server has no call {path}")
         try:

@@ -16,8 +16,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from keraserve_gateway.api_keys.token_bucket import TokenBucket
 from keraserve_gateway.errors import MissingApiKey, ModelForbidden, RateLimited, UnknownApiKey
-from keraserve_gateway.token_bucket import TokenBucket
 from keraserve_gateway.watched_file import WatchedFile
 
 _NO_HASH = "0" * 64
