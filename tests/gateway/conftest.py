@@ -1,5 +1,6 @@
 """The gateway's tests stand on the real embedded server; faults come from a gRPC server made for them."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -166,6 +167,22 @@ async def serve_faults() -> AsyncIterator[Serve]:
             return f"127.0.0.1:{port}"
 
         yield start
+
+
+@pytest.fixture
+async def slow_status(serve_faults: Serve) -> tuple[str, asyncio.Event, asyncio.Event]:
+    """A server whose first GetModelStatus waits: its address, and the events that it came and may go on."""
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def status(request: Any, context: Any) -> messages.GetModelStatusResponse:
+        if not arrived.is_set():
+            arrived.set()
+            await go.wait()
+        response = messages.GetModelStatusResponse()
+        response.model_version_status.add(version=1, state=30)
+        return response
+
+    return await serve_faults({services.GET_MODEL_STATUS: status}), arrived, go
 
 
 @pytest.fixture

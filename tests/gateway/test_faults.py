@@ -298,15 +298,8 @@ async def test_an_unexpected_error_shows_no_stack_trace(make, embedded: str, mon
 
 
 @pytest.mark.shows("KERASERVE_MAX_IN_FLIGHT", "KERASERVE_MAX_WAITING", "keraserve_gateway_requests_waiting")
-async def test_a_request_that_waits_for_a_slot_is_counted_and_served(make, serve_faults) -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def waits(request: Any, context: Any) -> Any:
-        arrived.set()
-        await go.wait()
-        return m.GetModelStatusResponse()
-
-    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+async def test_a_request_that_waits_for_a_slot_is_counted_and_served(make, slow_status) -> None:
+    address, arrived, go = slow_status
     gateway = await make(address, max_in_flight=1, max_waiting=1, wait_seconds=30)
     requests = [asyncio.create_task(gateway.get("/v1/models/colours"))]
     await arrived.wait()
@@ -320,20 +313,9 @@ async def test_a_request_that_waits_for_a_slot_is_counted_and_served(make, serve
 
 
 @pytest.mark.shows("busy", "keraserve_gateway_requests_in_flight")
-async def test_requests_beyond_the_limit_are_rejected(make, serve_faults, red: bytes) -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def waits(request: Any, context: Any) -> Any:
-        if not arrived.is_set():
-            arrived.set()
-            await go.wait()
-        response = m.GetModelStatusResponse()
-        response.model_version_status.add(version=1, state=30)
-        return response
-
-    gateway = await make(
-        await serve_faults({services.GET_MODEL_STATUS: waits}), max_in_flight=1, max_waiting=0
-    )
+async def test_requests_beyond_the_limit_are_rejected(make, slow_status, red: bytes) -> None:
+    address, arrived, go = slow_status
+    gateway = await make(address, max_in_flight=1, max_waiting=0)
     first = asyncio.create_task(gateway.get("/v1/models/colours"))
     await arrived.wait()
     response = await gateway.post(IMAGES, content=red)

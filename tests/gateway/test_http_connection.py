@@ -252,15 +252,8 @@ async def test_connections_have_a_limit(start_gateway) -> None:
 
 
 @pytest.mark.shows("503", "KERASERVE_MAX_CONNECTIONS")
-async def test_a_connection_with_a_request_in_flight_is_kept(start_gateway, serve_faults) -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
-        arrived.set()
-        await go.wait()
-        return m.GetModelStatusResponse()
-
-    address = await serve_faults({services.GET_MODEL_STATUS: waits})
+async def test_a_connection_with_a_request_in_flight_is_kept(start_gateway, slow_status) -> None:
+    address, arrived, go = slow_status
     _, log = start_gateway("--port=0", "--grpc-port=0", "--max-connections=1", f"--model-server={address}")
     port = await http_port(log)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

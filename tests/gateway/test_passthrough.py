@@ -95,15 +95,9 @@ async def test_reload_config_is_forbidden_and_unimplemented_calls_say_so(front: 
 
 
 @pytest.mark.shows("limits and draining", "KERASERVE_MAX_IN_FLIGHT")
-async def test_limits_and_draining_hold_for_grpc(front: Front, serve_faults, free_port) -> None:
-    arrived, go = asyncio.Event(), asyncio.Event()
-
-    async def waits(request: Any, context: Any) -> m.GetModelStatusResponse:
-        arrived.set()
-        await go.wait()
-        return m.GetModelStatusResponse()
-
-    stub, gateway = await front(await serve_faults({services.GET_MODEL_STATUS: waits}), limit=1)
+async def test_limits_and_draining_hold_for_grpc(front: Front, slow_status, free_port) -> None:
+    address, arrived, go = slow_status
+    stub, gateway = await front(address, limit=1)
     first = asyncio.ensure_future(stub.get_model_status(m.GetModelStatusRequest()))
     await arrived.wait()
     assert (await failure(stub.get_model_status(m.GetModelStatusRequest())))[
