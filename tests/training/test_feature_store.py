@@ -172,9 +172,9 @@ def test_too_little_room_is_said_before_anything_is_made(
     whole: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # pyright: ignore
-    with pytest.raises(FeaturesError, match="make room"):
-        whole.check_room([0])
-    whole.check_room([])
+    with pytest.raises(FeaturesError, match="make space"):
+        whole.check_space([0])
+    whole.check_space([])
 
 
 @pytest.mark.parametrize("below", ["", "inner"])

@@ -78,7 +78,7 @@ class Cached(Generic[T]):
                 return self._fetch(tell, ways)
         except OSError as error:
             raise DataUnavailableError(
-                f"{self.name} can't be put into {self.folder} ({error.strerror}): make room there, or set"
+                f"{self.name} can't be put into {self.folder} ({error.strerror}): make space there, or set"
                 " KERAS_HOME to a folder that you may write."
             ) from error
 

@@ -169,13 +169,13 @@ class Store:
         index = self.index()
         return index is not None and all((self.folder / name).exists() for name in index["files"])
 
-    def check_room(self, shards: Sequence[int]) -> None:
+    def check_space(self, shards: Sequence[int]) -> None:
         """Raise FeaturesError unless the disk has space for these shards."""
         needed, free = self.layout.bytes(shards), shutil.disk_usage(self.folder).free
         if needed > free:
             raise FeaturesError(
                 f"The features need {needed / 1e9:.2f} GB in {self.folder.parent}, where {free / 1e9:.2f} GB"
-                " are free: make room there, or name another folder with --runs."
+                " are free: make space there, or name another folder with --runs."
             )
 
     @contextlib.contextmanager
@@ -244,6 +244,6 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         cause = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
         raise FeaturesError(
-            f"Features can't be stored in {folder} ({cause}): make room there, or name a folder that you may"
+            f"Features can't be stored in {folder} ({cause}): make space there, or name a folder that you may"
             " write with --runs; what was finished is kept."
         ) from error

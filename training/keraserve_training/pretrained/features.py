@@ -181,7 +181,7 @@ def _complete(extraction: Extraction, name: str, show: Show, workers: Workers | 
     """Compute the missing shards and write the index."""
     place, missing = extraction.store, extraction.missing()
     earlier = place.index()
-    place.check_room(missing)
+    place.check_space(missing)
     began = time.monotonic()
     if missing and workers:
         feature_spread.make(extraction, missing, name, show, workers)

@@ -31,7 +31,7 @@ QUESTIONS = {
     "cifar10-inceptionv3": "How good is a small head on features that were learnt from other images?",
     "fashion-mnist-reuse": "Does reuse of a network that was trained for another task help?",
     "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
-    "cats-dogs-vgg16": "What does it save to compute the activations once, and how much room do they take?",
+    "cats-dogs-vgg16": "What does it save to compute the activations once, and how much space do they take?",
     "cats-dogs-xception": "How far does the frozen network get, and what does fine-tuning add?",
     "cats-dogs-xception-custom-loop": "Does a custom training loop reach what Keras' own reaches?",
 }
