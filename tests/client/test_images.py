@@ -158,6 +158,7 @@ def test_files_and_bytes_are_left_alone(tmp_path: Path) -> None:
         (np.zeros((2, 2), np.bool_), "holds bool; images are uint8"),
         (np.zeros((2, 2, 2), np.uint8), r"shape \[2, 2, 2\] is no image"),
         (np.zeros((3, 2, 2, 3), np.uint8), "give several images as a list"),
+        (np.ma.masked_all((2, 2), np.uint8), "has masked pixels; fill them first"),
         (np.zeros((0, 2), np.uint8), r"shape \[0, 2\] is no image"),
         (np.zeros(4, np.uint8), r"shape \[4\] is no image"),
         (7, "a int is no path, bytes, array or PIL image"),

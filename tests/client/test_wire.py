@@ -31,12 +31,30 @@ def response(document: Any) -> HttpResponse:
     [
         (Target("a"), "/v1/models/a"),
         (Target("a", version=0), "/v1/models/a/versions/0"),
-        (Target("a", label="sta/ble"), "/v1/models/a/labels/sta%2Fble"),
-        (Target("../é:x?"), "/v1/models/..%2F%C3%A9%3Ax%3F"),
+        (Target("a", label="sta?ble"), "/v1/models/a/labels/sta%3Fble"),
+        (Target("..é:x?"), "/v1/models/..%C3%A9%3Ax%3F"),
     ],
 )
 def test_a_path_is_quoted(target: Target, path: str) -> None:
     assert next(PLANS.status(target)) == HttpRequest("GET", path)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/versions/1", ""])
+def test_a_label_that_would_name_another_version_is_rejected(name: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="can't be a model or label in a URL"):
+        next(PLANS.status(Target("a", label=name)))
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/versions/1"])
+def test_a_model_that_would_name_another_one_is_rejected(name: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="can't be a model or label in a URL"):
+        next(PLANS.status(Target(name)))
+
+
+def test_a_name_that_is_not_utf_8_is_rejected() -> None:
+    for given in ({"model": "\udcff"}, {"model": "a", "label": "\udcff"}):
+        with pytest.raises(errors.InvalidInput, match="is not UTF-8"):
+            Target(**given)
 
 
 @pytest.mark.parametrize(

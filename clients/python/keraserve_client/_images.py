@@ -90,6 +90,8 @@ def _png(array: npt.NDArray[Any], where: str) -> bytes:
         raise InvalidInput(
             f"{where}the array holds {array.dtype}; images are uint8, 0 to 255: scale and cast it to that"
         )
+    if np.ma.is_masked(array):
+        raise InvalidInput(f"{where}the array has masked pixels; fill them first (`array.filled(…)`)")
     pixels = array[..., np.newaxis] if array.ndim == 2 else array
     if pixels.ndim != 3 or pixels.shape[2] not in _PNG_COLOUR or 0 in pixels.shape:
         several = "; give several images as a list" if array.ndim == 4 else ""

@@ -38,7 +38,7 @@ class Target:
     """A model: its newest version, or the one given by number or by label.
 
     Raises:
-        InvalidInput: no name, a version and a label, or a version below 0.
+        InvalidInput: no name, a name or label that is not UTF-8, a version and a label, or a version below 0.
     """
 
     model: str
@@ -48,6 +48,11 @@ class Target:
     def __post_init__(self) -> None:
         if not self.model:
             raise InvalidInput("the model's name is empty")
+        for name in (self.model, self.label or ""):
+            if any(
+                "\ud800" <= letter <= "\udfff" for letter in name
+            ):  # as Python has bytes that are no UTF-8
+                raise InvalidInput(f"{name!r} is not UTF-8")
         if self.version is not None and self.label is not None:
             raise InvalidInput("give a version or a label, not both")
         if self.version is not None and self.version < 0:

@@ -17,7 +17,14 @@ from urllib.parse import quote, urlencode
 
 from google.protobuf import json_format
 
-from keraserve_client._errors import BadRequest, InvalidResponse, KeraserveError, NotSupported, of_status
+from keraserve_client._errors import (
+    BadRequest,
+    InvalidInput,
+    InvalidResponse,
+    KeraserveError,
+    NotSupported,
+    of_status,
+)
 from keraserve_client._images import EncodedImage
 from keraserve_client._plans import Plans, Target, signatures_of
 from keraserve_client._steps import Plan
@@ -181,12 +188,19 @@ def _post(target: Target, images: list[EncodedImage], query: Mapping[str, object
 
 
 def _path(target: Target, api: str = "/v1") -> str:
-    path = f"{api}/models/{quote(target.model, safe='')}"
+    path = f"{api}/models/{_segment(target.model)}"
     if target.version is not None:
         path += f"/versions/{target.version}"
     if target.label is not None:
-        path += f"/labels/{quote(target.label, safe='')}"
+        path += f"/labels/{_segment(target.label)}"
     return path
+
+
+def _segment(name: str) -> str:
+    """Quote a model or label for a path, in which `.`, `..` and `/` would name another model or version."""
+    if name in ("", ".", "..") or "/" in name:
+        raise InvalidInput(f"{name!r} can't be a model or label in a URL")
+    return quote(name, safe="")
 
 
 def _problem(body: bytes) -> dict[str, Any]:
