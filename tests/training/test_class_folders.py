@@ -138,6 +138,15 @@ def test_umlauts_of_a_mac_are_the_same_class(tmp_path: Path) -> None:
     assert load(tmp_path).classes == ("B\u00e4ren", "Wolf")
 
 
+def test_two_folders_that_are_one_class_are_told(tmp_path: Path) -> None:
+    for folder in ("B\u00e4ren", "Ba\u0308ren", "Wolf"):
+        draw(tmp_path / folder, 2)
+    told: list[str] = []
+    datasets.class_folders(tmp_path, SAMPLE, told.append)
+    said = r"the folders 'Ba\u0308ren' and 'B\xe4ren' have the same name in other bytes, and are one class"
+    assert any(said in line for line in told)
+
+
 def test_a_profile_limits_every_class_in_its_share(tmp_path: Path) -> None:
     draw(tmp_path / "a", 40, size=(80, 80))
     draw(tmp_path / "b", 120, size=(80, 80))

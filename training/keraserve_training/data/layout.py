@@ -60,8 +60,12 @@ class Layout:
     def add(self, use: Part, folders: Iterable[Path]) -> None:
         """Take each of `folders` as a class."""
         inside: list[Path] = []
+        named: dict[str, Path] = {}
         for folder in folders:
             name = _class_name(folder)
+            if named.setdefault(name, folder) != folder:
+                places = f"{named[name].name!a} and {folder.name!a}"
+                self.said.append(f"the folders {places} have the same name in other bytes, and are one class")
             found = images_below(folder, self.reject)
             self.files.setdefault((use, name), []).extend(found)
             inside += [file for file in found if file.parent != folder]
