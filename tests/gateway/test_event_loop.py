@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,19 +172,41 @@ GRPC: dict[str, tuple[services.Call[Any, Any], Callable[[], bytes]]] = {
 }  # fmt: skip
 
 
+FLOAT, TEXT = m.DataType.DT_FLOAT, m.DataType.DT_STRING
+MOST = 1 << 22  # numbers that JSON carries
+FLOATS = struct.pack("<1024f", *(random.Random(1).random() for _ in range(1024))) * (MOST // 1024)
+RESPONSES: dict[str, Callable[[], dict[str, m.TensorProto]]] = {
+    "strings": lambda: {"y": output([1], FLOAT, float_val=[1])},
+    "many rows": lambda: {"y": output([MOST, 1], FLOAT, tensor_content=FLOATS)},
+    "a long row": lambda: {"y": output([1, MOST], FLOAT, tensor_content=FLOATS)},
+    "float_val": lambda: {"y": output([1024, 4096], FLOAT, float_val=struct.unpack(f"<{MOST}f", FLOATS))},
+    "a repeated value": lambda: {"y": output([MOST], FLOAT, float_val=[0.1])},
+    "two outputs": lambda: {
+        name: output([MOST // 2], FLOAT, tensor_content=FLOATS[: 2 * MOST]) for name in ("y", "z")
+    },
+    "many strings": lambda: {"y": output([MOST // 8], TEXT, string_val=[b"a string"] * (MOST // 8))},
+    "many files": lambda: {"y_bytes": output([MOST // 8], TEXT, string_val=[b"\xff\xd8"] * (MOST // 8))},
+}  # fmt: skip
+"""The outputs of the model's signatures, by the signature's name."""
+
+
+def output(shape: Sequence[int], dtype: m.DataType, **values: Any) -> m.TensorProto:
+    sizes = [m.TensorShapeProto.Dim(size=size) for size in shape]
+    return m.TensorProto(dtype=dtype, tensor_shape=m.TensorShapeProto(dim=sizes), **values)
+
+
 def signatures(*_: Any) -> m.GetModelMetadataResponse:
     found = m.SignatureDefMap()
-    for name, dtype in (("serving_default", m.DataType.DT_FLOAT), ("strings", m.DataType.DT_STRING)):
-        found.signature_def[name].inputs["x"].dtype = dtype
+    for name in ("serving_default", *RESPONSES):
+        found.signature_def[name].inputs["x"].dtype = FLOAT if name == "serving_default" else TEXT
         found.signature_def[name].inputs["x"].tensor_shape.unknown_rank = True
-        found.signature_def[name].outputs["y"].dtype = m.DataType.DT_FLOAT
+        found.signature_def[name].outputs["y"].dtype = FLOAT
     return m.GetModelMetadataResponse(metadata={"signature_def": m.pack_signatures(found)})
 
 
-def predict(*_: Any) -> m.PredictResponse:
-    given = m.PredictResponse(outputs={"y": m.TensorProto(dtype=m.DataType.DT_FLOAT, float_val=[1])})
-    given.outputs["y"].tensor_shape.dim.add(size=1)
-    return given
+def predict(request: m.PredictRequest, *_: Any) -> m.PredictResponse:
+    name = request.model_spec.signature_name
+    return m.PredictResponse(outputs=RESPONSES[name if name in RESPONSES else "strings"]())
 
 
 def classify(request: m.ClassificationRequest, *_: Any) -> m.ClassificationResponse:
@@ -253,8 +275,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         services.REGRESS: regress,
         services.GET_MODEL_STATUS: status,
     }
-    longest = ("grpc.max_receive_message_length", 64 << 20)
-    upstream = grpc.server(ThreadPoolExecutor(4), options=[longest])
+    longest = [(f"grpc.max_{which}_message_length", 64 << 20) for which in ("receive", "send")]
+    upstream = grpc.server(ThreadPoolExecutor(4), options=longest)
     upstream.add_generic_rpc_handlers(tuple(services.handlers(responses)))
     address = f"127.0.0.1:{upstream.add_insecure_port('127.0.0.1:0')}"
     upstream.start()
@@ -317,6 +339,18 @@ def test_no_step_on_a_message_is_long(watched: Watched, case: str) -> None:
             assert error.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT)  # noqa: PT017
 
     watched.check(requested)
+
+
+@pytest.mark.parametrize("form", ["rows", "columns", "JSON", "binary data"])
+@pytest.mark.parametrize("case", RESPONSES)
+def test_no_step_on_a_response_is_long(watched: Watched, case: str, form: str) -> None:
+    path, asked = PREDICT, {"signature_name": case, "instances" if form == "rows" else "inputs": ["x"]}
+    if form in ("JSON", "binary data"):
+        x = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["x"]}
+        named = {"signature_name": case, "binary_data_output": form == "binary data"}
+        path, asked = INFER, {"inputs": [x], "parameters": named}
+    request = post(path, json.dumps(asked).encode(), JSON)
+    watched.check(lambda: exchange(watched.port, request))
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/", "/v1/models", "/v2/models/colours"])

@@ -193,7 +193,7 @@ def test_nested_lists_round_trip() -> None:
         )
         nested = array.tolist()
         proto = json_tensors.to_tensor(nested, DataType.DT_INT32, "x")
-        assert json_tensors.from_tensor(proto, binary=False) == nested
+        assert json_tensors.nested(json_tensors.from_tensor(proto, binary=False)) == nested
 
 
 def test_examples_and_context_are_read() -> None:

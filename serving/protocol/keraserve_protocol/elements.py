@@ -7,13 +7,15 @@ shape says, its last value is repeated.
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keraserve_protocol import bfloat16
 from keraserve_protocol.messages import DataType, TensorProto
 
 Shape = tuple[int, ...]
+Reader = Callable[[int, int], Sequence[float] | Sequence[bytes]]
 STRING = DataType.DT_STRING  # looked up once: an enum's name costs as much as a call each time
 
 
@@ -64,6 +66,8 @@ BFLOAT16_ELEMENT = Element("bfloat16", "", "half_val", "uint16")
 _MOST_ELEMENTS = 1 << 31
 _MOST_REPEATED = 1 << 22
 _MOST_DIMENSIONS = 64  # numpy's
+PIECE = 1 << 14
+"""Elements that are converted at once; other threads may run before the next."""
 
 
 def element_of(dtype: DataType) -> Element:
@@ -155,42 +159,77 @@ def unpack(proto: TensorProto, shape: Shape | None = None) -> Sequence[float] | 
         shape: the result of `shape_of`, if it was called already.
 
     Raises:
+        TensorError: as `reader`.
+    """
+    shape = shape_of(proto) if shape is None else shape
+    return reader(proto, shape)(0, math.prod(shape))
+
+
+def reader(proto: TensorProto, shape: Shape) -> Reader:
+    """Check the elements, and give a function that reads those from `start` on and before `stop`.
+
+    Reading some millions at once takes a hundred milliseconds, in which no other thread runs: see `pieces`.
+
+    Raises:
         TensorError: a type without Python numbers (complex numbers, resources), or elements that do not fill
             the shape.
     """
     dtype = proto.dtype
-    shape = shape_of(proto) if shape is None else shape
     if dtype == STRING:
-        strings = list(proto.string_val)
-        return strings + strings[-1:] * missing(len(strings), proto, shape)
+        return _field_reader(proto.string_val, proto, shape)
     if dtype == BFLOAT16:
-        return bfloat16.to_numbers(bfloat16_bits(proto, shape))
+        bits = bfloat16_reader(proto, shape)
+        return lambda start, stop: bfloat16.to_numbers(bits(start, stop))
     element = element_of(dtype)
-    if not element.code:
+    code = element.code
+    if not code:
         raise TensorError(f"{element.name} has no form as one number")
-    count = math.prod(shape)
-    if content := content_of(proto, count, struct.calcsize(f"<{element.code}")):
-        return struct.unpack(f"<{count}{element.code}", content)
-    values = _from_typed_field(list(getattr(proto, element.field)), element)
-    return values + values[-1:] * missing(len(values), proto, shape)
+    size = struct.calcsize(f"<{code}")
+    if content := content_of(proto, math.prod(shape), size):
+        return lambda start, stop: struct.unpack_from(f"<{stop - start}{code}", content, start * size)
+    field = getattr(proto, element.field)
+    stored = _field_reader(field, proto, shape)
+    if element.field not in ("int_val", "half_val"):
+        return stored
+    for start, stop in pieces(len(field)):
+        _check_range(field[start:stop], element)
+    if not element.stored:
+        return stored
+    return lambda start, stop: _halves(stored(start, stop))
 
 
-def bfloat16_bits(proto: TensorProto, shape: Shape) -> Sequence[int]:
-    """Read the 16 bits of each element of a bfloat16 tensor; raises as `unpack`."""
-    count = math.prod(shape)
-    if content := content_of(proto, count, 2):
-        return struct.unpack(f"<{count}H", content)
-    bits = list(proto.half_val)
-    if max(bits, default=0) > 0xFFFF or min(bits, default=0) < 0:
-        raise TensorError("half_val holds a number that is no bfloat16")
-    return bits + bits[-1:] * missing(len(bits), proto, shape)
+def pieces(count: int) -> Iterator[tuple[int, int]]:
+    """Divide so many elements into pieces, each read and written within a millisecond or two."""
+    return ((start, min(start + PIECE, count)) for start in range(0, count, PIECE))
 
 
-def _from_typed_field(stored: list[float], element: Element) -> list[float]:
-    """Check the range of a typed field's values, and decode a float16's bits."""
+def bfloat16_reader(proto: TensorProto, shape: Shape) -> Callable[[int, int], Sequence[int]]:
+    """As `reader`, for the 16 bits of each element of a bfloat16 tensor."""
+    if content := content_of(proto, math.prod(shape), 2):
+        return lambda start, stop: struct.unpack_from(f"<{stop - start}H", content, 2 * start)
+    for start, stop in pieces(len(proto.half_val)):
+        _check_range(proto.half_val[start:stop], BFLOAT16_ELEMENT)
+    return _field_reader(proto.half_val, proto, shape)
+
+
+def _field_reader(field: Any, proto: TensorProto, shape: Shape) -> Callable[[int, int], list[Any]]:
+    """Read from a typed field, whose last value may stand for all that follow."""
+    missing(len(field), proto, shape)
+
+    def read(start: int, stop: int) -> list[Any]:
+        values = field[start:stop]
+        return values + field[-1:] * (stop - start - len(values))
+
+    return read
+
+
+def _check_range(stored: Sequence[Any], element: Element) -> None:
+    """Check values of a typed field that may hold others too: int_val a number that is no uint8."""
     try:
-        # int_val may hold a number that is no uint8.
-        content = struct.pack(f"<{len(stored)}{'H' if element.stored else element.code}", *stored)
+        struct.pack(f"<{len(stored)}{'H' if element.stored else element.code}", *stored)
     except struct.error as error:
         raise TensorError(f"{element.field} holds a number that is no {element.name}") from error
-    return list(struct.unpack(f"<{len(stored)}{element.code}", content))
+
+
+def _halves(bits: Sequence[int]) -> Sequence[float]:
+    return struct.unpack(f"<{len(bits)}e", struct.pack(f"<{len(bits)}H", *bits))

@@ -8,27 +8,31 @@ can't hold exactly is rejected.
 import base64
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 from keraserve_protocol import bfloat16, number_text
 from keraserve_protocol.elements import (
     BFLOAT16,
     BFLOAT16_ELEMENT,
     ELEMENTS,
+    PIECE,
     STRING,
     Element,
     TensorError,
     element_of,
     pack,
+    reader,
     shape_of,
     type_name,
-    unpack,
 )
 from keraserve_protocol.json_text import CONSTANTS, FormError, Json, JsonError, ResponseError, kind
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 from keraserve_protocol.number_text import MOST_NUMBERS, NumberText, PackedNumbers, Steps
+
+JsonElements = tuple[tuple[int, ...], Callable[[int, int], Sequence[Json]]]
+"""A tensor's shape, and a function that reads its elements from a start on and before a stop, row-major."""
 
 _WHITE_SPACE = b" \t\r\n\f\v"
 _BASE64_PIECE = 1 << 20  # characters; a multiple of four, so that each piece can be decoded
@@ -93,10 +97,10 @@ def to_tensor(value: Json, dtype: DataType, where: str) -> TensorProto:
     return TensorProto(dtype=dtype, tensor_shape=shape, tensor_content=content)
 
 
-def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
-    """Decode a tensor as nested lists; `binary` writes DT_STRING elements as `{"b64": …}`.
+def from_tensor(proto: TensorProto, *, binary: bool) -> JsonElements:
+    """Decode a tensor; `binary` makes `{"b64": …}` of DT_STRING elements.
 
-    Bytes that are no UTF-8 are written that way in any case.
+    Bytes that are no UTF-8 become that in any case.
 
     float32, float16 and bfloat16 become the shortest decimals that read back as the same number (0.2, not
     0.20000000298).
@@ -109,14 +113,33 @@ def from_tensor(proto: TensorProto, *, binary: bool) -> Json:
     check_form(proto)
     try:
         shape = shape_of(proto)
-        elements = cast("Sequence[Json]", unpack(proto, shape))
+        read = cast(Any, reader(proto, shape))
     except TensorError as error:
         raise ResponseError(f"no whole tensor: {error}") from error
     if dtype == STRING:
-        elements = [_text(element, binary) for element in cast("Sequence[bytes]", elements)]
-    elif dtype in _DIGITS:
-        elements = [shortest(number, dtype) for number in cast("Sequence[float]", elements)]
-    return _nested(elements, shape)
+        return shape, lambda start, stop: [_text(one, binary) for one in read(start, stop)]
+    if dtype in _DIGITS:
+        return shape, lambda start, stop: [shortest(one, dtype) for one in read(start, stop)]
+    return shape, read
+
+
+def nested(elements: JsonElements, start: int = 0) -> Any:
+    """Nest the elements from `start` on by the shape: lists, or for many an iterator for `json_text.dump`."""
+    shape, read = elements
+    count = math.prod(shape)
+    return _nested(read(start, start + count), shape) if count <= PIECE else _in_pieces(elements, start)
+
+
+def _in_pieces(elements: JsonElements, start: int) -> Iterator[Any]:
+    (count, *row), read = elements
+    size = math.prod(row)
+    rows = PIECE // size
+    if not rows:
+        for index in range(count):
+            yield nested(((*row,), read), start + index * size)
+        return
+    for first in range(0, count, rows):
+        yield nested(((min(rows, count - first), *row), read), start + first * size)
 
 
 def check_form(proto: TensorProto) -> None:
@@ -131,7 +154,7 @@ def check_form(proto: TensorProto) -> None:
         if dtype not in DataType.values():
             raise ResponseError(f"no tensor: {type_name(dtype)} is no type")
         raise FormError(f"{type_name(dtype)} has no form in JSON; ask over gRPC")
-    elements = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    elements = math.prod([dim.size for dim in proto.tensor_shape.dim])
     if elements > MOST_NUMBERS and elements == _present(proto, element):
         raise FormError(
             f"{elements} elements, where JSON carries {MOST_NUMBERS} at most; ask over gRPC, or for binary"

@@ -12,8 +12,9 @@ import codecs
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, cast
 
 import orjson
 
@@ -96,15 +97,16 @@ def load(body: bytes) -> dict[str, Json]:
     return value
 
 
-def dump(value: Mapping[str, Any]) -> bytes:
-    """Write a response's JSON, NaN and Infinity as these words, half of a surrogate pair as "?"."""
+def dump(value: Any) -> bytes:
+    """Write a response's JSON, NaN and Infinity as these words, half of a surrogate pair as "?".
+
+    An iterator in it is written as a list: the elements of each list that it gives, and anything else as one
+    element. Other threads may run in between, which they can't while a long list is written at once.
+    """
     try:
-        written = orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair
-        written = None
-    if written is None or b"null" in written:  # orjson writes null for NaN and Infinity
-        return _encoder.encode(value).encode(errors="replace")
-    return written
+        return _dump_at_once(value)
+    except TypeError:  # an iterator, or half of a surrogate pair
+        return b"".join(_written(value))
 
 
 def check_amount(body: bytes) -> None:
@@ -140,6 +142,40 @@ def kind(value: Json) -> str:
     """Name the kind of a value in a message."""
     names = {"list": "a list", "dict": "an object", "str": "a string", "bool": "a boolean"}
     return "null" if value is None else names.get(type(value).__name__, "a number")
+
+
+def _dump_at_once(value: Any) -> bytes:
+    written = orjson.dumps(value)
+    if b"null" in written:  # orjson writes null for NaN and Infinity
+        return _encoder.encode(value).encode()
+    return written
+
+
+def _written(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Iterator):
+        return _joined(b"[", map(_elements, cast("Iterator[Any]", value)), b"]")
+    if isinstance(value, list):
+        try:
+            return iter([_dump_at_once(value)])
+        except TypeError:
+            return _joined(b"[", map(_written, cast("list[Any]", value)), b"]")
+    if isinstance(value, dict):
+        pairs = cast("dict[str, Any]", value).items()
+        return _joined(b"{", (chain([dump(name), b":"], _written(one)) for name, one in pairs), b"}")
+    return iter([_encoder.encode(value).encode(errors="replace")])
+
+
+def _elements(given: Any) -> Iterator[bytes]:
+    return iter([dump(given)[1:-1]]) if isinstance(given, list) else _written(given)
+
+
+def _joined(begin: bytes, values: Iterable[Iterator[bytes]], end: bytes) -> Iterator[bytes]:
+    yield begin
+    for index, value in enumerate(values):
+        if index:
+            yield b","
+        yield from value
+    yield end
 
 
 def _excess(count: Callable[[bytes], int]) -> str | None:

@@ -6,19 +6,20 @@ each element stands before it as a little-endian uint32.
 
 import math
 import struct
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from keraserve_protocol.elements import (
     TensorError,
-    bfloat16_bits,
+    bfloat16_reader,
     content_of,
     element_of,
+    pieces,
+    reader,
     shape_of,
     type_name,
-    unpack,
 )
-from keraserve_protocol.json_tensors import check_form, shortest, to_tensor
+from keraserve_protocol.json_tensors import check_form, nested, shortest, to_tensor
 from keraserve_protocol.json_text import MOST_STRINGS, FormError, Json, JsonError, ResponseError, TooMuchError
 from keraserve_protocol.messages import DataType, TensorProto, TensorShapeProto
 
@@ -98,11 +99,11 @@ def from_binary(data: memoryview, shape: Sequence[int], dtype: DataType, where: 
     return tensor
 
 
-def to_json(tensor: TensorProto, where: str) -> list[Json]:
-    """Return the elements as a flat list in row-major order.
+def to_json(tensor: TensorProto, where: str) -> Any:
+    """Return the elements in row-major order: as a flat list, if many as an iterator for `json_text.dump`.
 
     Raises:
-        FormError: BF16, bytes that are no text, or a type that the protocol doesn't have.
+        FormError: BF16, a type that the protocol lacks, or (when they are read) bytes that are no text.
         ResponseError: an incomplete tensor.
     """
     _check_known(tensor, where)
@@ -110,18 +111,22 @@ def to_json(tensor: TensorProto, where: str) -> list[Json]:
         raise FormError(f"{where}: BF16 has no form in JSON, ask for it with binary_data")
     try:
         check_form(tensor)
-        elements = list(unpack(tensor))
-        if tensor.dtype == DataType.DT_STRING:
-            return [cast(bytes, element).decode() for element in elements]
+        shape = shape_of(tensor)
+        stored = cast(Any, reader(tensor, shape))
     except ResponseError as error:
         raise type(error)(f"{where}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise FormError(f"{where}: the bytes are no text, ask for it with binary_data") from error
     except TensorError as error:
         raise ResponseError(f"{where}: {error}") from error
-    if tensor.dtype in (DataType.DT_FLOAT, DataType.DT_HALF):
-        return [shortest(cast(float, element), tensor.dtype) for element in elements]
-    return cast("list[Json]", elements)
+    dtype = tensor.dtype
+
+    def read(start: int, stop: int) -> list[Json]:
+        if dtype == DataType.DT_STRING:
+            return _texts(stored(start, stop), where)
+        if dtype in (DataType.DT_FLOAT, DataType.DT_HALF):
+            return [shortest(number, dtype) for number in stored(start, stop)]
+        return list(stored(start, stop))
+
+    return nested(((math.prod(shape),), read))
 
 
 def to_binary(tensor: TensorProto, where: str) -> bytes:
@@ -133,18 +138,33 @@ def to_binary(tensor: TensorProto, where: str) -> bytes:
     """
     _check_known(tensor, where)
     try:
-        if tensor.dtype == DataType.DT_STRING:
-            strings = cast("Sequence[bytes]", unpack(tensor))
-            return b"".join(part for one in strings for part in (_LENGTH.pack(len(one)), one))
-        if content := content_of(tensor, math.prod(shape_of(tensor)), _size(tensor.dtype)):
+        shape, dtype = shape_of(tensor), tensor.dtype
+        count = math.prod(shape)
+        if dtype == DataType.DT_STRING:
+            strings = cast("Callable[[int, int], Sequence[bytes]]", reader(tensor, shape))
+            return b"".join([_joined(strings(start, stop)) for start, stop in pieces(count)])
+        if content := content_of(tensor, count, _size(dtype)):
             return content
-        if tensor.dtype == DataType.DT_BFLOAT16:
-            bits = bfloat16_bits(tensor, shape_of(tensor))
-            return struct.pack(f"<{len(bits)}H", *bits)
-        numbers = unpack(tensor)
-        return struct.pack(f"<{len(numbers)}{element_of(tensor.dtype).code}", *numbers)
+        bits = dtype == DataType.DT_BFLOAT16
+        code, read = (
+            ("H", bfloat16_reader(tensor, shape)) if bits else (element_of(dtype).code, reader(tensor, shape))
+        )
+        return b"".join(
+            [struct.pack(f"<{stop - start}{code}", *read(start, stop)) for start, stop in pieces(count)]
+        )
     except (TensorError, struct.error) as error:
         raise ResponseError(f"{where}: {error}") from error
+
+
+def _texts(strings: Sequence[bytes], where: str) -> list[Json]:
+    try:
+        return [one.decode() for one in strings]
+    except UnicodeDecodeError as error:
+        raise FormError(f"{where}: the bytes are no text, ask for it with binary_data") from error
+
+
+def _joined(strings: Sequence[bytes]) -> bytes:
+    return b"".join([part for one in strings for part in (_LENGTH.pack(len(one)), one)])
 
 
 def _split(data: memoryview, where: str) -> list[bytes]:

@@ -5,7 +5,8 @@ its server: `results` as the key of `:classify` and `:regress`, every primitive 
 status and metadata, 64-bit integers as strings in those two.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -16,8 +17,16 @@ from google.protobuf import json_format
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import number_text
+from keraserve_protocol.elements import PIECE
 from keraserve_protocol.examples import example
-from keraserve_protocol.json_tensors import from_tensor, is_binary, pack_numbers, to_tensor
+from keraserve_protocol.json_tensors import (
+    JsonElements,
+    from_tensor,
+    is_binary,
+    nested,
+    pack_numbers,
+    to_tensor,
+)
 from keraserve_protocol.json_tensors import shortest as shortest
 from keraserve_protocol.json_text import FormError as FormError
 from keraserve_protocol.json_text import Json, dump, load
@@ -49,6 +58,7 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
 """The HTTP status of TensorFlow Serving's REST port for a gRPC status."""
 
 ExamplesRequest = TypeVar("ExamplesRequest", m.ClassificationRequest, m.RegressionRequest)
+_RESULTS = 16  # that are written at once: each may have a thousand classes
 _CODE_NAMES = {cast("tuple[int, str]", code.value)[0]: code.name for code in grpc.StatusCode}
 
 
@@ -168,19 +178,43 @@ def predict_response(response: m.PredictResponse, layout: Layout) -> bytes:
     """
     if not response.outputs:
         raise ResponseError("the model gave no outputs")
-    values = {name: _output(name, response.outputs[name]) for name in sorted(response.outputs)}
+    outputs = {name: _output(name, response.outputs[name]) for name in sorted(response.outputs)}
     if layout is Layout.COLUMNS:
+        values = {name: nested(elements) for name, elements in outputs.items()}
         return dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
-    sizes = {name: len(value) if isinstance(value, list) else None for name, value in values.items()}
-    if None in sizes.values() or len(set(sizes.values())) > 1:
+    sizes = {name: shape[0] if shape else None for name, (shape, _) in outputs.items()}
+    [count, *others] = set(sizes.values())
+    if count is None or others:
         raise JsonError(f"the outputs have no common batch dimension; ask with 'inputs' instead: {sizes}")
-    columns = [cast("list[Json]", value) for value in values.values()]
-    if len(columns) == 1:
-        return dump({"predictions": columns[0]})
-    return dump({"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]})
+    if len(outputs) == 1:
+        return dump({"predictions": nested(next(iter(outputs.values())))})
+    size = sum(math.prod(shape[1:]) for shape, _ in outputs.values())  # of a row
+    if count * size <= PIECE:
+        return dump({"predictions": _rows(outputs, 0, count)})
+    return dump({"predictions": _rows_in_pieces(outputs, count, size)})
 
 
-def _output(name: str, tensor: m.TensorProto) -> Json:
+def _rows_in_pieces(outputs: Mapping[str, JsonElements], count: int, size: int) -> Iterator[Any]:
+    if size > PIECE:
+        for row in range(count):
+            yield {
+                name: nested((shape[1:], read), row * math.prod(shape[1:]))
+                for name, (shape, read) in outputs.items()
+            }
+        return
+    for start in range(0, count, PIECE // size):
+        yield _rows(outputs, start, min(start + PIECE // size, count))
+
+
+def _rows(outputs: Mapping[str, JsonElements], start: int, stop: int) -> list[dict[str, Json]]:
+    columns = [
+        nested(((stop - start, *shape[1:]), read), start * math.prod(shape[1:]))
+        for shape, read in outputs.values()
+    ]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _output(name: str, tensor: m.TensorProto) -> JsonElements:
     try:
         return from_tensor(tensor, binary=name.endswith("_bytes"))
     except ResponseError as error:
@@ -205,11 +239,15 @@ def regression_request(body: bytes, spec: m.ModelSpec, most: int | None = None) 
 
 def classification_response(response: m.ClassificationResponse) -> bytes:
     """Write the response to a `:classify`: for every example a list of `[label, score]`."""
-    results: list[Json] = [
-        [[item.label, shortest(item.score)] for item in one.classes]
-        for one in response.result.classifications
-    ]
-    return dump({"results": results})
+    found = response.result.classifications
+
+    def results(start: int, stop: int) -> list[Json]:
+        return [[[item.label, shortest(item.score)] for item in one.classes] for one in found[start:stop]]
+
+    if len(found) <= _RESULTS:
+        return dump({"results": results(0, _RESULTS)})
+    starts = range(0, len(found), _RESULTS)
+    return dump({"results": (results(start, start + _RESULTS) for start in starts)})
 
 
 def regression_response(response: m.RegressionResponse) -> bytes:

@@ -1,6 +1,7 @@
 """Offloading: work on large bodies runs in a thread, one body at a time, beside the event loop."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,6 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.errors import DeadlineExceeded
+from keraserve_protocol import messages as m
+from keraserve_protocol.elements import PIECE
 from keraserve_protocol.number_text import Steps
 
 LARGE = 1 << 16
@@ -20,6 +23,14 @@ _bodies = ThreadPoolExecutor(1, "body")
 _images = ThreadPoolExecutor(1, "image")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def is_large(response: m.PredictResponse) -> bool:
+    """Whether a response takes long to write: many bytes, or few that stand for many equal elements."""
+    if response.ByteSize() > LARGE:
+        return True
+    shapes = (tensor.tensor_shape.dim for tensor in response.outputs.values())
+    return sum(math.prod(one.size for one in shape) for shape in shapes) > PIECE
 
 
 async def offload(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.json_errors import gateway_errors
-from keraserve_gateway.calls.offloading import LARGE, offload
+from keraserve_gateway.calls.offloading import LARGE, is_large, offload
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import require_signature, signatures
 from keraserve_gateway.calls.target import ModelResponse, Target
@@ -57,7 +57,7 @@ async def infer(
         model_spec=target.spec(name), inputs=inference.inputs, output_filter=list(inference.outputs)
     )
     response = await ask(services.PREDICT, request, context)
-    return await offload(context, response.ByteSize() > LARGE, _infer_response, inference, response)
+    return await offload(context, is_large(response), _infer_response, inference, response)
 
 
 async def describe(ask: Ask, target: Target, signature: str, context: RequestContext) -> ModelResponse:

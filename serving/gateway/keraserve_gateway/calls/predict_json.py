@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from keraserve_gateway import errors
 from keraserve_gateway.calls.json_errors import gateway_errors
-from keraserve_gateway.calls.offloading import LARGE, offload, run_in_turns
+from keraserve_gateway.calls.offloading import LARGE, is_large, offload, run_in_turns
 from keraserve_gateway.calls.request_limits import RequestLimits
 from keraserve_gateway.calls.signatures import Signatures, require_signature, signatures
 from keraserve_gateway.calls.target import ModelResponse, Target
@@ -99,9 +99,10 @@ class Predictor:
         if large:
             await asyncio.sleep(0)  # the message holds a copy of all numbers, and the call makes another
         response = await ask(services.PREDICT, request, context)
-        large = response.ByteSize() > LARGE
         with gateway_errors():
-            body = await offload(context, large, rest.predict_response, response, prediction.layout)
+            body = await offload(
+                context, is_large(response), rest.predict_response, response, prediction.layout
+            )
         return ModelResponse(body, response.model_spec.version.value)
 
     async def _pack(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
