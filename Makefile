@@ -54,7 +54,7 @@ setup: .venv/ready ## .venv with everything, at the pinned versions
 	  { echo "make: Python 3.11 to 3.13 is needed, and $(PYTHON) is another: run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into .venv (about 800 MB) …"
+	@echo "installing into .venv (800 MB of packages, 3 GB on the disk) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt || \
 	  { echo "make: uv could not be installed: is the network, or your package mirror, reachable?" >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
@@ -76,14 +76,16 @@ train-all: setup ## every experiment; finished runs are skipped, interrupted one
 export: setup ## a SavedModel of every finished run, into models/   [PROFILE=quick]
 	@$(TRAIN) export --runs $(RUNS) --models $(MODELS) --profile $(PROFILE)
 
-model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
-	@test -d "$(DATA)" || { echo "make: name the images: make model DATA=folder NAME=its-name" >&2; exit 1; }
+model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= WEIGHTS= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
+	@test -n "$(DATA)" || { echo "make: name the images: make model DATA=folder NAME=its-name" >&2; exit 1; }
+	@test -d "$(DATA)" || { echo "make: DATA=$(DATA) is no folder" >&2; exit 1; }
 	@name=$$(basename "$(DATA)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$$//'); \
 	set -- --profile $(PROFILE) --data "$(DATA)" --name "$(or $(NAME),$$name)" \
 	  --backbone $(or $(BACKBONE),mobilenet) --image-size $(or $(IMAGE_SIZE),224) $(if $(ALPHA),--alpha $(ALPHA)) \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LAYOUT),--layout $(LAYOUT)) $(if $(SEED),--seed $(SEED)); \
 	$(TRAIN) run cats-dogs-xception --runs "$(RUNS)" "$$@" $(if $(FORCE),--force) && \
-	$(TRAIN) export cats-dogs-xception --runs "$(RUNS)" --models "$(MODELS)" "$$@"
+	$(TRAIN) export cats-dogs-xception --runs "$(RUNS)" --models "$(MODELS)" "$$@" && \
+	$(TRAIN) report --runs "$(RUNS)" && echo "next: make serve"
 
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)

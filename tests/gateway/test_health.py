@@ -75,6 +75,8 @@ async def test_models_config_is_read_again_when_it_changes(make, embedded: str, 
     assert await names() == ["colours", "more"]
     path.write_text("this is { no config")
     assert await names() == ["colours", "more"]
+    path.write_text("")
+    assert await names() == ["colours", "more"]
     path.unlink()
     assert await names() == ["colours", "more"]
     write("colours")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SIZES = (128, 160, 192, 224)  # for which MobileNet has files; Keras takes the last one for other sizes
 _SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; if weights for another size are there
-_ELSE = "or name --weights FILE, --weights random or another --backbone"
+_ELSE = "or name --weights FILE, --weights random or another --backbone (with make: WEIGHTS=, BACKBONE=)"
 
 Arrays = Sequence[npt.NDArray[Any]]
 

@@ -58,6 +58,8 @@ class ConfiguredModels:
 
 def _parse(path: Path) -> Models:
     config = model_config.read(path)
+    if config.WhichOneof("config") is None:
+        raise model_config.ModelConfigError(f"{path} is empty, which changes nothing for the model server")
     return {
         one.name: ConfiguredModel(one.name, dict(one.version_labels))
         for one in config.model_config_list.config
