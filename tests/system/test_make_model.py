@@ -24,11 +24,12 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_enough(tmp_path: Path, images: Path) -> None:
-    run, export = commands(tmp_path, f"DATA={images}")
+    run, export, report = commands(tmp_path, f"DATA={images}")
     given = ["--profile", "full", "--data", str(images), "--name", "my-flowers-2"]
     given += ["--backbone", "mobilenet", "--image-size", "224"]
     assert run == ["run", "cats-dogs-xception", "--runs", "runs", *given]
     assert export == ["export", "cats-dogs-xception", "--runs", "runs", "--models", "models", *given]
+    assert report == ["report", "--runs", "runs"]
 
 
 def test_every_variable_counts(tmp_path: Path, images: Path) -> None:
@@ -42,10 +43,20 @@ def test_every_variable_counts(tmp_path: Path, images: Path) -> None:
         "SEED=7",
     ]
     given.append("PROFILE=quick")
-    run, export = commands(tmp_path, f"DATA={images}/", *given, "FORCE=1")
+    run, export, _ = commands(tmp_path, f"DATA={images}/", *given, "FORCE=1")
     for name, value in (variable.split("=") for variable in given):
         flag = f"--{name.lower().replace('_', '-')}"
         for command in (run, export):
             assert command[command.index(flag) + 1] == value
     assert run[-1] == "--force"
     assert "--force" not in export
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"), [([], "name the images"), (["DATA=/no-such"], "DATA=/no-such is no folder")]
+)
+def test_a_folder_is_needed(variables: list[str], sentence: str) -> None:
+    make = ["make", "--silent", "--old-file=.venv/ready", "model", *variables]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert sentence in done.stderr
