@@ -49,9 +49,8 @@ class Target:
         if not self.model:
             raise InvalidInput("the model's name is empty")
         for name in (self.model, self.label or ""):
-            if any(
-                "\ud800" <= letter <= "\udfff" for letter in name
-            ):  # as Python has bytes that are no UTF-8
+            # Python has bytes that are no UTF-8 as halves of surrogate pairs.
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise InvalidInput(f"{name!r} is not UTF-8")
         if self.version is not None and self.label is not None:
             raise InvalidInput("give a version or a label, not both")

@@ -199,7 +199,7 @@ def reader(proto: TensorProto, shape: Shape) -> Reader:
 
 
 def pieces(count: int) -> Iterator[tuple[int, int]]:
-    """Divide so many elements into pieces, each read and written within a millisecond or two."""
+    """Divide so many elements into pieces, each read and written within some milliseconds."""
     return ((start, min(start + PIECE, count)) for start in range(0, count, PIECE))
 
 
