@@ -23,7 +23,7 @@ Models = Mapping[str, ConfiguredModel]
 class ConfiguredModels:
     """The models of a `models.config` file, read again whenever the file changes; or a fixed list.
 
-    If the file becomes invalid or empty, the last valid one counts and a line is logged, as in the model server.
+    If the file becomes invalid or empty, the last valid one counts, as in the model server; a line is logged.
     """
 
     def __init__(self, path: Path | None, names: Sequence[str] = ()) -> None:
