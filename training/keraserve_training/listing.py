@@ -19,9 +19,8 @@ def table(runs: Path, profile: str, seed: int) -> Table:
     content = Table(
         title=f"Experiments (profile {profile}, seed {seed})", title_justify="left", box=SIMPLE_HEAD
     )
-    content.add_column("experiment", no_wrap=True)
+    content.add_column("experiment; what to expect")
     content.add_column("parameters", justify="right", no_wrap=True)
-    content.add_column("to expect")
     content.add_column("time", no_wrap=True)
     content.add_column("state")
     for experiment in registry().values():
@@ -31,10 +30,11 @@ def table(runs: Path, profile: str, seed: int) -> Table:
         first = experiment.figures[0]
         content.add_row(
             Text.assemble(
-                f"{experiment.name}\n", (f"{experiment.data}; weights: {experiment.weights}", "dim")
+                f"{experiment.name}\n",
+                (f"{experiment.data}; weights: {experiment.weights}\n", "dim"),
+                (f"{first.title}: {_expected(experiment.name, first)}", "dim"),
             ),
             number_format.value(experiment.parameters, "count"),
-            f"{first.title}\n{_expected(experiment.name, first)}",
             f"{experiment.minutes:g} min",
             state,
         )

@@ -41,6 +41,8 @@ class Show:
 
 SILENT = Show()
 
+_WIDE = 120  # columns of a terminal that has room for all figures and the elapsed time
+
 
 class Lines(Show):
     """Prints plain lines, for logs and pipes."""
@@ -65,16 +67,18 @@ class Lines(Show):
 
 
 class Bars(Show):
-    """Draws one bar for each network, with the remaining time. A context manager."""
+    """Draws one bar for each network, with the remaining time and the last figure. A context manager."""
 
     def __init__(self, console: Console) -> None:
+        self._wide = console.width >= _WIDE
+        elapsed = [TimeElapsedColumn()] if self._wide else []
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if self._wide else 10),
             TextColumn("{task.fields[epoch]}"),
             TextColumn("{task.fields[figures]}", style="cyan"),
-            TimeElapsedColumn(),
+            *elapsed,
             TextColumn("[dim]left"),
             TimeRemainingColumn(compact=True),
             console=console,
@@ -112,7 +116,8 @@ class Bars(Show):
         """Move it to the epoch's end and show its figures."""
         if self._task is not None:
             self.part(row["epoch"])
-            self._progress.update(self._task, figures=figures(row))
+            said = figures(row) if self._wide else figures(row).rpartition("  ")[2]
+            self._progress.update(self._task, figures=said)
 
     def part(self, done: int) -> None:
         """Move it to what is done."""
