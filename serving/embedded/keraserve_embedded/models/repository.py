@@ -1,9 +1,13 @@
 """The model repository on disk: `<base path>/<version>/saved_model.pb`."""
 
+import logging
 import os
 import stat
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 Fingerprint = frozenset[tuple[str, int, int]]
 _MAX_VERSION = (1 << 63) - 1  # versions are int64 in the API
@@ -45,10 +49,18 @@ def scan(base_path: Path) -> dict[int, Path]:
         for name in names:
             number = int(name) if name.isascii() and name.isdigit() else -1
             if 0 <= number <= _MAX_VERSION and _has_graph(base, name):
+                if number in found:
+                    _say_twice(number, base_path / name, found[number])
                 found[number] = base_path / name
     finally:
         os.close(base)
     return found
+
+
+@cache
+def _say_twice(number: int, served: Path, ignored: Path) -> None:
+    """Say once, not at each look at the disk, that two folders are one version."""
+    log.warning("version %d is there twice: %s is served, %s is ignored", number, served, ignored)
 
 
 def fingerprint(folder: Path) -> Fingerprint:
