@@ -110,5 +110,6 @@ def test_a_classification_in_time_is_returned_without_its_card() -> None:
     assert done.value.value[0].best.label == "red"
 
 
-def test_without_a_version_no_card_is_requested() -> None:
-    assert classified(wire_grpc.GrpcPlans(), response(0))[1][0].warnings == ()
+def test_a_response_that_does_not_say_its_version_is_refused() -> None:
+    with pytest.raises(errors.InvalidResponse, match="does not say which version"):
+        classified(wire_grpc.GrpcPlans(), m.ClassificationResponse(result=response().result))

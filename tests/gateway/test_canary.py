@@ -112,6 +112,14 @@ async def ask(gateway: httpx2.AsyncClient, red: bytes, path: str = IMAGES, **hea
     return response.json()["version"]
 
 
+@pytest.mark.shows("X-Model-Version")
+async def test_version_0_is_a_version_as_any_other(gateway, versions: ThreeVersions, red: bytes) -> None:
+    versions.available = {0}
+    for path in (IMAGES, IMAGES.replace("/images", "/versions/0/images")):
+        assert await ask(gateway, red, path) == 0
+    assert 'version="0"' in (await gateway.get("/metrics")).text
+
+
 @pytest.mark.shows("X-Model-Version", "KERASERVE_CANARY_FILE")
 async def test_shares_change_while_the_gateway_runs(gateway, folder: Path, red: bytes) -> None:
     assert {await ask(gateway, red) for _ in range(5)} == {3}  # no share: the newest, as TensorFlow Serving

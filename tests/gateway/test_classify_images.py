@@ -73,6 +73,25 @@ async def test_text_that_begins_like_a_bitmap_is_rejected_as_text(gateway: httpx
     assert "it is text, not an image" in response.json()["detail"]
 
 
+async def test_a_response_that_does_not_say_its_version_is_502(make, serve_faults, red: bytes) -> None:
+    def one(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours"))
+        response.result.classifications.add().classes.add(label="red", score=1)
+        return response
+
+    gateway = await make(await serve_faults({services.CLASSIFY: one}))
+    response = await gateway.post(PATH, content=red)
+    assert "does not say which version" in is_problem(response, 502)["detail"]
+
+
+@pytest.mark.parametrize("version", ["+1", "%201", "1_0", "1.0", "-1", "%D9%A1", str(2**63)])
+async def test_a_version_is_digits(gateway: httpx2.AsyncClient, red: bytes, version: str) -> None:
+    response = await gateway.post(PATH.replace("/images", f"/versions/{version}/images"), content=red)
+    assert "version" in is_problem(response, 400)["detail"]
+    response = await gateway.get(f"/v2/models/colours/versions/{version}")
+    assert response.status_code in {400, 404}  # there, it may be a label
+
+
 @pytest.mark.shows("five classes, or top_k")
 async def test_five_classes_unless_top_k_says_otherwise(make, serve_faults, red: bytes) -> None:
     def seven(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
@@ -117,13 +136,19 @@ async def test_chunked_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
 
 
 @pytest.mark.shows("five classes, or top_k")
-@pytest.mark.parametrize("top_k", ["0", "x", "-1", "100000"])
-async def test_top_k_is_checked(gateway: httpx2.AsyncClient, red: bytes, top_k: str) -> None:
-    response = await gateway.post(PATH, params={"top_k": top_k}, content=red)
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        *((f"top_k={top_k}", "top_k") for top_k in ("0", "x", "-1", "100000", "1_0", "%2B1", "%201", "1.0")),
+        ("topk=3", "topk: Extra inputs are not permitted"),
+        ("top_k=1&top_k=2", "a query parameter is there twice"),
+    ],
+)
+async def test_a_query_is_checked(gateway: httpx2.AsyncClient, red: bytes, query: str, says: str) -> None:
+    response = await gateway.post(f"{PATH}?{query}", content=red)
     assert response.status_code == 400
-    assert "top_k" in response.json()["detail"]
-    general_path = PATH.replace("/images", "/versions/1/images")
-    general = await gateway.post(general_path, params={"top_k": top_k}, content=red)
+    assert says in response.json()["detail"]
+    general = await gateway.post(f"{PATH.replace('/images', '/versions/1/images')}?{query}", content=red)
     assert (general.status_code, general.json()["detail"]) == (400, response.json()["detail"])
 
 

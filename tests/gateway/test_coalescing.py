@@ -57,12 +57,12 @@ class Server:
 
 
 class Known:
-    """Knows one version whose rows are independent, or (0) none."""
+    """Knows one version whose rows are independent, or none."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int | None) -> None:
         self.known, self.learnt = version, list[int]()
 
-    def version(self, _: m.ModelSpec) -> int:
+    def version(self, _: m.ModelSpec) -> int | None:
         return self.known
 
     def learn(self, _: m.ModelSpec, version: int) -> None:
@@ -237,7 +237,7 @@ async def test_a_request_cancelled_before_the_call_is_not_sent(
 
 
 async def test_nothing_is_merged_unless_rows_are_known_to_be_independent(server: Server) -> None:
-    await classify_each(RequestCoalescer(server.ask, 6, Known(0)), b"1", b"2")
+    await classify_each(RequestCoalescer(server.ask, 6, Known(None)), b"1", b"2")
     assert sorted(server.sent) == [[b"1"], [b"2"]]
 
 
@@ -253,15 +253,15 @@ async def test_a_call_to_a_new_version_is_repeated_for_each_request(server: Serv
     ("card", "version"),
     [
         (b'{"independent_rows": true}', 7),
-        (b'{"independent_rows": false}', 0),
-        (b"{}", 0),
-        (b"[]", 0),
-        (b"{", 0),
-        (None, 0),
+        (b'{"independent_rows": false}', None),
+        (b"{}", None),
+        (b"[]", None),
+        (b"{", None),
+        (None, None),
     ],
 )
 async def test_a_versions_card_says_whether_its_rows_are_independent(
-    card: bytes | None, version: int
+    card: bytes | None, version: int | None
 ) -> None:
     requests: list[m.PredictRequest] = []
 
@@ -276,9 +276,9 @@ async def test_a_versions_card_says_whether_its_rows_are_independent(
 
     cards = ModelCards(ask)
     rows, spec = IndependentRows(cards), m.model_spec("a", signature="classify")
-    assert rows.version(spec) == 0  # no response has said yet which version it means
+    assert rows.version(spec) is None  # no response has said yet which version it means
     rows.learn(spec, 7)
-    assert [rows.version(spec), rows.version(spec)] == [0, 0]  # the card is fetched in the background, once
+    assert [rows.version(spec), rows.version(spec)] == [None, None]  # the card is fetched later, once
     await asyncio.sleep(0.01)
     assert rows.version(spec) == version
     assert [one.model_spec.signature_name for one in requests] == ["model_card"]
@@ -287,7 +287,7 @@ async def test_a_versions_card_says_whether_its_rows_are_independent(
     rows.learn(m.model_spec("a", label="stable"), 7)
     assert (rows.version(m.model_spec("a", label="stable")), len(requests)) == (version, 1)
     rows.learn(spec, 8)
-    assert rows.version(spec) == 0
+    assert rows.version(spec) is None
     await asyncio.sleep(0.01)
     assert [one.model_spec.version.value for one in requests] == [7, 8]
 

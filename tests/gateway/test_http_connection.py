@@ -153,6 +153,8 @@ async def test_a_client_that_expects_100_continue_gets_it(talk: Talk) -> None:
     head = b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
     response = await talk(head + b"Expect: 100-continue\r\n\r\n", b"{}")
     assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 4")
+    old = head.replace(b"HTTP/1.1", b"HTTP/1.0")  # which has no 100 Continue
+    assert (await talk(old + b"Expect: 100-continue\r\n\r\n", b"{}")).startswith(b"HTTP/1.1 4")
 
 
 @pytest.mark.shows("400")

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.grpc_api.server import GrpcServer
@@ -161,4 +162,13 @@ async def test_bytes_are_passed_on_unchanged(front: Front, serve_faults) -> None
 async def test_health_reports_what_readyz_does(front: Front, embedded: str, free_port) -> None:
     for address, response in ((embedded, b"\x08\x01"), (f"127.0.0.1:{free_port()}", b"\x08\x02")):
         stub, _ = await front(address)
-        assert await stub.raw("/grpc.health.v1.Health/Check")(b"", timeout=5) == response
+        check = stub.raw("/grpc.health.v1.Health/Check")
+        assert await check(b"", timeout=5) == response
+        assert await check(StringValue(value=services.MODEL_SERVICE).SerializeToString()) == response
+        for request, code in (
+            (StringValue(value="nope").SerializeToString(), grpc.StatusCode.NOT_FOUND),
+            (b"\xff", grpc.StatusCode.INVALID_ARGUMENT),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await check(request)
+            assert failed.value.code() is code

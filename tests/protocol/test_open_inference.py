@@ -232,6 +232,25 @@ def test_a_binary_input_has_so_many_strings_and_no_more() -> None:
             assert len(open_inference.parse(*sent).inputs["x"].string_val) == count
 
 
+def test_null_is_absent_where_a_field_may_be_absent() -> None:
+    """As serializers write optional fields that were not set."""
+    nulls = {"id": None, "parameters": None, "outputs": None}
+    given = {**one(), "parameters": None}
+    assert open_inference.parse(*body(given, **nulls)) == open_inference.parse(*body(one()))
+    sent = body({**binary(8), "data": None}, data=bytes(8), outputs=[{"name": "y", "parameters": None}])
+    assert open_inference.parse(*sent).outputs == {"y": False}
+
+
+def test_a_response_names_only_the_version_that_it_is_from() -> None:
+    inference = open_inference.parse(*body(one()))
+    for version, named in ((0, {"model_version": "0"}), (None, {})):
+        response = model_response(inference, typed_fields=True)
+        response.model_spec.CopyFrom(m.model_spec("echo", version=version))
+        found = json.loads(reply(inference, response).header)
+        assert found.items() >= {"model_name": "echo", **named}.items()
+        assert ("model_version" in found) is (version is not None)
+
+
 def test_a_timeout_may_have_any_number_of_digits() -> None:
     body = b'{"inputs": [], "parameters": {"timeout": %b}}'
     assert open_inference.parse(body % b"1500000", None).timeout == 1.5

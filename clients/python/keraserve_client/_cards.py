@@ -29,7 +29,7 @@ class Cards:
     def warnings(self, model: str, version: int) -> Plan[Rpc, m.Message, tuple[str, ...]]:
         """Return the warnings of a version; none if it has no card, or if the server has no time for it."""
         key = model, version
-        if key in self._known or version < 1 or time.monotonic() < self._not_before.get(key, 0.0):
+        if key in self._known or time.monotonic() < self._not_before.get(key, 0.0):
             return self._known.get(key, ())
         # With one output of several, TensorFlow Serving takes a request without inputs also when it batches.
         spec = m.model_spec(model, version=version, signature=MODEL_CARD)

@@ -61,7 +61,7 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         found = response.result.classifications
         if len(found) != len(images):
             raise InvalidResponse(f"{len(found)} classifications of {len(images)} images")
-        version = response.model_spec.version.value
+        version = _version(response)
         warnings = yield from self._cards.warnings(target.model, version)
         return [
             Prediction(
@@ -110,7 +110,7 @@ class GrpcPlans(Plans[Rpc, m.Message]):
             signatures = signatures_of(m.unpack_signatures(response))
         except ValueError as error:
             raise InvalidResponse("the response has no signatures in it") from error
-        return Metadata(target.model, response.model_spec.version.value, signatures)
+        return Metadata(target.model, _version(response), signatures)
 
     def ready(self) -> Plan[Rpc, m.Message, bool]:
         """Call the health service; a server that responds that it has none is ready."""
@@ -127,6 +127,13 @@ class GrpcPlans(Plans[Rpc, m.Message]):
 
     def _check(self, signature: Signature) -> None:
         """Nothing: TensorFlow's messages carry every type."""
+
+
+def _version(response: m.ClassificationResponse | m.GetModelMetadataResponse) -> int:
+    version = m.version_of(response.model_spec)
+    if version is None:
+        raise InvalidResponse("the response does not say which version it is from")
+    return version
 
 
 def error_of(

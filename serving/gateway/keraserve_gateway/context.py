@@ -97,7 +97,7 @@ class RequestContext:
         sticky: the value of `X-Sticky-Key`: requests with the same one get the same version.
         key: the entry of its API key, once that is checked.
         model: its model's name, as given.
-        version: that was chosen or has responded; 0 while it is not known.
+        version: that was chosen or has responded; None while it is not known.
         images: how many images were classified.
         body: its body as sent, once it is complete.
         held: how many of the bytes in flight are its own.
@@ -115,7 +115,7 @@ class RequestContext:
     sticky: str | None = None
     key: Key | None = None
     model: str = ""
-    version: int = 0
+    version: int | None = None
     images: int = 0
     body: bytes = b""
     held: int = 0
@@ -170,6 +170,11 @@ class RequestContext:
             raise BadRequest("X-Request-Timeout has to be a positive number of seconds")
         self.limit_time(float(given))
 
+    def record_version(self, responded: int | None) -> None:
+        """Keep the version that a response comes from, if the response says it."""
+        if responded is not None:
+            self.version = responded
+
     def record_error(self, error: GatewayError) -> None:
         """Keep the error that ends it, without its traceback.
 
@@ -184,7 +189,7 @@ class RequestContext:
         return {
             "milliseconds": round(seconds * 1000, 1),
             "model": without_keys(self.model),
-            "version": str(self.version or ""),
+            "version": self.version_text,
             **({"trace_id": self.trace[0][1].split("-")[1]} if self.trace else {}),
             **({"key": self.key.name} if self.key else {}),
             **({"error": kind(self.error)} if self.error else {}),
@@ -196,10 +201,15 @@ class RequestContext:
         return {
             name: self.status,
             "keraserve.model": without_keys(self.model),
-            "keraserve.version": str(self.version or ""),
+            "keraserve.version": self.version_text,
             "keraserve.request_id": self.request_id,
             **({"error.type": kind(self.error)} if self.error else {}),
         }
+
+    @property
+    def version_text(self) -> str:
+        """The version in logs, metrics and spans; empty while it is not known."""
+        return "" if self.version is None else str(self.version)
 
     @property
     def failed(self) -> bool:

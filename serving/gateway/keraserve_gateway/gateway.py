@@ -115,10 +115,9 @@ class Gateway:
     def observe(self, context: RequestContext, protocol: str, seconds: float) -> None:
         """Count a finished request; only under names of models and versions that exist."""
         # Versions come from labels and responses, so a model with one exists even if it is not configured.
-        exists = bool(context.version or (context.model and context.model in self.configured))
+        exists = context.version is not None or (context.model and context.model in self.configured)
         model = context.model if exists else ""
-        version = str(context.version or "")
         images = context.images if context.error is None else 0
-        self.metrics.observe(protocol, model, version, context.status, seconds, images)
+        self.metrics.observe(protocol, model, context.version_text, context.status, seconds, images)
         if context.error is not None and context.error.origin is None:
             self.metrics.rejected.labels(kind(context.error)).inc()

@@ -39,6 +39,11 @@ def model_spec(
     return spec
 
 
+def version_of(spec: ModelSpec) -> int | None:
+    """Return the version in a model spec, 0 included; None if it names none."""
+    return spec.version.value if spec.HasField("version") else None
+
+
 def pack_signatures(signatures: SignatureDefMap) -> Any:
     """Wrap the signatures as in TensorFlow Serving's GetModelMetadataResponse: under its type name."""
     return Any(type_url=_SIGNATURE_DEF_TYPE_URL, value=signatures.SerializeToString())

@@ -90,7 +90,7 @@ def _tensor(one: dict[str, Json], where: str, data: memoryview, used: int) -> tu
         raise JsonError(f"{where}: shared memory is not offered, send the data")
     dtype = dtype_of(_typed(one, "datatype", str, where, needed=True), where)
     size = _typed(parameters, "binary_data_size", int, where)
-    if (size is None) == ("data" not in one):
+    if (size is None) == (one.get("data") is None):
         raise JsonError(f"{where}: give either 'data' or the parameter 'binary_data_size'")
     if size is None:
         return from_json(one["data"], _shape(one, where), dtype, where), used
@@ -114,7 +114,7 @@ def _shape(one: dict[str, Json], where: str) -> list[int]:
 
 def _outputs(document: dict[str, Json], *, binary: bool) -> dict[str, bool]:
     wanted: dict[str, bool] = {}
-    for index, one in enumerate(_objects(document, "outputs") if "outputs" in document else []):
+    for index, one in enumerate([] if document.get("outputs") is None else _objects(document, "outputs")):
         name = _named(one, f"outputs[{index}]")
         where = f"output {name!r}"
         if name in wanted:
@@ -146,10 +146,10 @@ _KINDS: dict[type, str] = {str: "a string", int: "a whole number", bool: "true o
 
 
 def _typed(one: dict[str, Json], key: str, kind: type[Any], where: str, *, needed: bool = False) -> Any:
-    """Return the value of a key; None if it is absent and not needed."""
-    if key not in one and not needed:
-        return None
+    """Return the value of a key; None if it is absent or null, as some clients write it, and not needed."""
     value = one.get(key)
+    if value is None and not needed:
+        return None
     if type(value) is not kind:
         raise JsonError(f"{where}: {key!r} has to be {_KINDS[kind]}")
     return value

@@ -52,7 +52,10 @@ def reply(inference: Inference, response: m.PredictResponse) -> Reply:
             one["data"] = to_json(tensor, where)
         described.append(one)
     spec = response.model_spec
-    document: dict[str, Any] = {"model_name": spec.name, "model_version": str(spec.version.value)}
+    document: dict[str, Any] = {"model_name": spec.name}
+    version = m.version_of(spec)
+    if version is not None:
+        document["model_version"] = str(version)
     if inference.id is not None:
         document["id"] = inference.id
     return Reply(json_text.dump({**document, "outputs": described}), tuple(data))

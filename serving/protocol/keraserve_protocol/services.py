@@ -20,6 +20,8 @@ Response = TypeVar("Response", bound=m.Message)
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"
+HEALTH_SERVICES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
+"""What grpc.health.v1 can be asked for: "" is the server, the short names are TensorFlow Serving's."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from keraserve_embedded.api.grpc_limits import CallLimits
-from keraserve_protocol.services import MODEL_SERVICE, PREDICTION_SERVICE
+from keraserve_protocol.services import HEALTH_SERVICES
 
 log = logging.getLogger(__name__)
 
-# "" is the server; the short names are those of TensorFlow Serving's health service.
-NAMES = ("", "ModelService", "PredictionService", MODEL_SERVICE, PREDICTION_SERVICE)
 _THREADS = 32  # a call occupies one while its message arrives
 
 
@@ -55,7 +53,7 @@ class HealthService:
         self._serving = serving
         response = health_pb2.HealthCheckResponse
         status: Any = response.SERVING if serving else response.NOT_SERVING
-        for name in NAMES:
+        for name in HEALTH_SERVICES:
             self._servicer.set(name, status)
 
     def drain(self) -> None:

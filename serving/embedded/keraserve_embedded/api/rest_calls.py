@@ -13,7 +13,7 @@ from keraserve_protocol import rest
 from keraserve_protocol.number_text import NumberText, finish
 
 # As in TensorFlow Serving: case does not matter, names and labels have no slash and no colon.
-_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _PATHS = {
     "POST": re.compile(
         rf"/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<call>classify|regress|predict)", re.IGNORECASE

@@ -109,7 +109,7 @@ class Classifier:
             await self._check_model(target, context)
             return await self._classify_each(spec, images, image_errors, context)
         responses = zip(images, response.result.classifications, strict=True)
-        return response.model_spec.version.value, dict(responses)
+        return _version(response), dict(responses)
 
     async def _classify_each(
         self,
@@ -134,7 +134,7 @@ class Classifier:
                 continue
             found[index] = response.result.classifications[0]
             # A new version may be loaded between two calls, but a response is of one version.
-            spec.version.value = response.model_spec.version.value
+            spec.version.value = _version(response)
         return spec.version.value, found
 
     async def _call(
@@ -164,6 +164,13 @@ class Classifier:
             raise errors.NotFound(error.detail, origin=error.origin) from error
         if CLASSIFY not in known:
             raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
+
+
+def _version(response: m.ClassificationResponse) -> int:
+    version = m.version_of(response.model_spec)
+    if version is None:
+        raise errors.InvalidResponse("the model server's response does not say which version it is from")
+    return version
 
 
 def _raise_if_failed(image_errors: ImageErrors, images: Sequence[Image], *, strict: bool) -> None:

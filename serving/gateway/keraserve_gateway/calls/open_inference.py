@@ -26,7 +26,7 @@ class InferResponse:
 
     body: bytes
     header_length: int | None
-    version: int
+    version: int | None
 
 
 async def infer(
@@ -76,7 +76,7 @@ def _infer_response(inference: Inference, response: m.PredictResponse) -> InferR
     with gateway_errors():
         reply = open_inference_responses.reply(inference, response)
     length = len(reply.header) if reply.data else None
-    return InferResponse(b"".join((reply.header, *reply.data)), length, response.model_spec.version.value)
+    return InferResponse(b"".join((reply.header, *reply.data)), length, m.version_of(response.model_spec))
 
 
 def _usable(known: dict[str, m.SignatureDef]) -> dict[str, m.SignatureDef]:

@@ -11,6 +11,7 @@ from keraserve_gateway.calls.signatures import Signatures, require_signature, si
 from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
 from keraserve_gateway.upstream.model_calls import Ask
+from keraserve_protocol import messages as m
 from keraserve_protocol import rest, services
 from keraserve_protocol.number_text import NumberText, PackedNumbers, Steps, finish
 from keraserve_protocol.rest import Prediction
@@ -103,7 +104,7 @@ class Predictor:
             body = await offload(
                 context, is_large(response), rest.predict_response, response, prediction.layout
             )
-        return ModelResponse(body, response.model_spec.version.value)
+        return ModelResponse(body, m.version_of(response.model_spec))
 
     async def _pack(self, packing: Steps[Prediction], context: RequestContext) -> Prediction:
         try:

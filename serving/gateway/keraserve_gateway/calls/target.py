@@ -20,7 +20,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ModelResponse:
-    """A finished JSON body, and the version that it comes from; 0 if the model server does not say."""
+    """A finished JSON body, and the version that it comes from; None if the model server does not say."""
 
     body: bytes
-    version: int = 0
+    version: int | None = None

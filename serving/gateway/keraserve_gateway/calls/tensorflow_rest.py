@@ -36,7 +36,9 @@ REGRESS = ExamplesVerb(services.REGRESS, rest.regression_request, rest.regressio
 async def status(ask: Ask, target: Target, cards: ModelCards, context: RequestContext) -> ModelResponse:
     """Give a model's status as TensorFlow Serving's REST API does, with its available versions' warnings."""
     if target.label is not None:  # GetModelStatus ignores labels
-        resolved = (await fetch_metadata(ask, target, context)).model_spec.version.value
+        resolved = m.version_of((await fetch_metadata(ask, target, context)).model_spec)
+        if resolved is None:
+            raise errors.InvalidResponse("the model server does not say which version the label means")
         target = Target(target.name, version=resolved)
     request = m.GetModelStatusRequest(model_spec=target.spec())
     response = await ask(services.GET_MODEL_STATUS, request, context)
@@ -49,7 +51,7 @@ async def metadata(ask: Ask, target: Target, context: RequestContext) -> ModelRe
     """Give a model's signatures as TensorFlow Serving's REST API does."""
     response = await fetch_metadata(ask, target, context)
     try:
-        return ModelResponse(rest.metadata_response(response), response.model_spec.version.value)
+        return ModelResponse(rest.metadata_response(response), m.version_of(response.model_spec))
     except rest.JsonError as error:
         raise errors.InvalidResponse(str(error)) from error
 
@@ -73,4 +75,4 @@ async def run_examples(
     if found != expected:
         raise errors.InvalidResponse(f"the model server returned {found} results for {expected} examples")
     written = await offload(context, response.ByteSize() > LARGE, verb.render, response)
-    return ModelResponse(written, response.model_spec.version.value)
+    return ModelResponse(written, m.version_of(response.model_spec))

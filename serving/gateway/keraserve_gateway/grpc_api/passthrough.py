@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import StringValue
 
 from keraserve_gateway.calls.offloading import run_in_turns
 from keraserve_gateway.calls.readiness import unready_reasons
@@ -26,6 +27,7 @@ from keraserve_gateway.errors import (
     BadRequest,
     Forbidden,
     GatewayError,
+    NotFound,
     Overloaded,
     RequestTimeout,
     TooLarge,
@@ -57,7 +59,8 @@ else:  # not subscriptable when it runs
 log = structlog.get_logger()
 Call = services.Call[Any, Any]
 
-# grpc.health.v1.Health/Check for the whole server; the response has one field, number 1: the status, an enum.
+# Of grpc.health.v1.Health/Check, request and response have one field, number 1: the name of a service, and
+# the status, an enum.
 _HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
@@ -97,7 +100,7 @@ class PassThrough(Handler):
         gateway, context = self._gateway, self._context(rpc)
         self._open(rpc)
         try:
-            await self._receive(rpc, context)
+            _check_service(await self._receive(rpc, context))
         except GatewayError as error:
             return _fail(rpc, grpc_status(error), error.detail)
         ask, configured, admission = gateway.server.ask, gateway.configured, gateway.admission
@@ -186,7 +189,7 @@ class PassThrough(Handler):
         _check(message, gateway.request_limits)
         async with gateway.admission.slot(context.timeout, group):
             response = await self._ask(call, request, message, context)
-        context.version = _version(call, response) or context.version
+        context.record_version(_version(call, response))
         return response
 
     async def _slow_down(self, peer: str) -> None:
@@ -232,6 +235,17 @@ class PassThrough(Handler):
         left = cast("float | None", rpc.time_remaining())
         seconds = self._seconds if left is None else min(self._seconds, left)
         return RequestContext.from_headers(given.get, seconds)
+
+
+def _check_service(request: bytes) -> None:
+    """Raise BadRequest for what is no HealthCheckRequest, and NotFound if it names an unknown service."""
+    try:
+        name = StringValue.FromString(request).value
+    except DecodeError as error:
+        raise BadRequest("the request is no HealthCheckRequest") from error
+    if name not in services.HEALTH_SERVICES:
+        known = ", ".join(filter(None, services.HEALTH_SERVICES))
+        raise NotFound(f"no service {name[:100]!r}; there are {known}, and the empty name for the server")
 
 
 async def _parse(call: Call, request: bytes) -> m.Message:
@@ -282,15 +296,15 @@ def _check(message: m.Message, limits: RequestLimits) -> None:
         )
 
 
-def _version(call: Call, response: bytes) -> int:
-    """Return the version of a response; 0 if the response does not say."""
+def _version(call: Call, response: bytes) -> int | None:
+    """Return the version of a response; None if the response does not say."""
     if call is services.GET_MODEL_STATUS:
-        return 0
+        return None
     try:
         spec = first_message(response, call.response, "model_spec", within="results")
-        return m.ModelSpec.FromString(spec).version.value
+        return m.version_of(m.ModelSpec.FromString(spec))
     except (MalformedError, DecodeError):
-        return 0  # the caller gets the response all the same
+        return None  # the caller gets the response all the same
 
 
 def _fail(

@@ -3,6 +3,8 @@
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
@@ -45,7 +47,7 @@ class HttpCall:
 
     def respond(self, response: ModelResponse) -> Response:
         """Make the response of a JSON body."""
-        self.context.version = response.version or self.context.version
+        self.context.record_version(response.version)
         return Response(response.body, media_type="application/json")
 
 
@@ -61,7 +63,17 @@ def register_segment() -> None:
 
 
 Model = Annotated[str, Path(description="name of the model", examples=["fashion-mnist"])]
-Version = Annotated[int, Path(description="version of the model", ge=0, le=MAX_VERSION, examples=[1])]
+
+
+def _digits(given: object) -> object:
+    """Let only digits pass: pydantic also takes a sign, spaces, underscores and `1.0` for a whole number."""
+    if isinstance(given, str) and not (given.isascii() and given.isdecimal()):
+        raise PydanticCustomError("digits", "has to be a whole number, in digits")
+    return given
+
+
+Digits = BeforeValidator(_digits)
+Version = Annotated[int, Digits, Path(description="version of the model", ge=0, le=MAX_VERSION, examples=[1])]
 Label = Annotated[str, Path(description="label of a version", examples=["stable"])]
 
 

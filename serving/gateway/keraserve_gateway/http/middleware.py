@@ -37,7 +37,7 @@ def model_of(path: str) -> str:
 def common_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
     """Return the headers that every response has."""
     headers = [(b"x-request-id", context.request_id.encode("latin-1"))]
-    if context.version:
+    if context.version is not None:
         headers.append((b"x-model-version", b"%d" % context.version))
     for name, value in context.trace[:1]:
         headers.append((name.encode("latin-1"), value.encode("latin-1")))

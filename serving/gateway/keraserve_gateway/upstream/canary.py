@@ -17,8 +17,6 @@ from keraserve_gateway.upstream.configured_models import ConfiguredModels
 from keraserve_gateway.watched_file import WatchedFile
 from keraserve_protocol.canary import CANARY, STABLE
 
-NEWEST = 0
-
 Shares = Mapping[str, float]
 _SHARES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
 
@@ -41,8 +39,8 @@ class Canary:
         """The share of `canary`, by model."""
         return self._file.content
 
-    def versions(self, model: str, sticky: str | None) -> tuple[int, ...]:
-        """Return the versions to try in this order; `NEWEST` lets the model server choose.
+    def versions(self, model: str, sticky: str | None) -> tuple[int | None, ...]:
+        """Return the versions to try in this order; None lets the model server choose.
 
         A version may not be loaded yet, or not on every model server: then the next one is tried.
 
@@ -53,9 +51,9 @@ class Canary:
         """
         share = self.shares.get(model)
         if share is None:
-            return (NEWEST,)
+            return (None,)
         labels = self._configured.labels(model)
-        chosen = [labels.get(STABLE, NEWEST), NEWEST]
+        chosen: list[int | None] = [labels.get(STABLE), None]
         if _draw(model, sticky) < share and CANARY in labels:
             chosen.insert(0, labels[CANARY])
         return tuple(dict.fromkeys(chosen))

@@ -110,7 +110,7 @@ class RequestCoalescer:
             raise DeadlineExceeded("the model server did not respond in time") from error
         if response is None:
             response = await self._ask(services.CLASSIFY, request, context)
-            self._rows.learn(request.model_spec, response.model_spec.version.value)
+            self._rows.learn(request.model_spec, m.version_of(response.model_spec))
         return response
 
     def _send(self) -> None:
@@ -128,8 +128,8 @@ class RequestCoalescer:
                 groups.append(group)
         for group in groups:
             several = len(group.requests) > 1
-            version = self._rows.version(group.requests[0].request.model_spec) if several else 0
-            if version:
+            version = self._rows.version(group.requests[0].request.model_spec) if several else None
+            if version is not None:
                 self._begin(group.requests, version)
                 continue
             for one in group.requests:
@@ -157,10 +157,10 @@ class RequestCoalescer:
         parts: Sequence[m.ClassificationResponse | None] = [None] * len(group)
         try:
             response = await self._ask(services.CLASSIFY, merged, context)
-            if response.model_spec.version.value == version:
+            if m.version_of(response.model_spec) == version:
                 parts = _split(response, [one.examples for one in group])
             else:  # a new version, whose rows may depend on each other
-                self._rows.learn(group[0].request.model_spec, response.model_spec.version.value)
+                self._rows.learn(group[0].request.model_spec, m.version_of(response.model_spec))
         except (BadRequest, TooLarge, InvalidResponse):
             pass  # sent alone, each request gets its own status
         except Exception as error:

@@ -18,20 +18,22 @@ class IndependentRows:
 
     def __init__(self, cards: ModelCards) -> None:
         self._cards = cards
-        self._versions: dict[bytes, int] = {}
+        self._versions: dict[bytes, int | None] = {}
 
-    def version(self, spec: m.ModelSpec) -> int:
-        """Give the version that a model spec meant last, if its rows are independent; else 0.
+    def version(self, spec: m.ModelSpec) -> int | None:
+        """Give the version that a model spec meant last, if its rows are independent; else None.
 
         It may mean another one by now: the response says which it was, see `learn`.
         """
-        version = self._versions.get(_key(spec), 0)
-        return version if version and self._cards.independent_rows(spec.name, version) else 0
+        version = self._versions.get(_key(spec))
+        if version is None or not self._cards.independent_rows(spec.name, version):
+            return None
+        return version
 
-    def learn(self, spec: m.ModelSpec, version: int) -> None:
-        """Note the version of a response; 0 if the response does not say."""
+    def learn(self, spec: m.ModelSpec, version: int | None) -> None:
+        """Note the version of a response; None if the response does not say."""
         key = _key(spec)
-        if self._versions.get(key, 0) == version:
+        if self._versions.get(key) == version:
             return
         while len(self._versions) >= _MOST:
             del self._versions[next(iter(self._versions))]

@@ -85,8 +85,8 @@ class ModelCards:
         return self._known.get(key, _NONE).warnings
 
     def _fetch_once(self, key: Version) -> asyncio.Task[None] | None:
-        """Return the task that fetches a card; None without a version, or if it is too early to ask again."""
-        if key[1] < 1 or time.monotonic() < self._not_before.get(key, 0.0):
+        """Return the task that fetches a card; None if it is too early to ask again."""
+        if time.monotonic() < self._not_before.get(key, 0.0):
             return None
         if key not in self._fetching:
             self._fetching[key] = asyncio.create_task(self._fetch(key))

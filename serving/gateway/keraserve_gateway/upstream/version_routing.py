@@ -5,7 +5,7 @@ from typing import TypeVar, cast
 
 from keraserve_gateway.context import CallContext, RequestContext
 from keraserve_gateway.errors import NotFound
-from keraserve_gateway.upstream.canary import NEWEST, Canary
+from keraserve_gateway.upstream.canary import Canary
 from keraserve_gateway.upstream.model_calls import Ask, Request, Response
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
@@ -26,7 +26,7 @@ class VersionRouter:
         self._ask = ask
         self._canary = canary
         self._context = context
-        self._versions: tuple[int, ...] = ()
+        self._versions: tuple[int | None, ...] = ()
 
     async def ask(
         self, call: services.Call[Request, Response], request: Request, context: CallContext
@@ -55,10 +55,10 @@ class VersionRouter:
                     raise
                 self._versions = self._versions[1:]
 
-    def _choose(self, specs: Sequence[m.ModelSpec], version: int) -> None:
+    def _choose(self, specs: Sequence[m.ModelSpec], version: int | None) -> None:
         self._context.version = version  # set before the call, so that failures count for it
         for spec in specs:
-            if version == NEWEST:
+            if version is None:
                 spec.ClearField("version")
             else:
                 spec.version.value = version

@@ -5,23 +5,25 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls.classify_images import Classifier, ImageClasses
 from keraserve_gateway.calls.image_check import Image, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.target import ModelResponse, Target
-from keraserve_gateway.errors import UnsupportedMediaType
+from keraserve_gateway.errors import BadRequest, UnsupportedMediaType
 from keraserve_gateway.http import multipart, openapi_bodies
-from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, HttpCall
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, Digits, HttpCall
 from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
 class ClassifyOptions(BaseModel):
     """The query parameters."""
 
-    top_k: int = Field(5, description="how many classes of each image", ge=1, le=1000)
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: Annotated[int, Digits] = Field(5, description="how many classes of each image", ge=1, le=1000)
     strict: bool = Field(
         False, description="reject all images if one can't be classified; else its own entry says why"
     )
@@ -65,8 +67,12 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
     """Classify the images of a request.
 
     Raises:
-        GatewayError: as `Classifier.classify`, and UnsupportedMediaType for a body of another multipart type.
+        GatewayError: as `Classifier.classify`, UnsupportedMediaType for a body of another multipart type, and
+            BadRequest for a query parameter that is there twice.
     """
+    given = call.request.query_params.multi_items() if call.request.scope["query_string"] else []
+    if len(given) > len({name for name, _ in given}):
+        raise BadRequest("a query parameter is there twice")
     images = await _images(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)

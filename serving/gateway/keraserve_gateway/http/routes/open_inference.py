@@ -15,6 +15,7 @@ from keraserve_gateway.http import compression, openapi_bodies
 from keraserve_gateway.http.dependencies import (
     MAX_VERSION,
     CurrentCall,
+    Digits,
     Model,
     by_label,
     newest,
@@ -32,13 +33,14 @@ Version = Annotated[str, Path(description="number or label of a version", exampl
 Signature = Annotated[str, Query(description="signature to describe", examples=["image_bytes"])]
 HeaderLength = Annotated[
     int | None,
+    Digits,
     Header(alias=HEADER_LENGTH, description="bytes of the body that are JSON; absent: all", ge=0),
 ]
 
 
 async def by_version(request: Request, model: Model, version: Version) -> Target:
     """Target a version by its number or label: the protocol's versions are strings."""
-    if not version.isdecimal():
+    if not (version.isascii() and version.isdecimal()):
         return record_model(request, Target(model, label=version))
     if len(version) > len(str(MAX_VERSION)) or int(version) > MAX_VERSION:
         raise BadRequest(f"version: {version[:40]} is larger than any version")
@@ -121,7 +123,7 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         found = await open_inference.infer(
             call.ask, target, await call.body(), header_length, limits, call.context
         )
-        call.context.version = found.version or call.context.version
+        call.context.record_version(found.version)
         return await _rendered(found, call.context.header("accept-encoding") or "")
 
 

@@ -108,6 +108,6 @@ class InferenceResponse(BaseModel):
     """The response to `infer`."""
 
     model_name: str = Field(examples=["fashion-mnist"])
-    model_version: str = Field(examples=["1"])
+    model_version: Text = Field(default=None, examples=["1"])
     id: Text = Field(default=None, examples=["7"])
     outputs: list[InferenceResult]

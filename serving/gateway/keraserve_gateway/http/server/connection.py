@@ -168,6 +168,8 @@ class _Connection(HttpToolsProtocol):
         rejection = self._rejection()
         self._reading = _Reading.BODY if rejection is None else _Reading.REJECTED_BODY
         if rejection is None:
+            if self.parser.get_http_version() == "1.0":
+                self.expect_100_continue = False  # RFC 9110, 10.1.1
             super().on_headers_complete()
             if self.over_limit:
                 self.cycle.keep_alive = False
