@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from keraserve_protocol import messages as m
 from keraserve_protocol import model_config, services
+from keraserve_protocol.number_text import MOST_NUMBERS
 from keraserve_protocol.tensors import from_proto, to_proto
 
 PROGRAM = str(Path(sys.executable).with_name("keraserve-gateway"))
@@ -158,6 +159,9 @@ def test_grpc_calls_reach_the_engine(one_process: OneProcess) -> None:
         with pytest.raises(grpc.RpcError) as rejected:
             garbled(b"\xff")
         assert rejected.value.code().name == "INVALID_ARGUMENT"  # type: ignore[attr-defined]
+        made.inputs["images"].int_val.extend([1] * (MOST_NUMBERS + 1))
+        with pytest.raises(grpc.RpcError, match="4194305 packed integers, 4194304 are allowed; send tensor_"):
+            stub.predict(made)
 
 
 def test_the_engines_metrics_are_among_the_gateways(one_process: OneProcess) -> None:

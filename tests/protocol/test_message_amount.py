@@ -10,6 +10,7 @@ from keraserve_protocol.message_amount import (
     MalformedError,
     check_amount,
     first_message,
+    packed_integers,
     without_values,
 )
 from keraserve_protocol.number_text import finish
@@ -39,6 +40,15 @@ def test_names_and_shapes_are_those_of_the_whole_message() -> None:
         finish(check_amount(data, m.PredictRequest))
         assert part.model_spec == whole.model_spec
         assert shapes(part) == shapes(whole)
+
+
+def test_packed_integers_end_with_a_byte_below_128() -> None:
+    made = request()
+    made.inputs["a"].float_val.extend([1.5] * 100)
+    made.inputs["b"].bool_val.extend([True] * 100)
+    made.inputs["c"].tensor_content = bytes(100)
+    parts = list(packed_integers(made.SerializeToString() + b"\x12\x02\x18\x01"))
+    assert sorted(sum(byte < 128 for byte in part) for part in parts) == [100, 9_000, 9_000]
 
 
 def test_a_message_with_a_group_is_rejected() -> None:

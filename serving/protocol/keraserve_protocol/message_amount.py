@@ -17,6 +17,10 @@ MOST_FIELDS = 262_144
 _SMALL = 8 << 10  # bytes: too few to exceed a limit
 _LONGEST_SPEC = 4 << 10  # bytes
 _TURN = 1_000  # fields, read in about a millisecond
+_INTEGERS = tuple(
+    TensorProto.DESCRIPTOR.fields_by_name[f"{name}_val"].number
+    for name in ("int", "int64", "bool", "half", "uint32", "uint64")
+)
 _VARINT, _EIGHT, _LENGTH, _FOUR = 0, 1, 2, 5
 
 
@@ -83,6 +87,23 @@ def without_values(data: bytes) -> PredictRequest:
             name, shape = _input(data, begin, stop)
             request.inputs[name].tensor_shape.CopyFrom(shape)
     return request
+
+
+def packed_integers(data: bytes) -> Iterator[memoryview]:
+    """Yield the packed integers of a serialized PredictRequest's inputs: each ends with a byte below 128.
+
+    Raises:
+        MalformedError: it can't be read.
+    """
+    whole = memoryview(data)
+    for _, begin, stop in _only(data, 0, len(data), PredictRequest.INPUTS_FIELD_NUMBER):
+        for _, inner, end in _only(data, begin, stop, 2):  # of a map's entry, the value
+            for _, first, last in _only(data, inner, end, *_INTEGERS):
+                yield whole[first:last]
+
+
+def _only(data: bytes, start: int, end: int, *numbers: int) -> Iterator[tuple[int, int, int]]:
+    return (one for one in _fields(data, start, end) if one[0] in numbers and one[1] >= 0)
 
 
 def _input(data: bytes, start: int, end: int) -> tuple[str, TensorShapeProto]:

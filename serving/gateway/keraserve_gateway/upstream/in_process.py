@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from keraserve_embedded.batching.options import IMPLICIT_BATCHING
@@ -28,6 +29,8 @@ from keraserve_gateway.upstream.model_server import ModelsUnavailable, translate
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.memory_limit import limit_of_memory
+from keraserve_protocol.message_amount import MalformedError, packed_integers
+from keraserve_protocol.number_text import MOST_NUMBERS
 
 if TYPE_CHECKING:
     from keraserve_embedded.batching.event_loop import EventLoopBatcher
@@ -89,8 +92,10 @@ class InProcessModelServer:
         if call is None or call is services.RELOAD_CONFIG:
             raise errors.CallNotImplemented(f"the model server has no call {path}")
         try:
+            if call is services.PREDICT and len(body) > MOST_NUMBERS:
+                _check_integers(body)
             parsed = call.request.FromString(body)
-        except DecodeError as error:
+        except (DecodeError, MalformedError) as error:
             raise errors.BadRequest(f"the message is no {call.request.DESCRIPTOR.name}") from error
         response: m.Message = await self._ask(parsed, context.timeout)
         return response.SerializeToString()
@@ -143,6 +148,16 @@ class InProcessModelServer:
         self._metrics = metrics
         if not self._closed:
             self._serves = self._hosted.start()
+
+
+def _check_integers(body: bytes) -> None:
+    """Raise TooLarge for packed integers that protobuf would parse for 100 ms, while nothing else runs."""
+    parts = packed_integers(body)
+    found = sum(int(np.count_nonzero(np.frombuffer(part, np.uint8) < 128)) for part in parts)
+    if found > MOST_NUMBERS:
+        raise errors.TooLarge(
+            f"the inputs have {found} packed integers, {MOST_NUMBERS} are allowed; send tensor_content"
+        )
 
 
 def _engine_settings(settings: Settings) -> EngineSettings:
