@@ -180,6 +180,12 @@ def test_wrong_inputs_are_named_before_they_are_sent(
         client.predict("colours", inputs, signature)
 
 
+@pytest.mark.parametrize("version", [-1, 2**63, "1", 1.0, True, False])
+def test_a_version_is_a_whole_number(client: Any, version: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no version"):
+        client.status("colours", version)
+
+
 def test_a_wrong_shape_is_a_bad_request(client: Any) -> None:
     with pytest.raises(BadRequest):
         client.predict("colours", np.zeros((2, 3), np.uint8))

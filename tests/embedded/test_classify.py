@@ -123,3 +123,13 @@ def test_tasks_that_do_not_fit(load: Load, tasks: list[str], error: type[Embedde
         made.tasks.add(model_spec=model_spec(name, signature=signature), method_name=method)
     with pytest.raises(error, match=said):
         multi_inference(load("regressor"), made)
+
+
+def test_tasks_of_several_versions_are_rejected(load: Load) -> None:
+    """TensorFlow Serving answers all of them by the first one's version."""
+    made = MultiInferenceRequest(input=examples(example(x=(1, 3))))
+    for version, signature in ((1, ""), (2, "scores")):
+        spec = model_spec("m", version=version, signature=signature)
+        made.tasks.add(model_spec=spec, method_name=CLASSIFY_METHOD)
+    with pytest.raises(InvalidRequestError, match="must name the same version"):
+        multi_inference(load("regressor"), made)

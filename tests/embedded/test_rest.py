@@ -133,6 +133,7 @@ WRONG = [
     ("colours:predict", {**UNKNOWN, "instances": [1]}, '"none" not found in signature def'),
     ("colours/versions/x:predict", {}, "Malformed request: POST /v1/models/colours/versions/x:predict"),
     (f"colours/versions/{2**63}:predict", {}, f"Failed to convert version: {2**63} to numeric."),
+    (f"colours/versions/{'1' * 5000}:predict", {}, f"Failed to convert version: {'1' * 40} to numeric."),
     ("colours:explain", {}, "Malformed request: POST /v1/models/colours:explain"),
     ("colours:predict", {"instances": []}, "at least one"),
     ("colours:predict", {"instances": [1], "inputs": [1]}, "not both"),

@@ -28,13 +28,14 @@ def test_only_numeric_folders_with_a_graph_are_versions(tmp_path: Path) -> None:
 
 
 def test_a_version_that_is_there_twice_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("02", "2"):
+    for name in ("02", "002", "2"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "saved_model.pb").touch()
     for _ in range(2):
         assert scan(tmp_path) == {2: tmp_path / "2"}
     assert caplog.messages == [
-        f"version 2 is there twice: {tmp_path / '2'} is served, {tmp_path / '02'} is ignored"
+        f"version 2 is there more than once: {tmp_path / '2'} is served,"
+        f" ignored: {tmp_path / '002'}, {tmp_path / '02'}"
     ]
 
 

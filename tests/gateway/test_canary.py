@@ -63,6 +63,8 @@ class ThreeVersions:
 
     async def predict(self, request: m.PredictRequest, context: Any) -> m.PredictResponse:
         """Return the inputs as outputs."""
+        if request.model_spec.signature_name == "file":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "/a/file; No such file or directory")
         version = await self.version(request.model_spec, context)
         signature = request.model_spec.signature_name
         spec = m.model_spec(request.model_spec.name, version=version, signature=signature)
@@ -240,6 +242,14 @@ async def test_grpc_has_the_same_share(gateway, folder: Path, free_port) -> None
             response = await stub.predict(given)
             assert (response.model_spec.version.value, response.model_spec.signature_name) == (2, "some")
             assert response.outputs["x"] == given.inputs["x"]
+        with pytest.raises(grpc.aio.AioRpcError, match="/a/file"):  # no other version is asked
+            await stub.predict(m.PredictRequest(model_spec=m.model_spec("colours", signature="file")))
+        differing = m.MultiInferenceRequest()
+        for spec in (unlabelled, m.model_spec("colours", version=3)):
+            differing.tasks.add().model_spec.CopyFrom(spec)
+        with pytest.raises(grpc.aio.AioRpcError, match="the tasks name different versions") as rejected:
+            await stub.multi_inference(differing)
+        assert rejected.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         both = m.MultiInferenceRequest()
         both.tasks.add().model_spec.name = both.tasks.add().model_spec.name = "colours"
         response = await stub.multi_inference(both)

@@ -92,6 +92,12 @@ async def test_a_version_is_digits(gateway: httpx2.AsyncClient, red: bytes, vers
     assert response.status_code in {400, 404}  # there, it may be a label
 
 
+async def test_a_slash_in_a_name_does_not_divide_the_path(gateway: httpx2.AsyncClient, red: bytes) -> None:
+    for name in ("colours%2Fversions%2F1", "colours%2flabels%2fstable"):
+        response = await gateway.post(PATH.replace("colours", name), content=red)
+        assert "no slash" in is_problem(response, 404)["detail"]
+
+
 @pytest.mark.shows("five classes, or top_k")
 async def test_five_classes_unless_top_k_says_otherwise(make, serve_faults, red: bytes) -> None:
     def seven(_: m.ClassificationRequest, context: object) -> m.ClassificationResponse:
@@ -140,7 +146,7 @@ async def test_chunked_body(gateway: httpx2.AsyncClient, red: bytes) -> None:
     ("query", "says"),
     [
         *((f"top_k={top_k}", "top_k") for top_k in ("0", "x", "-1", "100000", "1_0", "%2B1", "%201", "1.0")),
-        ("topk=3", "topk: Extra inputs are not permitted"),
+        ("topk=3", "topk: there is no such parameter"),
         ("top_k=1&top_k=2", "a query parameter is there twice"),
     ],
 )

@@ -180,9 +180,17 @@ async def test_bad_bodies_paths_and_methods(gateway: httpx2.AsyncClient) -> None
         ({"content-encoding": "gzip"}, 400, "the body is not gzip"),
         ({"inference-header-content-length": "9"}, 400, "the body has 2 bytes"),
         ({"inference-header-content-length": "x"}, 400, "Inference-Header-Content-Length"),
+        ([("inference-header-content-length", "2")] * 2, 400, "is there more than once"),
     ):
         response = await gateway.post(path, content=b"{}", headers=headers)
         assert (response.status_code, set(response.json())) == (status, {"error"}), response.text
+        assert says in response.json()["error"]
+    for query, says in (
+        ("signature=classify", "signature: there is no such parameter"),
+        ("signature_name=classify&signature_name=images", "is there twice"),
+    ):
+        response = await gateway.get(f"/v2/models/colours?{query}")
+        assert response.status_code == 400
         assert says in response.json()["error"]
     response = await gateway.get("/v2/models/colours/config")
     assert (response.status_code, set(response.json())) == (404, {"error"})

@@ -19,6 +19,8 @@ def b64(data: bytes) -> dict[str, str]:
 async def test_every_way_to_name_a_model(gateway: httpx2.AsyncClient, red: bytes, path: str) -> None:
     model = f"/v1/models/colours{path}"
     assert (await gateway.get(model)).json()["model_version_status"][0]["version"] == "1"
+    unknown = await gateway.get(model, headers={"X-Model-Label": "nope"})
+    assert unknown.status_code == (200 if path else 404)
     assert (await gateway.get(f"{model}/metadata")).json()["model_spec"]["name"] == "colours"
     body = {"signature_name": "image_bytes", "instances": [b64(red)]}
     assert (await gateway.post(f"{model}:predict", json=body)).json()["predictions"][0]["label"] == "red"

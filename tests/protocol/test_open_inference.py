@@ -171,6 +171,8 @@ def test_a_type_that_the_protocol_does_not_have_is_named_and_rejected() -> None:
         (body(one(shape=[1] * 65)), "too large"),
         (body(one(datatype="FP8")), "there is no datatype 'FP8'; choose one of BOOL"),
         (body(one(datatype=None)), "'datatype' has to be a string"),
+        (body(one(data=[[1, 2], [3, 4]], shape=[4])), r"the lists have the shape \[2, 2\], 'shape' is \[4\]"),
+        (body(one(data=[[1, 2], [3, 4], [5, 6]], shape=[2, 3])), r"have the shape \[3, 2\]"),
         (body(one(data=[1])), "1 elements, where the shape"),
         (body(one(data=1)), "'data' has to be a list"),
         (body(one(data=["a", "b"])), "a string where float32"),
@@ -192,6 +194,8 @@ def test_a_type_that_the_protocol_does_not_have_is_named_and_rejected() -> None:
         (body(one(), outputs=[{"name": "y", "parameters": {"binary_data": 1}}]), "has to be true or false"),
         (body(one(), outputs={}), "'outputs' has to be a list"),
         (body(one(), parameters={"signature_name": 1}), "'signature_name' has to be a string"),
+        (body(one(), parameters={"sequence_id": 5}), "sequences are not offered"),
+        (body(one(), parameters={"timeout": -1}), "'timeout' has to be 0 or more"),
         ((b"{}", 3), r"Content-Length is 3, the body has 2 bytes \(curl: use"),
     ],
 )
@@ -235,9 +239,10 @@ def test_a_binary_input_has_so_many_strings_and_no_more() -> None:
 def test_null_is_absent_where_a_field_may_be_absent() -> None:
     """As serializers write optional fields that were not set."""
     nulls = {"id": None, "parameters": None, "outputs": None}
-    given = {**one(), "parameters": None}
+    given = {**one(), "parameters": {"shared_memory_region": None}}
     assert open_inference.parse(*body(given, **nulls)) == open_inference.parse(*body(one()))
-    sent = body({**binary(8), "data": None}, data=bytes(8), outputs=[{"name": "y", "parameters": None}])
+    outputs = [{"name": "y", "parameters": {"classification": None}}]
+    sent = body({**binary(8), "data": None}, data=bytes(8), outputs=outputs)
     assert open_inference.parse(*sent).outputs == {"y": False}
 
 

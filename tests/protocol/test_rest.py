@@ -66,6 +66,9 @@ def test_rows_and_columns_are_the_same_tensors() -> None:
         (b'{"inputs": [Infinity, -Infinity, 1e3]}', DataType.DT_FLOAT, [math.inf, -math.inf, 1000.0]),
         ({"inputs": [65504, 0.5]}, DataType.DT_DOUBLE, [65504.0, 0.5]),
         ({"inputs": [0.5, 2047]}, DataType.DT_HALF, [0.5, 2047.0]),
+        ({"inputs": [65504, -2048]}, DataType.DT_HALF, [65504.0, -2048.0]),
+        ({"inputs": [16777216, 3 << 100]}, DataType.DT_FLOAT, [16777216.0, float(3 << 100)]),
+        ({"inputs": [1 << 62, 1]}, DataType.DT_DOUBLE, [float(1 << 62), 1.0]),
     ],
 )
 def test_one_input_is_read(body: object, dtype: DataType, value: object) -> None:
@@ -110,8 +113,9 @@ def test_nan_is_read() -> None:
         ({"inputs": [1e39]}, DataType.DT_FLOAT, "float32's range"),
         ({"inputs": [70000.0]}, DataType.DT_HALF, "float16's range"),
         ({"inputs": [10**400]}, DataType.DT_DOUBLE, "float64's range"),
-        ({"inputs": [2**24]}, DataType.DT_FLOAT, "lose digits"),
-        ({"inputs": [2**53]}, DataType.DT_DOUBLE, "lose digits"),
+        ({"inputs": [2**24 + 1]}, DataType.DT_FLOAT, "lose digits"),
+        ({"inputs": [2049]}, DataType.DT_HALF, "lose digits"),
+        ({"inputs": [-(2**53) - 1]}, DataType.DT_DOUBLE, "lose digits"),
         ({"inputs": [5]}, DataType.DT_STRING, "got a number"),
         ({"inputs": [{"b64": "a*b"}]}, DataType.DT_STRING, "base64"),
         ({"inputs": [{"b64": "aaaaa"}]}, DataType.DT_STRING, "base64"),

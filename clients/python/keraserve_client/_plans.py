@@ -38,7 +38,8 @@ class Target:
     """A model: its newest version, or the one given by number or by label.
 
     Raises:
-        InvalidInput: no name, a name or label that is not UTF-8, a version and a label, or a version below 0.
+        InvalidInput: no name, a name or label that is not UTF-8, a version and a label, or a version that is
+            no whole number from 0 to 2**63 - 1.
     """
 
     model: str
@@ -54,8 +55,9 @@ class Target:
                 raise InvalidInput(f"{name!r} is not UTF-8")
         if self.version is not None and self.label is not None:
             raise InvalidInput("give a version or a label, not both")
-        if self.version is not None and self.version < 0:
-            raise InvalidInput(f"{self.version} is no version")
+        number = self.version
+        if number is not None and not (type(number) is int and 0 <= number <= m.MAX_VERSION):
+            raise InvalidInput(f"{number!r} is no version: a whole number, 0 or more")
 
 
 class Plans(ABC, Generic[Request, Response]):

@@ -85,6 +85,11 @@ class UnsupportedMediaType(GatewayError):
 class NotFound(GatewayError):
     """There is no such model, version or label."""
 
+    @property
+    def is_not_served(self) -> bool:
+        """Whether the version isn't served, in TensorFlow Serving's words: a graph may miss a file, too."""
+        return self.detail.startswith("Servable not found")
+
 
 class TooLarge(GatewayError):
     """There are more bytes, images or pixels than the settings allow."""

@@ -240,9 +240,13 @@ def _numbers(flat: list[Json], element: Element, where: str) -> list[float]:
 
 def _check_exact(numbers: list[float], element: Element, where: str) -> None:
     exact = _EXACT.get(element.name)
+    if not exact:
+        return
     # isinstance is true for booleans too, which `_numbers` has rejected.
-    if exact and max((abs(number) for number in numbers if isinstance(number, int)), default=0) > exact:
-        raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
+    for number in [abs(one) for one in numbers if isinstance(one, int) and abs(one) > exact]:
+        zeros = (number & -number).bit_length() - 1
+        if number >> zeros > exact:
+            raise JsonError(f"{where}: an integer above {exact} would lose digits as {element.name}")
 
 
 def _check_finite(numbers: list[float], element: Element, where: str) -> None:

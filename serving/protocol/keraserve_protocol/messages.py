@@ -17,6 +17,7 @@ from .proto.serving_pb2 import ModelSpec as ModelSpec
 from .proto.serving_pb2 import SignatureDefMap as SignatureDefMap
 from .proto.tensorflow_pb2 import *  # noqa: F403
 
+MAX_VERSION = (1 << 63) - 1
 SIGNATURE_DEF = "signature_def"
 _SIGNATURE_DEF_TYPE_URL = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
@@ -37,6 +38,13 @@ def model_spec(
     if label is not None:
         spec.version_label = label
     return spec
+
+
+def version_number(digits: str) -> int | None:
+    """Return the version that digits name; None if it is larger than any, 2**63 - 1."""
+    short = digits.lstrip("0") or "0"  # Python rejects thousands of digits
+    number = int(short[: len(str(MAX_VERSION)) + 1])
+    return number if number <= MAX_VERSION else None
 
 
 def version_of(spec: ModelSpec) -> int | None:

@@ -57,16 +57,20 @@ def parse(body: bytes, header_length: int | None) -> Inference:
         )
     document = load(body if header_length is None else body[:header_length])
     parameters = _parameters(document, "the request")
+    for absent in _given(parameters, "sequence_id", "sequence_start", "sequence_end"):
+        raise JsonError(f"the request: sequences are not offered ({absent!r})")
     data = memoryview(body)[len(body) if header_length is None else header_length :]
     binary = bool(_typed(parameters, "binary_data_output", bool, "the request"))
     timeout = _typed(parameters, "timeout", int, "the request")
+    if timeout is not None and timeout < 0:
+        raise JsonError("the request: 'timeout' has to be 0 or more microseconds")
     return Inference(
         id=_typed(document, "id", str, "the request"),
         signature=_typed(parameters, SIGNATURE, str, "the request"),
         inputs=_inputs(_objects(document, "inputs"), data),
         outputs=_outputs(document, binary=binary),
         binary=binary,
-        timeout=min(timeout, _LONGEST) / 1e6 if timeout and timeout > 0 else None,
+        timeout=min(timeout, _LONGEST) / 1e6 if timeout else None,
     )
 
 
@@ -86,7 +90,7 @@ def _inputs(objects: list[dict[str, Json]], data: memoryview) -> dict[str, m.Ten
 def _tensor(one: dict[str, Json], where: str, data: memoryview, used: int) -> tuple[m.TensorProto, int]:
     """Read an input; `used` bytes of the binary data belong to those before it."""
     parameters = _parameters(one, where)
-    if "shared_memory_region" in parameters:
+    if _given(parameters, "shared_memory_region"):
         raise JsonError(f"{where}: shared memory is not offered, send the data")
     dtype = dtype_of(_typed(one, "datatype", str, where, needed=True), where)
     size = _typed(parameters, "binary_data_size", int, where)
@@ -120,7 +124,7 @@ def _outputs(document: dict[str, Json], *, binary: bool) -> dict[str, bool]:
         if name in wanted:
             raise JsonError(f"{where} is there twice")
         parameters = _parameters(one, where)
-        for absent in {"shared_memory_region", "classification"} & parameters.keys():
+        for absent in _given(parameters, "shared_memory_region", "classification"):
             raise JsonError(f"{where}: the parameter {absent!r} is not offered")
         said = _typed(parameters, "binary_data", bool, where)
         wanted[name] = binary if said is None else said
@@ -136,6 +140,10 @@ def _objects(document: dict[str, Json], key: str) -> list[dict[str, Json]]:
 
 def _parameters(one: dict[str, Json], where: str) -> dict[str, Json]:
     return _typed(one, "parameters", dict, where) or {}
+
+
+def _given(parameters: dict[str, Json], *names: str) -> list[str]:
+    return [name for name in names if parameters.get(name) is not None]
 
 
 def _named(one: dict[str, Json], where: str) -> str:

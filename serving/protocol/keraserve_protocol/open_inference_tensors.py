@@ -73,7 +73,10 @@ def from_json(data: Json, shape: Sequence[int], dtype: DataType, where: str) -> 
     if not isinstance(data, list):
         raise JsonError(f"{where}: 'data' has to be a list")
     tensor = to_tensor(data, dtype, where)
-    _check_count(math.prod(dim.size for dim in tensor.tensor_shape.dim), shape, where)
+    given = [dim.size for dim in tensor.tensor_shape.dim]
+    if len(given) > 1 and given != list(shape):
+        raise JsonError(f"{where}: the lists have the shape {given}, 'shape' is {list(shape)}")
+    _check_count(math.prod(given), shape, where)
     tensor.tensor_shape.CopyFrom(_shape(shape))
     return tensor
 

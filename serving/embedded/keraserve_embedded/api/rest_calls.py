@@ -20,7 +20,6 @@ _PATHS = {
     ),
     "GET": re.compile(rf"/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<call>metadata))?", re.IGNORECASE),
 }
-_MAX_VERSION = (1 << 63) - 1  # versions are int64
 STATUS = ""
 METADATA_CALLS = (STATUS, "metadata")
 
@@ -51,9 +50,9 @@ def parse(method: str, path: str) -> RestCall:
     parts = found.groupdict()
     if not parts["model"]:
         raise InvalidRequestError("Missing model name in request.")
-    version = int(parts["version"]) if parts["version"] else None
-    if version is not None and version > _MAX_VERSION:
-        raise InvalidRequestError(f"Failed to convert version: {version} to numeric.")
+    version = m.version_number(parts["version"]) if parts["version"] else None
+    if parts["version"] and version is None:
+        raise InvalidRequestError(f"Failed to convert version: {parts['version'][:40]} to numeric.")
     label = unquote(parts["label"]) if parts["label"] else None
     spec = m.model_spec(unquote(parts["model"]), version=version, label=label)
     return RestCall((parts["call"] or STATUS).lower(), spec)

@@ -23,6 +23,7 @@ from keraserve_protocol.messages import (
     MultiInferenceResponse,
     RegressionRequest,
     RegressionResponse,
+    version_of,
 )
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 from keraserve_protocol.tensors import Array
@@ -104,6 +105,8 @@ def multi_inference(
             raise InvalidRequestError(
                 "All ModelSpecs in a MultiInferenceRequest must access the same model name."
             )
+        if _version(task) != _version(request.tasks[0]):  # TensorFlow Serving takes the first task's for all
+            raise InvalidRequestError("All ModelSpecs in a MultiInferenceRequest must name the same version.")
         if signature in signatures[:position]:
             raise InvalidRequestError(f"Duplicate evaluation of signature: {signature}")
         if signature not in version.signatures:
@@ -112,6 +115,10 @@ def multi_inference(
     for task in request.tasks:
         yield from _run_task(version, task, request.input, response, options)
     return response
+
+
+def _version(task: InferenceTask) -> tuple[int | None, str]:
+    return version_of(task.model_spec), task.model_spec.version_label
 
 
 def _run_task(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from keraserve_protocol.messages import MAX_VERSION
+
 log = logging.getLogger(__name__)
 
 Fingerprint = frozenset[tuple[str, int, int]]
-_MAX_VERSION = (1 << 63) - 1  # versions are int64 in the API
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 
 
@@ -41,26 +42,30 @@ def scan(base_path: Path) -> dict[int, Path]:
     Raises:
         OSError: `base_path` or a folder in it can't be read.
     """
-    found: dict[int, Path] = {}
+    found: dict[int, list[Path]] = {}
     base = os.open(base_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(base) as entries:
             names = sorted(entry.name for entry in entries)
         for name in names:
             number = int(name) if name.isascii() and name.isdigit() else -1
-            if 0 <= number <= _MAX_VERSION and _has_graph(base, name):
-                if number in found:
-                    _say_twice(number, base_path / name, found[number])
-                found[number] = base_path / name
+            if 0 <= number <= MAX_VERSION and _has_graph(base, name):
+                found.setdefault(number, []).append(base_path / name)
     finally:
         os.close(base)
-    return found
+    for number, folders in found.items():
+        if len(folders) > 1:
+            _say_twice(number, *folders)
+    return {number: folders[-1] for number, folders in found.items()}
 
 
 @cache
-def _say_twice(number: int, served: Path, ignored: Path) -> None:
-    """Say once, not at each look at the disk, that two folders are one version."""
-    log.warning("version %d is there twice: %s is served, %s is ignored", number, served, ignored)
+def _say_twice(number: int, *folders: Path) -> None:
+    """Say once, not at each look at the disk, that several folders are one version."""
+    *ignored, served = map(str, folders)
+    log.warning(
+        "version %d is there more than once: %s is served, ignored: %s", number, served, ", ".join(ignored)
+    )
 
 
 def fingerprint(folder: Path) -> Fingerprint:

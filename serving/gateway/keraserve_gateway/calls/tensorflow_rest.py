@@ -35,6 +35,8 @@ REGRESS = ExamplesVerb(services.REGRESS, rest.regression_request, rest.regressio
 
 async def status(ask: Ask, target: Target, cards: ModelCards, context: RequestContext) -> ModelResponse:
     """Give a model's status as TensorFlow Serving's REST API does, with its available versions' warnings."""
+    if target == Target(target.name) and context.label is not None:
+        target = Target(target.name, label=context.label)
     if target.label is not None:  # GetModelStatus ignores labels
         resolved = m.version_of((await fetch_metadata(ask, target, context)).model_spec)
         if resolved is None:

@@ -217,6 +217,8 @@ class PassThrough(Handler):
             sent = request if before == choices() else _changed(call, request, message)
             return await self._gateway.server.forward(call.path, sent, context)
 
+        if len({spec.SerializeToString() for spec in map(_version_alone, specs)}) > 1:
+            raise BadRequest("the tasks name different versions, and a request is answered by one")
         # A status without a version is of all versions; for several models, the model server gives an error.
         if call is services.GET_MODEL_STATUS or len({spec.name for spec in specs}) != 1:
             return await forward()
@@ -283,6 +285,10 @@ def _specs(message: m.Message) -> Sequence[m.ModelSpec]:
     if isinstance(message, m.MultiInferenceRequest):
         return [task.model_spec for task in message.tasks]
     return [cast(m.PredictRequest, message).model_spec]
+
+
+def _version_alone(spec: m.ModelSpec) -> m.ModelSpec:
+    return m.model_spec("", version=m.version_of(spec), label=spec.version_label or None)
 
 
 def _check(message: m.Message, limits: RequestLimits) -> None:

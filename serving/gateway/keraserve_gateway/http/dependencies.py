@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
+from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import request_body
 from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_gateway.upstream.version_routing import VersionRouter
-
-MAX_VERSION = (1 << 63) - 1
+from keraserve_protocol import messages as m
 
 
 class HttpCall:
@@ -73,7 +73,9 @@ def _digits(given: object) -> object:
 
 
 Digits = BeforeValidator(_digits)
-Version = Annotated[int, Digits, Path(description="version of the model", ge=0, le=MAX_VERSION, examples=[1])]
+Version = Annotated[
+    int, Digits, Path(description="version of the model", ge=0, le=m.MAX_VERSION, examples=[1])
+]
 Label = Annotated[str, Path(description="label of a version", examples=["stable"])]
 
 
@@ -102,6 +104,13 @@ def record_model(request: Request, target: Target) -> Target:
 async def current_call(request: Request) -> HttpCall:
     """Make the `HttpCall` of a request."""
     return HttpCall(request)
+
+
+def check_once(request: Request) -> None:
+    """Raise BadRequest for a query parameter that is there twice: one of its values would be ignored."""
+    given = request.query_params.multi_items() if request.scope["query_string"] else []
+    if len(given) > len({name for name, _ in given}):
+        raise BadRequest("a query parameter is there twice")
 
 
 CurrentCall = Annotated[HttpCall, Depends(current_call)]

@@ -81,7 +81,11 @@ def _in_plain_words(detail: str) -> str:
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> BadRequest:
     """Make the error of what pydantic found wrong with a request's arguments."""
-    return BadRequest("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found))
+    return BadRequest("; ".join(f"{one['loc'][-1]}: {_reason(one)}" for one in found))
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    return "there is no such parameter" if found["type"] == "extra_forbidden" else found["msg"]
 
 
 def plain(scope: Scope, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

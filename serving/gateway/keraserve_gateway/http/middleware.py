@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keraserve_gateway.api_keys.wrong_keys import without_keys
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.errors import Draining, GatewayError, UnknownApiKey
+from keraserve_gateway.errors import Draining, GatewayError, NotFound, UnknownApiKey
 from keraserve_gateway.gateway import Gateway
 from keraserve_gateway.http import error_responses, request_body
 from keraserve_gateway.http.scope import CLIENT_GONE, IN_FLIGHT, context_of, new_context
@@ -151,6 +151,8 @@ class RequestMiddleware:
             await gateway.wrong_keys.slow_down((scope.get("client") or ("",))[0])
             raise
         gateway.keys.admit(context.key, [model] if model else [])
+        if b"%2f" in scope.get("raw_path", b"").lower():  # decoded, it would divide the path at another place
+            raise NotFound("a name in a path has no slash (%2F)")
         if scope["method"] == "POST":  # before the slot, which a slow body would hold
             gateway.admission.check_open()
             context.body = await request_body.receive(

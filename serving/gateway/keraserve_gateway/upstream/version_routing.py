@@ -50,8 +50,8 @@ class VersionRouter:
             self._choose(specs, self._versions[0])
             try:
                 return await call()
-            except NotFound:
-                if len(self._versions) == 1:
+            except NotFound as error:
+                if len(self._versions) == 1 or not error.is_not_served:
                     raise
                 self._versions = self._versions[1:]
 

@@ -12,9 +12,9 @@ from keraserve_gateway.calls.classify_images import Classifier, ImageClasses
 from keraserve_gateway.calls.image_check import Image, Limits
 from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.target import ModelResponse, Target
-from keraserve_gateway.errors import BadRequest, UnsupportedMediaType
+from keraserve_gateway.errors import UnsupportedMediaType
 from keraserve_gateway.http import multipart, openapi_bodies
-from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, Digits, HttpCall
+from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, Digits, HttpCall, check_once
 from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
 
@@ -70,9 +70,7 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
         GatewayError: as `Classifier.classify`, UnsupportedMediaType for a body of another multipart type, and
             BadRequest for a query parameter that is there twice.
     """
-    given = call.request.query_params.multi_items() if call.request.scope["query_string"] else []
-    if len(given) > len({name for name, _ in given}):
-        raise BadRequest("a query parameter is there twice")
+    check_once(call.request)
     images = await _images(call)
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls import open_inference
@@ -13,24 +14,34 @@ from keraserve_gateway.calls.target import Target
 from keraserve_gateway.errors import BadRequest
 from keraserve_gateway.http import compression, openapi_bodies
 from keraserve_gateway.http.dependencies import (
-    MAX_VERSION,
     CurrentCall,
     Digits,
     Model,
     by_label,
+    check_once,
     newest,
     record_model,
 )
 from keraserve_gateway.http.routes.health import readiness
 from keraserve_gateway.http.schemas import open_inference as schemas
 from keraserve_gateway.http.schemas.health import Readiness
+from keraserve_protocol import messages as m
 from keraserve_protocol.open_inference import HEADER_LENGTH
 
 _ERRORS = openapi_bodies.tensorflow_errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 502, 503, 504)
 _MODEL = "/v2/models/{model:segment}"
 
 Version = Annotated[str, Path(description="number or label of a version", examples=["1", "stable"])]
-Signature = Annotated[str, Query(description="signature to describe", examples=["image_bytes"])]
+
+
+class DescribeOptions(BaseModel):
+    """The query parameters of a description."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    signature_name: str = Field("", description="signature to describe", examples=["image_bytes"])
+
+
 HeaderLength = Annotated[
     int | None,
     Digits,
@@ -42,9 +53,10 @@ async def by_version(request: Request, model: Model, version: Version) -> Target
     """Target a version by its number or label: the protocol's versions are strings."""
     if not (version.isascii() and version.isdecimal()):
         return record_model(request, Target(model, label=version))
-    if len(version) > len(str(MAX_VERSION)) or int(version) > MAX_VERSION:
+    number = m.version_number(version)
+    if number is None:
         raise BadRequest(f"version: {version[:40]} is larger than any version")
-    return record_model(request, Target(model, version=int(version)))
+    return record_model(request, Target(model, version=number))
 
 
 def router() -> APIRouter:
@@ -90,9 +102,13 @@ def _add_model(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
         responses={**_ERRORS, **openapi_bodies.response(schemas.InferenceModel)},
     )
     async def model(
-        call: CurrentCall, target: Annotated[Target, Depends(named)], signature_name: Signature = ""
+        call: CurrentCall,
+        target: Annotated[Target, Depends(named)],
+        options: Annotated[DescribeOptions, Query()],
     ) -> Response:
-        return call.respond(await open_inference.describe(call.ask, target, signature_name, call.context))
+        check_once(call.request)
+        name = options.signature_name
+        return call.respond(await open_inference.describe(call.ask, target, name, call.context))
 
     @routes.get(
         f"{path}/ready",
@@ -119,6 +135,8 @@ def _add_infer(routes: APIRouter, path: str, suffix: str, named: Callable[..., A
     async def run(
         call: CurrentCall, target: Annotated[Target, Depends(named)], header_length: HeaderLength = None
     ) -> Response:
+        if len(call.request.headers.getlist(HEADER_LENGTH)) > 1:
+            raise BadRequest(f"{HEADER_LENGTH} is there more than once")
         limits = call.gateway.request_limits
         found = await open_inference.infer(
             call.ask, target, await call.body(), header_length, limits, call.context
