@@ -24,6 +24,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 OPERATIONS = {
     *("models", "classify_images", "classify_images_version", "classify_images_label"),
     *("status", "status_version", "status_label", "metadata", "metadata_version", "metadata_label"),
+    *("card", "card_version", "card_label"),
     *("predict", "predict_version", "predict_label", "classify", "classify_version", "classify_label"),
     *("regress", "regress_version", "regress_label"),
     *("inference_server", "inference_live", "inference_ready", "inference_model", "inference_model_version"),

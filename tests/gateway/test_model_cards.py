@@ -153,3 +153,36 @@ async def test_concurrent_requests_ask_for_a_card_once(make, serve_faults, red: 
         warnings = response.json()["warnings"]
         assert len(warnings) == 20
         assert warnings[:2] == [WARNING, "x" * 500]
+
+
+@pytest.mark.shows("GET /v1/models/{m}/card")
+async def test_a_card_is_given_as_it_was_written(make, serve_faults) -> None:
+    text = json.dumps({"model": "colours", "labels": ["röt"]}, indent=2).encode()
+    version = Version(lambda: text)
+    client = await make(await serve_faults(version.calls))
+    for path in ("", "/versions/7", "/labels/stable"):
+        response = await client.get(f"/v1/models/colours{path}/card")
+        assert (response.status_code, response.content) == (200, text)
+        assert response.headers["content-type"] == "application/json"
+    assert response.headers.get("x-model-version") is None  # this model server does not say it
+    assert [str(one.model_spec.version_label) for one in version.requests] == ["", "", "stable"]
+
+
+@pytest.mark.parametrize(
+    ("card", "status", "says"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, 404, "model 'colours' has no card: no such signature"),
+        (grpc.StatusCode.NOT_FOUND, 404, "no such signature"),
+        (None, 502, "the card of model 'colours' can't be read: there is no output 'json'"),
+        (b"[]", 502, "it is no JSON object"),
+        (b"{", 502, "can't be read"),
+        (7, 502, "it is no text"),
+    ],
+)
+async def test_no_card_and_one_that_can_not_be_read(
+    make, serve_faults, card: Any, status: int, says: str
+) -> None:
+    client = await make(await serve_faults(Version(lambda: card).calls))
+    response = await client.get("/v1/models/colours/card")
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    assert says in response.json()["detail"]

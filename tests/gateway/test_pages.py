@@ -28,7 +28,9 @@ async def test_pages_need_no_external_resource(alone: httpx2.AsyncClient, path: 
         assert one.startswith("/")
         response = await alone.get(one)
         assert response.status_code == 200, one
-        outside = re.findall(r"https?://[^\s\"')]+", response.text) if one.startswith("/web/") else []
+        # Swagger UI names addresses in texts, which `test_page.py` sees are not loaded.
+        ours = one.startswith("/web/") and "swagger" not in one
+        outside = re.findall(r"https?://[^\s\"')]+", response.text) if ours else []
         assert outside in ([], ["http://www.w3.org/2000/svg"])
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", page.text)
 

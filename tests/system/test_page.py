@@ -15,6 +15,8 @@ from stack import Ports, Stack
 from waiting import until
 
 from keraserve_client import Client
+from keraserve_protocol import messages as m
+from keraserve_protocol import model_config
 
 CHROMIUM = shutil.which("chromium")
 A, B = "fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"
@@ -87,6 +89,100 @@ def test_another_model_classifies_the_same_image(page: Page, images: list[Path])
     page.locator("#model").select_option(B)
     shows_classes(page, 2)
     expect(page.locator("#facts")).to_contain_text(B)
+
+
+@pytest.mark.shows("several images at once", "a model from the")
+def test_several_images_at_once_by_a_version(page: Page, tmp_path: Path, images: list[Path]) -> None:
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no image")
+    page.locator("#model").select_option(A)
+    page.locator("#version").select_option("version:1")
+    page.locator("#file").set_input_files([*images[:3], wrong])
+    expect(page.locator("#result .one-of-several")).to_have_count(4)
+    expect(page.locator("#result .wrong")).to_have_text("it is text, not an image")
+    expect(page.locator("#name")).to_contain_text("and 3 more")
+    expect(page.locator("#curl")).to_contain_text(f"{A}/versions/1/images:classify")
+    page.locator("#version").select_option("label:stable")
+    expect(page.locator("#python")).to_contain_text('label="stable"')
+    expect(page.locator("#result .one-of-several")).to_have_count(4)
+
+
+@pytest.mark.shows("the model's card")
+def test_the_card_is_shown(page: Page) -> None:
+    page.locator("#model").select_option(A)
+    about = page.get_by_role("region", name="About this model")
+    expect(about.get_by_role("row", name=re.compile("^labels"))).to_contain_text("t-shirt, trouser")
+
+
+@pytest.fixture(scope="module")
+def tensors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The URL of a gateway with models that take no images, and the folder of their models.config."""
+    folder = tmp_path_factory.mktemp("tensors")
+    program = Path(__file__).parents[1] / "documented_models.py"
+    subprocess.run([sys.executable, str(program), str(folder)], check=True, capture_output=True, timeout=300)
+    (folder / "broken/1").mkdir(parents=True)
+    (folder / "broken/1/saved_model.pb").write_bytes(b"x")
+    write_config(folder, "half_plus_two", "every_type")
+    port = Ports(0, 0, 0).settled().http
+    flags = ["--model-server=in-process", f"--port={port}", "--grpc-port=0"]
+    command = [str(Path(sys.executable).with_name("keraserve-gateway")), *flags]
+    command.append(f"--model-config-file={folder / 'models.config'}")
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as gateway, Client(url) as client:
+        until(lambda: gateway.poll() is not None or client.ready(timeout=2), "the gateway is not ready")
+        assert gateway.poll() is None, "the gateway ended"
+        yield url, folder
+        gateway.terminate()
+
+
+def write_config(folder: Path, *names: str) -> None:
+    config = m.ModelServerConfig()
+    for name in names:
+        config.model_config_list.config.add(
+            name=name, base_path=str(folder / name), model_platform="tensorflow"
+        )
+    (folder / "models.config").write_text(model_config.render(config))
+
+
+@pytest.mark.shows("other inputs than images")
+def test_numbers_are_a_form_and_outputs_a_table(context: BrowserContext, tensors: tuple[str, Path]) -> None:
+    page = context.new_page()
+    page.goto(tensors[0])
+    page.locator("#model").select_option("half_plus_two")
+    page.get_by_label("x float32").fill("7")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("table").first).to_contain_text("5.5")
+    for language, program in (("curl", ["bash", "-euc"]), ("Python", [sys.executable, "-W", "error", "-c"])):
+        copied = page.locator(f"#{language.lower()}").inner_text()
+        done = subprocess.run([*program, copied], capture_output=True, text=True, timeout=60)
+        assert "5.5" in done.stdout, copied + done.stderr
+    page.get_by_label("x float32").fill("seven")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert")).to_contain_text("x is no float32")
+
+
+@pytest.mark.shows("other inputs than images")
+def test_every_digit_of_a_number_is_kept(context: BrowserContext, tensors: tuple[str, Path]) -> None:
+    page = context.new_page()
+    page.goto(tensors[0])
+    page.locator("#model").select_option("every_type")
+    for name, value in (("int64", str(2**62 + 1)), ("string", '"<b>ü"'), ("bool", "true")):
+        page.locator("#signature").select_option(name)
+        page.get_by_label(f"{name}_in").fill(f"[[{value}]]")
+        page.get_by_role("button", name="Run").click()
+        expect(page.locator("#result table")).to_contain_text(value)
+
+
+@pytest.mark.shows("a model that failed")
+def test_a_failed_model_says_why(context: BrowserContext, tensors: tuple[str, Path]) -> None:
+    url, folder = tensors
+    write_config(folder, "half_plus_two", "every_type", "broken")
+    page = context.new_page()
+    page.goto(url)
+    expect(page.get_by_text("broken (failed)")).to_be_attached(timeout=30_000)
+    page.locator("#model").select_option("broken")
+    expect(page.get_by_role("alert")).to_contain_text("Error parsing message")
+    expect(page.get_by_role("button", name="Run")).to_be_hidden()
 
 
 @pytest.mark.shows("errors that say what")
@@ -303,6 +399,12 @@ def test_a_key_is_requested_and_kept_in_the_tab(
 
 
 @pytest.mark.shows("GET /docs")
-def test_the_api_is_described_without_another_host(page: Page, stack: Stack) -> None:
+def test_the_api_can_be_tried_out_without_another_host(page: Page, stack: Stack, images: list[Path]) -> None:
     page.goto(f"{stack.url}/docs")
-    expect(page.get_by_text("images:classify").first).to_be_visible()
+    operation = page.locator("#operations-Images-classify_images")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("model").fill(A)
+    operation.locator("input[type=file]").set_input_files(images[0])
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("probability")

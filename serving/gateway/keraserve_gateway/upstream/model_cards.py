@@ -94,20 +94,17 @@ class ModelCards:
 
     async def _fetch(self, key: Version) -> None:
         model, version = key
-        request = m.PredictRequest(
-            model_spec=m.model_spec(model, version=version, signature=MODEL_CARD), output_filter=[CARD_OUTPUT]
-        )
+        request = card_request(m.model_spec(model, version=version, signature=MODEL_CARD))
         try:
             context = PlainCallContext(Deadline.after(ASK_SECONDS))
             response = await self._ask(services.PREDICT, request, context)
-            given = CARD_OUTPUT in response.outputs  # reading a key that is missing would add it
-            self._keep(key, _read(response.outputs[CARD_OUTPUT]) if given else _NONE)
+            self._keep(key, _read(response) if CARD_OUTPUT in response.outputs else _NONE)
         except (errors.BadRequest, errors.CallNotImplemented, errors.InvalidResponse):
             self._keep(key, _NONE)  # a version without a card
         except errors.GatewayError as error:
             self._not_before[key] = time.monotonic() + AGAIN_SECONDS
             log.info("no model card", model=model, version=version, reason=error.detail)
-        except (ValueError, RecursionError, elements.TensorError) as error:
+        except ValueError as error:
             log.warning("a model card can't be read", model=model, version=version, reason=str(error))
             self._keep(key, _NONE)
         finally:
@@ -120,19 +117,33 @@ class ModelCards:
         self._known[key] = found
 
 
-def _read(tensor: m.TensorProto) -> Card:
-    """Read a card.
+def card_request(spec: m.ModelSpec) -> m.PredictRequest:
+    """Make the request for a card; `spec` names the signature `MODEL_CARD`."""
+    return m.PredictRequest(model_spec=spec, output_filter=[CARD_OUTPUT])
+
+
+def content(response: m.PredictResponse) -> tuple[bytes, dict[str, Any]]:
+    """Return the text of a card and its fields.
 
     Raises:
-        ValueError, TensorError: it is none.
+        ValueError: it is no card.
     """
-    [content] = elements.unpack(tensor)
-    if not isinstance(content, bytes) or len(content) > _BYTES:
-        raise ValueError(f"it is no text of at most {_BYTES} bytes")
-    card: Any = json.loads(content)
+    if CARD_OUTPUT not in response.outputs:  # reading a key that is missing would add it
+        raise ValueError(f"there is no output {CARD_OUTPUT!r}")
+    try:
+        [text] = elements.unpack(response.outputs[CARD_OUTPUT])
+        if not isinstance(text, bytes) or len(text) > _BYTES:
+            raise ValueError(f"it is no text of at most {_BYTES} bytes")
+        card: Any = json.loads(text)
+    except (elements.TensorError, RecursionError) as error:
+        raise ValueError(str(error)) from error
     if not isinstance(card, dict):
         raise ValueError("it is no JSON object")
-    fields = cast(dict[str, Any], card)
+    return text, cast(dict[str, Any], card)
+
+
+def _read(response: m.PredictResponse) -> Card:
+    _, fields = content(response)
     found: Any = fields.get("warnings", [])
     if not isinstance(found, list):
         raise ValueError("its warnings are no list")

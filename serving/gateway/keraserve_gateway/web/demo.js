@@ -1,22 +1,44 @@
-import { classifyPath, key, Rejected, request } from "./requests.js";
+// The demo page: the list of models, what the chosen one takes, and what it answers.
+
+import { CARD, hideCard, showCard } from "./card.js";
 import { useCamera } from "./camera.js";
 import { element } from "./element.js";
-import { showSnippets } from "./snippets.js";
+import { classesOf, classify, useImages } from "./images.js";
+import { key, Rejected, request } from "./requests.js";
+import { imageLines, showLines, tensorLines } from "./snippets.js";
+import { filledIn, predict, showForm, signaturesOf, tableOf, takesImages } from "./tensors.js";
 
 const byId = (id) => document.getElementById(id);
-const [model, drop, file, preview, hint, name, warnings, result, facts, keyForm, keyField, snippets] = [
-  "model", "drop", "file", "preview", "hint", "name", "warnings", "result", "facts", "key-form", "key", "snippets",
+const [model, version, imageInput, tensorInput, inputTitle, outputTitle] = [
+  "model", "version", "image-input", "tensor-input", "input-title", "output-title",
+].map(byId);
+const [warnings, result, facts, keyForm, keyField, snippets] = [
+  "warnings", "result", "facts", "key-form", "key", "snippets",
 ].map(byId);
 const REFRESH = 10000; // milliseconds until the list of models is updated
 const RETRY = 3000;
 
-let image = null; // the File that is shown
+let models = []; // as listed, by name
+let images = []; // the Files that are shown
+let signatures = null; // of the chosen version, once they are known
+let shownState = ""; // of the version that is shown
+let choice = 0; // counts the choices of a version: what comes for an earlier one is not shown
 let latest = 0; // number of the latest request, whose response alone is shown
 let timer = 0;
-let warned = {}; // the warnings of each model's newest version
+
+const available = (one) => one.versions.filter((each) => each.state === "AVAILABLE");
+const chosen = () => models.find((one) => one.name === model.value);
+const forImages = () => !signatures || takesImages(signatures);
+
+/** Return what the requests are for: the model, with a version or a label if one is chosen. */
+function target() {
+  const [kind, value] = version.value.split(/:(.*)/s);
+  return { model: model.value, ...(kind && { [kind]: value }) };
+}
 
 function clearResult() {
-  result.replaceChildren(element("p", { className: "empty" }, "What the model sees is shown here."));
+  const said = forImages() ? "What the model sees is shown here." : "What the model answers is shown here.";
+  result.replaceChildren(element("p", { className: "empty" }, said));
   facts.textContent = "";
 }
 
@@ -31,9 +53,9 @@ function complain(rejected) {
   box.setAttribute("role", "alert");
   if (rejected.detail) box.append(element("p", {}, rejected.detail));
   if (rejected.trace) box.append(element("p", { className: "fine" }, rejected.trace));
-  if (rejected.temporary && image && !model.disabled) {
+  if (rejected.temporary && (images.length || !forImages()) && !model.disabled) {
     const again = element("button", { type: "button" }, "Try again");
-    again.addEventListener("click", classify);
+    again.addEventListener("click", run);
     box.append(again);
   }
   result.replaceChildren(box);
@@ -51,14 +73,14 @@ async function listModels() {
   clearTimeout(timer);
   let again = REFRESH;
   try {
-    const { models } = await request("/v1/models");
-    const ready = models.filter((one) => one.versions.some((version) => version.state === "AVAILABLE"));
-    warned = Object.fromEntries(ready.map((one) => [one.name, newest(one).warnings]));
-    offer(ready.map((one) => one.name));
-    if (!ready.length) throw new Rejected(503, "no model is served yet; this page will notice when one is");
+    models = (await request("/v1/models")).models;
+    offer();
+    if (!models.some((one) => available(one).length)) {
+      throw new Rejected(503, "no model is served yet; this page will notice when one is");
+    }
   } catch (error) {
     const locked = error.status === 401 || error.status === 403;
-    // An earlier list stays: the next image's request shows whether something is still wrong.
+    // An earlier list stays: the next request shows whether something is still wrong.
     if (model.disabled || locked) complain(error);
     if (locked) return; // until another key is entered
     again = RETRY;
@@ -66,48 +88,133 @@ async function listModels() {
   timer = setTimeout(listModels, again);
 }
 
-function newest(one) {
-  return one.versions.find((version) => version.state === "AVAILABLE");
+/** Fill a list of choices, if it has changed; what is chosen stays chosen. Tells whether it is another one. */
+function fill(select, options) {
+  const [before, was] = [select.value, [...select.options].map((one) => `${one.value}\n${one.text}`).join("\n\n")];
+  if (was === options.map(({ value, text }) => `${value}\n${text}`).join("\n\n")) return false;
+  select.replaceChildren(...options.map(({ value, text }) => element("option", { value }, text)));
+  select.value = before;
+  if (select.selectedIndex < 0) select.selectedIndex = 0;
+  return select.value !== before;
 }
 
-function offer(names) {
-  const shown = [...model.options].map((option) => option.value);
+const stateOf = (one) => `${one?.version} ${one?.state}`;
+
+function state(one) {
+  return one.versions.some((each) => each.error) ? "failed" : "loading";
+}
+
+function offer() {
   const wasDisabled = model.disabled;
-  model.disabled = !names.length;
-  if (names.join("\n") !== shown.join("\n")) {
-    const chosen = model.value;
-    model.replaceChildren(...names.map((one) => element("option", { value: one }, one)));
-    if (names.includes(chosen)) model.value = chosen;
-    showSnippets(snippets, model.value, image, Boolean(key.get()));
-    warn(warned[model.value]);
+  const served = models.filter((one) => available(one).length);
+  model.disabled = !served.length;
+  const others = models.filter((one) => !available(one).length);
+  const options = [
+    ...served.map((one) => ({ value: one.name, text: one.name })),
+    ...others.map((one) => ({ value: one.name, text: `${one.name} (${state(one)})` })),
+  ];
+  const another = fill(model, options);
+  if (!model.disabled && (another || wasDisabled)) choose();
+  else if (chosen() && (offerVersions() || stateOf(listed()) !== shownState)) chooseVersion();
+}
+
+/** Offer the versions and labels of the chosen model; tells whether another one is chosen now. */
+function offerVersions() {
+  const { versions, labels } = chosen();
+  version.disabled = false;
+  return fill(version, [
+    { value: "", text: "newest" },
+    ...Object.keys(labels).sort().map((one) => ({ value: `label:${one}`, text: `${one} (version ${labels[one]})` })),
+    ...versions.map((one) => ({ value: `version:${one.version}`, text: `${one.version}${one.error ? " (failed)" : ""}` })),
+  ]);
+}
+
+/** Another model is chosen. */
+function choose() {
+  version.value = "";
+  offerVersions();
+  chooseVersion();
+}
+
+/** Return the version that is chosen, as listed; undefined if there is none. */
+function listed() {
+  const { version: number, label } = target();
+  const wanted = label === undefined ? number : String(chosen().labels[label]);
+  if (wanted === undefined) return available(chosen())[0];
+  return chosen().versions.find((one) => String(one.version) === wanted);
+}
+
+/** Another version is chosen: show what it takes, its card and warnings, and run it again. */
+async function chooseVersion() {
+  const number = ++choice;
+  const one = listed();
+  latest += 1;
+  signatures = null;
+  shownState = stateOf(one);
+  imageInput.hidden = tensorInput.hidden = true;
+  warn(one?.warnings);
+  hideCard();
+  snippets.replaceChildren();
+  if (!available(chosen()).length || (one && one.state !== "AVAILABLE")) {
+    complain(unready(one ?? chosen().versions[0]));
+    return;
   }
-  if (!wasDisabled || !names.length) return;
-  if (image) classify();
-  else clearResult();
+  try {
+    const found = await signaturesOf(target());
+    if (number !== choice) return;
+    signatures = found;
+  } catch (error) {
+    if (number === choice) complain(error);
+    return;
+  }
+  if (CARD in signatures) showCard(target(), () => number === choice);
+  imageInput.hidden = !forImages();
+  tensorInput.hidden = forImages();
+  inputTitle.textContent = forImages() ? "Image" : "Inputs";
+  outputTitle.textContent = forImages() ? "Classes" : "Outputs";
+  clearResult();
+  if (!forImages()) showForm(signatures);
+  showSnippets();
+  if (forImages() && images.length) run();
 }
 
-function show(response, milliseconds) {
-  const { classes } = response.predictions[0];
-  const rows = classes.map(({ label, probability }) => {
-    const percent = `${(100 * probability).toFixed(1)} %`;
-    const bar = element("progress", { max: 1, value: probability });
-    bar.setAttribute("aria-label", `${label}: ${percent}`);
-    return element("div", { className: "class" }, element("span", {}, label), element("b", {}, percent), bar);
-  });
-  warn(response.warnings);
-  result.replaceChildren(...rows);
-  facts.textContent = `${response.model}, version ${response.version}, in ${milliseconds} ms`;
+/** Return the error that says why a version does not serve; the next list of models may say something else. */
+function unready(one) {
+  const reason = one?.error || (one ? `it is ${one.state.toLowerCase()}` : "it has no version yet");
+  return Object.assign(new Rejected(503, reason), { temporary: false, trace: "" });
 }
 
-async function classify() {
-  if (!image || model.disabled) return;
+function showSnippets() {
+  try {
+    const withKey = Boolean(key.get());
+    const lines = forImages() ? imageLines(target(), images, withKey) : tensorLines(target(), filledIn(), withKey);
+    showLines(snippets, lines);
+  } catch {
+    // A field that is being filled in: the lines stay.
+  }
+}
+
+/** Ask the model, and show its answer unless something else was asked meanwhile. */
+async function run() {
+  if (model.disabled || !signatures) return;
   const number = ++latest;
   result.setAttribute("aria-busy", "true");
   const started = performance.now();
+  const took = () => `in ${Math.round(performance.now() - started)} ms`;
   try {
-    const headers = { "Content-Type": "application/octet-stream" };
-    const response = await request(classifyPath(model.value), { method: "POST", headers, body: image });
-    if (number === latest) show(response, Math.round(performance.now() - started));
+    if (forImages()) {
+      const shown = images;
+      const response = await classify(target(), shown);
+      if (number !== latest) return;
+      warn(response.warnings);
+      result.replaceChildren(...classesOf(response.predictions, shown));
+      facts.textContent = `${response.model}, version ${response.version}, ${took()}`;
+    } else {
+      const outputs = await predict(target(), filledIn(), signatures);
+      if (number !== latest) return;
+      result.replaceChildren(tableOf(outputs));
+      facts.textContent = `${model.value}, ${took()}`;
+    }
   } catch (error) {
     if (number === latest) complain(error);
   } finally {
@@ -115,43 +222,12 @@ async function classify() {
   }
 }
 
-function size(bytes) {
-  const units = ["bytes", "kB", "MB"];
-  while (bytes >= 1000 && units.length > 1) [bytes] = [bytes / 1000, units.shift()];
-  return `${bytes.toFixed(bytes < 10 && units[0] !== "bytes" ? 1 : 0)} ${units[0]}`;
-}
-
-function take(chosen) {
-  if (!chosen) return;
-  image = chosen;
-  URL.revokeObjectURL(preview.src);
-  preview.src = URL.createObjectURL(chosen);
-  name.hidden = false;
-  name.textContent = `${chosen.name} · ${size(chosen.size)}`;
-  showSnippets(snippets, model.value, image, Boolean(key.get()));
-  classify();
-}
-
-function look(shown) {
-  preview.hidden = !shown;
-  hint.hidden = shown;
-  drop.classList.toggle("full", shown);
-}
-
-preview.addEventListener("error", () => look(false));
-preview.addEventListener("load", () => {
-  look(true);
-  preview.classList.toggle("small", preview.naturalWidth < 200);
-  name.textContent += ` · ${preview.naturalWidth} × ${preview.naturalHeight}`;
-});
-file.addEventListener("change", () => {
-  take(file.files[0]);
-  file.value = ""; // so that the same file, changed, can be chosen again
-});
-model.addEventListener("change", () => {
-  warn(warned[model.value]);
-  showSnippets(snippets, model.value, image, Boolean(key.get()));
-  classify();
+model.addEventListener("change", choose);
+version.addEventListener("change", chooseVersion);
+tensorInput.addEventListener("input", showSnippets);
+tensorInput.addEventListener("submit", (event) => {
+  event.preventDefault();
+  run();
 });
 keyForm.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -159,19 +235,13 @@ keyForm.addEventListener("submit", (event) => {
   keyForm.hidden = true;
   listModels();
 });
-document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  drop.classList.add("over");
-});
-document.addEventListener("dragleave", (event) => event.relatedTarget || drop.classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  drop.classList.remove("over");
-  take(event.dataTransfer.files[0]);
-});
 document.addEventListener("visibilitychange", () => document.hidden || listModels());
 
-useCamera(take, (sentence) => complain(Object.assign(new Error(sentence), { status: -1 })));
+const take = useImages((given) => {
+  images = given;
+  showSnippets();
+  run();
+});
+useCamera((photo) => take([photo]), (sentence) => complain(Object.assign(new Error(sentence), { status: -1 })));
 clearResult();
 listModels();

@@ -1,12 +1,13 @@
 // Sends requests to the gateway, with the key if there is one, and puts its errors into words.
 
 const WORDS = {
-  400: "The model can't read this image.",
+  400: "The model can't read this.",
   401: "This gateway needs an API key.",
   403: "This key may not do that.",
   404: "This model is not served any more.",
-  413: "This image is too large.",
+  413: "This is too large.",
   415: "This file is no image that the model can read.",
+  501: "The answer has no form in JSON.",
   429: "Too many requests at the moment.",
   502: "The model server can't be reached.",
   503: "The model is not ready.",
@@ -37,6 +38,16 @@ export const key = {
   set: (value) => sessionStorage.setItem(STORAGE_KEY, value),
 };
 
+/**
+ * Parse JSON; whole numbers that JavaScript would round stay text, where the browser says what was written.
+ */
+const parse = (text) =>
+  JSON.parse(text, (_, value, context) =>
+    typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER && /^-?\d+$/.test(context?.source)
+      ? context.source
+      : value,
+  );
+
 /** Send a request and return the JSON of its response; throws Rejected. */
 export async function request(path, options = {}) {
   const headers = { ...options.headers };
@@ -47,10 +58,19 @@ export async function request(path, options = {}) {
   } catch {
     throw new Rejected(0);
   }
-  const json = await response.json().catch(() => ({}));
+  const text = await response.text();
+  let json = {};
+  try {
+    json = parse(text);
+  } catch {
+    if (response.ok) throw new Rejected(502, "the response is no JSON");
+  }
   if (response.ok) return json;
   throw new Rejected(response.status, json.detail || json.error || response.statusText, response.headers.get("X-Request-ID"));
 }
 
-/** The path that classifies images. */
-export const classifyPath = (model) => `/v1/models/${encodeURIComponent(model)}/images:classify?top_k=5`;
+/** The path of a model: of its newest version, or of the one that a number or a label names. */
+export function modelPath({ model, version, label }) {
+  const named = version !== undefined ? `/versions/${version}` : label !== undefined ? `/labels/${encodeURIComponent(label)}` : "";
+  return `/v1/models/${encodeURIComponent(model)}${named}`;
+}

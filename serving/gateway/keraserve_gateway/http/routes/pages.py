@@ -1,4 +1,7 @@
-"""The routes of the pages: the demo at `/`, the API's description at `/docs`, without external resources."""
+"""The routes of the pages: the demo at `/`, the API's description at `/docs`, without external resources.
+
+Swagger UI's files are those in the package `fastapi-offline`.
+"""
 
 from importlib import resources
 from pathlib import PurePath
@@ -9,10 +12,11 @@ from starlette.responses import Response
 from keraserve_protocol import image_formats
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
+_SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -30,7 +34,8 @@ def router() -> APIRouter:
     folder = resources.files("keraserve_gateway") / "web"
     for path, name in _PAGES.items():
         _add_page(routes, path, _filled((folder / name).read_bytes()), "text/html")
-    for entry in folder.iterdir():
+    swagger = resources.files("fastapi_offline") / "static"
+    for entry in (*folder.iterdir(), *(swagger / name for name in _SWAGGER)):
         media_type = _MEDIA_TYPES.get(PurePath(entry.name).suffix)
         if media_type:
             _add_page(routes, f"/web/{entry.name}", entry.read_bytes(), media_type)
