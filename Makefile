@@ -15,7 +15,7 @@ BIN := .venv/bin
 # The system's certificates: also those of a company's own package mirror.
 export UV_SYSTEM_CERTS := true
 UV := $(BIN)/uv
-PACKAGES := serving/protocol serving/embedded serving/gateway clients/python training
+PACKAGES := serving/protocol serving/models serving/embedded serving/gateway clients/python training
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
@@ -111,7 +111,7 @@ test-containers: setup ## the tests that need a Docker engine
 test-lowest: setup ## some of the tests, with the lowest versions that each package allows
 	@$(UV) venv --quiet --clear --python $(BIN)/python build/lowest
 	@$(UV) pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
-	  serving/protocol serving/gateway serving/embedded ./training "clients/python[pillow]"
+	  serving/protocol serving/models serving/gateway serving/embedded ./training "clients/python[pillow]"
 	@$(UV) pip install --quiet --python build/lowest/bin/python \
 	  $$(grep -oE "^(pytest|pytest-asyncio|pyyaml)==[^ ]+" constraints.txt)
 	@build/lowest/bin/python -m pytest -q -p no:cacheprovider $(LOWEST_TESTS)
@@ -168,7 +168,7 @@ proto: setup ## generate the messages from serving/protocol/keraserve_protocol/p
 	  keraserve_protocol/proto/*.proto
 
 constraints: setup ## resolve the pinned versions again
-	@$(COMPILE) --no-emit-package keraserve-protocol --no-emit-package keraserve-embedded --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
+	@$(COMPILE) --no-emit-package keraserve-protocol --no-emit-package keraserve-embedded --no-emit-package keraserve-models --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
 	  --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -
 

@@ -7,9 +7,10 @@ COPY uv.txt constraints.txt ./
 RUN python -m venv /uv && /uv/bin/pip install --quiet --require-hashes -r uv.txt && /uv/bin/uv venv --quiet /app
 RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode --constraint constraints.txt tensorflow
 COPY serving/protocol serving/protocol
+COPY serving/models serving/models
 COPY training training
 RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode \
-      --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./training
+      --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./serving/models ./training
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /app /app

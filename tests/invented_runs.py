@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keraserve_training import atomic, options, profiles
+from keraserve_models import atomic
+from keraserve_training import options, profiles
 from keraserve_training.drawing import confusion, curves, galleries
 from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment, Figure

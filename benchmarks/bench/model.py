@@ -32,7 +32,7 @@ def export(workspace: Workspace) -> None:
     runtime.prepare()
     import keras
 
-    from keraserve_training.exporting import server_config
+    from keraserve_models.repository import server_config
     from keraserve_training.pretrained import loading
 
     keras.utils.set_random_seed(0)
@@ -67,16 +67,17 @@ def export(workspace: Workspace) -> None:
 
 
 def _save(workspace: Workspace, name: str, model: Any) -> None:
-    from keraserve_training.exporting import model_card, repository, row_independence, signatures, warm_up
+    from keraserve_models.exporting import card, row_independence, signatures, warm_up
+    from keraserve_models.repository import folders
 
     def write(folder: Path) -> None:
-        signatures.save(folder, model, "softmax", _LABELS)
+        signatures.save(folder, signatures.Network.of_keras(model), _LABELS)
         shape = model.input_shape[1:]
-        warm_up.write(folder / repository.WARM_UP, name, shape[:2], shape[2])
+        warm_up.write(folder / folders.WARM_UP, name, shape[:2], shape[2])
         measured = row_independence.measure(folder, shape[:2], shape[2])
-        model_card.write(folder, {"made_for": "benchmarks", **measured})
+        card.write(folder, {"made_for": "benchmarks", **measured})
 
-    repository.publish(workspace.models, name, write)
+    folders.publish(workspace.models, name, write)
 
 
 def bodies(workspace: Workspace, files: Sequence[Path]) -> None:

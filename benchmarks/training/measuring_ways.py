@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.records import provenance
 
 Way = Callable[[], object]

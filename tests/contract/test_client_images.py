@@ -13,8 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from keraserve_client import _exif
 from keraserve_client import _images as images
-from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoding import Preparation, decode
+from keraserve_models.preprocessing.decoders import exif
+from keraserve_models.preprocessing.decoding import Preparation, decode
 
 SIZE = (24, 24)
 _NOISE = np.random.default_rng(3).integers(0, 256, (5, 6, 4), dtype=np.uint8)

@@ -10,21 +10,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "keraserve_training": ROOT / "training/keraserve_training",
+    "keraserve_models": ROOT / "serving/models/keraserve_models",
     "keraserve_protocol": ROOT / "serving/protocol/keraserve_protocol",
     "keraserve_embedded": ROOT / "serving/embedded/keraserve_embedded",
     "keraserve_gateway": ROOT / "serving/gateway/keraserve_gateway",
     "keraserve_client": ROOT / "clients/python/keraserve_client",
 }
 MAY_IMPORT = {
-    "keraserve_training": {"keraserve_protocol", "tensorflow", "keras", "numpy", "PIL"},
+    "keraserve_training": {"keraserve_models", "keraserve_protocol", "tensorflow", "keras", "numpy", "PIL"},
+    "keraserve_models": {"keraserve_protocol", "tensorflow", "keras", "numpy"},
     "keraserve_protocol": {"numpy"},
     "keraserve_embedded": {"keraserve_protocol", "tensorflow", "numpy"},
     "keraserve_gateway": {"keraserve_protocol", "fastapi"},
     "keraserve_client": {"keraserve_protocol", "numpy"},
 }
 WATCHED = set(PACKAGES) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
-# This module runs the model server in the gateway's process, and is imported only then.
-IN_PROCESS = ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py"
+# These modules run other packages in their own process, and import them only then.
+TOGETHER = {ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py": {"keraserve_embedded", "numpy"}}
 # The gateway doesn't import this module: it runs without numpy.
 NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"
 
@@ -44,7 +46,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
     files = [file for file in PACKAGES[package].rglob("*.py") if "proto/" not in file.as_posix()]
     assert files
     for file in files:
-        allowed = MAY_IMPORT[package] | ({"keraserve_embedded", "numpy"} if file == IN_PROCESS else set())
+        allowed = MAY_IMPORT[package] | TOGETHER.get(file, set())
         others = imported(file) & WATCHED - allowed - {package}
         assert not others, f"{file.relative_to(ROOT)} imports {others}"
 
@@ -70,6 +72,7 @@ def test_these_packages_of_the_gateway_import_no_http(part: str) -> None:
         ("keraserve_gateway.serve", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_client", "tensorflow keras fastapi PIL"),
         ("keraserve_training.cli", "tensorflow keras"),
+        ("keraserve_models.repository.release", "tensorflow keras numpy"),
         ("keraserve_embedded.process.cli", "tensorflow keras"),
     ],
 )

@@ -27,7 +27,14 @@ def run(*command: str | Path) -> str:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheels")
-    for project in ("serving/protocol", "serving/embedded", "serving/gateway", "clients/python", "training"):
+    for project in (
+        "serving/protocol",
+        "serving/models",
+        "serving/embedded",
+        "serving/gateway",
+        "clients/python",
+        "training",
+    ):
         command = (BIN / "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", out)
         run(*command, "--python", sys.executable, ROOT / project)
     return out
@@ -35,7 +42,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_wheel_carries_its_package(wheels: Path) -> None:
     names = sorted(wheel.name.split("-")[0] for wheel in wheels.glob("*.whl"))
-    parts = ("client", "embedded", "gateway", "protocol", "training")
+    parts = ("client", "embedded", "gateway", "models", "protocol", "training")
     assert names == [f"keraserve_{part}" for part in parts]
     for wheel in wheels.glob("*.whl"):
         package = wheel.name.split("-")[0]
@@ -49,6 +56,7 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
         ("keraserve-client", "keraserve", set()),
         ("keraserve-gateway", "keraserve-gateway", {"fastapi"}),
         ("keraserve-embedded", "keraserve-embedded", {"tensorflow", "keras"}),
+        ("keraserve-models", None, {"tensorflow", "keras"}),
         ("keraserve-training", "keraserve-train", {"tensorflow", "keras", "pillow"}),
     ],
 )

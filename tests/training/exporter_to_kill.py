@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keraserve_training.exporting import repository
+from keraserve_models.repository import folders
 
 SECONDS = (0.4, 0.8, 1.2)
 
@@ -38,7 +38,7 @@ def kill_at(number: int) -> Callable[[str, tuple[Any, ...]], None]:
 
 def write_plain(place: Path) -> None:
     """Every file that a version needs, without TensorFlow."""
-    for name in repository.REQUIRED:
+    for name in folders.REQUIRED:
         file = place / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(name)
@@ -62,7 +62,7 @@ def killed(work: Callable[[], object], *, event: int | None = None, seconds: flo
 def publish() -> None:
     """Kill at every single file operation, until one attempt gets through."""
     event = 1
-    while killed(lambda: repository.publish(Path(sys.argv[2]), "plain", write_plain), event=event):
+    while killed(lambda: folders.publish(Path(sys.argv[2]), "plain", write_plain), event=event):
         event += 1
     sys.stdout.write(f"{event - 1}\n")
 

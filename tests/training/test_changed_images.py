@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from training.exporter_to_kill import write_plain
 
+from keraserve_models.repository import folders
 from keraserve_training import cli, experiments, open_run, options, profiles, run
 from keraserve_training.data import datasets
 from keraserve_training.errors import DataUnavailableError, OutdatedError, RunDiffersError
-from keraserve_training.exporting import export, model_card, repository
+from keraserve_training.exporting import export, model_card
 from keraserve_training.records import run_folder
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -160,7 +161,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tu
 
     def plain(place: Path, **what: Any) -> None:
         write_plain(place)
-        (place / repository.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
+        (place / folders.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
 
     monkeypatch.setattr(export, "_write", plain)
 
@@ -184,9 +185,9 @@ def test_export_rejects_what_no_longer_fits_unless_told(
         go()
     with pytest.raises(OutdatedError):
         go(force=True)
-    assert repository.versions(tmp_path / "models" / "pets") == [1]
+    assert folders.versions(tmp_path / "models" / "pets") == [1]
     assert go(force=True, outdated=True) == [("pets", 2, True)]
-    card = json.loads((tmp_path / "models/pets/2" / repository.MODEL_CARD).read_text())
+    card = json.loads((tmp_path / "models/pets/2" / folders.MODEL_CARD).read_text())
     assert card["warnings"] == [f"Its images have changed since it learnt from them: {said}."]
 
 
@@ -203,5 +204,5 @@ def test_one_that_is_outdated_does_not_stop_the_others(
     (pets / "cats" / "0.png").unlink()
     with pytest.raises(OutdatedError):
         go()
-    assert repository.names(tmp_path / "models") == ["cats-dogs-xception-others"]
+    assert folders.names(tmp_path / "models") == ["cats-dogs-xception-others"]
     assert go(options=given.options) == [("cats-dogs-xception-others", 1, False)]

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keraserve_models.preprocessing import decoders
+from keraserve_models.preprocessing.decoders.white import opaque, over_white
+from keraserve_models.preprocessing.decoding import Preparation, decode, upright
 from keraserve_protocol.image_formats import MAX_PIXELS
-from keraserve_training.preprocessing import decoders
-from keraserve_training.preprocessing.decoders.white import opaque, over_white
-from keraserve_training.preprocessing.decoding import Preparation, decode, upright
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 WIDTH, HEIGHT = 60, 44

@@ -14,14 +14,16 @@ import tensorflow as tf
 from PIL import Image
 from training.exporter_to_kill import write_plain
 
+from keraserve_models.errors import RepositoryError
+from keraserve_models.preprocessing import decoding
+from keraserve_models.repository import folders
 from keraserve_protocol import messages, model_config
 from keraserve_protocol.tensors import from_proto
 from keraserve_training import experiment
 from keraserve_training.data import procedural
-from keraserve_training.errors import RepositoryError, RunMissingError
-from keraserve_training.exporting import export, model_card, repository
+from keraserve_training.errors import RunMissingError
+from keraserve_training.exporting import export, model_card
 from keraserve_training.learning import fit, outputs, rules
-from keraserve_training.preprocessing import decoding
 from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -277,7 +279,7 @@ def test_arrays_with_five_channels_are_rejected(served: dict[str, Any]) -> None:
 def test_labels_and_card_lie_beside_the_model(models: Path, finished: FinishedRun) -> None:
     folder = models / B / "1"
     assert (folder / "assets" / "labels.txt").read_text() == "sandal\nshirt\n"
-    card = json.loads((folder / repository.MODEL_CARD).read_text())
+    card = json.loads((folder / folders.MODEL_CARD).read_text())
     assert card["run"] == finished.metrics["run_id"]
     assert card["labels"] == ["sandal", "shirt"]
     assert card["procedural"]
@@ -297,14 +299,14 @@ def test_the_card_comes_from_the_model_itself(models: Path, served: dict[str, An
         assert signature.structured_input_signature == ((), {})
         response = signature()
         content = response["json"].numpy()
-        assert content == (models / name / "1" / repository.MODEL_CARD).read_bytes()
+        assert content == (models / name / "1" / folders.MODEL_CARD).read_bytes()
         assert content == (models / name / "1" / "assets/model_card.json").read_bytes()
         assert response["bytes"].numpy() == len(content)
         assert (response["json"].shape, response["bytes"].dtype) == ((), tf.int64)
 
 
 def test_the_model_runs_every_warm_up_request(models: Path, served: dict[str, Any]) -> None:
-    records = tf.data.TFRecordDataset(str(models / A / "1" / repository.WARM_UP)).as_numpy_iterator()
+    records = tf.data.TFRecordDataset(str(models / A / "1" / folders.WARM_UP)).as_numpy_iterator()
     called: set[str] = set()
     for record in records:
         log = messages.PredictionLog.FromString(record)
@@ -325,7 +327,7 @@ def test_exporting_again_skips_unless_forced(
 ) -> None:
     def plain(place: Path, **what: Any) -> None:  # the files' content is tested above
         write_plain(place)
-        (place / repository.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
+        (place / folders.MODEL_CARD).write_text(json.dumps(model_card.card(**what)))
 
     monkeypatch.setattr(export, "_write", plain)
 
@@ -347,12 +349,12 @@ def test_versions_of_unlike_origin_never_share_a_name(
     foreign, ours = tmp_path / A / "1", tmp_path / A / "2"
     for version, content in ((foreign, {"name": "theirs"}), (ours, {"run": "r", "profile": "full"})):
         (version / "assets.extra").mkdir(parents=True)
-        (version / repository.MODEL_CARD).write_text(json.dumps(content))
+        (version / folders.MODEL_CARD).write_text(json.dumps(content))
     with pytest.raises(
         RepositoryError, match=r"/2 is of profile full, .* of profile sample: versions of one"
     ):
         export.export([reuse], runs=runs, models=tmp_path, profile="sample")
-    assert repository.versions(tmp_path / A) == [1, 2]
+    assert folders.versions(tmp_path / A) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.learning import borrowing
 from keraserve_training.records import findings, history, run_folder
 

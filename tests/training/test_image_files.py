@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keraserve_models.preprocessing.decoding import Preparation, decode
 from keraserve_training.data import image_files
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.preprocessing.decoding import Preparation, decode
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = 32

@@ -63,7 +63,7 @@ def test_a_network_gets_the_size_that_it_wants_as_from_the_exported_model(
     """The exported model does not know the size of what it gets, this does: both have to do the same."""
     import tensorflow as tf
 
-    from keraserve_training.preprocessing.decoding import Preparation
+    from keraserve_models.preprocessing.decoding import Preparation
 
     drawn = procedural.images(10, classes=2, size=own, channels=3, seed=1)
     served = tf.function(

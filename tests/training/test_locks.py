@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from keraserve_training import locks
-from keraserve_training.locks import is_locked, locked
+from keraserve_models import locks
+from keraserve_models.locks import is_locked, locked
 
 NOT_ON_WINDOWS = {"fcntl", "grp", "pwd", "resource", "termios"}
 HOLD = """
 import sys
 from pathlib import Path
-from keraserve_training.locks import locked
+from keraserve_models.locks import locked
 
 with locked(Path(sys.argv[1])):
     print("held", flush=True)

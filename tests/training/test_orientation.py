@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from keraserve_training.preprocessing import decoders
-from keraserve_training.preprocessing.decoding import Preparation, decode, upright
+from keraserve_models.preprocessing import decoders
+from keraserve_models.preprocessing.decoding import Preparation, decode, upright
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 SIZE = (24, 36)  # height and width of the images here

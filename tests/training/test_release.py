@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from programs import BIN, train
 
+from keraserve_models.errors import RepositoryError
+from keraserve_models.repository import release, server_config
 from keraserve_protocol import messages, model_config
 from keraserve_protocol.canary import FILE
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import release, server_config
 
 
 @pytest.fixture

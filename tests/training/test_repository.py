@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from training.exporter_to_kill import write_plain as write
 
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import repository
+from keraserve_models.errors import RepositoryError
+from keraserve_models.repository import folders
 
 TO_KILL = Path(__file__).with_name("exporter_to_kill.py")
 
 
 def check_whole(models: Path) -> None:
     for base in (path for path in models.iterdir() if path.is_dir()):
-        for version in repository.versions(base):
-            lacking = [name for name in repository.REQUIRED if not (base / str(version) / name).is_file()]
+        for version in folders.versions(base):
+            lacking = [name for name in folders.REQUIRED if not (base / str(version) / name).is_file()]
             assert not lacking, f"{base.name}/{version} lacks {lacking}"
 
 
@@ -27,29 +27,29 @@ def unfinished(models: Path) -> list[Path]:
 
 
 def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
-    assert [repository.publish(tmp_path, "a", write) for _ in range(3)] == [1, 2, 3]
+    assert [folders.publish(tmp_path, "a", write) for _ in range(3)] == [1, 2, 3]
     shutil.rmtree(tmp_path / "a" / "2")
-    assert repository.publish(tmp_path, "a", write) == 4
+    assert folders.publish(tmp_path, "a", write) == 4
     (tmp_path / "a" / "0012").mkdir()
     (tmp_path / "a" / "notes").mkdir()
-    assert repository.publish(tmp_path, "a", write) == 13
-    assert repository.names(tmp_path) == ["a"]
+    assert folders.publish(tmp_path, "a", write) == 13
+    assert folders.names(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a_b", "a/b", "a" * 64, "../a"])
 def test_a_name_that_no_server_takes_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(RepositoryError, match="can't be a model's name"):
-        repository.publish(tmp_path, name, write)
+        folders.publish(tmp_path, name, write)
 
 
 def test_an_export_that_lacks_a_file_is_not_published(tmp_path: Path) -> None:
     def forgetful(place: Path) -> None:
         write(place)
-        (place / repository.LABELS).unlink()
+        (place / folders.LABELS).unlink()
 
     with pytest.raises(RepositoryError, match=r"assets/labels\.txt"):
-        repository.publish(tmp_path, "a", forgetful)
-    assert not list((tmp_path / "a").iterdir())
+        folders.publish(tmp_path, "a", forgetful)
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        repository.publish(tmp_path, "a", full)
-    assert not list((tmp_path / "a").iterdir())
+        folders.publish(tmp_path, "a", full)
+    assert not (tmp_path / "a").exists()
 
 
 def test_many_at_once_all_succeed_with_numbers_of_their_own(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: repository.publish(tmp_path, "a", write), range(24)))
+        found = list(pool.map(lambda _: folders.publish(tmp_path, "a", write), range(24)))
     assert sorted(found) == list(range(1, 25))
     check_whole(tmp_path)
     assert not unfinished(tmp_path)
@@ -72,10 +72,10 @@ def test_many_at_once_all_succeed_with_numbers_of_their_own(tmp_path: Path) -> N
 
 def test_a_version_that_is_being_written_is_not_removed(tmp_path: Path) -> None:
     def interrupted(place: Path) -> None:
-        assert repository.publish(tmp_path, "a", write) == 1
+        assert folders.publish(tmp_path, "a", write) == 1
         write(place)
 
-    assert repository.publish(tmp_path, "a", interrupted) == 2
+    assert folders.publish(tmp_path, "a", interrupted) == 2
     check_whole(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_killed_at_every_file_operation_no_version_is_ever_half(tmp_path: Path) 
     )
     assert int(done.stdout) > 25  # so many points
     check_whole(tmp_path)
-    assert repository.publish(tmp_path, "plain", write) == max(repository.versions(tmp_path / "plain"))
+    assert folders.publish(tmp_path, "plain", write) == max(folders.versions(tmp_path / "plain"))
     check_whole(tmp_path)
     assert not unfinished(tmp_path)
 
@@ -96,6 +96,6 @@ def test_a_real_export_killed_at_many_points(tmp_path: Path, runs: Path) -> None
     )
     assert int(done.stdout) >= 5
     check_whole(tmp_path)
-    repository.publish(tmp_path, "fashion-mnist-reuse-a-sample", write)
-    repository.publish(tmp_path, "fashion-mnist-reuse-b-sample", write)
+    folders.publish(tmp_path, "fashion-mnist-reuse-a-sample", write)
+    folders.publish(tmp_path, "fashion-mnist-reuse-b-sample", write)
     assert not unfinished(tmp_path)

@@ -9,7 +9,8 @@ import pytest
 from invented_runs import IMAGENET, PROCEDURAL, RANDOM, REAL, network, rows
 from PIL import Image
 
-from keraserve_training import atomic, expected_ranges, number_format
+from keraserve_models import atomic
+from keraserve_training import expected_ranges, number_format
 from keraserve_training.experiment import Experiment
 from keraserve_training.records import caveats, description, run_folder
 from keraserve_training.reporting import gathering, ranges, reading, report_runs, results

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import pytest
 
-from keraserve_training.exporting import row_independence, signatures
+from keraserve_models.exporting import row_independence, signatures
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 LABELS = ["a", "b", "c"]
@@ -23,7 +23,7 @@ class Centred(keras.layers.Layer):
 
 def saved(folder: Path, *layers: Any) -> Path:
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), *layers])
-    signatures.save(folder / "version", model, "softmax", LABELS)
+    signatures.save(folder / "version", signatures.Network.of_keras(model), LABELS)
     return folder / "version"
 
 

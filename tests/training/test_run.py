@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keraserve_training import atomic, experiment, experiments, open_run, profiles, run
+from keraserve_models import atomic
+from keraserve_training import experiment, experiments, open_run, profiles, run
 from keraserve_training.data import class_folders, image_files, procedural
 from keraserve_training.errors import (
     DataUnavailableError,

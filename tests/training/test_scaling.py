@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 def test_the_layers_do_what_keras_function_does(name: str) -> None:
     import keras
 
-    from keraserve_training.preprocessing.scaling import preprocess
+    from keraserve_models.preprocessing.scaling import preprocess
 
     inputs = keras.Input((5, 4, 3))
     model = keras.Model(inputs, preprocess(networks.NETWORKS[name].mode, inputs))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from keraserve_models.errors import RepositoryError
+from keraserve_models.repository import server_config
 from keraserve_protocol import messages, model_config
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import server_config
 
 
 def versions(models: Path, name: str, *numbers: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from programs import BIN
 
-from keraserve_training.exporting import repository
+from keraserve_models.repository import folders
 
 NAMES = ["fashion-mnist-reuse-a-sample", "fashion-mnist-reuse-b-sample"]
 
@@ -18,8 +18,8 @@ def test_two_exporters_export_each_run_once(tmp_path: Path, runs: Path) -> None:
     ]
     said = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert repository.names(tmp_path) == NAMES
-    assert [repository.versions(tmp_path / name) for name in NAMES] == [[1], [1]]
+    assert folders.names(tmp_path) == NAMES
+    assert [folders.versions(tmp_path / name) for name in NAMES] == [[1], [1]]
     for name in NAMES:
         verbs = sorted(
             line

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from keraserve_models.errors import ModelsError
 from keraserve_training import commands
 from keraserve_training.console import complain, counted, fail, out, printable, say, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
@@ -59,7 +60,7 @@ def main() -> None:
         sys.exit(status or 0)
     except (KeyboardInterrupt, typer.Abort):
         fail("Stopped. Run the same command again to go on where it was.", _INTERRUPTED)
-    except TrainingError as error:
+    except (TrainingError, ModelsError) as error:
         fail(str(error))
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -204,7 +205,7 @@ def canary(
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Let a new version serve a share of a model's requests, beside the version labelled stable."""
-    from keraserve_training.exporting import release
+    from keraserve_models.repository import release
 
     say(release.end(models, name) if off else release.canary(models, name, share, version))
 
@@ -212,7 +213,7 @@ def canary(
 @app.command()
 def promote(name: Model, models: Models = DEFAULT_MODELS) -> None:
     """Make the canary's version the stable one, which serves all requests."""
-    from keraserve_training.exporting import release
+    from keraserve_models.repository import release
 
     say(release.promote(models, name))
 
@@ -220,7 +221,7 @@ def promote(name: Model, models: Models = DEFAULT_MODELS) -> None:
 @app.command()
 def rollback(name: Model, models: Models = DEFAULT_MODELS) -> None:
     """End the canary; without one, undo the last promote."""
-    from keraserve_training.exporting import release
+    from keraserve_models.repository import release
 
     say(release.rollback(models, name))
 

@@ -24,8 +24,9 @@ TrainingError
 ├── NotComparableError            two networks were not tested on the same images
 ├── StudyError                    a piece of a study did not finish
 └── ExportError                   a servable could not be written
-    ├── OutdatedError             a run's images have changed since it learnt from them
-    └── RepositoryError           the model repository is not what it should be
+    └── OutdatedError             a run's images have changed since it learnt from them
+
+What is wrong with the model repository is a `RepositoryError` of `keraserve_models`.
 """
 
 
@@ -127,7 +128,3 @@ class ExportError(TrainingError):
 
 class OutdatedError(ExportError):
     """A run no longer fits the images that it learnt from."""
-
-
-class RepositoryError(ExportError):
-    """The model repository is not what it should be."""

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, runtime
+from keraserve_models import atomic
+from keraserve_models.locks import locked
+from keraserve_training import runtime
 from keraserve_training.data import image_files
 from keraserve_training.data.layout import Layout
 from keraserve_training.errors import DataUnavailableError, RunBusyError, RunDiffersError
 from keraserve_training.experiment import Experiment
-from keraserve_training.locks import locked
 from keraserve_training.progress import SILENT, Show
 from keraserve_training.records import data_changes, provenance, run_folder
 from keraserve_training.run import Run, RunSpec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Examples, Shown

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from keraserve_models.locks import locked
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import DataUnavailableError
-from keraserve_training.locks import locked
 
 T = TypeVar("T")
 Fill = Callable[[Path, Tell], bool]

@@ -94,8 +94,8 @@ class ImageFiles(Shown):
         """
         import tensorflow as tf
 
-        from keraserve_training.preprocessing import decoders
-        from keraserve_training.preprocessing.decoding import Preparation
+        from keraserve_models.preprocessing import decoders
+        from keraserve_models.preprocessing.decoding import Preparation
 
         shape = self.shape
         prepare = Preparation((shape[0], shape[1]), self.channels)
@@ -130,7 +130,7 @@ def _decoded(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
 def _decoder() -> Any:
     import tensorflow as tf
 
-    from keraserve_training.preprocessing import decoders, decoding
+    from keraserve_models.preprocessing import decoders, decoding
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     def shown(name: Any) -> tuple[Any, Any]:
@@ -177,7 +177,7 @@ def why_not(file: Path) -> str | None:
     """
     import tensorflow as tf
 
-    from keraserve_training.preprocessing import decoders
+    from keraserve_models.preprocessing import decoders
 
     try:
         decoders.decode(tf.constant(file.read_bytes()), _NAMELESS)
@@ -193,8 +193,8 @@ def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Decode all files, with all processors."""
     import tensorflow as tf
 
-    from keraserve_training.preprocessing import decoders
-    from keraserve_training.preprocessing.decoders import jpeg
+    from keraserve_models.preprocessing import decoders
+    from keraserve_models.preprocessing.decoders import jpeg
 
     def tried(index: Any, name: Any) -> tuple[Any, Any]:
         content = tf.io.read_file(name)

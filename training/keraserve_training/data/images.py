@@ -77,7 +77,7 @@ class Images(Shown):
         if self.size is None:  # no work for a second thread
             return prefetched(order_of_batches.map(gather), self.shape, batch)
 
-        from keraserve_training.preprocessing.decoding import Preparation
+        from keraserve_models.preprocessing.decoding import Preparation
 
         prepare = Preparation(self.size, self.shape[-1])
 

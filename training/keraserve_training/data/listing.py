@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.data import image_files
 from keraserve_training.data.layout import Layout
 from keraserve_training.errors import RunDamagedError

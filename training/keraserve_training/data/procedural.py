@@ -1,26 +1,9 @@
 """Generated images, for tests and machines without data. They mean nothing, and are labelled so."""
 
-import numpy as np
-
+from keraserve_models import drawn_images
 from keraserve_training.data.images import Images
-
-_CELLS = 7  # a side of a class's coarse pattern, which any network learns in a few steps
 
 
 def images(count: int, *, classes: int, size: tuple[int, int], channels: int, seed: int) -> Images:
-    """Draw `count` noisy images of `classes` patterns.
-
-    The pattern of a class depends only on its number, so training and test images (other seeds) agree.
-
-    Returns:
-        `images` uint8 [count, height, width, channels], `labels` int32 [count], evenly spread and shuffled.
-    """
-    generator = np.random.default_rng(seed)
-    patterns = np.random.default_rng(0).uniform(20, 235, (classes, _CELLS, _CELLS, channels))
-    height, width = size
-    rows = np.arange(height) * _CELLS // height
-    columns = np.arange(width) * _CELLS // width
-    labels = generator.permutation(np.arange(count) % classes).astype(np.int32)
-    clean = patterns[labels][:, rows][:, :, columns]
-    noisy = clean + generator.normal(0, 40, clean.shape)
-    return Images(np.clip(noisy, 0, 255).astype(np.uint8), labels)
+    """As `keraserve_models.drawn_images.images`, to be learnt from."""
+    return Images(*drawn_images.images(count, classes=classes, size=size, channels=channels, seed=seed))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image, PngImagePlugin
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 
 mpl.use("Agg")
 

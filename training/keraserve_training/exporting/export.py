@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from keraserve_models.repository import folders, server_config
 from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
-from keraserve_training.exporting import model_card, repository, server_config
+from keraserve_training.exporting import model_card
 from keraserve_training.options import NONE, Options, flag
 from keraserve_training.profiles import FULL, SAMPLE
 from keraserve_training.records import caveats, data_changes, run_folder
@@ -94,14 +95,14 @@ def export(
         for servable in experiment.servables:
             servable = named(servable, experiment, run)
             # One exporter at a time checks whether a run is there and writes it: two would write it twice.
-            with repository.exporting(models, servable.name):
+            with folders.exporting(models, servable.name):
                 version = None if force else model_card.exported_as(models / servable.name, run)
                 new = version is None
                 if version is None:
                     model_card.check_origin(models / servable.name, run)
                     notices += server_config.write(models, served_from, coming=servable.name)
                     what = {"experiment": experiment, "servable": servable, "run": run, "outdated": reason}
-                    version = repository.publish(models, servable.name, partial(_write, **what))
+                    version = folders.publish(models, servable.name, partial(_write, **what))
             warnings = model_card.warnings(servable, run, reason)
             exported.append(Exported(servable.name, version, new, warnings))
             tell(exported[-1])
@@ -155,20 +156,23 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
     runtime.prepare()
     import tensorflow as tf
 
-    from keraserve_training.exporting import row_independence, signatures, warm_up
-    from keraserve_training.learning import fit
+    from keraserve_models.exporting import card, row_independence, signatures, warm_up
+    from keraserve_training.learning import fit, outputs
     from keraserve_training.pretrained.folding import folded
 
     trained = fit.load(run.folder / servable.model)
     try:
         # Folded, it gives the same outputs with less arithmetic.
-        signatures.save(place, folded(trained.model), trained.output, trained.labels)
+        network = signatures.Network.of_keras(
+            folded(trained.model), lambda values: outputs.probabilities(trained.output, values)
+        )
+        signatures.save(place, network, trained.labels)
     except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
         raise ExportError(
             f"The model could not be written to {place.parent} ({type(error).__name__}): is the disk full, or"
             " the folder not yours? Nothing was published."
         ) from error
     height, width, channels = trained.result["input"]
-    warm_up.write(place / repository.WARM_UP, servable.name, (height, width), channels)
+    warm_up.write(place / folders.WARM_UP, servable.name, (height, width), channels)
     measured = row_independence.measure(place, (height, width), channels)
-    model_card.write(place, {**model_card.card(experiment, servable, run, outdated), **measured})
+    card.write(place, {**model_card.card(experiment, servable, run, outdated), **measured})

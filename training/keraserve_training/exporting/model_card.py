@@ -1,15 +1,14 @@
 """The model card of an exported version: its origin, its input, its test metrics, and warnings."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keraserve_protocol import image_formats
-from keraserve_training import atomic
-from keraserve_training.errors import RepositoryError
+from keraserve_models.errors import RepositoryError
+from keraserve_models.exporting.card import image_input
+from keraserve_models.exporting.card import read as card_of
+from keraserve_models.repository import folders
 from keraserve_training.experiment import Experiment, Servable
-from keraserve_training.exporting import repository
 from keraserve_training.profiles import FULL
 from keraserve_training.records import caveats, description, evidence
 from keraserve_training.records.run_folder import FinishedRun
@@ -43,7 +42,7 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
         "seed": run.config["seed"],
         "options": run.config.get("options", {}),
         "labels": labels,
-        "input": _input(network["input"]),
+        "input": image_input(network["input"]),
         "metrics": {f"test_{name}": test[name] for name in _METRICS if name in test},
         "metrics_of_run": run.metrics["metrics"],
         "data": run.config["data"],
@@ -58,16 +57,10 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
     }
 
 
-def write(place: Path, content: dict[str, Any]) -> None:
-    """Write a card into the folder of a version: beside the model, and where its signature reads it."""
-    for name in (repository.MODEL_CARD, repository.CARD_ASSET):
-        atomic.write_json(place / name, content)
-
-
 def exported_as(base: Path, run: FinishedRun) -> int | None:
     """The newest version in folder `base` that was exported from this run; None: there is none."""
-    for version in reversed(repository.versions(base)):
-        if _read(base / str(version)).get("run") == run.metrics["run_id"]:
+    for version in reversed(folders.versions(base)):
+        if card_of(base / str(version)).get("run") == run.metrics["run_id"]:
             return version
     return None
 
@@ -79,8 +72,8 @@ def check_origin(base: Path, run: FinishedRun) -> None:
         RepositoryError: says which version is of another origin.
     """
     ours = _origin(run.profile, run.config.get("weights"))
-    for version in reversed(repository.versions(base)):
-        there = _read(base / str(version))
+    for version in reversed(folders.versions(base)):
+        there = card_of(base / str(version))
         if "run" not in there or "profile" not in there:
             continue  # not exported by us
         theirs = _origin(there["profile"], there.get("weights"))
@@ -96,15 +89,6 @@ def _origin(profile: str, weights: Any) -> str:
     return f"profile {profile}" + (" and random weights" if random else "")
 
 
-def _read(version: Path) -> dict[str, Any]:
-    """A version's card; empty where it has none, as a model that we did not export."""
-    try:
-        content = json.loads((version / repository.MODEL_CARD).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[str]:
     """Sentences that everybody who uses predictions of this model has to know."""
     sentences = {caveats.PROCEDURAL: _PROCEDURAL, caveats.RANDOM: _RANDOM}
@@ -115,23 +99,3 @@ def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[s
     if outdated:
         found.append(f"Its images have changed since it learnt from them: {outdated}.")
     return found
-
-
-def _input(shape: list[int]) -> dict[str, Any]:
-    height, width, channels = shape
-    return {
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "formats": [one.name for one in image_formats.FORMATS],
-        "frames": "the first one of an animated GIF, PNG or WebP",
-        "orientation": "turned upright as EXIF says",
-        "size": "any; resized inside the model, bilinear with antialiasing, without keeping the proportions",
-        "values": "0 to 255; scaled inside the model",
-        "colour": (
-            "grey; colours are turned into grey by ITU-R BT.601 luma"
-            if channels == 1
-            else "red, green, blue; grey is repeated three times"
-        )
-        + "; transparency is composed on white",
-    }

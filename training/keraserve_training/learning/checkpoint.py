@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.errors import RunDamagedError, RunDiffersError
 
 Rows = list[dict[str, Any]]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import PathsDisagreeError
 from keraserve_training.learning import outputs, rules

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import RunDamagedError
 from keraserve_training.learning import checkpoint, outputs, rules, strategy

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from keraserve_models.preprocessing.scaling import Mode, preprocess
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import OptionError
-from keraserve_training.preprocessing.scaling import Mode, preprocess
 from keraserve_training.pretrained import loading
 from keraserve_training.pretrained.networks import NETWORKS, Network
 

@@ -27,10 +27,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, runtime
+from keraserve_models import atomic
+from keraserve_models.locks import locked
+from keraserve_training import runtime
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import FeaturesError
-from keraserve_training.locks import locked
 
 KEY, LOCK = "key.json", ".lock"
 # Numpy's format has no bfloat16: its two bytes are stored as an integer.

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keraserve_models.preprocessing.decoding import RULES
 from keraserve_training.data.examples import Examples, Indices, prefetched
 from keraserve_training.learning import rules
-from keraserve_training.preprocessing.decoding import RULES
 from keraserve_training.pretrained import bfloat16, feature_spread, feature_store, inference
 from keraserve_training.pretrained.extraction import Extraction
 from keraserve_training.pretrained.feature_store import STORED, Layout

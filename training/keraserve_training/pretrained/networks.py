@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from keraserve_training.preprocessing.scaling import Mode
+from keraserve_models.preprocessing.scaling import Mode
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)  # of MobileNet
 

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.errors import RunDamagedError
 
 _WORDS = {"phase"}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keraserve_training import atomic, statistics
+from keraserve_models import atomic
+from keraserve_training import statistics
 from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.records import run_folder
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keraserve_models.locks import is_locked
 from keraserve_training.errors import OlderVersionError, RunDamagedError
-from keraserve_training.locks import is_locked
 from keraserve_training.records import history
 
 CONFIG = "config.json"

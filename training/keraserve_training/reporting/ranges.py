@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, expected_ranges
+from keraserve_models import atomic
+from keraserve_training import expected_ranges
 from keraserve_training.errors import OlderVersionError
 from keraserve_training.experiment import Experiment
 from keraserve_training.records import caveats, description, run_folder

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.experiment import Experiment
 from keraserve_training.reporting.content import Content, by_source
 from keraserve_training.reporting.embedding import embed

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment
 from keraserve_training.records import caveats, description, run_folder

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keraserve_training import atomic, number_format, open_run, statistics
+from keraserve_models import atomic
+from keraserve_training import number_format, open_run, statistics
 from keraserve_training.errors import OlderVersionError, StudyError
 from keraserve_training.experiment import Comparison, Experiment, Study
 from keraserve_training.experiments import find

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from keraserve_models import atomic
+from keraserve_models.errors import RepositoryError
+from keraserve_models.locks import locked
+from keraserve_models.repository import folders
 from keraserve_protocol import messages, model_config
 from keraserve_protocol.canary import STABLE
-from keraserve_training import atomic
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import repository
-from keraserve_training.locks import locked
 
 FILE = "models.config"
 SERVED_FROM = "/models"  # where compose.yaml mounts the repository
@@ -46,16 +46,15 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
         notices = [
             f"{FILE} lists {name}, of which there is no version: nothing was changed there."
             for name, entry in entries.items()
-            if name not in repository.names(models)
-            and entry.base_path == f"{served_from or SERVED_FROM}/{name}"
+            if name not in folders.names(models) and entry.base_path == f"{served_from or SERVED_FROM}/{name}"
         ]
-        for name in repository.names(models):
-            known = repository.versions(models / name)
+        for name in folders.names(models):
+            known = folders.versions(models / name)
             if name == coming:
                 known = [*known, known[-1] + 1]
             entry = entries.get(name)
             if entry is None:
-                entry = _add(config, name, repository.versions(models / name))
+                entry = _add(config, name, folders.versions(models / name))
             elif served_from is not None:
                 entry.base_path = f"{served_from}/{name}"
             if not entry.base_path:
@@ -72,8 +71,8 @@ def edited(models: Path) -> Iterator[messages.ModelServerConfig]:
         RepositoryError: the file can't be read.
     """
     models.mkdir(parents=True, exist_ok=True)
-    with locked(models / repository.LOCK):
-        before = _read(models / FILE)
+    with locked(models / folders.LOCK):
+        before = read(models)
         config = messages.ModelServerConfig()
         config.CopyFrom(before)
         yield config
@@ -90,7 +89,13 @@ def loaded(policy: messages.ServableVersionPolicy, versions: Sequence[int]) -> l
     return list(versions)[-max(1, policy.latest.num_versions) :]
 
 
-def _read(file: Path) -> messages.ModelServerConfig:
+def read(models: Path) -> messages.ModelServerConfig:
+    """The file's content; empty where there is no file.
+
+    Raises:
+        RepositoryError: the file can't be read.
+    """
+    file = models / FILE
     if not file.exists():
         return messages.ModelServerConfig()
     try:

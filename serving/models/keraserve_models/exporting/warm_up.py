@@ -3,16 +3,17 @@
 TensorFlow Serving's format: a TFRecord file of `PredictionLog`, at most 1,000 (SavedModel warmup).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
+from keraserve_models import drawn_images
+from keraserve_models.exporting.signatures import EXAMPLE_KEY
 from keraserve_protocol import messages
 from keraserve_protocol.signatures import CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES
 from keraserve_protocol.tensors import to_proto
-from keraserve_training.data import procedural
-from keraserve_training.exporting.signatures import EXAMPLE_KEY
 
 _BATCHES = (1, 8)  # one image, and several at once
 
@@ -27,7 +28,7 @@ def write(file: Path, name: str, size: tuple[int, int], channels: int) -> None:
 
 def _logs(name: str, size: tuple[int, int], channels: int) -> Iterator[messages.PredictionLog]:
     for count in _BATCHES:
-        images = procedural.images(count, classes=count, size=size, channels=channels, seed=count).images
+        images = drawn_images.images(count, classes=count, size=size, channels=channels, seed=count)[0]
         encode = tf.io.encode_png if count == 1 else tf.io.encode_jpeg
         encoded = [encode(image).numpy() for image in images]
         for signature, key, values in (
@@ -49,3 +50,14 @@ def example(encoded: bytes) -> bytes:
     """Write a tf.Example of one encoded image, as the signature `classify` takes it."""
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded]))
     return tf.train.Example(features=tf.train.Features(feature={EXAMPLE_KEY: feature})).SerializeToString()
+
+
+def write_tensors(file: Path, name: str, signature: str, inputs: Mapping[str, Any]) -> None:
+    """Write one Predict request with these arrays."""
+    request = messages.PredictRequest(model_spec=messages.model_spec(name, signature=signature))
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(to_proto(value))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        log = messages.PredictionLog(predict_log=messages.PredictLog(request=request))
+        writer.write(log.SerializeToString())

@@ -5,14 +5,13 @@ gateway read, and the shares in `canary.json`, which the gateway reads.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
+from keraserve_models import atomic
+from keraserve_models.errors import RepositoryError
+from keraserve_models.repository import folders, server_config
 from keraserve_protocol import messages
 from keraserve_protocol.canary import CANARY, FILE, STABLE
-from keraserve_training import atomic
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import repository, server_config
 
 PREVIOUS = "previous"
 
@@ -29,14 +28,14 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
     Raises:
         RepositoryError: there is no such model or version, or no second one.
     """
-    known = repository.versions(models / name)
+    known = folders.versions(models / name)
     with server_config.edited(models) as config:
-        entry = _entry(config, name, models)
+        entry = entry_of(config, name, models)
         labelled = entry.version_labels.get(STABLE)
         current = entry.version_labels.get(CANARY, labelled)
         chosen = version or (current if current and current != labelled else known[-1])
         if chosen not in known:
-            raise RepositoryError(f"{name} has no version {chosen}: it has {_listed(known)}.")
+            raise RepositoryError(f"{name} has no version {chosen}: it has {folders.listed(known)}.")
         # Without a label the newest version serves; beside it, the newest of the others serves the rest.
         stable = labelled or max((one for one in known if one != chosen), default=chosen)
         if chosen == stable:
@@ -45,8 +44,8 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
         if entry.model_version_policy.WhichOneof("policy_choice") in (None, "latest"):
             # From now on what is loaded is what has a label; else the next export would drop `stable`.
             entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
-        _label(entry, STABLE, stable)
-        _label(entry, CANARY, chosen)
+        move_label(entry, STABLE, stable)
+        move_label(entry, CANARY, chosen)
     _set_share(models, name, share)
     return f"{name}: version {chosen} gets {share:.0%} of what names no version, version {stable} the rest"
 
@@ -58,13 +57,13 @@ def promote(models: Path, name: str) -> str:
         RepositoryError: there is no such model, or it has no canary.
     """
     with server_config.edited(models) as config:
-        entry = _entry(config, name, models)
+        entry = entry_of(config, name, models)
         stable, chosen = _under_way(entry)
         if stable == chosen:
             raise RepositoryError(f"{name} has no canary: begin with `keraserve-train canary {name}`.")
         _set_share(models, name, 0)
-        _label(entry, PREVIOUS, stable)
-        _label(entry, STABLE, chosen)
+        move_label(entry, PREVIOUS, stable)
+        move_label(entry, STABLE, chosen)
     return f"{name}: version {chosen} serves; `keraserve-train rollback {name}` goes back to version {stable}"
 
 
@@ -75,7 +74,7 @@ def rollback(models: Path, name: str) -> str:
         RepositoryError: there is no such model, or nothing to go back to.
     """
     with server_config.edited(models) as config:
-        entry = _entry(config, name, models)
+        entry = entry_of(config, name, models)
         stable, chosen = _under_way(entry)
         if stable == chosen:
             if PREVIOUS not in entry.version_labels:
@@ -84,8 +83,8 @@ def rollback(models: Path, name: str) -> str:
                 )
             stable = entry.version_labels.pop(PREVIOUS)
         _set_share(models, name, 0)
-        _label(entry, STABLE, stable)
-        _label(entry, CANARY, stable)
+        move_label(entry, STABLE, stable)
+        move_label(entry, CANARY, stable)
     return f"{name}: version {stable} serves"
 
 
@@ -96,27 +95,32 @@ def end(models: Path, name: str) -> str:
         RepositoryError: there is no such model.
     """
     with server_config.edited(models) as config:
-        entry = _entry(config, name, models)
+        entry = entry_of(config, name, models)
         _set_share(models, name, None)
         for label in (CANARY, PREVIOUS):
             entry.version_labels.pop(label, None)
         entry.model_version_policy.latest.num_versions = server_config.KEPT_VERSIONS
-        known = repository.versions(models / name)
+        known = folders.versions(models / name)
         server_config.move_labels(entry, known)
     return f"{name}: the newest version serves, now {known[-1]}"
 
 
-def _entry(config: messages.ModelServerConfig, name: str, models: Path) -> messages.ModelConfig:
+def entry_of(config: messages.ModelServerConfig, name: str, models: Path) -> messages.ModelConfig:
+    """The entry of a model that has a version.
+
+    Raises:
+        RepositoryError: there is none; says which models there are.
+    """
     for entry in config.model_config_list.config:
-        if entry.name == name and repository.versions(models / name):
+        if entry.name == name and folders.versions(models / name):
             return entry
-    if repository.versions(models / name):
+    if folders.versions(models / name):
         raise RepositoryError(
             f"{models / server_config.FILE} does not list {name!r}, though {models} has it:"
             " `keraserve-train export` adds what it lacks."
         )
     raise RepositoryError(
-        f"There is no model {name!r} in {models}: it has {_listed(repository.names(models))}."
+        f"There is no model {name!r} in {models}: it has {folders.listed(folders.names(models))}."
     )
 
 
@@ -126,7 +130,7 @@ def _under_way(entry: messages.ModelConfig) -> tuple[int, int]:
     return stable, entry.version_labels.get(CANARY, stable)
 
 
-def _label(entry: messages.ModelConfig, label: str, version: int) -> None:
+def move_label(entry: messages.ModelConfig, label: str, version: int) -> None:
     """Move a label. Where the policy lists versions: load its version, and unload the one it was on."""
     left = entry.version_labels.get(label)
     entry.version_labels[label] = version
@@ -139,16 +143,21 @@ def _label(entry: messages.ModelConfig, label: str, version: int) -> None:
 
 def _set_share(models: Path, name: str, share: float | None) -> None:
     """Write the share; None takes the model out of the file."""
+    content = shares(models)
+    content.pop(name, None)
+    if share is not None:
+        content[name] = share
+    atomic.write_json(models / FILE, dict(sorted(content.items())))
+
+
+def shares(models: Path) -> dict[str, float]:
+    """The share of the canary of each model that has one.
+
+    Raises:
+        RepositoryError: the file can't be read.
+    """
     file = models / FILE
     try:
-        shares: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     except ValueError as error:
         raise RepositoryError(f"{file}: {error}. Correct the file, or delete it.") from error
-    shares.pop(name, None)
-    if share is not None:
-        shares[name] = share
-    atomic.write_json(file, dict(sorted(shares.items())))
-
-
-def _listed(things: Sequence[object]) -> str:
-    return ", ".join(map(str, things)) or "none"

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing import decoders
-from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import rejected
-from keraserve_training.preprocessing.decoders.white import opaque
+from keraserve_models.preprocessing import decoders
+from keraserve_models.preprocessing.decoders import exif
+from keraserve_models.preprocessing.decoders.checks import rejected
+from keraserve_models.preprocessing.decoders.white import opaque
 
 # ITU-R BT.601 luma, with which JPEG, PIL and TensorFlow turn colours into grey
 _LUMA = (0.299, 0.587, 0.114)

@@ -10,14 +10,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from keraserve_training import atomic
-from keraserve_training.errors import RepositoryError
-from keraserve_training.exporting import digests
-from keraserve_training.locks import locked
+from keraserve_models import atomic
+from keraserve_models.errors import RepositoryError
+from keraserve_models.locks import locked
+from keraserve_models.repository import digests
 
 LOCK = ".lock"
 MODEL_CARD = "assets.extra/model_card.json"
@@ -46,31 +46,41 @@ def exporting(models: Path, name: str) -> Iterator[None]:
         yield
 
 
-def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
+def publish(
+    models: Path, name: str, write: Callable[[Path], None], required: Sequence[str] = REQUIRED
+) -> int:
     """Add a version to a model, one more than the highest; several processes may do so at once.
 
     Args:
         models: the repository; made if need be.
         name: the model's.
-        write: writes all of `REQUIRED` into the folder that it gets; the files' digests are added.
+        write: writes all of `required` into the folder that it gets; the files' digests are added.
+        required: files that it has to write.
 
     Raises:
         RepositoryError: the name is invalid, or `write` left something out.
     """
-    if not _NAME.fullmatch(name):
-        raise RepositoryError(
-            f"{name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."
-        )
+    check_name(name)
     base = models / name
     base.mkdir(parents=True, exist_ok=True)
+    try:
+        return _publish(models, base, write, required)
+    except BaseException:
+        with locked(models / LOCK), suppress(OSError):
+            base.rmdir()  # where this would have been its first version
+        raise
+
+
+def _publish(models: Path, base: Path, write: Callable[[Path], None], required: Sequence[str]) -> int:
     with ExitStack() as claim:
         with locked(models / LOCK):
             _remove_abandoned(base)
             place = claim.enter_context(_unfinished(base))
         write(place)
-        missing = [file for file in REQUIRED if not (place / file).is_file()]
+        missing = [file for file in required if not (place / file).is_file()]
         if missing:
-            raise RepositoryError(f"The export of {name} lacks {', '.join(missing)}: nothing was published.")
+            lacks = f"The export of {base.name} lacks {', '.join(missing)}"
+            raise RepositoryError(f"{lacks}: nothing was published.")
         digests.write(place)
         atomic.sync_tree(place)
         with locked(models / LOCK):
@@ -78,6 +88,18 @@ def publish(models: Path, name: str, write: Callable[[Path], None]) -> int:
             place.rename(base / str(version))
             atomic.sync(base)
         return version
+
+
+def check_name(name: str) -> None:
+    """Reject what can't be a model's name.
+
+    Raises:
+        RepositoryError: says what a name may be.
+    """
+    if not _NAME.fullmatch(name):
+        raise RepositoryError(
+            f"{name!r} can't be a model's name: lower-case letters, digits and '-', at most 63."
+        )
 
 
 def names(models: Path) -> list[str]:
@@ -127,3 +149,8 @@ def _remove_abandoned(base: Path) -> None:
 
 def _lock_of(place: Path) -> Path:
     return place.with_name(place.name + LOCK)
+
+
+def listed(things: Sequence[object]) -> str:
+    """Names or versions in words, for a message."""
+    return ", ".join(map(str, things)) or "none"

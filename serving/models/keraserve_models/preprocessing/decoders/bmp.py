@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.exif import UPRIGHT
-from keraserve_training.preprocessing.decoders.fields import part
-from keraserve_training.preprocessing.decoders.white import over_white
+from keraserve_models.preprocessing.decoders.checks import limited, rejected
+from keraserve_models.preprocessing.decoders.exif import UPRIGHT
+from keraserve_models.preprocessing.decoders.fields import part
+from keraserve_models.preprocessing.decoders.white import over_white
 
 OF_ANOTHER_KIND = "is a BMP of a kind that models do not decode: save it with 24 bits a pixel, or as PNG"
 _INFO_HEADER, _HEADER_WITH_ALPHA = 40, 56  # bytes

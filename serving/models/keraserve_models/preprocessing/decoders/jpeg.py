@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import limited
-from keraserve_training.preprocessing.decoders.fields import either, length, part, window
+from keraserve_models.preprocessing.decoders import exif
+from keraserve_models.preprocessing.decoders.checks import limited
+from keraserve_models.preprocessing.decoders.fields import either, length, part, window
 
 # TensorFlow's default is faster and off by up to 13 grey levels.
 DCT = "INTEGER_ACCURATE"

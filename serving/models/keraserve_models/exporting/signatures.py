@@ -11,44 +11,65 @@ as `json` string [], and `bytes` int64 [], its length.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from keraserve_models.preprocessing.decoding import Preparation, decode
+from keraserve_models.repository import folders
 from keraserve_protocol.signatures import CARD_OUTPUT, CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES, MODEL_CARD
-from keraserve_training.exporting import repository
-from keraserve_training.learning.outputs import Output, probabilities
-from keraserve_training.preprocessing.decoding import Preparation, decode
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 EXAMPLE_KEY = "image/encoded"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that classifies images.
+
+    Attributes:
+        shape: height, width and channels (1 or 3) of the images that it takes.
+        probabilities: turns float32 [N, H, W, C], 0 to 255, into float32 [N, K].
+        state: what it uses and is to be saved with it: variables, lookup tables, layers.
+    """
+
+    shape: tuple[int, int, int]
+    probabilities: Callable[[Any], Any]
+    state: Sequence[Any]
+
+    @classmethod
+    def of_keras(cls, model: Any, probabilities: Callable[[Any], Any] = lambda values: values) -> "Network":
+        """Take a Keras 3 model that scales its images itself; `probabilities` is applied to what it gives."""
+        height, width, channels = model.input_shape[1:]
+        state = [variable.value for variable in model.variables]
+        return cls(
+            (height, width, channels), lambda images: probabilities(model(images, training=False)), state
+        )
 
 
 class ImageClassifier(tf.Module):
     """A trained network with all that a server needs: decoding, resizing, probabilities, labels.
 
     Args:
-        model: takes float32 [N, H, W, C], 0 to 255; does its own scaling.
-        output: what its last layer gives.
+        network: the network.
         labels: the name of each class.
         assets: a folder with the files that become `assets/labels.txt` and `assets/model_card.json`.
     """
 
-    def __init__(self, model: Any, output: Output, labels: Sequence[str], assets: Path) -> None:
+    def __init__(self, network: Network, labels: Sequence[str], assets: Path) -> None:
         super().__init__()
-        height, width, channels = model.input_shape[1:]
-        self._shape = (height, width, channels)
+        height, width, channels = network.shape
+        self._shape = network.shape
         self._prepare = Preparation((height, width), channels)
-        self._model = model
-        self._output: Output = output
+        self._probabilities = network.probabilities
         self._names = list(labels)
         # What the graph captures has to hang on the object that is saved.
-        self.state = [variable.value for variable in model.variables]
-        self.labels_file = tf.saved_model.Asset(str(assets / Path(repository.LABELS).name))
-        self.card_file = tf.saved_model.Asset(str(assets / Path(repository.CARD_ASSET).name))
+        self.state = list(network.state)
+        self.labels_file = tf.saved_model.Asset(str(assets / Path(folders.LABELS).name))
+        self.card_file = tf.saved_model.Asset(str(assets / Path(folders.CARD_ASSET).name))
 
     def signatures(self) -> dict[str, Any]:
         """All signatures, traced."""
@@ -83,15 +104,14 @@ class ImageClassifier(tf.Module):
         return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
     def _scores(self, images: Any) -> Any:
-        scores = probabilities(self._output, self._model(images, training=False))
-        return tf.ensure_shape(scores, (None, len(self._names)))
+        return tf.ensure_shape(self._probabilities(images), (None, len(self._names)))
 
     def _named(self, scores: Any) -> dict[str, Any]:
         label = tf.gather(tf.constant(self._names), tf.argmax(scores, axis=-1))
         return {"probabilities": scores, "label": label}
 
 
-def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str]) -> None:
+def save(folder: Path, network: Network, labels: Sequence[str]) -> None:
     """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`.
 
     The signature `model_card` returns an empty card until `assets/model_card.json` is replaced.
@@ -99,10 +119,10 @@ def save(folder: Path, model: keras.Model, output: Output, labels: Sequence[str]
     # Debug info is the files and line numbers of our source: useless to a server, with paths of this machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
     with tempfile.TemporaryDirectory() as assets:  # where they have to exist while the model is saved
-        (Path(assets) / Path(repository.CARD_ASSET).name).write_text("{}", encoding="utf-8")
+        (Path(assets) / Path(folders.CARD_ASSET).name).write_text("{}", encoding="utf-8")
         lines = "".join(f"{label}\n" for label in labels)
-        (Path(assets) / Path(repository.LABELS).name).write_text(lines, encoding="utf-8")
-        module = ImageClassifier(model, output, labels, Path(assets))
+        (Path(assets) / Path(folders.LABELS).name).write_text(lines, encoding="utf-8")
+        module = ImageClassifier(network, labels, Path(assets))
         tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
     _set_classify_method(folder)
 

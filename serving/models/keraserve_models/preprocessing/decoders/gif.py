@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.exif import UPRIGHT
-from keraserve_training.preprocessing.decoders.fields import LITTLE, either, number, part, window
+from keraserve_models.preprocessing.decoders.checks import limited, rejected
+from keraserve_models.preprocessing.decoders.exif import UPRIGHT
+from keraserve_models.preprocessing.decoders.fields import LITTLE, either, number, part, window
 
 _HEADER, _DESCRIPTOR = 13, 10  # bytes
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9

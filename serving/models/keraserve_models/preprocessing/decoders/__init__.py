@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keraserve_models.preprocessing.decoders import bmp, exif, gif, jpeg, png, webp
+from keraserve_models.preprocessing.decoders.checks import rejected
 from keraserve_protocol import image_formats
-from keraserve_training.preprocessing.decoders import bmp, exif, gif, jpeg, png, webp
-from keraserve_training.preprocessing.decoders.checks import rejected
 
 _MODULES = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp, "WebP": webp}
 _DECODERS = [_MODULES[each.name].decode for each in image_formats.FORMATS]

@@ -4,10 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.fields import BIG, code, length, number, part, window
-from keraserve_training.preprocessing.decoders.white import opaque
+from keraserve_models.preprocessing.decoders import exif
+from keraserve_models.preprocessing.decoders.checks import limited, rejected
+from keraserve_models.preprocessing.decoders.fields import BIG, code, length, number, part, window
+from keraserve_models.preprocessing.decoders.white import opaque
 
 _FIRST = 8  # where the chunks begin
 _AROUND = 12  # bytes of a chunk beside its data: length, name, checksum

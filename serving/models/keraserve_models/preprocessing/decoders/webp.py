@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders import exif
-from keraserve_training.preprocessing.decoders.checks import limited, rejected
-from keraserve_training.preprocessing.decoders.fields import (
+from keraserve_models.preprocessing.decoders import exif
+from keraserve_models.preprocessing.decoders.checks import limited, rejected
+from keraserve_models.preprocessing.decoders.fields import (
     BIG,
     LITTLE,
     code,
@@ -16,7 +16,7 @@ from keraserve_training.preprocessing.decoders.fields import (
     part,
     window,
 )
-from keraserve_training.preprocessing.decoders.white import opaque
+from keraserve_models.preprocessing.decoders.white import opaque
 
 _FIRST = 12  # where the chunks begin
 _FLAGS = 20  # the byte that says what an extended file holds

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_training.preprocessing.decoders.fields import BIG, LITTLE, either, length, number, part, window
+from keraserve_models.preprocessing.decoders.fields import BIG, LITTLE, either, length, number, part, window
 
 PREFIX = b"Exif\0\0"
 _LITTLE_ENDIAN, _BIG_ENDIAN = b"II*\0", b"MM\0*"

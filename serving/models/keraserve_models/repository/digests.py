@@ -7,7 +7,7 @@ digests before it loads; `sha256sum --check assets.extra/SHA256SUMS` does in the
 import hashlib
 from pathlib import Path
 
-from keraserve_training import atomic
+from keraserve_models import atomic
 
 FILE = "assets.extra/SHA256SUMS"
 
