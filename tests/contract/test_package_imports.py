@@ -15,6 +15,7 @@ PACKAGES = {
     "keraserve_embedded": ROOT / "serving/embedded/keraserve_embedded",
     "keraserve_gateway": ROOT / "serving/gateway/keraserve_gateway",
     "keraserve_client": ROOT / "clients/python/keraserve_client",
+    "keraserve": ROOT / "clients/python/keraserve",
 }
 MAY_IMPORT = {
     "keraserve_training": {"keraserve_models", "keraserve_protocol", "tensorflow", "keras", "numpy", "PIL"},
@@ -23,10 +24,13 @@ MAY_IMPORT = {
     "keraserve_embedded": {"keraserve_protocol", "tensorflow", "numpy"},
     "keraserve_gateway": {"keraserve_protocol", "fastapi"},
     "keraserve_client": {"keraserve_protocol", "numpy"},
+    "keraserve": set(),
 }
 WATCHED = set(PACKAGES) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
 # These modules run other packages in their own process, and import them only then.
-TOGETHER = {ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py": {"keraserve_embedded", "numpy"}}
+TOGETHER = {
+    ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py": {"keraserve_embedded", "numpy"},
+}
 # The gateway doesn't import this module: it runs without numpy.
 NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"
 
@@ -71,6 +75,7 @@ def test_these_packages_of_the_gateway_import_no_http(part: str) -> None:
         ("keraserve_gateway.http.app", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_gateway.serve", "tensorflow keras numpy PIL keraserve_embedded"),
         ("keraserve_client", "tensorflow keras fastapi PIL"),
+        ("keraserve.__main__", "tensorflow keras fastapi PIL numpy grpc keraserve_client keraserve_training"),
         ("keraserve_training.cli", "tensorflow keras"),
         ("keraserve_models.repository.release", "tensorflow keras numpy"),
         ("keraserve_embedded.process.cli", "tensorflow keras"),

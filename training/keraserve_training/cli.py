@@ -5,6 +5,7 @@ TensorFlow is imported only when something has to be trained or exported.
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -50,11 +51,11 @@ _INTERRUPTED = 130
 DEFAULT_RUNS, DEFAULT_MODELS, DEFAULT_SEED = Path("runs"), Path("models"), 42
 
 
-def main() -> None:
+def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> None:
     """Entry point: every expected failure is one sentence on stderr and a status that is not 0."""
     printable()
     try:
-        status = app(standalone_mode=False)
+        status = app(args, prog_name=prog_name, standalone_mode=False)
         if status == _INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.exit(status or 0)
@@ -67,8 +68,13 @@ def main() -> None:
         fail(f"{error.strerror or error}{where}. {what_to_do(error)}")
     except Exception as error:  # a bug of ours or of a library: its trace goes to a file, not to the terminal
         if hasattr(error, "format_message"):
-            fail(f"{error.format_message().rstrip('.')}. See keraserve-train --help.", 2)  # pyright: ignore
+            fail(f"{error.format_message().rstrip('.')}. See {prog_name or 'keraserve-train'} --help.", 2)  # pyright: ignore
         fail(unexpected(error))
+
+
+def train(args: Sequence[str], prog_name: str) -> None:
+    """Entry point as a command of another program: `keraserve train …`."""
+    main(args[1:], f"{prog_name} {args[0]}")
 
 
 @app.command("list")

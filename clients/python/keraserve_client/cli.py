@@ -263,8 +263,3 @@ def _print_error(sentence: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         Text.assemble(("keraserve: ", "bold red"), sentence)
     )
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

@@ -1,0 +1,93 @@
+"""The program `keraserve`. A command is loaded when it is called, so that `--help` imports no large library.
+
+A package adds commands by entry points of the group `keraserve.commands`: the name of the command, and the
+`typer.Typer` that has it, or a function that is called in the same way.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated
+
+import typer
+
+PROGRAM, GROUP = "keraserve", "keraserve.commands"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of Keraserve's own packages.
+
+    Attributes:
+        about: its line in the help.
+        distribution: what has to be installed for it.
+    """
+
+    about: str
+    distribution: str
+
+
+COMMANDS = {
+    "models": Command("List the models that a gateway serves.", "keraserve-client"),
+    "classify": Command("Classify images.", "keraserve-client"),
+    "status": Command("Show the versions of a model.", "keraserve-client"),
+    "train": Command("Train experiments, or a model of your images, and export them.", "keraserve-training"),
+}
+
+app = typer.Typer(
+    help="Train and serve Keras models, and use the models of a server.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"keraserve {version('keraserve-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def _add(name: str, about: str) -> None:
+    # The command reads its own options, --help too.
+    @app.command(
+        name,
+        help=about,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def _(context: typer.Context) -> None:
+        _run(name, context.args)
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    found = _installed().get(name)
+    if found is None:
+        missing = COMMANDS[name].distribution
+        typer.echo(f'{PROGRAM}: {name} is not installed: pip install "{missing}"', err=True)
+        raise typer.Exit(1)
+    found.load()(args=[name, *arguments], prog_name=PROGRAM)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def main() -> None:
+    """Run the program."""
+    for name, command in COMMANDS.items():
+        _add(name, command.about)
+    for name, point in _installed().items():
+        if name not in COMMANDS:
+            _add(name, f"From {point.dist.name if point.dist else point.module}.")
+    app(prog_name=PROGRAM)
+
+
+if __name__ == "__main__":
+    main()
