@@ -78,6 +78,7 @@ def test_these_packages_of_the_gateway_import_no_http(part: str) -> None:
         ("keraserve.__main__", "tensorflow keras fastapi PIL numpy grpc keraserve_client keraserve_training"),
         ("keraserve_training.cli", "tensorflow keras"),
         ("keraserve_models.repository.release", "tensorflow keras numpy"),
+        ("keraserve_models.cli", "tensorflow keras numpy fastapi"),
         ("keraserve_embedded.process.cli", "tensorflow keras"),
     ],
 )

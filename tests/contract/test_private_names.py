@@ -24,6 +24,7 @@ SOURCES = {
     for name, folder in {
         "keraserve_gateway": "serving/gateway",
         "keraserve_embedded": "serving/embedded",
+        "keraserve_models": "serving/models",
         "keraserve_protocol": "serving/protocol",
         "keraserve_client": "clients/python",
         "keraserve_training": "training",
@@ -33,6 +34,7 @@ SOURCES = {
 PRIVATE = {
     "_make_callable_from_options": "tensorflow",
     "_flatten_layers": "keras",
+    "_inbound_nodes": "keras",
     "_cardinality": "tensorflow",
     "_processes": "Python",
 }

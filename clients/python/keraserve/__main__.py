@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 PROGRAM, GROUP = "keraserve", "keraserve.commands"
+_CLIENT, _MODELS = "keraserve-client", "keraserve-models"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,15 @@ class Command:
 
 
 COMMANDS = {
-    "models": Command("List the models that a gateway serves.", "keraserve-client"),
-    "classify": Command("Classify images.", "keraserve-client"),
-    "status": Command("Show the versions of a model.", "keraserve-client"),
+    "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _MODELS),
+    "models": Command("List the models of a gateway; list|show|remove|label: of a repository.", _CLIENT),
+    "classify": Command("Classify images.", _CLIENT),
+    "status": Command("Show the versions of a model.", _CLIENT),
     "train": Command("Train experiments, or a model of your images, and export them.", "keraserve-training"),
 }
+# `keraserve models` asks a gateway; with one of these it works on the repository's folder.
+REPOSITORY_COMMANDS = ("list", "show", "remove", "label")
+_REPOSITORY = "models-repository"
 
 app = typer.Typer(
     help="Train and serve Keras models, and use the models of a server.",
@@ -67,9 +72,10 @@ def _add(name: str, about: str) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> None:
-    found = _installed().get(name)
+    of_repository = name == "models" and arguments[:1] and arguments[0] in REPOSITORY_COMMANDS
+    found = _installed().get(_REPOSITORY if of_repository else name)
     if found is None:
-        missing = COMMANDS[name].distribution
+        missing = _MODELS if of_repository else COMMANDS[name].distribution
         typer.echo(f'{PROGRAM}: {name} is not installed: pip install "{missing}"', err=True)
         raise typer.Exit(1)
     found.load()(args=[name, *arguments], prog_name=PROGRAM)
@@ -84,7 +90,7 @@ def main() -> None:
     for name, command in COMMANDS.items():
         _add(name, command.about)
     for name, point in _installed().items():
-        if name not in COMMANDS:
+        if name not in COMMANDS and name != _REPOSITORY:
             _add(name, f"From {point.dist.name if point.dist else point.module}.")
     app(prog_name=PROGRAM)
 

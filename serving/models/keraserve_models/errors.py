@@ -1,7 +1,11 @@
 """What can go wrong, as one tree; every message is one sentence that says what to do.
 
 ModelsError
-└── RepositoryError     the model repository is not what it should be
+├── RepositoryError     the model repository is not what it should be
+└── ImportRejected      a model can't be imported
+    ├── NotTrusted      it holds programs, which run when it is loaded
+    ├── Undecided       something that only the user knows has to be said
+    └── NotEqual        the written version does not give what the model gives
 """
 
 
@@ -11,3 +15,19 @@ class ModelsError(Exception):
 
 class RepositoryError(ModelsError):
     """The model repository is not what it should be."""
+
+
+class ImportRejected(ModelsError):  # noqa: N818 (noun and what happened to it)
+    """A model can't be imported; nothing was published."""
+
+
+class NotTrusted(ImportRejected):
+    """A model holds programs that run when it is loaded, and nobody said that they may."""
+
+
+class Undecided(ImportRejected):
+    """Something about a model can be known by its user alone."""
+
+
+class NotEqual(ImportRejected):
+    """The written version does not give what the model gives."""

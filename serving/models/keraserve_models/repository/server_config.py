@@ -19,7 +19,7 @@ FILE = "models.config"
 SERVED_FROM = "/models"  # where compose.yaml mounts the repository
 KEPT_VERSIONS = 2  # the new one and the one to go back to
 _HEADER = (
-    "# Which models are served. `keraserve-train export` adds new models; it keeps your changes of paths,\n"
+    "# Which models are served. Exports and imports add new models; they keep your changes of paths,\n"
     "# policies and labels, but no comments.\n"
 )
 

@@ -1,0 +1,121 @@
+"""The options of an import, which `keraserve import` and `keraserve serve` have in common."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keraserve_models.errors import ModelsError
+from keraserve_models.importing.request import ImportRequest, Overrides, Scale, Scores, Task
+from keraserve_protocol.image_folders import images_below
+
+_MOST_IMAGES = 64  # that a version is compared on
+_FOUND_OUT = "found out"  # in place of a default
+
+_OPTIONS: dict[str, Any] = {
+    "name": Annotated[str | None, typer.Option(help="The model's name.", show_default="its file's")],
+    "labels": Annotated[
+        Path | None,
+        typer.Option(help="A file with the name of each class, a line each.", show_default="numbers"),
+    ],
+    "task": Annotated[
+        Task | None,
+        typer.Option(
+            help="images: classify images; tensors: its own inputs and outputs.", show_default=_FOUND_OUT
+        ),
+    ],
+    "scale": Annotated[
+        Scale | None,
+        typer.Option(help="What pixels of 0 to 255 have to become.", show_default=_FOUND_OUT),
+    ],
+    "scores": Annotated[
+        Scores | None, typer.Option(help="What the last layer returns.", show_default=_FOUND_OUT)
+    ],
+    "size": Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH", help="Of its images, where the model takes any size.", show_default=False
+        ),
+    ],
+    "try_": Annotated[
+        Path | None,
+        typer.Option(
+            "--try", exists=True, help="Images on which version and model are compared.", show_default=False
+        ),
+    ],
+    "trust": Annotated[
+        bool, typer.Option("--trust", help="Run the programs in it: Lambda layers, custom classes.")
+    ],
+    "code": Annotated[
+        Path | None,
+        typer.Option(help="With --trust: a Python file with its custom classes.", show_default=False),
+    ],
+    "any_difference": Annotated[
+        bool,
+        typer.Option("--any-difference", help="Publish the version even where its results differ."),
+    ],
+}
+
+
+def with_import_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of an import; it gets them as its argument `options`."""
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        options = {name: arguments.pop(name) for name in _OPTIONS}
+        command(options=options, **arguments)
+
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=annotation,
+            default=False if annotation.__origin__ is bool else None,
+        )
+        for name, annotation in _OPTIONS.items()
+    ]
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + added
+    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    del wrapped.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
+    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapped
+
+
+def request_of(model: Path, models: Path, options: dict[str, Any]) -> ImportRequest:
+    """What the options ask for.
+
+    Raises:
+        ModelsError: one of them is no value.
+    """
+    folder = options["try_"]
+    return ImportRequest(
+        path=model,
+        name=options["name"] or name_of(model),
+        models=models,
+        labels=options["labels"],
+        overrides=Overrides(options["task"], options["scale"], options["scores"], _size(options["size"])),
+        images=tuple(images_below(folder)[:_MOST_IMAGES]) if folder else (),
+        trusted=options["trust"],
+        code=options["code"],
+        any_difference=options["any_difference"],
+    )
+
+
+def name_of(model: Path) -> str:
+    """A model's name made from that of its file: lower-case letters, digits and '-'."""
+    words = re.findall(r"[a-z0-9]+", model.resolve().stem.lower())
+    return "-".join(words)[:63].rstrip("-") or "model"
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if found is None:
+        raise ModelsError(f"--size is HEIGHTxWIDTH in pixels, such as 224x224, not {text!r}")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,65 @@
+"""An image classifier of somebody else as a network that takes pixels of 0 to 255 and gives probabilities."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraserve_models.exporting.signatures import Network
+from keraserve_models.importing import state
+from keraserve_models.importing.findings import ImageFindings
+from keraserve_models.importing.request import Scale, Scores
+from keraserve_models.importing.scaling import MODES
+
+# Of ImageNet's images, as `preprocess_input` of keras.applications has them.
+_CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of 0 to 255
+_TORCH_MEAN, _TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def network(model: Any, found: ImageFindings) -> Network:
+    """A model with its scaling before it and its probabilities behind it.
+
+    Args:
+        model: of Keras 3 or `tf_keras`; takes float32 [N, H, W, C] (or [N, C, H, W]), gives [N, K].
+        found: what it takes and gives.
+    """
+
+    def run(images: Any) -> Any:
+        pixels = scaled(images, found.scale)
+        if found.channels_first:
+            pixels = tf.transpose(pixels, (0, 3, 1, 2))
+        return probabilities(tf.cast(model(pixels, training=False), tf.float32), found.scores)
+
+    return Network((*found.size, found.channels), run, state.of(model))
+
+
+def scaled(images: Any, scale: Scale) -> Any:
+    """Scale float32 [..., C] of 0 to 255 by a rule; equal to `preprocess_input` up to float32 rounding."""
+    if scale is Scale.UNIT:
+        return images / 255.0
+    if scale is Scale.SYMMETRIC:
+        return images / 127.5 - 1.0
+    if scale is Scale.TORCH:
+        return (images / 255.0 - tf.constant(_TORCH_MEAN)) / tf.constant(_TORCH_DEVIATION)
+    if scale is Scale.CAFFE:
+        return tf.reverse(images, (-1,)) - tf.constant(_CAFFE_MEAN)
+    return images
+
+
+def probabilities(values: Any, scores: Scores) -> Any:
+    """Turn what the last layer gives, float32 [N, K or 1], into probabilities of all classes."""
+    alone = values.shape[-1] == 1
+    if scores == "logits":
+        values = tf.sigmoid(values) if alone else tf.nn.softmax(values)
+    return tf.concat([1.0 - values, values], axis=-1) if alone else values
+
+
+def scaled_by_keras(images: np.ndarray[Any, Any], scale: Scale) -> np.ndarray[Any, Any]:
+    """The same rule by Keras' own function, for the comparison."""
+    from keras.src.applications import imagenet_utils  # pyright: ignore
+
+    if scale in MODES:
+        return np.asarray(
+            imagenet_utils.preprocess_input(images.copy(), data_format="channels_last", mode=MODES[scale])
+        )
+    return images / 255.0 if scale is Scale.UNIT else images

@@ -1,0 +1,138 @@
+"""What a model takes and gives: found out from its inputs and its last layer, or said by the user."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keraserve_models.errors import ImportRejected, Undecided
+from keraserve_models.importing import scaling
+from keraserve_models.importing.request import Overrides, Scale, Scores
+
+
+@dataclass(frozen=True)
+class ImageFindings:
+    """An image classifier.
+
+    Attributes:
+        size: height and width in pixels.
+        channels: 1 or 3.
+        channels_first: the model takes [N, C, H, W].
+        scores: what the last layer gives.
+        units: of the last layer.
+        scale: what pixels have to become first.
+        reasons: how each of these is known, a sentence each.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    channels_first: bool
+    scores: Scores
+    units: int
+    scale: Scale
+    reasons: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        """How many labels it needs."""
+        return 2 if self.units == 1 else self.units
+
+
+def of(model: Any, overrides: Overrides) -> ImageFindings | None:
+    """Find out whether a Keras model classifies images, and how; None: it is served as tensors.
+
+    Raises:
+        ImportRejected: it does, and something can be found out by nobody but the user; says which option.
+    """
+    if overrides.task == "tensors":
+        return None
+    shape, why_not = _image_shape(model)
+    units = _units(model)
+    if shape is None or units is None:
+        if overrides.task == "images":
+            raise ImportRejected(
+                f"it can't be served as an image classifier: {why_not or 'its output is no vector'}"
+            )
+        return None
+    scores, scores_reason = (overrides.scores, "as you say") if overrides.scores else _scores(model, units)
+    if scores is None:
+        if overrides.task is None and units == 1:
+            return None  # one value without an activation: a regressor, unless somebody says otherwise
+        raise Undecided(
+            f"its last layer has {units} outputs and no activation: are they logits of classes"
+            " (--scores logits), or values (--task tensors)?"
+        )
+    size, channels, first = shape
+    size = overrides.size or size
+    if size is None:
+        raise Undecided("it takes images of any size: say which one is best, such as --size 224x224")
+    found = scaling.Found(overrides.scale, "as you say") if overrides.scale else scaling.find(model)
+    if found.scale is None:
+        raise ScaleUnknown(found.reason)
+    return ImageFindings(
+        size, channels, first, scores, units, found.scale,
+        (
+            f"images of {size[0]} x {size[1]} pixels, {channels} channel{'s' if channels > 1 else ''}"
+            f"{', channels first' if first else ''}: the shape of its input",
+            f"{scores}, {units} output{'s' if units > 1 else ''}: {scores_reason}",
+            f"scale {found.scale.value}: {found.reason}",
+        ),
+    )  # fmt: skip
+
+
+class ScaleUnknown(Undecided):
+    """Nobody but the user knows how pixels have to be scaled."""
+
+    def __init__(self, reason: str) -> None:
+        choices = "|".join(each.value for each in Scale)
+        super().__init__(
+            f"nothing tells how it wants its pixels scaled ({reason}): say --scale {choices}, where none is"
+            " 0 to 255"
+        )
+
+
+def _image_shape(model: Any) -> tuple[tuple[tuple[int, int] | None, int, bool] | None, str]:
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1:
+        return None, f"it has {len(inputs) or 'unknown'} inputs, not one"
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4:
+        return None, f"its input has the shape {list(shape)}, not [N, height, width, channels]"
+    if shape[3] in (1, 3):
+        height, width, channels, first = shape[1], shape[2], shape[3], False
+    elif shape[1] in (1, 3):
+        channels, height, width, first = shape[1], shape[2], shape[3], True
+    else:
+        return None, f"its input has the shape {list(shape)}, without 1 or 3 channels"
+    return ((height, width) if height and width else None, channels, first), ""
+
+
+def _units(model: Any) -> int | None:
+    """Length of the vector that it gives for each image; None: it gives something else."""
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) != 1 or len(outputs[0].shape) != 2 or not outputs[0].shape[1]:
+        return None
+    return int(outputs[0].shape[1])
+
+
+def _scores(model: Any, units: int) -> tuple[Scores | None, str]:
+    """What the last activation tells."""
+    layer = _last(model)
+    kind = type(layer).__name__
+    activation = getattr(layer, "activation", None)
+    name = kind.lower() if kind in ("Softmax", "Sigmoid") else getattr(activation, "__name__", "linear")
+    if name == "softmax":
+        return "softmax", f"the activation of its last layer, {layer.name}"
+    if name == "sigmoid":
+        return ("sigmoid" if units == 1 else "multi-label"), f"the activation of its last layer, {layer.name}"
+    return None, ""
+
+
+def _last(model: Any) -> Any:
+    """The layer or operation that makes the output, inside of models that are built in."""
+    history = getattr(model.outputs[0], "_keras_history", None)
+    layer = history[0] if history else model.layers[-1]
+    return _last(layer) if getattr(layer, "outputs", None) and hasattr(layer, "layers") else layer
+
+
+def of_teachable_machine(overrides: Overrides) -> Overrides:
+    """Its images are scaled to -1 to 1, which its own program does and no layer."""
+    return replace(overrides, task="images", scale=overrides.scale or Scale.SYMMETRIC)

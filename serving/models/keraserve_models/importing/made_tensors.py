@@ -1,0 +1,38 @@
+"""Tensors made on the spot that fit a signature, for comparisons and warm-up requests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_UNKNOWN = 8  # the length of a dimension that is not the first and that the signature leaves open
+_WORDS = (b"a quick brown fox", b"jumps over", b"the lazy dog", b"", b"1", b"keras")
+
+
+def made(inputs: Mapping[str, Any], rows: int, seed: int = 1) -> dict[str, npt.NDArray[Any]]:
+    """Make tensors.
+
+    Args:
+        inputs: `tf.TensorSpec`s by name.
+        rows: length of their first dimension, where it is open.
+
+    Returns:
+        Numbers from 0 to 1, whole numbers 0 and 1 (they may be indices), words.
+    """
+    generator = np.random.default_rng(seed)
+    return {name: _one(spec, rows, generator) for name, spec in inputs.items()}
+
+
+def _one(spec: Any, rows: int, generator: np.random.Generator) -> npt.NDArray[Any]:
+    rank = spec.shape.rank
+    sides = list(spec.shape) if rank is not None else [None]
+    shape = [
+        side if side is not None else (rows if place == 0 else _UNKNOWN) for place, side in enumerate(sides)
+    ]
+    kind = spec.dtype.as_numpy_dtype
+    if spec.dtype.name == "string":
+        return generator.choice(np.array(_WORDS, object), shape)
+    if spec.dtype.is_floating or spec.dtype.is_complex:
+        return generator.random(shape).astype(kind)
+    return generator.integers(0, 2, shape).astype(kind)

@@ -1,0 +1,79 @@
+"""A SavedModel of somebody else with its signatures, from Keras, TensorFlow 1 or TensorFlow Hub."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keraserve_models.errors import ImportRejected
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
+
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A SavedModel in memory.
+
+    Attributes:
+        whole: as TensorFlow gives it; has to live as long as its functions.
+        signatures: its functions by name, each of named tensors.
+    """
+
+    whole: Any
+    signatures: Mapping[str, Any]
+
+
+def load(folder: Path) -> Loaded:
+    """Load a SavedModel.
+
+    Raises:
+        ImportRejected: it can't be loaded, needs a Python program to run, or has no signature.
+    """
+    try:
+        whole = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise ImportRejected(f"{folder} can't be loaded: {str(error).splitlines()[0][:300]}") from error
+    signatures: dict[str, Any] = {name: whole.signatures[name] for name in getattr(whole, "signatures", {})}
+    if not signatures:
+        raise ImportRejected(
+            f"{folder} has no signature, so no server can call it: load it, and save it again with"
+            " tf.saved_model.save(model, folder, signatures=model.__call__.get_concrete_function(...))"
+        )
+    for name, function in signatures.items():
+        if found := _PYTHON & set(_operations(function)):
+            raise ImportRejected(
+                f"signature {name!r} of {folder} calls Python ({', '.join(sorted(found))}), which is not in a"
+                " SavedModel: write that part with TensorFlow's operations"
+            )
+    return Loaded(whole, signatures)
+
+
+def _operations(function: Any) -> set[str]:
+    definition = function.graph.as_graph_def()
+    inner = [node for each in definition.library.function for node in each.node_def]
+    return {node.op for node in [*definition.node, *inner]}
+
+
+def inputs_of(function: Any) -> dict[str, tf.TensorSpec]:
+    """The inputs of a signature by name."""
+    return dict(function.structured_input_signature[1])
+
+
+def only(loaded: Loaded) -> Any:
+    """The signature to be looked at: `serving_default`, or the only one; None: neither."""
+    if DEFAULT_SIGNATURE in loaded.signatures:
+        return loaded.signatures[DEFAULT_SIGNATURE]
+    return next(iter(loaded.signatures.values())) if len(loaded.signatures) == 1 else None
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy a SavedModel's files into the folder of a version, but for `assets.extra`."""
+    for each in sorted(source.iterdir()):
+        if each.is_dir() and each.name in ("variables", "assets"):
+            shutil.copytree(each, place / each.name)
+        elif each.name in ("saved_model.pb", "saved_model.pbtxt", "fingerprint.pb", "keras_metadata.pb"):
+            shutil.copy2(each, place / each.name)

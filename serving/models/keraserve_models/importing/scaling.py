@@ -1,0 +1,114 @@
+"""How a model wants pixels scaled: from the layers before its first weights, or from its architecture.
+
+Wrong scaling is the most common fault of served models, and no signature shows it. So nothing is guessed.
+What is before the first weights is run on images of one value: that tells whether it scales. An architecture
+of `keras.applications` has one rule. Where neither tells, the user has to say.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keraserve_models.importing.request import Scale
+
+MODES = {Scale.SYMMETRIC: "tf", Scale.TORCH: "torch", Scale.CAFFE: "caffe"}
+"""Their names in `keras.applications.imagenet_utils.preprocess_input`."""
+
+# Names of layers that a network of keras.applications has wherever it is built in, and its rule. Those that
+# scale by themselves (EfficientNet, ConvNeXt, MobileNetV3) are found by their layers.
+_ARCHITECTURES = (
+    ("VGG", {"block1_conv1", "block1_pool", "block5_conv3"}, Scale.CAFFE),
+    ("ResNetV2", {"conv1_conv", "conv2_block1_preact_bn", "post_bn"}, Scale.SYMMETRIC),
+    ("ResNet", {"conv1_conv", "conv1_bn", "conv5_block3_out"}, Scale.CAFFE),
+    ("DenseNet", {"conv2_block1_0_bn", "pool2_conv", "conv5_block1_concat"}, Scale.TORCH),
+    ("Xception", {"block1_conv1_act", "block2_sepconv1", "block14_sepconv2_act"}, Scale.SYMMETRIC),
+    ("InceptionResNetV2", {"mixed_5b", "conv_7b"}, Scale.SYMMETRIC),
+    ("InceptionV3", {"mixed0", "mixed10"}, Scale.SYMMETRIC),
+    ("MobileNetV2", {"Conv1", "expanded_conv_depthwise", "out_relu"}, Scale.SYMMETRIC),
+    ("MobileNet", {"conv1", "conv_dw_1", "conv_pw_13_relu"}, Scale.SYMMETRIC),
+    ("NASNet", {"stem_conv1", "stem_bn1"}, Scale.SYMMETRIC),
+)
+_SMALL = 16.0  # no scaled pixel is larger; unscaled ones go to 255
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scaling, and the sentence that says why; None: neither layers nor architecture tell."""
+
+    scale: Scale | None
+    reason: str
+
+
+def find(model: Any) -> Found:
+    """Find out how a Keras model with one image input wants its pixels."""
+    inside = _before_the_weights(model)
+    if inside is not None:
+        return inside
+    for name, layers, scale in _ARCHITECTURES:
+        if layers <= _layer_names(model):
+            return Found(
+                scale, f"the network is a {name} of keras.applications, without its own scaling layer"
+            )
+    return Found(None, "no layer before the first weights scales, and the architecture is not known")
+
+
+def _before_the_weights(model: Any) -> Found | None:
+    """Run what lies before the first weights on images of one value; None: it changes nothing."""
+    values = {level: _reached(model, level) for level in (0.0, 128.0, 255.0)}
+    if any(value is None for value in values.values()):
+        return None
+    black, grey, white = (values[level] for level in (0.0, 128.0, 255.0))
+    if np.allclose(black, 0.0) and np.allclose(grey, 128.0) and np.allclose(white, 255.0):
+        return None
+    low, high = float(np.min(black)), float(np.max(white))
+    if max(abs(low), abs(high)) <= _SMALL:
+        return Found(Scale.NONE, f"its own layers turn 0 to 255 into {low:.3g} to {high:.3g}")
+    if max(abs(low), abs(high)) <= 255 and low < 0:
+        return Found(Scale.NONE, f"its own layers subtract a mean: 0 to 255 become {low:.3g} to {high:.3g}")
+    if high > 255 * _SMALL:
+        return Found(Scale.UNIT, f"its own layers multiply: they turn 0 to 1 into 0 to {high / 255:.3g}")
+    return None
+
+
+def _reached(model: Any, level: float) -> Any:
+    """The values at the first weights, where every pixel has `level`; None: can't be followed."""
+    import keras
+
+    shape = model.input_shape
+    if not isinstance(shape, tuple):
+        return None
+    filled = [1, *(64 if side is None else side for side in shape[1:])]
+    values: Any = np.full(filled, level, np.float32)
+    while True:
+        first = _first_with_weights(model)
+        if first is None:
+            return None
+        try:
+            # A model that is built in has the inputs of its own; those of the call are with its node.
+            values = keras.Model(model.inputs[0], first._inbound_nodes[0].input_tensors[0])(
+                values, training=False
+            )
+        except (AttributeError, IndexError, ValueError, TypeError):
+            return None
+        if not hasattr(first, "layers") or not getattr(first, "inputs", None):
+            return np.asarray(values)
+        model = first
+
+
+def _first_with_weights(model: Any) -> Any:
+    from keras import layers
+
+    for each in getattr(model, "operations", model.layers):
+        if getattr(each, "weights", None) and not isinstance(each, layers.Normalization):
+            return each
+    return None
+
+
+def _layer_names(model: Any) -> set[str]:
+    names: set[str] = set()
+    for layer in model.layers:
+        names.add(layer.name)
+        if hasattr(layer, "layers"):
+            names |= _layer_names(layer)
+    return names

@@ -1,0 +1,155 @@
+"""The versions that an import writes, each compared with what it was made of."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keraserve_models import drawn_images
+from keraserve_models.errors import Undecided
+from keraserve_models.exporting import row_independence, signatures, warm_up
+from keraserve_models.exporting.card import image_input
+from keraserve_models.importing import classifier, comparison, made_tensors, saved_models, tensors
+from keraserve_models.importing.comparison import Compared
+from keraserve_models.importing.findings import ImageFindings
+from keraserve_models.importing.request import ImportRequest
+from keraserve_models.importing.served import served
+from keraserve_models.importing.source import Source
+from keraserve_models.preprocessing.decoding import Preparation, decode
+from keraserve_models.repository import folders
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
+
+_DRAWN, _ROWS = 8, 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """A version's files are there; this is what its card says.
+
+    Attributes:
+        card: task, input, labels, rows.
+        compared: with the model that it was made of.
+        warnings: for everybody who sees a response, a sentence each.
+        in_graph: a signature of it gives the card.
+    """
+
+    card: dict[str, Any]
+    compared: Compared
+    warnings: list[str] = field(default_factory=list[str])
+    in_graph: bool = True
+
+
+def of_classifier(
+    place: Path, model: Any, found: ImageFindings, labels: Sequence[str], request: ImportRequest
+) -> Written:
+    """Write an image classifier with the signatures of our own models."""
+    network = classifier.network(model, found)
+    signatures.save(place, network, labels)
+    height, width = found.size
+    warm_up.write(place / folders.WARM_UP, request.name, found.size, found.channels)
+    content, what = _images(request, found)
+
+    def predicted(pixels: Any) -> Any:
+        scaled = classifier.scaled_by_keras(pixels, found.scale)
+        given = np.moveaxis(scaled, -1, 1) if found.channels_first else scaled
+        values = np.asarray(model.predict(given, verbose=0), np.float32)
+        return np.asarray(classifier.probabilities(tf.constant(values), found.scores))
+
+    prepare = Preparation(found.size, found.channels)
+    pixels = np.asarray(decode(tf.constant(content), IMAGE_BYTES, prepare, (height, width, found.channels)))
+    with served(place) as version:
+        ours = version.run(IMAGE_BYTES, {IMAGE_BYTES: content})["probabilities"]
+    largest = comparison.largest({"probabilities": ours}, {"probabilities": predicted(pixels)})
+    numbered = list(labels) == [str(number) for number in range(len(labels))]
+    return Written(
+        {
+            "task": "images",
+            "labels": list(labels),
+            "input": image_input((height, width, found.channels)),
+            "scale": found.scale.value,
+            "scores": found.scores,
+            "found": list(found.reasons),
+            **row_independence.measure(place, found.size, found.channels),
+        },
+        Compared(largest, len(pixels), what),
+        ["Its classes have no names, only numbers: nobody gave a file of labels."] if numbered else [],
+    )
+
+
+def _images(request: ImportRequest, found: ImageFindings) -> tuple[list[bytes], str]:
+    """Encoded images to compare on, and what they are."""
+    if request.images:
+        return [file.read_bytes() for file in request.images], f"{len(request.images)} images of yours"
+    drawn, _ = drawn_images.images(_DRAWN, classes=_DRAWN, size=found.size, channels=found.channels, seed=1)
+    return [tf.io.encode_png(image).numpy() for image in drawn], f"{_DRAWN} images made on the spot"
+
+
+def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
+    """Write a Keras model with its own inputs and outputs."""
+    if not getattr(model, "inputs", None):
+        raise Undecided(
+            "its inputs are not known, as it was never called: call it once, save it again, and import that"
+        )
+    with tempfile.TemporaryDirectory() as elsewhere:
+        card = Path(elsewhere) / Path(folders.CARD_ASSET).name
+        card.write_text("{}", encoding="utf-8")
+        module = tensors.TensorModel(model, card)
+        options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(place), signatures=module.signatures(), options=options)
+    function = tf.saved_model.load(str(place)).signatures[DEFAULT_SIGNATURE]
+    specs = saved_models.inputs_of(function)
+    made = made_tensors.made(specs, _ROWS)
+    with served(place) as version:
+        ours = version.run(DEFAULT_SIGNATURE, made)
+    theirs = tensors.predicted(model, made)
+    warm_up.write_tensors(
+        place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, made_tensors.made(specs, 1)
+    )
+    return Written(
+        {"task": "tensors", **row_independence.measure_tensors(function, made)},
+        Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of made tensors"),
+    )
+
+
+def of_saved_model(
+    place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]
+) -> Written:
+    """Copy a SavedModel with its signatures as they are."""
+    loaded = saved_models.load(source.path)
+    saved_models.copy(source.path, place)
+    tell(f"served as it is: {', '.join(sorted(loaded.signatures))}")
+    function = saved_models.only(loaded)
+    measured: Mapping[str, Any] = {"independent_rows": False, "largest_row_difference": None}
+    largest = 0.0
+    if function is not None:
+        specs = saved_models.inputs_of(function)
+        name = next(key for key, value in loaded.signatures.items() if value is function)
+        made = _constants(made_tensors.made(specs, _ROWS), specs)
+        try:
+            theirs = function(**made)
+        except tf.errors.OpError:  # made tensors are not what it takes
+            return Written(
+                {"task": "tensors", **measured},
+                Compared(0.0, 0, "nothing: made tensors don't fit"),
+                in_graph=False,
+            )
+        with served(place) as version:
+            ours = version.run(name, {key: value.numpy() for key, value in made.items()})
+        largest = comparison.largest(ours, {key: value.numpy() for key, value in theirs.items()})
+        measured = row_independence.measure_tensors(
+            function, {key: value.numpy() for key, value in made.items()}
+        )
+        warm_up.write_tensors(place / folders.WARM_UP, request.name, name, made_tensors.made(specs, 1))
+    return Written(
+        {"task": "tensors", **measured},
+        Compared(largest, _ROWS, f"{_ROWS} rows of made tensors"),
+        in_graph=False,
+    )
+
+
+def _constants(made: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
+    return {name: tf.constant(value, specs[name].dtype) for name, value in made.items()}
