@@ -30,6 +30,7 @@ WATCHED = set(PACKAGES) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "te
 # These modules run other packages in their own process, and import them only then.
 TOGETHER = {
     ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py": {"keraserve_embedded", "numpy"},
+    ROOT / "serving/models/keraserve_models/commands/serving.py": {"keraserve_embedded", "keraserve_gateway"},
 }
 # The gateway doesn't import this module: it runs without numpy.
 NEEDS_NUMPY = ROOT / "serving/protocol/keraserve_protocol/tensors.py"

@@ -28,6 +28,9 @@ class Command:
 
 
 COMMANDS = {
+    "serve": Command(
+        "Serve a Keras model, or a repository of models: page, HTTP, gRPC.", f"{_MODELS}[serve]"
+    ),
     "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _MODELS),
     "models": Command("List the models of a gateway; list|show|remove|label: of a repository.", _CLIENT),
     "classify": Command("Classify images.", _CLIENT),

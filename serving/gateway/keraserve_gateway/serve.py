@@ -58,8 +58,8 @@ async def serve(settings: Settings) -> None:
         log.warning("less than the default fits into memory", reason=planned.reason)
     _check_models(settings)
     if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
-        _listen(settings.host, settings.grpc_port, "grpc_port").close()
-    listening = _listen(settings.host, settings.port, "port")
+        listen(settings.host, settings.grpc_port, "grpc_port").close()
+    listening = listen(settings.host, settings.port, "port")
     model_server, load = _model_server(settings)
     tracing = from_environment()
     app = create_app(settings, model_server, tracing)
@@ -177,7 +177,12 @@ async def _start_grpc(settings: Settings, gateway: Gateway) -> GrpcServer | None
     return grpc_server
 
 
-def _listen(host: str, port: int, setting: str) -> socket.socket:
+def listen(host: str, port: int, setting: str) -> socket.socket:
+    """Listen on a port.
+
+    Raises:
+        PortUnavailable: it is in use, or the address is not one of this machine; names the setting's flag.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)

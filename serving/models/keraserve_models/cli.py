@@ -1,14 +1,14 @@
-"""The commands `keraserve import`, and `keraserve models list|show|remove|label` of a repository.
+"""The commands `keraserve import`, `serve`, and `models list|show|remove|label` of a repository.
 
 TensorFlow is imported when a model has to be read.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from keraserve_models.commands import repository
+from keraserve_models.commands import repository, serving
 from keraserve_models.commands.console import out, reported_errors
 from keraserve_models.commands.import_options import request_of, with_import_options
 from keraserve_models.commands.imported import import_
@@ -16,10 +16,6 @@ from keraserve_models.commands.repository import DEFAULT_MODELS, Models
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(repository.app, name="models")
-
-
-@app.callback()
-def _program() -> None: ...
 
 
 @app.command("import")
@@ -37,4 +33,25 @@ def import_command(
     """Add somebody's Keras model to a repository, as TensorFlow Serving takes it."""
     with reported_errors():
         import_(request_of(model, models, options))
-    out.print(f"\nnext: make serve MODELS={models}")
+    out.print(f"\nnext: keraserve serve {models}")
+
+
+@app.command()
+@with_import_options
+def serve(
+    options: dict[str, Any],
+    model: Annotated[
+        Path, typer.Argument(help="A model, as `keraserve import` takes it, or a repository of models.")
+    ] = DEFAULT_MODELS,
+    host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, help="Port of HTTP and the page.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(min=0, help="Port of gRPC; 0: none.")] = 8500,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Least serious line of the log, which is JSON on standard error."),
+    ] = "warning",
+) -> None:
+    """Serve a Keras model, or a repository of models: page, HTTP and gRPC in one process, until Ctrl-C."""
+    with reported_errors():
+        status = serving.serve(model, serving.Address(host, port, grpc_port), options, log_level)
+    raise typer.Exit(status)

@@ -165,8 +165,8 @@ def _engine_settings(settings: Settings) -> EngineSettings:
     flags = ["--enable_serialization_as_tensor_content", "--model_config_file_poll_wait_seconds=1"]
     if settings.model_config_file is not None:
         flags.append(f"--model_config_file={settings.model_config_file}")
-    # The model server's log lines; of other libraries, only warnings and errors are logged.
-    logging.getLogger("keraserve_embedded").setLevel(logging.INFO)
+    # Of other libraries, only warnings and errors are logged.
+    logging.getLogger("keraserve_embedded").setLevel(settings.log_level.upper())
     given = cli.parse([*flags, *shlex.split(settings.model_server_flags or "")])
     memory = replace(given.memory, in_flight=0)
     return replace(given, batching=given.batching or IMPLICIT_BATCHING, memory=memory)
