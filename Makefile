@@ -18,6 +18,7 @@ UV := $(BIN)/uv
 PACKAGES := serving/protocol serving/models serving/embedded serving/gateway clients/python training
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
+OWN := protocol models embedded gateway
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 EXPERIMENT := fashion-mnist-reuse
 TRAIN = $(BIN)/keraserve-train
@@ -168,8 +169,8 @@ proto: setup ## generate the messages from serving/protocol/keraserve_protocol/p
 	  keraserve_protocol/proto/*.proto
 
 constraints: setup ## resolve the pinned versions again
-	@$(COMPILE) --no-emit-package keraserve-protocol --no-emit-package keraserve-embedded --no-emit-package keraserve-models --all-extras --group pyproject.toml:dev $(PACKAGES:%=%/pyproject.toml) \
-	  --output-file constraints.txt
+	@$(COMPILE) $(OWN:%=--no-emit-package keraserve-%) --all-extras --group pyproject.toml:dev \
+	  $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -
 
 clean: ## remove .venv and caches; models/ and runs/ stay

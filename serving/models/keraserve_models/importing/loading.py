@@ -8,7 +8,14 @@ from typing import Any
 
 from keraserve_models.errors import ImportRejected
 from keraserve_models.importing import trust
-from keraserve_models.importing.source import Form, Source
+from keraserve_models.importing.source import Source
+
+# What Keras 2 wrote of layers, and Keras 3 has no argument for: it does this and nothing else.
+_ONLY_VALUES = {"groups": 1, "time_major": False}
+_CHANGED_LAYERS = (
+    *(f"Conv{rank}DTranspose" for rank in (1, 2, 3)),
+    *("DepthwiseConv1D", "DepthwiseConv2D", "ConvLSTM2D", "GRU", "LSTM", "SimpleRNN"),
+)
 
 
 def load(source: Source, *, trusted: bool = False, code: Path | None = None) -> Any:
@@ -30,17 +37,20 @@ def load(source: Source, *, trusted: bool = False, code: Path | None = None) -> 
     custom = _run(code) if trusted and code is not None else {}
     import keras
 
-    if source.form is Form.PRESET:
-        return _preset(source)
+    of_keras_2 = source.keras_version.startswith(("1.", "2.")) or not source.keras_version
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return keras.saving.load_model(
-                source.path, custom_objects=custom, compile=False, safe_mode=not trusted
+                source.path,
+                custom_objects={**(_layers_of_keras_2() if of_keras_2 else {}), **custom},
+                compile=False,
+                safe_mode=not trusted,
             )
     except Exception as error:  # Keras raises whatever the layers of the file raise
-        if source.form in (Form.HDF5, Form.TEACHABLE_MACHINE) and not source.keras_version.startswith("3"):
-            return _by_keras_2(source, error)
+        if of_keras_2:
+            return _by_keras_2(source, custom, error)
         raise ImportRejected(
             f"{source.original} can't be loaded by Keras {keras.__version__}: {_first(error)}"
         ) from error
@@ -60,7 +70,24 @@ def _run(code: Path) -> dict[str, Any]:
     return {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == code.stem}
 
 
-def _by_keras_2(source: Source, error: Exception) -> Any:
+def _layers_of_keras_2() -> dict[str, Any]:
+    """Layers of Keras 3 that take what Keras 2 wrote of them."""
+    from keras import layers
+
+    def tolerant(kind: Any) -> Any:
+        def __init__(self: Any, *arguments: Any, **config: Any) -> None:  # noqa: N807 (of the class below)
+            for name, only in _ONLY_VALUES.items():
+                if config.get(name) == only:
+                    del config[name]
+            kind.__init__(self, *arguments, **config)
+
+        # Under its own name, so that a layer around it, which makes a copy of it, finds that of Keras.
+        return type(kind.__name__, (kind,), {"__init__": __init__, "__module__": kind.__module__})
+
+    return {name: tolerant(getattr(layers, name)) for name in _CHANGED_LAYERS}
+
+
+def _by_keras_2(source: Source, custom: dict[str, Any], error: Exception) -> Any:
     try:
         import tf_keras  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -69,22 +96,12 @@ def _by_keras_2(source: Source, error: Exception) -> Any:
             f' ({_first(error)}): pip install "keraserve-models[tf-keras]", and import it again'
         ) from error
     try:
-        return tf_keras.models.load_model(source.path, compile=False)
+        return tf_keras.models.load_model(source.path, custom_objects=custom, compile=False)
     except Exception as second:
         raise ImportRejected(
             f"{source.original} can't be loaded, neither by Keras 3 ({_first(error)}) nor by tf-keras"
             f" ({_first(second)})"
         ) from second
-
-
-def _preset(source: Source) -> Any:
-    try:
-        import keras_hub  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportRejected(
-            f'{source.original} is of KerasHub: pip install "keraserve-models[hub]", and import it again'
-        ) from error
-    return keras_hub.models.Task.from_preset(str(source.path))
 
 
 def _first(error: Exception) -> str:

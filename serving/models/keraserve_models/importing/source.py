@@ -32,7 +32,6 @@ class Form(Enum):
     HDF5 = "HDF5 file (.h5)"
     SAVED_MODEL = "SavedModel"
     TEACHABLE_MACHINE = "Teachable Machine's zip"
-    PRESET = "KerasHub preset"
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,6 @@ def _folder(original: Path, digest: str) -> Source:
         if not any((original / "variables").glob("variables.index")) and (original / "variables").is_dir():
             raise ImportRejected(f"{original} lacks variables/variables.index: the SavedModel is not whole")
         return Source(original, original, Form.SAVED_MODEL, sha256=digest)
-    if (original / "config.json").is_file() and (original / "metadata.json").is_file():
-        return Source(original, original, Form.PRESET, sha256=digest)
     inner = [each for each in sorted(original.iterdir()) if (each / "saved_model.pb").is_file()]
     if inner:
         raise ImportRejected(f"{original} holds SavedModels: name one of them, such as {inner[-1]}")
