@@ -18,7 +18,7 @@ UV := $(BIN)/uv
 PACKAGES := serving/protocol serving/models serving/embedded serving/gateway clients/python training
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
-OWN := protocol models embedded gateway
+OWN := protocol models embedded gateway client
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 EXPERIMENT := fashion-mnist-reuse
 TRAIN = $(BIN)/keraserve-train

@@ -189,6 +189,33 @@ def test_a_saved_model_of_tensorflow_1(tmp_path: Path, models: Path) -> None:
     assert run(models, "serving_default", x=np.array([[1, 2]], np.float32))["y"].tolist() == [[21.0]]
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_programs_of_a_file_are_not_run(saved: Any, models: Path, tmp_path: Path, suffix: str) -> None:
+    ran = tmp_path / "ran"
+    name = str(ran)
+    trap = layers.Lambda(lambda values: (Path(name).touch(), values)[1])
+    file = saved(keras.Sequential([keras.Input((3,)), trap]), f"trap.{suffix}")
+    ran.unlink(missing_ok=True)
+    with pytest.raises(NotTrusted, match=r"holds programs .*the Lambda layer 'lambda.*--trust"):
+        imported(file, models)
+    assert not ran.exists()
+    assert not (models / NAME).exists()
+
+
+def test_a_class_of_a_script_needs_trust(saved: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Doubled, "__module__", "__main__")
+    file = saved(keras.Sequential([keras.Input((3,)), Doubled()]))
+    with pytest.raises(NotTrusted, match="the custom class Doubled"):
+        imported(file, models)
+
+
+def test_a_custom_class_in_an_hdf5_file_names_the_options(saved: Any, models: Path) -> None:
+    file = saved(keras.Sequential([keras.Input((3,)), Doubled()]), "custom.h5")
+    with pytest.raises(ImportRejected, match=r"Doubled.*--trust --code FILE\.py"):
+        imported(file, models)
+    assert not (models / NAME).exists()
+
+
 @pytest.mark.parametrize("what", ["lambda", "class"])
 def test_programs_need_trust(saved: Any, models: Path, tmp_path: Path, what: str) -> None:
     doubled = layers.Lambda(lambda values: 2 * values) if what == "lambda" else Doubled()

@@ -52,7 +52,7 @@ def load(source: Source, *, trusted: bool = False, code: Path | None = None) -> 
         if of_keras_2:
             return _by_keras_2(source, custom, error)
         raise ImportRejected(
-            f"{source.original} can't be loaded by Keras {keras.__version__}: {_first(error)}"
+            f"{source.original} can't be loaded by Keras {keras.__version__}: {_first(error)}{_hint(error)}"
         ) from error
 
 
@@ -102,6 +102,12 @@ def _by_keras_2(source: Source, custom: dict[str, Any], error: Exception) -> Any
             f"{source.original} can't be loaded, neither by Keras 3 ({_first(error)}) nor by tf-keras"
             f" ({_first(second)})"
         ) from second
+
+
+def _hint(error: Exception) -> str:
+    """Where a class is unknown: how its file is named."""
+    unknown = any(words in str(error) for words in ("Could not locate", "Unknown layer"))
+    return " For a class of your own say --trust --code FILE.py." if unknown else ""
 
 
 def _first(error: Exception) -> str:

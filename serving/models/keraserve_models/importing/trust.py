@@ -42,6 +42,11 @@ def _programs(part: Any) -> Iterator[str]:
 
 
 def _is_keras_own(part: dict[str, Any]) -> bool:
-    """Whether a class is Keras' own; HDF5 files name no module, and say so only when they are loaded."""
+    """Whether a class is Keras' own.
+
+    A class of `__main__` has a name but no module. HDF5 files have neither: loading tells.
+    """
     module = part.get("module")
-    return module is None or (isinstance(module, str) and module.partition(".")[0] in _OWN)
+    if module is None:
+        return part.get("registered_name") is None
+    return isinstance(module, str) and module.partition(".")[0] in _OWN
