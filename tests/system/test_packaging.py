@@ -47,6 +47,8 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
     for wheel in wheels.glob("*.whl"):
         package = wheel.name.split("-")[0]
         assert f"{package}/py.typed" in zipfile.ZipFile(wheel).namelist()
+    [client] = wheels.glob("keraserve_client-*.whl")
+    assert "keraserve/py.typed" in zipfile.ZipFile(client).namelist()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,7 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
         ("keraserve-gateway", "keraserve-gateway", {"fastapi"}),
         ("keraserve-embedded", "keraserve-embedded", {"tensorflow", "keras"}),
         ("keraserve-models", None, {"tensorflow", "keras"}),
+        ("keraserve-models[serve]", "keraserve", {"tensorflow", "keras", "fastapi"}),
         ("keraserve-training", "keraserve-train", {"tensorflow", "keras", "pillow"}),
     ],
 )
