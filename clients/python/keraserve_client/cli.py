@@ -23,7 +23,7 @@ from keraserve_client._keys import VARIABLE
 from keraserve_client._table import print_models, print_predictions, print_status
 from keraserve_client._types import Failure, Prediction
 from keraserve_protocol import image_formats
-from keraserve_protocol.image_folders import is_left_by_a_system
+from keraserve_protocol.image_folders import images_below
 
 _FEW = 3  # retries of a command that a person waits for
 _FIRST_SECONDS = 5.0  # until an address without a server is reported
@@ -183,25 +183,8 @@ def _images(paths: list[Path]) -> list[Path]:
     """Replace folders by the images in and below them, ordered by name."""
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(entry for entry in path.rglob("*") if _is_image(entry, path))
-        if not inside:
-            raise FileNotFoundError(f"no images in {path}")
-        found += inside
+        found += images_below(path) if path.is_dir() else [path]
     return found
-
-
-def _is_image(entry: Path, folder: Path) -> bool:
-    """Tell images by their suffix, or else by their first bytes, as training does."""
-    parts = entry.relative_to(folder).parts
-    if any(map(is_left_by_a_system, parts)) or not entry.is_file():
-        return False
-    if entry.suffix.lower() in image_formats.SUFFIXES:
-        return True
-    with entry.open("rb") as opened:
-        return image_formats.find(opened.read(image_formats.SIGNATURE_BYTES)) is not None
 
 
 def _watched(

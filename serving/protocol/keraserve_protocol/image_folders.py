@@ -1,4 +1,4 @@
-"""Recognize files that operating systems leave in folders of images; for client and training."""
+"""The images in a folder, without what operating systems leave there; for client, models and training."""
 
 from pathlib import Path
 
