@@ -50,6 +50,19 @@ def test_a_model_without_labels_has_a_canary_beside_its_next_newest(models: Path
     assert labels(models) == {"stable": 1, "canary": 2}
 
 
+def test_version_0_is_promoted_and_rolled_back_as_any_other(tmp_path: Path) -> None:
+    add(tmp_path, 0)
+    server_config.write(tmp_path)
+    with pytest.raises(RepositoryError, match="Version 0 of a is `stable` already"):
+        release.canary(tmp_path, "a", 0.1)
+    add(tmp_path, 1)
+    assert release.canary(tmp_path, "a", 0.1, 1).endswith("version 0 the rest")
+    assert release.promote(tmp_path, "a").endswith("goes back to version 0")
+    assert release.rollback(tmp_path, "a") == "a: version 0 serves"
+    release.canary(tmp_path, "a", 0.5)
+    assert (labels(tmp_path)["stable"], labels(tmp_path)["canary"]) == (0, 1)
+
+
 def test_errors_tell_a_model_that_is_not_listed_from_an_unknown_one(models: Path) -> None:
     (models / "risk" / "1").mkdir(parents=True)
     with pytest.raises(RepositoryError, match=r"models\.config does not list 'risk', though .* has it"):

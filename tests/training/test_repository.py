@@ -34,6 +34,8 @@ def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
     (tmp_path / "a" / "notes").mkdir()
     assert folders.publish(tmp_path, "a", write) == 13
     assert folders.names(tmp_path) == ["a"]
+    (tmp_path / "a" / "0").mkdir()
+    assert folders.versions(tmp_path / "a") == [0, 1, 3, 4, 13]  # 0012 is no folder that a tool can name
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a_b", "a/b", "a" * 64, "../a"])

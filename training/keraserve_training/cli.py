@@ -203,7 +203,7 @@ def canary(
         float, typer.Option(min=0, max=1, help="Of the requests without version or label.")
     ] = 0.1,
     version: Annotated[
-        int | None, typer.Option(min=1, help="[default: the present canary, or the newest]")
+        int | None, typer.Option(min=0, help="[default: the present canary, or the newest]")
     ] = None,
     off: Annotated[
         bool, typer.Option("--off", help="End the canary: the newest version serves all.")

@@ -40,7 +40,7 @@ def list_(models: Models = DEFAULT_MODELS) -> None:
 @app.command()
 def show(
     name: Name,
-    version: Annotated[int | None, typer.Option(min=1, show_default="the newest")] = None,
+    version: Annotated[int | None, typer.Option(min=0, show_default="the newest")] = None,
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Show the model card of a version: origin, input, classes, and how it was measured."""
@@ -62,14 +62,14 @@ def show(
 @app.command()
 def remove(
     name: Name,
-    version: Annotated[int | None, typer.Option(min=1, show_default="all")] = None,
+    version: Annotated[int | None, typer.Option(min=0, show_default="all")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Delete a version, or the model with all its versions."""
     with reported_errors():
         management.place_of(models, name, version)
-        what = f"version {version} of {name}" if version else f"{name} with all its versions"
+        what = f"version {version} of {name}" if version is not None else f"{name} with all its versions"
         if not yes and not typer.confirm(f"Delete {what} from {models}?"):
             raise typer.Exit(1)
         out.print(management.remove(models, name, version))
@@ -79,7 +79,7 @@ def remove(
 def label(
     name: Name,
     label: Annotated[str, typer.Argument(help="Such as stable.", show_default=False)],
-    version: Annotated[int, typer.Argument(min=1, help="The version that gets it.", show_default=False)],
+    version: Annotated[int, typer.Argument(min=0, help="The version that gets it.", show_default=False)],
     models: Models = DEFAULT_MODELS,
 ) -> None:
     """Give a version a label, which callers use in place of its number."""

@@ -84,7 +84,7 @@ def _publish(models: Path, base: Path, write: Callable[[Path], None], required: 
         digests.write(place)
         atomic.sync_tree(place)
         with locked(models / LOCK):
-            version = max(versions(base), default=0) + 1
+            version = max(_numbers(base), default=0) + 1
             place.rename(base / str(version))
             atomic.sync(base)
         return version
@@ -110,11 +110,13 @@ def names(models: Path) -> list[str]:
 
 
 def versions(base: Path) -> list[int]:
-    """The versions of the model in folder `base`, ascending."""
-    if not base.is_dir():
-        return []
-    found = (inner.name for inner in base.iterdir() if inner.is_dir())
-    return sorted(int(name) for name in found if name.isascii() and name.isdigit() and int(name) > 0)
+    """The versions of the model in folder `base`, ascending; not those with a zero before their number."""
+    return [number for number in _numbers(base) if (base / str(number)).is_dir()]
+
+
+def _numbers(base: Path) -> list[int]:
+    found = [inner.name for inner in base.iterdir() if inner.is_dir()] if base.is_dir() else []
+    return sorted({int(name) for name in found if name.isascii() and name.isdigit()})
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def place_of(models: Path, name: str, version: int | None = None) -> Path:
         )
     if version is not None and version not in known:
         raise RepositoryError(f"{name} has no version {version}: it has {folders.listed(known)}.")
-    return models / name / str(version or known[-1])
+    return models / name / str(known[-1] if version is None else version)
 
 
 def remove(models: Path, name: str, version: int | None = None) -> str:

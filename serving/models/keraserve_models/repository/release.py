@@ -33,13 +33,16 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
         entry = entry_of(config, name, models)
         labelled = entry.version_labels.get(STABLE)
         current = entry.version_labels.get(CANARY, labelled)
-        chosen = version or (current if current and current != labelled else known[-1])
+        chosen = known[-1] if version is None else version
+        if version is None and current is not None and current != labelled:
+            chosen = current
         if chosen not in known:
             raise RepositoryError(f"{name} has no version {chosen}: it has {folders.listed(known)}.")
         # Without a label the newest version serves; beside it, the newest of the others serves the rest.
-        stable = labelled or max((one for one in known if one != chosen), default=chosen)
+        others = [one for one in known if one != chosen]
+        stable = max(others, default=chosen) if labelled is None else labelled
         if chosen == stable:
-            what = f"Version {chosen} of {name} is {'`stable` already' if labelled else 'its only one'}"
+            what = f"Version {chosen} of {name} is {'its only one' if labelled is None else '`stable` already'}"
             raise RepositoryError(f"{what}: export another one first.")
         if entry.model_version_policy.WhichOneof("policy_choice") in (None, "latest"):
             # From now on what is loaded is what has a label; else the next export would drop `stable`.
@@ -126,8 +129,8 @@ def entry_of(config: messages.ModelServerConfig, name: str, models: Path) -> mes
 
 def _under_way(entry: messages.ModelConfig) -> tuple[int, int]:
     """The stable version and the canary's; the same where there is no canary."""
-    stable = entry.version_labels.get(STABLE, 0)
-    return stable, entry.version_labels.get(CANARY, stable)
+    canary = entry.version_labels.get(CANARY, entry.version_labels.get(STABLE, 0))
+    return entry.version_labels.get(STABLE, canary), canary
 
 
 def move_label(entry: messages.ModelConfig, label: str, version: int) -> None:
@@ -136,8 +139,8 @@ def move_label(entry: messages.ModelConfig, label: str, version: int) -> None:
     entry.version_labels[label] = version
     if entry.model_version_policy.HasField("specific"):
         listed = {*entry.model_version_policy.specific.versions, version}
-        if left not in entry.version_labels.values():
-            listed.discard(left or 0)
+        if left is not None and left not in entry.version_labels.values():
+            listed.discard(left)
         entry.model_version_policy.specific.versions[:] = sorted(listed)
 
 
