@@ -77,11 +77,16 @@ def opened(original: Path) -> Iterator[Source]:
     elif zipfile.is_zipfile(original):
         with zipfile.ZipFile(original) as archive, TemporaryDirectory() as unpacked:
             yield _zip(original, archive, Path(unpacked), digest)
-    elif original.read_bytes()[:8] == b"\x89HDF\r\n\x1a\n":
+    elif _begins(original, b"\x89HDF\r\n\x1a\n"):
         yield _hdf5(original, original, Form.HDF5, (), digest)
     else:
         what = _ELSEWHERE.get(original.suffix.lower(), "no Keras file, HDF5 file, SavedModel or zip of these")
         raise ImportRejected(f"{original} is {what}")
+
+
+def _begins(file: Path, signature: bytes) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(signature)) == signature
 
 
 def _folder(original: Path, digest: str) -> Source:
