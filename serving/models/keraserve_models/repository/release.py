@@ -42,8 +42,8 @@ def canary(models: Path, name: str, share: float, version: int | None = None) ->
         others = [one for one in known if one != chosen]
         stable = max(others, default=chosen) if labelled is None else labelled
         if chosen == stable:
-            what = f"Version {chosen} of {name} is {'its only one' if labelled is None else '`stable` already'}"
-            raise RepositoryError(f"{what}: export another one first.")
+            what = "its only one" if labelled is None else "`stable` already"
+            raise RepositoryError(f"Version {chosen} of {name} is {what}: export another one first.")
         if entry.model_version_policy.WhichOneof("policy_choice") in (None, "latest"):
             # From now on what is loaded is what has a label; else the next export would drop `stable`.
             entry.model_version_policy.specific.versions[:] = sorted(set(entry.version_labels.values()))
