@@ -53,7 +53,8 @@ def test_a_repository_from_the_first_import_to_the_last_removal(tmp_path: Path, 
 
 
 def test_what_fails_is_one_sentence_and_leaves_nothing(tmp_path: Path, saved: Any) -> None:
-    saved(keras.Sequential([keras.Input((3,)), layers.Lambda(lambda values: 2 * values, name="lambda")]), "lambda.keras")
+    doubled = layers.Lambda(lambda values: 2 * values, name="lambda")
+    saved(keras.Sequential([keras.Input((3,)), doubled]), "lambda.keras")
     saved(images_in(layers.Rescaling(1 / 255)))
     (tmp_path / "labels.txt").write_text("rose\ntulip\n")
     for arguments, says in (
