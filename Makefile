@@ -15,10 +15,11 @@ BIN := .venv/bin
 # The system's certificates: also those of a company's own package mirror.
 export UV_SYSTEM_CERTS := true
 UV := $(BIN)/uv
-PACKAGES := serving/protocol serving/models serving/embedded serving/gateway clients/python training
+PACKAGES := serving/protocol serving/models serving/embedded serving/gateway clients/python training \
+  distributions/keraserve
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
-OWN := protocol models embedded gateway client
+OWN := protocol models embedded gateway client training
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 EXPERIMENT := fashion-mnist-reuse
 TRAIN = $(BIN)/keraserve-train

@@ -62,9 +62,7 @@ def test_a_command_of_what_is_not_installed_says_what_to_install(
     with pytest.raises(SystemExit) as ended:
         program.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == (
-        'keraserve: train is not installed: pip install "keraserve-training"\n'
-    )
+    assert capsys.readouterr().err == ('keraserve: train is not installed: pip install "keraserve[train]"\n')
 
 
 def test_another_package_can_add_a_command(

@@ -15,6 +15,12 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 MODEL = "fashion-mnist-reuse-a-sample"
 FORBIDDEN = {"tensorflow", "keras", "fastapi", "pillow"}
+# What the distribution without code brings.
+PACKAGES = {
+    "keraserve": "keraserve_client",
+    "keraserve[serve]": "keraserve_models",
+    "keraserve[all]": "keraserve_training",
+}
 OF_EXTRAS = {"keraserve_gateway.upstream.in_process", "keraserve_protocol.http_parser"}
 
 
@@ -34,6 +40,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "serving/gateway",
         "clients/python",
         "training",
+        "distributions/keraserve",
     ):
         command = (BIN / "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", out)
         run(*command, "--python", sys.executable, ROOT / project)
@@ -43,12 +50,16 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_wheel_carries_its_package(wheels: Path) -> None:
     names = sorted(wheel.name.split("-")[0] for wheel in wheels.glob("*.whl"))
     parts = ("client", "embedded", "gateway", "models", "protocol", "training")
-    assert names == [f"keraserve_{part}" for part in parts]
-    for wheel in wheels.glob("*.whl"):
+    assert names == ["keraserve", *(f"keraserve_{part}" for part in parts)]
+    for wheel in wheels.glob("keraserve_*.whl"):
         package = wheel.name.split("-")[0]
         assert f"{package}/py.typed" in zipfile.ZipFile(wheel).namelist()
     [client] = wheels.glob("keraserve_client-*.whl")
     assert "keraserve/py.typed" in zipfile.ZipFile(client).namelist()
+    [name_alone] = wheels.glob("keraserve-*.whl")
+    assert {Path(file).parts[0] for file in zipfile.ZipFile(name_alone).namelist()} == {
+        "keraserve-0.1.0.dist-info"
+    }
 
 
 @pytest.mark.parametrize(
@@ -61,6 +72,9 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
         ("keraserve-models", None, {"tensorflow", "keras"}),
         ("keraserve-models[serve]", "keraserve", {"tensorflow", "keras", "fastapi"}),
         ("keraserve-training", "keraserve-train", {"tensorflow", "keras", "pillow"}),
+        ("keraserve", "keraserve", set()),
+        ("keraserve[serve]", "keraserve", {"tensorflow", "keras", "fastapi"}),
+        ("keraserve[all]", "keraserve", {"tensorflow", "keras", "fastapi", "pillow"}),
     ],
 )
 def test_a_distribution_works_alone_in_an_environment(
@@ -73,7 +87,7 @@ def test_a_distribution_works_alone_in_an_environment(
     listed = run(BIN / "uv", "pip", "list", "--python", python, "--format", "freeze")
     installed = {line.split("==")[0] for line in listed.splitlines()}
     distribution = name.partition("[")[0]
-    package = distribution.replace("-", "_")
+    package = PACKAGES.get(name, distribution.replace("-", "_"))
     assert distribution in installed
     assert installed & FORBIDDEN == allowed
     # Import every module, which fails if a dependency is not declared.
@@ -82,6 +96,23 @@ def test_a_distribution_works_alone_in_an_environment(
     assert len(run(python, "-c", f"import importlib, pkgutil, {package}; {load}").split()) > 5
     if program:
         assert "--help" in run(tmp_path / "bin" / program, "--help")
+    if program == "keraserve":
+        check_commands(tmp_path / "bin/keraserve", installed)
+
+
+def check_commands(keraserve: Path, installed: set[str]) -> None:
+    """A command works where its distribution is installed, and else says what installs it."""
+    for command, needs, named in (
+        ("serve", "keraserve-models", "keraserve[serve]"),
+        ("import", "keraserve-models", "keraserve[serve]"),
+        ("train", "keraserve-training", "keraserve[train]"),
+        ("classify", "keraserve-client", "keraserve"),
+    ):
+        done = subprocess.run([keraserve, command, "--help"], capture_output=True, text=True, timeout=60)
+        if needs in installed:
+            assert f"Usage: keraserve {command}" in done.stdout
+        else:
+            assert done.stderr == f'keraserve: {command} is not installed: pip install "{named}"\n'
 
 
 CLASSIFY = """

@@ -77,7 +77,7 @@ def checkout(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".venv", "Makefile", "demo", "pyproject.toml", "constraints.txt", "uv.txt"):
         (folder / name).symlink_to(ROOT / name)
-    for name in ("serving", "clients", "training"):
+    for name in ("serving", "clients", "training", "distributions"):
         (folder / name).symlink_to(ROOT / name)
     for name in ("models", "runs"):
         (folder / name).symlink_to(exported / name)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 PROGRAM, GROUP = "keraserve", "keraserve.commands"
-_CLIENT, _MODELS = "keraserve-client", "keraserve-models"
+_CLIENT, _SERVE, _TRAIN = "keraserve", "keraserve[serve]", "keraserve[train]"
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,12 @@ class Command:
 
 
 COMMANDS = {
-    "serve": Command(
-        "Serve a Keras model, or a repository of models: page, HTTP, gRPC.", f"{_MODELS}[serve]"
-    ),
-    "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _MODELS),
+    "serve": Command("Serve a Keras model, or a repository of models: page, HTTP, gRPC.", _SERVE),
+    "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _SERVE),
     "models": Command("List the models of a gateway; list|show|remove|label: of a repository.", _CLIENT),
     "classify": Command("Classify images.", _CLIENT),
     "status": Command("Show the versions of a model.", _CLIENT),
-    "train": Command("Train experiments, or a model of your images, and export them.", "keraserve-training"),
+    "train": Command("Train experiments, or a model of your images, and export them.", _TRAIN),
 }
 # `keraserve models` asks a gateway; with one of these it works on the repository's folder.
 REPOSITORY_COMMANDS = ("list", "show", "remove", "label")
@@ -78,7 +76,7 @@ def _run(name: str, arguments: list[str]) -> None:
     of_repository = name == "models" and arguments[:1] and arguments[0] in REPOSITORY_COMMANDS
     found = _installed().get(_REPOSITORY if of_repository else name)
     if found is None:
-        missing = _MODELS if of_repository else COMMANDS[name].distribution
+        missing = _SERVE if of_repository else COMMANDS[name].distribution
         typer.echo(f'{PROGRAM}: {name} is not installed: pip install "{missing}"', err=True)
         raise typer.Exit(1)
     found.load()(args=[name, *arguments], prog_name=PROGRAM)

@@ -70,7 +70,7 @@ def serve(model: Path, address: Address, options: dict[str, Any], log_level: str
         from keraserve_gateway import cli as gateway
         from keraserve_gateway.serve import PortUnavailable, listen
     except ModuleNotFoundError as error:
-        raise ModelsError(f'{error.name} is not installed: pip install "keraserve-models[serve]"') from error
+        raise ModelsError(f'{error.name} is not installed: pip install "keraserve[serve]"') from error
     try:  # before a model is imported, and so that no other server's readiness is taken for ours
         for port, setting in ((address.port, "port"), (address.grpc_port, "grpc_port")):
             if port:
