@@ -19,6 +19,8 @@ PACKAGES := serving/protocol serving/models serving/embedded serving/gateway cli
   distributions/keraserve
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
+# All extras but `ray`, which is 201 MB and has pins of its own: ray.txt.
+EXTRAS := all client embedded http numpy otel pillow serve tf-keras train
 OWN := protocol models embedded gateway client training
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 EXPERIMENT := fashion-mnist-reuse
@@ -49,18 +51,22 @@ LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_par
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## .venv with everything, at the pinned versions
+setup: .venv/ready $(if $(RAY),.venv/ray) ## .venv with everything, at the pinned versions   [RAY=1: Ray, for --ray, too]
 
 .venv/ready: uv.txt constraints.txt $(PROJECTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "make: Python 3.11 to 3.13 is needed, and $(PYTHON) is another: run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into .venv (800 MB of packages, 3 GB on the disk) …"
+	@echo "installing into .venv (730 MB of packages, 2.6 GB on the disk) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt || \
 	  { echo "make: uv could not be installed: is the network, or your package mirror, reachable?" >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+.venv/ray: .venv/ready ray.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r ray.txt
 	@touch $@
 
 demo: setup ## train on Fashion-MNIST, export, serve, classify images over HTTP and gRPC
@@ -170,9 +176,10 @@ proto: setup ## generate the messages from serving/protocol/keraserve_protocol/p
 	  keraserve_protocol/proto/*.proto
 
 constraints: setup ## resolve the pinned versions again
-	@$(COMPILE) $(OWN:%=--no-emit-package keraserve-%) --all-extras --group pyproject.toml:dev \
+	@$(COMPILE) $(OWN:%=--no-emit-package keraserve-%) $(EXTRAS:%=--extra %) --group pyproject.toml:dev \
 	  $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -
+	@echo ray | $(COMPILE) --constraint constraints.txt --output-file ray.txt -
 
 clean: ## remove .venv and caches; models/ and runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist

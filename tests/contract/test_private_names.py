@@ -152,6 +152,8 @@ def test_tensorflow_and_keras_have_these_names() -> None:
         ("serving/gateway", "uvicorn"),
         ("serving/embedded", "uvicorn"),
         ("serving/embedded", "tensorflow"),
+        ("serving/models", "tensorflow"),
+        ("serving/models", "keras"),
         ("training", "tensorflow"),
         ("training", "keras"),
     ],

@@ -23,6 +23,7 @@ from keraserve_training.workers.local import Processes
 from keraserve_training.workers.work import Done, Work, attempt, packed
 
 STUDY = ["study", "fashion-mnist-reuse", "--pairs", "5-6,2-4", "--seeds", "1", "--profile", "sample"]
+NO_RAY = "Ray is not installed: make setup RAY=1"
 LONGEST = 240.0  # seconds, of which a machine with nothing else to do needs a few
 
 
@@ -101,16 +102,20 @@ def test_the_probe_goes_away(tmp_path: Path) -> None:
         assert not (tmp_path / ".seen-old").exists()
 
 
-def test_without_ray_or_a_cluster_one_sentence_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = [Work("one", run_folder.confusion_image, {"network": "a"})]
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
-        with pytest.raises(WorkerError, match="Nothing responds"):
-            ray_cluster.RayCluster(address, tmp_path).do(work, nothing)
+ONE = [Work("one", run_folder.confusion_image, {"network": "a"})]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_without_a_cluster_one_sentence_says_what_to_do(address: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason=NO_RAY)
+    with pytest.raises(WorkerError, match="Nothing responds"):
+        ray_cluster.RayCluster(address, tmp_path).do(ONE, nothing)
+
+
+def test_without_ray_one_sentence_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkerError, match=r"pip install 'keraserve-training\[ray\]'"):
-        ray_cluster.RayCluster("auto", tmp_path).do(work, nothing)
+        ray_cluster.RayCluster("auto", tmp_path).do(ONE, nothing)
     assert ray_cluster.RayCluster("auto", tmp_path).do([], nothing) == []
 
 
@@ -156,6 +161,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
+    pytest.importorskip("ray", reason=NO_RAY)
     there = Cluster()
     try:
         yield there

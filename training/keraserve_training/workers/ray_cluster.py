@@ -6,6 +6,7 @@ system whose locks hold between machines, such as NFS 4.
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import socket
@@ -89,13 +90,12 @@ def _import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no usage report to Ray's makers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # unset, Ray warns that it may change
     try:
-        import ray
+        return importlib.import_module("ray")
     except ImportError as error:
         raise WorkerError(
             "--ray needs the package ray, which is not installed here: pip install 'keraserve-training[ray]',"
             " on every machine of the cluster."
         ) from error
-    return ray
 
 
 @contextlib.contextmanager
