@@ -2,12 +2,18 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from keraserve_gateway.http.app import VERSION
 
 ROOT = Path(__file__).parents[2]
+KERASERVE = "distributions/keraserve"
 FOLDERS = sorted(
     path.parent
     for part in ("clients", "distributions", "serving", "training")
@@ -28,7 +34,7 @@ def words(variable: str) -> list[str]:
 
 def test_make_knows_all_of_them() -> None:
     assert sorted(words("PACKAGES")) == sorted(PROJECTS)
-    names = {project["name"] for project in PROJECTS.values()} - {"keraserve"}
+    names = {project["name"] for folder, project in PROJECTS.items() if folder != KERASERVE}
     assert {f"keraserve-{part}" for part in words("OWN")} == names
 
 
@@ -56,3 +62,40 @@ def test_a_distribution_that_needs_tensorflow_says_for_which_pythons_there_is_on
     project = PROJECTS[folder]
     needs = any(one.startswith("tensorflow") for one in project["dependencies"])
     assert project["requires-python"] == (">=3.11,<3.14" if needs else ">=3.11")
+
+
+def test_all_have_one_version() -> None:
+    versions = {project["version"] for project in PROJECTS.values()}
+    versions |= {VERSION, yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]}
+    for project in PROJECTS.values():
+        needed = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+        for own in (Requirement(one) for one in chain(*needed) if one.startswith("keraserve")):
+            [pin] = own.specifier
+            assert pin.operator == "==", own
+            versions.add(pin.version)
+    assert versions == {VERSION}
+
+
+@pytest.mark.parametrize("folder", PROJECTS)
+def test_a_distribution_has_licence_readme_and_classifiers(folder: str) -> None:
+    project = PROJECTS[folder]
+    assert project["license"] == "Apache-2.0"
+    # Copies, since a wheel and an sdist are made of the distribution's own folder.
+    assert (ROOT / folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert (ROOT / folder / project["readme"]).read_text().startswith(f"# {project['name']}\n")
+    assert set(project["classifiers"]) >= {
+        f"Programming Language :: Python :: {number}" for number in ("3.11", "3.12", "3.13")
+    }
+
+
+@pytest.mark.parametrize("folder", PROJECTS)
+def test_a_readme_names_every_extra(folder: str) -> None:
+    readme = (ROOT / folder / "README.md").read_text()
+    for extra in PROJECTS[folder].get("optional-dependencies", {}):
+        assert re.search(rf"`{extra}`|\[{extra}\]", readme) or (folder, extra) == (KERASERVE, "client"), extra
+
+
+def test_the_citation_has_what_the_format_requires() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"}
+    assert citation["license"] == "Apache-2.0"

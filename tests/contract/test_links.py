@@ -7,7 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")],
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+        *(
+            page
+            for part in ("clients", "distributions", "serving")
+            for page in ROOT.glob(f"{part}/*/README.md")
+        ),
+        *ROOT.glob("training/README.md"),
+    ],
 )
 
 

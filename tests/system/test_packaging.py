@@ -62,6 +62,17 @@ def test_every_wheel_carries_its_package(wheels: Path) -> None:
     }
 
 
+def test_every_wheel_carries_licence_and_description(wheels: Path) -> None:
+    built = sorted(wheels.glob("*.whl"))
+    for wheel in built:
+        with zipfile.ZipFile(wheel) as archive:
+            [licence] = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
+            [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+            assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+            assert b"License-Expression: Apache-2.0\n" in archive.read(metadata)
+    assert run(BIN / "twine", "check", "--strict", *built).count("PASSED") == len(built)
+
+
 @pytest.mark.parametrize(
     ("name", "program", "allowed"),
     [
