@@ -46,7 +46,8 @@ LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_par
 # In order also with -j: `make train-all export` exports the trained models.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-faults test-containers test-lowest fuzz lint format \
-  typecheck check model docs bench bench-quick bench-peers bench-training bench-accelerator up down proto constraints clean
+  typecheck check model docs bench bench-quick bench-peers bench-training bench-accelerator up down release \
+  proto constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,7 +114,7 @@ test-faults: setup ## the promises of docs/reliability.md for minutes   [MINUTES
 	@FAULTS_MINUTES=$(or $(MINUTES),10) FAULTS_CASES=$(or $(CASES),1000000) \
 	  $(BIN)/python -m pytest -v tests/system/faults
 
-test-containers: setup ## the tests that need a Docker engine
+test-containers: setup ## the tests that need a Docker engine   [TF_SERVING_IMAGE=tensorflow/serving:2.21.0; ours is built]
 	@$(BIN)/python -m pytest -m containers
 
 test-lowest: setup ## some of the tests, with the lowest versions that each package allows
@@ -170,6 +171,9 @@ bench-accelerator: setup ## the experiments' steps by Keras on JAX and PyTorch  
 	@PYTHONPATH=benchmarks $(BIN)/python -m accelerator table runs/bench/accelerator runs/bench/accelerator.md \
 	  docs/images/accelerator.svg
 	@$(BENCH) publish
+
+release: setup ## wheels, sdists, SBOM and, with docker buildx, images, checked; pushes nothing   [DIST=dist]
+	@.ci/release "$(or $(DIST),dist)" $(PACKAGES)
 
 proto: setup ## generate the messages from serving/protocol/keraserve_protocol/proto/*.proto
 	@cd serving/protocol && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
