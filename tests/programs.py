@@ -1,12 +1,17 @@
 """The project's own programs, run as a user runs them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-COMPOSE = ["docker", "compose", "-f", "compose.yaml", "-f", "docker/compose.embedded.yaml"]
+# `make test-containers TF_SERVING_IMAGE=…` tests with that image; by default with our own, built here.
+GIVEN_IMAGE = os.environ.get("TF_SERVING_IMAGE")
+TF_SERVING_IMAGE = GIVEN_IMAGE or "keraserve-embedded"
+_OURS = () if GIVEN_IMAGE else ("-f", "docker/compose.embedded.yaml")
+COMPOSE = ["docker", "compose", "-f", "compose.yaml", *_OURS]
 
 
 def train(*arguments: str | Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import COMPOSE, ROOT, save_images, train
+from programs import COMPOSE, GIVEN_IMAGE, ROOT, save_images, train
 from stack import Ports, Stack, running
 
 
@@ -35,9 +35,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def docker_images() -> None:
-    """The container images of the stack, built once."""
+    """The container images of the stack, built once, but those that were named or are public."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
         pytest.skip("no Docker engine responds")
-    build = ["--profile", "observability", "build", "gateway", "model-server", "prometheus"]
+    ours = [] if GIVEN_IMAGE else ["model-server", "prometheus"]
+    build = ["--profile", "observability", "build", "gateway", *ours]
     done = subprocess.run([*COMPOSE, *build], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr

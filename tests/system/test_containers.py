@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from programs import COMPOSE, ROOT, train
+from programs import COMPOSE, GIVEN_IMAGE, ROOT, TF_SERVING_IMAGE, train
 from waiting import until
 
 from keraserve_client import Client, GrpcClient
@@ -106,10 +107,15 @@ def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, 
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, with values for its variables, as by Grafana."""
+    """Every query of the dashboard that has data, with values for its variables, as by Grafana."""
     dashboard = json.loads((ROOT / "docker/grafana/dashboards/serving.json").read_text())
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", ())]
-    return [one["expr"].replace("$__rate_interval", "30s").replace("$model", ".*") for one in targets]
+    wanted = [one["expr"].replace("$__rate_interval", "30s").replace("$model", ".*") for one in targets]
+    if GIVEN_IMAGE:  # it has no metrics by version, and does not batch unless it is told to
+        wanted = [
+            query for query in wanted if not re.search(r"keraserve_(?!gateway)|batching_session", query)
+        ]
+    return wanted
 
 
 def test_prometheus_has_data_for_every_query_of_the_dashboard(
@@ -130,7 +136,7 @@ def test_prometheus_has_data_for_every_query_of_the_dashboard(
         return [query for query, response in responses.items() if not response["data"]["result"]]
 
     wanted = queries()
-    assert len(wanted) > 15
+    assert len(wanted) > 10
     give_up = time.monotonic() + 120
     with httpx2.Client(base_url=f"http://127.0.0.1:{PROMETHEUS_PORT}") as prometheus:
         while missing := without_data(prometheus):
@@ -175,16 +181,18 @@ def test_the_gateway_is_stopped_before_the_model_server(compose: Compose) -> Non
 
     (gateway, its_code), (model_server, other_code) = ended("gateway"), ended("model-server")
     assert gateway < model_server
-    assert (its_code, other_code) == (0, 0)  # drained, not killed
+    assert its_code == 0  # drained, not killed
+    # The shell in which the image of TensorFlow Serving starts it ends by the signal, and the server with it.
+    assert other_code in ({0, 128 + signal.SIGTERM} if GIVEN_IMAGE else {0})
 
 
 def test_the_readmes_commands_work(compose: Compose) -> None:
-    """In their order, with the embedded server's image in place of tensorflow/serving."""
+    """In their order; if no image was named, with the embedded server's in place of tensorflow/serving."""
     compose("stop")  # frees the ports
     text = (ROOT / "README.md").read_text()
     lines = re.findall(r"^docker compose .*$", text, re.MULTILINE)
     assert len(lines) >= 5
-    project = {"COMPOSE_PROJECT_NAME": "keraserve-readme", "TF_SERVING_IMAGE": "keraserve-embedded"}
+    project = {"COMPOSE_PROJECT_NAME": "keraserve-readme", "TF_SERVING_IMAGE": TF_SERVING_IMAGE}
     environment = {**compose.environment, **project}
     for line in lines:
         command = ["bash", "-euc", line]
