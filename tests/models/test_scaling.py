@@ -13,51 +13,6 @@ from models.conftest import images_in
 from keraserve_models.importing import classifier, scaling
 from keraserve_models.importing.request import Scale
 
-# With random weights. Those left out have the layers of another one that is here, and more of them.
-NETWORKS = {
-    "VGG16": Scale.CAFFE,
-    "ResNet50": Scale.CAFFE,
-    "ResNet50V2": Scale.SYMMETRIC,
-    "DenseNet121": Scale.TORCH,
-    "Xception": Scale.SYMMETRIC,
-    "InceptionV3": Scale.SYMMETRIC,
-    "InceptionResNetV2": Scale.SYMMETRIC,
-    "MobileNet": Scale.SYMMETRIC,
-    "MobileNetV2": Scale.SYMMETRIC,
-    "NASNetMobile": Scale.SYMMETRIC,
-    "MobileNetV3Small": Scale.NONE,
-    "EfficientNetB0": Scale.NONE,
-    "EfficientNetV2B0": Scale.NONE,
-    "ConvNeXtTiny": Scale.NONE,
-}
-
-
-@pytest.mark.parametrize(("name", "wanted"), NETWORKS.items())
-def test_networks_of_keras_applications(name: str, wanted: Scale) -> None:
-    build = getattr(keras.applications, name)
-    assert scaling.find(build(weights=None, classes=5)).scale is wanted
-    # Built into a model with augmentation before it, as its users do.
-    inputs = keras.Input((224, 224, 3))
-    base = build(weights=None, include_top=False, input_shape=(224, 224, 3))
-    values = layers.GlobalAveragePooling2D()(base(layers.RandomFlip()(inputs)))
-    assert scaling.find(keras.Model(inputs, layers.Dense(2)(values))).scale is wanted
-
-
-def test_every_network_of_keras_applications_is_of_a_family_here() -> None:
-    families = (
-        "VGG",
-        "ResNet",
-        "DenseNet",
-        "Xception",
-        "Inception",
-        "MobileNet",
-        "NASNet",
-        "EfficientNet",
-        "ConvNeXt",
-    )
-    names = [name for name in vars(keras.applications) if name[0].isupper()]
-    assert [name for name in names if not name.startswith(families)] == []
-
 
 @pytest.mark.parametrize("module", ["vgg16", "mobilenet", "densenet"])
 def test_preprocess_input_inside_of_the_model_is_seen(module: str) -> None:

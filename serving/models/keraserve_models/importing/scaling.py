@@ -5,6 +5,7 @@ What is before the first weights is run on images of one value: that tells wheth
 of `keras.applications` has one rule. Where neither tells, the user has to say.
 """
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ from keraserve_models.importing.request import Scale
 MODES = {Scale.SYMMETRIC: "tf", Scale.TORCH: "torch", Scale.CAFFE: "caffe"}
 """Their names in `keras.applications.imagenet_utils.preprocess_input`."""
 
-# Names of layers that a network of keras.applications has wherever it is built in, and its rule. Those that
-# scale by themselves (EfficientNet, ConvNeXt, MobileNetV3) are found by their layers.
+# Names of layers, or patterns, that a network of keras.applications has wherever it is built in; its rule.
+# None: its own layers scale, and there is no one rule for those that were built without them.
 _ARCHITECTURES = (
     ("VGG", {"block1_conv1", "block1_pool", "block5_conv3"}, Scale.CAFFE),
     ("ResNetV2", {"conv1_conv", "conv2_block1_preact_bn", "post_bn"}, Scale.SYMMETRIC),
@@ -28,6 +29,9 @@ _ARCHITECTURES = (
     ("MobileNetV2", {"Conv1", "expanded_conv_depthwise", "out_relu"}, Scale.SYMMETRIC),
     ("MobileNet", {"conv1", "conv_dw_1", "conv_pw_13_relu"}, Scale.SYMMETRIC),
     ("NASNet", {"stem_conv1", "stem_bn1"}, Scale.SYMMETRIC),
+    ("MobileNetV3", {"conv", "conv_1_bn", "expanded_conv_depthwise"}, None),
+    ("EfficientNet", {"stem_conv", "block1a_project_conv", "top_conv"}, None),
+    ("ConvNeXt", {"*_stage_0_block_0_layer_scale"}, None),
 )
 _SMALL = 16.0  # no scaled pixel is larger; unscaled ones go to 255
 
@@ -41,16 +45,26 @@ class Found:
 
 
 def find(model: Any) -> Found:
-    """Find out how a Keras model with one image input wants its pixels."""
+    """Find out how a model with one image input wants its pixels."""
+    if not hasattr(model, "layers"):
+        return Found(None, "the layers of a SavedModel are not known")
+    name, scale = _architecture(model)
+    network = f"the network is a {name} of keras.applications"
     inside = _before_the_weights(model)
     if inside is not None:
-        return inside
-    for name, layers, scale in _ARCHITECTURES:
-        if layers <= _layer_names(model):
-            return Found(
-                scale, f"the network is a {name} of keras.applications, without its own scaling layer"
-            )
+        return Found(inside.scale, f"{inside.reason}; {network}") if name else inside
+    if name:
+        return Found(scale, f"{network}, without its own scaling layer")
     return Found(None, "no layer before the first weights scales, and the architecture is not known")
+
+
+def _architecture(model: Any) -> tuple[str, Scale | None]:
+    """The network of `keras.applications` that a model is or is built on, and its rule; "": none of them."""
+    names = _layer_names(model)
+    for name, layers, scale in _ARCHITECTURES:
+        if all(fnmatch.filter(names, layer) for layer in layers):
+            return name, scale
+    return "", None
 
 
 def _before_the_weights(model: Any) -> Found | None:
