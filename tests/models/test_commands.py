@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from models.conftest import images_in
 
@@ -16,9 +18,9 @@ from keraserve_models.commands.import_options import name_of
 PROGRAM = Path(sys.executable).with_name("keraserve")
 
 
-def run(folder: Path, *arguments: str, status: int = 0) -> str:
-    """Gives what was printed: sentences on standard output, and where it fails nothing but one on stderr."""
-    wide = {**os.environ, "COLUMNS": "120"}
+def run(folder: Path, *arguments: str, status: int = 0, columns: int = 120) -> str:
+    """Gives what was printed: findings on standard output, and where it fails one sentence on stderr."""
+    wide = {**os.environ, "COLUMNS": str(columns)}
     done = subprocess.run(
         [PROGRAM, *arguments], cwd=folder, env=wide, capture_output=True, text=True, timeout=120
     )
@@ -26,7 +28,7 @@ def run(folder: Path, *arguments: str, status: int = 0) -> str:
     if status:
         assert done.stderr.startswith("keraserve: ")
         assert done.stderr.count("\n") == 1
-        return done.stderr
+        return done.stdout + done.stderr
     assert done.stderr == ""  # TensorFlow's log lines, too, are nobody's business
     return done.stdout
 
@@ -77,3 +79,28 @@ def test_what_fails_is_one_sentence_and_leaves_nothing(tmp_path: Path, saved: An
 )
 def test_a_name_is_made_of_the_files(file: str, name: str) -> None:
     assert name_of(Path(file)) == name
+
+
+def test_an_unknown_scaling_is_asked_for_with_the_answers_under_each(tmp_path: Path, saved: Any) -> None:
+    saved(images_in())
+    (tmp_path / "labels.txt").write_text("Egyptian cat\ntulip\na longer name than its column has space for\n")
+    assert "; --try FOLDER shows its answers to your images" in run(
+        tmp_path, "import", "model.keras", status=1
+    )
+    for number in range(9):
+        pixels = np.full((20, 20, 3), 25 * number, np.uint8)
+        (tmp_path / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    printed = run(
+        tmp_path, "import", "model.keras", "--labels", "labels.txt", "--try", ".", status=1, columns=80
+    )
+    *table, sentence = [line for line in printed.splitlines() if not line.startswith("  ")]
+    assert "say --scale none|0..1|-1..1|torch|caffe" in sentence
+    assert sentence.endswith("; the table has its answers to your images under each")
+    assert max(map(len, table)) <= 80
+    assert [cell.strip() for cell in table[2].split("┃")[1:-1]] == [
+        "image",
+        *("none", "0..1", "-1..1", "torch", "caffe"),
+    ]
+    assert [name for name in printed.split() if name.endswith(".png")] == ["0.png", "3.png", "6.png"]
+    assert printed.count("%") == 15
+    assert not (tmp_path / "models/model").exists()

@@ -1,6 +1,7 @@
 """Models of other people become versions that give what `model.predict` gives, or nothing is published."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from keras import layers
 from models.conftest import SIZE, Doubled, images_in
 
 from keraserve_models.errors import ImportRejected, NotEqual, NotTrusted, RepositoryError, Undecided
-from keraserve_models.importing import comparison, importer, written
+from keraserve_models.exporting import warm_up
+from keraserve_models.importing import classifier, comparison, importer, written
+from keraserve_models.importing.findings import ScaleUnknown
 from keraserve_models.importing.importer import Imported, import_model
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale
 from keraserve_models.importing.served import served
@@ -67,6 +70,41 @@ def test_a_scaling_that_only_its_user_knows(saved: Any, models: Path, scale: Sca
     }[scale]
     ours = run(models, "serving_default", images=pixels)["probabilities"]
     np.testing.assert_allclose(ours, model.predict(wanted.astype(np.float32), verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_answers_under_each_scaling_are_those_of_the_model(
+    saved: Any, models: Path, tmp_path: Path, channels: int
+) -> None:
+    model = images_in(channels=channels)
+    pixels = np.random.default_rng(1).integers(0, 256, (*SIZE, channels), dtype=np.uint8)
+    image = tmp_path / "image.png"
+    image.write_bytes(tf.io.encode_png(pixels).numpy())
+    with pytest.raises(ScaleUnknown) as unknown:
+        imported(saved(model), models, images=[image])
+    [trial] = unknown.value.trials
+    colours = [Scale.TORCH, Scale.CAFFE] if channels == 3 else []
+    assert list(trial.answers) == [Scale.NONE, Scale.UNIT, Scale.SYMMETRIC, *colours]
+    for scale, answer in trial.answers.items():
+        scaled = classifier.scaled_by_keras(pixels[None].astype(np.float32), scale)
+        [wanted] = model.predict(scaled, verbose=0)
+        assert answer.label == str(wanted.argmax())
+        assert answer.probability == pytest.approx(wanted.max(), abs=1e-5)
+
+
+def test_a_scaling_of_colours_is_not_for_grey_images(saved: Any, models: Path) -> None:
+    for scale in (Scale.TORCH, Scale.CAFFE):
+        with pytest.raises(ImportRejected, match=f"--scale {scale.value} is for images with 3 channels"):
+            imported(saved(images_in(channels=1)), models, overrides=Overrides(scale=scale))
+
+
+def test_an_image_to_compare_on_that_is_none(saved: Any, models: Path, tmp_path: Path) -> None:
+    image = tmp_path / "cut.png"
+    image.write_bytes(tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy()[:40])
+    for before in ([], [layers.Rescaling(1 / 255)]):
+        with pytest.raises(ImportRejected, match=r"cut\.png can't be decoded: "):
+            imported(saved(images_in(*before)), models, images=[image])
+    assert not (models / NAME).exists()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -149,6 +187,29 @@ def test_several_inputs_and_outputs_under_their_names(
         np.testing.assert_allclose(ours[name], values, atol=1e-6)
 
 
+def test_the_card_has_an_example_of_a_request(
+    saved: Any, models: Path, text_model: keras.Model, two_inputs: keras.Model
+) -> None:
+    for model in (text_model, two_inputs):
+        done = imported(saved(model), models)
+        example = done.card["example"]
+        assert len(json.dumps(example)) <= 4096
+        with served(models / NAME / str(done.version)) as version:
+            specs = version.inputs(example["signature_name"])
+            assert example["inputs"].keys() == specs.keys()
+            given = {
+                name: np.array(example["inputs"][name], object if spec.dtype == tf.string else None)
+                for name, spec in specs.items()
+            }
+            assert version.run(example["signature_name"], given)
+    assert re.search(r"0\.\d{1,3}\b(?!\d)", json.dumps(example))  # numbers that a person can read
+
+
+def test_a_large_example_is_left_out(saved: Any, models: Path) -> None:
+    model = keras.Sequential([keras.Input((40, 40)), layers.Flatten(), layers.Dense(1)])
+    assert "example" not in imported(saved(model), models).card
+
+
 def test_rows_that_depend_on_each_other_are_noticed(saved: Any, models: Path) -> None:
     inputs = keras.Input((4,))
     model = keras.Model(inputs, inputs - keras.ops.mean(inputs, axis=0, keepdims=True))
@@ -173,6 +234,64 @@ def test_a_saved_model_stays_as_it_is(tmp_path: Path, models: Path) -> None:
         [name] = version.inputs("serving_default")
         [values] = version.run("serving_default", {name: np.ones((2, 3), np.float32)}).values()
     assert values.tolist() == [[2.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "activation", "units", "scores"), [(3, "softmax", 3, "softmax"), (1, None, 1, "logits")]
+)
+def test_a_saved_model_as_an_image_classifier(
+    tmp_path: Path, models: Path, channels: int, activation: str | None, units: int, scores: Any
+) -> None:
+    model = images_in(channels=channels, units=units, activation=activation)
+    model.export(tmp_path / "exported", verbose=False)
+    done = imported(tmp_path / "exported", models, overrides=Overrides("images", Scale.UNIT, scores))
+    assert (done.card["task"], done.card["scale"]) == ("images", "0..1")
+    assert done.card["input"]["height"] == SIZE[0]
+    assert done.compared.largest < 1e-6
+    pixels = np.random.default_rng(1).integers(0, 256, (2, *SIZE, channels), dtype=np.uint8)
+    values = model.predict(pixels / 255, verbose=0)
+    wanted = np.concatenate([1 - 1 / (1 + np.exp(-values)), 1 / (1 + np.exp(-values))], axis=1)
+    wanted = values if units == 3 else wanted
+    encoded = np.array([tf.io.encode_png(each).numpy() for each in pixels], object)
+    for signature, inputs in (
+        ("serving_default", {"images": pixels}),
+        ("image_bytes", {"image_bytes": encoded}),
+        ("classify", {"inputs": np.array([warm_up.example(each) for each in encoded], object)}),
+    ):
+        found = run(models, signature, **inputs)
+        name = "scores" if signature == "classify" else "probabilities"
+        np.testing.assert_allclose(found[name], wanted, atol=1e-5)
+    assert json.loads(run(models, "model_card")["json"]) == done.card
+
+
+def test_what_a_saved_model_does_not_tell(tmp_path: Path, models: Path) -> None:
+    exported, image = tmp_path / "exported", tmp_path / "image.png"
+    images_in().export(exported, verbose=False)
+    image.write_bytes(tf.io.encode_png(np.zeros((9, 9, 3), np.uint8)).numpy())
+    with pytest.raises(Undecided, match=r"say --scores softmax\|sigmoid\|multi-label\|logits"):
+        imported(exported, models, overrides=Overrides("images", Scale.UNIT))
+    with pytest.raises(ScaleUnknown, match="the layers of a SavedModel are not known") as unknown:
+        imported(exported, models, overrides=Overrides("images", scores="softmax"), images=[image])
+    assert len(unknown.value.trials[0].answers) == len(Scale)
+    assert not (models / NAME).exists()
+
+
+def test_what_has_no_effect_is_rejected(tmp_path: Path, saved: Any, models: Path) -> None:
+    images_in().export(tmp_path / "exported", verbose=False)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+    numbers = saved(keras.Sequential([keras.Input((3,)), layers.Dense(3)]))
+    for path in (tmp_path / "exported", numbers):
+        for option, how in (
+            ("--scale", {"overrides": Overrides(scale=Scale.UNIT)}),
+            ("--scores", {"overrides": Overrides(scores="softmax")}),
+            ("--size", {"overrides": Overrides(size=(8, 8))}),
+            ("--labels", {"labels": labels}),
+            ("--try", {"images": [labels]}),
+        ):
+            with pytest.raises(ImportRejected, match=f"served as tensors, for which {option} has no effect"):
+                imported(path, models, **how)
+    assert not (models / NAME).exists()
 
 
 def test_a_saved_model_of_tensorflow_1(tmp_path: Path, models: Path) -> None:

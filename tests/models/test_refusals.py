@@ -16,7 +16,7 @@ from models.conftest import Doubled, images_in
 
 from keraserve_models.errors import ImportRejected
 from keraserve_models.importing.importer import import_model
-from keraserve_models.importing.request import ImportRequest, Overrides
+from keraserve_models.importing.request import ImportRequest, Overrides, Scale
 
 
 def rejected(file: Path, says: str, **how: Any) -> None:
@@ -127,6 +127,10 @@ def test_code_that_does_not_define_the_classes(
         (lambda: keras.Sequential([keras.Input((3,)), layers.Dense(2)]), "its input has the shape"),
         (lambda: keras.Sequential([keras.Input((8, 8, 5)), layers.Flatten()]), "without 1 or 3 channels"),
         (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)]), "its output is no vector"),
+        (
+            lambda: keras.Sequential([keras.Input(batch_shape=(2, 8, 8, 3)), layers.Flatten()]),
+            "it takes 2 images at a time",
+        ),
     ],
 )
 def test_no_image_classifier(saved: Any, model: Callable[[], Any], says: str) -> None:
@@ -134,6 +138,26 @@ def test_no_image_classifier(saved: Any, model: Callable[[], Any], says: str) ->
         saved(model()),
         f"it can't be served as an image classifier: .*{says}",
         overrides=Overrides(task="images"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda: keras.Sequential([keras.Input((3,)), layers.Dense(2)]), "its input has the shape"),
+        (lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)]), "its output is no vector"),
+        (
+            lambda: keras.Sequential([keras.Input((8, 8, 3), dtype="uint8"), layers.Flatten()]),
+            "its input is uint8",
+        ),
+    ],
+)
+def test_no_image_classifier_in_a_saved_model(tmp_path: Path, model: Callable[[], Any], says: str) -> None:
+    model().export(tmp_path / "exported", verbose=False)
+    rejected(
+        tmp_path / "exported",
+        f"it can't be served as an image classifier: .*{says}",
+        overrides=Overrides("images", Scale.NONE, "softmax"),
     )
 
 

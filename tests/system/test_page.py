@@ -1,6 +1,7 @@
 """The demo page and the API's page in a real browser, with the real stack."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -171,6 +172,39 @@ def test_every_digit_of_a_number_is_kept(context: BrowserContext, tensors: tuple
         page.get_by_label(f"{name}_in").fill(f"[[{value}]]")
         page.get_by_role("button", name="Run").click()
         expect(page.locator("#result table")).to_contain_text(value)
+
+
+WORDS = """
+import keras
+words = keras.layers.TextVectorization(vocabulary=["a", "fox"], output_sequence_length=3)
+text, size = keras.Input((1,), dtype="string", name="text"), keras.Input((2,), name="size")
+values = keras.layers.Concatenate()([keras.ops.cast(words(text), "float32"), size])
+keras.Model([text, size], keras.layers.Dense(1)(values)).save("words.keras")
+"""
+
+
+@pytest.mark.shows("other inputs than images")
+def test_the_form_is_filled_with_the_example_of_the_card(
+    context: BrowserContext, tensors: tuple[str, Path]
+) -> None:
+    url, folder = tensors
+    program = str(Path(sys.executable).with_name("keraserve"))
+    for command in ([sys.executable, "-c", WORDS], [program, "import", "words.keras", "--models", "."]):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    write_config(folder, "half_plus_two", "every_type", "words")
+    example = json.loads((folder / "words/1/assets/model_card.json").read_text())["example"]["inputs"]
+    page = context.new_page()
+    page.goto(url)
+    expect(page.locator("#model option", has_text=re.compile("^words$"))).to_be_attached(timeout=60_000)
+    page.locator("#model").select_option("words")
+    expect(page.get_by_label("text string")).to_have_value(example["text"][0][0])
+    size = json.dumps(example["size"])
+    expect(page.get_by_label("size float32")).to_have_value(size)
+    expect(page.locator("#curl")).to_contain_text(size)
+    expect(page.locator("#card")).to_contain_text("words.keras")
+    expect(page.locator("#card")).not_to_contain_text("example")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#result table")).to_contain_text(re.compile(r"\d\.\d"))
 
 
 @pytest.mark.shows("a model that failed")

@@ -8,6 +8,7 @@ const [about, table] = ["about", "card"].map((id) => document.getElementById(id)
 export const CARD = "model_card";
 
 const LONGEST = 600; // characters of a value
+const ELSEWHERE = new Set(["warnings", "example"]); // of the page
 
 const words = (name) => name.replaceAll("_", " ");
 
@@ -25,12 +26,12 @@ export function hideCard() {
   about.hidden = true;
 }
 
-/** Show a version's card, if it can be had; `isCurrent` tells whether it is still wanted. */
-export async function showCard(target, isCurrent) {
-  const card = await request(`${modelPath(target)}/card`).catch(() => null);
-  if (!card || !isCurrent()) return;
+/** Return a version's card; null if it can't be had. */
+export const cardOf = (target) => request(`${modelPath(target)}/card`).catch(() => null);
+
+export function showCard(card) {
   about.hidden = false;
-  const rows = Object.entries(card).filter(([name, value]) => name !== "warnings" && text(value));
+  const rows = Object.entries(card).filter(([name, value]) => !ELSEWHERE.has(name) && text(value));
   table.replaceChildren(
     ...rows.map(([name, value]) => {
       const said = text(value);

@@ -1,12 +1,12 @@
 // The demo page: the list of models, what the chosen one takes, and what it answers.
 
-import { CARD, hideCard, showCard } from "./card.js";
+import { CARD, cardOf, hideCard, showCard } from "./card.js";
 import { useCamera } from "./camera.js";
 import { element } from "./element.js";
 import { classesOf, classify, useImages } from "./images.js";
 import { key, Rejected, request } from "./requests.js";
 import { imageLines, showLines, tensorLines } from "./snippets.js";
-import { filledIn, predict, showForm, signaturesOf, tableOf, takesImages } from "./tensors.js";
+import { filledIn, isUntouched, predict, showForm, signaturesOf, tableOf, takesImages } from "./tensors.js";
 
 const byId = (id) => document.getElementById(id);
 const [model, version, imageInput, tensorInput, inputTitle, outputTitle] = [
@@ -167,7 +167,7 @@ async function chooseVersion() {
     if (number === choice) complain(error);
     return;
   }
-  if (CARD in signatures) showCard(target(), () => number === choice);
+  const card = CARD in signatures ? cardOf(target()) : null;
   imageInput.hidden = !forImages();
   tensorInput.hidden = forImages();
   inputTitle.textContent = forImages() ? "Image" : "Inputs";
@@ -176,6 +176,13 @@ async function chooseVersion() {
   if (!forImages()) showForm(signatures);
   showSnippets();
   if (forImages() && images.length) run();
+  const found = await card;
+  if (!found || number !== choice) return;
+  showCard(found);
+  if (!forImages() && isUntouched()) {
+    showForm(signatures, found.example);
+    showSnippets();
+  }
 }
 
 /** Return the error that says why a version does not serve; the next list of models may say something else. */

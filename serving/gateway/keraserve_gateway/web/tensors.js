@@ -32,38 +32,52 @@ function example(dtype, dims) {
   return `[${Array(dims[0] < 0 ? 1 : dims[0]).fill(inner).join(", ")}]`;
 }
 
-/** Make the field of an input; its `json()` gives the value as JSON text, or throws a sentence. */
-function fieldOf(alias, info) {
+/** Write a value of JSON with a space after each comma, as an example is written. */
+const spaced = (value) => (Array.isArray(value) ? `[${value.map(spaced).join(", ")}]` : JSON.stringify(value));
+
+/**
+ * Make the field of an input; its `json()` gives the value as JSON text, or throws a sentence.
+ * `given` is the value that it has at first, if there is one.
+ */
+function fieldOf(alias, info, given) {
   const dims = sizes(info) ?? [1];
   const count = dims.reduce((product, size) => product * Math.max(size, 1), 1);
   const inside = [element("span", {}, alias, " ", element("small", {}, shown(info)))];
   const one = sizes(info) && count === 1 && dims.length < 3 && dims[1] !== -1;
+  const list = given === undefined ? (count > LARGEST ? "" : example(info.dtype, dims)) : spaced(given);
+  const value = one ? String([given].flat(Infinity)[0] ?? JSON.parse(zero(info.dtype))) : list;
   const field = one
-    ? element("input", { type: "text", value: info.dtype === "DT_STRING" ? "text" : zero(info.dtype) })
-    : element("textarea", { rows: 5, spellcheck: false, value: count > LARGEST ? "" : example(info.dtype, dims) });
+    ? element("input", { type: "text", value })
+    : element("textarea", { rows: 5, spellcheck: false, value });
   if (count > LARGEST) inside.push(element("small", {}, ` ${count} values: paste them as JSON, or use Python`));
   const json = () => {
-    const given = one && info.dtype === "DT_STRING" ? JSON.stringify(field.value) : field.value.trim();
+    const typed = one && info.dtype === "DT_STRING" ? JSON.stringify(field.value) : field.value.trim();
     try {
-      JSON.parse(given);
+      JSON.parse(typed);
     } catch {
       throw new Error(one ? `${alias} is no ${shown(info)}` : `${alias} is no JSON`);
     }
-    return one ? dims.reduce((inner) => `[${inner}]`, given) : given;
+    return one ? dims.reduce((inner) => `[${inner}]`, typed) : typed;
   };
-  return { label: element("label", { className: "field" }, ...inside, field), json };
+  return { label: element("label", { className: "field" }, ...inside, field), json, isUntouched: () => field.value === value };
 }
 
 let current = {}; // the fields by input
 
-/** Offer the signatures and show the form of one. */
-export function showForm(signatures) {
+/** Tell whether nobody has chosen a signature or typed a value yet. */
+export const isUntouched = () =>
+  signature.value === signature.dataset.first && Object.values(current).every((field) => field.isUntouched());
+
+/** Offer the signatures and show the form of one; `example` is a request of one of them, from the model's card. */
+export function showForm(signatures, example) {
   const names = Object.keys(signatures).filter((name) => name !== CARD && !name.startsWith("__")).sort();
   signature.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
   if (names.includes("serving_default")) signature.value = "serving_default";
+  signature.dataset.first = signature.value;
   signature.onchange = () => {
     const inputs = Object.entries(signatures[signature.value].inputs);
-    current = Object.fromEntries(inputs.map(([alias, info]) => [alias, fieldOf(alias, info)]));
+    const given = example?.signature_name === signature.value ? example.inputs : {};
+    current = Object.fromEntries(inputs.map(([alias, info]) => [alias, fieldOf(alias, info, given[alias])]));
     fields.replaceChildren(...Object.values(current).map((field) => field.label));
   };
   signature.onchange();

@@ -92,14 +92,14 @@ def request_of(model: Path, models: Path, options: dict[str, Any]) -> ImportRequ
     Raises:
         ModelsError: one of them is no value.
     """
-    folder = options["try_"]
+    files = images_below(options["try_"]) if options["try_"] else []
     return ImportRequest(
         path=model,
         name=options["name"] or name_of(model),
         models=models,
         labels=options["labels"],
         overrides=Overrides(options["task"], options["scale"], options["scores"], _size(options["size"])),
-        images=tuple(images_below(folder)[:_MOST_IMAGES]) if folder else (),
+        images=tuple(files[:: -(-len(files) // _MOST_IMAGES)] if files else ()),  # of every class
         trusted=options["trust"],
         code=options["code"],
         any_difference=options["any_difference"],

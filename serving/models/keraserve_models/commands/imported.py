@@ -1,9 +1,16 @@
 """An import as a person sees it: what was found out, and how far the written version differs."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
 from rich.text import Text
 
 from keraserve_models.commands.console import err, out
 from keraserve_models.importing.request import ImportRequest
+
+if TYPE_CHECKING:
+    from keraserve_models.importing.findings import Trial
 
 
 def import_(request: ImportRequest) -> None:
@@ -16,9 +23,27 @@ def import_(request: ImportRequest) -> None:
 
     with err.status("loading TensorFlow"):
         quiet.prepare()
+        from keraserve_models.importing.findings import ScaleUnknown
         from keraserve_models.importing.importer import import_model
-    done = import_model(request, lambda sentence: out.print(f"  {sentence}"))
+    try:
+        done = import_model(request, lambda sentence: out.print(f"  {sentence}"))
+    except ScaleUnknown as unknown:
+        if unknown.trials:
+            out.print(_answers(unknown.trials), soft_wrap=False)
+        raise
     difference = f"largest difference {done.compared.largest:.2g} on {done.compared.what}"
     out.print(Text.assemble((f"{done.name} version {done.version}", "bold"), f": written, {difference}"))
     for warning in done.card["warnings"]:
         out.print(Text(f"  {warning}", "yellow"))
+
+
+def _answers(trials: "Sequence[Trial]") -> Table:
+    """The best class of each image under every scaling."""
+    table = Table(show_lines=True)
+    table.add_column("image", overflow="fold", ratio=1)
+    for scale in trials[0].answers:
+        table.add_column(Text(f"--scale\n{scale.value}"), overflow="fold", ratio=1)
+    for trial in trials:
+        cells = (Text(f"{each.label}\n{each.probability:.1%}") for each in trial.answers.values())
+        table.add_row(Text(trial.file.name), *cells)
+    return table

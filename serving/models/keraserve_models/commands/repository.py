@@ -54,7 +54,7 @@ def show(
         out.print(Text(f"warning: {warning}", "yellow"))
     table = Table.grid(padding=(0, 2))
     for key, value in content.items():
-        if key not in ("model", "warnings"):
+        if key not in ("model", "warnings", "example"):
             table.add_row(Text(key.replace("_", " "), "dim"), Text(_as_text(value)))
     out.print(table, soft_wrap=False)
 

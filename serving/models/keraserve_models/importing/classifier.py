@@ -1,5 +1,7 @@
 """An image classifier of somebody else as a network that takes pixels of 0 to 255 and gives probabilities."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from keraserve_models.exporting.signatures import Network
 from keraserve_models.importing import state
 from keraserve_models.importing.findings import ImageFindings
 from keraserve_models.importing.request import Scale, Scores
+from keraserve_models.importing.saved_models import Signature
 from keraserve_models.importing.scaling import MODES
 
 # Of ImageNet's images, as `preprocess_input` of keras.applications has them.
@@ -16,21 +19,42 @@ _CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of 0 to 255
 _TORCH_MEAN, _TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def network(model: Any, found: ImageFindings) -> Network:
-    """A model with its scaling before it and its probabilities behind it.
+@dataclass(frozen=True)
+class Original:
+    """A model that takes scaled float32 [N, H, W, C] (or [N, C, H, W]) and gives [N, K].
 
-    Args:
-        model: of Keras 3 or `tf_keras`; takes float32 [N, H, W, C] (or [N, C, H, W]), gives [N, K].
-        found: what it takes and gives.
+    Attributes:
+        call: it, in a graph.
+        predict: the same with arrays, as its own library does it.
+        state: what it uses and is to be saved with it.
     """
+
+    call: Callable[[Any], Any]
+    predict: Callable[[Any], Any]
+    state: Sequence[Any]
+
+    @classmethod
+    def of(cls, model: Any) -> "Original":
+        """Take a model of Keras 3 or `tf_keras`, or a `saved_models.Signature`."""
+        if isinstance(model, Signature):
+            return cls(model, model, [model.whole])
+        return cls(
+            lambda pixels: model(pixels, training=False),
+            lambda pixels: model.predict(pixels, verbose=0),
+            state.of(model),
+        )
+
+
+def network(original: Original, found: ImageFindings) -> Network:
+    """A model with its scaling before it and its probabilities behind it."""
 
     def run(images: Any) -> Any:
         pixels = scaled(images, found.scale)
         if found.channels_first:
             pixels = tf.transpose(pixels, (0, 3, 1, 2))
-        return probabilities(tf.cast(model(pixels, training=False), tf.float32), found.scores)
+        return probabilities(tf.cast(original.call(pixels), tf.float32), found.scores)
 
-    return Network((*found.size, found.channels), run, state.of(model))
+    return Network((*found.size, found.channels), run, original.state)
 
 
 def scaled(images: Any, scale: Scale) -> Any:

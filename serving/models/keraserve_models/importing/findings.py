@@ -1,7 +1,9 @@
 """What a model takes and gives: found out from its inputs and its last layer, or said by the user."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from keraserve_models.errors import ImportRejected, Undecided
 from keraserve_models.importing import scaling
@@ -36,8 +38,28 @@ class ImageFindings:
         return 2 if self.units == 1 else self.units
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The best class of an image."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a model answers to an image under each scaling."""
+
+    file: Path
+    answers: dict[Scale, Answer]
+
+
 def of(model: Any, overrides: Overrides) -> ImageFindings | None:
-    """Find out whether a Keras model classifies images, and how; None: it is served as tensors.
+    """Find out whether a model classifies images, and how; None: it is served as tensors.
+
+    Args:
+        model: of Keras, or a `saved_models.Signature`, whose layers are not known.
+        overrides: what the user says.
 
     Raises:
         ImportRejected: it does, and something can be found out by nobody but the user; says which option.
@@ -56,6 +78,11 @@ def of(model: Any, overrides: Overrides) -> ImageFindings | None:
     if scores is None:
         if overrides.task is None and units == 1:
             return None  # one value without an activation: a regressor, unless somebody says otherwise
+        if not hasattr(model, "layers"):
+            raise Undecided(
+                f"a SavedModel does not tell what its {units} outputs are: say --scores"
+                f" {'|'.join(get_args(Scores))}"
+            )
         raise Undecided(
             f"its last layer has {units} outputs and no activation: are they logits of classes"
             " (--scores logits), or values (--task tensors)?"
@@ -64,29 +91,45 @@ def of(model: Any, overrides: Overrides) -> ImageFindings | None:
     size = overrides.size or size
     if size is None:
         raise Undecided("it takes images of any size: say which one is best, such as --size 224x224")
+    if overrides.scale and overrides.scale not in scales(channels):
+        raise ImportRejected(f"--scale {overrides.scale.value} is for images with 3 channels, and it takes 1")
     found = scaling.Found(overrides.scale, "as you say") if overrides.scale else scaling.find(model)
-    if found.scale is None:
-        raise ScaleUnknown(found.reason)
-    return ImageFindings(
-        size, channels, first, scores, units, found.scale,
+    unscaled = ImageFindings(
+        size, channels, first, scores, units, Scale.NONE,
         (
             f"images of {size[0]} x {size[1]} pixels, {channels} channel{'s' if channels > 1 else ''}"
             f"{', channels first' if first else ''}: the shape of its input",
             f"{scores}, {units} output{'s' if units > 1 else ''}: {scores_reason}",
-            f"scale {found.scale.value}: {found.reason}",
         ),
     )  # fmt: skip
+    if found.scale is None:
+        raise ScaleUnknown(found.reason, unscaled)
+    reasons = (*unscaled.reasons, f"scale {found.scale.value}: {found.reason}")
+    return replace(unscaled, scale=found.scale, reasons=reasons)
 
 
 class ScaleUnknown(Undecided):
-    """Nobody but the user knows how pixels have to be scaled."""
+    """Nobody but the user knows how pixels have to be scaled.
 
-    def __init__(self, reason: str) -> None:
-        choices = "|".join(each.value for each in Scale)
+    Attributes:
+        reason: why not.
+        unscaled: what else is known of the model.
+        trials: what it answers to images under each scaling.
+    """
+
+    def __init__(self, reason: str, unscaled: ImageFindings, trials: Sequence[Trial] = ()) -> None:
+        self.reason, self.unscaled, self.trials = reason, unscaled, trials
+        choices = "|".join(each.value for each in scales(unscaled.channels))
+        seen = "the table has" if trials else "--try FOLDER shows"
         super().__init__(
             f"nothing tells how it wants its pixels scaled ({reason}): say --scale {choices}, where none is"
-            " 0 to 255"
+            f" 0 to 255; {seen} its answers to your images under each"
         )
+
+
+def scales(channels: int) -> list[Scale]:
+    """The scalings that images with so many channels can have: ImageNet's means are of colours."""
+    return [each for each in Scale if channels == 3 or each not in (Scale.TORCH, Scale.CAFFE)]
 
 
 def _image_shape(model: Any) -> tuple[tuple[tuple[int, int] | None, int, bool] | None, str]:
@@ -96,6 +139,8 @@ def _image_shape(model: Any) -> tuple[tuple[tuple[int, int] | None, int, bool] |
     shape = tuple(inputs[0].shape)
     if len(shape) != 4:
         return None, f"its input has the shape {list(shape)}, not [N, height, width, channels]"
+    if shape[0] is not None:
+        return None, f"it takes {shape[0]} image{'s' if shape[0] > 1 else ''} at a time, no other number"
     if shape[3] in (1, 3):
         height, width, channels, first = shape[1], shape[2], shape[3], False
     elif shape[1] in (1, 3):
@@ -115,6 +160,8 @@ def _units(model: Any) -> int | None:
 
 def _scores(model: Any, units: int) -> tuple[Scores | None, str]:
     """What the last activation tells."""
+    if not hasattr(model, "layers"):
+        return None, ""
     layer = _last(model)
     kind = type(layer).__name__
     activation = getattr(layer, "activation", None)

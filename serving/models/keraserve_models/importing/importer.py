@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keraserve_models.errors import ImportRejected, NotEqual
 from keraserve_models.exporting import card
 from keraserve_models.importing import findings, loading
 from keraserve_models.importing.comparison import TOLERANCE, Compared
-from keraserve_models.importing.findings import ImageFindings
-from keraserve_models.importing.request import ImportRequest
+from keraserve_models.importing.findings import ImageFindings, ScaleUnknown
+from keraserve_models.importing.request import ImportRequest, Overrides
 from keraserve_models.importing.source import Form, Source, opened
 from keraserve_models.repository import folders, server_config
+
+if TYPE_CHECKING:
+    from keraserve_models.importing.written import Written
 
 _SAVED_MODEL = ("saved_model.pb", folders.MODEL_CARD)
 
@@ -55,7 +58,8 @@ def import_model(request: ImportRequest, tell: Callable[[str], None] = lambda _:
         def write(place: Path) -> None:
             written.append(_write(place, source, request, tell))
 
-        required = _SAVED_MODEL if source.form is Form.SAVED_MODEL else (*_SAVED_MODEL, folders.CARD_ASSET)
+        as_it_is = source.form is Form.SAVED_MODEL and request.overrides.task != "images"
+        required = _SAVED_MODEL if as_it_is else (*_SAVED_MODEL, folders.CARD_ASSET)
         with folders.exporting(request.models, request.name):
             _check_origin(request)
             version = folders.publish(request.models, request.name, write, required)
@@ -79,25 +83,7 @@ def _check_origin(request: ImportRequest) -> None:
 def _write(
     place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], Compared]:
-    from keraserve_models.importing import written
-
-    if source.form is Form.SAVED_MODEL:
-        version = written.of_saved_model(place, source, request, tell)
-    else:
-        model = loading.load(source, trusted=request.trusted, code=request.code)
-        overrides = request.overrides
-        if source.form is Form.TEACHABLE_MACHINE and overrides.scale is None:
-            overrides = findings.of_teachable_machine(overrides)
-        found = findings.of(model, overrides)
-        if isinstance(found, ImageFindings):
-            for reason in found.reasons:
-                tell(reason)
-            version = written.of_classifier(
-                place, model, found, _labels(request, source, found.classes), request
-            )
-        else:
-            tell("served as tensors: its own inputs and outputs, under their names")
-            version = written.of_tensors(place, model, request)
+    version = _version(place, source, request, tell)
     if not version.compared.equal and not request.any_difference:
         raise NotEqual(
             "the version that was written gives other results than the model: they differ by"
@@ -121,6 +107,61 @@ def _write(
     }
     card.write(place, content, in_graph=version.in_graph)
     return content, version.compared
+
+
+def _version(place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]) -> "Written":
+    """Write what the model becomes: an image classifier, tensors, or a SavedModel as it is."""
+    from keraserve_models.importing import saved_models, written
+
+    overrides = request.overrides
+    if source.form is Form.SAVED_MODEL:
+        loaded = saved_models.load(source.path)
+        if overrides.task != "images":
+            _check_no_image_options(request)
+            return written.of_saved_model(place, loaded, source, request, tell)
+        model: Any = saved_models.Signature(loaded)
+    else:
+        model = loading.load(source, trusted=request.trusted, code=request.code)
+    if source.form is Form.TEACHABLE_MACHINE and overrides.scale is None:
+        overrides = findings.of_teachable_machine(overrides)
+    found = _found(model, overrides, source, request)
+    if found is None:
+        _check_no_image_options(request)
+        tell("served as tensors: its own inputs and outputs, under their names")
+        return written.of_tensors(place, model, request)
+    for reason in found.reasons:
+        tell(reason)
+    return written.of_classifier(place, model, found, _labels(request, source, found.classes), request)
+
+
+def _check_no_image_options(request: ImportRequest) -> None:
+    """Reject what would have no effect on a model that is served as tensors."""
+    said = request.overrides
+    options = {
+        "--scale": said.scale,
+        "--scores": said.scores,
+        "--size": said.size,
+        "--labels": request.labels,
+        "--try": request.images,
+    }
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise ImportRejected(
+            f"it would be served as tensors, for which {', '.join(given)} has no effect: leave it out, or say"
+            " --task images"
+        )
+
+
+def _found(model: Any, overrides: Overrides, source: Source, request: ImportRequest) -> ImageFindings | None:
+    """As `findings.of`; where the scaling is not known, the refusal has the answers under each."""
+    try:
+        return findings.of(model, overrides)
+    except ScaleUnknown as unknown:
+        from keraserve_models.importing import trial
+
+        labels = _labels(request, source, unknown.unscaled.classes)
+        trials = trial.run(model, unknown.unscaled, labels, request.images)
+        raise ScaleUnknown(unknown.reason, unknown.unscaled, trials) from None
 
 
 def _labels(request: ImportRequest, source: Source, classes: int) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def made(inputs: Mapping[str, Any], rows: int, seed: int = 1) -> dict[str, npt.N
         rows: length of their first dimension, where it is open.
 
     Returns:
-        Numbers from 0 to 1, whole numbers 0 and 1 (they may be indices), words.
+        Numbers from 0 to 1 with three decimals, whole numbers 0 and 1 (they may be indices), words.
     """
     generator = np.random.default_rng(seed)
     return {name: _one(spec, rows, generator) for name, spec in inputs.items()}
@@ -34,5 +34,5 @@ def _one(spec: Any, rows: int, generator: np.random.Generator) -> npt.NDArray[An
     if spec.dtype.name == "string":
         return generator.choice(np.array(_WORDS, object), shape)
     if spec.dtype.is_floating or spec.dtype.is_complex:
-        return generator.random(shape).astype(kind)
+        return generator.random(shape).round(3).astype(kind)
     return generator.integers(0, 2, shape).astype(kind)

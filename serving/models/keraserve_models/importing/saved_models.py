@@ -27,6 +27,47 @@ class Loaded:
     signatures: Mapping[str, Any]
 
 
+class Signature:
+    """A signature with one input and one output, which is called as a Keras model is.
+
+    Attributes:
+        inputs, outputs: one each, with `shape` and `dtype`; of its layers nothing is known.
+        whole: the SavedModel.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        """Take the signature that is to be looked at.
+
+        Raises:
+            ImportRejected: it can't be told which one, or it is not one of float images.
+        """
+        function = only(loaded)
+        if function is None:
+            names = ", ".join(sorted(loaded.signatures))
+            raise ImportRejected(f"none of its signatures is called {DEFAULT_SIGNATURE}: it has {names}")
+        specs = inputs_of(function)
+        self.inputs = [_Spec(spec) for spec in specs.values()]
+        self.outputs = [_Spec(spec) for spec in function.structured_outputs.values()]
+        if len(specs) == 1 and not self.inputs[0].dtype.is_floating:
+            raise ImportRejected(
+                "it can't be served as an image classifier: its input is"
+                f" {self.inputs[0].dtype.name}, and pixels are scaled to floats"
+            )
+        self.whole = loaded.whole
+        self._function, self._name = function, next(iter(specs), "")
+
+    def __call__(self, pixels: Any) -> Any:
+        """Call it with [N, H, W, C] (or [N, C, H, W]); gives [N, K]."""
+        [values] = self._function(**{self._name: tf.cast(pixels, self.inputs[0].dtype)}).values()
+        return values
+
+
+class _Spec:
+    def __init__(self, spec: tf.TensorSpec) -> None:
+        self.shape = () if spec.shape.rank is None else tuple(spec.shape)
+        self.dtype = spec.dtype
+
+
 def load(folder: Path) -> Loaded:
     """Load a SavedModel.
 

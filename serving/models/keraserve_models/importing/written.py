@@ -9,21 +9,28 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraserve_models import drawn_images
 from keraserve_models.errors import Undecided
 from keraserve_models.exporting import row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
-from keraserve_models.importing import classifier, comparison, made_tensors, saved_models, tensors
+from keraserve_models.importing import (
+    classifier,
+    comparison,
+    example,
+    images,
+    made_tensors,
+    saved_models,
+    tensors,
+)
 from keraserve_models.importing.comparison import Compared
 from keraserve_models.importing.findings import ImageFindings
 from keraserve_models.importing.request import ImportRequest
+from keraserve_models.importing.saved_models import Loaded
 from keraserve_models.importing.served import served
 from keraserve_models.importing.source import Source
-from keraserve_models.preprocessing.decoding import Preparation, decode
 from keraserve_models.repository import folders
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
 
-_DRAWN, _ROWS = 8, 5
+_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -47,20 +54,21 @@ def of_classifier(
     place: Path, model: Any, found: ImageFindings, labels: Sequence[str], request: ImportRequest
 ) -> Written:
     """Write an image classifier with the signatures of our own models."""
-    network = classifier.network(model, found)
+    original = classifier.Original.of(model)
+    network = classifier.network(original, found)
     signatures.save(place, network, labels)
     height, width = found.size
     warm_up.write(place / folders.WARM_UP, request.name, found.size, found.channels)
-    content, what = _images(request, found)
+    content = images.read(request.images, found) if request.images else images.drawn(found)
+    what = f"{len(content)} images {'of yours' if request.images else 'made on the spot'}"
 
     def predicted(pixels: Any) -> Any:
         scaled = classifier.scaled_by_keras(pixels, found.scale)
         given = np.moveaxis(scaled, -1, 1) if found.channels_first else scaled
-        values = np.asarray(model.predict(given, verbose=0), np.float32)
+        values = np.asarray(original.predict(given), np.float32)
         return np.asarray(classifier.probabilities(tf.constant(values), found.scores))
 
-    prepare = Preparation(found.size, found.channels)
-    pixels = np.asarray(decode(tf.constant(content), IMAGE_BYTES, prepare, (height, width, found.channels)))
+    pixels = images.pixels(content, found)
     with served(place) as version:
         ours = version.run(IMAGE_BYTES, {IMAGE_BYTES: content})["probabilities"]
     largest = comparison.largest({"probabilities": ours}, {"probabilities": predicted(pixels)})
@@ -78,14 +86,6 @@ def of_classifier(
         Compared(largest, len(pixels), what),
         ["Its classes have no names, only numbers: nobody gave a file of labels."] if numbered else [],
     )
-
-
-def _images(request: ImportRequest, found: ImageFindings) -> tuple[list[bytes], str]:
-    """Encoded images to compare on, and what they are."""
-    if request.images:
-        return [file.read_bytes() for file in request.images], f"{len(request.images)} images of yours"
-    drawn, _ = drawn_images.images(_DRAWN, classes=_DRAWN, size=found.size, channels=found.channels, seed=1)
-    return [tf.io.encode_png(image).numpy() for image in drawn], f"{_DRAWN} images made on the spot"
 
 
 def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
@@ -106,20 +106,19 @@ def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
     with served(place) as version:
         ours = version.run(DEFAULT_SIGNATURE, made)
     theirs = tensors.predicted(model, made)
-    warm_up.write_tensors(
-        place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, made_tensors.made(specs, 1)
-    )
+    one = made_tensors.made(specs, 1)
+    warm_up.write_tensors(place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, one)
+    measured = row_independence.measure_tensors(function, made)
     return Written(
-        {"task": "tensors", **row_independence.measure_tensors(function, made)},
+        {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one)},
         Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of made tensors"),
     )
 
 
 def of_saved_model(
-    place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]
+    place: Path, loaded: Loaded, source: Source, request: ImportRequest, tell: Callable[[str], None]
 ) -> Written:
     """Copy a SavedModel with its signatures as they are."""
-    loaded = saved_models.load(source.path)
     saved_models.copy(source.path, place)
     tell(f"served as it is: {', '.join(sorted(loaded.signatures))}")
     function = saved_models.only(loaded)
@@ -143,7 +142,9 @@ def of_saved_model(
         measured = row_independence.measure_tensors(
             function, {key: value.numpy() for key, value in made.items()}
         )
-        warm_up.write_tensors(place / folders.WARM_UP, request.name, name, made_tensors.made(specs, 1))
+        one = made_tensors.made(specs, 1)
+        warm_up.write_tensors(place / folders.WARM_UP, request.name, name, one)
+        measured = {**measured, **example.of(name, one)}
     return Written(
         {"task": "tensors", **measured},
         Compared(largest, _ROWS, f"{_ROWS} rows of made tensors"),
