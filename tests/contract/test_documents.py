@@ -156,7 +156,7 @@ def test_every_status_of_the_client_has_a_line() -> None:
 
 def test_every_command_and_option_has_a_line() -> None:
     group: Any = typer.main.get_command(commands)
-    assert len(group.commands) == 3
+    assert len(group.commands) == 5
     for name, command in group.commands.items():
         for option in (one for parameter in command.params for one in parameter.opts if one.startswith("--")):
             assert f"`{option}`" in CLIENT.lines()[f"keraserve {name}"][1], (name, option)

@@ -32,6 +32,8 @@ COMMANDS = {
     "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _SERVE),
     "models": Command("List the models of a gateway; list|show|remove|label: of a repository.", _CLIENT),
     "classify": Command("Classify images.", _CLIENT),
+    "predict": Command("Call a model with tensors.", _CLIENT),
+    "evaluate": Command("Measure how right a model is on a folder of class folders.", _CLIENT),
     "status": Command("Show the versions of a model.", _CLIENT),
     "train": Command("Train experiments, or a model of your images, and export them.", _TRAIN),
 }
@@ -83,7 +85,11 @@ def _run(name: str, arguments: list[str]) -> None:
 
 
 def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    own = [name for name, command in COMMANDS.items() if command.distribution == _CLIENT]
+    return {
+        **{name: EntryPoint(name, "keraserve_client.cli:app", GROUP) for name in own},
+        **{point.name: point for point in entry_points(group=GROUP)},
+    }
 
 
 def main() -> None:

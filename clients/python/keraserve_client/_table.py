@@ -1,16 +1,21 @@
-"""The tables that the command line prints: of classes, models and versions."""
+"""The tables that the command line prints: of classes, models, versions, outputs and figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keraserve_client._types import Failure, Model, ModelStatus, Prediction, State, VersionStatus
+from keraserve_client._evaluation import Comparison, Evaluation
+from keraserve_client._types import Arrays, Failure, Model, ModelStatus, Prediction, State, VersionStatus
+from keraserve_protocol import json_text
 
 _BAR = 20  # columns
+_MOST_ROWS, _MOST_CONFUSIONS = 50, 15
+_LONGEST = 400  # characters of a value
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LOOK: dict[str, Any] = {"box": None, "pad_edge": False, "header_style": "bold"}
 _COLOURS = {
@@ -97,7 +102,7 @@ def print_status(status: ModelStatus, console: Console) -> None:
     _print_version_warnings([status], console)
 
 
-def _table(*titles: str) -> Table:
+def _table(*titles: str | Text) -> Table:
     table = Table(**_LOOK)
     for title in titles:
         table.add_column(title, overflow="fold")
@@ -112,3 +117,73 @@ def _print_version_warnings(models: Sequence[ModelStatus], console: Console) -> 
 
 def _state(version: VersionStatus) -> Text:
     return Text(version.state.value, style=_COLOURS.get(version.state, "red"))
+
+
+def print_outputs(outputs: Arrays, as_lists: Callable[[Any], Any], console: Console) -> None:
+    """Print outputs: a line for each row, where all have as many; else a line for each output."""
+    counts = {array.shape[:1] for array in outputs.values()}
+    titles = [Text(f"{name}\n{_kind(array)}") for name, array in outputs.items()]
+    if len(counts) == 1 and counts != {()}:
+        [[count]] = counts
+        table = _table(*titles)
+        rows = [as_lists(array[:_MOST_ROWS]) for array in outputs.values()]
+        for cells in zip(*rows, strict=True):
+            table.add_row(*map(_value, cells))
+        console.print(table)
+        if count > _MOST_ROWS:
+            console.print(Text(f"{count - _MOST_ROWS:,} more rows: --json has all", style="dim"))
+    else:
+        table = _table("output", "value")
+        for title, array in zip(titles, outputs.values(), strict=True):
+            table.add_row(title, _value(as_lists(array)))
+        console.print(table)
+
+
+def _kind(array: np.ndarray[Any, Any]) -> str:
+    return f"{'string' if array.dtype == object else array.dtype.name} {list(array.shape)}"
+
+
+def _value(value: Any) -> Text:
+    text = value if isinstance(value, str) else json_text.dump(value).decode()
+    return Text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+
+
+def print_evaluation(evaluation: Evaluation, named: str, console: Console) -> None:
+    """Print the accuracy with its interval, the figures of each class, and the confusions."""
+    console.print(Text.assemble((_accuracy(evaluation), "bold"), f", {named}"))
+    table = _table("class", "images", "right", "recall", "precision")
+    for each in evaluation.classes:
+        figures = (f"{each.images:,}", f"{each.right:,}", _part(each.recall), _part(each.precision))
+        table.add_row(Text(each.name), *figures)
+    console.print(table)
+    if evaluation.confusions:
+        console.print()
+        table = _table("class", "was taken for", "images")
+        for one in evaluation.confusions[:_MOST_CONFUSIONS]:
+            table.add_row(Text(one.truth), Text(one.found), f"{one.images:,}")
+        console.print(table)
+        if len(evaluation.confusions) > _MOST_CONFUSIONS:
+            more = len(evaluation.confusions) - _MOST_CONFUSIONS
+            console.print(Text(f"{more:,} more: --json has all", style="dim"))
+
+
+def print_comparison(other: Evaluation, comparison: Comparison, named: str, console: Console) -> None:
+    """Print the accuracy of the other version, and how they differ on the same images."""
+    console.print()
+    console.print(Text.assemble((_accuracy(other), "bold"), f", {named}"))
+    console.print(
+        f"right by the first only: {comparison.only_first:,}, by this one only: {comparison.only_second:,};"
+        f" p = {comparison.p_value:.2g} (McNemar's exact test)"
+    )
+
+
+def _accuracy(evaluation: Evaluation) -> str:
+    low, high = evaluation.interval
+    return (
+        f"accuracy {evaluation.accuracy:.1%} ({evaluation.right:,} of {len(evaluation.truths):,};"
+        f" 95 % interval {low:.1%} to {high:.1%})"
+    )
+
+
+def _part(part: float | None) -> str:
+    return "-" if part is None else f"{part:.1%}"
