@@ -8,20 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
-
-from output import Output
 
 from keraserve_client import Client, KeraserveError
 
 LOOPBACK = "127.0.0.1"
-VARIABLES = {
-    "http": "KERASERVE_PORT",
-    "grpc": "KERASERVE_GRPC_PORT",
-    "model_server": "KERASERVE_MODEL_SERVER_PORT",
-}
 
 
 class StackError(RuntimeError):
@@ -43,42 +35,37 @@ class Ports:
 
 @dataclass(frozen=True)
 class Stack:
-    """The addresses of a running stack, and its processes."""
+    """The addresses of a running stack, its processes, and the folder of their logs."""
 
     url: str
     grpc: str
     model_server: str
+    logs: Path
     processes: list[subprocess.Popen[bytes]] = field(
         default_factory=list[subprocess.Popen[bytes]], repr=False
     )
-    output: Output | None = field(default=None, repr=False)
-
-    def show(self) -> None:
-        """Show on this terminal what both processes print from now on."""
-        if self.output is not None:
-            self.output.show()
 
     def check(self) -> None:
         """Raise StackError if a process has ended."""
         for process in self.processes:
             if process.poll() is not None:
                 name = Path(str(process.args[0])).name  # pyright: ignore
-                raise StackError(f"{name} ended with code {process.returncode}: its last lines say why")
+                log = self.logs / f"{name}.log"
+                raise StackError(f"{name} ended with code {process.returncode}: {log} says why")
 
 
 @contextmanager
-def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: float = 120) -> Iterator[Stack]:
+def running(models: Path, ports: Ports, *, logs: Path, seconds: float = 120) -> Iterator[Stack]:
     """Start both and wait until every model is ready; at the end stop both, the gateway first.
 
     Args:
         models: the model repository, with its `models.config`.
         ports: where to listen, on loopback.
-        logs: a folder for what both print; None shows it on this terminal, before `Stack.show` only if the
-            start fails.
+        logs: a folder for what both print.
         seconds: how long to wait until all models are ready.
 
     Raises:
-        StackError: nothing was exported, a port is taken, a process ended, or the time is over.
+        StackError: nothing was exported, a process ended, or the time is over.
     """
     for stop in (signal.SIGTERM, signal.SIGHUP):  # these end both processes, as Ctrl-C does
         signal.signal(stop, _interrupt)
@@ -89,13 +76,11 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
             " DATA=folder` with your own images"
         )
     ports = ports.settled()
-    _check_free(ports)
-    output = Output()
     stack = Stack(
         f"http://{LOOPBACK}:{ports.http}",
         f"{LOOPBACK}:{ports.grpc}",
         f"{LOOPBACK}:{ports.model_server}",
-        output=output,
+        logs,
     )
     model_server = [
         program("keraserve-embedded"),
@@ -115,29 +100,11 @@ def running(models: Path, ports: Ports, *, logs: Path | None = None, seconds: fl
     }
     # An ExitStack ends them in reverse order, so the gateway can drain while the model server still runs.
     with ExitStack() as exits:
-        exits.enter_context(output)
         programs = (model_server, {}), ([program("keraserve-gateway")], settings)
         for command, environment in programs:
-            stack.processes.append(exits.enter_context(_process(command, environment, logs, output)))
-        try:
-            _wait_until_ready(stack, seconds)
-        except StackError:
-            output.show_last()
-            raise
+            stack.processes.append(exits.enter_context(_process(command, environment, logs)))
+        _wait_until_ready(stack, seconds)
         yield stack
-
-
-def _check_free(ports: Ports) -> None:
-    for name, port in asdict(ports).items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError as error:
-                raise StackError(
-                    f"port {port} is in use by another program: stop it, or choose another port:"
-                    f" make serve {VARIABLES[name]}={port + 1}"
-                ) from error
 
 
 def _interrupt(*_: object) -> None:
@@ -159,14 +126,9 @@ def _wait_until_ready(stack: Stack, seconds: float) -> None:
 
 
 @contextmanager
-def _process(
-    command: list[str], settings: dict[str, str], logs: Path | None, shown: Output
-) -> Iterator[subprocess.Popen[bytes]]:
-    with ExitStack() as exits:
-        output: IO[bytes] | int = shown.descriptor
-        if logs is not None:
-            logs.mkdir(parents=True, exist_ok=True)
-            output = exits.enter_context((logs / f"{Path(command[0]).name}.log").open("wb"))
+def _process(command: list[str], settings: dict[str, str], logs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{Path(command[0]).name}.log").open("wb") as output:
         # In a session of its own, so that Ctrl-C reaches only this program, which stops both in order.
         process = subprocess.Popen(
             command,

@@ -20,7 +20,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(exported: Path) -> Iterator[Stack]:
-    """Embedded model server and gateway, as `make serve` runs them, on free ports."""
+    """Embedded model server and gateway, as `make demo` runs them, on free ports."""
     with running(exported / "models", Ports(0, 0, 0), logs=exported / "logs") as stack:
         yield stack
 

@@ -1,5 +1,6 @@
 """`keraserve serve`: from a file that Keras saved to responses equal to `model.predict`, until Ctrl-C."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -134,15 +135,28 @@ def test_a_repository_without_models_config_gets_one(tmp_path: Path, classifier:
 def test_a_port_in_use_is_said_before_the_model_is_read(tmp_path: Path, classifier: keras.Model) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [PROGRAM, "serve", "flowers.keras", f"--port={port}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"keraserve: port {port} on 127.0.0.1 is in use by another program; choose another with --port\n"
-    )
+        for options, variables in (([f"--port={port}"], {}), ([], {"KERASERVE_PORT": str(port)})):
+            done = subprocess.run(
+                [PROGRAM, "serve", "flowers.keras", *options],
+                env={**os.environ, **variables},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"keraserve: port {port} on 127.0.0.1 is in use by another program; choose another with"
+                " --port\n"
+            )
 
 
 def test_without_a_model_it_says_how(tmp_path: Path) -> None:
     done = subprocess.run([PROGRAM, "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "there is no repository 'models' here: name a model" in done.stderr
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/.lock").touch()
+    done = subprocess.run([PROGRAM, "serve"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("keraserve: models has no models: keraserve import adds one")

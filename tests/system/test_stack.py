@@ -1,11 +1,7 @@
-"""The processes that `make demo` and `make serve` start: the embedded model server and the gateway."""
+"""The processes that `make demo` starts: the embedded model server and the gateway."""
 
-import contextlib
 import os
-import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import zlib
@@ -13,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from encoded_images import png_file
-from programs import ROOT, train
+from programs import train
 from stack import Ports, Stack, StackError, running
 from waiting import until
 
@@ -94,55 +90,6 @@ def test_a_second_version_is_served_without_a_failed_request(
 def test_an_empty_repository_is_one_sentence(tmp_path: Path) -> None:
     with (
         pytest.raises(StackError, match="`make demo` does it in minutes, `make model"),
-        running(tmp_path, Ports(0, 0, 0)),
+        running(tmp_path, Ports(0, 0, 0), logs=tmp_path),
     ):
         pass
-
-
-def test_serve_stops_what_it_started(exported: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "KERASERVE_PORT": "0", "KERASERVE_GRPC_PORT": "0"}
-    command = [sys.executable, str(ROOT / "demo/serve.py"), "--models", str(exported / "models")]
-    with (tmp_path / "stderr").open("w") as stderr:
-        serve = subprocess.Popen(
-            [*command, "--model-server-port", "0"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    with serve, contextlib.ExitStack() as failed:
-        failed.callback(serve.terminate)
-        assert serve.stdout is not None
-        url = next(
-            found[0] for line in serve.stdout if (found := re.findall(r"http://127\.0\.0\.1:\d+", line))
-        )
-        # Nothing is printed before the addresses, except the line of the last request to /readyz.
-        assert '"status":503' not in (tmp_path / "stderr").read_text()
-        children = Path(f"/proc/{serve.pid}/task/{serve.pid}/children").read_text().split()
-        assert len(children) == 2
-        with Client(url) as client:  # later log lines are shown
-            shown = lambda: '"/readyz","status":200' in (tmp_path / "stderr").read_text()  # noqa: E731
-            until(lambda: client.ready() and shown(), "no log line is shown", 30)
-        serve.send_signal(signal.SIGINT)
-        assert serve.wait(timeout=60) == 0
-        failed.pop_all()
-    assert not [child for child in children if Path(f"/proc/{child}").exists()]
-
-
-def test_a_taken_port_is_one_line_of_advice(tmp_path: Path) -> None:
-    (tmp_path / "models.config").touch()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        command = [
-            sys.executable,
-            str(ROOT / "demo/serve.py"),
-            "--models",
-            str(tmp_path),
-            "--port",
-            str(port),
-        ]
-        narrow = {**os.environ, "COLUMNS": "40"}
-        ran = subprocess.run(command, env=narrow, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 1
-    advice = f"stop it, or choose another port: make serve KERASERVE_PORT={port + 1}"
-    assert ran.stdout == f"port {port} is in use by another program: {advice}\n"

@@ -44,8 +44,12 @@ def serve(
         Path, typer.Argument(help="A model, as `keraserve import` takes it, or a repository of models.")
     ] = DEFAULT_MODELS,
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, help="Port of HTTP and the page.")] = 8000,
-    grpc_port: Annotated[int, typer.Option(min=0, help="Port of gRPC; 0: none.")] = 8500,
+    port: Annotated[
+        int, typer.Option(min=1, envvar="KERASERVE_PORT", help="Port of HTTP and the page.")
+    ] = 8000,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, envvar="KERASERVE_GRPC_PORT", help="Port of gRPC; 0: none.")
+    ] = 8500,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(help="Least serious line of the log, which is JSON on standard error."),

@@ -1,5 +1,6 @@
 """`keraserve serve`: a repository, or one model in a repository of its own, in the gateway's process."""
 
+import errno
 import http.client
 import tempfile
 import threading
@@ -17,8 +18,10 @@ from keraserve_models.commands.imported import import_
 from keraserve_models.commands.repository import DEFAULT_MODELS
 from keraserve_models.errors import ModelsError
 from keraserve_models.repository import folders, server_config
+from keraserve_protocol import model_config
 
 _POLL_SECONDS = 0.1
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -92,20 +95,54 @@ def serve(model: Path, address: Address, options: dict[str, Any], log_level: str
 
 @contextmanager
 def _repository(model: Path, options: dict[str, Any]) -> Iterator[Path]:
-    """The repository itself, or a temporary one with the model."""
+    """The folder with `models.config`: a repository, or a temporary one with the model."""
     if model.is_dir() and ((model / server_config.FILE).is_file() or folders.names(model)):
-        for notice in server_config.write(model):
-            out.print(notice)
-        yield model
+        with _completed(model) as place:
+            yield place
         return
     if model == DEFAULT_MODELS and not model.exists():
         raise ModelsError(
-            "there is no repository 'models' here: name a model, such as keraserve serve model.keras"
+            "there is no repository 'models' here: name a model, such as keraserve serve model.keras;"
+            " keraserve import and keraserve train make a repository"
         )
+    if model.is_dir() and not any(each for each in model.iterdir() if not each.name.startswith(".")):
+        raise ModelsError(f"{model} has no models: keraserve import adds one, keraserve train trains one")
     with tempfile.TemporaryDirectory(prefix="keraserve-") as temporary:
         _set_threads()
         import_(request_of(model, Path(temporary), options))
         yield Path(temporary)
+
+
+@contextmanager
+def _completed(models: Path) -> Iterator[Path]:
+    """The folder with a `models.config` of all models: the repository, or another where it is read-only."""
+    try:
+        notices = server_config.write(models)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+    else:
+        _tell(notices)
+        yield models
+        return
+    config = server_config.read(models)
+    _tell(server_config.complete(config, models))
+    if config == server_config.read(models):
+        yield models
+        return
+    for entry in config.model_config_list.config:
+        if not Path(entry.base_path).exists():  # a server would look beside the file
+            entry.base_path = str(models.resolve() / Path(entry.base_path).name)
+    with tempfile.TemporaryDirectory(prefix="keraserve-") as temporary:
+        file = Path(temporary) / server_config.FILE
+        file.write_text(model_config.render(config), encoding="utf-8")
+        out.print(f"{models} can't be written: its {server_config.FILE} stays as it is, or absent")
+        yield file.parent
+
+
+def _tell(notices: list[str]) -> None:
+    for notice in notices:
+        out.print(notice)
 
 
 def _set_threads() -> None:

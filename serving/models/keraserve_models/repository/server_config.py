@@ -40,26 +40,36 @@ def write(models: Path, served_from: str | None = None, *, coming: str | None = 
     Raises:
         RepositoryError: the file can't be read.
     """
-    served_from = served_from and served_from.rstrip("/")
     with edited(models) as config:
-        entries = {entry.name: entry for entry in config.model_config_list.config}
-        notices = [
-            f"{FILE} lists {name}, of which there is no version: nothing was changed there."
-            for name, entry in entries.items()
-            if name not in folders.names(models) and entry.base_path == f"{served_from or SERVED_FROM}/{name}"
-        ]
-        for name in folders.names(models):
-            known = folders.versions(models / name)
-            if name == coming:
-                known = [*known, known[-1] + 1]
-            entry = entries.get(name)
-            if entry is None:
-                entry = _add(config, name, folders.versions(models / name))
-            elif served_from is not None:
-                entry.base_path = f"{served_from}/{name}"
-            if not entry.base_path:
-                entry.base_path = f"{served_from or SERVED_FROM}/{name}"
-            notices += move_labels(entry, known)
+        return complete(config, models, served_from, coming)
+
+
+def complete(
+    config: messages.ModelServerConfig,
+    models: Path,
+    served_from: str | None = None,
+    coming: str | None = None,
+) -> list[str]:
+    """Add new models of the repository to the file's content; as `write`, and writes nothing."""
+    served_from = served_from and served_from.rstrip("/")
+    entries = {entry.name: entry for entry in config.model_config_list.config}
+    notices = [
+        f"{FILE} lists {name}, of which there is no version: nothing was changed there."
+        for name, entry in entries.items()
+        if name not in folders.names(models) and entry.base_path == f"{served_from or SERVED_FROM}/{name}"
+    ]
+    for name in folders.names(models):
+        known = folders.versions(models / name)
+        if name == coming:
+            known = [*known, known[-1] + 1]
+        entry = entries.get(name)
+        if entry is None:
+            entry = _add(config, name, folders.versions(models / name))
+        elif served_from is not None:
+            entry.base_path = f"{served_from}/{name}"
+        if not entry.base_path:
+            entry.base_path = f"{served_from or SERVED_FROM}/{name}"
+        notices += move_labels(entry, known)
     return notices
 
 
