@@ -76,8 +76,8 @@ demo: setup ## train on Fashion-MNIST, export, serve, classify images over HTTP 
 	@$(TRAIN) report --runs $(RUNS)
 	@$(BIN)/python demo/demo.py --runs $(RUNS) --models $(MODELS)
 
-serve: setup ## the embedded model server and the gateway, until Ctrl-C
-	@$(BIN)/python demo/serve.py --models $(MODELS)
+serve: setup ## page, HTTP and gRPC in one process, until Ctrl-C   [KERASERVE_PORT=8000 KERASERVE_GRPC_PORT=8500]
+	@$(BIN)/keraserve serve $(MODELS)
 
 train-all: setup ## every experiment; finished runs are skipped, interrupted ones continue   [PROFILE=quick]
 	@$(TRAIN) train-all --runs $(RUNS) --profile $(PROFILE)
