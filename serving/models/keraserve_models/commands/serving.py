@@ -69,6 +69,7 @@ def serve(model: Path, address: Address, options: dict[str, Any], log_level: str
     Raises:
         ModelsError: the model can't be imported, there is none, or a package is missing.
     """
+    _check_there(model)
     try:
         from keraserve_gateway import cli as gateway
         from keraserve_gateway.serve import PortUnavailable, listen
@@ -93,13 +94,7 @@ def serve(model: Path, address: Address, options: dict[str, Any], log_level: str
             return gateway.main([f"--{flag}={value}" for flag, value in flags.items()])
 
 
-@contextmanager
-def _repository(model: Path, options: dict[str, Any]) -> Iterator[Path]:
-    """The folder with `models.config`: a repository, or a temporary one with the model."""
-    if model.is_dir() and ((model / server_config.FILE).is_file() or folders.names(model)):
-        with _completed(model) as place:
-            yield place
-        return
+def _check_there(model: Path) -> None:
     if model == DEFAULT_MODELS and not model.exists():
         raise ModelsError(
             "there is no repository 'models' here: name a model, such as keraserve serve model.keras;"
@@ -107,6 +102,15 @@ def _repository(model: Path, options: dict[str, Any]) -> Iterator[Path]:
         )
     if model.is_dir() and not any(each for each in model.iterdir() if not each.name.startswith(".")):
         raise ModelsError(f"{model} has no models: keraserve import adds one, keraserve train trains one")
+
+
+@contextmanager
+def _repository(model: Path, options: dict[str, Any]) -> Iterator[Path]:
+    """The folder with `models.config`: a repository, or a temporary one with the model."""
+    if model.is_dir() and ((model / server_config.FILE).is_file() or folders.names(model)):
+        with _completed(model) as place:
+            yield place
+        return
     with tempfile.TemporaryDirectory(prefix="keraserve-") as temporary:
         _set_threads()
         import_(request_of(model, Path(temporary), options))
