@@ -3,13 +3,16 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from free_ports import free_ports
 from stack import Stack
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -168,3 +171,30 @@ def test_the_client_alone_classifies(
     printed = run(tmp_path / "bin/keraserve", "classify", MODEL, *images, "--url", stack.url, "--json")
     lines = [json.loads(line) for line in printed.splitlines()]
     assert [line["classes"][0]["label"] for line in lines] == labels
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_all_of_it_works_with_a_later_python(
+    version: str, wheels: Path, tmp_path: Path, images: list[Path]
+) -> None:
+    """Trained, exported, served and classified; 3.11 is what all other tests have."""
+    run(BIN / "uv", "venv", "--quiet", "--python", interpreter(version), tmp_path)
+    python, keraserve = tmp_path / "bin/python", tmp_path / "bin/keraserve"
+    install = (BIN / "uv", "pip", "install", "--quiet", "--python", python, "--find-links", wheels)
+    run(*install, "--constraint", ROOT / "constraints.txt", "keraserve[all]")
+    runs, models = tmp_path / "runs", tmp_path / "models"
+    run(keraserve, "train", "run", "fashion-mnist-reuse", "--profile", "sample", "--runs", runs)
+    run(keraserve, "train", "export", "--profile", "sample", "--runs", runs, "--models", models)
+    port, grpc_port = free_ports(2)
+    url = f"http://127.0.0.1:{port}"
+    command = [keraserve, "serve", models, f"--port={port}", f"--grpc-port={grpc_port}"]
+    served = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        list_models = [keraserve, "models", "--url", url]
+        until(lambda: subprocess.run(list_models, capture_output=True).returncode == 0, "not ready", 120)
+        printed = run(keraserve, "classify", MODEL, *images, "--url", url, "--json").splitlines()
+        assert all(json.loads(line)["classes"] for line in printed)
+        assert len(printed) == len(images)
+    finally:
+        served.send_signal(signal.SIGINT)
+        assert served.wait(60) == 0
