@@ -1,5 +1,8 @@
 """The program `keraserve`, which has the commands of whatever is installed."""
 
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +66,58 @@ def test_a_command_of_what_is_not_installed_says_what_to_install(
         program.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == ('keraserve: train is not installed: pip install "keraserve[train]"\n')
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["cla"], ["classify"]),
+        (["classify", "--top"], ["--top-k"]),
+        (["serve", "--gr"], ["--grpc-port"]),
+        (["models", "remove", "--y"], ["--yes"]),
+        (["nonsense", "--x"], []),
+    ],
+)
+def test_a_shell_completes_commands_and_their_options(words: list[str], completed: list[str]) -> None:
+    asked = {
+        "_KERASERVE_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["keraserve", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run([PROGRAM], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (completed, "")
+
+
+@pytest.mark.parametrize("name", ["keraserve", "keraserve-train", "keraserve-gateway", "keraserve-embedded"])
+def test_every_program_has_a_version_and_completion(name: str) -> None:
+    program = PROGRAM.with_name(name)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", done.stdout)
+    helped = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60).stdout
+    assert "--version" in helped
+    assert "--show-completion" in helped.replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("keraserve-gateway", "--show-completion"), ("keraserve-embedded", "--show_completion")],
+)
+def test_lines_for_a_shell_complete_the_options(name: str, option: str) -> None:
+    program = PROGRAM.with_name(name)
+    lines = subprocess.run(
+        [program, option, "bash"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    checked = subprocess.run(["bash", "-euc", lines], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    command, *_, flags, completed = shlex.split(lines)
+    assert (command, completed) == ("complete", name)
+    assert {"--port", "--version"} <= set(flags.split())
+    for shell in ("zsh", "fish"):
+        shown = subprocess.run(
+            [program, option, shell], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+        assert "port" in shown
 
 
 def test_another_package_can_add_a_command(

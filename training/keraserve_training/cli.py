@@ -6,6 +6,7 @@ TensorFlow is imported only when something has to be trained or exported.
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,6 @@ from keraserve_training.run import RunSpec
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Train the experiments of the source documents and export them as models that take images.",
 )
@@ -55,7 +55,10 @@ def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> Non
     """Entry point: every expected failure is one sentence on stderr and a status that is not 0."""
     printable()
     try:
-        status = app(args, prog_name=prog_name, standalone_mode=False)
+        command = typer.main.get_command(app)
+        if prog_name is not None:  # the program around it has the completion
+            command.params = [each for each in command.params if "completion" not in str(each.name)]
+        status = command(args, prog_name=prog_name, standalone_mode=False)
         if status == _INTERRUPTED:  # what typer makes of Ctrl-C
             raise KeyboardInterrupt
         sys.exit(status or 0)
@@ -75,6 +78,20 @@ def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> Non
 def train(args: Sequence[str], prog_name: str) -> None:
     """Entry point as a command of another program: `keraserve train …`."""
     main(args[1:], f"{prog_name} {args[0]}")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"keraserve-train {version('keraserve-training')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
 
 
 @app.command("list")

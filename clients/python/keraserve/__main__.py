@@ -4,6 +4,7 @@ A package adds commands by entry points of the group `keraserve.commands`: the n
 `typer.Typer` that has it, or a function that is called in the same way.
 """
 
+import os
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated
@@ -75,13 +76,30 @@ def _add(name: str, about: str) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> None:
-    of_repository = name == "models" and arguments[:1] and arguments[0] in REPOSITORY_COMMANDS
-    found = _installed().get(_REPOSITORY if of_repository else name)
+    found = _installed().get(_point(name, arguments))
     if found is None:
-        missing = _SERVE if of_repository else COMMANDS[name].distribution
+        missing = _SERVE if _point(name, arguments) == _REPOSITORY else COMMANDS[name].distribution
         typer.echo(f'{PROGRAM}: {name} is not installed: pip install "{missing}"', err=True)
         raise typer.Exit(1)
     found.load()(args=[name, *arguments], prog_name=PROGRAM)
+
+
+def _point(name: str, arguments: list[str]) -> str:
+    """The entry point of a command."""
+    return _REPOSITORY if name == "models" and arguments[:1] and arguments[0] in REPOSITORY_COMMANDS else name
+
+
+def _complete_options() -> None:
+    """Let a command complete its own options, where a shell asks for these, and end."""
+    if f"_{PROGRAM.upper()}_COMPLETE" not in os.environ:
+        return
+    # What typer's lines in zsh, fish and PowerShell, and those in bash, pass on of the command line.
+    words = (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
+    found = _installed().get(_point(words[0], words[1:])) if words else None
+    command = found.load() if found else None
+    if isinstance(command, typer.Typer):
+        typer.main.get_command(app)  # makes typer know the shells
+        command(prog_name=PROGRAM)
 
 
 def _installed() -> dict[str, EntryPoint]:
@@ -94,6 +112,7 @@ def _installed() -> dict[str, EntryPoint]:
 
 def main() -> None:
     """Run the program."""
+    _complete_options()
     for name, command in COMMANDS.items():
         _add(name, command.about)
     for name, point in _installed().items():

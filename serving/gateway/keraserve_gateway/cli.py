@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from keraserve_gateway import settings_page
 from keraserve_gateway.api_keys import keys
 from keraserve_gateway.settings import ENV_PREFIX, Settings, described
+from keraserve_protocol import program_options
 
 PROGRAM = "keraserve-gateway"
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         default, about = described(field)
         about = f"{about} [{ENV_PREFIX}{name.upper()}; default: {default}]"
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=about.replace("%", "%%"))
+    program_options.add(parser, PROGRAM)
     return parser
 
 

@@ -20,7 +20,10 @@ from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.process.memory_plan import MemoryLimits
 from keraserve_embedded.process.settings import Settings
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
+from keraserve_protocol import program_options
 from keraserve_protocol.quiet_import import permanent_imports
+
+PROGRAM = "keraserve-embedded"
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="keraserve-embedded",
+        prog=PROGRAM,
         description="Serve SavedModels over TensorFlow Serving's gRPC and REST APIs. "
         "The flags are tensorflow_model_server's, but for those that say so.",
         allow_abbrev=False,
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_limits(parser)
     _add_memory(parser)
     _add_responses(parser)
+    program_options.add(parser, PROGRAM, "--show_completion")
     return parser
 
 
