@@ -4,10 +4,12 @@
 """
 
 import ast
+import importlib
 import inspect
 import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,14 @@ PRIVATE = {
     "_cardinality": "tensorflow",
     "_processes": "Python",
 }
+# Modules that are no part of what their project documents, and the names that we take from them.
+PRIVATE_MODULES = {
+    "tensorflow.core.framework.tensor_pb2": {"TensorProto"},
+    "tensorflow.core.protobuf": {"config_pb2"},
+    "tensorflow.core.protobuf.config_pb2": {"CallableOptions"},
+    "tensorflow.core.protobuf.saved_model_pb2": {"SavedModel"},
+    "tensorflow.python.saved_model": {"fingerprinting_utils"},
+}
 OTHERS = {"_exit", "_asdict", "_replace"}  # documented, in spite of the underscore
 
 
@@ -66,6 +76,31 @@ def test_the_list_of_private_names_is_complete() -> None:
             defined |= more[1]
     modules = {path.stem for folder in SOURCES.values() for path in folder.rglob("*.py")}
     assert used - defined - modules - OTHERS == set(PRIVATE)
+
+
+def is_private(module: str) -> bool:
+    parts = module.split(".")
+    inner = parts[:2] in (
+        ["tensorflow", "core"],
+        ["tensorflow", "python"],
+        ["keras", "src"],
+        ["tf_keras", "src"],
+    )
+    return inner or (parts[0] not in SOURCES and any(part.startswith("_") for part in parts[1:]))
+
+
+def test_the_list_of_private_modules_is_complete() -> None:
+    found: dict[str, set[str]] = {}
+    for file in (file for folder in SOURCES.values() for file in folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and is_private(node.module):
+                found.setdefault(node.module, set()).update(alias.name for alias in node.names)
+            elif isinstance(node, ast.Import):
+                assert not any(is_private(alias.name) for alias in node.names), file
+    assert found == PRIVATE_MODULES
+    for module, names in PRIVATE_MODULES.items():
+        there = importlib.import_module(module)
+        assert all(hasattr(there, name) or find_spec(f"{module}.{name}") for name in names), module
 
 
 CONNECTION = {  # methods that `http.server.connection` and `rest_connection` override or call

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from keras.src.applications import imagenet_utils
+from keras.applications import imagenet_utils
 from models.conftest import images_in
 
 from keraserve_models.importing import classifier, scaling

@@ -80,7 +80,7 @@ def probabilities(values: Any, scores: Scores) -> Any:
 
 def scaled_by_keras(images: np.ndarray[Any, Any], scale: Scale) -> np.ndarray[Any, Any]:
     """The same rule by Keras' own function, for the comparison."""
-    from keras.src.applications import imagenet_utils  # pyright: ignore
+    from keras.applications import imagenet_utils
 
     if scale in MODES:
         return np.asarray(
