@@ -133,7 +133,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
 def test_two_versions_are_compared_on_the_same_images(
-    two_versions: Any, folder: Path, transport: str
+    two_versions: Any, folder: Path, red: bytes, transport: str
 ) -> None:
     where = ["--url", two_versions.url] if transport == "http" else ["--grpc", two_versions.model_server]
     result = run("evaluate", "colours", folder, "--against", "stable", *where)
@@ -147,3 +147,6 @@ def test_two_versions_are_compared_on_the_same_images(
     other = document["against"]
     assert (document["versions"], other["versions"]) == ([2], [1])
     assert (other["only_first"], other["only_second"], other["p_value"]) == (1, 3, 0.625)
+    (folder / "red/cut.png").write_bytes(red[:50])
+    failed = run("evaluate", "colours", folder, "--against", "stable", *where)
+    assert (failed.exit_code, failed.stderr.count("\n")) == (1, 1)

@@ -87,6 +87,7 @@ def evaluate(
             outcomes = client.classify_many(model, paths, 1, number, name, concurrency=concurrency)
             tracked = watched(zip(paths, outcomes, strict=True), len(paths), failed, False)
             runs.append([outcome for _, outcome in tracked])
+        failed = list(dict(failed).items())  # an image may fail in both runs
         evaluations, versions = _evaluations(samples, runs)
     comparison = Comparison.of(*evaluations) if against is not None else None
     if as_json:
