@@ -16,7 +16,10 @@ from keraserve_models.importing.importer import import_model
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale
 
 # 0.8 and 1.4 GB of weights, or seconds to build; their layers are those of the smaller ones.
-LARGE = ("ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetB6", "EfficientNetB7", "EfficientNetV2L")
+LARGE = (
+    *("ConvNeXtLarge", "ConvNeXtXLarge", "NASNetLarge"),
+    *("EfficientNetB5", "EfficientNetB6", "EfficientNetB7", "EfficientNetV2M", "EfficientNetV2L"),
+)
 NETWORKS = sorted(name for name in vars(keras.applications) if name[0].isupper() and name not in LARGE)
 SHAPE = (75, 75, 3)  # the smallest that all of them take
 OF_EACH_FAMILY = {
