@@ -67,6 +67,7 @@ class Preparation:
         return tf.reduce_sum(values * weights, axis=-1, keepdims=True)
 
 
+@tf.autograph.experimental.do_not_convert  # written with TensorFlow's own conditions: nothing is to convert
 def decode(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int, int]) -> Any:
     """Decode every image of a batch on its own, whatever its size, and turn it upright.
 

@@ -74,7 +74,9 @@ def _branches() -> list[Any]:
             return tf.ensure_shape(pixels, (None, None, None)), orientation
 
         text = tf.TensorSpec((), tf.string)
-        return tf.function(decoded, (text, text), experimental_attributes={"_noinline": True})
+        return tf.function(
+            decoded, (text, text), autograph=False, experimental_attributes={"_noinline": True}
+        )
 
     return [branch(decoder) for decoder in _DECODERS]
 
