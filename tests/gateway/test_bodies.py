@@ -50,7 +50,7 @@ class Server:
 
     async def classify(self, request: m.ClassificationRequest, *_: Any) -> m.ClassificationResponse:
         self.requests.append(request)
-        response = m.ClassificationResponse()
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
         for _ in request.input.example_list.examples:
             response.result.classifications.add().classes.add(label="x", score=0.5)
         return response

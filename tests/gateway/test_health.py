@@ -127,8 +127,9 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
     path = "/v1/models/colours/images:classify"
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
         await gateway.post(path, content=red, headers=headers)
+        await gateway.post("/v1/models/nope/images:classify", content=red, headers=headers)
         await gateway.post("/v1/models/nope/images:classify?x=secret", content=red, headers=headers)
-    found, absent = logged
+    found, absent, odd = logged
     assert found.pop("milliseconds") > 0
     assert found == {
         "event": "request",
@@ -143,6 +144,7 @@ async def test_a_log_line_for_each_request(make, embedded: str, tmp_path, red: b
         "trace_id": trace,
     }
     assert (absent["status"], absent["model"], absent["error"]) == (404, "nope", "not-found")
+    assert (odd["status"], odd["model"], odd["error"]) == (400, "nope", "bad-request")
     assert "secret" not in str(logged)
     assert key not in str(logged)
 

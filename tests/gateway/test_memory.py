@@ -87,7 +87,7 @@ async def test_bodies_in_flight_have_a_limit_together(serve_faults, make, red: b
     async def classify(request: m.ClassificationRequest, _: Any) -> m.ClassificationResponse:
         arrived.release()
         await go.wait()
-        response = m.ClassificationResponse()
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
         for _ in request.input.example_list.examples:
             response.result.classifications.add().classes.add(label="x", score=1)
         return response

@@ -176,7 +176,7 @@ async def test_a_slow_model_blocks_no_other(serve_faults, start_gateway, red: by
         if request.model_spec.name == "slow":
             arrived.release()
             await go.wait()
-        response = m.ClassificationResponse()
+        response = m.ClassificationResponse(model_spec=m.model_spec("colours", version=1))
         response.result.classifications.add().classes.add(label="x", score=1)
         return response
 

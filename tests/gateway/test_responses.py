@@ -7,6 +7,7 @@ import pytest
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 
+SPEC = m.model_spec("colours", version=1)
 MODEL = "/v1/models/colours"
 FLOAT, TYPES = m.DataType.DT_FLOAT, m.DataType
 INFER = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
@@ -89,7 +90,7 @@ async def test_nan_and_infinities(responses, red: bytes, score: float) -> None:
     """TensorFlow Serving's calls write them as it does; an image's probability has to be a number."""
     gateway, given = responses
     word = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(score)]
-    classes = m.ClassificationResponse()
+    classes = m.ClassificationResponse(model_spec=SPEC)
     one = classes.result.classifications.add()
     one.classes.add(label="a", score=0.5)
     one.classes.add(label="b", score=score)
@@ -112,7 +113,8 @@ async def test_nan_and_infinities(responses, red: bytes, score: float) -> None:
 @pytest.mark.shows("bad-response")
 async def test_more_or_fewer_results_than_examples_are_502(responses, red: bytes) -> None:
     gateway, given = responses
-    given[services.CLASSIFY], given[services.REGRESS] = m.ClassificationResponse(), m.RegressionResponse()
+    given[services.CLASSIFY] = m.ClassificationResponse(model_spec=SPEC)
+    given[services.REGRESS] = m.RegressionResponse()
     for count in (0, 1, 3):
         given[services.CLASSIFY].ClearField("result")
         given[services.REGRESS].ClearField("result")
@@ -132,7 +134,7 @@ async def test_more_or_fewer_results_than_examples_are_502(responses, red: bytes
 @pytest.mark.shows("bad-response")
 async def test_responses_beyond_the_message_limit_are_502(responses, red: bytes) -> None:
     gateway, given = responses
-    long = m.ClassificationResponse()
+    long = m.ClassificationResponse(model_spec=SPEC)
     long.result.classifications.add().classes.add(label="x" * (65 << 20), score=1)
     given[services.CLASSIFY] = long
     given[services.PREDICT] = m.PredictResponse(
