@@ -17,7 +17,7 @@ from keraserve_training import commands
 from keraserve_training.console import complain, counted, fail, out, printable, say, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
 from keraserve_training.experiments import find, matching, registry
-from keraserve_training.flags import with_options, with_options_and_name
+from keraserve_training.flags import with_run_options, with_run_options_and_name
 from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES, Profile
 from keraserve_training.run import RunSpec
@@ -75,9 +75,14 @@ def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> Non
         fail(unexpected(error))
 
 
-def train(args: Sequence[str], prog_name: str) -> None:
-    """Entry point as a command of another program: `keraserve train …`."""
-    main(args[1:], f"{prog_name} {args[0]}")
+class _Train(typer.Typer):
+    def __call__(self, args: Sequence[str], prog_name: str) -> None:
+        main(args[1:], f"{prog_name} {args[0]}")
+
+
+train = _Train()
+"""The program as a command of another one, which can complete it: `keraserve train …`."""
+train.add_typer(app, name="train")
 
 
 def _show_version(wanted: bool) -> None:
@@ -103,7 +108,7 @@ def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed =
 
 
 @app.command()
-@with_options_and_name
+@with_run_options_and_name
 def run(
     experiment: Annotated[str, typer.Argument(help="As `list` shows it.")],
     runs: Runs = DEFAULT_RUNS,
@@ -125,7 +130,7 @@ def run(
 
 
 @app.command("train-all")
-@with_options
+@with_run_options
 def train_all(
     names: Annotated[
         list[str] | None,
@@ -161,7 +166,7 @@ def train_all(
 
 
 @app.command()
-@with_options_and_name
+@with_run_options_and_name
 def export(
     experiment: Annotated[
         str | None, typer.Argument(metavar="NAME", help="An experiment; all if left out.")
@@ -280,7 +285,7 @@ def results(
 
 
 @app.command()
-@with_options
+@with_run_options
 def study(
     name: str,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant, with the seeds 1 to this.")] = 10,

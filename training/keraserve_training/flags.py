@@ -1,13 +1,11 @@
 """The options of a run as flags of the command line, defined once for all commands that take them."""
 
-import functools
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from keraserve_models.command_options import with_options
 from keraserve_training.options import Options
 
 _FLAGS: dict[str, Any] = {
@@ -53,36 +51,12 @@ _FLAGS: dict[str, Any] = {
 _NAME = Annotated[str | None, typer.Option(help="What the exported model is called.")]
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags; it gets them as its argument `options`."""
-    return _with(_FLAGS, command)
+def _options(given: dict[str, Any]) -> Options:
+    data = given["data"]
+    return Options(**{**given, "data": data and str(data.resolve())})
 
 
-def with_options_and_name(command: Callable[..., None]) -> Callable[..., None]:
-    """The same with `--name`, for a command that makes one run."""
-    return _with(_FLAGS | {"name": _NAME}, command)
-
-
-def _with(flags: dict[str, Any], command: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(command)
-    def wrapped(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in flags}
-        if given["data"] is not None:
-            given["data"] = str(given["data"].resolve())
-        command(options=Options(**given), **arguments)
-
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=annotation,
-            default=False if annotation.__origin__ is bool else None,
-        )
-        for name, annotation in flags.items()
-    ]
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + added
-    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    del wrapped.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
-    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
-    return wrapped
+with_run_options = with_options(_FLAGS, _options)
+"""Give a command the options of a run; it gets them as its argument `options`."""
+with_run_options_and_name = with_options(_FLAGS | {"name": _NAME}, _options)
+"""The same with `--name`, for a command that makes one run."""

@@ -99,7 +99,7 @@ def _complete_options() -> None:
     command = found.load() if found else None
     if isinstance(command, typer.Typer):
         typer.main.get_command(app)  # makes typer know the shells
-        command(prog_name=PROGRAM)
+        typer.main.get_command(command)(prog_name=PROGRAM)
 
 
 def _installed() -> dict[str, EntryPoint]:

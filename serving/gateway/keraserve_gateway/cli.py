@@ -5,14 +5,15 @@ import asyncio
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
+import shtab
 from pydantic import ValidationError
 
 from keraserve_gateway import settings_page
 from keraserve_gateway.api_keys import keys
 from keraserve_gateway.settings import ENV_PREFIX, Settings, described
-from keraserve_protocol import program_options
 
 PROGRAM = "keraserve-gateway"
 
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         default, about = described(field)
         about = f"{about} [{ENV_PREFIX}{name.upper()}; default: {default}]"
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=about.replace("%", "%%"))
-    program_options.add(parser, PROGRAM)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version(PROGRAM)}")
+    shtab.add_argument_to(parser, "--show-completion")
     return parser
 
 

@@ -8,8 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
+
+import shtab
 
 from keraserve_embedded.api.address import check_port
 from keraserve_embedded.batching.options import BatchingOptions, read
@@ -20,7 +23,6 @@ from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.process.memory_plan import MemoryLimits
 from keraserve_embedded.process.settings import Settings
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
-from keraserve_protocol import program_options
 from keraserve_protocol.quiet_import import permanent_imports
 
 PROGRAM = "keraserve-embedded"
@@ -105,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_limits(parser)
     _add_memory(parser)
     _add_responses(parser)
-    program_options.add(parser, PROGRAM, "--show_completion")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version(PROGRAM)}")
+    shtab.add_argument_to(parser, "--show_completion")
     return parser
 
 
