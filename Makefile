@@ -19,7 +19,7 @@ PACKAGES := serving/protocol serving/models serving/embedded serving/gateway cli
   distributions/keraserve
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
-# All extras but `ray`, which is 201 MB and has pins of its own: ray.txt.
+# All extras but `ray` and `hub`, 201 and 237 MB, which have pins of their own: ray.txt, hub.txt.
 EXTRAS := all client embedded http numpy otel pillow serve tf-keras train
 OWN := protocol models embedded gateway client training
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
@@ -52,7 +52,7 @@ LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_par
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready $(if $(RAY),.venv/ray) ## .venv with everything, at the pinned versions   [RAY=1: Ray, for --ray, too]
+setup: .venv/ready $(if $(RAY),.venv/ray) $(if $(HUB),.venv/hub) ## .venv with everything, at the pinned versions   [RAY=1: Ray too; HUB=1: KerasHub too]
 
 .venv/ready: uv.txt constraints.txt $(PROJECTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -66,8 +66,8 @@ setup: .venv/ready $(if $(RAY),.venv/ray) ## .venv with everything, at the pinne
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
 	@touch $@
 
-.venv/ray: .venv/ready ray.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r ray.txt
+.venv/ray .venv/hub: .venv/%: %.txt .venv/ready
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<
 	@touch $@
 
 demo: setup ## train on Fashion-MNIST, export, serve, classify images over HTTP and gRPC
@@ -184,6 +184,7 @@ constraints: setup ## resolve the pinned versions again
 	  $(PACKAGES:%=%/pyproject.toml) --output-file constraints.txt
 	@echo uv | $(COMPILE) --output-file uv.txt -
 	@echo ray | $(COMPILE) --constraint constraints.txt --output-file ray.txt -
+	@printf 'huggingface-hub\nkeras-hub\n' | $(COMPILE) --constraint constraints.txt --output-file hub.txt -
 
 clean: ## remove .venv and caches; models/ and runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -38,23 +38,27 @@ def test_make_knows_all_of_them() -> None:
     assert {f"keraserve-{part}" for part in words("OWN")} == names
 
 
-def test_every_extra_is_pinned_and_ray_apart() -> None:
+LARGE = {"ray": "ray", "hub": "keras-hub"}
+
+
+def test_every_extra_is_pinned_and_large_ones_apart() -> None:
     extras = {name for project in PROJECTS.values() for name in project.get("optional-dependencies", {})}
-    assert sorted(words("EXTRAS")) == sorted(extras - {"ray"})
-    assert not re.search("^ray==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert sorted(words("EXTRAS")) == sorted(extras - LARGE.keys())
+    for package in LARGE.values():
+        assert not re.search(f"^{package}==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
 
 
-def test_rays_pins_are_those_of_all_others() -> None:
+@pytest.mark.parametrize("extra", LARGE)
+def test_pins_of_a_large_extra_are_those_of_all_others(extra: str) -> None:
     pins = {
         name: dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
-        for name in ("constraints.txt", "ray.txt")
+        for name in ("constraints.txt", f"{extra}.txt")
     }
-    assert "ray" in pins["ray.txt"]
-    both = pins["ray.txt"].keys() & pins["constraints.txt"].keys()
-    assert len(both) > 10
-    assert {name: pins["ray.txt"][name] for name in both} == {
-        name: pins["constraints.txt"][name] for name in both
-    }
+    own = pins[f"{extra}.txt"]
+    assert LARGE[extra] in own
+    both = own.keys() & pins["constraints.txt"].keys()
+    assert both
+    assert {name: own[name] for name in both} == {name: pins["constraints.txt"][name] for name in both}
 
 
 @pytest.mark.parametrize("folder", PROJECTS)

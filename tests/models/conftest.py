@@ -44,6 +44,12 @@ def saved(tmp_path: Path) -> Any:
     return save
 
 
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A repository that is not there yet."""
+    return tmp_path / "models"
+
+
 class Doubled(keras.Model):
     """A subclassed model."""
 

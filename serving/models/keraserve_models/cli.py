@@ -3,7 +3,6 @@
 TensorFlow is imported when a model has to be read.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -22,9 +21,11 @@ app.add_typer(repository.app, name="models")
 @with_import_options
 def import_command(
     model: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="A .keras or .h5 file, a SavedModel, or Teachable Machine's zip.", show_default=False
+            help="A .keras or .h5 file, a SavedModel, a KerasHub preset, Teachable Machine's zip, or"
+            " hf://USER/REPOSITORY.",
+            show_default=False,
         ),
     ],
     options: dict[str, Any],
@@ -41,8 +42,8 @@ def import_command(
 def serve(
     options: dict[str, Any],
     model: Annotated[
-        Path, typer.Argument(help="A model, as `keraserve import` takes it, or a repository of models.")
-    ] = DEFAULT_MODELS,
+        str, typer.Argument(help="A model, as `keraserve import` takes it, or a repository of models.")
+    ] = str(DEFAULT_MODELS),
     host: Annotated[str, typer.Option(help="The interface to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=1, envvar="KERASERVE_PORT", help="Port of HTTP and the page.")

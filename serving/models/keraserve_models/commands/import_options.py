@@ -1,15 +1,14 @@
 """The options of an import, which `keraserve import` and `keraserve serve` have in common."""
 
-import functools
-import inspect
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from keraserve_models.command_options import with_options
 from keraserve_models.errors import ModelsError
+from keraserve_models.importing import hub
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale, Scores, Task
 from keraserve_protocol.image_folders import images_below
 
@@ -59,46 +58,29 @@ _OPTIONS: dict[str, Any] = {
         typer.Option("--any-difference", help="Publish the version even where its results differ."),
     ],
 }
+with_import_options = with_options(_OPTIONS)
+"""Give a command the options of an import; it gets them as its argument `options`."""
 
 
-def with_import_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of an import; it gets them as its argument `options`."""
-
-    @functools.wraps(command)
-    def wrapped(**arguments: Any) -> None:
-        options = {name: arguments.pop(name) for name in _OPTIONS}
-        command(options=options, **arguments)
-
-    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=annotation,
-            default=False if annotation.__origin__ is bool else None,
-        )
-        for name, annotation in _OPTIONS.items()
-    ]
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + added
-    wrapped.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
-    del wrapped.__wrapped__  # pyright: ignore[reportAttributeAccessIssue]
-    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
-    return wrapped
-
-
-def request_of(model: Path, models: Path, options: dict[str, Any]) -> ImportRequest:
-    """What the options ask for.
+def request_of(model: str, models: Path, options: dict[str, Any]) -> ImportRequest:
+    """What the options ask for; a model of the Hugging Face Hub is downloaded.
 
     Raises:
-        ModelsError: one of them is no value.
+        ModelsError: one of them is no value, or the model can't be downloaded.
     """
+    size = _size(options["size"])
+    if hub.is_address(model):
+        path, address, named = hub.download(model), model, Path(hub.repository(model))
+    else:
+        path, address, named = Path(model), None, Path(model)
     files = images_below(options["try_"]) if options["try_"] else []
     return ImportRequest(
-        path=model,
-        name=options["name"] or name_of(model),
+        path=path,
+        address=address,
+        name=options["name"] or name_of(named),
         models=models,
         labels=options["labels"],
-        overrides=Overrides(options["task"], options["scale"], options["scores"], _size(options["size"])),
+        overrides=Overrides(options["task"], options["scale"], options["scores"], size),
         images=tuple(files[:: -(-len(files) // _MOST_IMAGES)] if files else ()),  # of every class
         trusted=options["trust"],
         code=options["code"],

@@ -63,13 +63,13 @@ class Address:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def serve(model: Path, address: Address, options: dict[str, Any], log_level: str) -> int:
+def serve(model: str, address: Address, options: dict[str, Any], log_level: str) -> int:
     """Serve until SIGINT or SIGTERM; gives the gateway's exit status.
 
     Raises:
         ModelsError: the model can't be imported, there is none, or a package is missing.
     """
-    _check_there(model)
+    _check_there(Path(model))
     try:
         from keraserve_gateway import cli as gateway
         from keraserve_gateway.serve import PortUnavailable, listen
@@ -105,10 +105,11 @@ def _check_there(model: Path) -> None:
 
 
 @contextmanager
-def _repository(model: Path, options: dict[str, Any]) -> Iterator[Path]:
+def _repository(model: str, options: dict[str, Any]) -> Iterator[Path]:
     """The folder with `models.config`: a repository, or a temporary one with the model."""
-    if model.is_dir() and ((model / server_config.FILE).is_file() or folders.names(model)):
-        with _completed(model) as place:
+    folder = Path(model)
+    if folder.is_dir() and ((folder / server_config.FILE).is_file() or folders.names(folder)):
+        with _completed(folder) as place:
             yield place
         return
     with tempfile.TemporaryDirectory(prefix="keraserve-") as temporary:

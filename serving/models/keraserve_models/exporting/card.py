@@ -25,9 +25,10 @@ def read(version: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def image_input(shape: tuple[int, int, int] | list[int]) -> dict[str, Any]:
+def image_input(shape: tuple[int, int, int] | list[int], *, cropped: bool = False) -> dict[str, Any]:
     """Describe what an image classifier of this height, width and number of channels takes."""
     height, width, channels = shape
+    resized = "resized inside the model, bilinear with antialiasing"
     return {
         "height": height,
         "width": width,
@@ -35,7 +36,11 @@ def image_input(shape: tuple[int, int, int] | list[int]) -> dict[str, Any]:
         "formats": [one.name for one in image_formats.FORMATS],
         "frames": "the first one of an animated GIF, PNG or WebP",
         "orientation": "turned upright as EXIF says",
-        "size": "any; resized inside the model, bilinear with antialiasing, without keeping the proportions",
+        "size": (
+            f"any; cropped around its middle to these proportions, then {resized}"
+            if cropped
+            else f"any; {resized}, without keeping the proportions"
+        ),
         "values": "0 to 255; scaled inside the model",
         "colour": (
             "grey; colours are turned into grey by ITU-R BT.601 luma"

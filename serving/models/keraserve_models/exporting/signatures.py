@@ -34,11 +34,13 @@ class Network:
         shape: height, width and channels (1 or 3) of the images that it takes.
         probabilities: turns float32 [N, H, W, C], 0 to 255, into float32 [N, K].
         state: what it uses and is to be saved with it: variables, lookup tables, layers.
+        cropped: of an image of other proportions the middle is taken; else it is stretched.
     """
 
     shape: tuple[int, int, int]
     probabilities: Callable[[Any], Any]
     state: Sequence[Any]
+    cropped: bool = False
 
     @classmethod
     def of_keras(cls, model: Any, probabilities: Callable[[Any], Any] = lambda values: values) -> "Network":
@@ -63,7 +65,7 @@ class ImageClassifier(tf.Module):
         super().__init__()
         height, width, channels = network.shape
         self._shape = network.shape
-        self._prepare = Preparation((height, width), channels)
+        self._prepare = Preparation((height, width), channels, network.cropped)
         self._probabilities = network.probabilities
         self._names = list(labels)
         # What the graph captures has to hang on the object that is saved.

@@ -54,7 +54,7 @@ def network(original: Original, found: ImageFindings) -> Network:
             pixels = tf.transpose(pixels, (0, 3, 1, 2))
         return probabilities(tf.cast(original.call(pixels), tf.float32), found.scores)
 
-    return Network((*found.size, found.channels), run, original.state)
+    return Network((*found.size, found.channels), run, original.state, found.cropped)
 
 
 def scaled(images: Any, scale: Scale) -> Any:

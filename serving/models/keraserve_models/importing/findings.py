@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from keraserve_models.errors import ImportRejected, Undecided
 from keraserve_models.importing import scaling
-from keraserve_models.importing.request import Overrides, Scale, Scores
+from keraserve_models.importing.request import Overrides, Scale, Scores, Task
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ImageFindings:
         units: of the last layer.
         scale: what pixels have to become first.
         reasons: how each of these is known, a sentence each.
+        cropped: of an image of other proportions the middle is taken.
     """
 
     size: tuple[int, int]
@@ -31,11 +32,35 @@ class ImageFindings:
     units: int
     scale: Scale
     reasons: tuple[str, ...]
+    cropped: bool = False
 
     @property
     def classes(self) -> int:
         """How many labels it needs."""
         return 2 if self.units == 1 else self.units
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the origin of a model tells of it, where its user says nothing else; None: nothing.
+
+    Attributes:
+        task, scale, scores: as in `Overrides`.
+        cropped: of an image of other proportions the middle is taken.
+        scale_reason, scores_reason: how these are known.
+    """
+
+    task: Task | None = None
+    scale: Scale | None = None
+    scores: Scores | None = None
+    cropped: bool = False
+    scale_reason: str = ""
+    scores_reason: str = ""
+
+
+TEACHABLE_MACHINE = Known(
+    "images", Scale.SYMMETRIC, scale_reason="as Teachable Machine's own program does it"
+)
 
 
 @dataclass(frozen=True)
@@ -54,29 +79,31 @@ class Trial:
     answers: dict[Scale, Answer]
 
 
-def of(model: Any, overrides: Overrides) -> ImageFindings | None:
+def of(model: Any, overrides: Overrides, known: Known) -> ImageFindings | None:
     """Find out whether a model classifies images, and how; None: it is served as tensors.
 
     Args:
         model: of Keras, or a `saved_models.Signature`, whose layers are not known.
         overrides: what the user says.
+        known: what its origin tells.
 
     Raises:
         ImportRejected: it does, and something can be found out by nobody but the user; says which option.
     """
-    if overrides.task == "tensors":
+    task = overrides.task or known.task
+    if task == "tensors":
         return None
     shape, why_not = _image_shape(model)
     units = _units(model)
     if shape is None or units is None:
-        if overrides.task == "images":
+        if task == "images":
             raise ImportRejected(
                 f"it can't be served as an image classifier: {why_not or 'its output is no vector'}"
             )
         return None
-    scores, scores_reason = (overrides.scores, "as you say") if overrides.scores else _scores(model, units)
+    scores, scores_reason = _scores(model, units, overrides, known)
     if scores is None:
-        if overrides.task is None and units == 1:
+        if task is None and units == 1:
             return None  # one value without an activation: a regressor, unless somebody says otherwise
         if not hasattr(model, "layers"):
             raise Undecided(
@@ -93,14 +120,17 @@ def of(model: Any, overrides: Overrides) -> ImageFindings | None:
         raise Undecided("it takes images of any size: say which one is best, such as --size 224x224")
     if overrides.scale and overrides.scale not in scales(channels):
         raise ImportRejected(f"--scale {overrides.scale.value} is for images with 3 channels, and it takes 1")
-    found = scaling.Found(overrides.scale, "as you say") if overrides.scale else scaling.find(model)
+    found = _scale(model, overrides, known)
+    cropped = ("other proportions are cropped around the middle: its image converter",)
     unscaled = ImageFindings(
         size, channels, first, scores, units, Scale.NONE,
         (
             f"images of {size[0]} x {size[1]} pixels, {channels} channel{'s' if channels > 1 else ''}"
             f"{', channels first' if first else ''}: the shape of its input",
             f"{scores}, {units} output{'s' if units > 1 else ''}: {scores_reason}",
+            *(cropped if known.cropped else ()),
         ),
+        known.cropped,
     )  # fmt: skip
     if found.scale is None:
         raise ScaleUnknown(found.reason, unscaled)
@@ -158,8 +188,18 @@ def _units(model: Any) -> int | None:
     return int(outputs[0].shape[1])
 
 
-def _scores(model: Any, units: int) -> tuple[Scores | None, str]:
-    """What the last activation tells."""
+def _scale(model: Any, overrides: Overrides, known: Known) -> scaling.Found:
+    if overrides.scale:
+        return scaling.Found(overrides.scale, "as you say")
+    return scaling.Found(known.scale, known.scale_reason) if known.scale else scaling.find(model)
+
+
+def _scores(model: Any, units: int, overrides: Overrides, known: Known) -> tuple[Scores | None, str]:
+    """What the user or the origin says, or else the last activation."""
+    if overrides.scores:
+        return overrides.scores, "as you say"
+    if known.scores:
+        return known.scores, known.scores_reason
     if not hasattr(model, "layers"):
         return None, ""
     layer = _last(model)
@@ -178,8 +218,3 @@ def _last(model: Any) -> Any:
     history = getattr(model.outputs[0], "_keras_history", None)
     layer = history[0] if history else model.layers[-1]
     return _last(layer) if getattr(layer, "outputs", None) and hasattr(layer, "layers") else layer
-
-
-def of_teachable_machine(overrides: Overrides) -> Overrides:
-    """Its images are scaled to -1 to 1, which its own program does and no layer."""
-    return replace(overrides, task="images", scale=overrides.scale or Scale.SYMMETRIC)

@@ -42,7 +42,9 @@ def pixels(encoded: Sequence[bytes], found: ImageFindings) -> npt.NDArray[Any]:
     """Decode images to float32 [N, height, width, channels], 0 to 255."""
     shape = (*found.size, found.channels)
     images = tf.constant(list(encoded), tf.string)
-    return np.asarray(decode(images, IMAGE_BYTES, Preparation(found.size, found.channels), shape))
+    return np.asarray(
+        decode(images, IMAGE_BYTES, Preparation(found.size, found.channels, found.cropped), shape)
+    )
 
 
 def _sentence(error: tf.errors.OpError) -> str:

@@ -10,8 +10,8 @@ from keraserve_models.errors import ImportRejected, NotEqual
 from keraserve_models.exporting import card
 from keraserve_models.importing import findings, loading
 from keraserve_models.importing.comparison import TOLERANCE, Compared
-from keraserve_models.importing.findings import ImageFindings, ScaleUnknown
-from keraserve_models.importing.request import ImportRequest, Overrides
+from keraserve_models.importing.findings import ImageFindings, Known, ScaleUnknown
+from keraserve_models.importing.request import ImportRequest
 from keraserve_models.importing.source import Form, Source, opened
 from keraserve_models.repository import folders, server_config
 
@@ -52,7 +52,7 @@ def import_model(request: ImportRequest, tell: Callable[[str], None] = lambda _:
     folders.check_name(request.name)
     with opened(request.path) as source:
         written_by = f" of Keras {source.keras_version}" if source.keras_version else ""
-        tell(f"{request.path}: {source.form.value}{written_by}")
+        tell(f"{request.said}: {source.form.value}{written_by}")
         written: list[tuple[dict[str, Any], Compared]] = []
 
         def write(place: Path) -> None:
@@ -92,11 +92,11 @@ def _write(
         )
     content = {
         "model": request.name,
-        "description": f"Imported from {request.path.name}.",
+        "description": f"Imported from {request.said}.",
         "warnings": version.warnings,
         **version.card,
         "imported_from": {
-            "file": request.path.name,
+            "file": request.said,
             "form": source.form.value,
             "sha256": source.sha256,
             "keras_version": source.keras_version or None,
@@ -111,22 +111,26 @@ def _write(
 
 def _version(place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]) -> "Written":
     """Write what the model becomes: an image classifier, tensors, or a SavedModel as it is."""
-    from keraserve_models.importing import saved_models, written
+    from keraserve_models.importing import kerashub, saved_models, written
 
-    overrides = request.overrides
+    known = findings.Known()
     if source.form is Form.SAVED_MODEL:
         loaded = saved_models.load(source.path)
-        if overrides.task != "images":
+        if request.overrides.task != "images":
             _check_no_image_options(request)
             return written.of_saved_model(place, loaded, source, request, tell)
         model: Any = saved_models.Signature(loaded)
     else:
         model = loading.load(source, trusted=request.trusted, code=request.code)
-    if source.form is Form.TEACHABLE_MACHINE and overrides.scale is None:
-        overrides = findings.of_teachable_machine(overrides)
-    found = _found(model, overrides, source, request)
+    if source.form is Form.TEACHABLE_MACHINE:
+        known = findings.TEACHABLE_MACHINE
+    elif kerashub.is_classifier(model) and request.overrides.task != "tensors":
+        model, known = kerashub.with_converter(model, request.overrides)
+    found = _found(model, known, source, request)
     if found is None:
         _check_no_image_options(request)
+        if kerashub.is_task(model):
+            tell("what KerasHub does before its network is not part of it: send tokens, or prepared images")
         tell("served as tensors: its own inputs and outputs, under their names")
         return written.of_tensors(place, model, request)
     for reason in found.reasons:
@@ -152,10 +156,10 @@ def _check_no_image_options(request: ImportRequest) -> None:
         )
 
 
-def _found(model: Any, overrides: Overrides, source: Source, request: ImportRequest) -> ImageFindings | None:
+def _found(model: Any, known: Known, source: Source, request: ImportRequest) -> ImageFindings | None:
     """As `findings.of`; where the scaling is not known, the refusal has the answers under each."""
     try:
-        return findings.of(model, overrides)
+        return findings.of(model, request.overrides, known)
     except ScaleUnknown as unknown:
         from keraserve_models.importing import trial
 

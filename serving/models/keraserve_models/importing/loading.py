@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keraserve_models.errors import ImportRejected
-from keraserve_models.importing import trust
-from keraserve_models.importing.source import Source
+from keraserve_models.importing import kerashub, trust
+from keraserve_models.importing.source import Form, Source
 
 # What Keras 2 wrote of layers, and Keras 3 has no argument for: it does this and nothing else.
 _ONLY_VALUES = {"groups": 1, "time_major": False}
@@ -34,6 +34,8 @@ def load(source: Source, *, trusted: bool = False, code: Path | None = None) -> 
     """
     if not trusted:
         trust.check(source)
+    if source.form is Form.PRESET:
+        return kerashub.load(source)
     custom = _run(code) if trusted and code is not None else {}
     import keras
 
@@ -93,7 +95,7 @@ def _by_keras_2(source: Source, custom: dict[str, Any], error: Exception) -> Any
     except ImportError:
         raise ImportRejected(
             f"{source.original} is of Keras {source.keras_version or 2}, and Keras 3 can't read it"
-            f' ({_first(error)}): pip install "keraserve-models[tf-keras]", and import it again'
+            f' ({_first(error)}): pip install "keraserve[tf-keras]", and import it again'
         ) from error
     try:
         return tf_keras.models.load_model(source.path, custom_objects=custom, compile=False)
@@ -105,7 +107,9 @@ def _by_keras_2(source: Source, custom: dict[str, Any], error: Exception) -> Any
 
 
 def _hint(error: Exception) -> str:
-    """Where a class is unknown: how its file is named."""
+    """Where a class is unknown: where it is."""
+    if "keras_hub" in str(error):
+        return f" It holds {kerashub.MISSING}."
     unknown = any(words in str(error) for words in ("Could not locate", "Unknown layer"))
     return " For a class of your own say --trust --code FILE.py." if unknown else ""
 

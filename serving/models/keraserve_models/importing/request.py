@@ -41,6 +41,7 @@ class ImportRequest:
 
     Attributes:
         path: the model's file or folder.
+        address: where it was downloaded from; None: it was not.
         name: under which it will be served.
         models: the repository.
         labels: file with the name of each class, a line each; None: those beside the model, or numbers.
@@ -62,3 +63,9 @@ class ImportRequest:
     code: Path | None = None
     any_difference: bool = False
     served_from: str | None = None
+    address: str | None = None
+
+    @property
+    def said(self) -> str:
+        """How its user knows the model: by its address, or the file's name."""
+        return self.address or self.path.name

@@ -32,6 +32,7 @@ class Form(Enum):
     HDF5 = "HDF5 file (.h5)"
     SAVED_MODEL = "SavedModel"
     TEACHABLE_MACHINE = "Teachable Machine's zip"
+    PRESET = "KerasHub preset"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Source:
         path: the file or folder with the model itself; of a zip, the file that was taken out of it.
         original: the path that the user named.
         form: how it was saved.
-        config: the configuration of a Keras model, in JSON's types; None: it has none.
+        config: the configuration of a Keras model, in JSON's types; of a preset, its configurations by their
+            files' names; None: it has none.
         keras_version: that wrote it; empty where nothing says so.
         labels: names of the classes that lie beside the model, in order.
         sha256: of the file, or of a folder's files with their names, in hexadecimal.
@@ -94,10 +96,26 @@ def _folder(original: Path, digest: str) -> Source:
         if not any((original / "variables").glob("variables.index")) and (original / "variables").is_dir():
             raise ImportRejected(f"{original} lacks variables/variables.index: the SavedModel is not whole")
         return Source(original, original, Form.SAVED_MODEL, sha256=digest)
+    if (original / "config.json").is_file():
+        return _unpacked(original, digest)
     inner = [each for each in sorted(original.iterdir()) if (each / "saved_model.pb").is_file()]
     if inner:
         raise ImportRejected(f"{original} holds SavedModels: name one of them, such as {inner[-1]}")
     raise ImportRejected(f"{original} has no saved_model.pb: it is no SavedModel")
+
+
+def _unpacked(original: Path, digest: str) -> Source:
+    """A preset, or a Keras file as a folder, which is how Keras saves to the Hugging Face Hub."""
+    configs = {each.name: _json(each.read_bytes(), each) for each in sorted(original.glob("*.json"))}
+    metadata = configs.get("metadata.json", {})
+    version = str(metadata.get("keras_version", ""))
+    if "keras_hub_version" in metadata or "task.json" in configs:
+        return Source(original, original, Form.PRESET, configs, version, (), digest)
+    if "model_type" in configs["config.json"]:
+        raise ImportRejected(f"{original} is a model of Hugging Face's Transformers, which Keras can't read")
+    if not (original / "model.weights.h5").is_file():
+        raise ImportRejected(f"{original} lacks model.weights.h5: the model is not whole")
+    return Source(original, original, Form.KERAS, configs["config.json"], version, (), digest)
 
 
 def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) -> Source:

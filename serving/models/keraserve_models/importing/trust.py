@@ -6,7 +6,7 @@ from typing import Any
 from keraserve_models.errors import NotTrusted
 from keraserve_models.importing.source import Source
 
-_OWN = ("keras", "tf_keras", "builtins")
+_OWN = ("keras", "keras_hub", "tf_keras", "builtins")
 
 
 def check(source: Source) -> None:

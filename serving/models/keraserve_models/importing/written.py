@@ -77,7 +77,7 @@ def of_classifier(
         {
             "task": "images",
             "labels": list(labels),
-            "input": image_input((height, width, found.channels)),
+            "input": image_input((height, width, found.channels), cropped=found.cropped),
             "scale": found.scale.value,
             "scores": found.scores,
             "found": list(found.reasons),

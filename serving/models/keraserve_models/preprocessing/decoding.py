@@ -22,13 +22,20 @@ _STEPS = ((1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1),
 
 
 class Preparation:
-    """Gives images the channels and the size that a network takes. Holds no variables."""
+    """Gives images the channels and the size that a network takes. Holds no variables.
 
-    def __init__(self, size: tuple[int, int], channels: int) -> None:
+    Args:
+        size: height and width.
+        channels: 1 or 3.
+        cropped: of an image of other proportions the middle is taken; else it is stretched.
+    """
+
+    def __init__(self, size: tuple[int, int], channels: int, cropped: bool = False) -> None:
         if channels not in (1, 3):
             raise ValueError(f"a network takes 1 or 3 channels, not {channels}")
         self._channels = channels
         self._size = size
+        self._fit = _cropped if cropped else _resized
 
     def __call__(self, images: Any) -> Any:
         """Turn uint8 [..., H, W, C] with C from 1 to 4 into float32 [..., height, width, channels].
@@ -40,13 +47,13 @@ class Preparation:
         sentence = tf.strings.format("has {} channels, not 1 to 4", count)
         with rejected((count < 1) | (count > 4), "an image", sentence):
             images = tf.identity(images)
-        return self._coloured(_resized(opaque(images), self._size))
+        return self._coloured(self._fit(opaque(images), self._size))
 
     def of_file(self, pixels: Any, orientation: Any) -> Any:
         """Turn what `decoders.decode` gives into float32 [height, width, channels], upright."""
         values = tf.cond(
             orientation == exif.UPRIGHT,
-            lambda: _resized(pixels, self._size),
+            lambda: self._fit(pixels, self._size),
             lambda: self._turned(pixels, orientation),
         )
         return self._coloured(values)
@@ -55,7 +62,7 @@ class Preparation:
         """Resized, then turned: the result is the same, and fewer pixels are turned."""
         height, width = self._size
         size = tf.where(on_its_side(orientation), [width, height], [height, width])
-        return tf.ensure_shape(upright(_resized(pixels, size), orientation), (height, width, None))
+        return tf.ensure_shape(upright(self._fit(pixels, size), orientation), (height, width, None))
 
     def _coloured(self, values: Any) -> Any:
         # After resizing, so that this works on fewer pixels; both are linear, so the result is the same.
@@ -116,6 +123,15 @@ def within(image: Any, side: int) -> Any:
     smaller = tf.maximum(size * side // longer, 1)
     resized = _resized(image, tf.where(longer > side, smaller, size))
     return tf.cast(tf.round(resized), tf.uint8)
+
+
+def _cropped(images: Any, size: Any) -> Any:
+    """Resize the middle that has the proportions of `size`, which Keras' crop_to_aspect_ratio takes too."""
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    rows = tf.clip_by_value(width * size[0] // size[1], 1, height)
+    columns = tf.clip_by_value(height * size[1] // size[0], 1, width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return _resized(images[..., top : top + rows, left : left + columns, :], size)
 
 
 def _resized(images: Any, size: Any) -> Any:
