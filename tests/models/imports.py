@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from keraserve_models.exporting.served import served
 from keraserve_models.importing.importer import Imported, import_model
 from keraserve_models.importing.request import ImportRequest
-from keraserve_models.importing.served import served
 
 NAME = "flowers"
 

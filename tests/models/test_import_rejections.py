@@ -11,10 +11,10 @@ from models.conftest import Doubled, images_in
 from models.imports import NAME, imported, run
 
 from keraserve_models.errors import ImportRejected, NotEqual, NotTrusted, RepositoryError
+from keraserve_models.exporting.served import served
 from keraserve_models.importing import comparison, written
 from keraserve_models.importing.importer import import_model
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale
-from keraserve_models.importing.served import served
 from keraserve_models.repository import folders
 
 

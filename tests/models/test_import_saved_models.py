@@ -12,9 +12,9 @@ from models.imports import NAME, imported, run
 
 from keraserve_models.errors import Undecided
 from keraserve_models.exporting import warm_up
+from keraserve_models.exporting.served import served
 from keraserve_models.importing.findings import ScaleUnknown
 from keraserve_models.importing.request import Overrides, Scale
-from keraserve_models.importing.served import served
 
 
 def test_a_saved_model_stays_as_it_is(tmp_path: Path, models: Path) -> None:

@@ -12,7 +12,7 @@ from keras import layers
 from models.conftest import images_in
 from models.imports import NAME, imported, run
 
-from keraserve_models.importing.served import served
+from keraserve_models.exporting.served import served
 
 
 def test_text_in(saved: Any, models: Path, text_model: keras.Model) -> None:

@@ -10,9 +10,9 @@ import pytest
 from models import keras_2_files
 
 from keraserve_models.errors import ImportRejected
+from keraserve_models.exporting.served import served
 from keraserve_models.importing.importer import Imported, import_model
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale
-from keraserve_models.importing.served import served
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from models.conftest import images_in
 from models.imports import NAME, imported, run
 
 from keraserve_models.errors import ImportRejected, ModelsError, NotTrusted
+from keraserve_models.exporting.served import served
 from keraserve_models.importing import hub
 from keraserve_models.importing.request import Overrides, Scale
-from keraserve_models.importing.served import served
 
 keras_hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed: make setup HUB=1")
 

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -104,6 +105,29 @@ def test_a_second_version_is_served_while_it_runs(http: Client, exported: Path, 
     train("export", "--profile", "sample", "--force", *folders)
     # Each of these calls has to succeed.
     until(lambda: http.classify(A, images[0])[0].version == 2, "version 2 is not served")
+
+
+def test_models_of_somebody_else_are_imported_while_it_runs(
+    http: Client, grpc: GrpcClient, exported: Path, tmp_path: Path
+) -> None:
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    made = [sys.executable, ROOT / "tests/keras_files.py", tmp_path]
+    subprocess.run(made, env=quiet, check=True, timeout=300)
+    models = ("--models", exported / "models")
+    for model in (("flowers.keras", "--labels", "labels.txt"), ("numbers.keras",)):
+        command = [Path(sys.executable).with_name("keraserve"), "import", *model, *models]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
+    wanted = {"flowers", "numbers"}
+    until(lambda: wanted <= {each.name for each in http.models() if each.available}, "they are not served")
+    predicted = json.loads((tmp_path / "predicted.json").read_text())
+    labels = (tmp_path / "labels.txt").read_text().split()
+    for client in (http, grpc):
+        responses = client.classify("flowers", sorted(tmp_path.glob("*.png")))
+        for response, probabilities in zip(responses, predicted["flowers"], strict=True):
+            found = {each.label: each.probability for each in response.classes}
+            assert [found[label] for label in labels] == pytest.approx(probabilities, abs=1e-6)
+        sums = client.predict("numbers", predicted["rows"])["sum"]
+        assert sums.tolist() == [pytest.approx(each, abs=1e-5) for each in predicted["numbers"]]
 
 
 def queries() -> list[str]:

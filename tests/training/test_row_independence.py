@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from keraserve_models.exporting import row_independence, signatures
+from keraserve_models.exporting.served import served
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 LABELS = ["a", "b", "c"]
@@ -21,15 +22,16 @@ class Centred(keras.layers.Layer):
         return values - keras.ops.mean(values, axis=0, keepdims=True)
 
 
-def saved(folder: Path, *layers: Any) -> Path:
+def measured_of(folder: Path, *layers: Any) -> row_independence.Measured:
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), *layers])
     signatures.save(folder / "version", signatures.Network.of_keras(model), LABELS)
-    return folder / "version"
+    with served(folder / "version") as version:
+        return row_independence.measure(version, (8, 8), 1)
 
 
 def test_rows_of_an_ordinary_network_are_independent(tmp_path: Path) -> None:
     last = [keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
-    measured = row_independence.measure(saved(tmp_path, *last), (8, 8), 1)
+    measured = measured_of(tmp_path, *last)
     assert measured["independent_rows"] is True
     assert measured["largest_row_difference"] is not None
     assert 0 <= measured["largest_row_difference"] <= row_independence.TOLERANCE
@@ -37,7 +39,7 @@ def test_rows_of_an_ordinary_network_are_independent(tmp_path: Path) -> None:
 
 def test_a_layer_that_uses_the_whole_batch_is_found(tmp_path: Path) -> None:
     last = [keras.layers.Flatten(), Centred(), keras.layers.Dense(3, "softmax")]
-    measured = row_independence.measure(saved(tmp_path, *last), (8, 8), 1)
+    measured = measured_of(tmp_path, *last)
     assert measured["independent_rows"] is False
     assert measured["largest_row_difference"] is not None
     assert measured["largest_row_difference"] > 0.01
@@ -50,7 +52,7 @@ class NoNumber(keras.layers.Layer):
 
 def test_outputs_that_are_not_numbers_prove_nothing(tmp_path: Path) -> None:
     last = [keras.layers.Flatten(), keras.layers.Dense(3), NoNumber(), keras.layers.Softmax()]
-    measured = row_independence.measure(saved(tmp_path, *last), (8, 8), 1)
+    measured = measured_of(tmp_path, *last)
     assert measured == {"independent_rows": False, "largest_row_difference": None}
 
 

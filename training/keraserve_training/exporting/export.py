@@ -157,6 +157,7 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
     import tensorflow as tf
 
     from keraserve_models.exporting import card, row_independence, signatures, warm_up
+    from keraserve_models.exporting.served import served
     from keraserve_training.learning import fit, outputs
     from keraserve_training.pretrained.folding import folded
 
@@ -174,5 +175,6 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
         ) from error
     height, width, channels = trained.result["input"]
     warm_up.write(place / folders.WARM_UP, servable.name, (height, width), channels)
-    measured = row_independence.measure(place, (height, width), channels)
+    with served(place) as version:
+        measured = row_independence.measure(version, (height, width), channels)
     card.write(place, {**model_card.card(experiment, servable, run, outdated), **measured})

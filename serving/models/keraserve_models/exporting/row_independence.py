@@ -6,8 +6,7 @@ rows) makes a difference, and no signature shows that.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from keraserve_models import drawn_images
 from keraserve_models.exporting import warm_up
+from keraserve_models.exporting.served import Served
 from keraserve_protocol.signatures import CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES
 
 # Of a probability. In a batch of another size float32 sums are rounded differently, by up to 1e-5.
@@ -30,30 +30,27 @@ class Measured(TypedDict):
     largest_row_difference: float | None
 
 
-def measure(folder: Path, size: tuple[int, int], channels: int) -> Measured:
-    """Run all three signatures of a SavedModel on a batch of unlike images, and on each image alone.
+def measure(version: Served, size: tuple[int, int], channels: int) -> Measured:
+    """Run the three signatures of an image classifier on a batch of unlike images, and on each image alone.
 
     Args:
-        folder: the SavedModel.
+        version: as a server has it loaded.
         size: height and width of the images.
         channels: 1 or 3.
 
     Returns:
         The largest difference of a probability between both, and whether that is within `TOLERANCE`.
     """
-    signatures = tf.saved_model.load(str(folder)).signatures
     images = _images(size, channels)
     # Labels follow from the probabilities, and two classes at the same one may change places.
-    probabilities = (
-        _difference(signatures[name], rows, np.floating) for name, rows in _inputs(images).items()
-    )
+    probabilities = (_difference(version, name, rows, np.floating) for name, rows in _inputs(images).items())
     return _measured(max(probabilities))
 
 
-def measure_tensors(signature: Callable[..., Mapping[str, Any]], rows: Mapping[str, Any]) -> Measured:
+def measure_tensors(version: Served, signature: str, rows: Mapping[str, Any]) -> Measured:
     """The same of one signature on arrays by name, whose first dimension is that of the rows."""
     try:
-        return _measured(_difference(signature, rows, np.generic))
+        return _measured(_difference(version, signature, rows, np.generic))
     except (tf.errors.OpError, ValueError, TypeError, IndexError):  # it takes no other number of rows
         return _measured(math.inf)
 
@@ -82,16 +79,13 @@ def _inputs(images: np.ndarray[Any, Any]) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def _difference(
-    signature: Callable[..., Mapping[str, Any]], rows: Mapping[str, Any], kind: type[np.generic]
-) -> float:
+def _difference(version: Served, signature: str, rows: Mapping[str, Any], kind: type[np.generic]) -> float:
     """The largest difference of the outputs of this kind of dtype."""
-    dtypes = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}  # type: ignore[attr-defined]
     count = len(next(iter(rows.values())))
 
     def outputs(begin: int, end: int) -> list[Any]:
-        part = {name: tf.constant(values[begin:end], dtypes[name]) for name, values in rows.items()}
-        results = {name: np.asarray(each) for name, each in signature(**part).items()}
+        part = {name: values[begin:end] for name, values in rows.items()}
+        results = {name: np.asarray(each) for name, each in version.run(signature, part).items()}
         return [results[name] for name in sorted(results) if np.issubdtype(results[name].dtype, kind)]
 
     alone = [outputs(place, place + 1) for place in range(count)]

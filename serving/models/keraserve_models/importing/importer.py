@@ -52,7 +52,7 @@ def import_model(request: ImportRequest, tell: Callable[[str], None] = lambda _:
     folders.check_name(request.name)
     with opened(request.path) as source:
         written_by = f" of Keras {source.keras_version}" if source.keras_version else ""
-        tell(f"{request.said}: {source.form.value}{written_by}")
+        tell(f"{request.address or request.path}: {source.form.value}{written_by}")
         written: list[tuple[dict[str, Any], Compared]] = []
 
         def write(place: Path) -> None:

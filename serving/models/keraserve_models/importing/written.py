@@ -12,6 +12,7 @@ import tensorflow as tf
 from keraserve_models.errors import Undecided
 from keraserve_models.exporting import row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
+from keraserve_models.exporting.served import served
 from keraserve_models.importing import (
     classifier,
     comparison,
@@ -25,7 +26,6 @@ from keraserve_models.importing.comparison import Compared
 from keraserve_models.importing.findings import ImageFindings
 from keraserve_models.importing.request import ImportRequest
 from keraserve_models.importing.saved_models import Loaded
-from keraserve_models.importing.served import served
 from keraserve_models.importing.source import Source
 from keraserve_models.repository import folders
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
@@ -71,6 +71,7 @@ def of_classifier(
     pixels = images.pixels(content, found)
     with served(place) as version:
         ours = version.run(IMAGE_BYTES, {IMAGE_BYTES: content})["probabilities"]
+        measured = row_independence.measure(version, found.size, found.channels)
     largest = comparison.largest({"probabilities": ours}, {"probabilities": predicted(pixels)})
     numbered = list(labels) == [str(number) for number in range(len(labels))]
     return Written(
@@ -81,7 +82,7 @@ def of_classifier(
             "scale": found.scale.value,
             "scores": found.scores,
             "found": list(found.reasons),
-            **row_independence.measure(place, found.size, found.channels),
+            **measured,
         },
         Compared(largest, len(pixels), what),
         ["Its classes have no names, only numbers: nobody gave a file of labels."] if numbered else [],
@@ -100,15 +101,14 @@ def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
         module = tensors.TensorModel(model, card)
         options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
         tf.saved_model.save(module, str(place), signatures=module.signatures(), options=options)
-    function = tf.saved_model.load(str(place)).signatures[DEFAULT_SIGNATURE]
-    specs = saved_models.inputs_of(function)
-    made = made_tensors.made(specs, _ROWS)
     with served(place) as version:
+        specs = version.inputs(DEFAULT_SIGNATURE)
+        made = made_tensors.made(specs, _ROWS)
         ours = version.run(DEFAULT_SIGNATURE, made)
+        measured = row_independence.measure_tensors(version, DEFAULT_SIGNATURE, made)
     theirs = tensors.predicted(model, made)
     one = made_tensors.made(specs, 1)
     warm_up.write_tensors(place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, one)
-    measured = row_independence.measure_tensors(function, made)
     return Written(
         {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one)},
         Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of made tensors"),
@@ -136,12 +136,11 @@ def of_saved_model(
                 Compared(0.0, 0, "nothing: made tensors don't fit"),
                 in_graph=False,
             )
+        arrays = {key: value.numpy() for key, value in made.items()}
         with served(place) as version:
-            ours = version.run(name, {key: value.numpy() for key, value in made.items()})
+            ours = version.run(name, arrays)
+            measured = row_independence.measure_tensors(version, name, arrays)
         largest = comparison.largest(ours, {key: value.numpy() for key, value in theirs.items()})
-        measured = row_independence.measure_tensors(
-            function, {key: value.numpy() for key, value in made.items()}
-        )
         one = made_tensors.made(specs, 1)
         warm_up.write_tensors(place / folders.WARM_UP, request.name, name, one)
         measured = {**measured, **example.of(name, one)}

@@ -1,7 +1,7 @@
 """A written version, loaded as a server loads it: by a session, which restores variables by their names."""
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Served:
 def served(folder: Path) -> Generator[Served]:
     """Load the SavedModel in `folder`; its variables live until the end."""
     v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
-        loaded = v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
+    graph = tf.Graph()
+    with closing(v1.Session(graph=graph)) as session:
+        with graph.as_default():
+            loaded = v1.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
         yield Served(session, dict(loaded.signature_def))
