@@ -46,9 +46,10 @@ def encoded(*images: np.ndarray[Any, Any]) -> Any:
     return np.array([tf.io.encode_png(each).numpy() for each in images], object)
 
 
-@pytest.mark.parametrize("form", ["preset", "task.keras"])
-@pytest.mark.parametrize("crops", [True, False])
-@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize(
+    ("form", "crops", "activation"),
+    [("preset", True, None), ("preset", False, "softmax"), ("task.keras", True, "softmax")],
+)
 def test_an_image_classifier_gives_what_kerashub_gives(
     tmp_path: Path, models: Path, form: str, crops: bool, activation: str | None
 ) -> None:
