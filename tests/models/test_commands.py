@@ -1,6 +1,9 @@
 """The commands `keraserve import` and `keraserve models …`, as the installed program."""
 
+import hashlib
+import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,20 +41,37 @@ def test_a_repository_from_the_first_import_to_the_last_removal(tmp_path: Path, 
     printed = run(tmp_path, "import", "My Flowers.keras")
     assert "My Flowers.keras: Keras file (.keras) of Keras 3." in printed
     assert "my-flowers version 1: written, largest difference " in printed
-    run(tmp_path, "import", "My Flowers.keras")
+    again = run(tmp_path, "import", "My Flowers.keras")
+    assert "stays at version 1; to move it: keraserve models label my-flowers stable 2\n" in again
     listed = run(tmp_path, "models", "list")
     assert "│ my-flowers │ 1, 2     │ stable = 1 │ Imported from My Flowers.keras; 1 warning │" in listed
     shown = run(tmp_path, "models", "show", "my-flowers")
     assert shown.startswith("my-flowers, version 2\nwarning: Its classes have no names")
     assert "task                    images" in shown
+    narrow = run(tmp_path, "models", "show", "my-flowers", columns=80)
+    checksum = hashlib.sha256((tmp_path / "My Flowers.keras").read_bytes()).hexdigest()
+    assert f"sha256: {checksum}" in " ".join(narrow.split()).replace(f"{checksum[:56]} ", checksum[:56])
+    assert max(map(len, narrow.splitlines()[2:])) <= 80
     assert (
         run(tmp_path, "models", "label", "my-flowers", "best", "2") == "my-flowers: label best is version 2\n"
     )
-    assert run(tmp_path, "models", "remove", "my-flowers", "--version", "1", "--yes").startswith(
-        "models/my-flowers/1 was removed."
+    assert run(tmp_path, "models", "remove", "my-flowers", "--version", "1", "--yes") == (
+        "models/my-flowers/1 was removed. A server no longer loads version 1 of my-flowers:"
+        " label 'stable' now means version 2, the oldest that it loads.\n"
     )
     assert run(tmp_path, "models", "remove", "my-flowers", "--yes") == "my-flowers was removed.\n"
     assert run(tmp_path, "models", "list") == "models has no models: keraserve import adds one\n"
+
+
+def test_a_card_gives_the_command_that_sends_its_example(tmp_path: Path, saved: Any) -> None:
+    saved(keras.Sequential([keras.Input((2,), name="area"), layers.Dense(1)]), "price.keras")
+    run(tmp_path, "import", "price.keras")
+    *_, example = run(tmp_path, "models", "show", "price").splitlines()
+    command = shlex.split(example.removeprefix("try it: "))
+    assert command[:4] == ["keraserve", "predict", "price", "--input"]
+    name, _, value = command[4].partition("=")
+    assert name == "area"
+    assert np.shape(json.loads(value)) == (1, 2)
 
 
 def test_what_fails_is_one_sentence_and_leaves_nothing(tmp_path: Path, saved: Any) -> None:
@@ -89,7 +109,9 @@ def test_an_unknown_scaling_is_asked_for_with_the_answers_under_each(tmp_path: P
     )
     for number in range(9):
         pixels = np.full((20, 20, 3), 25 * number, np.uint8)
-        (tmp_path / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "b").mkdir(exist_ok=True)
+        (tmp_path / ("b" if number else "a") / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
     printed = run(
         tmp_path, "import", "model.keras", "--labels", "labels.txt", "--try", ".", status=1, columns=80
     )
@@ -101,6 +123,6 @@ def test_an_unknown_scaling_is_asked_for_with_the_answers_under_each(tmp_path: P
         "image",
         *("none", "0..1", "-1..1", "torch", "caffe"),
     ]
-    assert [name for name in printed.split() if name.endswith(".png")] == ["0.png", "3.png", "6.png"]
+    assert [name for name in printed.split() if name.endswith(".png")] == ["a/0.png", "b/3.png", "b/6.png"]
     assert printed.count("%") == 15
     assert not (tmp_path / "models/model").exists()

@@ -30,7 +30,9 @@ class Command:
 
 COMMANDS = {
     "serve": Command("Serve a Keras model, or a repository of models: page, HTTP, gRPC.", _SERVE),
-    "import": Command("Add somebody's Keras model to a repository, as TensorFlow Serving takes it.", _SERVE),
+    "import": Command(
+        "Add a Keras model to a repository, in the form that TensorFlow Serving loads.", _SERVE
+    ),
     "models": Command("List the models of a gateway; list|show|remove|label: of a repository.", _CLIENT),
     "classify": Command("Classify images.", _CLIENT),
     "predict": Command("Call a model with tensors.", _CLIENT),

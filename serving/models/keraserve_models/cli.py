@@ -12,6 +12,7 @@ from keraserve_models.commands.console import out, reported_errors
 from keraserve_models.commands.import_options import request_of, with_import_options
 from keraserve_models.commands.imported import import_
 from keraserve_models.commands.repository import DEFAULT_MODELS, Models
+from keraserve_models.repository import management
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(repository.app, name="models")
@@ -31,9 +32,15 @@ def import_command(
     options: dict[str, Any],
     models: Models = DEFAULT_MODELS,
 ) -> None:
-    """Add somebody's Keras model to a repository, as TensorFlow Serving takes it."""
+    """Add a Keras model to a repository, in the form that TensorFlow Serving loads."""
     with reported_errors():
-        import_(request_of(model, models, options))
+        done = import_(request_of(model, models, options))
+        held = next(each for each in management.held(models) if each.name == done.name)
+    elsewhere = "" if models == DEFAULT_MODELS else f" --models {models}"
+    for label, version in sorted(held.labels.items()):
+        if version != done.version:
+            move = f"keraserve models label {done.name} {label} {done.version}{elsewhere}"
+            out.print(f"label {label} stays at version {version}; to move it: {move}")
     out.print(f"\nnext: keraserve serve {models}")
 
 

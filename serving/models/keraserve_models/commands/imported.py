@@ -1,6 +1,8 @@
 """An import as a person sees it: what was found out, and how far the written version differs."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,9 +13,10 @@ from keraserve_models.importing.request import ImportRequest
 
 if TYPE_CHECKING:
     from keraserve_models.importing.findings import Trial
+    from keraserve_models.importing.importer import Imported
 
 
-def import_(request: ImportRequest) -> None:
+def import_(request: ImportRequest) -> "Imported":
     """Import a model, and print what happens.
 
     Raises:
@@ -35,15 +38,17 @@ def import_(request: ImportRequest) -> None:
     out.print(Text.assemble((f"{done.name} version {done.version}", "bold"), f": written, {difference}"))
     for warning in done.card["warnings"]:
         out.print(Text(f"  {warning}", "yellow"))
+    return done
 
 
 def _answers(trials: "Sequence[Trial]") -> Table:
     """The best class of each image under every scaling."""
+    folder = Path(os.path.commonpath([trial.file.parent for trial in trials]))
     table = Table(show_lines=True)
     table.add_column("image", overflow="fold", ratio=1)
     for scale in trials[0].answers:
         table.add_column(Text(f"--scale\n{scale.value}"), overflow="fold", ratio=1)
     for trial in trials:
         cells = (Text(f"{each.label}\n{each.probability:.1%}") for each in trial.answers.values())
-        table.add_row(Text(trial.file.name), *cells)
+        table.add_row(Text(str(trial.file.relative_to(folder))), *cells)
     return table

@@ -1,5 +1,8 @@
 """The commands `keraserve models list|show|remove|label` of a repository."""
 
+import json
+import shlex
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +13,13 @@ from rich.text import Text
 from keraserve_models.commands.console import out, reported_errors
 from keraserve_models.exporting import card as cards
 from keraserve_models.repository import management
+from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 DEFAULT_MODELS = Path("models")
 
 app = typer.Typer(no_args_is_help=True, help="Manage the models of a repository.")
+
+_LONGEST = 1000  # characters of an example
 
 Models = Annotated[Path, typer.Option(help="The model repository.")]
 Name = Annotated[str, typer.Argument(help="The model's name.", show_default=False)]
@@ -53,10 +59,15 @@ def show(
     for warning in content.get("warnings", ()):
         out.print(Text(f"warning: {warning}", "yellow"))
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")  # a checksum is shown whole
     for key, value in content.items():
         if key not in ("model", "warnings", "example"):
             table.add_row(Text(key.replace("_", " "), "dim"), Text(_as_text(value)))
     out.print(table, soft_wrap=False)
+    example = _example(name, content.get("example", {}))
+    if 0 < len(example) <= _LONGEST:
+        out.print(f"try it: {example}")
 
 
 @app.command()
@@ -97,5 +108,21 @@ def _as_text(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key}: {_as_text(each)}" for key, each in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_as_text, value))
+        texts = list(map(_as_text, value))
+        return ("; " if any(", " in each for each in texts) else ", ").join(texts)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "-" if value is None else str(value)
+
+
+def _example(name: str, request: dict[str, Any]) -> str:
+    """The command that sends the card's example; empty where it has none."""
+    inputs = request.get("inputs", {})
+    if not inputs:
+        return ""
+    signature = request["signature_name"]
+    other = [] if signature == DEFAULT_SIGNATURE else ["--signature", signature]
+    given = [("--input", f"{key}={json.dumps(value, ensure_ascii=False)}") for key, value in inputs.items()]
+    return shlex.join(["keraserve", "predict", name, *other, *chain.from_iterable(given)])

@@ -60,7 +60,7 @@ def of_classifier(
     height, width = found.size
     warm_up.write(place / folders.WARM_UP, request.name, found.size, found.channels)
     content = images.read(request.images, found) if request.images else images.drawn(found)
-    what = f"{len(content)} images {'of yours' if request.images else 'made on the spot'}"
+    what = f"{len(content)} images of yours" if request.images else f"{len(content)} generated images"
 
     def predicted(pixels: Any) -> Any:
         scaled = classifier.scaled_by_keras(pixels, found.scale)
@@ -111,7 +111,7 @@ def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
     warm_up.write_tensors(place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, one)
     return Written(
         {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one)},
-        Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of made tensors"),
+        Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of generated values"),
     )
 
 
@@ -130,10 +130,10 @@ def of_saved_model(
         made = _constants(made_tensors.made(specs, _ROWS), specs)
         try:
             theirs = function(**made)
-        except tf.errors.OpError:  # made tensors are not what it takes
+        except tf.errors.OpError:  # generated values are not what it takes
             return Written(
                 {"task": "tensors", **measured},
-                Compared(0.0, 0, "nothing: made tensors don't fit"),
+                Compared(0.0, 0, "nothing: the model rejects generated values"),
                 in_graph=False,
             )
         arrays = {key: value.numpy() for key, value in made.items()}
@@ -146,7 +146,7 @@ def of_saved_model(
         measured = {**measured, **example.of(name, one)}
     return Written(
         {"task": "tensors", **measured},
-        Compared(largest, _ROWS, f"{_ROWS} rows of made tensors"),
+        Compared(largest, _ROWS, f"{_ROWS} rows of generated values"),
         in_graph=False,
     )
 

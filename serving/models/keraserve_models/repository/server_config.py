@@ -130,11 +130,11 @@ def move_labels(entry: messages.ModelConfig, versions: Sequence[int]) -> list[st
             continue
         if usable:
             entry.version_labels[label] = usable[0]
-            where = f"moved to version {usable[0]}, the oldest that is"
+            where = f"now means version {usable[0]}, the oldest that it loads"
         else:
             del entry.version_labels[label]
-            where = "removed"
+            where = "was removed"
         notices.append(
-            f"The policy of {entry.name} no longer loads version {version}: label {label!r} was {where}."
+            f"A server no longer loads version {version} of {entry.name}: label {label!r} {where}."
         )
     return notices
