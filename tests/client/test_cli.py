@@ -45,6 +45,12 @@ def test_classify_prints_a_table(pair: Any, folder: Path) -> None:
     assert result.stderr == ""
 
 
+def test_one_class_of_each_image_is_a_line_each(pair: Any, folder: Path) -> None:
+    result = run("classify", "colours", folder, "--url", pair.url, "--top-k", 1)
+    assert result.exit_code == 0, result.output
+    assert all(line.strip() for line in result.stdout.splitlines())
+
+
 @pytest.mark.parametrize("transport", ["http", "grpc"])
 def test_classify_prints_json(pair: Any, folder: Path, transport: str) -> None:
     where = ["--url", pair.url] if transport == "http" else ["--grpc", pair.model_server]

@@ -102,9 +102,7 @@ def test_folders_that_can_not_be_compared_are_rejected(
     (folder / "mauve").mkdir()
     (folder / "mauve/e.png").write_bytes(red)
     said = fails(folder)
-    assert (
-        "none of the classes of colours version 1 is called mauve, as folders are; its classes are " in said
-    )
+    assert "colours version 1 has no class for these folders: mauve; its classes are " in said
     assert "red" in said
     (folder / "alone.png").write_bytes(red)
     assert "alone.png is in no class folder" in fails(folder)

@@ -53,6 +53,12 @@ def test_other_outputs_are_a_line_each_and_long_ones_are_cut(where: list[str]) -
     assert " …" in result.stdout
 
 
+def test_a_call_without_inputs_says_which_there_are(where: list[str]) -> None:
+    result = run("predict", "echo", "--signature", "two", *where)
+    assert result.exit_code == 1
+    assert "the signature's inputs are table, text: none is given" in result.stderr
+
+
 @pytest.mark.parametrize("version", [("--version", "1"), ("--version", "9")])
 def test_a_version_may_be_chosen(where: list[str], version: tuple[str, str]) -> None:
     result = run("predict", "echo", "--signature", "float32", "--input", "v=[0.1]", *where, *version)

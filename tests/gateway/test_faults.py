@@ -273,7 +273,7 @@ async def test_the_error_names_a_missing_signature_not_an_image(make, serve_faul
     faults = {services.CLASSIFY: rejected, services.GET_MODEL_METADATA: without}
     gateway = await make(await serve_faults(faults))
     response = await gateway.post(IMAGES, content=red)
-    assert "has no signature 'classify'" in _checked(response, 400)
+    assert "is no image classifier: it has no signature 'classify'" in _checked(response, 400)
 
 
 @pytest.mark.shows("500", "unexpected error")

@@ -137,8 +137,8 @@ def _check_classes(
         unknown = sorted({name for _, name in samples} - set(known))
         if unknown and len(known) < _ALL_CLASSES:
             raise InvalidInput(
-                f"none of the classes of {model} version {first.version} is called {_listed(unknown)}, as"
-                f" folders are; its classes are {_listed(known)}"
+                f"{model} version {first.version} has no class for these folders: {_listed(unknown)};"
+                f" its classes are {_listed(known)}"
             )
     if len(versions) == 2 and versions[0] == versions[1]:
         raise InvalidInput(f"{targets[1][1]} is version {versions[1]}, too: there is nothing to compare")

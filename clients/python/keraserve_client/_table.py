@@ -34,8 +34,9 @@ def print_predictions(
     table.add_column("file", overflow="fold", max_width=40)
     table.add_column("class", overflow="fold")
     table.add_column("probability", no_wrap=True)
+    several = any(isinstance(outcome, Prediction) and len(outcome.classes) > 1 for _, outcome in outcomes)
     for number, (path, outcome) in enumerate(outcomes):
-        if number:
+        if number and several:
             table.add_row()
         if isinstance(outcome, Failure):
             table.add_row(Text(str(path)), Text("-", style="dim"), "")

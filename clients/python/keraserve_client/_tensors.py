@@ -38,7 +38,8 @@ def fit(inputs: Inputs, signature: Signature) -> dict[str, TensorProto]:
     else:
         raise InvalidInput(f"the signature has {len(wanted)} inputs, give them by name: {_names(wanted)}")
     if set(given) != set(wanted):
-        raise InvalidInput(f"the signature's inputs are {_names(wanted)}, not {_names(given)}")
+        instead = f", not {_names(given)}" if given else ": none is given"
+        raise InvalidInput(f"the signature's inputs are {_names(wanted)}{instead}")
     for kind, specs in (("input", wanted), ("output", signature.outputs)):
         for name, spec in specs.items():
             if spec.numpy is None and spec.dtype != BFLOAT16:

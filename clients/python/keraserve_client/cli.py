@@ -93,7 +93,10 @@ def models(
     as_json: Json = False,
     timeout: Timeout = 30.0,
 ) -> None:
-    """List the models with their versions and labels."""
+    """List the models of a gateway with their versions and labels.
+
+    The commands `keraserve models list`, `show`, `label` and `remove` work on a repository's folder.
+    """
     with reported_errors(), connect(url, grpc, tls, ca_file, timeout) as client:
         found = client.models()
     if as_json:

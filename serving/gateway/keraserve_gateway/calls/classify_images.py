@@ -163,7 +163,9 @@ class Classifier:
         except errors.BadRequest as error:  # TensorFlow Serving's status for a label that it doesn't know
             raise errors.NotFound(error.detail, origin=error.origin) from error
         if CLASSIFY not in known:
-            raise errors.BadRequest(f"model {target.name!r} has no signature {CLASSIFY!r}")
+            raise errors.BadRequest(
+                f"model {target.name!r} is no image classifier: it has no signature {CLASSIFY!r}"
+            )
 
 
 def _version(response: m.ClassificationResponse) -> int:
