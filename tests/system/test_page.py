@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 from stack import Ports, Stack
 from waiting import until
 
@@ -113,6 +113,12 @@ def test_the_card_is_shown(page: Page) -> None:
     page.locator("#model").select_option(A)
     about = page.get_by_role("region", name="About this model")
     expect(about.get_by_role("row", name=re.compile("^labels"))).to_contain_text("t-shirt, trouser")
+    expect(about.get_by_role("row", name="independent rows")).to_contain_text(re.compile("yes$"))
+    page.set_viewport_size({"width": 390, "height": 800})
+    for title in about.locator("th").all():  # no word is broken in two
+        assert title.evaluate(
+            "each => { each.style.overflowWrap = 'normal'; return each.scrollWidth <= each.clientWidth; }"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +223,19 @@ def test_a_failed_model_says_why(context: BrowserContext, tensors: tuple[str, Pa
     page.locator("#model").select_option("broken")
     expect(page.get_by_role("alert")).to_contain_text("Error parsing message")
     expect(page.get_by_role("button", name="Run")).to_be_hidden()
+
+
+@pytest.mark.shows("a model from the")
+def test_a_removed_version_is_not_offered(page: Page) -> None:
+    def with_removed(route: Route) -> None:
+        listed = route.fetch().json()
+        for model in listed["models"]:
+            model["versions"].append({"version": 99, "state": "END", "error": "", "warnings": []})
+        route.fulfill(json=listed)
+
+    page.route("**/v1/models", with_removed)
+    page.reload()
+    expect(page.locator("#version option").last).to_have_text("1")
 
 
 @pytest.mark.shows("errors that say what")

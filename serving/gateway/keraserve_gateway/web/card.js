@@ -15,11 +15,15 @@ const words = (name) => name.replaceAll("_", " ");
 /** Write a value for people: numbers and texts as they are, lists and objects in short. */
 function text(value) {
   if (value === null || value === "") return "";
-  if (Array.isArray(value)) return value.map(text).join(", ");
+  if (Array.isArray(value)) {
+    const texts = value.map(text);
+    return texts.join(texts.some((one) => one.includes(", ")) ? "; " : ", ");
+  }
   if (typeof value === "object") {
     return Object.entries(value).map(([name, one]) => `${words(name)}: ${text(one)}`).join("; ");
   }
-  return String(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return Number.isInteger(value) || typeof value === "string" ? String(value) : String(Number(value.toPrecision(4)));
 }
 
 export function hideCard() {

@@ -121,11 +121,12 @@ function offer() {
 /** Offer the versions and labels of the chosen model; tells whether another one is chosen now. */
 function offerVersions() {
   const { versions, labels } = chosen();
+  const offered = versions.filter((one) => one.error || !["UNLOADING", "END"].includes(one.state));
   version.disabled = false;
   return fill(version, [
     { value: "", text: "newest" },
     ...Object.keys(labels).sort().map((one) => ({ value: `label:${one}`, text: `${one} (version ${labels[one]})` })),
-    ...versions.map((one) => ({ value: `version:${one.version}`, text: `${one.version}${one.error ? " (failed)" : ""}` })),
+    ...offered.map((one) => ({ value: `version:${one.version}`, text: `${one.version}${one.error ? " (failed)" : ""}` })),
   ]);
 }
 
