@@ -42,7 +42,7 @@ def test_the_label_stays_while_its_version_is_loaded_and_then_moves_as_little_as
     assert dict(entries(tmp_path)["a"].version_labels) == {"stable": 1}
     versions(tmp_path, "a", 3)
     (notice,) = server_config.write(tmp_path)
-    assert "'stable' was moved to version 2" in notice
+    assert "'stable' now means version 2" in notice
     assert dict(entries(tmp_path)["a"].version_labels) == {"stable": 2}
 
 
