@@ -88,13 +88,10 @@ export: setup ## a SavedModel of every finished run, into models/   [PROFILE=qui
 model: setup ## a model of your own images   DATA=folder [NAME= BACKBONE= WEIGHTS= ALPHA= IMAGE_SIZE= LAYOUT= SEED= FORCE=1]
 	@test -n "$(DATA)" || { echo "make: name the images: make model DATA=folder NAME=its-name" >&2; exit 1; }
 	@test -d "$(DATA)" || { echo "make: DATA=$(DATA) is no folder" >&2; exit 1; }
-	@name=$$(basename "$(DATA)" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$$//'); \
-	set -- --profile $(PROFILE) --data "$(DATA)" --name "$(or $(NAME),$$name)" \
-	  --backbone $(or $(BACKBONE),mobilenet) --image-size $(or $(IMAGE_SIZE),224) $(if $(ALPHA),--alpha $(ALPHA)) \
-	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(LAYOUT),--layout $(LAYOUT)) $(if $(SEED),--seed $(SEED)); \
-	$(TRAIN) run cats-dogs-xception --runs "$(RUNS)" "$$@" $(if $(FORCE),--force) && \
-	$(TRAIN) export cats-dogs-xception --runs "$(RUNS)" --models "$(MODELS)" "$$@" && \
-	$(TRAIN) report --runs "$(RUNS)" && echo "next: make serve"
+	@$(TRAIN) own "$(DATA)" --runs "$(RUNS)" --models "$(MODELS)" --profile $(PROFILE) \
+	  $(if $(NAME),--name "$(NAME)") $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(ALPHA),--alpha $(ALPHA)) \
+	  $(if $(IMAGE_SIZE),--image-size $(IMAGE_SIZE)) $(if $(WEIGHTS),--weights "$(WEIGHTS)") \
+	  $(if $(LAYOUT),--layout $(LAYOUT)) $(if $(SEED),--seed $(SEED)) $(if $(FORCE),--force)
 
 report: setup ## runs/report.html
 	@$(TRAIN) report --runs $(RUNS)

@@ -8,16 +8,17 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from keraserve_models.commands.import_options import name_of
 from keraserve_models.errors import ModelsError
 from keraserve_training import commands
 from keraserve_training.console import complain, counted, fail, out, printable, say, unexpected, what_to_do
 from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
-from keraserve_training.experiments import find, matching, registry
-from keraserve_training.flags import with_run_options, with_run_options_and_name
+from keraserve_training.experiments import EXPERIMENTS, OWN_IMAGES, find, matching, registry
+from keraserve_training.flags import with_own_options, with_run_options, with_run_options_and_name
 from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES, Profile
 from keraserve_training.run import RunSpec
@@ -152,7 +153,8 @@ def train_all(
 
     Each experiment gets those of the options that it takes.
     """
-    chosen, spec = matching(names or ["*"]), RunSpec(_profile(profile), seed, options)
+    chosen = matching(names) if names else list(EXPERIMENTS)
+    spec = RunSpec(_profile(profile), seed, options)
     if ray is None:
         failures = commands.run_all(chosen, runs, spec, force)
     else:
@@ -190,17 +192,8 @@ def export(
     options: Options,
 ) -> None:
     """Write a new version of every model of every finished run; with options, of the runs that have them."""
-    from keraserve_training.exporting import export as exporting
-
-    def tell(done: exporting.Exported) -> None:
-        verb = "exported as" if done.new else "already exported as"
-        say(f"{done.name}: {verb} version {done.version}")
-        for warning in done.warnings:
-            say(f"{done.name}: {warning}", style="yellow")
-
-    experiments = [find(experiment)] if experiment else list(registry().values())
-    _, notices = exporting.export(
-        experiments,
+    commands.export(
+        [find(experiment)] if experiment else list(registry().values()),
         runs=runs,
         models=models,
         profile=_profile(profile).name,
@@ -209,10 +202,30 @@ def export(
         force=force,
         outdated=outdated,
         options=options,
-        tell=tell,
     )
-    for notice in notices:
-        say(notice, style="yellow")
+
+
+@app.command()
+@with_own_options
+def own(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with a folder of images for each class.", show_default=False)
+    ],
+    runs: Runs = DEFAULT_RUNS,
+    models: Models = DEFAULT_MODELS,
+    profile: ProfileName = "full",
+    seed: Seed = DEFAULT_SEED,
+    force: Force = False,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Make a model of your own images: train, export the better of two, write the report."""
+    own = {"name": options["name"] or name_of(folder), "backbone": options["backbone"] or "mobilenet"}
+    spec = RunSpec(_profile(profile), seed, Options(data=str(folder.resolve()), **{**options, **own}))
+    commands.run_one(OWN_IMAGES, runs, spec, force)
+    commands.export([OWN_IMAGES], runs=runs, models=models, profile=profile, seed=seed, options=spec.options)
+    report(runs)
+    say(f"next: keraserve serve {models}")
 
 
 Model = Annotated[str, typer.Argument(help="A model of the repository.")]
@@ -280,8 +293,8 @@ def results(
     for trouble in gathering.check(runs, registry()):
         complain(f"Left out: {trouble}")
     with resources.as_file(resources.files("keraserve_training") / expected_ranges.FILE) as file:
-        ranges.write(registry().values(), runs, file)
-    say(f"Results: {writing.write(registry().values(), runs, docs, note)}")
+        ranges.write(EXPERIMENTS, runs, file)
+    say(f"Results: {writing.write(EXPERIMENTS, runs, docs, note)}")
 
 
 @app.command()

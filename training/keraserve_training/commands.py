@@ -1,4 +1,4 @@
-"""What the commands `run`, `train-all` and `study` do: choose the workers, train, print the figures."""
+"""What the commands do: choose the workers, train, export, print what was measured."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ from keraserve_training.console import complain, kept, out, say, unexpected
 from keraserve_training.errors import TrainingError
 from keraserve_training.experiment import Experiment
 from keraserve_training.experiments import find
-from keraserve_training.options import flag
+from keraserve_training.options import Options, flag
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
 from keraserve_training.run import RunSpec
@@ -104,3 +104,40 @@ def run_one(
         out.print(sentence)
     seconds = number_format.duration(finished.metrics["seconds"])
     say(f"Training took {seconds}. Curves: {folder / run_folder.CURVES}")
+
+
+def export(
+    experiments: Sequence[Experiment],
+    *,
+    runs: Path,
+    models: Path,
+    profile: str,
+    seed: int | None,
+    options: Options,
+    served_from: str | None = None,
+    force: bool = False,
+    outdated: bool = False,
+) -> None:
+    """Export what finished runs trained, and print each version; for arguments and errors see `export`."""
+    from keraserve_training.exporting import export as exporting
+
+    def tell(done: exporting.Exported) -> None:
+        verb = "exported as" if done.new else "already exported as"
+        say(f"{done.name}: {verb} version {done.version}")
+        for warning in done.warnings:
+            say(f"{done.name}: {warning}", style="yellow")
+
+    _, notices = exporting.export(
+        experiments,
+        runs=runs,
+        models=models,
+        profile=profile,
+        seed=seed,
+        served_from=served_from,
+        force=force,
+        outdated=outdated,
+        options=options,
+        tell=tell,
+    )
+    for notice in notices:
+        say(notice, style="yellow")

@@ -56,7 +56,11 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(**{**given, "data": data and str(data.resolve())})
 
 
+_OF_OWN_IMAGES = ("layout", "backbone", "alpha", "weights", "image_size", "strategy")
+
 with_run_options = with_options(_FLAGS, _options)
 """Give a command the options of a run; it gets them as its argument `options`."""
 with_run_options_and_name = with_options(_FLAGS | {"name": _NAME}, _options)
 """The same with `--name`, for a command that makes one run."""
+with_own_options = with_options({name: _FLAGS[name] for name in _OF_OWN_IMAGES} | {"name": _NAME})
+"""Those of a run on the user's own images, as a dictionary."""

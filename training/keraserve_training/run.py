@@ -208,6 +208,13 @@ class Run:
             self._tests[name] = self._tests[head.name]
         return composed
 
+    def keep(self, name: str, trained: "Trained") -> None:
+        """Keep a copy of a network that was trained and tested under another name: what is exported."""
+        from keraserve_training.learning.fit import copy
+
+        self._trained[name] = copy(self.folder / name, self.folder / trained.name)
+        self._tests[name] = self._tests[trained.name]
+
     def test(self, trained: "Trained", examples: Examples, images: Shown | None = None) -> Evaluation:
         """Test a network; the result goes into `metrics.json`, and a file beside it gets the predictions.
 

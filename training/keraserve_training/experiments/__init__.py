@@ -18,6 +18,7 @@ from keraserve_training.experiments.cifar100_vgg16_dense import cifar100_vgg16_d
 from keraserve_training.experiments.cifar100_vgg16_finetune import cifar100_vgg16_finetune
 from keraserve_training.experiments.fashion_mnist_optimizers import fashion_mnist_optimizers
 from keraserve_training.experiments.fashion_mnist_reuse import fashion_mnist_reuse
+from keraserve_training.experiments.own_images import own_images
 
 EXPERIMENTS = (
     cifar100_cnn(),
@@ -33,11 +34,12 @@ EXPERIMENTS = (
     cats_dogs_xception(),
     cats_dogs_xception_custom_loop(),
 )
+OWN_IMAGES = own_images()
 
 
 def registry() -> dict[str, Experiment]:
-    """Every experiment by its name, in the order of the source documents."""
-    return {experiment.name: experiment for experiment in EXPERIMENTS}
+    """Every experiment by its name, in the order of the source documents; that of own images is the last."""
+    return {experiment.name: experiment for experiment in (*EXPERIMENTS, OWN_IMAGES)}
 
 
 def find(name: str) -> Experiment:
@@ -54,7 +56,7 @@ def find(name: str) -> Experiment:
 
 
 def matching(patterns: Sequence[str]) -> list[Experiment]:
-    """Those whose names match one of the patterns (`cifar100-*`), in the order of the source documents.
+    """Those whose names match one of the patterns (`cifar100-*`), in the order of `registry`.
 
     Raises:
         UnknownExperimentError: a pattern matches none.
@@ -62,4 +64,4 @@ def matching(patterns: Sequence[str]) -> list[Experiment]:
     for pattern in patterns:
         if not fnmatch.filter(registry(), pattern):
             find(pattern)
-    return [each for each in EXPERIMENTS if any(fnmatch.fnmatch(each.name, one) for one in patterns)]
+    return [each for each in registry().values() if any(fnmatch.fnmatch(each.name, one) for one in patterns)]

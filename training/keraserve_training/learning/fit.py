@@ -4,6 +4,7 @@ After every epoch the whole state is saved; the order of the images follows from
 weights from (seed, name). So a run that was killed ends with the same weights, bit for bit, as any other.
 """
 
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -47,12 +48,14 @@ class Phase:
         epochs: passes over the images.
         optimizer: makes a new optimizer.
         frozen: the layers that must not learn; all others do.
+        highest_rate: of a schedule that begins with a lower one; None: the rate that it begins with.
     """
 
     name: str
     epochs: int
     optimizer: Callable[[], Any]
     frozen: Layers = lambda _: ()
+    highest_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,15 @@ def load(folder: Path) -> Trained:
     return Trained(folder.name, model, tuple(result["labels"]), result["output"], rows, result)
 
 
+def copy(folder: Path, original: Path) -> Trained:
+    """Copy a finished network, without its history, into `folder`; load it where that was done before."""
+    if not (folder / RESULT).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(original / MODEL, folder / MODEL)
+        atomic.write_json(folder / RESULT, read_json(original / RESULT) | {"seconds": 0.0})
+    return load(folder)
+
+
 class _Training:
     """The training of one network: its model, its history, and a description of each phase so far."""
 
@@ -195,7 +207,7 @@ class _Training:
         plan, model, frozen = self._plan, self._model, phase.frozen(self._model)
         thawed = rules.thawed_by(model, frozen, [layer for layers in self._frozen for layer in layers])
         optimizer = phase.optimizer()
-        rate = _rate(optimizer)
+        rate = phase.highest_rate or _rate(optimizer)
         if self._frozen and rules.thawed_by(model, frozen, self._frozen[-1]):
             rules.check_fine_tuning(phase.name, rate, self._phases[-1])
         if not self._frozen and plan.after:

@@ -49,7 +49,7 @@ def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str,
     shown = [(item.experiment, item.gathered.shown) for item in items]
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"
-        caption = all_curves(file, source.number, shown)
+        caption = all_curves(file, source.name, shown)
         image = embed(file, "Accuracy and loss of every network", caption=caption)
     return {
         "source": source,

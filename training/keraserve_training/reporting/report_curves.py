@@ -17,12 +17,12 @@ _IMAGES = {
 }
 
 
-def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, FinishedRun | None]]) -> str:
+def all_curves(file: Path, source: str, shown: Sequence[tuple[Experiment, FinishedRun | None]]) -> str:
     """Draw every network of the shown runs that are of the largest profile among them.
 
     Args:
         file: the plot; not written if there is nothing to draw.
-        number: of the source document.
+        source: the name of the source document.
         shown: its experiments with the runs that represent them.
 
     Returns:
@@ -44,11 +44,11 @@ def all_curves(file: Path, number: str, shown: Sequence[tuple[Experiment, Finish
         {network.get("validated_on_test", False) for _, run in drawn for network in run.trained.values()}
     )
     with drawing.with_caveat(caveats.line(common)):
-        title = f"Source document {number}: all networks"
+        title = f"{source}: all networks"
         title += "" if profile == "full" else f", profile {profile}"
         curves.all_curves(file, title, histories, on="test" if on == [True] else "validation")
     left_out = [experiment.name for experiment, run in finished if run.profile != profile]
-    return f"Every network of source document {number}, on {_IMAGES[tuple(on)]}." + (
+    return f"{source}, every network, on {_IMAGES[tuple(on)]}." + (
         f" Left out, because they were run in a smaller profile: {', '.join(left_out)}." if left_out else ""
     )
 

@@ -74,7 +74,7 @@ def _real(gathered: Gathered) -> Gathered:
 
 def _document(source: Source, items: Sequence[Content], images: Path) -> dict[str, Any]:
     file = images / f"source-{source.number}.png"
-    caption = all_curves(file, source.number, [(item.experiment, item.gathered.shown) for item in items])
+    caption = all_curves(file, source.name, [(item.experiment, item.gathered.shown) for item in items])
     return {
         "source": source,
         "image": f"{IMAGES}/{file.name}" if caption else "",

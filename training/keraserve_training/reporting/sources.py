@@ -10,6 +10,20 @@ class Source:
     number: str
     title: str
 
+    @property
+    def name(self) -> str:
+        """How texts name it."""
+        return self.title if self.number == OWN else f"Source document {self.number}"
+
+    @property
+    def heading(self) -> str:
+        """Its number and title."""
+        return self.title if self.number == OWN else f"{self.number}: {self.title}"
+
+
+OWN = "own"
+"""In place of a number: the user's own images, which are of no document."""
+
 
 _TITLES = {
     "000": "CIFAR-100 from scratch, from an autoencoder, and from VGG16",
@@ -17,6 +31,7 @@ _TITLES = {
     "002": "Fashion-MNIST: a network reused, and faster optimizers",
     "003": "Cats and dogs: activations of VGG16 computed once",
     "004": "Cats and dogs: Xception, frozen and then fine-tuned",
+    OWN: "Your own images",
 }
 
 QUESTIONS = {
@@ -33,6 +48,7 @@ QUESTIONS = {
     "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
     "cats-dogs-vgg16": "What does it save to compute the activations once, and how much space do they take?",
     "cats-dogs-xception": "How far does the frozen network get, and what does fine-tuning add?",
+    "own-images": "How good a model do these images make, and is fine-tuning worth it?",
     "cats-dogs-xception-custom-loop": "Does a custom training loop reach what Keras' own reaches?",
 }
 

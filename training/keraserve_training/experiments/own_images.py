@@ -1,0 +1,217 @@
+"""A user's own images: a linear layer on stored features, then fine-tuning; the better one is exported."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from keraserve_training.data import datasets
+from keraserve_training.data.examples import split
+from keraserve_training.errors import OptionError
+from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.learning import outputs
+from keraserve_training.learning.outputs import Output
+from keraserve_training.number_format import duration, percent
+from keraserve_training.records import evidence
+from keraserve_training.records.findings import Findings
+
+if TYPE_CHECKING:
+    import keras
+
+    from keraserve_training.pretrained.standardising import Spread
+    from keraserve_training.run import Run
+
+LINEAR, FROZEN, FINE_TUNED, EXPORTED = "linear", "frozen", "fine-tuned", "exported"
+SIZE = 224
+_ASIDE = 0.2  # of the training images
+_LINEAR_EPOCHS, _LINEAR_RATE = 60, 3e-3
+_TUNING_EPOCHS, _TUNING_RATE, _WEIGHT_DECAY = 8, 3e-4, 0.05
+_AVERAGED = 0.99  # of the moving average of the weights, what stays in each step
+_NONE = "no document"
+
+
+def own_images() -> Experiment:
+    """The best of two models of a user's own images, chosen on images that are set aside.
+
+    Task: tells the user's classes apart. A pre-trained network, frozen, computes the features of every image
+        once; a linear layer learns from them. Then the whole network is fine-tuned from there with flips,
+        zooms and shifts, AdamW at a rate that rises for an epoch and then falls as a cosine, and averaged
+        weights. Of both, the one that is right more often on the validation images, a fifth of the training
+        images, is exported; the simpler one if they are equal.
+    Command: `keraserve-train run own-images --data FOLDER`
+    Expected: nothing is known of other people's images; the report says what always naming the largest class
+        and the linear layer get.
+    Hardware: two processor cores; minutes (`--backbone mobilenet --alpha 0.25`, two thousand images).
+    """
+    return Experiment(
+        name="own-images",
+        source="own",
+        title="Own images: a linear layer on stored features, then fine-tuning",
+        task=(
+            "MobileNet, frozen, computes the features of every image once, and a linear layer learns to tell"
+            " the classes apart. Then the whole network is fine-tuned. The better of both is exported."
+        ),
+        data="your own images",
+        weights="imagenet",
+        minutes=15,
+        figures=(
+            Figure("test_accuracy", "Test accuracy of the exported model", _NONE),
+            Figure("test_accuracy_linear", "Test accuracy of the linear layer", _NONE),
+            Figure("test_accuracy_fine_tuned", "Test accuracy after fine-tuning", _NONE),
+            Figure("validation_accuracy_linear", "Validation accuracy of the linear layer", _NONE),
+            Figure("validation_accuracy_fine_tuned", "Validation accuracy after fine-tuning", _NONE),
+            Figure("largest_class", "Share of the largest class of the test images", _NONE),
+        ),
+        parameters=3_230_914,
+        run=train,
+        servables=(Servable("own-images", EXPORTED, "Tells the classes apart."),),
+        learnt=learnt,
+        phrases={
+            "MobileNet": "network",
+            "tell the classes apart": "classes",
+            "Tells the classes apart": "classes",
+            "Own images": "data",
+        },
+        takes=("data", "backbone", "alpha", "weights", "image_size", "strategy"),
+    )
+
+
+def train(run: "Run") -> None:
+    """Train the linear layer on stored features, fine-tune a copy of the whole, keep the better one."""
+    if run.options.data is None and not run.profile.procedural:
+        raise OptionError("own-images learns from your own images: name their folder with --data.")
+    from keras import optimizers
+
+    from keraserve_training.learning.feed import Feed
+    from keraserve_training.learning.fit import Phase
+    from keraserve_training.pretrained import standardising
+
+    backbone = run.backbone("mobilenet", size=SIZE)
+    data = run.load(datasets.cats_dogs).sized(backbone.size)
+    stem = _pooled(backbone.model)
+    features = run.features("train", stem, data.train)
+    test_features = run.features("test", stem, data.test)
+    learning, aside = split(features, _ASIDE, run.seed)
+    units, output = outputs.classifier(len(data.classes))
+    spread = standardising.spread(learning)
+    classifier: dict[str, Any] = {"labels": data.classes, "output": output, "best": True}
+    linear = run.fit(
+        LINEAR,
+        build=lambda: _linear(features.shape, units, output, spread),
+        train=learning,
+        validation=aside,
+        phases=[Phase("frozen", _LINEAR_EPOCHS, lambda: optimizers.Adam(_LINEAR_RATE))],
+        **classifier,
+    )
+    before = run.test(linear, test_features, data.test)
+    whole = run.compose(FROZEN, stem, linear, images=data.test, features=test_features)
+
+    images, images_aside = split(data.train, _ASIDE, run.seed)
+    steps = Feed(images, 32).steps
+    # In its first epoch the rate rises: new weights behind trained ones would damage these at once.
+    falling = max(1, run.profile.epochs(_TUNING_EPOCHS) - 1) * steps
+    rate: Any = optimizers.schedules.CosineDecay(0.0, falling, warmup_target=_TUNING_RATE, warmup_steps=steps)
+    tuned = run.fit(
+        FINE_TUNED,
+        build=lambda: _augmented(whole.model),
+        train=images,
+        validation=images_aside,
+        phases=[
+            Phase(
+                "fine-tuned",
+                _TUNING_EPOCHS,
+                lambda: optimizers.AdamW(
+                    rate,
+                    weight_decay=_WEIGHT_DECAY,
+                    use_ema=True,
+                    ema_momentum=_AVERAGED,
+                    ema_overwrite_frequency=steps,
+                ),
+                highest_rate=_TUNING_RATE,
+            )
+        ],
+        after=whole,
+        reused=lambda model: model.layers[-1:],
+        **classifier,
+    )
+    after = run.test(tuned, data.test)
+    right = {each.name: each.best_row["val_accuracy"] for each in (linear, tuned)}
+    gained = gains(right)
+    run.keep(EXPORTED, tuned if gained else whole)
+    run.finish(
+        {
+            "test_accuracy": (after if gained else before).accuracy,
+            "test_accuracy_linear": before.accuracy,
+            "test_accuracy_fine_tuned": after.accuracy,
+            "validation_accuracy_linear": right[LINEAR],
+            "validation_accuracy_fine_tuned": right[FINE_TUNED],
+            "largest_class": evidence.largest_class(before.record())[1],
+            "fine_tuned_exported": float(gained),
+            "features_standardised": 1.0,
+            "extraction_seconds": features.seconds + test_features.seconds,
+        }
+    )
+
+
+def gains(right: Mapping[str, float]) -> bool:
+    """Whether fine-tuning gets more of the validation images right, from the share of each network."""
+    return right[FINE_TUNED] > right[LINEAR]
+
+
+def learnt(findings: Findings) -> list[str]:
+    """Say what both models get right, which one is exported, and why."""
+    metrics, networks = findings.metrics, findings.networks
+    linear, tuned = networks[LINEAR], networks[FINE_TUNED]
+    gained = bool(metrics["fine_tuned_exported"])
+    better = "more than" if gained else "no more than"
+    return [
+        *findings.caveats,
+        f"The linear layer on stored features gets {evidence.accuracy(linear['test'])} of the"
+        f" {linear['test']['images']:,} test images right, the fine-tuned network"
+        f" {evidence.accuracy(tuned['test'])}; {evidence.guessing(linear['test'], linear['labels'])}."
+        f" {evidence.pairs(findings, LINEAR, findings, FINE_TUNED, words=('before', 'after fine-tuning'))}",
+        f"The {'fine-tuned network' if gained else 'simpler model, with the linear layer,'} is exported: of"
+        f" the {tuned['validation_images']:,} validation images fine-tuning gets"
+        f" {percent(metrics['validation_accuracy_fine_tuned'])} right, {better} the"
+        f" {percent(metrics['validation_accuracy_linear'])} before. The test images had no part in that"
+        f" choice. {evidence.ONE_RUN}",
+        f"Computing the features took {duration(metrics['extraction_seconds'])}, the linear layer"
+        f" {duration(linear['seconds'])}, fine-tuning {duration(tuned['seconds'])}."
+        f"{evidence.meanwhile(linear, tuned)}",
+    ]
+
+
+def _pooled(backbone: "keras.Model") -> "keras.Model":
+    """Images, 0 to 255, to the mean of each channel of the backbone's features, float32 [N, C]."""
+    from keras import Model, layers
+
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(backbone.output)
+    return Model(backbone.input, pooled, name=f"{backbone.name}-pooled")
+
+
+def _linear(shape: tuple[int, ...], units: int, output: Output, spread: "Spread") -> "keras.Model":
+    """Features, standardised, to what a last layer gives: a linear probe."""
+    from keras import Input, Sequential, layers
+
+    from keraserve_training.pretrained import standardising
+
+    activation = "softmax" if output == "softmax" else None
+    return Sequential(
+        [Input(shape), standardising.layer(spread), layers.Dense(units, activation, name="linear")]
+    )
+
+
+def _augmented(model: "keras.Model") -> "keras.Model":
+    """A copy of `model` behind random flips and crops, which act in training only."""
+    from keras import Input, Model, Sequential, layers
+
+    from keraserve_training.learning import rules
+
+    inputs = Input(model.input_shape[1:])
+    changes = Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            layers.RandomZoom((-0.3, 0.05), (-0.3, 0.05)),
+            layers.RandomTranslation(0.08, 0.08),
+        ],
+        name="augmentation",
+    )
+    return Model(inputs, rules.clone(model)(changes(inputs)))
