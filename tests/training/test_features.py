@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_features_are_read_in_any_order_and_part(extract: Callable[..., Any]) ->
     assert (len(rest), len(aside)) == (24, 6)
     assert len({part.digest() for part in (features, two, rest, aside, features.relabelled(labels + 1))}) == 5
     assert features.digest() == extract().features.digest()
+
+
+def test_copies_among_the_images_stay_together_among_their_features(extract: Callable[..., Any]) -> None:
+    groups = np.arange(30) // 3
+    features = extract(images=replace(SIZES.images(), groups=groups)).features
+    np.testing.assert_array_equal(features.groups, groups)
+    assert not {*features.first(15).groups.tolist()} & {*features.after(15).groups.tolist()}
+    rest, aside = examples.split(features, 0.2, 1)
+    assert not {*rest.groups.tolist()} & {*aside.groups.tolist()}
 
 
 def test_every_dependency_is_part_of_the_key(extract: Callable[..., Any]) -> None:

@@ -119,7 +119,7 @@ def test_an_image_that_is_spoilt_while_it_runs_is_named(
     spoil: Callable[[Path], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(image_files, "_decodable", {})  # as in a process of its own
+    monkeypatch.setattr(image_files, "_small", {})  # as in a process of its own
     for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), "red").save(tmp_path / "own" / f"{name}.jpg")

@@ -1,18 +1,21 @@
 """A data set of a user's own images: a folder with one folder of images for each class; see `layout`.
 
 Validation images are joined to the training images, since every experiment sets a part of its own aside. If
-no folder is for testing, a fifth of the images is drawn for it. The user is told what is left out.
+no folder is for testing, a fifth of the images is drawn for it. Copies of an image, and images that look the
+same (`near_copies`), stay together in what is drawn here and by experiments. The user is told what is left
+out.
 """
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from keraserve_training.data import image_files, layout
+from keraserve_training.data import image_files, layout, near_copies
 from keraserve_training.data.dataset import Dataset
-from keraserve_training.data.examples import Tell, draw, split
+from keraserve_training.data.examples import Indices, Tell, draw, split
 from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.data.image_search import Rejected, why_not_decoded
 from keraserve_training.data.listing import Listing
@@ -48,10 +51,12 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
     images = gathered(root, train, classes)
     photographs = are_photographs(images)
     if test:
-        parts = [
-            readable(_some(part, profile.limit(len(part), photographs=photographs)), rejected)
-            for part in (images, gathered(root, test, classes))
-        ]
+        parts = _grouped(
+            *(
+                readable(_some(part, profile.limit(len(part), photographs=photographs)), rejected)
+                for part in (images, gathered(root, test, classes))
+            )
+        )
     else:
         aside = round(_TEST_SHARE * len(images))
         aside, rest = (
@@ -59,15 +64,19 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
         )
         images = readable(_some(images, aside + rest), rejected)
         _check_counts(root, images, classes, 2, profile)
+        (images,) = _grouped(images)
         parts = split(images, max(round(_TEST_SHARE * len(images)), len(classes)), _SEED)
-    for part in parts:
-        _check_counts(root, part, classes, 1, profile)
+    copies, doubts = _kept_together(parts), _doubts(parts)
     _say_found(found, sum(map(len, parts)), profile, tell)
     say_rejected(root, rejected, tell)
-    _say_doubles(root, parts, tell)
+    for sentence in (*doubts, *([copies] if copies else [])):
+        tell(f"{root.name}: {sentence}")
+    for part in parts:
+        _check_counts(root, part, classes, 1, profile)
     origin = f"images of one's own, in the folder {root.name!r}"
     listing = Listing.of(found, [file for part in parts for file in part.files])
-    return Dataset(root.name, "folder", origin, classes, shuffled(parts[0]), parts[1], listing)
+    train, test_images = shuffled(parts[0]), parts[1]
+    return Dataset(root.name, "folder", origin, classes, train, test_images, listing, copies, doubts)
 
 
 def _some(images: ImageFiles, count: int) -> ImageFiles:
@@ -135,19 +144,51 @@ def _say_found(found: layout.Layout, used: int, profile: Profile, tell: Tell) ->
         tell(f"{found.root.name}: profile {profile.name} uses {used:,} of the {whole:,} images")
 
 
-def _say_doubles(root: Path, parts: Sequence[ImageFiles], tell: Tell) -> None:
-    """Tell how many images are both learnt from and tested on, or in several classes."""
+def _grouped(*parts: ImageFiles) -> list[ImageFiles]:
+    """The same, with copies and images that look the same as groups, also from part to part."""
+    files = [file for part in parts for file in part.files]
+    groups = near_copies.groups(image_files.digests(files), image_files.greys(files))
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return [replace(part, groups=own) for part, own in zip(parts, np.split(groups, ends), strict=True)]
+
+
+def _kept_together(parts: Sequence[ImageFiles]) -> str:
+    """A sentence about the groups that no division takes apart; empty if there are none."""
+    _, counts = np.unique(np.concatenate([_groups(part) for part in parts]), return_counts=True)
+    several = counts[counts > 1]
+    if not len(several):
+        return ""
+    return (
+        f"{several.sum():,} images are copies of one another or look the same ({len(several):,} groups): each"
+        " group stays together where images are set aside to validate or to test on"
+    )
+
+
+def _doubts(parts: Sequence[ImageFiles]) -> tuple[str, ...]:
+    """Sentences about images that are both learnt from and tested on, or in several classes."""
     learnt, tested = ([*zip(image_files.digests(part.files), part.labels, strict=True)] for part in parts)
-    both = len({content for content, _ in learnt} & {content for content, _ in tested})
+    found: list[str] = []
+    known = {content for content, _ in learnt}
+    both = len({content for content, _ in tested} & known)
     if both:
         what = "of the images to test on are learnt from as well: their figures will be too good"
-        tell(f"{root.name}: {both:,} {what}")
+        found.append(f"{both:,} {what}")
+    shared = np.isin(_groups(parts[1]), _groups(parts[0]))
+    alike = sum(tested[place][0] not in known for place in np.flatnonzero(shared))
+    if alike:
+        what = "of the images to test on look like some that are learnt from"
+        found.append(f"{alike:,} {what}: their figures may be too good")
     labels: dict[bytes, set[int]] = {}
     for content, label in learnt + tested:
         labels.setdefault(content, set()).add(int(label))
     several = sum(len(found) > 1 for found in labels.values())
     if several:
-        tell(f"{root.name}: {several:,} images are in more than one class")
+        found.append(f"{several:,} images are in more than one class")
+    return tuple(found)
+
+
+def _groups(part: ImageFiles) -> Indices:
+    return part.groups if part.groups is not None else np.zeros(0, np.int64)
 
 
 def _check_counts(

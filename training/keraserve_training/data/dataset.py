@@ -25,6 +25,8 @@ class Dataset:
         train: images to learn from, in the data set's own order.
         test: images that are never learnt from.
         listing: all images of the user's own folder, used or not; None for other kinds.
+        copies: a sentence on how copies among the user's images were kept together; empty without copies.
+        doubts: sentences on what makes figures of the user's images doubtful.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Dataset:
     train: Images | ImageFiles
     test: Images | ImageFiles
     listing: Listing | None = None
+    copies: str = ""
+    doubts: tuple[str, ...] = ()
 
     def sized(self, size: int | None) -> "Dataset":
         """The same at `size` by `size` pixels; None: the images' own sizes."""
@@ -66,4 +70,6 @@ class Dataset:
             "train_images": len(self.train),
             "test_images": len(self.test),
             "sha256": hashlib.sha256(both.encode()).hexdigest(),
+            "copies": self.copies,
+            "doubts": list(self.doubts),
         }

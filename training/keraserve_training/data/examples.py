@@ -20,9 +20,12 @@ class Examples(Protocol):
 
     Attributes:
         labels: int32 [N], the class of each.
+        groups: int64 [N], the same number for those that must not be divided (see `split`): copies of one
+            image; None: each stands alone.
     """
 
     labels: npt.NDArray[np.int32]
+    groups: Indices | None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,6 +38,10 @@ class Examples(Protocol):
     def select(self, indices: Indices) -> Self:
         """Those at `indices` (int64 [n]), in that order."""
         ...
+
+    def groups_of(self, indices: Indices) -> Indices | None:
+        """The groups of those at `indices`."""
+        return None if self.groups is None else self.groups[indices]
 
     def relabelled(self, labels: npt.NDArray[np.int32]) -> Self:
         """The same inputs with other labels (int32 [N])."""
@@ -96,10 +103,11 @@ def split(examples: E, part: float | int, seed: int) -> tuple[E, E]:
 
     Returns:
         The rest and the part, both in the order of `examples`; neither is empty. A class of two or more is
-        in both if `part` is large enough.
+        in both if `part` is large enough. A group is in one of them as a whole, with the class of its first
+        example, unless it is all that the class has.
     """
     count = round(part * len(examples)) if isinstance(part, float) else part
-    drawn = draw(examples.labels, min(max(1, count), len(examples) - 1), seed)
+    drawn = draw(examples.labels, min(max(1, count), len(examples) - 1), seed, examples.groups)
     rest = np.setdiff1d(np.arange(len(examples)), drawn)
     return examples.select(rest), examples.select(drawn)
 
@@ -109,15 +117,34 @@ def limited(examples: E, count: int, seed: int = 0) -> E:
     return examples if count >= len(examples) else examples.select(draw(examples.labels, count, seed))
 
 
-def draw(labels: npt.NDArray[np.int32], count: int, seed: int) -> Indices:
-    """Draw `count` indices of `labels`, ascending, each class in its share (see `_quotas`)."""
+def draw(labels: npt.NDArray[np.int32], count: int, seed: int, groups: Indices | None = None) -> Indices:
+    """Draw `count` indices of `labels`, ascending, each class in its share (see `_quotas`).
+
+    With `groups` (see `Examples`), whole groups are drawn: so many that the number is as near as they allow.
+    """
+    places = np.arange(len(labels))
+    if groups is not None:
+        _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+        labels = labels[first[groups]]
     classes, counts = np.unique(labels, return_counts=True)
     generator = np.random.default_rng(seed)
-    drawn = [
-        generator.permutation(np.flatnonzero(labels == label))[:quota]
-        for label, quota in zip(classes, _quotas(counts, count), strict=True)
-    ]
+    drawn: list[Indices] = []
+    for label, quota in zip(classes, _quotas(counts, count), strict=True):
+        order = generator.permutation(places[labels == label])
+        drawn.append(order[:quota] if groups is None else _whole(order, groups[order], int(quota)))
     return np.sort(np.concatenate(drawn))
+
+
+def _whole(order: Indices, groups: Indices, quota: int) -> Indices:
+    """The first about `quota` of `order` in whole groups: at least one group, and not all of them."""
+    _, first, inverse, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    if len(counts) == 1 or quota == 0:
+        return order[:quota]
+    ranks = np.argsort(first)  # groups in the order of their first members
+    before = np.cumsum(counts[ranks]) - counts[ranks]
+    taken = before + counts[ranks] / 2 <= quota
+    taken[0], taken[-1] = True, taken[-1] and quota == len(order)
+    return order[np.isin(inverse, ranks[taken])]
 
 
 def _quotas(counts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

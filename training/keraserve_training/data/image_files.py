@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keraserve_training import runtime
+from keraserve_training.data import reduced
 from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
@@ -34,7 +35,7 @@ _NOT_THERE: _Key = ("", 0, 0)
 _NAMELESS = "This image"
 # What this process has found out about files
 _digests: dict[_Key, bytes] = {}
-_decodable: dict[_Key, bool] = {_NOT_THERE: False}
+_small: dict[_Key, bytes | None] = {_NOT_THERE: None}  # `reduced.grey` of each; None: it can't be decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,7 @@ class ImageFiles(Shown):
         size: height and width that the network gets; None: not set yet, so there are no batches.
         channels: 3 for colour, 1 for grey, whatever the files have.
         root: the folder that all of them lie in.
+        groups: see `Examples`.
     """
 
     files: tuple[Path, ...]
@@ -54,6 +56,7 @@ class ImageFiles(Shown):
     size: tuple[int, int] | None = None
     channels: int = 3
     root: Path = Path()
+    groups: Indices | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,7 +68,7 @@ class ImageFiles(Shown):
     def select(self, indices: Indices) -> Self:
         """Those at `indices`, in that order."""
         files = tuple(self.files[index] for index in indices)
-        return replace(self, files=files, labels=self.labels[indices])
+        return replace(self, files=files, labels=self.labels[indices], groups=self.groups_of(indices))
 
     def sized(self, size: int | None) -> Self:
         """The same for a network that takes `size` by `size` pixels; None: not set."""
@@ -116,7 +119,7 @@ class ImageFiles(Shown):
         if len(self) >= 10 * _LOADED_BATCH:
             tell(f"reading {len(self):,} images of {self.root} into memory")
         parts = [_compact(images.numpy()) for images, _ in self.batches(np.arange(len(self)), _LOADED_BATCH)]
-        return Images(np.concatenate(parts), self.labels)
+        return Images(np.concatenate(parts), self.labels, groups=self.groups)
 
 
 def _decoded(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
@@ -144,11 +147,19 @@ def _decoder() -> Any:
 
 def decodable(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
     """Whether the exported model can decode each file; bool [N]. A process tries a file once."""
-    keys = [_key(file) for file in files]
-    new = [index for index, key in enumerate(keys) if key not in _decodable]
-    good = _tried([files[index] for index in new])
-    _decodable.update((keys[index], bool(each)) for index, each in zip(new, good, strict=True))
-    return np.array([_decodable[key] for key in keys], np.bool_)
+    return np.array([each is not None for each in _tried(files)], np.bool_)
+
+
+def greys(files: Sequence[Path]) -> npt.NDArray[np.uint8]:
+    """A small copy of each image without colours, upright, as it was decoded by `decodable`.
+
+    Returns:
+        uint8 [N, reduced.SIDE, reduced.SIDE]; black for files that can't be decoded.
+    """
+    black = bytes(reduced.SIDE**2)
+    return np.frombuffer(b"".join(each or black for each in _tried(files)), np.uint8).reshape(
+        -1, reduced.SIDE, reduced.SIDE
+    )
 
 
 def digests(files: Sequence[Path]) -> list[bytes]:
@@ -165,7 +176,7 @@ def digests(files: Sequence[Path]) -> list[bytes]:
 
 def spoilt() -> list[Path]:
     """The files that this process could decode, and that are gone or damaged now."""
-    were_good = {Path(name): (name, size, time) for (name, size, time), good in _decodable.items() if good}
+    were_good = {Path(name): (name, size, time) for (name, size, time), small in _small.items() if small}
     changed = [file for file, key in were_good.items() if _key(file) != key]
     return [file for file, good in zip(changed, decodable(changed), strict=True) if not good]
 
@@ -189,31 +200,14 @@ def why_not(file: Path) -> str | None:
     return None
 
 
-def _tried(files: Sequence[Path]) -> npt.NDArray[np.bool_]:
-    """Decode all files, with all processors."""
-    import tensorflow as tf
-
-    from keraserve_models.preprocessing import decoders
-    from keraserve_models.preprocessing.decoders import jpeg
-
-    def tried(index: Any, name: Any) -> tuple[Any, Any]:
-        content = tf.io.read_file(name)
-        pixels = tf.cond(
-            decoders.kinds(content) == decoders.JPEG,
-            # An eighth of a JPEG's size needs half of the arithmetic, yet every byte is read.
-            lambda: tf.ensure_shape(jpeg.reduced(content, name, 8), (None, None, None)),
-            lambda: decoders.decode(content, name)[0],
-        )
-        # TensorFlow would skip the decoding if no result depended on it.
-        return index, tf.size(pixels)
-
-    names = tf.constant([os.fsencode(file) for file in files], tf.string)
-    indices = tf.data.Dataset.from_tensor_slices((np.arange(len(files)), names))
-    whole = indices.map(tried, num_parallel_calls=runtime.processors()).ignore_errors().batch(1024)
-    good = np.zeros(len(files), np.bool_)
-    for batch, _ in whole:
-        good[batch.numpy()] = True
-    return good
+def _tried(files: Sequence[Path]) -> list[bytes | None]:
+    """What `_small` holds of each file, which is decoded if this process has not done so before."""
+    keys = [_key(file) for file in files]
+    new = [index for index, key in enumerate(keys) if key not in _small]
+    _small.update((keys[index], None) for index in new)
+    for place, grey in reduced.mapped([files[index] for index in new], reduced.grey):
+        _small[keys[new[place]]] = grey.tobytes()
+    return [_small[key] for key in keys]
 
 
 def _hashed(file: Path) -> bytes:

@@ -20,11 +20,13 @@ class Images(Shown):
         images: uint8 (float32 if they were resized) [N, height, width, channels], values 0 to 255.
         labels: int32 [N], the class of each image.
         size: height and width that the network gets; None: those of `images`.
+        groups: see `Examples`.
     """
 
     images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: npt.NDArray[np.int32]
     size: tuple[int, int] | None = None
+    groups: Indices | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,8 +37,10 @@ class Images(Shown):
         """Those at `indices`, in that order; consecutive ones share the memory."""
         if len(indices) and len(indices) == indices[-1] - indices[0] + 1 and (np.diff(indices) == 1).all():
             part = slice(int(indices[0]), int(indices[-1]) + 1)
-            return replace(self, images=self.images[part], labels=self.labels[part])
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        else:
+            part = indices
+        groups = self.groups_of(indices)
+        return replace(self, images=self.images[part], labels=self.labels[part], groups=groups)
 
     def sized(self, size: int | None) -> Self:
         """The same for a network that takes `size` by `size` pixels; every batch is resized."""

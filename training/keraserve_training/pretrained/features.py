@@ -38,6 +38,7 @@ class Features(Examples):
         places: int64 [n], the numbers of these among the stored features.
         labels: int32 [n].
         seconds: how long it took to compute all that are stored.
+        groups: see `Examples`.
     """
 
     shards: tuple[Path, ...]
@@ -45,6 +46,7 @@ class Features(Examples):
     places: Indices
     labels: npt.NDArray[np.int32]
     seconds: float = 0.0
+    groups: Indices | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,7 +60,8 @@ class Features(Examples):
 
     def select(self, indices: Indices) -> Self:
         """Those at `indices`, in that order."""
-        return replace(self, places=self.places[indices], labels=self.labels[indices])
+        places, labels = self.places[indices], self.labels[indices]
+        return replace(self, places=places, labels=labels, groups=self.groups_of(indices))
 
     def digest(self) -> str:
         """SHA-256 of the files' names, which hold the files' digests, of the places and the labels."""
@@ -173,7 +176,8 @@ def extract(
     seconds = index["seconds"] if index else 0.0
     if from_cache:
         show.tell(f"{name}: {len(examples):,} images' features are read from {place.folder}")
-    features = Features(shards, place.layout, np.arange(len(examples)), examples.labels, seconds)
+    places = np.arange(len(examples))
+    features = Features(shards, place.layout, places, examples.labels, seconds, examples.groups)
     return Extracted(features, name, from_cache)
 
 

@@ -102,4 +102,5 @@ def data(config: Mapping[str, Any]) -> str:
     """The images of a run in words."""
     record = config["data"]
     train, test = (f"{record[name]:,}" for name in ("train_images", "test_images"))
-    return f"{record['origin']}: {train} training and {test} test images"
+    copies = record.get("copies")
+    return f"{record['origin']}: {train} training and {test} test images" + (f"; {copies}" if copies else "")

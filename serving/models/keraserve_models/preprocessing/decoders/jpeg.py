@@ -18,12 +18,16 @@ _MOST_STEPS = 1000  # real files have some twenty segments before their data
 
 def decode(content: Any, image: Any) -> tuple[Any, Any]:
     """Decode a JPEG, see `decoders.decode`: grey or RGB (a CMYK one too), its orientation by EXIF."""
-    orientation = tf.cond(
+    return reduced(content, image, 1), orientation(content)
+
+
+def orientation(content: Any) -> Any:
+    """The orientation that a JPEG's EXIF block says; int32 [], 1 to 8."""
+    return tf.cond(
         exif.may_be_in(content, rb"Exif\x00\x00"),
         lambda: _orientation(content),
         lambda: tf.constant(exif.UPRIGHT),
     )
-    return reduced(content, image, 1), orientation
 
 
 def reduced(content: Any, image: Any, ratio: int) -> Any:
