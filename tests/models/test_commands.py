@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from models.conftest import images_in
+from models.conftest import SIZE, images_in
 
 from keraserve_models.commands.import_options import name_of
+from keraserve_models.importing import classifier
+from keraserve_models.importing.request import Scale
 
 PROGRAM = Path(sys.executable).with_name("keraserve")
 
@@ -102,16 +104,18 @@ def test_a_name_is_made_of_the_files(file: str, name: str) -> None:
 
 
 def test_an_unknown_scaling_is_asked_for_with_the_answers_under_each(tmp_path: Path, saved: Any) -> None:
-    saved(images_in())
-    (tmp_path / "labels.txt").write_text("Egyptian cat\ntulip\na longer name than its column has space for\n")
+    model = images_in()
+    saved(model)
+    labels = ["oak", "a longer name than its column has space for", "cat"]
+    (tmp_path / "labels.txt").write_text("\n".join(labels))
     assert "; --try FOLDER shows its answers to your images" in run(
         tmp_path, "import", "model.keras", status=1
     )
     for number in range(9):
         pixels = np.full((20, 20, 3), 25 * number, np.uint8)
-        (tmp_path / "a").mkdir(exist_ok=True)
-        (tmp_path / "b").mkdir(exist_ok=True)
-        (tmp_path / ("b" if number else "a") / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+        folder = tmp_path / ("oak" if number else "cat")
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
     printed = run(
         tmp_path, "import", "model.keras", "--labels", "labels.txt", "--try", ".", status=1, columns=80
     )
@@ -123,6 +127,19 @@ def test_an_unknown_scaling_is_asked_for_with_the_answers_under_each(tmp_path: P
         "image",
         *("none", "0..1", "-1..1", "torch", "caffe"),
     ]
-    assert [name for name in printed.split() if name.endswith(".png")] == ["a/0.png", "b/3.png", "b/6.png"]
+    assert [name for name in printed.split() if name.endswith(".png")] == [
+        *("cat/0.png", "oak/3.png", "oak/6.png"),
+    ]
     assert printed.count("%") == 15
+    levels = np.full((9, *SIZE, 3), 25 * np.arange(9).reshape(9, 1, 1, 1), np.float32)
+    right = [
+        sum(
+            labels[each.argmax()] == ("oak" if number else "cat")
+            for number, each in enumerate(model.predict(classifier.scaled_by_keras(levels, scale), verbose=0))
+        )
+        for scale in Scale
+    ]
+    [row] = [line for line in table if line.startswith("│ right")]
+    assert [int(cell) for cell in row.split("│")[2:-1]] == right
+    assert sum(right)
     assert not (tmp_path / "models/model").exists()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from keraserve_models.importing.findings import Trial
     from keraserve_models.importing.importer import Imported
 
+_SHOWN = 4  # images whose classes are printed
+
 
 def import_(request: ImportRequest) -> "Imported":
     """Import a model, and print what happens.
@@ -42,13 +44,21 @@ def import_(request: ImportRequest) -> "Imported":
 
 
 def _answers(trials: "Sequence[Trial]") -> Table:
-    """The best class of each image under every scaling."""
+    """The best class of a few images under every scaling; where folders are classes, how many are right."""
     folder = Path(os.path.commonpath([trial.file.parent for trial in trials]))
     table = Table(show_lines=True)
     table.add_column("image", overflow="fold", ratio=1)
     for scale in trials[0].answers:
         table.add_column(Text(f"--scale\n{scale.value}"), overflow="fold", ratio=1)
-    for trial in trials:
+    for trial in trials[:: -(-len(trials) // _SHOWN)]:
         cells = (Text(f"{each.label}\n{each.probability:.1%}") for each in trial.answers.values())
         table.add_row(Text(str(trial.file.relative_to(folder))), *cells)
+    right = [
+        sum(trial.answers[scale].label == trial.file.parent.name for trial in trials)
+        for scale in trials[0].answers
+    ]
+    if any(right):
+        table.add_row(
+            Text(f"right, of all {len(trials)}", "bold"), *(Text(str(each), "bold") for each in right)
+        )
     return table

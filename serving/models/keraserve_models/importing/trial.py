@@ -11,8 +11,6 @@ from keraserve_models.importing import classifier, images
 from keraserve_models.importing.findings import Answer, ImageFindings, Trial, scales
 from keraserve_models.importing.request import Scale
 
-_TRIED = 4  # images
-
 
 def run(model: Any, found: ImageFindings, labels: Sequence[str], files: Sequence[Path]) -> list[Trial]:
     """Classify images under each scaling that the model could want.
@@ -21,14 +19,13 @@ def run(model: Any, found: ImageFindings, labels: Sequence[str], files: Sequence
         model: of Keras, or a signature.
         found: all that is known of it but the scaling.
         labels: a name for each class.
-        files: images; a few of them are taken.
+        files: images.
 
     Raises:
         ImportRejected: one of them can't be decoded.
     """
     if not files:
         return []
-    files = files[:: -(-len(files) // _TRIED)]
     original = classifier.Original.of(model)
     pixels = images.pixels(images.read(files, found), found)
     answers: list[dict[Scale, Answer]] = [{} for _ in files]
