@@ -58,6 +58,7 @@ class Known:
     scores_reason: str = ""
 
 
+NOTHING = Known()
 TEACHABLE_MACHINE = Known(
     "images", Scale.SYMMETRIC, scale_reason="as Teachable Machine's own program does it"
 )
@@ -79,7 +80,7 @@ class Trial:
     answers: dict[Scale, Answer]
 
 
-def of(model: Any, overrides: Overrides, known: Known) -> ImageFindings | None:
+def of(model: Any, overrides: Overrides, known: Known = NOTHING) -> ImageFindings | None:
     """Find out whether a model classifies images, and how; None: it is served as tensors.
 
     Args:

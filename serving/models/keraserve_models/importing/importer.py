@@ -113,7 +113,7 @@ def _version(place: Path, source: Source, request: ImportRequest, tell: Callable
     """Write what the model becomes: an image classifier, tensors, or a SavedModel as it is."""
     from keraserve_models.importing import kerashub, saved_models, written
 
-    known = findings.Known()
+    known = findings.NOTHING
     if source.form is Form.SAVED_MODEL:
         loaded = saved_models.load(source.path)
         if request.overrides.task != "images":
