@@ -73,7 +73,7 @@ def test_what_keras_3_cant_read_names_the_extra(
     with pytest.raises(
         ImportRejected,
         match=rf"{name} is of Keras 2\..*, and Keras 3 can't read it .*"
-        r'pip install "keraserve-models\[tf-keras\]", and import it again',
+        r'pip install "keraserve\[tf-keras\]", and import it again',
     ):
         imported(files / name, tmp_path)
     assert not list(tmp_path.glob("*/*"))

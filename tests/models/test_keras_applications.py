@@ -48,7 +48,7 @@ def test_all_are_here() -> None:
 def test_scaling_is_that_of_its_own_module(name: str) -> None:
     build = getattr(keras.applications, name)
     network = build(weights=None, classes=5, input_shape=SHAPE)
-    found = findings.of(network, Overrides())
+    found = findings.of(network, Overrides(), findings.Known())
     assert found is not None
     assert (found.scores, found.size, found.units) == ("softmax", SHAPE[:2], 5)
     family = re.search(r"is a (\w+) of keras\.applications", found.reasons[-1])

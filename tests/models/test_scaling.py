@@ -40,6 +40,45 @@ def test_what_nothing_tells_is_not_guessed(before: list[Any]) -> None:
     assert found.scale is None
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Rescaling(1.0, -0.5),  # of 0 to 1
+        layers.Normalization(mean=[0.485, 0.456, 0.406], variance=[1.0] * 3),  # of 0 to 1
+        layers.Rescaling(2.0, -1.0),  # of 0 to 1
+        layers.Rescaling(127.5, 127.5),  # of -1 to 1
+        layers.ReLU(max_value=1.0),
+        layers.Activation("tanh"),
+    ],
+)
+def test_layers_that_only_look_like_scaling(layer: Any) -> None:
+    assert scaling.find(images_in(layer)).scale is None
+    inputs = keras.Input((32, 32, 3))
+    base = keras.applications.MobileNetV2(
+        weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.35
+    )
+    found = scaling.find(keras.Model(inputs, base(layer(inputs))))
+    assert found.scale is None  # nor by the rule of the network, which sees what the layer gives
+    assert "its own layers" in found.reason
+
+
+def test_statistics_of_a_network_that_is_built_in() -> None:
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(1).random((9, 12, 16, 3), np.float32))
+    inside = keras.Sequential([keras.Input((12, 16, 3)), layers.Rescaling(1 / 255), normalization])
+    assert scaling.find(images_in(inside)).scale is Scale.NONE
+
+
+def test_a_model_of_keras_2_that_scales() -> None:
+    old = pytest.importorskip("tf_keras")
+    base = old.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.35)
+    assert scaling.find(old.Sequential([base, old.layers.Dense(2)])).scale is Scale.SYMMETRIC
+    inputs = old.Input((32, 32, 3))
+    scaled = old.applications.mobilenet_v2.preprocess_input(inputs)
+    built = old.Model(inputs, old.models.clone_model(base)(scaled))
+    assert scaling.find(built).scale is Scale.NONE
+
+
 @pytest.mark.parametrize("scale", list(Scale))
 def test_scaling_in_the_graph_is_keras_own(scale: Scale) -> None:
     images = np.random.default_rng(1).uniform(0, 255, (2, 5, 6, 3)).astype(np.float32)

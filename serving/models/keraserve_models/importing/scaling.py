@@ -34,6 +34,7 @@ _ARCHITECTURES = (
     ("ConvNeXt", {"*_stage_0_block_0_layer_scale"}, None),
 )
 _SMALL = 16.0  # no scaled pixel is larger; unscaled ones go to 255
+_GREY, _WHITE = 128.0, 255.0
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,22 @@ def _architecture(model: Any) -> tuple[str, Scale | None]:
 
 def _before_the_weights(model: Any) -> Found | None:
     """Run what lies before the first weights on images of one value; None: it changes nothing."""
-    values = {level: _reached(model, level) for level in (0.0, 128.0, 255.0)}
-    if any(value is None for value in values.values()):
-        return None
-    black, grey, white = (values[level] for level in (0.0, 128.0, 255.0))
-    if np.allclose(black, 0.0) and np.allclose(grey, 128.0) and np.allclose(white, 255.0):
-        return None
+    black, grey, white = (_reached(model, level) for level in (0.0, _GREY, _WHITE))
+    if black is None or grey is None or white is None:
+        return Found(None, "what lies before its first weights can't be run alone")
     low, high = float(np.min(black)), float(np.max(white))
+    if np.allclose(black, 0.0) and np.allclose([np.max(grey), high], [_GREY, _WHITE]) and np.min(white) >= 0:
+        return None  # zeros beside are padding
+    does = f"its own layers turn 0 to 255 into {low:.3g} to {high:.3g}"
+    if not np.allclose(grey, black + (white - black) * _GREY / _WHITE, atol=0.01 * max(1.0, high - low)):
+        return Found(None, f"{does}, and what is between not in proportion")
     if max(abs(low), abs(high)) <= _SMALL:
-        return Found(Scale.NONE, f"its own layers turn 0 to 255 into {low:.3g} to {high:.3g}")
-    if max(abs(low), abs(high)) <= 255 and low < 0:
+        return Found(Scale.NONE, does)
+    if low < -_SMALL and max(abs(low), abs(high)) <= _WHITE:
         return Found(Scale.NONE, f"its own layers subtract a mean: 0 to 255 become {low:.3g} to {high:.3g}")
-    if high > 255 * _SMALL:
-        return Found(Scale.UNIT, f"its own layers multiply: they turn 0 to 1 into 0 to {high / 255:.3g}")
-    return None
+    if np.allclose(black, 0.0) and high > _WHITE * _SMALL:
+        return Found(Scale.UNIT, f"its own layers multiply: they turn 0 to 1 into 0 to {high / _WHITE:.3g}")
+    return Found(None, f"{does}, as no rule does")
 
 
 def _reached(model: Any, level: float) -> Any:
@@ -92,6 +95,9 @@ def _reached(model: Any, level: float) -> Any:
     shape = model.input_shape
     if not isinstance(shape, tuple):
         return None
+    library: Any = keras
+    if not isinstance(model, keras.Model):
+        import tf_keras as library  # pyright: ignore[reportMissingImports]
     filled = [1, *(64 if side is None else side for side in shape[1:])]
     values: Any = np.full(filled, level, np.float32)
     while True:
@@ -100,23 +106,29 @@ def _reached(model: Any, level: float) -> Any:
             return None
         try:
             # A model that is built in has the inputs of its own; those of the call are with its node.
-            values = keras.Model(model.inputs[0], first._inbound_nodes[0].input_tensors[0])(
-                values, training=False
-            )
+            node = first._inbound_nodes[0]
+            taken = node.input_tensors if library is keras else node.keras_inputs
+            values = library.Model(model.inputs[0], taken[0])(values, training=False)
         except (AttributeError, IndexError, ValueError, TypeError):
             return None
-        if not hasattr(first, "layers") or not getattr(first, "inputs", None):
+        if not _is_network(first):
             return np.asarray(values)
         model = first
 
 
 def _first_with_weights(model: Any) -> Any:
-    from keras import layers
+    return next((each for each in getattr(model, "operations", model.layers) if _has_weights(each)), None)
 
-    for each in getattr(model, "operations", model.layers):
-        if getattr(each, "weights", None) and not isinstance(each, layers.Normalization):
-            return each
-    return None
+
+def _has_weights(layer: Any) -> bool:
+    """Whether a layer, or one inside of it, has weights; those of Normalization scale."""
+    if _is_network(layer):
+        return any(map(_has_weights, layer.layers))
+    return bool(getattr(layer, "weights", None)) and type(layer).__name__ != "Normalization"
+
+
+def _is_network(layer: Any) -> bool:
+    return bool(hasattr(layer, "layers") and getattr(layer, "inputs", None))
 
 
 def _layer_names(model: Any) -> set[str]:
