@@ -43,7 +43,7 @@ PRIVATE = {
 # Modules that are no part of what their project documents, and the names that we take from them.
 PRIVATE_MODULES = {
     "tensorflow.core.framework.tensor_pb2": {"TensorProto"},
-    "tensorflow.core.protobuf": {"config_pb2"},
+    "tensorflow.core.protobuf": {"config_pb2", "saved_model_pb2"},
     "tensorflow.core.protobuf.config_pb2": {"CallableOptions"},
     "tensorflow.core.protobuf.saved_model_pb2": {"SavedModel"},
     "tensorflow.python.saved_model": {"fingerprinting_utils"},

@@ -85,6 +85,9 @@ def test_an_image_to_compare_on_that_is_none(saved: Any, models: Path, tmp_path:
     for before in ([], [layers.Rescaling(1 / 255)]):
         with pytest.raises(ImportRejected, match=r"cut\.png can't be decoded: "):
             imported(saved(images_in(*before)), models, images=[image])
+    image.write_text("no image")
+    with pytest.raises(ImportRejected, match=r"can't be decoded: is not a JPEG, PNG, .* WebP image$"):
+        imported(saved(images_in(layers.Rescaling(1 / 255))), models, images=[image])
     assert not (models / NAME).exists()
 
 

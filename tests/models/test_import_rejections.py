@@ -88,6 +88,57 @@ def _input(models: Path) -> str:
     return name
 
 
+def test_what_no_server_can_do(saved: Any, models: Path) -> None:
+    steps = keras.Input(batch_shape=(1, 4, 3))
+    stateful = keras.Model(steps, layers.LSTM(4, stateful=True, name="memory")(steps))
+    words = layers.TextVectorization(20, ragged=True)
+    words.adapt(["the quick fox"])
+    ragged = keras.Sequential([keras.Input((1,), dtype="string"), words])
+    for model, says in (
+        (stateful, "its layer memory keeps its state"),
+        (ragged, "is a RaggedTensor, which no"),
+    ):
+        with pytest.raises(ImportRejected, match=says):
+            imported(saved(model), models)
+    assert not (models / NAME).exists()
+
+
+def test_options_that_contradict_the_model(saved: Any, models: Path, tmp_path: Path) -> None:
+    linear = images_in(layers.Rescaling(1 / 255), activation=None)
+    linear.layers[-1].bias.assign([5.0, 1.0, -5.0])
+    softmax = images_in(layers.Rescaling(1 / 255))
+    size, code = Overrides(size=(8, 8)), tmp_path / "code.py"
+    for model, how, says in (
+        (linear, {"overrides": Overrides(scores="softmax")}, r"no probabilities \(softmax\)"),
+        (linear, {"overrides": Overrides(scores="multi-label")}, r"no probabilities \(multi-label\)"),
+        (
+            linear,
+            {"overrides": Overrides(scores="sigmoid")},
+            "--scores sigmoid is for one output, and it has 3",
+        ),
+        (softmax, {"overrides": Overrides(scores="logits")}, "probabilities already"),
+        (softmax, {"overrides": size}, "--size has no effect: it takes images of 12 x 16 pixels"),
+        (softmax, {"code": code}, "--code has an effect with --trust only"),
+    ):
+        with pytest.raises(ImportRejected, match=says):
+            imported(saved(model), models, **how)
+    assert not (models / NAME).exists()
+
+
+def test_images_that_are_too_small_for_the_network(saved: Any, models: Path) -> None:
+    inputs = keras.Input((None, None, 3))
+    values = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(inputs)))
+    file = saved(keras.Model(inputs, layers.Dense(3, activation="softmax")(values)))
+    with pytest.raises(ImportRejected, match="can't be run on images of 1 x 1 pixels: say another --size"):
+        imported(file, models, overrides=Overrides(size=(1, 1)))
+
+
+def test_differences_of_whole_and_complex_numbers_are_seen() -> None:
+    for ours, theirs in ((10_000, 10_001), (2**60, 2**60 + 1), (1 + 2j, 1 + 3j)):
+        assert comparison.largest({"x": np.array([ours])}, {"x": np.array([theirs])}) > comparison.TOLERANCE
+    assert comparison.largest({"x": np.array([1 + 2j])}, {"x": np.array([1 + 2j])}) == 0.0
+
+
 @pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.pt"])
 def test_pickles_are_never_opened(tmp_path: Path, models: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"cos\nsystem\n")

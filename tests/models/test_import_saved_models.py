@@ -10,7 +10,7 @@ import tensorflow as tf
 from models.conftest import SIZE, Doubled, images_in
 from models.imports import NAME, imported, run
 
-from keraserve_models.errors import Undecided
+from keraserve_models.errors import ImportRejected, Undecided
 from keraserve_models.exporting import warm_up
 from keraserve_models.exporting.served import served
 from keraserve_models.importing.findings import ScaleUnknown
@@ -70,6 +70,25 @@ def test_what_a_saved_model_does_not_tell(tmp_path: Path, models: Path) -> None:
         imported(exported, models, overrides=Overrides("images", scores="softmax"), images=[image])
     assert len(unknown.value.trials[0].answers) == len(Scale)
     assert not (models / NAME).exists()
+
+
+def test_tags_that_no_server_loads(tmp_path: Path, models: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        signature = v1.saved_model.predict_signature_def({"x": x}, {"y": 2 * x})
+        builder = v1.saved_model.Builder(str(tmp_path / "untagged"))
+        builder.add_meta_graph_and_variables(session, [], signature_def_map={"serving_default": signature})
+        builder.save()
+    with pytest.raises(ImportRejected, match="no graph with the one tag 'serve'"):
+        imported(tmp_path / "untagged", models)
+
+
+def test_a_function_without_inputs(tmp_path: Path, models: Path) -> None:
+    module = tf.Module()
+    function = tf.function(lambda: {"one": tf.constant(1.0)}, input_signature=[])
+    tf.saved_model.save(module, str(tmp_path / "constant"), signatures=function.get_concrete_function())
+    assert imported(tmp_path / "constant", models).card["independent_rows"] is False
 
 
 def test_a_saved_model_of_tensorflow_1(tmp_path: Path, models: Path) -> None:

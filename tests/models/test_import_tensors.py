@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from keras import layers
 from models.conftest import images_in
@@ -62,6 +63,51 @@ def test_rows_that_depend_on_each_other_are_noticed(saved: Any, models: Path) ->
     inputs = keras.Input((4,))
     model = keras.Model(inputs, inputs - keras.ops.mean(inputs, axis=0, keepdims=True))
     assert imported(saved(model), models).card["independent_rows"] is False
+
+
+def test_dicts_keep_their_keys(saved: Any, models: Path) -> None:
+    first, second = keras.Input((3,), name="first"), keras.Input((3,), name="second")
+    shared = layers.Dense(2)
+    with pytest.warns(UserWarning, match="all keys in the dict must match"):
+        model = keras.Model({"b-1": first, "a 1": second}, {"y": shared(first), "x": shared(second)})
+    imported(saved(model), models)
+    ones, twos = np.ones((2, 3), np.float32), np.full((2, 3), 2, np.float32)
+    wanted = model.predict({"b-1": ones, "a 1": twos}, verbose=0)
+    ours = run(models, "serving_default", b_1=ones, a_1=twos)
+    assert ours.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_allclose(ours[name], values, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "served_as"),
+    [("self", "input_self"), ("my-input", "my_input"), ("größe", "gr__e"), ("1a", "input_1a")],
+)
+def test_names_that_no_signature_takes(saved: Any, models: Path, name: str, served_as: str) -> None:
+    model = keras.Sequential([keras.Input((3,), name=name), layers.Dense(2, name="out")])
+    imported(saved(model), models)
+    ones = np.ones((2, 3), np.float32)
+    ours = run(models, "serving_default", **{served_as: ones})
+    np.testing.assert_allclose(ours["out"], model.predict(ones, verbose=0), atol=1e-6)
+
+
+def test_a_network_for_large_images_only(saved: Any, models: Path) -> None:
+    inputs = keras.Input((None, None, 3))
+    values = inputs
+    for _ in range(5):
+        values = layers.MaxPooling2D()(values)
+    done = imported(saved(keras.Model(inputs, layers.UpSampling2D(32)(values))), models)
+    assert (done.card["task"], done.card["largest_difference"]) == ("tensors", 0.0)
+
+
+def _own_loss(true: Any, found: Any) -> Any:
+    return keras.ops.mean(true - found)
+
+
+def test_loss_and_metrics_of_ones_own_are_not_loaded(saved: Any, models: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.compile("adam", loss=_own_loss)
+    imported(saved(model), models)
 
 
 def test_an_hdf5_file(saved: Any, models: Path) -> None:

@@ -51,7 +51,7 @@ def measure_tensors(version: Served, signature: str, rows: Mapping[str, Any]) ->
     """The same of one signature on arrays by name, whose first dimension is that of the rows."""
     try:
         return _measured(_difference(version, signature, rows, np.generic))
-    except (tf.errors.OpError, ValueError, TypeError, IndexError):  # it takes no other number of rows
+    except (tf.errors.OpError, ValueError, TypeError, IndexError, StopIteration):  # no rows, or no others
         return _measured(math.inf)
 
 
@@ -97,9 +97,11 @@ def _largest(together: Any, alone: Any) -> float:
     """The largest difference; of values beyond 1 in proportion to them."""
     if together.shape != alone.shape:
         return math.inf
-    if together.dtype.kind not in "fc":
+    if together.dtype.kind in "OSUbiu":
         return 0.0 if np.array_equal(together, alone) else math.inf
     if np.isnan(together).any() or np.isnan(alone).any():
         return math.inf
-    apart = np.abs(together.astype(np.float64) - alone) / np.maximum(1.0, np.abs(alone))
+    wide = np.complex128 if together.dtype.kind == "c" else np.float64
+    together, alone = together.astype(wide), alone.astype(wide)
+    apart = np.abs(together - alone) / np.maximum(1.0, np.abs(alone))
     return float(np.max(apart, initial=0.0))

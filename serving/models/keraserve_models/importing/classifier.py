@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraserve_models.exporting.signatures import Network
-from keraserve_models.importing import state
+from keraserve_models.importing import state, tensors
 from keraserve_models.importing.findings import ImageFindings
 from keraserve_models.importing.request import Scale, Scores
 from keraserve_models.importing.saved_models import Signature
@@ -38,9 +38,18 @@ class Original:
         """Take a model of Keras 3 or `tf_keras`, or a `saved_models.Signature`."""
         if isinstance(model, Signature):
             return cls(model, model, [model.whole])
+        [name] = tensors.inputs_by_name(model)
+
+        def given(pixels: Any) -> Any:
+            return tensors.arranged(model, {name: pixels})
+
+        def only(results: Any) -> Any:  # of a dict, too
+            [values] = tf.nest.flatten(results)
+            return values
+
         return cls(
-            lambda pixels: model(pixels, training=False),
-            lambda pixels: model.predict(pixels, verbose=0),
+            lambda pixels: only(model(given(pixels), training=False)),
+            lambda pixels: only(model.predict(given(pixels), verbose=0)),
             state.of(model),
         )
 

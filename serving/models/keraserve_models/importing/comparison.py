@@ -43,9 +43,10 @@ def largest(ours: Mapping[str, npt.NDArray[Any]], theirs: Mapping[str, npt.NDArr
 def _difference(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> float:
     if ours.shape != theirs.shape:
         return math.inf
-    if ours.dtype.kind in "OSUb":
+    if ours.dtype.kind in "OSUbiu":  # whole numbers may be indices
         return 0.0 if np.array_equal(ours, theirs) else math.inf
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    wide = np.complex128 if "c" in (ours.dtype.kind, theirs.dtype.kind) else np.float64
+    ours, theirs = ours.astype(wide), theirs.astype(wide)
     same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(invalid="ignore"):
         apart = np.where(same, 0.0, np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs)))

@@ -116,11 +116,10 @@ def of(model: Any, overrides: Overrides, known: Known = NOTHING) -> ImageFinding
             " (--scores logits), or values (--task tensors)?"
         )
     size, channels, first = shape
+    _check_overrides(overrides, size, channels, units)
     size = overrides.size or size
     if size is None:
         raise Undecided("it takes images of any size: say which one is best, such as --size 224x224")
-    if overrides.scale and overrides.scale not in scales(channels):
-        raise ImportRejected(f"--scale {overrides.scale.value} is for images with 3 channels, and it takes 1")
     found = _scale(model, overrides, known)
     cropped = ("other proportions are cropped around the middle: its image converter",)
     unscaled = ImageFindings(
@@ -156,6 +155,21 @@ class ScaleUnknown(Undecided):
             f"nothing tells how it wants its pixels scaled ({reason}): say --scale {choices}, where none is"
             f" 0 to 255; {seen} its answers to your images under each"
         )
+
+
+def _check_overrides(overrides: Overrides, size: tuple[int, int] | None, channels: int, units: int) -> None:
+    """Reject what the user says of a model whose shapes say something else."""
+    if overrides.scores == "sigmoid" and units > 1:
+        raise ImportRejected(
+            f"--scores sigmoid is for one output, and it has {units}: say --scores multi-label"
+        )
+    if size and overrides.size and size != overrides.size:
+        height, width = size
+        raise ImportRejected(
+            f"--size has no effect: it takes images of {height} x {width} pixels, and no others"
+        )
+    if overrides.scale and overrides.scale not in scales(channels):
+        raise ImportRejected(f"--scale {overrides.scale.value} is for images with 3 channels, and it takes 1")
 
 
 def scales(channels: int) -> list[Scale]:

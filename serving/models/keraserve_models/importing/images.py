@@ -1,5 +1,6 @@
 """The images that a version is compared on, and that scalings are tried with, as decoded pixels."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,4 +50,6 @@ def pixels(encoded: Sequence[bytes], found: ImageFindings) -> npt.NDArray[Any]:
 
 def _sentence(error: tf.errors.OpError) -> str:
     """What the graph says, without the operations that TensorFlow puts around it."""
-    return " ".join(str(error.message).splitlines()[0].split())[:200]
+    message = " ".join(str(error.message).splitlines()[0].split())
+    said = re.search(r"b'image_bytes\[0\] (.*)'$", message)  # by an assertion
+    return (said[1] if said else message)[:200]

@@ -50,6 +50,8 @@ def import_model(request: ImportRequest, tell: Callable[[str], None] = lambda _:
         RepositoryError: the name is none, or the repository can't be written.
     """
     folders.check_name(request.name)
+    if request.code and not request.trusted:
+        raise ImportRejected("--code has an effect with --trust only: its program would not be run")
     with opened(request.path) as source:
         written_by = f" of Keras {source.keras_version}" if source.keras_version else ""
         tell(f"{request.address or request.path}: {source.form.value}{written_by}")
@@ -176,7 +178,9 @@ def _labels(request: ImportRequest, source: Source, classes: int) -> tuple[str, 
     else:
         try:
             lines = request.labels.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ImportRejected(f"{request.labels} can't be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise ImportRejected(f"{request.labels} can't be read as text in UTF-8: {error}") from error
         labels = tuple(line.strip() for line in lines if line.strip())
         where = f"{request.labels} has"

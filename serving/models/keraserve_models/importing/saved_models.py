@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keraserve_models.errors import ImportRejected
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
@@ -84,6 +85,11 @@ def load(folder: Path) -> Loaded:
             f"{folder} has no signature, so no server can call it: load it, and save it again with"
             " tf.saved_model.save(model, folder, signatures=model.__call__.get_concrete_function(...))"
         )
+    if not _has_serving_graph(folder):
+        raise ImportRejected(
+            f"{folder} has no graph with the one tag 'serve', which model servers load: write it again with"
+            " that tag"
+        )
     for name, function in signatures.items():
         if found := _PYTHON & set(_operations(function)):
             raise ImportRejected(
@@ -91,6 +97,14 @@ def load(folder: Path) -> Loaded:
                 " SavedModel: write that part with TensorFlow's operations"
             )
     return Loaded(whole, signatures)
+
+
+def _has_serving_graph(folder: Path) -> bool:
+    file = folder / "saved_model.pb"
+    if not file.is_file():  # as text
+        return True
+    content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    return any(set(graph.meta_info_def.tags) == {tf.saved_model.SERVING} for graph in content.meta_graphs)
 
 
 def _operations(function: Any) -> set[str]:

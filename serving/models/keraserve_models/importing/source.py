@@ -5,7 +5,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,10 +68,11 @@ def opened(original: Path) -> Iterator[Source]:
     """
     if not original.exists():
         raise ImportRejected(f"there is no file or folder {original}")
+    if original.is_dir():  # a digest of a folder that is no model could take hours
+        yield replace(_folder(original), sha256=_digest(original))
+        return
     digest = _digest(original)
-    if original.is_dir():
-        yield _folder(original, digest)
-    elif original.suffix.lower() in _PICKLES:
+    if original.suffix.lower() in _PICKLES:
         raise ImportRejected(
             f"{original} is a pickle, a program that runs when it is read, and is never imported: load it"
             " where it was made, and save it with model.save('model.keras')"
@@ -91,31 +92,32 @@ def _begins(file: Path, signature: bytes) -> bool:
         return content.read(len(signature)) == signature
 
 
-def _folder(original: Path, digest: str) -> Source:
+def _folder(original: Path) -> Source:
     if (original / "saved_model.pb").is_file() or (original / "saved_model.pbtxt").is_file():
-        if not any((original / "variables").glob("variables.index")) and (original / "variables").is_dir():
+        variables = {each.name for each in (original / "variables").glob("*")}
+        if variables and "variables.index" not in variables:  # a frozen graph has none
             raise ImportRejected(f"{original} lacks variables/variables.index: the SavedModel is not whole")
-        return Source(original, original, Form.SAVED_MODEL, sha256=digest)
+        return Source(original, original, Form.SAVED_MODEL)
     if (original / "config.json").is_file():
-        return _unpacked(original, digest)
+        return _unpacked(original)
     inner = [each for each in sorted(original.iterdir()) if (each / "saved_model.pb").is_file()]
     if inner:
         raise ImportRejected(f"{original} holds SavedModels: name one of them, such as {inner[-1]}")
     raise ImportRejected(f"{original} has no saved_model.pb: it is no SavedModel")
 
 
-def _unpacked(original: Path, digest: str) -> Source:
+def _unpacked(original: Path) -> Source:
     """A preset, or a Keras file as a folder, which is how Keras saves to the Hugging Face Hub."""
     configs = {each.name: _json(each.read_bytes(), each) for each in sorted(original.glob("*.json"))}
     metadata = configs.get("metadata.json", {})
     version = str(metadata.get("keras_version", ""))
     if "keras_hub_version" in metadata or "task.json" in configs:
-        return Source(original, original, Form.PRESET, configs, version, (), digest)
+        return Source(original, original, Form.PRESET, configs, version)
     if "model_type" in configs["config.json"]:
         raise ImportRejected(f"{original} is a model of Hugging Face's Transformers, which Keras can't read")
     if not (original / "model.weights.h5").is_file():
         raise ImportRejected(f"{original} lacks model.weights.h5: the model is not whole")
-    return Source(original, original, Form.KERAS, configs["config.json"], version, (), digest)
+    return Source(original, original, Form.KERAS, configs["config.json"], version)
 
 
 def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) -> Source:

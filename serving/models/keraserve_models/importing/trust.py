@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keraserve_models.errors import NotTrusted
-from keraserve_models.importing.source import Source
+from keraserve_models.importing.source import Form, Source
 
 _OWN = ("keras", "keras_hub", "tf_keras", "builtins")
 
@@ -15,7 +15,10 @@ def check(source: Source) -> None:
     Raises:
         NotTrusted: names what it is, and where.
     """
-    found = sorted(set(_programs(source.config or {})))
+    config = dict(source.config or {})
+    if source.form is not Form.PRESET:
+        config.pop("compile_config", None)  # loading leaves out loss and metrics, which serving needs not
+    found = sorted(set(_programs(config)))
     if found:
         raise NotTrusted(
             f"{source.original} holds programs that run when it is loaded: {', '.join(found)}. If you know"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraserve_models.errors import Undecided
+from keraserve_models.errors import ImportRejected, Undecided
 from keraserve_models.exporting import row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
-from keraserve_models.exporting.served import served
+from keraserve_models.exporting.served import Served, served
 from keraserve_models.importing import (
     classifier,
     comparison,
@@ -31,6 +31,7 @@ from keraserve_models.repository import folders
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
 
 _ROWS = 5
+_ROUNDED = 0.02  # probabilities of float16 have such a sum
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,15 @@ def of_classifier(
     """Write an image classifier with the signatures of our own models."""
     original = classifier.Original.of(model)
     network = classifier.network(original, found)
-    signatures.save(place, network, labels)
     height, width = found.size
+    try:
+        signatures.save(place, network, labels)
+    except ValueError as error:  # of a layer: too few pixels are left for it
+        if request.overrides.size is None:
+            raise
+        raise ImportRejected(
+            f"it can't be run on images of {height} x {width} pixels: say another --size"
+        ) from error
     warm_up.write(place / folders.WARM_UP, request.name, found.size, found.channels)
     content = images.read(request.images, found) if request.images else images.drawn(found)
     what = f"{len(content)} images of yours" if request.images else f"{len(content)} generated images"
@@ -66,6 +74,7 @@ def of_classifier(
         scaled = classifier.scaled_by_keras(pixels, found.scale)
         given = np.moveaxis(scaled, -1, 1) if found.channels_first else scaled
         values = np.asarray(original.predict(given), np.float32)
+        _check_scores(values, found)
         return np.asarray(classifier.probabilities(tf.constant(values), found.scores))
 
     pixels = images.pixels(content, found)
@@ -89,11 +98,29 @@ def of_classifier(
     )
 
 
+def _check_scores(values: Any, found: ImageFindings) -> None:
+    """Reject values of the last layer, float32 [N, K], that are not what they are said to be."""
+    within = bool(np.all((values > -_ROUNDED) & (values < 1 + _ROUNDED)))
+    whole = within and bool(np.all(np.abs(values.sum(-1) - 1) < _ROUNDED))
+    if found.scores == "logits" and whole and found.units > 1:
+        raise ImportRejected("its outputs are probabilities already, no logits: say --scores softmax")
+    if (found.scores == "softmax" and not whole) or (found.scores != "logits" and not within):
+        raise ImportRejected(
+            f"its outputs are no probabilities ({found.scores}): they go from {values.min():.3g} to"
+            f" {values.max():.3g}, with the sum {values[0].sum():.3g}: say --scores logits, or --task tensors"
+        )
+
+
 def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
     """Write a Keras model with its own inputs and outputs."""
     if not getattr(model, "inputs", None):
         raise Undecided(
             "its inputs are not known, as it was never called: call it once, save it again, and import that"
+        )
+    if stateful := tensors.stateful(model):
+        raise ImportRejected(
+            f"its layer {stateful} keeps its state from one call to the next, which a server would mix"
+            " between callers: build it with stateful=False"
         )
     with tempfile.TemporaryDirectory() as elsewhere:
         card = Path(elsewhere) / Path(folders.CARD_ASSET).name
@@ -103,16 +130,32 @@ def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
         tf.saved_model.save(module, str(place), signatures=module.signatures(), options=options)
     with served(place) as version:
         specs = version.inputs(DEFAULT_SIGNATURE)
-        made = made_tensors.made(specs, _ROWS)
-        ours = version.run(DEFAULT_SIGNATURE, made)
+        length, ours = _fitting(version, specs)
+        made = made_tensors.made(specs, _ROWS, length)
         measured = row_independence.measure_tensors(version, DEFAULT_SIGNATURE, made)
     theirs = tensors.predicted(model, made)
-    one = made_tensors.made(specs, 1)
+    one = made_tensors.made(specs, 1, length)
     warm_up.write_tensors(place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, one)
     return Written(
         {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one)},
         Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of generated values"),
     )
+
+
+def _fitting(
+    version: Served, specs: Mapping[str, Any], lengths: Sequence[int] = made_tensors.LENGTHS
+) -> tuple[int, dict[str, Any]]:
+    """The first length of open dimensions with which a version can be run, and what it gives then."""
+    length, *longer = lengths
+    try:
+        return length, version.run(DEFAULT_SIGNATURE, made_tensors.made(specs, _ROWS, length))
+    except (tf.errors.OpError, ValueError) as error:
+        if longer:
+            return _fitting(version, specs, longer)
+        raise ImportRejected(
+            "it can't be compared with the model: it fails with made tensors, whose open dimensions are"
+            f" {length} long: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def of_saved_model(
