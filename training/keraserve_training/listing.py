@@ -11,7 +11,7 @@ from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.experiments import registry
 from keraserve_training.records import run_folder
 from keraserve_training.records.run_folder import FinishedRun
-from keraserve_training.reporting import gathering
+from keraserve_training.reporting import gathering, sources
 
 
 def table(runs: Path, profile: str, seed: int) -> Table:
@@ -46,13 +46,15 @@ def figures(experiment: Experiment, run: FinishedRun) -> Table:
     content = Table(box=None)
     content.add_column("figure")
     content.add_column("this run", justify="right", style="bold")
-    content.add_column("source document")
-    content.add_column("full runs")
+    documented = experiment.source != sources.OWN
+    for title in ("source document", "full runs") if documented else ():
+        content.add_column(title)
     key = expected_ranges.key(experiment.name, gathering.key(run))
     for figure in experiment.figures:
         value = run.metrics["metrics"].get(figure.metric)
         ours = "not measured" if value is None else number_format.value(value, figure.unit)
-        content.add_row(figure.title, ours, figure.source, _expected(key, figure))
+        beside = (figure.source, _expected(key, figure)) if documented else ()
+        content.add_row(figure.title, ours, *beside)
     return content
 
 

@@ -162,7 +162,8 @@ def copy(folder: Path, original: Path) -> Trained:
     if not (folder / RESULT).exists():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(original / MODEL, folder / MODEL)
-        atomic.write_json(folder / RESULT, read_json(original / RESULT) | {"seconds": 0.0})
+        changed = {"seconds": 0.0, "composed_of": [original.name]}
+        atomic.write_json(folder / RESULT, read_json(original / RESULT) | changed)
     return load(folder)
 
 

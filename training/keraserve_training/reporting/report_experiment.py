@@ -96,6 +96,8 @@ def _network(name: str, network: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _notes(network: Mapping[str, Any], phases: Sequence[Mapping[str, Any]], composed: Any) -> str:
+    if composed and not composed[1:]:
+        return f"a copy of {composed[0]}, as it is served"
     if composed:
         apart = (
             f"; the two ways differ by at most {network['difference']:.1g}" if "difference" in network else ""

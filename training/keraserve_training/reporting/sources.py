@@ -11,14 +11,19 @@ class Source:
     title: str
 
     @property
+    def own(self) -> bool:
+        """Whether it is no document, but the user's own images."""
+        return self.number == OWN
+
+    @property
     def name(self) -> str:
         """How texts name it."""
-        return self.title if self.number == OWN else f"Source document {self.number}"
+        return self.title if self.own else f"Source document {self.number}"
 
     @property
     def heading(self) -> str:
         """Its number and title."""
-        return self.title if self.number == OWN else f"{self.number}: {self.title}"
+        return self.title if self.own else f"{self.number}: {self.title}"
 
 
 OWN = "own"
