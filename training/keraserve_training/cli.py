@@ -1,4 +1,4 @@
-"""`keraserve-train`: list, run, train-all, export, canary, promote, rollback, report, results, study.
+"""`keraserve-train`: list, run, train-all, export, check, canary, promote, rollback, report, results, study.
 
 TensorFlow is imported only when something has to be trained or exported.
 """
@@ -84,6 +84,15 @@ class _Train(typer.Typer):
 train = _Train()
 """The program as a command of another one, which can complete it: `keraserve train …`."""
 train.add_typer(app, name="train")
+
+
+class _Alone(typer.Typer):
+    def __call__(self, args: Sequence[str], prog_name: str) -> None:
+        main(args, prog_name)
+
+
+check = _Alone()
+"""One command of the program as one of another program: `keraserve check …`."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -226,6 +235,38 @@ def own(
     commands.export([OWN_IMAGES], runs=runs, models=models, profile=profile, seed=seed, options=spec.options)
     report(runs)
     say(f"next: keraserve serve {models}")
+
+
+@check.callback()
+def _checking() -> None: ...
+
+
+@check.command("check")
+@app.command("check")
+def check_(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A folder with a folder for each class, or train/ and test/ of those."
+        ),
+    ],
+    layout: Annotated[
+        str | None, typer.Option(help="How it is read, as for `run`: classes, parts or merged.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(min=16, help="Pixels a side that the network will get.")] = 224,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write what was found, for programs.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a page that shows the images.")
+    ] = None,
+) -> None:
+    """Look for faults in a folder of images before training: copies, unreadable, blurred, dark images…
+
+    The status is 1 if something spoils training or its figures.
+    """
+    if commands.check(folder, layout, image_size, json, html):
+        raise typer.Exit(1)
 
 
 Model = Annotated[str, typer.Argument(help="A model of the repository.")]

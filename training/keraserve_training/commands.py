@@ -141,3 +141,29 @@ def export(
     )
     for notice in notices:
         say(notice, style="yellow")
+
+
+def check(folder: Path, how: str | None, size: int, json: Path | None, html: Path | None) -> bool:
+    """Check a folder of images, print what was found, and return whether something is serious.
+
+    Args:
+        folder: the images.
+        how: how it is read, one of `layout.LAYOUTS`, or None.
+        size: pixels a side of what the network will get.
+        json: a file for programs, or None.
+        html: a page with the images, or None.
+    """
+    from keraserve_training import progress, runtime
+    from keraserve_training.checking import check as checking
+    from keraserve_training.checking import page, printed
+
+    runtime.prepare()
+    with progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out)) as show:
+        checked = checking.check(folder.expanduser().resolve(), how, size, show)
+    printed.show(checked, out)
+    if json:
+        printed.write(checked, json)
+    if html:
+        page.write(checked, html)
+        say(f"Page: {html}")
+    return checked.serious

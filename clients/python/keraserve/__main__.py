@@ -38,6 +38,7 @@ COMMANDS = {
     "predict": Command("Call a model with tensors.", _CLIENT),
     "evaluate": Command("Measure how right a model is on a folder of class folders.", _CLIENT),
     "status": Command("Show the versions of a model.", _CLIENT),
+    "check": Command("Look for faults in a folder of images before training.", _TRAIN),
     "train": Command("Train experiments, or a model of your images, and export them.", _TRAIN),
 }
 # `keraserve models` asks a gateway; with one of these it works on the repository's folder.

@@ -69,7 +69,8 @@ def load(folder: Path, profile: Profile, tell: Tell, how: str | None = None) -> 
     copies, doubts = _kept_together(parts), _doubts(parts)
     _say_found(found, sum(map(len, parts)), profile, tell)
     say_rejected(root, rejected, tell)
-    for sentence in (*doubts, *([copies] if copies else [])):
+    named = [f"keraserve check {root} names these images"] if doubts else []
+    for sentence in (*doubts, *named, *([copies] if copies else [])):
         tell(f"{root.name}: {sentence}")
     for part in parts:
         _check_counts(root, part, classes, 1, profile)

@@ -11,7 +11,7 @@ the user says which one it is. Needs no TensorFlow.
 
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,14 +90,26 @@ class Layout:
 
 
 def read(root: Path, how: str | None = None) -> Layout:
-    """Find the images below a folder.
+    """Find the images below a folder, from which a network can learn.
 
     Args:
         root: the folder, resolved.
         how: one of `LAYOUTS`; None: the one that fits.
 
     Raises:
-        DataUnavailableError: there is no such folder, nothing in it fits, or two layouts do.
+        DataUnavailableError: there is no such folder, two layouts fit, or one of `faults` is found.
+    """
+    found = find(root, how)
+    for fault in faults(found):
+        raise DataUnavailableError(fault)
+    return found
+
+
+def find(root: Path, how: str | None = None) -> Layout:
+    """Find the images below a folder, whatever is wrong with its classes. For the arguments see `read`.
+
+    Raises:
+        DataUnavailableError: there is no such folder, or two layouts fit.
     """
     if not root.is_dir():
         raise DataUnavailableError(
@@ -119,7 +131,6 @@ def read(root: Path, how: str | None = None) -> Layout:
         layout.add("", folders)
         layout.said.append("each folder is a class")
     reject_loose_files(root, layout.reject)
-    _check(layout)
     return layout
 
 
@@ -185,29 +196,26 @@ def _merged(layout: Layout, folders: Sequence[Path]) -> None:
     layout.said.append(f"the classes are the folders in {', '.join(f'{each.name}/' for each in folders)}")
 
 
-def _check(layout: Layout) -> None:
-    """Raise DataUnavailableError unless there are two classes with images, the same ones for testing."""
+def faults(layout: Layout) -> Iterator[str]:
+    """Why nothing can be learnt from a layout: there are no two classes with images, the same for testing."""
     root, train, test = layout.root, layout.train, layout.test
     if len(train) < 2:
         only = f"only one folder, {next(iter(train))!r}" if train else "no folders"
         inner = root / next(iter(train), "")
         wrapped = f"; if its folders are the classes: --data {inner}" if len(folders_in(inner)) > 1 else ""
-        raise DataUnavailableError(
+        yield (
             f"{root} holds {only}: put the images of each class into a folder of its own, two at least, and"
             f" give the folder that holds those{wrapped if train else ''}."
         )
-    if test and set(train) != set(test):
-        odd = sorted(set(train) ^ set(test))
-        where = "train" if odd[0] in train else "test"
-        raise DataUnavailableError(
-            f"In {root}, the class {odd[0]!r} is in {where} only: train and test need the same classes."
+    for odd in sorted(set(train) ^ set(test)) if test else ():
+        where = "train" if odd in train else "test"
+        yield f"In {root}, the class {odd!r} is in {where} only: train and test need the same classes."
+    empty = (name for name, files in [*train.items(), *test.items()] if not files)
+    for name in dict.fromkeys(empty):
+        yield (
+            f"The class {name!r} in {root} has no {image_formats.named()} image: put some there, or"
+            " take the folder away."
         )
-    for name, files in [*train.items(), *test.items()]:
-        if not files:
-            raise DataUnavailableError(
-                f"The class {name!r} in {root} has no {image_formats.named()} image: put some there, or"
-                " take the folder away."
-            )
 
 
 def _count(images: int) -> str:

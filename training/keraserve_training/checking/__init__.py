@@ -1,0 +1,1 @@
+"""A look at a user's own images before a network learns from them: `keraserve check`."""
