@@ -97,7 +97,13 @@ def test_what_fails_is_one_sentence_and_leaves_nothing(tmp_path: Path, saved: An
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("My Flowers.v2.keras", "my-flowers-v2"), ("ÄÖ.h5", "model"), ("x" * 80, "x" * 63)]
+    ("file", "name"),
+    [
+        ("My Flowers.v2.keras", "my-flowers-v2"),
+        ("ÄÖ.h5", "model"),
+        ("x" * 80, "x" * 63),
+        ("net_1.0_224", "net-1-0-224"),
+    ],
 )
 def test_a_name_is_made_of_the_files(file: str, name: str) -> None:
     assert name_of(Path(file)) == name

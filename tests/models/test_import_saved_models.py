@@ -84,6 +84,52 @@ def test_tags_that_no_server_loads(tmp_path: Path, models: Path) -> None:
         imported(tmp_path / "untagged", models)
 
 
+def test_a_graph_as_text_is_served_too(tmp_path: Path, models: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3])
+        signature = v1.saved_model.predict_signature_def({"x": x}, {"y": 2 * x})
+        builder = v1.saved_model.Builder(str(tmp_path / "text"))
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save(as_text=True)
+    assert imported(tmp_path / "text", models).compared.equal
+    assert run(models, "serving_default", x=np.ones((1, 3), np.float32))["y"].tolist() == [[2.0] * 3]
+
+
+class Counter(tf.Module):
+    """Adds up how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def add(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"sum": x + self.count.assign_add(1.0)}
+
+
+def test_a_state_that_callers_would_share_is_rejected(tmp_path: Path, models: Path) -> None:
+    module = Counter()
+    tf.saved_model.save(module, str(tmp_path / "counter"), signatures=module.add)
+    with pytest.raises(ImportRejected, match="another result when the same request comes again"):
+        imported(tmp_path / "counter", models)
+    assert not (models / NAME).exists()
+    done = imported(tmp_path / "counter", models, any_difference=True)
+    assert any("which all callers share" in warning for warning in done.card["warnings"])
+
+
+def test_a_model_that_could_not_be_compared_says_so(tmp_path: Path, models: Path) -> None:
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def shape(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"size": tf.map_fn(lambda each: tf.shape(tf.io.decode_png(each)), image, tf.int32)}
+
+    tf.saved_model.save(module, str(tmp_path / "sizes"), signatures=shape.get_concrete_function())
+    done = imported(tmp_path / "sizes", models)
+    assert done.card["warnings"] == ["Nothing was compared: the model rejects generated values."]
+
+
 def test_a_function_without_inputs(tmp_path: Path, models: Path) -> None:
     module = tf.Module()
     function = tf.function(lambda: {"one": tf.constant(1.0)}, input_signature=[])

@@ -79,6 +79,7 @@ def test_a_saved_model_that_calls_python(tmp_path: Path) -> None:
         ({"config.json": b"{", "model.weights.h5": b""}, "the configuration inside .* is no JSON: "),
         ({"config.json": b"[1]", "model.weights.h5": b""}, "is no JSON object"),
         ({"keras_model.h5": b"x", "labels.txt": b"0 a"}, "can't be read as HDF5"),
+        ({"keras_model.h5": b"x", "labels.txt": b"0 \xff"}, "is no text in UTF-8"),
         ({"model.json": b"{}", "weights.bin": b"", "metadata.json": b"{}"}, "is a zip without a Keras model"),
     ],
 )

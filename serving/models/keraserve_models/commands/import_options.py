@@ -13,6 +13,7 @@ from keraserve_models.importing.request import ImportRequest, Overrides, Scale, 
 from keraserve_protocol.image_folders import images_below
 
 _MOST_IMAGES = 64  # that a version is compared on
+_SUFFIXES = (".keras", ".h5", ".hdf5", ".zip")
 _FOUND_OUT = "found out"  # in place of a default
 
 _OPTIONS: dict[str, Any] = {
@@ -90,7 +91,9 @@ def request_of(model: str, models: Path, options: dict[str, Any]) -> ImportReque
 
 def name_of(model: Path) -> str:
     """A model's name made from that of its file: lower-case letters, digits and '-'."""
-    words = re.findall(r"[a-z0-9]+", model.resolve().stem.lower())
+    path = model.resolve()
+    name = path.stem if path.suffix.lower() in _SUFFIXES else path.name
+    words = re.findall(r"[a-z0-9]+", name.lower())
     return "-".join(words)[:63].rstrip("-") or "model"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keraserve_models.errors import ImportRejected
@@ -100,11 +101,16 @@ def load(folder: Path) -> Loaded:
 
 
 def _has_serving_graph(folder: Path) -> bool:
+    graphs = _graphs(folder).meta_graphs
+    return any(set(graph.meta_info_def.tags) == {tf.saved_model.SERVING} for graph in graphs)
+
+
+def _graphs(folder: Path) -> Any:
+    """What `saved_model.pb` holds, or `saved_model.pbtxt`, the same as text."""
     file = folder / "saved_model.pb"
-    if not file.is_file():  # as text
-        return True
-    content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    return any(set(graph.meta_info_def.tags) == {tf.saved_model.SERVING} for graph in content.meta_graphs)
+    if file.is_file():
+        return saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    return text_format.Parse((folder / "saved_model.pbtxt").read_text(), saved_model_pb2.SavedModel())
 
 
 def _operations(function: Any) -> set[str]:
@@ -126,9 +132,11 @@ def only(loaded: Loaded) -> Any:
 
 
 def copy(source: Path, place: Path) -> None:
-    """Copy a SavedModel's files into the folder of a version, but for `assets.extra`."""
+    """Copy a SavedModel's files into the folder of a version, but for `assets.extra`; its graph as bytes."""
     for each in sorted(source.iterdir()):
         if each.is_dir() and each.name in ("variables", "assets"):
             shutil.copytree(each, place / each.name)
-        elif each.name in ("saved_model.pb", "saved_model.pbtxt", "fingerprint.pb", "keras_metadata.pb"):
+        elif each.name in ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb"):
             shutil.copy2(each, place / each.name)
+    if not (place / "saved_model.pb").exists():
+        (place / "saved_model.pb").write_bytes(_graphs(source).SerializeToString())

@@ -131,7 +131,10 @@ def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) 
     if {"keras_model.h5", "labels.txt"} <= names:
         file = Path(archive.extract("keras_model.h5", unpacked))
         # Each line is a number, a space, and the name.
-        lines = archive.read("labels.txt").decode("utf-8", "replace").splitlines()
+        try:
+            lines = archive.read("labels.txt").decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ImportRejected(f"labels.txt in {original} is no text in UTF-8: {error}") from error
         labels = tuple(line.partition(" ")[2].strip() or line for line in lines if line.strip())
         return _hdf5(file, original, Form.TEACHABLE_MACHINE, labels, digest)
     if "config.json" in names:

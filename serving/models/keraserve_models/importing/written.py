@@ -31,6 +31,10 @@ from keraserve_models.repository import folders
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
 
 _ROWS = 5
+_CHANGING = (
+    "It gives another result when the same request comes again: it keeps a state, which all callers share, or"
+    " draws random numbers."
+)
 _ROUNDED = 0.02  # probabilities of float16 have such a sum
 
 
@@ -166,6 +170,7 @@ def of_saved_model(
     tell(f"served as it is: {', '.join(sorted(loaded.signatures))}")
     function = saved_models.only(loaded)
     measured: Mapping[str, Any] = {"independent_rows": False, "largest_row_difference": None}
+    warnings: list[str] = []
     largest = 0.0
     if function is not None:
         specs = saved_models.inputs_of(function)
@@ -173,25 +178,36 @@ def of_saved_model(
         made = _constants(made_tensors.made(specs, _ROWS), specs)
         try:
             theirs = function(**made)
+            again = function(**made)
         except tf.errors.OpError:  # generated values are not what it takes
             return Written(
                 {"task": "tensors", **measured},
                 Compared(0.0, 0, "nothing: the model rejects generated values"),
+                ["Nothing was compared: the model rejects generated values."],
                 in_graph=False,
             )
-        arrays = {key: value.numpy() for key, value in made.items()}
+        if comparison.largest(_arrays(theirs), _arrays(again)) > comparison.TOLERANCE:
+            warnings.append(_CHANGING)
+            if not request.any_difference:
+                raise ImportRejected(f"{_CHANGING} --any-difference publishes it all the same.")
+        arrays = _arrays(made)
         with served(place) as version:
             ours = version.run(name, arrays)
             measured = row_independence.measure_tensors(version, name, arrays)
-        largest = comparison.largest(ours, {key: value.numpy() for key, value in theirs.items()})
+        largest = comparison.largest(ours, _arrays(theirs))
         one = made_tensors.made(specs, 1)
         warm_up.write_tensors(place / folders.WARM_UP, request.name, name, one)
         measured = {**measured, **example.of(name, one)}
     return Written(
         {"task": "tensors", **measured},
         Compared(largest, _ROWS, f"{_ROWS} rows of generated values"),
+        warnings,
         in_graph=False,
     )
+
+
+def _arrays(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _constants(made: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
