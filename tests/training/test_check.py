@@ -168,6 +168,14 @@ def test_faults_of_the_classes_are_serious(names: list[str], about: str, tmp_pat
     assert about in finding.about
 
 
+def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+    (finding,) = look(tmp_path).findings
+    assert (finding.level, finding.about) == ("serious", f"{tmp_path} holds no folders")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert ["'a'" in each.about or "'b'" in each.about for each in look(tmp_path).findings] == [True, True]
+
+
 def test_an_empty_class_and_an_unequal_one_are_told(tmp_path: Path) -> None:
     draw(tmp_path, *(f"many/{seed}" for seed in range(20)), "few/30", "few/31")
     (tmp_path / "none").mkdir()

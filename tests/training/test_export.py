@@ -392,6 +392,15 @@ def test_the_card_warns_of_what_everybody_has_to_know(
     assert all(part in warning for part, warning in zip(said, warnings, strict=True))
 
 
+def test_the_card_warns_of_test_images_that_were_learnt_from(
+    finished: FinishedRun, reuse: experiment.Experiment
+) -> None:
+    doubts = ["2 of the images to test on are learnt from as well: their figures will be too good"]
+    config = {**finished.config, "data": {**finished.config["data"], "doubts": doubts}}
+    run = FinishedRun(finished.folder, config, finished.metrics)
+    assert f"{doubts[0]}." in model_card.card(reuse, reuse.servables[0], run)["warnings"]
+
+
 def test_a_profile_without_runs_is_an_error(tmp_path: Path, runs: Path, reuse: experiment.Experiment) -> None:
     with pytest.raises(RunMissingError, match="profile full"):
         export.export([reuse], runs=runs, models=tmp_path, profile="full")

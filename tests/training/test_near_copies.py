@@ -151,8 +151,8 @@ def test_copies_stay_on_one_side_where_a_folder_is_divided_and_that_is_recorded(
         rest = seeds(data.train) - seeds(part)
         assert len(rest) + len(seeds(part)) == len(seeds(data.train))
     sentence = (
-        "60 images are copies of one another or look the same (20 groups): each group stays together where"
-        " images are set aside to validate or to test on"
+        "60 images are copies of one another or look the same (20 groups): where Keraserve sets images aside"
+        " to validate or to test on, each group stays together"
     )
     assert (data.copies, data.record()["copies"], data.doubts) == (sentence, sentence, ())
     assert f"{tmp_path.name}: {sentence}" in told
@@ -167,7 +167,7 @@ def test_a_users_own_test_images_stay_where_they_are_and_copies_are_told(tmp_pat
     assert (len(data.train), len(data.test)) == (6, 5)
     assert data.doubts == (
         "2 of the images to test on are learnt from as well: their figures will be too good",
-        "1 of the images to test on look like some that are learnt from: their figures may be too good",
-        "1 images are in more than one class",
+        "1 of the images to test on looks like some that are learnt from: their figures may be too good",
+        "1 image is in more than one class",
     )
     assert [f"{tmp_path.name}: {doubt}" for doubt in data.doubts] == told[1:4]

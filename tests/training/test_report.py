@@ -118,6 +118,15 @@ def test_all_parts_of_a_run_are_shown(tmp_path: Path) -> None:
     assert str(folder) not in section
 
 
+def test_copies_among_a_users_images_are_told_before_the_figures(tmp_path: Path) -> None:
+    of = invented_runs.experiment("own-images", "001")
+    told = {"copies": "8 images are copies", "doubts": ["2 of the images to test on are learnt from as well"]}
+    _simple(tmp_path, of, data={**invented_runs.REAL, **told})
+    page = _page([of], tmp_path)
+    assert '<p class="warn">2 of the images to test on are learnt from as well.</p>' in page
+    assert "50,000 training and 10,000 test images; 8 images are copies" in page
+
+
 @pytest.mark.parametrize(
     ("data", "weights", "profile", "caveats"),
     [

@@ -8,7 +8,8 @@ The thresholds are conservative: of 2,199 photographs of cats and dogs they name
   grey levels, on a copy of at most 224 pixels. Ours: the least of those photographs, of 100 pixels, is 0.028,
   and a Gaussian blur of 3 pixels brings them below 0.006. The quotient doesn't depend on the contrast.
 - of one colour: red, green and blue each vary by less than 2 of 255. Nearly empty: the grey levels have less
-  than 2 bits. cleanvision has 3 bits of all colours; a digit on a plain ground has fewer.
+  than 2 bits, and than 0.3 of what they usually have in this folder. cleanvision has 3 bits of all colours; a
+  shoe or a digit on a plain ground has fewer.
 - small: the shorter side is less than half of what the network gets. Odd: of less than a quarter of the usual
   size, the square root of the pixels.
 
@@ -25,7 +26,7 @@ from keraserve_training.checking.finding import Finding, Level
 from keraserve_training.checking.measures import Measured
 
 _USUAL = 0.1  # share of the images
-_ONE_COLOUR, _FEW_BITS = 2.0, 2.0
+_ONE_COLOUR, _FEW_BITS, _SHARE_OF_BITS = 2.0, 2.0, 0.3
 _BLURRED, _DARK, _BRIGHT = 0.01, 0.32, 0.95
 _PROPORTIONS = 0.35
 _ODD = 0.25
@@ -53,6 +54,7 @@ def looks(files: Sequence[Path], measured: Sequence[Measured], size: int) -> lis
         return []
     findings = [_small(files, measured, size)]
     usual = float(np.median([_side(each) for each in measured]))
+    entropy = float(np.median([each.entropy for each in measured]))
     criteria = [
         _Criterion(
             "odd-size",
@@ -60,6 +62,13 @@ def looks(files: Sequence[Path], measured: Sequence[Measured], size: int) -> lis
             f"far smaller than the others (less than {_ODD:g} of {usual:.0f} pixels a side)",
             "look at each: is it a preview of another?",
             lambda each: _side(each) < _ODD * usual,
+        ),
+        _Criterion(
+            "nearly-empty",
+            "look",
+            "nearly empty",
+            "look at each: does it show its class?",
+            lambda each: _nearly_empty(each, min(_FEW_BITS, entropy * _SHARE_OF_BITS)),
         ),
         *_CRITERIA,
     ]
@@ -111,8 +120,8 @@ def _overexposed(each: Measured) -> bool:
     return _varies(each) and each.dark > _BRIGHT
 
 
-def _nearly_empty(each: Measured) -> bool:
-    return _varies(each) and each.entropy < _FEW_BITS and not _dark(each) and not _overexposed(each)
+def _nearly_empty(each: Measured, bits: float) -> bool:
+    return _varies(each) and each.entropy < bits and not _dark(each) and not _overexposed(each)
 
 
 _CRITERIA = (
@@ -129,13 +138,6 @@ _CRITERIA = (
         "of one colour",
         "delete: nothing is to be seen",
         lambda each: not _varies(each),
-    ),
-    _Criterion(
-        "nearly-empty",
-        "look",
-        "nearly empty",
-        "look at each: does it show its class?",
-        _nearly_empty,
     ),
     _Criterion(
         "blurred",

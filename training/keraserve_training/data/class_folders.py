@@ -159,9 +159,10 @@ def _kept_together(parts: Sequence[ImageFiles]) -> str:
     several = counts[counts > 1]
     if not len(several):
         return ""
+    groups = "1 group" if len(several) == 1 else f"{len(several):,} groups"
     return (
-        f"{several.sum():,} images are copies of one another or look the same ({len(several):,} groups): each"
-        " group stays together where images are set aside to validate or to test on"
+        f"{several.sum():,} images are copies of one another or look the same ({groups}): where Keraserve"
+        " sets images aside to validate or to test on, each group stays together"
     )
 
 
@@ -172,20 +173,24 @@ def _doubts(parts: Sequence[ImageFiles]) -> tuple[str, ...]:
     known = {content for content, _ in learnt}
     both = len({content for content, _ in tested} & known)
     if both:
-        what = "of the images to test on are learnt from as well: their figures will be too good"
-        found.append(f"{both:,} {what}")
+        are = f"{both:,} of the images to test on {_is(both)} learnt from as well"
+        found.append(f"{are}: their figures will be too good")
     shared = np.isin(_groups(parts[1]), _groups(parts[0]))
     alike = sum(tested[place][0] not in known for place in np.flatnonzero(shared))
     if alike:
-        what = "of the images to test on look like some that are learnt from"
-        found.append(f"{alike:,} {what}: their figures may be too good")
+        look = f"{alike:,} of the images to test on look{'s' * (alike == 1)} like some that are learnt from"
+        found.append(f"{look}: their figures may be too good")
     labels: dict[bytes, set[int]] = {}
     for content, label in learnt + tested:
         labels.setdefault(content, set()).add(int(label))
     several = sum(len(found) > 1 for found in labels.values())
     if several:
-        found.append(f"{several:,} images are in more than one class")
+        found.append(f"{several:,} image{'s' * (several > 1)} {_is(several)} in more than one class")
     return tuple(found)
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _groups(part: ImageFiles) -> Indices:

@@ -113,7 +113,7 @@ def find(root: Path, how: str | None = None) -> Layout:
     """
     if not root.is_dir():
         raise DataUnavailableError(
-            f"There is no folder {root}: --data takes one that holds a folder of images for each class."
+            f"There is no folder {root}: name one that holds a folder of images for each class."
         )
     _check_utf8(root)
     layout = Layout(root)

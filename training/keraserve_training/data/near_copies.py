@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from keraserve_training import runtime
 from keraserve_training.data.examples import Indices
+from keraserve_training.data.reduced import SIDE
 
 Pair = tuple[int, int]
 _FREQUENCIES = 8
@@ -30,7 +31,7 @@ _AT_ONCE = 2**20  # pairs of hashes compared at a time by one thread: 8 MiB
 
 def pairs(greys: npt.NDArray[np.uint8]) -> list[Pair]:
     """Which of the small images (uint8 [N, SIDE, SIDE], see `image_files.greys`) look the same; i < j."""
-    levels = greys.reshape(len(greys), -1)
+    levels = greys.reshape(-1, SIDE**2)
     shown = np.flatnonzero(levels.std(axis=1) >= _PLAIN)
     found = [(int(shown[i]), int(shown[j])) for i, j in _same_hash(hashes(greys[shown]))]
     return [pair for pair in found if _correlation(levels[pair[0]], levels[pair[1]]) >= _CORRELATION]
@@ -63,8 +64,8 @@ def groups(contents: Sequence[bytes], greys: npt.NDArray[np.uint8]) -> Indices:
 
 def hashes(greys: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     """The 64 bits of `imagehash.phash` for each small image (uint8 [N, SIDE, SIDE])."""
-    side = np.arange(greys.shape[1])
-    waves = np.cos(np.pi / greys.shape[1] * np.outer(np.arange(_FREQUENCIES), side + 0.5)).astype(np.float32)
+    turns = np.outer(np.arange(_FREQUENCIES), np.arange(SIDE) + 0.5) / SIDE
+    waves = np.cos(np.pi * turns).astype(np.float32)
     low = (waves @ greys.astype(np.float32) @ waves.T).reshape(-1, _FREQUENCIES**2)
     return np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1).view(np.uint64)[:, 0]
 

@@ -95,6 +95,7 @@ def warnings(servable: Servable, run: FinishedRun, outdated: str = "") -> list[s
     found = [sentences[each] for each in caveats.of(run.config)]
     if run.profile != FULL.name and not run.metrics["procedural"]:
         found.append(f"Trained in short (profile {run.profile}): {_IN_SHORT}.")
+    found += description.doubts(run.config)
     found += evidence.warnings(run.networks[servable.model])
     if outdated:
         found.append(f"Its images have changed since it learnt from them: {outdated}.")

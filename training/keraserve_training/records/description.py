@@ -104,3 +104,8 @@ def data(config: Mapping[str, Any]) -> str:
     train, test = (f"{record[name]:,}" for name in ("train_images", "test_images"))
     copies = record.get("copies")
     return f"{record['origin']}: {train} training and {test} test images" + (f"; {copies}" if copies else "")
+
+
+def doubts(config: Mapping[str, Any]) -> list[str]:
+    """Sentences on what makes figures of the user's images doubtful: some are learnt from and tested on."""
+    return [f"{doubt}." for doubt in config["data"].get("doubts", [])]

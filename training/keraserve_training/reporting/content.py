@@ -86,7 +86,7 @@ def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool
 
 
 def _warnings(run: FinishedRun) -> list[str]:
-    return [f"{doubt}." for doubt in run.config["data"].get("doubts", [])] + [
+    return description.doubts(run.config) + [
         f"{name}: {warning}"
         for name, network in run.trained.items()
         for warning in evidence.warnings(network)
