@@ -174,9 +174,33 @@ def test_a_preset_of_the_hub(cached: Path, models: Path) -> None:
     assert imported(hub.download(f"hf://{REPOSITORY}"), models).card["task"] == "images"
 
 
-def test_what_can_not_be_downloaded(cached: Path) -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["hf://flowers", *(f"hf://{REPOSITORY}/{file}" for file in ("../../m.keras", "/m.keras", "a/.."))],
+)
+def test_what_is_no_address(cached: Path, address: str) -> None:
     with pytest.raises(ImportRejected, match="is no address: write hf://USER/REPOSITORY"):
-        hub.download("hf://flowers")
+        hub.download(address)
+
+
+def test_what_is_named_is_downloaded_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+    from huggingface_hub.utils import filter_repo_objects
+
+    files = ["a [1]/saved_model.pb", "a [1]/variables/variables.index", "a 1/saved_model.pb", "converted.zip"]
+    downloaded: list[list[str]] = []
+
+    def snapshot_download(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        downloaded.append(list(filter_repo_objects(files, allow_patterns=allow_patterns)))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    for file in ("a [1]", "converted.zip"):
+        assert hub.download(f"hf://{REPOSITORY}/{file}") == tmp_path / file
+    assert downloaded == [files[:2], files[3:]]
+
+
+def test_what_can_not_be_downloaded(cached: Path) -> None:
     with pytest.raises(ModelsError, match="hf://somebody/trees can't be downloaded"):
         hub.download("hf://somebody/trees")
 

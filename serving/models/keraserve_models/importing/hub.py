@@ -1,5 +1,6 @@
 """Models of the Hugging Face Hub, by their address: `hf://USER/REPOSITORY[@REVISION][/FILE]`."""
 
+import glob
 import re
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def download(address: str) -> Path:
         ModelsError: huggingface-hub is not installed, or the Hub can't be reached.
     """
     name, revision, file = _parts(address)
+    wanted = [glob.escape(file), f"{glob.escape(file)}/*"] if file else _FILES
     try:
         from huggingface_hub import errors, snapshot_download  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise ModelsError('models of the Hub need huggingface-hub: pip install "keraserve[hub]"') from error
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise ImportRejected(f"{address} can't be downloaded: {_first(error)}") from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
@@ -49,7 +51,7 @@ def download(address: str) -> Path:
 def _parts(address: str) -> tuple[str, str | None, str | None]:
     """Repository, revision and file."""
     found = _ADDRESS.fullmatch(address)
-    if found is None:
+    if found is None or (found[3] and not {"", ".", ".."}.isdisjoint(found[3].split("/"))):
         raise ImportRejected(f"{address} is no address: write hf://USER/REPOSITORY, or hf://…@REVISION/FILE")
     return found[1], found[2], found[3]
 
