@@ -73,6 +73,27 @@ def test_an_image_classifier_gives_what_kerashub_gives(
     assert np.abs(ours[1] - ours[2]).max() > 1e-3
 
 
+def test_a_last_layer_inside_of_another(tmp_path: Path, models: Path) -> None:
+    """VGG's head is a network of its own."""
+    steps = keras_hub.layers.VGGImageConverter(**{**CONVERTER, "image_size": (32, 32)})
+    model = keras_hub.models.VGGImageClassifier(
+        keras_hub.models.VGGBackbone([1, 1], [8, 8], image_shape=(32, 32, 3)),
+        3,
+        preprocessor=keras_hub.models.VGGImageClassifierPreprocessor(steps),
+        pooling="flatten",
+        pooling_hidden_dim=8,
+        activation="softmax",
+    )
+    model.save_to_preset(str(tmp_path / "preset"))
+    done = imported(tmp_path / "preset", models)
+    assert (done.card["task"], done.card["scores"]) == ("images", "softmax")
+    with pytest.raises(ImportRejected, match="takes images of 32 x 32 pixels, and --size says 32 x 40"):
+        imported(tmp_path / "preset", models, overrides=Overrides(size=(32, 40)))
+    images = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    ours = run(models, "image_bytes", image_bytes=encoded(*images))["probabilities"]
+    np.testing.assert_allclose(ours, model.predict(images, verbose=0), atol=1e-5)
+
+
 def test_arrays_are_cropped_as_files_are(tmp_path: Path, models: Path) -> None:
     classifier(crop_to_aspect_ratio=True).save_to_preset(str(tmp_path / "preset"))
     imported(tmp_path / "preset", models)

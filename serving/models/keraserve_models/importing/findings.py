@@ -217,7 +217,7 @@ def _scores(model: Any, units: int, overrides: Overrides, known: Known) -> tuple
         return known.scores, known.scores_reason
     if not hasattr(model, "layers"):
         return None, ""
-    layer = _last(model)
+    layer = last_layer(model)
     kind = type(layer).__name__
     activation = getattr(layer, "activation", None)
     name = kind.lower() if kind in ("Softmax", "Sigmoid") else getattr(activation, "__name__", "linear")
@@ -228,8 +228,8 @@ def _scores(model: Any, units: int, overrides: Overrides, known: Known) -> tuple
     return None, ""
 
 
-def _last(model: Any) -> Any:
+def last_layer(model: Any) -> Any:
     """The layer or operation that makes the output, inside of models that are built in."""
     history = getattr(model.outputs[0], "_keras_history", None)
     layer = history[0] if history else model.layers[-1]
-    return _last(layer) if getattr(layer, "outputs", None) and hasattr(layer, "layers") else layer
+    return last_layer(layer) if getattr(layer, "outputs", None) and hasattr(layer, "layers") else layer

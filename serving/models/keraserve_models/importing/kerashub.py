@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from keraserve_models.errors import ImportRejected
-from keraserve_models.importing.findings import Known
+from keraserve_models.importing.findings import Known, last_layer
 from keraserve_models.importing.request import Overrides, Scale
 from keraserve_models.importing.source import Source
 
@@ -72,7 +72,7 @@ def with_converter(model: Any, overrides: Overrides) -> tuple[Any, Known]:
     """
     import keras
 
-    linear = getattr(model.layers[-1].activation, "__name__", "linear") == "linear"
+    linear = getattr(getattr(last_layer(model), "activation", None), "__name__", "linear") == "linear"
     known = Known(
         "images",
         scores="logits" if linear else None,
@@ -91,7 +91,13 @@ def with_converter(model: Any, overrides: Overrides) -> tuple[Any, Known]:
     shape = model.inputs[0].shape
     if shape[-1] not in (1, 3):
         raise ImportRejected(f"its network takes {list(shape)}, and only channels-last ones are imported")
-    inputs = keras.Input((*(overrides.size or converter.image_size or shape[1:3]), shape[-1]))
+    size = tuple(overrides.size or converter.image_size or shape[1:3])
+    if any(side not in (None, given) for side, given in zip(shape[1:3], size, strict=True)):
+        said = "--size says" if overrides.size else "its image converter makes"
+        raise ImportRejected(
+            f"its network takes images of {shape[1]} x {shape[2]} pixels, and {said} {size[0]} x {size[1]}"
+        )
+    inputs = keras.Input((*size, shape[-1]))
     scale = 1.0 if converter.scale is None else converter.scale
     offset = 0.0 if converter.offset is None else converter.offset
     whole = keras.Model(inputs, model(keras.layers.Rescaling(scale, offset)(inputs)))
