@@ -80,6 +80,11 @@ def test_a_saved_model_that_calls_python(tmp_path: Path) -> None:
         ({"config.json": b"[1]", "model.weights.h5": b""}, "is no JSON object"),
         ({"keras_model.h5": b"x", "labels.txt": b"0 a"}, "can't be read as HDF5"),
         ({"keras_model.h5": b"x", "labels.txt": b"0 \xff"}, "is no text in UTF-8"),
+        (
+            {"keras_model.h5": b"x", "labels.txt": b"1 a\n0 b"},
+            "has the line '1 a', where class 0 is expected",
+        ),
+        ({"keras_model.h5": b"x", "labels.txt": b"0 a\nBig b"}, "has the line 'Big b', where class 1 is"),
         ({"model.json": b"{}", "weights.bin": b"", "metadata.json": b"{}"}, "is a zip without a Keras model"),
     ],
 )
@@ -88,6 +93,22 @@ def test_a_zip_that_is_no_model(tmp_path: Path, content: dict[str, bytes], says:
         for name, data in content.items():
             archive.writestr(name, data)
     rejected(tmp_path / "model.zip", says)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [(b"CONTENT", b"CONTEXT", "Bad CRC-32"), (b"\x14\0\0\0", b"\x14\0\1\0", "is encrypted")],
+)
+@pytest.mark.parametrize("names", [("config.json", "model.weights.h5"), ("keras_model.h5", "labels.txt")])
+def test_a_zip_that_can_not_be_unpacked(
+    tmp_path: Path, names: tuple[str, ...], before: bytes, after: bytes, says: str
+) -> None:
+    file = tmp_path / "model.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"CONTENT")
+    file.write_bytes(file.read_bytes().replace(before, after))
+    rejected(file, rf"model\.zip can't be unpacked: .*{says}")
 
 
 def test_a_zip_with_the_labels_of_another_model(tmp_path: Path, saved: Any) -> None:

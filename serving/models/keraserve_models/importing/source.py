@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -78,8 +80,8 @@ def opened(original: Path) -> Iterator[Source]:
             " where it was made, and save it with model.save('model.keras')"
         )
     elif zipfile.is_zipfile(original):
-        with zipfile.ZipFile(original) as archive, TemporaryDirectory() as unpacked:
-            yield _zip(original, archive, Path(unpacked), digest)
+        with TemporaryDirectory() as unpacked:
+            yield _unzipped(original, Path(unpacked), digest)
     elif _begins(original, b"\x89HDF\r\n\x1a\n"):
         yield _hdf5(original, original, Form.HDF5, (), digest)
     else:
@@ -120,6 +122,14 @@ def _unpacked(original: Path) -> Source:
     return Source(original, original, Form.KERAS, configs["config.json"], version)
 
 
+def _unzipped(original: Path, unpacked: Path, digest: str) -> Source:
+    try:
+        with zipfile.ZipFile(original) as archive:
+            return _zip(original, archive, unpacked, digest)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # encrypted: the last
+        raise ImportRejected(f"{original} can't be unpacked: {error}") from error
+
+
 def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) -> Source:
     names = set(archive.namelist())
     if {"config.json", "model.weights.h5"} <= names:
@@ -130,16 +140,27 @@ def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) 
         )
     if {"keras_model.h5", "labels.txt"} <= names:
         file = Path(archive.extract("keras_model.h5", unpacked))
-        # Each line is a number, a space, and the name.
-        try:
-            lines = archive.read("labels.txt").decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise ImportRejected(f"labels.txt in {original} is no text in UTF-8: {error}") from error
-        labels = tuple(line.partition(" ")[2].strip() or line for line in lines if line.strip())
+        labels = _numbered(archive.read("labels.txt"), original)
         return _hdf5(file, original, Form.TEACHABLE_MACHINE, labels, digest)
     if "config.json" in names:
         raise ImportRejected(f"{original} lacks model.weights.h5: the file is not whole, or holds no weights")
     raise ImportRejected(f"{original} is a zip without a Keras model or Teachable Machine's keras_model.h5")
+
+
+def _numbered(content: bytes, original: Path) -> tuple[str, ...]:
+    """The names of the classes: each line is a number from 0 on, a space, and the name."""
+    try:
+        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ImportRejected(f"labels.txt in {original} is no text in UTF-8: {error}") from error
+    parts = [re.fullmatch(r"(\d+)(?:\s+(.+))?", line) for line in lines]
+    for place, (line, part) in enumerate(zip(lines, parts, strict=True)):
+        if part is None or part[1] != str(place):
+            raise ImportRejected(
+                f"labels.txt in {original} has the line {line!r}, where class {place} is expected, as in"
+                f" '{place} name'"
+            )
+    return tuple(part[2] or part[1] for part in parts if part)
 
 
 def _hdf5(file: Path, original: Path, form: Form, labels: tuple[str, ...], digest: str) -> Source:
