@@ -38,8 +38,10 @@ def _turned_back() -> Image.Exif:
     return exif
 
 
-def found(file: Path, other: Path) -> bool:
-    return near_copies.pairs(image_files.greys([file, other])) == [(0, 1)]
+def groups(*files: Path) -> list[int]:
+    """Of images whose files differ."""
+    contents = [str(file).encode() for file in files]
+    return near_copies.groups(contents, image_files.greys(files)).tolist()
 
 
 @pytest.mark.parametrize("how", [*ALIKE, *OTHER])
@@ -48,22 +50,22 @@ def test_the_same_photograph_in_another_form_is_found(how: str, tmp_path: Path) 
         image, file, other = scene(seed), tmp_path / f"{seed}.png", tmp_path / f"{seed} other"
         image.save(file)
         (ALIKE | OTHER)[how](image, other)
-        assert found(file, other) == (how in ALIKE)
+        assert groups(file, other) == [0, 0 if how in ALIKE else 1]
 
 
 def test_of_different_drawings_no_two_look_the_same(tmp_path: Path) -> None:
     files = [tmp_path / f"{seed}.png" for seed in range(100)]
     for seed, file in enumerate(files):
         scene(seed).save(file)
-    assert near_copies.pairs(image_files.greys(files)) == []
+    assert groups(*files) == [*range(100)]
 
 
 def test_images_of_one_colour_are_not_compared(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.png" for name in ("red", "blue", "none")]
     for file in files[:2]:
         Image.new("RGB", (20, 20), file.stem).save(file)
-    greys = image_files.greys(files)
-    assert (greys[:, 0, 0].tolist(), near_copies.pairs(greys)) == ([76, 29, 0], [])
+    assert image_files.greys(files)[:, 0, 0].tolist() == [76, 29, 0]
+    assert groups(*files) == [0, 1, 2]
 
 
 def test_hashes_are_those_of_the_field() -> None:
@@ -81,6 +83,17 @@ def test_groups_join_copies_and_those_that_look_the_same() -> None:
     greys = np.stack([other, one, darker, one, other // 2, one])
     contents = [b"a", b"b", b"c", b"b", b"d", b"b"]
     assert near_copies.groups(contents, greys).tolist() == [0, 1, 1, 1, 0, 1]
+
+
+def test_many_frames_of_one_film_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_copies, "_HASHES", 1000)
+    monkeypatch.setattr(near_copies, "_IMAGES", 10)
+    generator = np.random.default_rng(0)
+    films = generator.integers(20, 230, (2, 1, 32, 32))
+    frames = (films + generator.integers(-4, 5, (2, 60, 32, 32))).astype(np.uint8).reshape(-1, 32, 32)
+    contents = [bytes([number]) for number in range(120)]
+    assert near_copies.groups(contents, frames).tolist() == [0] * 60 + [60] * 60
+    assert near_copies.groups([], frames[:0]).tolist() == []
 
 
 def numbered(labels: list[int], groups: list[int]) -> Images:

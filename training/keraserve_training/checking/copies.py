@@ -1,11 +1,9 @@
 """Copies, and images that look the same: in train and test, in two classes, within a class."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from keraserve_training.checking.finding import Finding, Level
 from keraserve_training.data import near_copies
@@ -57,33 +55,30 @@ def exact(images: Sequence[Placed], digests: Sequence[bytes]) -> list[Finding]:
     )
 
 
-def alike(images: Sequence[Placed], digests: Sequence[bytes], greys: npt.NDArray[np.uint8]) -> list[Finding]:
-    """Images of other content that look the same, in pairs; for `greys` see `near_copies.pairs`."""
-    copies: dict[bytes, list[Placed]] = {}
-    for image, digest in zip(images, digests, strict=True):
-        copies.setdefault(digest, []).append(image)
-    first = {digest: place for place, digest in reversed([*enumerate(digests)])}
-    places = sorted(first.values())
-    pairs: list[list[Placed]] = []
-    for i, j in near_copies.pairs(greys[places]):
-        pairs.append(_nearest(copies[digests[places[i]]], copies[digests[places[j]]]))
-    leaks, labels, within = _divided(pairs)
+def alike(images: Sequence[Placed], digests: Sequence[bytes], greys: near_copies.Greys) -> list[Finding]:
+    """Images of other content that look the same; for `greys` see `near_copies.groups`."""
+    numbers = near_copies.groups(digests, greys)
+    groups: dict[int, dict[bytes, list[Placed]]] = {}
+    for image, digest, number in zip(images, digests, numbers.tolist(), strict=True):
+        groups.setdefault(number, {}).setdefault(digest, []).append(image)
+    several = [[*chain(*group.values())] for group in groups.values() if len(group) > 1]
+    leaks, labels, within = _divided(several)
     return _found(
         _finding(
             "alike-in-test",
             "look",
             leaks,
-            "alike: one is to learn from, the other to test on",
-            "delete one of each: the figures of the test may be too good",
-            pairs=True,
+            "alike, some to learn from and some to test on",
+            "delete in one of the parts: the figures of the test may be too good",
+            groups=True,
         ),
         _finding(
             "alike-in-two-classes",
             "look",
             labels,
-            "alike, and in two classes",
+            "alike, in more than one class",
             "see which class is right",
-            pairs=True,
+            groups=True,
         ),
         _finding(
             "alike",
@@ -91,15 +86,9 @@ def alike(images: Sequence[Placed], digests: Sequence[bytes], greys: npt.NDArray
             within,
             "alike, in one class",
             "nothing: where Keraserve sets images aside, these stay together",
-            pairs=True,
+            groups=True,
         ),
     )
-
-
-def _nearest(one: Collection[Placed], other: Collection[Placed]) -> list[Placed]:
-    """Of the copies of two images that look the same, the two whose places are the worst."""
-    pairs = [[a, b] for a in one for b in other]
-    return max(pairs, key=lambda pair: (pair[0].tested != pair[1].tested, pair[0].label != pair[1].label))
 
 
 def _divided(groups: Iterable[list[Placed]]) -> tuple[list[list[Placed]], ...]:
@@ -117,13 +106,13 @@ def _divided(groups: Iterable[list[Placed]]) -> tuple[list[list[Placed]], ...]:
 
 
 def _finding(
-    key: str, level: Level, groups: Sequence[list[Placed]], what: str, todo: str, *, pairs: bool = False
+    key: str, level: Level, found: Sequence[list[Placed]], what: str, todo: str, *, groups: bool = False
 ) -> Finding | None:
-    if not groups:
+    if not found:
         return None
-    one, many = ("pair of images is", "pairs of images are") if pairs else ("image is", "images are")
-    are = f"{len(groups):,} {one if len(groups) == 1 else many}"
-    files = [tuple(image.file for image in group) for group in groups]
+    one, many = ("group of images is", "groups of images are") if groups else ("image is", "images are")
+    are = f"{len(found):,} {one if len(found) == 1 else many}"
+    files = [tuple(image.file for image in group) for group in found]
     return Finding(key, level, f"{are} {what}", todo, files)
 
 
