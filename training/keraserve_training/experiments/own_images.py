@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LINEAR, FROZEN, FINE_TUNED, EXPORTED = "linear", "frozen", "fine-tuned", "exported"
 SIZE = 224
 _ASIDE = 0.2  # of the training images
-_LINEAR_EPOCHS, _LINEAR_RATE = 40, 1e-3
+_LINEAR_EPOCHS, _LINEAR_RATE = 30, 1e-3
 _TUNING_EPOCHS, _TUNING_RATE, _WEIGHT_DECAY = 8, 3e-4, 0.05
 _AVERAGED = 0.99  # of the moving average of the weights, what stays in each step
 _NONE = ""  # of no document
