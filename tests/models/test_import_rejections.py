@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from models.conftest import Doubled, images_in
 from models.imports import NAME, imported, run
@@ -189,3 +190,13 @@ def test_names_and_origins(saved: Any, models: Path) -> None:
     (models / NAME / "2" / folders.MODEL_CARD).write_text('{"run": "1"}')
     with pytest.raises(ImportRejected, match=r"was trained here, and .* choose another --name"):
         imported(file, models)
+
+
+def test_a_full_disk(saved: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(*_: Any) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "saved_model.pb; No space left on device")
+
+    monkeypatch.setattr(written.signatures, "save", save)
+    with pytest.raises(RepositoryError, match=r"can't be written: saved_model\.pb; No space left on device"):
+        imported(saved(images_in(layers.Rescaling(1 / 255))), models)
+    assert not (models / NAME).exists()

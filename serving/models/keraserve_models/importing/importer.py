@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keraserve_models.errors import ImportRejected, NotEqual
+from keraserve_models.errors import ImportRejected, NotEqual, RepositoryError
 from keraserve_models.exporting import card
 from keraserve_models.importing import findings, loading
 from keraserve_models.importing.comparison import TOLERANCE, Compared
@@ -85,7 +85,12 @@ def _check_origin(request: ImportRequest) -> None:
 def _write(
     place: Path, source: Source, request: ImportRequest, tell: Callable[[str], None]
 ) -> tuple[dict[str, Any], Compared]:
-    version = _version(place, source, request, tell)
+    import tensorflow as tf
+
+    try:
+        version = _version(place, source, request, tell)
+    except tf.errors.ResourceExhaustedError as error:  # of the disk, or of memory
+        raise RepositoryError(f"the version can't be written: {error.message.splitlines()[0]}") from error
     if not version.compared.equal and not request.any_difference:
         raise NotEqual(
             "the version that was written gives other results than the model: they differ by"
