@@ -76,6 +76,18 @@ def test_every_digit_of_a_number_is_kept(context: BrowserContext, tensors: tuple
         expect(page.locator("#result table")).to_contain_text(value)
 
 
+@pytest.mark.shows("other inputs than images")
+def test_what_is_no_number_is_shown(context: BrowserContext, tensors: tuple[str, Path]) -> None:
+    page = context.new_page()
+    body = '{"outputs": [NaN, Infinity, -Infinity]}'
+    page.route("**/*:predict", lambda route: route.fulfill(body=body, content_type="application/json"))
+    page.goto(tensors[0])
+    page.locator("#model").select_option("half_plus_two")
+    page.get_by_role("button", name="Run").click()
+    for text in ("NaN", "Infinity", "-Infinity"):
+        expect(page.get_by_role("cell", name=text, exact=True)).to_be_visible()
+
+
 WORDS = """
 import keras
 words = keras.layers.TextVectorization(vocabulary=["a", "fox"], output_sequence_length=3)

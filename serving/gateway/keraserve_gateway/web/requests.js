@@ -38,11 +38,14 @@ export const key = {
   set: (value) => sessionStorage.setItem(STORAGE_KEY, value),
 };
 
+// What JSON has no number for, and a model server writes all the same; text is matched to be left alone.
+const NOT_JSON = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+
 /**
  * Parse JSON; whole numbers that JavaScript would round stay text, where the browser says what was written.
  */
 const parse = (text) =>
-  JSON.parse(text, (_, value, context) =>
+  JSON.parse(text.replace(NOT_JSON, (part) => (part.startsWith('"') ? part : `"${part}"`)), (_, value, context) =>
     typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER && /^-?\d+$/.test(context?.source)
       ? context.source
       : value,
