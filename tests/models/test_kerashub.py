@@ -172,6 +172,7 @@ def test_a_repository_with_one_model_file(cached: Path, models: Path) -> None:
     assert done.card["imported_from"]["file"] == address
     assert hub.download(f"{address}@{COMMIT}/model.keras") == path
     assert hub.repository(f"{address}@{COMMIT}/model.keras") == REPOSITORY
+    assert hub._parts(f"{address}@refs/pr/1/model.keras") == (REPOSITORY, "refs/pr/1", "model.keras")
     (cached / "old.h5").write_bytes(b"")
     with pytest.raises(ImportRejected, match=r"holds model.keras, old.h5: name one, as in .*/model.keras"):
         hub.download(address)

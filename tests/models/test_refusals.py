@@ -80,6 +80,7 @@ def test_a_saved_model_that_calls_python(tmp_path: Path) -> None:
         ({"config.json": b"[1]", "model.weights.h5": b""}, "is no JSON object"),
         ({"keras_model.h5": b"x", "labels.txt": b"0 a"}, "can't be read as HDF5"),
         ({"keras_model.h5": b"x", "labels.txt": b"0 \xff"}, "is no text in UTF-8"),
+        ({"keras_model.h5": b"x", "labels.txt": b"0 a" * 400_000}, "has more than 1,000,000 bytes"),
         (
             {"keras_model.h5": b"x", "labels.txt": b"1 a\n0 b"},
             "has the line '1 a', where class 0 is expected",

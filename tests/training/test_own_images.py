@@ -80,6 +80,9 @@ def test_the_better_one_on_the_validation_images_is_exported(run: FinishedRun) -
     assert digests[FROZEN] != digests[FINE_TUNED]
     tested = run.networks[FINE_TUNED if gained else LINEAR]["test"]
     assert run.networks[EXPORTED]["test"] == tested
+    taken = [run.networks[name]["seconds"] for name in (LINEAR, FINE_TUNED)]
+    assert run.metrics["seconds"] == pytest.approx(sum(taken), abs=0.1)
+    assert run.networks[EXPORTED]["seconds"] == run.networks[FINE_TUNED if gained else FROZEN]["seconds"]
     assert run.metrics["metrics"]["test_accuracy"] == tested["accuracy"]
     exported = "The fine-tuned network is exported" if gained else "The simpler model, with the linear layer,"
     assert exported in said(run)

@@ -274,6 +274,7 @@ class Run:
                     file = self.folder / run_folder.confusion_image(name)
                     confusion.confusion(file, name, test.confusion, learnt[name].labels)
         config = run_folder.read_config(self.folder)
+        results = [trained.result for trained in self._trained.values()]
         content = {
             "run_id": config["run_id"],
             "procedural": config["data"]["kind"] == "procedural",
@@ -282,7 +283,9 @@ class Run:
             "plots": self._plots,
             "tables": self._tables,
             "features": self._features,
-            "seconds": round(sum(trained.result["seconds"] for trained in self._trained.values()), 1),
+            "seconds": round(
+                sum(result["seconds"] for result in results if not result.get("composed_of")), 1
+            ),
             "finished": provenance.now(),
         }
         atomic.write_json(self.folder / run_folder.METRICS, content)

@@ -162,8 +162,7 @@ def copy(folder: Path, original: Path) -> Trained:
     if not (folder / RESULT).exists():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(original / MODEL, folder / MODEL)
-        changed = {"seconds": 0.0, "composed_of": [original.name]}
-        atomic.write_json(folder / RESULT, read_json(original / RESULT) | changed)
+        atomic.write_json(folder / RESULT, read_json(original / RESULT) | {"composed_of": [original.name]})
     return load(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from keraserve_models.errors import ImportRejected, ModelsError
 
 PREFIX = "hf://"
-_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([^/]+))?(?:/(.+))?")
+_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(refs/pr/\d+|[^/]+))?(?:/(.+))?")
 # What a Keras model is made of, and not the same weights for other libraries.
 _FILES = ["*.json", "*.h5", "*.keras", "*.pb", "variables/*", "assets/*", "*.txt", "*.model"]
 

@@ -104,7 +104,7 @@ def with_converter(model: Any, overrides: Overrides) -> tuple[Any, Known]:
     does = f"its image converter multiplies by {_written(scale)} and adds {_written(offset)}"
     if converter.interpolation != "bilinear":
         does += f"; that it resizes {converter.interpolation} is not kept: bilinear"
-    cropped = bool(converter.crop_to_aspect_ratio)
+    cropped = bool(converter.image_size and converter.crop_to_aspect_ratio)
     return whole, replace(known, scale=Scale.NONE, scale_reason=does, cropped=cropped)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from keraserve_models.errors import ImportRejected
 
+_MOST_LABEL_BYTES = 1_000_000
 _PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth"}
 _ELSEWHERE = {
     ".onnx": "an ONNX file: convert it to a SavedModel first (onnx2tf)",
@@ -140,6 +141,8 @@ def _zip(original: Path, archive: zipfile.ZipFile, unpacked: Path, digest: str) 
         )
     if {"keras_model.h5", "labels.txt"} <= names:
         file = Path(archive.extract("keras_model.h5", unpacked))
+        if archive.getinfo("labels.txt").file_size > _MOST_LABEL_BYTES:
+            raise ImportRejected(f"labels.txt in {original} has more than {_MOST_LABEL_BYTES:,} bytes")
         labels = _numbered(archive.read("labels.txt"), original)
         return _hdf5(file, original, Form.TEACHABLE_MACHINE, labels, digest)
     if "config.json" in names:
