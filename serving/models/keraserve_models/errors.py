@@ -31,3 +31,9 @@ class Undecided(ImportRejected):
 
 class NotEqual(ImportRejected):
     """The written version does not give what the model gives."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, which may hold a whole configuration, or its class."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

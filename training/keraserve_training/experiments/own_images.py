@@ -106,7 +106,7 @@ def train(run: "Run") -> None:
 
     images, images_aside = split(data.train, _ASIDE, run.seed)
     steps = Feed(images, 32).steps
-    # In its first epoch the rate rises: new weights behind trained ones would damage these at once.
+    # In its first epoch the rate rises: the first steps of AdamW are as large as it, whatever the gradient.
     falling = max(1, run.profile.epochs(_TUNING_EPOCHS) - 1) * steps
     rate: Any = optimizers.schedules.CosineDecay(0.0, falling, warmup_target=_TUNING_RATE, warmup_steps=steps)
     tuned = run.fit(

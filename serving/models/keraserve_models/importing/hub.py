@@ -4,7 +4,7 @@ import glob
 import re
 from pathlib import Path
 
-from keraserve_models.errors import ImportRejected, ModelsError
+from keraserve_models.errors import ImportRejected, ModelsError, first_line
 
 PREFIX = "hf://"
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@(refs/pr/\d+|[^/]+))?(?:/(.+))?")
@@ -42,9 +42,9 @@ def download(address: str) -> Path:
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise ImportRejected(f"{address} can't be downloaded: {_first(error)}") from error
+        raise ImportRejected(f"{address} can't be downloaded: {first_line(error)}") from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
-        raise ModelsError(f"{address} can't be downloaded: {_first(error)}") from error
+        raise ModelsError(f"{address} can't be downloaded: {first_line(error)}") from error
     return folder / file if file else _model_in(folder, address)
 
 
@@ -69,8 +69,3 @@ def _model_in(folder: Path, address: str) -> Path:
         names = ", ".join(each.name for each in files)
         raise ImportRejected(f"{address} holds {names}: name one, as in {address}/{files[0].name}")
     return files[0] if files else folder
-
-
-def _first(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from keraserve_models.errors import ImportRejected
+from keraserve_models.errors import ImportRejected, first_line
 from keraserve_models.importing.findings import Known, last_layer
 from keraserve_models.importing.request import Overrides, Scale
 from keraserve_models.importing.source import Source
@@ -38,9 +38,7 @@ def load(source: Source) -> Any:
         # Its absolute path, which can't be taken for the name of a preset that KerasHub downloads.
         return kind.from_preset(str(source.path.resolve()))
     except Exception as error:  # KerasHub raises whatever the layers raise
-        lines = str(error).splitlines()
-        first = lines[0][:300] if lines else type(error).__name__
-        raise ImportRejected(f"{source.original} can't be loaded by KerasHub: {first}") from error
+        raise ImportRejected(f"{source.original} can't be loaded by KerasHub: {first_line(error)}") from error
 
 
 def is_classifier(model: Any) -> bool:

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from keraserve_models.errors import ImportRejected
+from keraserve_models.errors import ImportRejected, first_line
 from keraserve_models.importing import kerashub, trust
 from keraserve_models.importing.source import Form, Source
 
@@ -54,7 +54,8 @@ def load(source: Source, *, trusted: bool = False, code: Path | None = None) -> 
         if of_keras_2:
             return _by_keras_2(source, custom, error)
         raise ImportRejected(
-            f"{source.original} can't be loaded by Keras {keras.__version__}: {_first(error)}{_hint(error)}"
+            f"{source.original} can't be loaded by Keras {keras.__version__}:"
+            f" {first_line(error)}{_hint(error)}"
         ) from error
 
 
@@ -95,14 +96,14 @@ def _by_keras_2(source: Source, custom: dict[str, Any], error: Exception) -> Any
     except ImportError:
         raise ImportRejected(
             f"{source.original} is of Keras {source.keras_version or 2}, and Keras 3 can't read it"
-            f' ({_first(error)}): pip install "keraserve[tf-keras]", and import it again'
+            f' ({first_line(error)}): pip install "keraserve[tf-keras]", and import it again'
         ) from error
     try:
         return tf_keras.models.load_model(source.path, custom_objects=custom, compile=False)
     except Exception as second:
         raise ImportRejected(
-            f"{source.original} can't be loaded, neither by Keras 3 ({_first(error)}) nor by tf-keras"
-            f" ({_first(second)})"
+            f"{source.original} can't be loaded, neither by Keras 3 ({first_line(error)}) nor by tf-keras"
+            f" ({first_line(second)})"
         ) from second
 
 
@@ -112,9 +113,3 @@ def _hint(error: Exception) -> str:
         return f" It holds {kerashub.MISSING}."
     unknown = any(words in str(error) for words in ("Could not locate", "Unknown layer"))
     return " For a class of your own say --trust --code FILE.py." if unknown else ""
-
-
-def _first(error: Exception) -> str:
-    """The first line of a message, which may hold a whole configuration."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keraserve_models.errors import ImportRejected
+from keraserve_models.errors import ImportRejected, first_line
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
@@ -79,7 +79,7 @@ def load(folder: Path) -> Loaded:
     try:
         whole = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise ImportRejected(f"{folder} can't be loaded: {str(error).splitlines()[0][:300]}") from error
+        raise ImportRejected(f"{folder} can't be loaded: {first_line(error)}") from error
     signatures: dict[str, Any] = {name: whole.signatures[name] for name in getattr(whole, "signatures", {})}
     if not signatures:
         raise ImportRejected(

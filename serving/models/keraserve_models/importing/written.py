@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keraserve_models.errors import ImportRejected, Undecided
+from keraserve_models.errors import ImportRejected, Undecided, first_line
 from keraserve_models.exporting import row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
 from keraserve_models.exporting.served import Served, served
@@ -158,7 +158,7 @@ def _fitting(
             return _fitting(version, specs, longer)
         raise ImportRejected(
             "it can't be compared with the model: it fails with made tensors, whose open dimensions are"
-            f" {length} long: {str(error).splitlines()[0]}"
+            f" {length} long: {first_line(error)}"
         ) from error
 
 
