@@ -25,6 +25,7 @@ def test_a_classifier_with_its_scaling_inside(saved: Any, models: Path) -> None:
     assert (done.version, done.card["task"], done.card["scale"]) == (1, "images", "none")
     assert (done.card["independent_rows"], done.card["labels"]) == (True, ["0", "1", "2"])
     assert done.card["imported_from"]["file"] == "model.keras"
+    assert done.card["explain"] == "class activation map, 10 x 14"
     assert len(done.card["imported_from"]["sha256"]) == 64
     assert any("numbers" in warning for warning in done.card["warnings"])
     pixels = np.random.default_rng(1).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)

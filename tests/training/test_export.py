@@ -63,6 +63,8 @@ def test_three_signatures_with_exactly_these_inputs_and_outputs(served: dict[str
     for name, classes in ((A, 8), (B, 2)):
         signatures = served[name].signatures
         assert set(signatures) == {"serving_default", "image_bytes", "classify", "model_card"}
+        card = json.loads(signatures["model_card"]()["json"].numpy())
+        assert card["explain"] == "none: it has no convolutional layer"
         wanted = {
             "serving_default": ("images", tf.uint8, [None] * 4),
             "image_bytes": ("image_bytes", tf.string, [None]),

@@ -167,7 +167,7 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
         network = signatures.Network.of_keras(
             folded(trained.model), lambda values: outputs.probabilities(trained.output, values)
         )
-        signatures.save(place, network, trained.labels)
+        explained = signatures.save(place, network, trained.labels)
     except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
         raise ExportError(
             f"The model could not be written to {place.parent} ({type(error).__name__}): is the disk full, or"
@@ -177,4 +177,4 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
     warm_up.write(place / folders.WARM_UP, servable.name, (height, width), channels)
     with served(place) as version:
         measured = row_independence.measure(version, (height, width), channels)
-    card.write(place, {**model_card.card(experiment, servable, run, outdated), **measured})
+    card.write(place, {**model_card.card(experiment, servable, run, outdated), **explained, **measured})

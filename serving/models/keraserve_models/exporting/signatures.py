@@ -3,11 +3,14 @@
 - `serving_default`: `images` uint8 [N, H, W, C]
 - `image_bytes`: `image_bytes` string [N], encoded images
 - `classify`: `inputs` string [N], each a serialized tf.Example with `image/encoded`
+- `explain`: `image_bytes` string [N], and `label` string [N], a class of each or empty for the most probable;
+  not of every model, see `explaining`
 - `model_card`: no input
 
 The first two give `probabilities` float32 [N, K] and `label` string [N]; `classify` gives `scores` float32
-[N, K] and `classes` string [N, K], as TensorFlow Serving's Classify wants them; `model_card` gives the card
-as `json` string [], and `bytes` int64 [], its length.
+[N, K] and `classes` string [N, K], as TensorFlow Serving's Classify wants them; `explain` gives `map` float32
+[N, h, w], which covers the upright image, with the class's `label` string [N] and `probability` float32 [N];
+`model_card` gives the card as `json` string [], and `bytes` int64 [], its length.
 """
 
 import tempfile
@@ -18,9 +21,21 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_models.preprocessing.decoding import Preparation, decode
+from keraserve_models.exporting import explaining
+from keraserve_models.preprocessing.decoders.checks import rejected
+from keraserve_models.preprocessing.decoding import Preparation, decode, decode_seen
 from keraserve_models.repository import folders
-from keraserve_protocol.signatures import CARD_OUTPUT, CLASSIFY, DEFAULT_SIGNATURE, IMAGE_BYTES, MODEL_CARD
+from keraserve_protocol.signatures import (
+    CARD_OUTPUT,
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    EXPLAIN,
+    IMAGE_BYTES,
+    LABEL,
+    MAP,
+    MODEL_CARD,
+    PROBABILITY,
+)
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 EXAMPLE_KEY = "image/encoded"
@@ -68,6 +83,7 @@ class ImageClassifier(tf.Module):
         self._prepare = Preparation((height, width), channels, network.cropped)
         self._probabilities = network.probabilities
         self._names = list(labels)
+        self.map_found = ""  # how, or why there is none
         # What the graph captures has to hang on the object that is saved.
         self.state = list(network.state)
         self.labels_file = tf.saved_model.Asset(str(assets / Path(folders.LABELS).name))
@@ -78,12 +94,19 @@ class ImageClassifier(tf.Module):
         images = tf.TensorSpec((None, None, None, None), tf.uint8, name="images")
         encoded = tf.TensorSpec((None,), tf.string, name=IMAGE_BYTES)
         examples = tf.TensorSpec((None,), tf.string, name="inputs")
-        return {
+        labels = tf.TensorSpec((None,), tf.string, name=LABEL)
+        signatures = {
             DEFAULT_SIGNATURE: tf.function(self._images).get_concrete_function(images=images),
             IMAGE_BYTES: tf.function(self._image_bytes).get_concrete_function(image_bytes=encoded),
             CLASSIFY: tf.function(self._classify).get_concrete_function(inputs=examples),
             MODEL_CARD: tf.function(self._card).get_concrete_function(),
         }
+        try:
+            explain = tf.function(self._explain)
+            signatures[EXPLAIN] = explain.get_concrete_function(image_bytes=encoded, label=labels)
+        except explaining.NoMapError as error:
+            self.map_found = f"none: {error}"
+        return signatures
 
     def _images(self, images: Any) -> dict[str, Any]:
         return self._named(self._scores(self._prepare(images)))
@@ -99,6 +122,25 @@ class ImageClassifier(tf.Module):
         classes = tf.broadcast_to(tf.constant(self._names), tf.shape(scores))
         return {"scores": scores, "classes": classes}
 
+    @tf.autograph.experimental.do_not_convert  # else the error of a model without a map would be another one
+    def _explain(self, image_bytes: Any, label: Any) -> dict[str, Any]:
+        images, seen = decode_seen(image_bytes, IMAGE_BYTES, self._prepare, self._shape)
+        scores = self._scores(images)
+        named = label[:, tf.newaxis] == tf.constant(self._names)
+        unknown = ~(tf.reduce_any(named, axis=-1) | (label == ""))
+        place = tf.argmax(unknown)
+        reason = tf.strings.join(["is ", label[place], ", which is none of the model's classes"])
+        with rejected(tf.reduce_any(unknown), tf.strings.format(f"{LABEL}[{{}}]", place), reason):
+            chosen = tf.argmax(tf.where(named | (label == "")[:, tf.newaxis], scores, -1.0), axis=-1)
+        found = explaining.explain(images, scores, tf.one_hot(chosen, len(self._names)))
+        maps = explaining.placed(found.maps, seen) if self._prepare.cropped else found.maps
+        self.map_found = f"{found.method}, {maps.shape[1]} x {maps.shape[2]}"
+        return {
+            MAP: maps,
+            LABEL: tf.gather(tf.constant(self._names), chosen),
+            PROBABILITY: tf.gather(scores, chosen, batch_dims=1),
+        }
+
     def _card(self) -> dict[str, Any]:
         # Two outputs, so that one can be requested alone: TensorFlow Serving's batching takes no request
         # without inputs, except one for other outputs than all that the signature has.
@@ -113,10 +155,13 @@ class ImageClassifier(tf.Module):
         return {"probabilities": scores, "label": label}
 
 
-def save(folder: Path, network: Network, labels: Sequence[str]) -> None:
+def save(folder: Path, network: Network, labels: Sequence[str]) -> dict[str, str]:
     """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`.
 
     The signature `model_card` returns an empty card until `assets/model_card.json` is replaced.
+
+    Returns:
+        For the card: what map the signature `explain` gives, or why there is no such signature.
     """
     # Debug info is the files and line numbers of our source: useless to a server, with paths of this machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
@@ -127,6 +172,7 @@ def save(folder: Path, network: Network, labels: Sequence[str]) -> None:
         module = ImageClassifier(network, labels, Path(assets))
         tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
     _set_classify_method(folder)
+    return {EXPLAIN: module.map_found}
 
 
 def _set_classify_method(folder: Path) -> None:

@@ -63,7 +63,7 @@ def of_classifier(
     network = classifier.network(original, found)
     height, width = found.size
     try:
-        signatures.save(place, network, labels)
+        explained = signatures.save(place, network, labels)
     except ValueError as error:  # of a layer: too few pixels are left for it
         if request.overrides.size is None:
             raise
@@ -95,6 +95,7 @@ def of_classifier(
             "scale": found.scale.value,
             "scores": found.scores,
             "found": list(found.reasons),
+            **explained,
             **measured,
         },
         Compared(largest, len(pixels), what),

@@ -3,6 +3,7 @@
 Arrays and decoded images go through the same `Preparation`, so they can't give different numbers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -35,6 +36,7 @@ class Preparation:
             raise ValueError(f"a network takes 1 or 3 channels, not {channels}")
         self._channels = channels
         self._size = size
+        self.cropped = cropped
         self._fit = _cropped if cropped else _resized
 
     def __call__(self, images: Any) -> Any:
@@ -58,6 +60,13 @@ class Preparation:
         )
         return self._coloured(values)
 
+    def seen(self, pixels: Any, orientation: Any) -> Any:
+        """The parts of an image's height and width, upright, that are not cropped; float32 [2]."""
+        sides = tf.shape(pixels)[:2]
+        sides = tf.where(on_its_side(orientation), sides[::-1], sides)
+        kept = tf.stack(_middle(sides[0], sides[1], self._size)) if self.cropped else sides
+        return tf.cast(kept / sides, tf.float32)
+
     def _turned(self, pixels: Any, orientation: Any) -> Any:
         """Resized, then turned: the result is the same, and fewer pixels are turned."""
         height, width = self._size
@@ -74,7 +83,6 @@ class Preparation:
         return tf.reduce_sum(values * weights, axis=-1, keepdims=True)
 
 
-@tf.autograph.experimental.do_not_convert  # written with TensorFlow's own conditions: nothing is to convert
 def decode(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int, int]) -> Any:
     """Decode every image of a batch on its own, whatever its size, and turn it upright.
 
@@ -93,13 +101,23 @@ def decode(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int,
             many pixels: says which one, counted from 0. If the data are damaged, TensorFlow's decoder fails,
             whose message does not say which one.
     """
+    return _each(encoded, name, prepare.of_file, tf.TensorSpec(shape, tf.float32))
+
+
+def decode_seen(encoded: Any, name: str, prepare: Preparation, shape: tuple[int, int, int]) -> Any:
+    """Decode as `decode`; returns that, and the parts of each image that are seen, float32 [N, 2]."""
+
+    def both(pixels: Any, orientation: Any) -> tuple[Any, Any]:
+        return prepare.of_file(pixels, orientation), prepare.seen(pixels, orientation)
+
+    return _each(encoded, name, both, (tf.TensorSpec(shape, tf.float32), tf.TensorSpec((2,), tf.float32)))
+
+
+@tf.autograph.experimental.do_not_convert  # written with TensorFlow's own conditions: nothing is to convert
+def _each(encoded: Any, name: str, prepare: Callable[[Any, Any], Any], specs: Any) -> Any:
     places = tf.strings.as_string(tf.range(tf.size(encoded)))
-
-    def one(image: tuple[Any, Any]) -> Any:
-        return prepare.of_file(*decoders.decode(*image))
-
     images = (encoded, tf.strings.join([f"{name}[", places, "]"]))
-    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+    return tf.map_fn(lambda image: prepare(*decoders.decode(*image)), images, fn_output_signature=specs)
 
 
 def upright(image: Any, orientation: Any) -> Any:
@@ -128,10 +146,15 @@ def within(image: Any, side: int) -> Any:
 def _cropped(images: Any, size: Any) -> Any:
     """Resize the middle that has the proportions of `size`, which Keras' crop_to_aspect_ratio takes too."""
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-    rows = tf.clip_by_value(width * size[0] // size[1], 1, height)
-    columns = tf.clip_by_value(height * size[1] // size[0], 1, width)
+    rows, columns = _middle(height, width, size)
     top, left = (height - rows) // 2, (width - columns) // 2
     return _resized(images[..., top : top + rows, left : left + columns, :], size)
+
+
+def _middle(height: Any, width: Any, size: Any) -> tuple[Any, Any]:
+    """Height and width of the largest middle that has the proportions of `size`."""
+    rows = tf.clip_by_value(width * size[0] // size[1], 1, height)
+    return rows, tf.clip_by_value(height * size[1] // size[0], 1, width)
 
 
 def _resized(images: Any, size: Any) -> Any:
