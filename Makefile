@@ -139,9 +139,8 @@ typecheck: setup ## pyright; strict in gateway, client and protocol
 
 check: lint typecheck test ## all that a commit must pass
 
-docs: setup ## the client's API from its docstrings, as pages in build/docs
-	@$(BIN)/pdoc --docformat google --output-directory build/docs keraserve_client
-	@echo build/docs/keraserve_client.html
+docs: setup ## the site, from docs/, docstrings and results, in build/docs; every link is checked
+	@$(BIN)/python docs/site/build_site.py build/docs
 
 bench: setup ## Keraserve compared with other servers, into docs/performance.md   [IMAGES=folder]
 	@$(BENCH) measure $(BENCH_OPTIONS)

@@ -10,8 +10,6 @@ import pytest
 from programs import ROOT, save_images
 from stack import Stack
 
-import keraserve_client
-
 PAGES = ("client.md", "from-tf-serving.md", "other-languages.md")
 PROGRAMS = {
     "bash": ["bash", "-euo", "pipefail", "-c"],
@@ -57,13 +55,3 @@ def test_a_block_does_what_the_page_says(
 
 def test_every_language_is_typed() -> None:
     assert {language for _, language, _ in blocks()} == set(PROGRAMS)
-
-
-def test_make_docs_describes_all_that_is_public(tmp_path: Path) -> None:
-    pdoc = Path(sys.executable).with_name("pdoc")
-    [command] = re.findall(r"\$\(BIN\)/pdoc (.*)", (ROOT / "Makefile").read_text())
-    arguments = command.replace("build/docs", str(tmp_path)).split()
-    subprocess.run([pdoc, *arguments], check=True, capture_output=True, timeout=120)
-    page = (tmp_path / "keraserve_client.html").read_text()
-    assert [name for name in keraserve_client.__all__ if f'id="{name}"' not in page] == []
-    assert 'id="Verbs.classify_many"' in page

@@ -79,7 +79,7 @@ def _add(name: str, about: str) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> None:
-    found = _installed().get(_point(name, arguments))
+    found = installed().get(_point(name, arguments))
     if found is None:
         missing = _SERVE if _point(name, arguments) == _REPOSITORY else COMMANDS[name].distribution
         typer.echo(f'{PROGRAM}: {name} is not installed: pip install "{missing}"', err=True)
@@ -98,14 +98,15 @@ def _complete_options() -> None:
         return
     # What typer's lines in zsh, fish and PowerShell, and those in bash, pass on of the command line.
     words = (os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")).split()[1:]
-    found = _installed().get(_point(words[0], words[1:])) if words else None
+    found = installed().get(_point(words[0], words[1:])) if words else None
     command = found.load() if found else None
     if isinstance(command, typer.Typer):
         typer.main.get_command(app)  # makes typer know the shells
         typer.main.get_command(command)(prog_name=PROGRAM)
 
 
-def _installed() -> dict[str, EntryPoint]:
+def installed() -> dict[str, EntryPoint]:
+    """Every command that is installed, by its name."""
     own = [name for name, command in COMMANDS.items() if command.distribution == _CLIENT]
     return {
         **{name: EntryPoint(name, "keraserve_client.cli:app", GROUP) for name in own},
@@ -118,7 +119,7 @@ def main() -> None:
     _complete_options()
     for name, command in COMMANDS.items():
         _add(name, command.about)
-    for name, point in _installed().items():
+    for name, point in installed().items():
         if name not in COMMANDS and name != _REPOSITORY:
             _add(name, f"From {point.dist.name if point.dist else point.module}.")
     app(prog_name=PROGRAM)
