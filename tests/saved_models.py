@@ -12,9 +12,11 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+NAMES = ("serving_default", "image_bytes", "classify", "explain")
+
 
 class Colours(tf.Module):
-    """Probabilities of three colours, from the mean of each channel."""
+    """Probabilities of three colours, from the mean of each channel; a colour's map is its channel."""
 
     def __init__(self, labels: list[str]) -> None:
         super().__init__()
@@ -51,13 +53,31 @@ class Colours(tf.Module):
         classes = tf.repeat(self.labels[tf.newaxis], tf.shape(scores)[0], axis=0)
         return {"scores": scores, "classes": classes}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="image_bytes"),
+            tf.TensorSpec([None], tf.string, name="label"),
+        ]
+    )
+    def explain(self, image_bytes: tf.Tensor, label: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = self.decode(image_bytes)
+        probabilities = self.outputs(images)["probabilities"]
+        named = label[:, tf.newaxis] == self.labels
+        tf.debugging.Assert(tf.reduce_all(tf.reduce_any(named, 1) | (label == "")), ["label: no such class"])
+        chosen = tf.argmax(tf.where(named | (label == "")[:, tf.newaxis], probabilities, -1.0), axis=1)
+        return {
+            "map": tf.gather(images, chosen, axis=3, batch_dims=1) / 255.0,
+            "label": tf.gather(self.labels, chosen),
+            "probability": tf.gather(probabilities, chosen, batch_dims=1),
+        }
+
 
 def save(folder: Path, version: int = 1, labels: list[str] | None = None) -> None:
     """Write version `version` below `folder`, whole or not at all."""
     module = Colours(labels or ["red", "green", "blue"])
     target = folder / str(version)
     beside = folder / f".saving-{version}"
-    signatures = {name: getattr(module, name) for name in ("serving_default", "image_bytes", "classify")}
+    signatures = {name: getattr(module, name) for name in NAMES}
     tf.saved_model.save(module, str(beside), signatures=signatures)
     graph = beside / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(graph.read_bytes())

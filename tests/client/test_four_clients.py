@@ -104,7 +104,7 @@ def test_status_lists_the_versions(client: Any) -> None:
 def test_metadata_describes_the_signatures(client: Any) -> None:
     metadata = client.metadata("colours")
     assert (metadata.model, metadata.version) == ("colours", 1)
-    assert set(metadata.signatures) == {"serving_default", "image_bytes", "classify"}
+    assert set(metadata.signatures) == {"serving_default", "image_bytes", "classify", "explain"}
     signature = metadata.signatures["serving_default"]
     assert signature.inputs == {"images": TensorSpec("uint8", (None, None, None, 3))}
     assert signature.outputs == {
@@ -166,7 +166,7 @@ def test_a_broken_image_is_a_bad_request_that_says_which(client: Any, red: bytes
 @pytest.mark.parametrize(
     ("inputs", "signature", "says"),
     [
-        ([[1]], "nothing", "no signature 'nothing'; it has: classify, image_bytes, serving_default"),
+        ([[1]], "nothing", "no signature 'nothing'; it has: classify, explain, image_bytes, serving_default"),
         ({"photos": [1]}, "serving_default", "inputs are images, not photos"),
         (np.zeros((1, 2, 2, 3)), "serving_default", "uint8, and the values given are float64"),
         ([[[[256, 0, 0]]]], "serving_default", "out of its range"),

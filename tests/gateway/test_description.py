@@ -23,6 +23,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 # Clients are generated from these names.
 OPERATIONS = {
     *("models", "classify_images", "classify_images_version", "classify_images_label"),
+    *("explain_images", "explain_images_version", "explain_images_label"),
     *("status", "status_version", "status_label", "metadata", "metadata_version", "metadata_label"),
     *("card", "card_version", "card_label"),
     *("predict", "predict_version", "predict_label", "classify", "classify_version", "classify_label"),

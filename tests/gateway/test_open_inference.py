@@ -141,7 +141,7 @@ async def test_the_asyncio_client(stack: Any, red: bytes) -> None:
             "colours",
             "images",
             {"signature_name": "none"},
-            "no signature 'none'; it has classify, image_bytes",
+            "no signature 'none'; it has classify, explain, image_bytes",
         ),
         ("colours", "x", {"signature_name": "serving_default"}, "no input 'x'; it takes images"),
         ("half_plus_two", "inputs", {}, "classify_x2_to_y3, .* have these inputs; the parameter"),

@@ -2,7 +2,8 @@
 
 | module | what |
 |---|---|
-| `classify_images` | images in, classes out; `image_check` checks type, size and structure first |
+| `classify_images`, `explain_images` | images in; classes, or maps of what speaks for a class, out |
+| `image_call` | what both have in common; `image_check` checks type, size and structure first |
 | `predict_json` | `:predict`: JSON in, tensors to the model server, JSON out |
 | `tensorflow_rest` | the other calls of TensorFlow Serving's REST API |
 | `open_inference` | the Open Inference Protocol v2 |

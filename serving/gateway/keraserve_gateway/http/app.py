@@ -16,6 +16,7 @@ from keraserve_gateway.http.fast_path import FastPath
 from keraserve_gateway.http.middleware import RequestMiddleware
 from keraserve_gateway.http.routes import (
     classify_images,
+    explain_images,
     health,
     models,
     open_inference,
@@ -61,7 +62,7 @@ def create_app(settings: Settings, model_server: ModelServer, tracing: Tracing |
     )
     app.state.gateway = gateway
     openapi.add_route(app)
-    for routes in (models, classify_images, tensorflow_rest, open_inference, health, pages):
+    for routes in (models, classify_images, explain_images, tensorflow_rest, open_inference, health, pages):
         app.include_router(routes.router())
     app.openapi = lambda: openapi.describe(app)
     return app

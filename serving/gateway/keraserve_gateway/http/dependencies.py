@@ -8,15 +8,19 @@ from pydantic_core import PydanticCustomError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
+from keraserve_gateway.calls.image_check import Image
+from keraserve_gateway.calls.offloading import LARGE, offload
 from keraserve_gateway.calls.target import ModelResponse, Target
 from keraserve_gateway.context import RequestContext
-from keraserve_gateway.errors import BadRequest
+from keraserve_gateway.errors import BadRequest, UnsupportedMediaType
 from keraserve_gateway.gateway import Gateway
-from keraserve_gateway.http import request_body
+from keraserve_gateway.http import multipart, request_body
 from keraserve_gateway.http.scope import context_of
 from keraserve_gateway.upstream.model_calls import Ask
 from keraserve_gateway.upstream.version_routing import VersionRouter
 from keraserve_protocol import messages as m
+
+_FORM = "multipart/form-data"
 
 
 class HttpCall:
@@ -35,6 +39,24 @@ class HttpCall:
         whole = await request_body.expanded(self.context, self.gateway.settings.max_body_bytes)
         self.hold(max(0, len(whole) - sent))
         return whole
+
+    async def images(self) -> list[Image]:
+        """Return the body's images. Only multipart types matter: many clients send no type, or any.
+
+        Raises:
+            GatewayError: UnsupportedMediaType for a body of another multipart type, or as `body` and
+                `multipart.images`.
+        """
+        content_type = self.context.header("content-type") or ""
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == _FORM:
+            form, most = await self.body(), self.gateway.settings.max_images
+            return await offload(self.context, len(form) > LARGE, multipart.images, form, content_type, most)
+        if kind.startswith("multipart/"):
+            raise UnsupportedMediaType(
+                f"a body of type {kind[:100]!r}; send {_FORM}, or one image as the body"
+            )
+        return [Image(await self.body())]
 
     def hold(self, size: int) -> None:
         """Count more bytes in memory for this request, until its end.

@@ -9,11 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from keraserve_gateway.calls.classify_images import Classifier, ImageClasses
-from keraserve_gateway.calls.image_check import Image, Limits
-from keraserve_gateway.calls.offloading import LARGE, offload
+from keraserve_gateway.calls.image_check import Limits
 from keraserve_gateway.calls.target import ModelResponse, Target
-from keraserve_gateway.errors import UnsupportedMediaType
-from keraserve_gateway.http import multipart, openapi_bodies
+from keraserve_gateway.http import openapi_bodies
 from keraserve_gateway.http.dependencies import MODEL, TARGETS, CurrentCall, Digits, HttpCall, check_once
 from keraserve_gateway.http.schemas.classify_images import ImageClassification
 
@@ -29,8 +27,7 @@ class ClassifyOptions(BaseModel):
     )
 
 
-_FORM = "multipart/form-data"
-_ERRORS = openapi_bodies.problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
+ERRORS = openapi_bodies.problems(400, 401, 403, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 
 
 def router() -> APIRouter:
@@ -58,7 +55,7 @@ def _add_classify(routes: APIRouter, path: str, suffix: str, named: Callable[...
         operation_id=f"classify_images{suffix}",
         summary="Classify one image, or several",
         response_model=ImageClassification,
-        responses=_ERRORS,
+        responses=ERRORS,
         openapi_extra=openapi_bodies.image_body(),
     )
 
@@ -67,11 +64,11 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
     """Classify the images of a request.
 
     Raises:
-        GatewayError: as `Classifier.classify`, UnsupportedMediaType for a body of another multipart type, and
-            BadRequest for a query parameter that is there twice.
+        GatewayError: as `Classifier.classify` and `HttpCall.images`; BadRequest for a query parameter that is
+            there twice.
     """
     check_once(call.request)
-    images = await _images(call)
+    images = await call.images()
     settings = call.gateway.settings
     limits = Limits(settings.max_images, settings.max_pixels)
     classifier = Classifier(call.ask, limits, call.gateway.repeating)
@@ -82,15 +79,3 @@ async def classify(call: HttpCall, target: Target, options: ClassifyOptions) -> 
     warnings = await call.gateway.cards.warnings(found.model, found.version)
     fields = vars(found) | ({"warnings": warnings} if warnings else {})
     return call.respond(ModelResponse(orjson.dumps(fields), found.version))
-
-
-async def _images(call: HttpCall) -> list[Image]:
-    """Return the images. Only multipart types matter: many clients send no type, or any."""
-    content_type = call.context.header("content-type") or ""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == _FORM:
-        form, most = await call.body(), call.gateway.settings.max_images
-        return await offload(call.context, len(form) > LARGE, multipart.images, form, content_type, most)
-    if kind.startswith("multipart/"):
-        raise UnsupportedMediaType(f"a body of type {kind[:100]!r}; send {_FORM}, or one image as the body")
-    return [Image(await call.body())]
