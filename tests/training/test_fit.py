@@ -14,7 +14,7 @@ from keraserve_training import experiment, open_run, profiles, progress
 from keraserve_training.data import procedural
 from keraserve_training.data.images import Images
 from keraserve_training.errors import FineTuningTooFastError, RunDamagedError, RunDiffersError
-from keraserve_training.learning import checkpoint, fit, outputs, rules
+from keraserve_training.learning import augmentation, checkpoint, fit, outputs, rules
 from keraserve_training.learning.feed import Feed
 from keraserve_training.learning.fit import Phase, Plan
 from keraserve_training.records import history, run_folder
@@ -55,7 +55,7 @@ class _Killing(progress.Show):
 
 
 def plan() -> Plan:
-    """Dropout and Adam: random layers and an optimizer with a memory have to go on as well."""
+    """Dropout, augmentation and Adam: all that is random or has a memory has to go on as well."""
 
     def build() -> keras.Model:
         layers = (
@@ -73,7 +73,8 @@ def plan() -> Plan:
         Phase("one", 2, lambda: keras.optimizers.Adam(1e-2), first),
         Phase("two", 2, lambda: keras.optimizers.Adam(1e-3)),
     ]
-    return Plan("net", build, images, images, phases, ("a", "b", "c"), "softmax")
+    change = augmentation.flips_and_crops
+    return Plan("net", build, images, images, phases, ("a", "b", "c"), "softmax", augmentation=change)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from keraserve_training.workers.work import Workers
 if TYPE_CHECKING:
     import keras
 
+    from keraserve_training.learning.augmentation import Augmentation
     from keraserve_training.learning.fit import Loop, Phase, Trained
     from keraserve_training.pretrained.backbones import Backbone
     from keraserve_training.pretrained.features import Features
@@ -155,6 +156,7 @@ class Run:
         reused: "Callable[[keras.Model], Sequence[keras.Layer]] | None" = None,
         after: "Trained | None" = None,
         loop: "Loop | None" = None,
+        augmentation: "Augmentation | None" = None,
         also_in: str | None = None,
     ) -> "Trained":
         """Train a network, or go on with it, or load it when it is done; for the arguments see `fit.Plan`.
@@ -169,7 +171,21 @@ class Run:
         """
         from keraserve_training.learning.fit import Plan, fit
 
-        plan = Plan(name, build, train, validation, phases, labels, output, batch, best, reused, after, loop)
+        plan = Plan(
+            name,
+            build,
+            train,
+            validation,
+            phases,
+            labels,
+            output,
+            batch,
+            best,
+            reused,
+            after,
+            loop,
+            augmentation,
+        )
         if also_in and borrowing.borrow(self.folder, also_in, name):
             self._show.tell(f"{name}: taken from the finished run of {also_in}")
         self._validated_on[name] = validation

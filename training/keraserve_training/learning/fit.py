@@ -18,7 +18,8 @@ import numpy as np
 from keraserve_models import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import RunDamagedError
-from keraserve_training.learning import checkpoint, outputs, rules, strategy
+from keraserve_training.learning import augmentation, checkpoint, outputs, rules, strategy
+from keraserve_training.learning.augmentation import Augmentation
 from keraserve_training.learning.checkpoint import Rows
 from keraserve_training.learning.feed import Feed, evaluation_batch
 from keraserve_training.learning.machine_load import Others
@@ -75,6 +76,7 @@ class Plan:
         reused: the layers that come from another network, where no phase freezes them first.
         after: the network whose training came before, where this one goes on with its layers.
         loop: trains an epoch in place of `model.fit`.
+        augmentation: changes the training images; None: they stay as they are.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Plan:
     reused: Layers | None = None
     after: "Trained | None" = None
     loop: Loop | None = None
+    augmentation: Augmentation | None = None
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,11 @@ class _Training:
 
     def _epoch(self, phase: Phase) -> dict[str, Any]:
         """Train one epoch and return its row of the history."""
-        steps = self._feed.steps
-        batches = self._with_targets(self._feed.epoch(self._seed, len(self._rows)))
+        steps, epoch, change = self._feed.steps, len(self._rows), self._plan.augmentation
+        batches = self._feed.epoch(self._seed, epoch)
+        if change:
+            batches = augmentation.augmented(batches, change, self._seed, epoch)
+        batches = self._with_targets(batches)
         start, clock = time.monotonic(), _Clock(steps)
 
         def tell(done: int) -> None:
@@ -253,7 +259,7 @@ class _Training:
             self._model, self._validation, examples=count, batch=self._validation_batch
         )
         return {
-            "epoch": len(self._rows) + 1,
+            "epoch": epoch + 1,
             "phase": phase.name,
             **figures,
             **{f"val_{name}": value for name, value in validated.items()},
