@@ -64,6 +64,34 @@ def test_classify_prints_json(pair: Any, folder: Path, transport: str) -> None:
     assert second["classes"][0] == {"label": "green", "probability": pytest.approx(1, abs=1e-6)}
 
 
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_why_writes_the_image_with_its_map_and_a_scale(pair: Any, tmp_path: Path, transport: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    where = ["--url", pair.url] if transport == "http" else ["--grpc", pair.model_server]
+    both, out = tmp_path / "both.png", tmp_path / "why.png"
+    drawn = image.new("RGB", (600, 400), (250, 0, 0))
+    drawn.paste((0, 0, 240), (300, 0, 600, 400))
+    drawn.save(both)
+    for chosen, yellow, violet in (("red", 50, 550), ("blue", 550, 50)):
+        result = run("classify", "colours", both, "--why", out, "--class", chosen, *where)
+        assert result.exit_code == 0, result.output
+        assert "red" in result.stdout
+        with image.open(out) as found:
+            assert found.width == 600
+            assert found.height > 400
+            high, low = found.getpixel((yellow, 200)), found.getpixel((violet, 200))
+        assert high[1] > high[2] + 50
+        assert low[2] > low[1] + 30
+    for arguments, code, sentence in (
+        ([both, both, "--why", out], 1, "--why is for one image, not 2"),
+        ([both, "--why", out, "--class", "pink"], 1, "no such class"),
+        ([both, "--class", "red"], 2, "--class is for --why"),
+    ):
+        result = run("classify", "colours", *arguments, *where)
+        assert result.exit_code == code
+        assert sentence in result.stderr
+
+
 def test_the_address_may_come_from_the_environment(pair: Any, folder: Path) -> None:
     result = run("classify", "colours", folder / "b.png", "--json", KERASERVE_URL=pair.url)
     assert result.exit_code == 0, result.output

@@ -62,8 +62,26 @@ def test_several_images_of_every_kind_keep_their_order(client: Any, tmp_path: An
     assert all(len(prediction.classes) == 1 for prediction in predictions)
 
 
+def test_a_map_of_what_decided(client: Any, tmp_path: Any, green: bytes) -> None:
+    both = np.concatenate([pixels(250, 0, 0), pixels(0, 0, 200)], axis=1)
+    (tmp_path / "a.png").write_bytes(green)
+    first, second = client.explain("colours", [both, tmp_path / "a.png"], version=1)
+    assert (first.label, first.model, first.version, first.filename) == ("red", "colours", 1, None)
+    assert (second.label, second.filename) == ("green", "a.png")
+    assert (first.map.shape, first.map.dtype) == ((8, 8), np.float32)
+    np.testing.assert_allclose(first.map[:, :3], 250 / 255, rtol=1e-6)
+    np.testing.assert_allclose(first.map[:, 5:], 0)
+    [blue] = client.explain("colours", both, "blue")
+    assert blue.label == "blue"
+    assert blue.probability == pytest.approx(1 - first.probability, abs=1e-3)
+    np.testing.assert_allclose(blue.map[:, 5:], 200 / 255, rtol=1e-6)
+    with pytest.raises(BadRequest, match="no such class"):
+        client.explain("colours", both, "pink")
+
+
 def test_no_images_are_no_predictions(client: Any) -> None:
     assert client.classify("colours", []) == []
+    assert client.explain("colours", []) == []
 
 
 @pytest.mark.parametrize("choice", [{"version": 1}, {"label": "stable"}], ids=["version", "label"])

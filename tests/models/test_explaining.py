@@ -100,7 +100,7 @@ def test_the_map_is_the_one_that_keras_gradients_give(tmp_path: Path, head: str,
             seen.append(maps)
         best = version.run("explain", {"image_bytes": encoded, "label": np.array([""] * 4, object)})
         labels = np.array(["", "x", "", ""], object)
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"label\[1\] is x, which is none of"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"label\[1\] is x, which is no class of"):
             version.run("explain", {"image_bytes": encoded, "label": labels})
     numbers = wanted.argmax(axis=1)
     assert [label.decode() for label in best["label"]] == [names[number] for number in numbers]

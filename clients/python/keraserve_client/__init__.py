@@ -38,6 +38,7 @@ from keraserve_client._tensors import Inputs
 from keraserve_client._types import (
     Arrays,
     Class,
+    Explanation,
     Failure,
     Metadata,
     Model,
@@ -60,6 +61,7 @@ __all__ = [
     "Client",
     "ConnectionFailed",
     "DeadlineExceeded",
+    "Explanation",
     "Failure",
     "GrpcClient",
     "Image",

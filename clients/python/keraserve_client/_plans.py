@@ -17,6 +17,7 @@ from keraserve_client._steps import Plan, Request, Response
 from keraserve_client._tensors import Inputs, Tensors, fit, read
 from keraserve_client._types import (
     Arrays,
+    Explanation,
     Failure,
     Metadata,
     Model,
@@ -77,6 +78,12 @@ class Plans(ABC, Generic[Request, Response]):
         self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[Request, Response, list[Prediction | Failure]]:
         """Classify at least one image; one that can't be read is a `Failure` if the transport can say so."""
+
+    @abstractmethod
+    def explain(
+        self, target: Target, images: list[EncodedImage], class_label: str
+    ) -> Plan[Request, Response, list[Explanation]]:
+        """Get a map of at least one image; an image that can't be read fails the call."""
 
     @abstractmethod
     def models(self) -> Plan[Request, Response, list[Model]]:

@@ -1,7 +1,7 @@
 """The results of the calls, as frozen dataclasses, the same for every client."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -43,6 +43,29 @@ class Prediction:
     def best(self) -> Class:
         """The most probable class."""
         return self.classes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where something in one image speaks for a class.
+
+    Attributes:
+        filename: the last part of the image's path; None if it was no path.
+        label: the class that was asked about, or the most probable one.
+        probability: of that class, 0 to 1.
+        map: float32 [h, w], 0 to 1, which covers the upright image; 1 where most speaks for the class.
+        model: the model's name.
+        version: the version that was asked.
+        warnings: the warnings in that version's model card, for everybody who sees this.
+    """
+
+    filename: str | None
+    label: str
+    probability: float
+    map: npt.NDArray[np.float32] = field(compare=False)
+    model: str
+    version: int
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from keraserve_client._many import Outcomes, Shape, check, loaded, stream, strea
 from keraserve_client._plans import Plans, Target
 from keraserve_client._steps import ONCE, Deadline, Plan, Request, Response, Result, Retry, Wait, carry_out
 from keraserve_client._tensors import Inputs
-from keraserve_client._types import Arrays, Failure, Metadata, Model, ModelStatus, Prediction
+from keraserve_client._types import Arrays, Explanation, Failure, Metadata, Model, ModelStatus, Prediction
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE
 
 
@@ -143,6 +143,38 @@ class Verbs(_Settings[Request, Response], ABC):
             return outcomes
 
         return stream(images, shape, classify)
+
+    def explain(
+        self,
+        model: str,
+        images: Images,
+        class_label: str = "",
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Explanation]:
+        """Map the places of images that speak for a class.
+
+        The map is that of the model's last convolution, which is coarse; what it does not say is in
+        docs/serving.md. Models without such a map have no signature `explain`, and their card says why.
+
+        Args:
+            model, images, version, label, timeout: as for `classify`.
+            class_label: the label of the class; empty: the most probable one of each image.
+
+        Returns:
+            One explanation for each image, in order; also for a single image a list.
+
+        Raises:
+            BadRequest: an image that can't be decoded, no such class, or a model without maps.
+            KeraserveError: as `classify`.
+        """
+        deadline = self._deadline(timeout)
+        target, encoded = Target(model, version, label), load(images)
+        if not encoded:
+            return []
+        return self._run(self._plans.explain(target, encoded, class_label), deadline)
 
     def predict(
         self,
@@ -303,6 +335,23 @@ class AsyncVerbs(_Settings[Request, Response], ABC):
             return outcomes
 
         return stream_async(images, shape, classify)
+
+    async def explain(
+        self,
+        model: str,
+        images: Images,
+        class_label: str = "",
+        version: int | None = None,
+        label: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Explanation]:
+        """Map the places of images that speak for a class, as `Client.explain`."""
+        deadline = self._deadline(timeout)
+        target, encoded = Target(model, version, label), await asyncio.to_thread(load, images)
+        if not encoded:
+            return []
+        return await self._run(self._plans.explain(target, encoded, class_label), deadline)
 
     async def predict(
         self,

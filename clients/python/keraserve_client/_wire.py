@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from urllib.parse import quote, urlencode
 
+import numpy as np
 from google.protobuf import json_format
 
 from keraserve_client._errors import (
@@ -31,6 +32,7 @@ from keraserve_client._steps import Plan
 from keraserve_client._tensors import Tensors
 from keraserve_client._types import (
     Class,
+    Explanation,
     Failure,
     Metadata,
     Model,
@@ -78,7 +80,7 @@ class HttpPlans(Plans[HttpRequest, HttpResponse]):
         self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[HttpRequest, HttpResponse, list[Prediction]]:
         """`POST …/images:classify?strict=true`."""
-        response = yield _post(target, images, {"top_k": top_k, "strict": "true"})
+        response = yield _post(target, images, "classify", {"top_k": top_k, "strict": "true"})
         outcomes: list[Prediction] = []
         for outcome in _read(response, lambda document: _outcomes(document, images, response)):
             if isinstance(outcome, Failure):
@@ -89,8 +91,15 @@ class HttpPlans(Plans[HttpRequest, HttpResponse]):
     def _classify_some(
         self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[HttpRequest, HttpResponse, list[Prediction | Failure]]:
-        response = yield _post(target, images, {"top_k": top_k})
+        response = yield _post(target, images, "classify", {"top_k": top_k})
         return _read(response, lambda document: _outcomes(document, images, response))
+
+    def explain(
+        self, target: Target, images: list[EncodedImage], class_label: str
+    ) -> Plan[HttpRequest, HttpResponse, list[Explanation]]:
+        """`POST …/images:explain?strict=true`."""
+        response = yield _post(target, images, "explain", {"class_label": class_label, "strict": "true"})
+        return _read(response, lambda document: _explanations(document, images))
 
     def models(self) -> Plan[HttpRequest, HttpResponse, list[Model]]:
         """`GET /v1/models`."""
@@ -179,9 +188,9 @@ def multipart(images: list[EncodedImage], boundary: str) -> tuple[bytes, str]:
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
 
 
-def _post(target: Target, images: list[EncodedImage], query: Mapping[str, object]) -> HttpRequest:
-    """`POST …/images:classify`: one image as the body, several as multipart/form-data."""
-    path = f"{_path(target)}/images:classify?{urlencode(query)}"
+def _post(target: Target, images: list[EncodedImage], verb: str, query: Mapping[str, object]) -> HttpRequest:
+    """`POST …/images:classify` or `:explain`: one image as the body, several as multipart/form-data."""
+    path = f"{_path(target)}/images:{verb}?{urlencode(query)}"
     if len(images) == 1:
         return HttpRequest("POST", path, images[0].data, images[0].media_type)
     return HttpRequest("POST", path, *multipart(images, secrets.token_hex(16)))
@@ -250,6 +259,21 @@ def _outcomes(
             Prediction(image.filename, classes, str(document["model"]), int(document["version"]), warnings)
         )
     return outcomes
+
+
+def _explanations(document: Any, images: list[EncodedImage]) -> list[Explanation]:
+    return [
+        Explanation(
+            image.filename,
+            str(entry["label"]),
+            float(entry["probability"]),
+            np.array(entry["map"], np.float32).reshape(len(entry["map"]), -1),
+            str(document["model"]),
+            int(document["version"]),
+            _warnings(document),
+        )
+        for image, entry in zip(images, document["explanations"], strict=True)
+    ]
 
 
 def _model(entry: Any) -> Model:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 import grpc
+import numpy as np
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from keraserve_client._cards import Cards
@@ -22,6 +23,7 @@ from keraserve_client._steps import Plan
 from keraserve_client._tensors import Tensors
 from keraserve_client._types import (
     Class,
+    Explanation,
     Failure,
     Metadata,
     Model,
@@ -35,7 +37,8 @@ from keraserve_client._wire import seconds
 from keraserve_protocol import messages as m
 from keraserve_protocol import services
 from keraserve_protocol.rest import HTTP_STATUS, shortest
-from keraserve_protocol.signatures import CLASSIFY
+from keraserve_protocol.signatures import CLASSIFY, EXPLAIN, IMAGE_BYTES, LABEL, MAP, PROBABILITY
+from keraserve_protocol.tensors import TensorError, from_proto, to_proto
 
 # Each message of grpc.health.v1 has one field, so it has the same bytes as one of these well-known types.
 HEALTH = services.Call("grpc.health.v1.Health", "Check", StringValue, Int32Value)
@@ -81,6 +84,39 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         self, target: Target, images: list[EncodedImage], top_k: int
     ) -> Plan[Rpc, m.Message, list[Prediction | Failure]]:
         return [*(yield from self.classify(target, images, top_k))]
+
+    def explain(
+        self, target: Target, images: list[EncodedImage], class_label: str
+    ) -> Plan[Rpc, m.Message, list[Explanation]]:
+        """Predict, with the signature `explain`."""
+        inputs = {
+            IMAGE_BYTES: to_proto([image.data for image in images]),
+            LABEL: to_proto([class_label] * len(images)),
+        }
+        request = m.PredictRequest(model_spec=_spec(target, EXPLAIN), inputs=inputs)
+        response = yield from send(services.PREDICT, request)
+        try:
+            maps, labels, probabilities = (
+                from_proto(response.outputs[name]) for name in (MAP, LABEL, PROBABILITY)
+            )
+            found = [
+                (
+                    label.decode(),
+                    shortest(float(probability)),
+                    np.array(one, np.float32).reshape(len(one), -1),
+                )
+                for one, label, probability in zip(maps, labels, probabilities, strict=True)
+            ]
+        except (TensorError, ValueError, TypeError, AttributeError) as error:
+            raise InvalidResponse("the response has no maps in it") from error
+        if len(found) != len(images):
+            raise InvalidResponse(f"{len(found)} maps of {len(images)} images")
+        version = _version(response)
+        warnings = yield from self._cards.warnings(target.model, version)
+        return [
+            Explanation(image.filename, label, probability, map_, target.model, version, warnings)
+            for image, (label, probability, map_) in zip(images, found, strict=True)
+        ]
 
     def models(self) -> Plan[Rpc, m.Message, list[Model]]:
         """Raise NotSupported: TensorFlow Serving's gRPC API has no such call."""
@@ -129,7 +165,9 @@ class GrpcPlans(Plans[Rpc, m.Message]):
         """Nothing: TensorFlow's messages carry every type."""
 
 
-def _version(response: m.ClassificationResponse | m.GetModelMetadataResponse) -> int:
+def _version(
+    response: m.ClassificationResponse | m.PredictResponse | m.GetModelMetadataResponse,
+) -> int:
     version = m.version_of(response.model_spec)
     if version is None:
         raise InvalidResponse("the response does not say which version it is from")

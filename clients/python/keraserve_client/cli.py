@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keraserve_client import _overlay
 from keraserve_client._client import DEFAULT_URL
 from keraserve_client._command_line import (
     CaFile,
@@ -29,6 +30,7 @@ from keraserve_client._command_line import (
     sentence,
     watched,
 )
+from keraserve_client._errors import InvalidInput
 from keraserve_client._evaluate_command import evaluate
 from keraserve_client._keys import VARIABLE
 from keraserve_client._predict_command import predict
@@ -58,6 +60,19 @@ def classify(
     version: Version = None,
     label: Label = None,
     concurrency: Concurrency = 32,
+    why: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.PNG",
+            dir_okay=False,
+            help="Write the image, one alone, with a map of what speaks for its class.",
+            show_default=False,
+        ),
+    ] = None,
+    class_label: Annotated[
+        str,
+        typer.Option("--class", help="Of --why: another class than the best.", show_default=False),
+    ] = "",
     url: Url = DEFAULT_URL,
     grpc: Grpc = None,
     tls: Tls = False,
@@ -66,9 +81,13 @@ def classify(
     timeout: Timeout = 30.0,
 ) -> None:
     """Classify images."""
+    if class_label and why is None:
+        raise typer.BadParameter("--class is for --why")
     failed: list[tuple[Path, Failure]] = []
     with reported_errors(), connect(url, grpc, tls, ca_file, timeout, retries=None) as client:
         paths = _images(files)
+        if why is not None and len(paths) != 1:
+            raise InvalidInput(f"--why is for one image, not {len(paths)}")
         outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)
         check_reached(model, url, grpc, tls, ca_file, timeout)
         found = watched(zip(paths, outcomes, strict=True), len(paths), failed, as_json)
@@ -78,6 +97,9 @@ def classify(
         else:
             began = time.perf_counter()
             print_predictions(list(found), time.perf_counter() - began, console())
+        if why is not None and not failed:
+            [explanation] = client.explain(model, paths[0], class_label, version, label)
+            _overlay.write(why, paths[0], explanation)
     for path, failure in failed:
         print_error(f"{path}: {sentence(failure.error)}")
     if failed:

@@ -129,7 +129,7 @@ class ImageClassifier(tf.Module):
         named = label[:, tf.newaxis] == tf.constant(self._names)
         unknown = ~(tf.reduce_any(named, axis=-1) | (label == ""))
         place = tf.argmax(unknown)
-        reason = tf.strings.join(["is ", label[place], ", which is none of the model's classes"])
+        reason = tf.strings.join(["is ", label[place], ", which is no class of the model"])
         with rejected(tf.reduce_any(unknown), tf.strings.format(f"{LABEL}[{{}}]", place), reason):
             chosen = tf.argmax(tf.where(named | (label == "")[:, tf.newaxis], scores, -1.0), axis=-1)
         found = explaining.explain(images, scores, tf.one_hot(chosen, len(self._names)))
