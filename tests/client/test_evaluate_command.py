@@ -1,5 +1,6 @@
 """`keraserve evaluate`: accuracy, classes, confusions and the paired test, of what is served."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,19 +20,38 @@ from keraserve_protocol import messages, model_config
     [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
 )
 def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float) -> None:
-    one = Evaluation(["a"] * count, ["a"] * right + ["b"] * (count - right))
+    one = Evaluation(["a"] * count, ["a"] * right + ["b"] * (count - right), [1.0] * count)
     assert one.interval == pytest.approx((low, high), abs=5e-5)
 
 
 def test_classes_and_confusions() -> None:
-    one = Evaluation(list("aaabbc"), list("aabbcb"))
+    one = Evaluation(list("aaabbc"), list("aabbcb"), [0.9, 0.9, 0.5, 0.4, 0.5, 0.9])
     assert (one.right, one.accuracy) == (3, 0.5)
     assert one.classes == [
         ClassFigures("a", 3, 2, 2), ClassFigures("b", 2, 1, 3), ClassFigures("c", 1, 0, 1)
     ]  # fmt: skip
     assert [(each.recall, each.precision) for each in one.classes][0] == (2 / 3, 1.0)  # noqa: RUF015
-    assert Evaluation(["a"], ["b"]).classes[1].recall is None
+    assert [each.f1 for each in one.classes] == [0.8, 0.4, 0.0]
+    assert one.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert one.macro_f1 == pytest.approx(0.4)
+    other = Evaluation(["a"], ["b"], [1.0])
+    assert (other.classes[1].recall, other.balanced_accuracy) == (None, 0.0)
     assert one.confusions == [Confusion("a", "b", 1), Confusion("b", "c", 1), Confusion("c", "b", 1)]
+
+
+def test_calibration() -> None:
+    one = Evaluation(["a"] * 8, list("aaabaabb"), [0.95, 0.97, 1.0, 1.0, 0.61, 0.65, 0.65, 0.61], 6)
+    assert [dataclasses.astuple(each) for each in one.reliability] == [
+        (4, pytest.approx(0.63), 0.5), (4, pytest.approx(0.98), 0.75)
+    ]  # fmt: skip
+    assert one.calibration_error == pytest.approx((0.13 + 0.23) / 2)
+    assert one.top5_accuracy == 0.75
+
+
+def test_better_is_more_than_chance() -> None:
+    assert Comparison(1, 9).worse
+    assert not Comparison(9, 1).worse
+    assert not Comparison(0, 5).worse
 
 
 @pytest.mark.parametrize(
@@ -44,8 +64,9 @@ def test_the_paired_test_is_mcnemars(first: int, second: int, p_value: float) ->
 
 def test_the_paired_test_of_many_images() -> None:
     truths = ["a"] * 40_000
-    one = Evaluation(truths, ["a"] * 20_000 + ["b"] * 20_000)
-    other = Evaluation(truths, ["b"] * 20_100 + ["a"] * 19_900)
+    sure = [1.0] * 40_000
+    one = Evaluation(truths, ["a"] * 20_000 + ["b"] * 20_000, sure)
+    other = Evaluation(truths, ["b"] * 20_100 + ["a"] * 19_900, sure)
     found = Comparison.of(one, other)
     assert (found.only_first, found.only_second) == (20_000, 19_900)
     assert found.p_value == pytest.approx(0.620, abs=0.001)  # as 2 * Phi(-99 / sqrt(39900))
@@ -69,13 +90,22 @@ def test_a_served_model_is_evaluated(pair: Any, folder: Path, transport: str) ->
     printed = result.stdout.splitlines()
     assert printed[0] == ("accuracy 75.0% (3 of 4; 95 % interval 30.1% to 95.4%), colours version 1")
     lines = [line.split() for line in printed]
-    assert ["red", "3", "2", "66.7%", "100.0%"] in lines
-    assert ["green", "1", "1", "100.0%", "50.0%"] in lines
+    assert printed[1].startswith("balanced accuracy 83.3%, mean F1 73.3%, expected calibration error ")
+    assert ["red", "3", "2", "66.7%", "100.0%", "80.0%"] in lines
+    assert ["green", "1", "1", "100.0%", "50.0%", "66.7%"] in lines
     assert ["red", "green", "1"] in lines
     below = run("evaluate", "colours", folder, "--at-least", 0.76, "--label", "stable", *where)
     assert below.exit_code == 1
     assert below.stderr == "keraserve: the accuracy is 0.75, below 0.76\n"
-    document = json.loads(run("evaluate", "colours", folder, "--json", *where).stdout)
+    page = folder.parent / "page.html"
+    result = run("evaluate", "colours", folder, "--json", "--html", page, *where)
+    text = page.read_text()
+    assert "75.0 %" in text
+    assert "red, taken for <b>green</b>" in text
+    assert text.count('<img src="data:image/jpeg;base64,') == 1
+    assert "http://" not in text
+    assert "https://" not in text
+    document = json.loads(result.stdout)
     assert (document["right"], document["images"], document["versions"]) == (3, 4, [1])
     assert document["confusions"] == [{"truth": "red", "found": "green", "images": 1}]
     assert document["failed"] == []

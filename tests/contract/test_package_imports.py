@@ -27,8 +27,10 @@ MAY_IMPORT = {
     "keraserve": set(),
 }
 WATCHED = set(PACKAGES) | {"tensorflow", "keras", "PIL", "fastapi", "numpy", "tensorflow_serving"}
-# These modules run other packages in their own process, and import them only then.
+# These modules run other packages in their own process, or draw with an extra's, and import them only then.
 TOGETHER = {
+    ROOT / "clients/python/keraserve_client/_evaluation_page.py": {"PIL"},
+    ROOT / "clients/python/keraserve_client/_overlay.py": {"PIL"},
     ROOT / "serving/gateway/keraserve_gateway/upstream/in_process.py": {"keraserve_embedded", "numpy"},
     ROOT / "serving/models/keraserve_models/commands/serving.py": {"keraserve_embedded", "keraserve_gateway"},
 }

@@ -1,11 +1,13 @@
-"""How right a model is: accuracy with its interval, classes, confusions, and a paired test. No I/O."""
+"""How right a model is: accuracy with its interval, classes, confusions, calibration, paired test. No I/O."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _Z = 1.959963984540054  # of the normal distribution: 95 % lie within
+_BINS = 15  # of probabilities, as in Guo et al., On Calibration of Modern Neural Networks, 2017
+_RARE = 0.05  # level of significance
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,26 @@ class ClassFigures:
         """Which part of what was found is of it; None: nothing was."""
         return self.right / self.found if self.found else None
 
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of recall and precision; 0 where nothing is right."""
+        return 2 * self.right / (self.images + self.found)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The images whose class was found with a probability in one range.
+
+    Attributes:
+        images: how many.
+        probability: the mean of their probabilities.
+        accuracy: the part of them that is right.
+    """
+
+    images: int
+    probability: float
+    accuracy: float
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
@@ -46,10 +68,20 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The true classes of images, and the most probable ones, in the same order."""
+    """The true classes of images, and the most probable ones, in the same order.
+
+    Attributes:
+        truths: the class of each image.
+        found: the most probable class of each image.
+        probabilities: of that class, for each image.
+        in_top5: of how many images the true class is among the five most probable ones; None: the model has
+            no more than five.
+    """
 
     truths: Sequence[str]
     found: Sequence[str]
+    probabilities: Sequence[float]
+    in_top5: int | None = None
 
     @property
     def right(self) -> int:
@@ -81,6 +113,50 @@ class Evaluation:
         ]
 
     @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the classes' recalls: each class counts the same, whatever its number of images."""
+        recalls = [each.recall for each in self.classes if each.recall is not None]
+        return math.fsum(recalls) / len(recalls)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the F1 of all classes that an image is of, or was taken for."""
+        return math.fsum(each.f1 for each in self.classes) / len(self.classes)
+
+    @property
+    def top5_accuracy(self) -> float | None:
+        """The part of the images whose true class is among the five most probable ones."""
+        return None if self.in_top5 is None else self.in_top5 / len(self.truths)
+
+    @property
+    def reliability(self) -> list[Bin]:
+        """The images by the probability of the class that was found, in 15 ranges of the same width.
+
+        Ranges without images are left out. A calibrated model is right as often as it says.
+        """
+        bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
+        for truth, found, probability in zip(self.truths, self.found, self.probabilities, strict=True):
+            bins[min(_BINS - 1, int(probability * _BINS))].append((probability, truth == found))
+        return [
+            Bin(
+                len(one),
+                math.fsum(probability for probability, _ in one) / len(one),
+                sum(right for _, right in one) / len(one),
+            )
+            for _, one in sorted(bins.items())
+        ]
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: by how much probability and accuracy differ in a range, on average.
+
+        Of few images it is not 0 even for a calibrated model.
+        """
+        return math.fsum(
+            each.images * abs(each.probability - each.accuracy) for each in self.reliability
+        ) / len(self.truths)
+
+    @property
     def confusions(self) -> list[Confusion]:
         """Which classes were taken for which others, the most frequent first."""
         pairs = Counter(pair for pair in zip(self.truths, self.found, strict=True) if pair[0] != pair[1])
@@ -110,6 +186,11 @@ class Comparison:
             for truth, one, other in zip(first.truths, first.found, second.found, strict=True)
         ]
         return cls(right.count((True, False)), right.count((False, True)))
+
+    @property
+    def worse(self) -> bool:
+        """Whether the first is worse by more than the choice of images makes: p below 0.05."""
+        return self.only_first < self.only_second and self.p_value < _RARE
 
     @property
     def p_value(self) -> float:

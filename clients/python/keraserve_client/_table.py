@@ -152,10 +152,18 @@ def _value(value: Any) -> Text:
 def print_evaluation(evaluation: Evaluation, named: str, console: Console) -> None:
     """Print the accuracy with its interval, the figures of each class, and the confusions."""
     console.print(Text.assemble((_accuracy(evaluation), "bold"), f", {named}"))
-    table = _table("class", "images", "right", "recall", "precision")
+    top5 = evaluation.top5_accuracy
+    more = {
+        "balanced accuracy": evaluation.balanced_accuracy,
+        "mean F1": evaluation.macro_f1,
+        **({} if top5 is None else {"among the first five": top5}),
+        "expected calibration error": evaluation.calibration_error,
+    }
+    console.print(", ".join(f"{name} {value:.1%}" for name, value in more.items()))
+    table = _table("class", "images", "right", "recall", "precision", "F1")
     for each in evaluation.classes:
-        figures = (f"{each.images:,}", f"{each.right:,}", _part(each.recall), _part(each.precision))
-        table.add_row(Text(each.name), *figures)
+        figures = (_part(each.recall), _part(each.precision), _part(each.f1))
+        table.add_row(Text(each.name), f"{each.images:,}", f"{each.right:,}", *figures)
     console.print(table)
     if evaluation.confusions:
         console.print()
