@@ -1,19 +1,20 @@
 """Write folders of finished runs, as `run.py` does, with invented figures: for tests of what reads them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keraserve_models import atomic
-from keraserve_training import options, profiles
+from keraserve_training import options, profiles, settings
 from keraserve_training.drawing import confusion, curves, galleries
 from keraserve_training.drawing import page as drawing
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.records import caveats, history, run_folder
 from keraserve_training.records.findings import Findings
+from keraserve_training.run import RunSpec
 
 REAL = {
     "name": "CIFAR-10",
@@ -32,6 +33,14 @@ RANDOM = {"kind": "random", "file": None, "sha256": "1" * 64, "note": ""}
 IMAGENET = {"kind": "imagenet", "file": "mobilenet_2_5_224_tf_no_top.h5", "sha256": "2" * 64, "note": ""}
 
 
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Those of the invented experiment."""
+
+    pair: tuple[int, ...] = settings.setting((5, 6), "Two classes.", of_study=True)
+    epochs: int = settings.epochs(20, "Passes over all images.")
+
+
 def experiment(
     name: str,
     source: str = "000",
@@ -42,7 +51,7 @@ def experiment(
 ) -> Experiment:
     """An experiment that can't be run."""
 
-    def train(run: Any, *, pair: Sequence[int] = (5, 6)) -> None:
+    def train(run: Any, settings: Any) -> None:
         raise AssertionError("invented")
 
     return Experiment(
@@ -55,6 +64,7 @@ def experiment(
         minutes=1,
         figures=tuple(figures) or (Figure("test_accuracy", "Test accuracy", "82.46 %"),),
         run=train,
+        settings=Settings,
         servables=(),
         learnt=learnt or (lambda findings: [f"It gets {findings.metrics['test_accuracy']:.3f} right."]),
         parameters=1000,
@@ -155,6 +165,7 @@ def write(
     profile: str = "full",
     seed: int = 42,
     given: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] = REAL,
     weights: Any = "none",
     finished: str = "2026-01-02T03:04:05+00:00",
@@ -167,7 +178,8 @@ def write(
     What every run draws by itself is left out where there is nothing else to draw: it takes time.
     """
     chosen = options.Options(**(given or {}))
-    folder = run_folder.path(runs, of.name, profile, seed, chosen.slug())
+    spec = RunSpec(profiles.PROFILES[profile], seed, chosen, changed or {})
+    folder = spec.folder(runs, of.name)
     folder.mkdir(parents=True)
     config = {
         "run_id": f"{of.name}-{seed}",
@@ -175,7 +187,7 @@ def write(
         "experiment": of.name,
         "profile": asdict(profiles.PROFILES[profile]),
         "seed": seed,
-        "settings": {},
+        "settings": spec.settings,
         "options": chosen.given(),
         "versions": {"python": "3.11.7", "keras": "3.15.1", "tensorflow": "2.21.0"},
         "source_commit": "0123abc",

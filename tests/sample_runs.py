@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from keraserve_training import experiments, open_run, profiles
 from keraserve_training.options import NONE, Options
@@ -16,10 +19,16 @@ from keraserve_training.run import RunSpec
 
 
 def execute(
-    runs: Path, name: str, *, seed: int, options: Options = NONE, profile: profiles.Profile = profiles.SAMPLE
+    runs: Path,
+    name: str,
+    *,
+    seed: int,
+    options: Options = NONE,
+    profile: profiles.Profile = profiles.SAMPLE,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> FinishedRun:
     """Do the experiment `name` below `runs`, where it has not been done yet."""
-    spec = RunSpec(profile, seed, options)
+    spec = RunSpec(profile, seed, options, given)
     folder = spec.folder(runs, name)
     assert open_run.execute(experiments.find(name), folder, spec)
     return run_folder.finished_in(folder)

@@ -38,7 +38,7 @@ def recorded(experiments: Sequence[Experiment]) -> Iterator[Step]:
             folder = Path(scratch) / "run"
             with open_run.opened(experiment, folder, spec):
                 run = _Recording(experiment.name, folder, spec)
-                experiment.run(run)
+                experiment.do(run)
         for step in run.steps:
             shape = json.dumps(_unnamed([json.loads(step.network), step.batch, step.loss, step.optimizer]))
             if shape not in known:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import drawn_folders
 import numpy as np
@@ -14,7 +15,7 @@ from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import limited
-from keraserve_training.experiments._cifar100 import EPOCHS, PLACES, convolutional_network, sgd, turning_point
+from keraserve_training.experiments._cifar100 import PLACES, Training, convolutional_network, turning_point
 from keraserve_training.experiments.cifar100_autoencoder import autoencoder, autoencoder_inside, started_from
 from keraserve_training.experiments.cifar100_cnn_dropout import PLACEMENTS
 from keraserve_training.learning import fit
@@ -56,7 +57,8 @@ def test_the_networks_are_those_of_the_source_document(finished: dict[str, Finis
         assert (phase["optimizer"], network["batch"], network["input"]) == ("SGD", 128, [32, 32, 3])
         assert phase["learning_rate"] == pytest.approx(0.01)
         assert len(network["labels"]) == 100
-    assert (EPOCHS, sgd()().momentum) == (15, 0.9)
+    made: Any = Training().phase().optimizer()
+    assert (Training().epochs, made.momentum) == (15, 0.9)
 
 
 def test_every_figure_is_measured_and_every_image_drawn(finished: dict[str, FinishedRun]) -> None:
@@ -86,7 +88,7 @@ def test_the_network_that_all_are_compared_with_is_trained_once(finished: dict[s
 def test_dropout_is_where_it_should_be(data: Dataset, places: tuple[str, ...], at: list[int]) -> None:
     from keras import layers
 
-    network = convolutional_network(data, places)
+    network = convolutional_network(data, Training(), places, 0.25)
     dropped = [place for place, layer in enumerate(network.layers) if isinstance(layer, layers.Dropout)]
     assert dropped[:-1] == at  # the last is that of the dense layer
     assert {network.layers[place].rate for place in at} <= {0.25}
@@ -138,7 +140,7 @@ def test_both_encoders_start_the_network(data: Dataset) -> None:
     first = autoencoder(data)
     second = autoencoder_inside(first)
     before = [weight.copy() for weight in [*first.get_weights(), *second.get_weights()]]
-    network = convolutional_network(data)
+    network = convolutional_network(data, Training())
     rest = [layer.get_weights() for layer in network.layers[3:]]
     started_from(network, first, second)
     for layer, source in (("block1_conv1", first), ("block1_conv2", second)):

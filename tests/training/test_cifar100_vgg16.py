@@ -17,7 +17,7 @@ from sample_runs import said
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.images import Images
-from keraserve_training.experiments._cifar100_vgg16 import UNITS, lagging, problems, scale, silent_units
+from keraserve_training.experiments._cifar100_vgg16 import lagging, problems, scale, silent_units
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.learning import fit, rules
 from keraserve_training.learning.evaluation import evaluate
@@ -257,15 +257,16 @@ def test_the_scale_of_features_is_measured() -> None:
 
 
 def test_silent_units_are_counted() -> None:
+    units = 1024
     model = keras.Sequential(
         [
             keras.Input((1, 1, 2)),
             keras.layers.Flatten(),
-            keras.layers.Dense(UNITS, activation="relu", name="hidden"),
+            keras.layers.Dense(units, activation="relu", name="hidden"),
         ]
     )
-    kernel, bias = np.zeros((2, UNITS), np.float32), np.full(UNITS, -5.0, np.float32)
-    kernel[0, : UNITS // 4] = 1  # a quarter wakes up where the first feature exceeds 5
+    kernel, bias = np.zeros((2, units), np.float32), np.full(units, -5.0, np.float32)
+    kernel[0, : units // 4] = 1  # a quarter wakes up where the first feature exceeds 5
     model.get_layer("hidden").set_weights([kernel, bias])
     assert silent_units(model, numbers((0, 10), (6, 0))) == 0.75
     assert silent_units(model, numbers((0, 10), (4, 0))) == 1
@@ -297,7 +298,7 @@ def test_sentences_about_what_goes_wrong_appear_only_where_it_does() -> None:
     (stuck,) = problems(found((4.6, 4.5)))
     assert "After 2 epochs the training loss is 4.500, where guessing gives 4.605" in stuck
     (silent,) = problems(found((3.0, 2.0), silent_units=0.75))
-    assert "75.00 % of the 1,024 dense units" in silent
+    assert "75.00 % of the dense units" in silent
     (by_heart,) = problems(found((3.0, 2.0), gap=0.3, training_accuracy=0.8))
     assert "80.00 % of the training images right, 30.00 points more" in by_heart
     assert len(problems(found((9.0, 4.5), silent_units=0.5, gap=0.2))) == 4

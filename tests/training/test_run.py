@@ -124,7 +124,7 @@ def test_an_image_that_is_spoilt_while_it_runs_is_named(
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), "red").save(tmp_path / "own" / f"{name}.jpg")
 
-    def look(_: run.Run, **__: Any) -> None:
+    def look(*_: Any) -> None:
         images = class_folders.load(tmp_path / "own", profiles.FULL, lambda _: None).train.sized(8)
         victim = images.files[-1]
         spoil(victim)

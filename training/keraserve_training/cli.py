@@ -1,9 +1,8 @@
-"""`keraserve-train`: list, run, train-all, export, check, canary, promote, rollback, report, results, study.
+"""`keraserve-train`: list, run, train-all, export, check, canary, promote, rollback, report, results.
 
-TensorFlow is imported only when something has to be trained or exported.
+And the commands of `tuning`. TensorFlow is imported only when something has to be trained or exported.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,13 +13,29 @@ import typer
 
 from keraserve_models.commands.import_options import name_of
 from keraserve_models.errors import ModelsError
-from keraserve_training import commands
-from keraserve_training.console import complain, counted, fail, out, printable, say, unexpected, what_to_do
-from keraserve_training.errors import TrainingError, UnknownProfileError, UnknownVariantError
+from keraserve_training import commands, tuning
+from keraserve_training.console import complain, fail, out, printable, say, unexpected, what_to_do
+from keraserve_training.errors import OptionError, TrainingError
 from keraserve_training.experiments import EXPERIMENTS, OWN_IMAGES, find, matching, registry
-from keraserve_training.flags import with_own_options, with_run_options, with_run_options_and_name
+from keraserve_training.flags import (
+    DEFAULT_MODELS,
+    DEFAULT_RUNS,
+    DEFAULT_SEED,
+    Cpus,
+    Force,
+    Gpus,
+    Models,
+    ProfileName,
+    Ray,
+    Runs,
+    Seed,
+    Set,
+    profile_of,
+    with_own_options,
+    with_run_options,
+    with_run_options_and_name,
+)
 from keraserve_training.options import Options
-from keraserve_training.profiles import PROFILES, Profile
 from keraserve_training.run import RunSpec
 
 app = typer.Typer(
@@ -28,28 +43,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train the experiments of the source documents and export them as models that take images.",
 )
+app.add_typer(tuning.app)
 
-Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
-Models = Annotated[Path, typer.Option(help="The model repository.")]
-ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
-Seed = Annotated[int, typer.Option(min=0, help="Decides the initial weights and the order of the images.")]
-Force = Annotated[bool, typer.Option("--force", help="Start anew: delete what is there.")]
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="ADDRESS",
-        help="Spread the work over the machines of a Ray cluster: auto or HOST:6379 on one of them,"
-        " ray://HOST:10001 from elsewhere. All have to share the folder --runs.",
-    ),
-]
-Cpus = Annotated[
-    int | None,
-    typer.Option(min=1, help="With --ray: processors of each piece. [default: as many as there are here]"),
-]
-Gpus = Annotated[int, typer.Option("--gpus", min=0, help="With --ray: GPUs of each piece.")]
 _INTERRUPTED = 130
-DEFAULT_RUNS, DEFAULT_MODELS, DEFAULT_SEED = Path("runs"), Path("models"), 42
 
 
 def main(args: Sequence[str] | None = None, prog_name: str | None = None) -> None:
@@ -114,7 +110,7 @@ def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed =
     """Show every experiment: its data and weights, what to expect, and its progress."""
     from keraserve_training import listing
 
-    out.print(listing.table(runs, _profile(profile).name, seed))
+    out.print(listing.table(runs, profile_of(profile).name, seed))
 
 
 @app.command()
@@ -128,6 +124,7 @@ def run(
     ray: Ray = None,
     cpus: Cpus = None,
     gpus: Gpus = 0,
+    set_: Set = None,
     *,
     options: Options,
 ) -> None:
@@ -135,8 +132,10 @@ def run(
 
     With --ray, all machines compute the features of a frozen network; training on them happens here.
     """
+    found = find(experiment)
+    given = found.settings.read(experiment, set_ or ())
     workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
-    commands.run_one(find(experiment), runs, RunSpec(_profile(profile), seed, options), force, workers)
+    commands.run_one(found, runs, RunSpec(profile_of(profile), seed, options, given), force, workers)
 
 
 @app.command("train-all")
@@ -163,7 +162,7 @@ def train_all(
     Each experiment gets those of the options that it takes.
     """
     chosen = matching(names) if names else list(EXPERIMENTS)
-    spec = RunSpec(_profile(profile), seed, options)
+    spec = RunSpec(profile_of(profile), seed, options)
     if ray is None:
         failures = commands.run_all(chosen, runs, spec, force)
     else:
@@ -197,20 +196,24 @@ def export(
         bool,
         typer.Option("--outdated", help="Also runs whose images have changed since they were trained."),
     ] = False,
+    set_: Set = None,
     *,
     options: Options,
 ) -> None:
     """Write a new version of every model of every finished run; with options, of the runs that have them."""
+    if set_ and experiment is None:
+        raise OptionError("--set is a setting of one experiment: name it.")
     commands.export(
         [find(experiment)] if experiment else list(registry().values()),
         runs=runs,
         models=models,
-        profile=_profile(profile).name,
+        profile=profile_of(profile).name,
         seed=seed,
         served_from=served_from,
         force=force,
         outdated=outdated,
         options=options,
+        given=find(experiment).settings.read(experiment, set_ or ()) if experiment else {},
     )
 
 
@@ -230,7 +233,7 @@ def own(
 ) -> None:
     """Make a model of your own images: train, export the better of two, write the report."""
     own = {"name": options["name"] or name_of(folder), "backbone": options["backbone"] or "mobilenet"}
-    spec = RunSpec(_profile(profile), seed, Options(data=str(folder.resolve()), **{**options, **own}))
+    spec = RunSpec(profile_of(profile), seed, Options(data=str(folder.resolve()), **{**options, **own}))
     commands.run_one(OWN_IMAGES, runs, spec, force)
     commands.export([OWN_IMAGES], runs=runs, models=models, profile=profile, seed=seed, options=spec.options)
     report(runs)
@@ -336,69 +339,6 @@ def results(
     with resources.as_file(resources.files("keraserve_training") / expected_ranges.FILE) as file:
         ranges.write(EXPERIMENTS, runs, file)
     say(f"Results: {writing.write(EXPERIMENTS, runs, docs, note)}")
-
-
-@app.command()
-@with_run_options
-def study(
-    name: str,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant, with the seeds 1 to this.")] = 10,
-    pairs: Annotated[
-        str | None,
-        typer.Option("--pairs", "--variants", help="What is varied, separated by commas: 5-6,2-4."),
-    ] = None,
-    runs: Runs = DEFAULT_RUNS,
-    profile: ProfileName = "full",
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes side by side. [default: one a core]")
-    ] = None,
-    ray: Ray = None,
-    cpus: Annotated[int, typer.Option(min=1, help="With --ray: processors of each piece.")] = 1,
-    gpus: Gpus = 0,
-    *,
-    options: Options,
-) -> None:
-    """Compare the variants of an experiment in many small runs; continues where it was interrupted.
-
-    An experiment without variants is run with several seeds, to show how much they differ.
-    """
-    experiment, chosen = find(name), _profile(profile)
-    workers = commands.workers_for(ray, runs, jobs or os.cpu_count() or 1, cpus, gpus)
-    with counted() as tell:
-        if experiment.study:
-            from keraserve_training.studies import study as studying
-
-            summary = studying.do(
-                experiment,
-                runs,
-                profile=chosen.name,
-                variants=pairs.split(",") if pairs else experiment.study.variants,
-                seeds=seeds,
-                workers=workers,
-                tell=tell,
-                options=options,
-            )
-            there = studying.folder(runs, experiment.name, chosen.name, options.slug())
-            sentences = [*studying.words(summary), f"Plot: {there / studying.PLOT}"]
-        else:
-            from keraserve_training.studies import seeds as seeding
-
-            if pairs:
-                raise UnknownVariantError(
-                    f"{name} has no variants to study, only seeds: leave --variants out."
-                )
-            rows = seeding.do(
-                experiment, runs, profile=chosen, seeds=seeds, options=options, workers=workers, tell=tell
-            )
-            sentences = seeding.words(experiment, rows)
-    for sentence in sentences:
-        say(sentence)
-
-
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise UnknownProfileError(f"There is no profile {name!r}: take one of {', '.join(PROFILES)}.")
-    return PROFILES[name]
 
 
 if __name__ == "__main__":

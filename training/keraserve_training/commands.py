@@ -1,14 +1,15 @@
 """What the commands do: choose the workers, train, export, print what was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from keraserve_training import number_format
+from keraserve_training import number_format, settings
 from keraserve_training.console import complain, kept, out, say, unexpected
 from keraserve_training.errors import TrainingError
 from keraserve_training.experiment import Experiment
@@ -87,7 +88,7 @@ def run_one(
     given = "".join(
         f", {flag(name)}" + ("" if value is True else f" {value}")
         for name, value in spec.options.given().items()
-    )
+    ) + "".join(f", --set {each}" for each in settings.words(spec.settings))
     heading = f"[bold]{experiment.name}[/], profile {spec.profile.name}, seed {spec.seed}{escape(given)}."
     out.print(f"{heading} {escape(spec.profile.explanation)}", markup=True)
     showing = progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out))
@@ -114,6 +115,7 @@ def export(
     profile: str,
     seed: int | None,
     options: Options,
+    given: Mapping[str, Any] = MappingProxyType({}),
     served_from: str | None = None,
     force: bool = False,
     outdated: bool = False,
@@ -137,6 +139,7 @@ def export(
         force=force,
         outdated=outdated,
         options=options,
+        given=given,
         tell=tell,
     )
     for notice in notices:
@@ -167,3 +170,22 @@ def check(folder: Path, how: str | None, size: int, json: Path | None, html: Pat
         page.write(checked, html)
         say(f"Page: {html}")
     return checked.serious
+
+
+def find_rate(experiment: Experiment, runs: Path, spec: RunSpec, rate: str | None) -> None:
+    """Test learning rates, draw the curve, and print the advice with the command that uses it."""
+    from keraserve_training import progress
+    from keraserve_training.drawing import sweeps
+    from keraserve_training.studies import find_rate as finding
+
+    with progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out)) as show:
+        found = finding.find(experiment, runs, spec, rate, show)
+    test = found.test
+    marks = {"advice": test.advice, "lowest loss": test.lowest}
+    marks |= {"steepest descent": test.steepest} if test.steepest else {}
+    file = spec.folder(runs, experiment.name).parent / f"find-rate-{found.network}-{found.setting}.png"
+    title = f"{found.network}, {found.phase}: which learning rate for {found.optimizer}?"
+    sweeps.rate_test(file, title, test.rates, test.losses, test.smoothed, marks)
+    for sentence in finding.words(experiment, spec, found):
+        say(sentence)
+    say(f"Curve: {file}")

@@ -7,11 +7,15 @@ command `list` imports all of them and must not wait seconds for TensorFlow.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal
 
+from keraserve_training.errors import OptionError
 from keraserve_training.number_format import Unit
+from keraserve_training.options import Options, flag
 from keraserve_training.records.findings import Findings
+from keraserve_training.settings import Settings
 
 if TYPE_CHECKING:
     from keraserve_training.run import Run
@@ -82,7 +86,7 @@ class Study:
         title: the question.
         variants: what is varied besides the seed, as the command line writes it; the default ones.
         meaning: a variant in words. Raises UnknownVariantError where there is no such variant.
-        settings: the keyword arguments of `run` for one variant, in JSON's types.
+        settings: those of one variant that differ, in JSON's types.
         comparisons: what each piece compares, the most important one first.
         explanation: what a piece does and what stays the same, for the report.
         subject: of which the gain is measured.
@@ -114,6 +118,7 @@ class Experiment:
         servables: what is exported.
         learnt: what the numbers show, one sentence or more per item.
         takes: the options that a user may give, names of `Options`.
+        settings: what a user may change of it; `run` gets them too, where there are any.
         parameters: of its (main) network, as the source document builds it.
         study: a question for many small runs, where the source document asks one.
         phrases: words of its texts that are wrong for a run with another network or other images.
@@ -132,8 +137,26 @@ class Experiment:
     learnt: Callable[[Findings], list[str]]
     parameters: int
     takes: tuple[str, ...] = ()
+    settings: type[Settings] = Settings
     study: Study | None = None
     phrases: Mapping[str, Literal["network", "size", "data", "classes"]] = field(default_factory=dict)
+
+    def check(self, options: Options, given: Mapping[str, Any]) -> None:
+        """Raise OptionError if it does not take an option, or a setting has no effect without one."""
+        options.check(self.name, self.takes)
+        declared = self.settings.declared()
+        for name in given:
+            needed = declared[name].option
+            if needed and not getattr(options, needed):
+                raise OptionError(f"{name} has no effect without {flag(needed)}.")
+
+    def do(self, run: "Run", given: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Do it with these settings. Epochs that are given are not limited by the run's profile."""
+        declared = self.settings.declared()
+        settings = self.settings.of(given, run.profile.epochs)
+        if any(declared[name].epochs for name in given):
+            run.profile = replace(run.profile, max_epochs=None)
+        self.run(run, *([settings] if declared else []))
 
     def explain(self, findings: Findings) -> list[str]:
         """What `learnt` says; or that a run of an older version of this package lacks a figure."""

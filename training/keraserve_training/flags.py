@@ -6,7 +6,38 @@ from typing import Annotated, Any
 import typer
 
 from keraserve_models.command_options import with_options
+from keraserve_training.errors import UnknownProfileError
 from keraserve_training.options import Options
+from keraserve_training.profiles import PROFILES, Profile
+
+Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
+Models = Annotated[Path, typer.Option(help="The model repository.")]
+ProfileName = Annotated[str, typer.Option("--profile", help=f"One of {', '.join(PROFILES)}.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides the initial weights and the order of the images.")]
+Force = Annotated[bool, typer.Option("--force", help="Start anew: delete what is there.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread the work over the machines of a Ray cluster: auto or HOST:6379 on one of them,"
+        " ray://HOST:10001 from elsewhere. All have to share the folder --runs.",
+    ),
+]
+Cpus = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --ray: processors of each piece. [default: as many as there are here]"),
+]
+Gpus = Annotated[int, typer.Option("--gpus", min=0, help="With --ray: GPUs of each piece.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting of the experiment, as often as you like; `settings` lists them.",
+    ),
+]
+DEFAULT_RUNS, DEFAULT_MODELS, DEFAULT_SEED = Path("runs"), Path("models"), 42
 
 _FLAGS: dict[str, Any] = {
     "data": Annotated[
@@ -64,3 +95,10 @@ with_run_options_and_name = with_options(_FLAGS | {"name": _NAME}, _options)
 """The same with `--name`, for a command that makes one run."""
 with_own_options = with_options({name: _FLAGS[name] for name in _OF_OWN_IMAGES} | {"name": _NAME})
 """Those of a run on the user's own images, as a dictionary."""
+
+
+def profile_of(name: str) -> Profile:
+    """The profile of that name; raises UnknownProfileError if there is none."""
+    if name not in PROFILES:
+        raise UnknownProfileError(f"There is no profile {name!r}: take one of {', '.join(PROFILES)}.")
+    return PROFILES[name]

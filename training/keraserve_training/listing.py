@@ -9,9 +9,11 @@ from rich.text import Text
 from keraserve_training import expected_ranges, number_format
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.experiments import registry
+from keraserve_training.options import flag
 from keraserve_training.records import run_folder
 from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting import gathering, sources
+from keraserve_training.settings import written
 
 
 def table(runs: Path, profile: str, seed: int) -> Table:
@@ -26,7 +28,7 @@ def table(runs: Path, profile: str, seed: int) -> Table:
     for experiment in registry().values():
         folder = run_folder.path(runs, experiment.name, profile, seed)
         others = len(list(folder.parent.glob(f"{folder.name}+*/{run_folder.METRICS}")))
-        state = run_folder.state(folder) + (f"; {others} with options" if others else "")
+        state = run_folder.state(folder) + (f"; {others} with options or settings" if others else "")
         first = experiment.figures[0]
         content.add_row(
             Text.assemble(
@@ -38,6 +40,20 @@ def table(runs: Path, profile: str, seed: int) -> Table:
             f"{experiment.minutes:g} min",
             state,
         )
+    return content
+
+
+def settings(experiment: Experiment) -> Table:
+    """What a user may change of an experiment: each setting with its default and its values."""
+    content = Table(title=f"Settings of {experiment.name}", title_justify="left", box=SIMPLE_HEAD)
+    content.add_column("setting", no_wrap=True)
+    content.add_column("default", no_wrap=True)
+    content.add_column("what it is; its values")
+    for each in experiment.settings.declared().values():
+        if not each.of_study:
+            needed = f"; with {flag(each.option)}" if each.option else ""
+            words = Text.assemble(f"{each.about}\n", (f"{each.allowed}{needed}", "dim"))
+            content.add_row(each.name, written(each.default), words)
     return content
 
 

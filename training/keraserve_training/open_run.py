@@ -41,10 +41,10 @@ def execute(
         False where it was finished already.
 
     Raises:
-        OptionError: the experiment does not take one of the options.
+        OptionError: the experiment does not take one of the options or settings.
         DataUnavailableError: the images are not here, or not any more.
     """
-    spec.options.check(experiment.name, experiment.takes)
+    experiment.check(spec.options, spec.settings)
     with opened(experiment, folder, spec, show, force=force, workers=workers) as run:
         if run.finished:
             return False
@@ -54,7 +54,7 @@ def execute(
         keras.utils.clear_session()  # a process that does many runs would keep every graph
         # Everything is in the scope: also a reused network has to be on all devices.
         with runtime.scope(spec.options.strategy), _spoilt_images_named(experiment.name):
-            experiment.run(run, **spec.settings)
+            experiment.do(run, spec.settings)
         return True
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keraserve_models import atomic
+from keraserve_training import settings
 from keraserve_training.data import datasets
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.examples import Examples, Shown
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """How an experiment is run; `settings` are keyword arguments of its function, in JSON's types."""
+    """How an experiment is run; `settings` are those that differ from its own, in JSON's types."""
 
     profile: Profile
     seed: int
@@ -43,7 +44,12 @@ class RunSpec:
 
     def folder(self, runs: Path, experiment: str) -> Path:
         """The folder of that run of an experiment."""
-        return run_folder.path(runs, experiment, self.profile.name, self.seed, self.options.slug())
+        return run_folder.path(runs, experiment, self.profile.name, self.seed, self.slug)
+
+    @property
+    def slug(self) -> str:
+        """Options and settings as a readable part of a name; empty where none were given."""
+        return "-".join(part for part in (self.options.slug(), settings.slug(self.settings)) if part)
 
 
 class Run:
@@ -126,17 +132,18 @@ class Run:
         """
         from keraserve_training.pretrained import features, standardising
 
+        config = run_folder.read_config(self.folder)
         extracted = features.extract(
             model,
             examples,
-            store=self.folder.parent.parent / run_folder.FEATURES,
+            store=run_folder.features(self.folder, config["experiment"]),
             name=f"{model.name}-{name}",
             show=self._show,
             mixed_precision=self.options.mixed_precision,
             workers=self._workers,
         )
         record = extracted.record()
-        if caveats.RANDOM in caveats.of(run_folder.read_config(self.folder)):
+        if caveats.RANDOM in caveats.of(config):
             record["deviation"] = standardising.spread(extracted.features).median
         self._features.append(record)
         return extracted.features
@@ -186,7 +193,9 @@ class Run:
             loop,
             augmentation,
         )
-        if also_in and borrowing.borrow(self.folder, also_in, name):
+        if also_in and borrowing.borrow(
+            self.folder, self.folder.parent.parent / also_in / self.folder.name, name
+        ):
             self._show.tell(f"{name}: taken from the finished run of {also_in}")
         self._validated_on[name] = validation
         self._trained[name] = fit(

@@ -13,7 +13,7 @@ _Z = 1.959964  # of the normal distribution: 95 % lie within so many standard de
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its two-sided 95 % interval; the ends are NaN for a single value."""
+    """A mean with its two-sided interval, 95 % unless told otherwise; the ends are NaN for a single value."""
 
     mean: float
     low: float
@@ -27,14 +27,14 @@ class Interval:
         return replace(self, low=max(low, self.low), high=min(high, self.high))
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean ± t(0.975, n-1) · s / √n, with s² = Σ(x - mean)² / (n - 1)."""
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Mean ± t((1 + level) / 2, n-1) · s / √n, with s² = Σ(x - mean)² / (n - 1)."""
     count = len(values)
     mean = math.fsum(values) / count
     if count == 1:
         return Interval(mean, math.nan, math.nan, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = t_quantile(0.975, count - 1) * deviation / math.sqrt(count)
+    half = t_quantile((1 + level) / 2, count - 1) * deviation / math.sqrt(count)
     return Interval(mean, mean - half, mean + half, count)
 
 

@@ -2,31 +2,52 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import distance, duration, percent, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
+from keraserve_training.settings import Settings
 
 if TYPE_CHECKING:
     import keras
 
     from keraserve_training.data.dataset import Dataset
     from keraserve_training.data.examples import Examples, Shown
-    from keraserve_training.learning.fit import Trained
+    from keraserve_training.learning.fit import Phase, Trained
     from keraserve_training.run import Run
 
 
 NETWORK = "cnn"
-BATCH, EPOCHS = 128, 15
 PLACES = ("conv 1", "conv 2", "pooling")
 """The layers of each of the two convolutional blocks, after which dropout can be put."""
-_DROPPED = 0.25
+
+
+@dataclass(frozen=True)
+class Training(Settings):
+    """How every classifier of the document learns: the same way, so that they can be compared."""
+
+    epochs: int = declare.epochs(15, "Passes over all images.")
+    learning_rate: float = declare.rate(0.01, "Learning rate.")
+    optimizer: str = declare.optimizer("momentum")
+    batch: int = declare.batch(128)
+    units: int = declare.units(1024, "Units of the dense layer before the last one.")
+    dropout: float = declare.dropout(0.5, "Share of those units that is dropped.")
+
+    def phase(self) -> "Phase":
+        """All epochs at the one rate."""
+        from keraserve_training.learning.fit import Phase
+
+        return Phase("trained", self.epochs, made(self.optimizer, self.learning_rate))
 
 
 def train_network(
     run: "Run",
     data: "Dataset",
+    settings: Training,
     name: str = NETWORK,
     build: "Callable[[], keras.Model] | None" = None,
     also_in: str | None = None,
@@ -35,27 +56,29 @@ def train_network(
 
     The validation images are the test images: the document draws both curves, and nothing is chosen by them.
     """
-    from keraserve_training.learning.fit import Phase
-
     return run.fit(
         name,
-        build=build or (lambda: convolutional_network(data)),
+        build=build or (lambda: convolutional_network(data, settings)),
         train=data.train,
         validation=data.test,
-        phases=[Phase("trained", EPOCHS, sgd())],
+        phases=[settings.phase()],
         labels=data.classes,
         output="softmax",
-        batch=BATCH,
+        batch=settings.batch,
         also_in=also_in,
     )
 
 
-def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "keras.Model":
+def convolutional_network(
+    data: "Dataset", settings: Training, places: Collection[str] = (), dropped: float = 0.0
+) -> "keras.Model":
     """Make the network: float32 [N, 32, 32, 3], 0 to 255, to a probability for each class.
 
     Args:
         data: its images' shape and its classes shape the network.
-        dropout: after which layers (`PLACES`) of both blocks a quarter of the activations is dropped.
+        settings: of the dense layer.
+        places: after which layers (`PLACES`) of both blocks activations are dropped.
+        dropped: the share of them.
     """
     from keras import Input, Sequential, layers
 
@@ -67,26 +90,19 @@ def convolutional_network(data: "Dataset", dropout: Collection[str] = ()) -> "ke
                 blocks.append(layers.MaxPooling2D(2, name=name))
             else:
                 blocks.append(layers.Conv2D(filters, 3, padding="same", activation="relu", name=name))
-            if place in dropout:
-                blocks.append(layers.Dropout(_DROPPED, name=f"{name}_dropout"))
+            if place in places:
+                blocks.append(layers.Dropout(dropped, name=f"{name}_dropout"))
     return Sequential(
         [
             Input(data.train.shape),
             layers.Rescaling(1 / 255),
             *blocks,
             layers.Flatten(),
-            layers.Dense(1024, activation="relu"),
-            layers.Dropout(0.5),
+            layers.Dense(settings.units, activation="relu"),
+            layers.Dropout(settings.dropout),
             layers.Dense(len(data.classes), activation="softmax"),
         ]
     )
-
-
-def sgd(rate: float = 0.01) -> Callable[[], Any]:
-    """The optimizer of all classifiers of the document, the same so that they can be compared."""
-    from keras import optimizers
-
-    return lambda: optimizers.SGD(rate, momentum=0.9)
 
 
 def accuracies(
@@ -115,7 +131,8 @@ def against(findings: Findings, network: str, other: str, other_network: str, wh
     theirs = findings.of(other)
     if theirs is None:
         return (
-            f"{other}, {what}, has not run with these images and options: there is nothing to compare with."
+            f"{other}, {what}, has not run with these images, options and settings: there is nothing to"
+            " compare with."
         )
     accuracy = theirs.metrics["test_accuracy"]
     gain = points(findings.metrics["test_accuracy"] - accuracy)

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from keraserve_training.experiments._cifar100 import BATCH, accuracies, sgd, turning_point
+from keraserve_training.experiments._cifar100 import Training, accuracies, turning_point
 from keraserve_training.number_format import distance, percent, value
 from keraserve_training.records.findings import Findings
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TAKES = ("data", "backbone", "alpha", "weights", "image_size", "mixed_precision", "strategy")
 HEAD, CLASSIFIER = "head", "classifier"
-SIZE, UNITS = 32, 1024
+SIZE = 32
 _LITTLE, _MUCH, _WORSE = 0.1, 0.9, 1.05  # of units or points; of the loss of guessing
 _LAG = 0.05
 
@@ -34,40 +34,38 @@ def train_head(
     name: str,
     features: "tuple[Features, Features]",
     data: "Dataset",
-    epochs: int,
+    settings: Training,
     *,
     normalised: bool,
 ) -> "Trained":
     """Train the document's head on stored features, those of the test images for validation."""
     from keras import Input, Sequential
 
-    from keraserve_training.learning.fit import Phase
-
     train, test = features
     return run.fit(
         name,
         build=lambda: Sequential(
-            [Input(train.shape), *dense_layers(len(data.classes), normalised=normalised)]
+            [Input(train.shape), *dense_layers(len(data.classes), settings, normalised=normalised)]
         ),
         train=train,
         validation=test,
-        phases=[Phase("trained", epochs, sgd())],
+        phases=[settings.phase()],
         labels=data.classes,
         output="softmax",
-        batch=BATCH,
+        batch=settings.batch,
     )
 
 
-def dense_layers(classes: int, *, normalised: bool) -> "list[keras.Layer]":
+def dense_layers(classes: int, settings: Training, *, normalised: bool) -> "list[keras.Layer]":
     """The document's head, with or without BatchNormalization before and after its dense layer."""
     from keras import layers
 
     return [
         layers.Flatten(),
         *([layers.BatchNormalization()] if normalised else []),
-        layers.Dense(UNITS, activation="relu", name="hidden"),
+        layers.Dense(settings.units, activation="relu", name="hidden"),
         *([layers.BatchNormalization()] if normalised else []),
-        layers.Dropout(0.5),
+        layers.Dropout(settings.dropout),
         layers.Dense(classes, activation="softmax", name="classes"),
     ]
 
@@ -128,7 +126,7 @@ def silent_units(model: "keras.Model", examples: "Examples") -> float:
     from keraserve_training.learning.feed import Feed, evaluation_batch
 
     hidden = Model(model.inputs, model.get_layer("hidden").output)
-    loudest = np.full(UNITS, -np.inf)
+    loudest = np.full(hidden.output_shape[-1], -np.inf)
     for batch, _ in Feed(examples, evaluation_batch(examples.shape)).in_order():
         loudest = np.maximum(loudest, hidden.predict_on_batch(batch).max(axis=0))
     return float((loudest <= 0).mean())
@@ -155,8 +153,7 @@ def problems(findings: Findings, network: str = HEAD) -> list[str]:
         )
     if silent > _LITTLE:
         found.append(
-            f"{percent(silent)} of the {UNITS:,} dense units are 0 for every test image: they tell nothing"
-            " about them."
+            f"{percent(silent)} of the dense units are 0 for every test image: they tell nothing about them."
         )
     if metrics["gap"] > _LITTLE:
         found.append(

@@ -1,16 +1,20 @@
 """Source document 003: VGG16's features of cats and dogs stored once, against VGG16 in every epoch."""
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.learning.outputs import Output
 from keraserve_training.number_format import duration, percent, size
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
+from keraserve_training.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -19,10 +23,21 @@ if TYPE_CHECKING:
 
 SIZE = 224
 HEAD, CLASSIFIER, UNCACHED = "head", "classifier", "uncached"
-_EPOCHS = 10
 _IMAGES, _ASIDE = 25_000, 1_924  # in the source document, which learns from the other 23,076
 _ALL = f"{_IMAGES:,} images"
 _VGG16_BYTES = 7 * 7 * 512 * 4  # of one image's features, float32
+
+
+@dataclass(frozen=True)
+class Head(Settings):
+    """Those of the head on stored features; the other network learns at the same rate."""
+
+    epochs: int = declare.epochs(10, "Passes over all images.")
+    learning_rate: float = declare.rate(1e-3, "Learning rate.")
+    optimizer: str = declare.optimizer("rmsprop")
+    batch: int = declare.batch(32)
+    units: int = declare.units(400, "Units of the first dense layer.")
+    dropout: float = declare.dropout(0.2, "Share of those units that is dropped.")
 
 
 def cats_dogs_vgg16() -> Experiment:
@@ -74,13 +89,12 @@ def cats_dogs_vgg16() -> Experiment:
             "Cats and dogs": "data",
         },
         takes=("data", "backbone", "alpha", "weights", "image_size", "mixed_precision", "strategy"),
+        settings=Head,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Head) -> None:
     """Store the features, train the head on them, put both together; then an epoch without storing."""
-    from keras import optimizers
-
     from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("vgg16", size=SIZE)
@@ -89,26 +103,29 @@ def train(run: "Run") -> None:
     features = run.features("train", backbone.model, data.train)
     test_features = run.features("test", backbone.model, data.test)
     units, output = _last(len(data.classes))
+    make = made(settings.optimizer, settings.learning_rate)
     # The document has two parts and draws both curves. The second is also the test: nothing is chosen by it.
     head = run.fit(
         HEAD,
-        build=lambda: _head(features.shape, units, output),
+        build=lambda: _head(features.shape, units, output, settings),
         train=features,
         validation=test_features,
-        phases=[Phase("trained", _EPOCHS, optimizers.RMSprop)],
+        phases=[Phase("trained", settings.epochs, make)],
         labels=data.classes,
         output=output,
+        batch=settings.batch,
     )
     tested = run.test(head, test_features, data.test)
     run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=test_features)
     uncached = run.fit(
         UNCACHED,
-        build=lambda: _uncached(backbone.model, units, output),
+        build=lambda: _uncached(backbone.model, units, output, settings),
         train=data.train,
         validation=data.test,
-        phases=[Phase("frozen", 1, optimizers.RMSprop, frozen=lambda model: [model.get_layer(name)])],
+        phases=[Phase("frozen", 1, make, frozen=lambda model: [model.get_layer(name)])],
         labels=data.classes,
         output=output,
+        batch=settings.batch,
     )
     cached_seconds, uncached_seconds = (_epoch_seconds(trained.rows) for trained in (head, uncached))
     images = len(features) + len(test_features)
@@ -171,7 +188,7 @@ def _last(classes: int) -> tuple[int, Output]:
     return (1, "sigmoid") if classes == 2 else (classes, "softmax")
 
 
-def _head(shape: tuple[int, ...], units: int, output: Output) -> "keras.Model":
+def _head(shape: tuple[int, ...], units: int, output: Output, settings: Head) -> "keras.Model":
     """The head, which learns from stored features, float32 [N, h, w, c]."""
     from keras import Input, Sequential, layers
 
@@ -179,15 +196,15 @@ def _head(shape: tuple[int, ...], units: int, output: Output) -> "keras.Model":
         [
             Input(shape),
             layers.Flatten(),
-            layers.Dense(400, activation="relu"),
-            layers.Dropout(0.2),
+            layers.Dense(settings.units, activation="relu"),
+            layers.Dropout(settings.dropout),
             layers.Dense(20, activation="relu"),
             layers.Dense(units, activation=output),
         ]
     )
 
 
-def _uncached(backbone: "keras.Model", units: int, output: Output) -> "keras.Model":
+def _uncached(backbone: "keras.Model", units: int, output: Output, settings: Head) -> "keras.Model":
     """The network with a copy of the backbone inside: images float32 [N, size, size, 3], 0 to 255."""
     from keras import Input, Model, Sequential, layers
 
@@ -198,7 +215,7 @@ def _uncached(backbone: "keras.Model", units: int, output: Output) -> "keras.Mod
     head = Sequential(
         [
             layers.Flatten(),
-            layers.Dense(400, activation="relu"),
+            layers.Dense(settings.units, activation="relu"),
             layers.Dense(100, activation="relu"),
             layers.Dense(units, activation=output),
         ]

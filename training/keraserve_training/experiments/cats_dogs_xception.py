@@ -1,16 +1,19 @@
 """Source document 004: a new last layer on a frozen Xception tells cats from dogs; then all is fine-tuned."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
-from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, augmentation, fit_frozen, parts
+from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, Frozen, augmentation, fit_frozen, parts
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import duration, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -21,9 +24,17 @@ if TYPE_CHECKING:
     from keraserve_training.run import Run
 
 FINE_TUNED = "fine-tuned"
-_TUNING_EPOCHS, _TUNING_RATE = 10, 1e-5
 _SHOWN = 9
 _VARIANT = "as-is"
+
+
+@dataclass(frozen=True)
+class Settings(Frozen):
+    """Those of both stages."""
+
+    tuning_epochs: int = declare.epochs(10, "Epochs of fine-tuning.")
+    tuning_rate: float = declare.rate(1e-5, "Learning rate of fine-tuning.", below="learning_rate")
+    thaw: str = declare.thaw(declare.ALL, "First layer of the network that is fine-tuned.")
 
 
 def cats_dogs_xception() -> Experiment:
@@ -67,6 +78,7 @@ def cats_dogs_xception() -> Experiment:
             "Cats and dogs": "data",
         },
         takes=("data", "backbone", "alpha", "weights", "image_size", "strategy"),
+        settings=Settings,
         study=Study(
             title="Does fine-tuning help?",
             variants=(_VARIANT,),
@@ -84,24 +96,32 @@ def cats_dogs_xception() -> Experiment:
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Settings) -> None:
     """Show some training images; train with the network frozen, fine-tune a copy of the result, test both."""
-    from keras import optimizers
-
     from keraserve_training.learning import rules
     from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("xception", size=SIZE)
+    backbone.check_thaw(settings.thaw)
     data = run.load(datasets.cats_dogs).sized(backbone.size)
     learning, aside, test = parts(data, run.seed)
-    _show(run, learning, data.classes)
-    frozen = fit_frozen(run, backbone.model, data)
+    _show(run, learning, data.classes, settings)
+    frozen = fit_frozen(run, backbone.model, data, settings)
     fine_tuned = run.fit(
         FINE_TUNED,
         build=lambda: rules.clone(frozen.model),
         train=learning,
         validation=aside,
-        phases=[Phase("fine-tuned", _TUNING_EPOCHS, lambda: optimizers.Adam(_TUNING_RATE))],
+        phases=[
+            Phase(
+                "fine-tuned",
+                settings.tuning_epochs,
+                made(settings.optimizer, settings.tuning_rate),
+                frozen=lambda model: rules.before(model, settings.thaw),
+                rate="tuning_rate",
+            )
+        ],
+        batch=settings.batch,
         labels=data.classes,
         output=frozen.output,
         after=frozen,
@@ -143,7 +163,7 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...]) -> None:
+def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...], settings: Settings) -> None:
     """Nine samples as they are, and nine augmentations of the first as the network gets them."""
     from keraserve_training.drawing import galleries
 
@@ -156,7 +176,7 @@ def _show(run: "Run", images: "Images | ImageFiles", classes: tuple[str, ...]) -
     run.plot("samples.png", title, draw, "The first nine images, in their own sizes.")
 
     ((one, _),) = few.batches(np.zeros(1, np.int64), 1)
-    augment = augmentation(run.seed)
+    augment = augmentation(settings.rotation, run.seed)
     changed = [np.asarray(augment(one, training=True))[0] for _ in range(_SHOWN)]
     first, *rest = [np.rint(image).astype(np.uint8) for image in (one.numpy()[0], *changed)]
     title = "Augmentations of one image"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, fit_frozen, parts
+from keraserve_training.experiments._cats_dogs import FROZEN, SIZE, Frozen, fit_frozen, parts
 from keraserve_training.learning import outputs
 from keraserve_training.number_format import duration, percent, points
 from keraserve_training.records import evidence
@@ -52,15 +52,16 @@ def cats_dogs_xception_custom_loop() -> Experiment:
         learnt=learnt,
         phrases={"Xception": "network", "Tells cats from dogs": "classes", "Cats and dogs": "data"},
         takes=("data", "backbone", "alpha", "weights", "image_size"),
+        settings=Frozen,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Frozen) -> None:
     """Train the last layer with the custom loop and test the network."""
     backbone = run.backbone("xception", size=SIZE)
     data = run.load(datasets.cats_dogs).sized(backbone.size)
     _, output = outputs.classifier(len(data.classes))
-    frozen = fit_frozen(run, backbone.model, data, loop=custom_loop(output))
+    frozen = fit_frozen(run, backbone.model, data, settings, loop=custom_loop(output))
     *_, test = parts(data, run.seed)
     tested = run.test(frozen, test)
     run.finish(

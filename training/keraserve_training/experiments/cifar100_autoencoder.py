@@ -1,16 +1,19 @@
 """Source document 000, c: does pre-training without labels help, by autoencoders that reconstruct images?"""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments._cifar100 import (
-    BATCH,
     NETWORK,
+    Training,
     accuracies,
     convolutional_network,
     train_network,
 )
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import duration, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -25,6 +28,16 @@ if TYPE_CHECKING:
 _FIRST, _SECOND, _PRETRAINED = "autoencoder-1", "autoencoder-2", "cnn-pretrained"
 _HIDDEN = 32  # filters of the network's first two convolutions, which the encoders become
 _SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """Those of the network of `cifar100-cnn`, and of the autoencoders before it."""
+
+    first_epochs: int = declare.epochs(15, "Epochs of the first autoencoder.")
+    second_epochs: int = declare.epochs(10, "Epochs of the second autoencoder.")
+    autoencoder_rate: float = declare.rate(1e-3, "Learning rate of both autoencoders.")
+    autoencoder_optimizer: str = declare.optimizer("adam", "Optimizer of both autoencoders.")
 
 
 def cifar100_autoencoder() -> Experiment:
@@ -72,18 +85,17 @@ def cifar100_autoencoder() -> Experiment:
         learnt=learnt,
         phrases={"Tells the hundred fine classes of CIFAR-100 apart": "classes", "CIFAR-100": "data"},
         takes=("data", "strategy"),
+        settings=Settings,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Settings) -> None:
     """Train both autoencoders, the network that starts from them, and the one that starts from scratch.
 
     The source document leaves the autoencoders' sizes, activations and loss open. The encoders are as the
     network has them, 32 ReLU filters; the second decoder has to give what a ReLU gave, so it is one too; the
     first one gives pixels from 0 to 1, so it is a sigmoid; the loss is the mean squared error.
     """
-    from keras import optimizers
-
     from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
@@ -92,21 +104,37 @@ def train(run: "Run") -> None:
         "validation": data.test,
         "labels": data.classes,
         "output": "reconstruction",
-        "batch": BATCH,
+        "batch": settings.batch,
     }
+    make = made(settings.autoencoder_optimizer, settings.autoencoder_rate)
     first = run.fit(
-        _FIRST, build=lambda: autoencoder(data), phases=[Phase("trained", 15, optimizers.Adam)], **shared
+        _FIRST,
+        build=lambda: autoencoder(data),
+        phases=[Phase("trained", settings.first_epochs, make, rate="autoencoder_rate")],
+        **shared,
     )
     second = run.fit(
         _SECOND,
         build=lambda: autoencoder_inside(first.model),
-        phases=[Phase("between frozen layers", 10, optimizers.Adam, frozen=outer)],
+        phases=[
+            Phase(
+                "between frozen layers",
+                settings.second_epochs,
+                make,
+                frozen=outer,
+                rate="autoencoder_rate",
+            )
+        ],
         **shared,
     )
     pretrained = train_network(
-        run, data, _PRETRAINED, lambda: started_from(convolutional_network(data), first.model, second.model)
+        run,
+        data,
+        settings,
+        _PRETRAINED,
+        lambda: started_from(convolutional_network(data, settings), first.model, second.model),
     )
-    alone = train_network(run, data, also_in="cifar100-cnn")
+    alone = train_network(run, data, settings, also_in="cifar100-cnn")
     _draw(run, data, first, second, alone, pretrained)
     found, without = (accuracies(run, trained, data.train, data.test) for trained in (pretrained, alone))
     run.finish(

@@ -6,6 +6,7 @@ from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments._cifar100 import (
     NETWORK,
+    Training,
     accuracies,
     ahead,
     per_epoch,
@@ -58,13 +59,14 @@ def cifar100_cnn() -> Experiment:
             "CIFAR-100": "data",
         },
         takes=("data", "strategy"),
+        settings=Training,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Training) -> None:
     """Train the network and test it on the training and the test images."""
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
-    cnn = train_network(run, data)
+    cnn = train_network(run, data, settings)
     found = accuracies(run, cnn, data.train, data.test)
     run.finish(found | {"classes": len(data.classes), "seconds": cnn.result["seconds"]})
 

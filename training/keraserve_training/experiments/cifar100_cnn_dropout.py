@@ -1,12 +1,15 @@
 """Source document 000, b: where should dropout be put in a convolutional network?"""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.experiments._cifar100 import (
     NETWORK,
     PLACES,
+    Training,
     accuracies,
     convolutional_network,
     train_network,
@@ -25,6 +28,13 @@ PLACEMENTS = {
     "everywhere": PLACES,
 }
 _BASELINE = "none"
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """Those of the network of `cifar100-cnn`, and how much is dropped in its blocks."""
+
+    block_dropout: float = declare.dropout(0.25, "Share of the activations that is dropped in the blocks.")
 
 
 def cifar100_cnn_dropout() -> Experiment:
@@ -70,24 +80,29 @@ def cifar100_cnn_dropout() -> Experiment:
         learnt=learnt,
         phrases={"Tells the hundred fine classes of CIFAR-100 apart": "classes", "CIFAR-100": "data"},
         takes=("data", "strategy"),
+        settings=Settings,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Settings) -> None:
     """Train the network without dropout and with each placement; compare them."""
     from keraserve_training.drawing import comparisons, curves
 
     data = run.load(datasets.cifar100, size=32).loaded(run.tell)
-    networks = {_BASELINE: train_network(run, data, also_in="cifar100-cnn")}
+    networks = {_BASELINE: train_network(run, data, settings, also_in="cifar100-cnn")}
     for name, places in PLACEMENTS.items():
         networks[_words(name)] = train_network(
-            run, data, name, lambda places=places: convolutional_network(data, places)
+            run,
+            data,
+            settings,
+            name,
+            lambda places=places: convolutional_network(data, settings, places, settings.block_dropout),
         )
     found = {words: accuracies(run, trained, data.train, data.test) for words, trained in networks.items()}
     for each in found.values():
         each["gain"] = each["test_accuracy"] - found[_BASELINE]["test_accuracy"]
     run.table(
-        "Dropout of 0.25 in the convolutional blocks",
+        f"Dropout of {settings.block_dropout:g} in the convolutional blocks",
         ["placement", "test accuracy", "gain", "training accuracy", "gap", "time"],
         [
             [

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments._cifar100 import NETWORK, against, per_epoch
+from keraserve_training.experiments._cifar100 import NETWORK, Training, against, per_epoch
 from keraserve_training.experiments._cifar100_vgg16 import (
     CLASSIFIER,
     HEAD,
@@ -23,7 +23,6 @@ from keraserve_training.records.findings import Findings
 if TYPE_CHECKING:
     from keraserve_training.run import Run
 
-_EPOCHS = 15
 _BEFORE = "cifar100-vgg16-dense"
 
 
@@ -73,15 +72,16 @@ def cifar100_vgg16_batchnorm() -> Experiment:
             "the hundred fine classes": "classes",
         },
         takes=TAKES,
+        settings=Training,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Training) -> None:
     """Compute the features, or read stored ones, train the head on them, join both."""
     backbone = run.backbone("vgg16", size=SIZE)
     data = run.load(datasets.cifar100, size=backbone.size)
     features = features_of(run, backbone.model, data)
-    head = train_head(run, HEAD, features, data, _EPOCHS, normalised=True)
+    head = train_head(run, HEAD, features, data, settings, normalised=True)
     found = figures(run, head, features, data)
     run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
     run.finish(found)

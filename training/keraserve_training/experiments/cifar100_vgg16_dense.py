@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments._cifar100 import NETWORK, against
+from keraserve_training.experiments._cifar100 import NETWORK, Training, against
 from keraserve_training.experiments._cifar100_vgg16 import (
     CLASSIFIER,
     HEAD,
@@ -28,13 +30,19 @@ if TYPE_CHECKING:
     from keraserve_training.run import Run
 
 _UNSCALED = "head-unscaled"
-_EPOCHS = 10
 _WITH_TOP, _WITHOUT_TOP = 23, 19  # layers of VGG16, as the source document counts them and as it uses them
 _NO_PROBLEM = (
     "In this run the first epoch's loss is at most 5 % above that of guessing, the last one's below 90 % of"
     " it, at most a tenth of the dense units are silent, and training accuracy is at most 10 points above"
     " test accuracy."
 )
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """Those of the head, which learns for fewer epochs here."""
+
+    epochs: int = declare.epochs(10, "Passes over all images.")
 
 
 def cifar100_vgg16_dense() -> Experiment:
@@ -90,10 +98,11 @@ def cifar100_vgg16_dense() -> Experiment:
             "the hundred fine classes": "classes",
         },
         takes=TAKES,
+        settings=Settings,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Settings) -> None:
     """List the network's layers, store its features, train the head on them, join both.
 
     Then train the same head on features of images that are scaled as in the source document's code.
@@ -102,11 +111,11 @@ def train(run: "Run") -> None:
     layers = list_layers(run, backbone)
     data = run.load(datasets.cifar100, size=backbone.size)
     features = features_of(run, backbone.model, data)
-    head = train_head(run, HEAD, features, data, _EPOCHS, normalised=False)
+    head = train_head(run, HEAD, features, data, settings, normalised=False)
     found = figures(run, head, features, data)
     run.compose(CLASSIFIER, backbone.model, head, images=data.test, features=features[1])
     unscaled = features_of(run, as_the_document_feeds(backbone), data)
-    other = train_head(run, _UNSCALED, unscaled, data, _EPOCHS, normalised=False)
+    other = train_head(run, _UNSCALED, unscaled, data, settings, normalised=False)
     theirs = figures(run, other, unscaled, data)
     _compare(run, {"as it was trained": found, "from 0 to 1": theirs})
     run.finish(found | {f"{metric}_unscaled": value for metric, value in theirs.items()} | {"layers": layers})

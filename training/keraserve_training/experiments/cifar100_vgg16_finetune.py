@@ -1,11 +1,13 @@
 """Source document 000, g: VGG16's last block learns as well."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments._cifar100 import BATCH, NETWORK, accuracies, against, per_epoch, sgd
+from keraserve_training.experiments._cifar100 import NETWORK, Training, accuracies, against, per_epoch
 from keraserve_training.experiments._cifar100_vgg16 import (
     CLASSIFIER,
     HEAD,
@@ -17,6 +19,7 @@ from keraserve_training.experiments._cifar100_vgg16 import (
     lagging,
     problems,
 )
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import duration, percent, points, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -28,11 +31,19 @@ if TYPE_CHECKING:
     from keraserve_training.pretrained.backbones import Backbone
     from keraserve_training.run import Run
 
-_EPOCHS = 15
-_HEAD_FIRST, _BLOCK_THEN, _SLOW = 10, 5, 1e-4  # epochs of both steps, and the rate of the second
 _TOGETHER, _IN_STEPS = "together", "in-steps"
 _HEAD_ALONE, _HEAD_KNOWS, _MOMENTS_LEARN = "head-alone", "head-first", "batchnorm-learning"
 _FROZEN = "cifar100-vgg16-batchnorm"
+
+
+@dataclass(frozen=True)
+class Settings(Training):
+    """Those of block and head together, and of the two steps, the head first."""
+
+    thaw: str = declare.thaw("last-block", "First layer of the network that learns.")
+    head_epochs: int = declare.epochs(10, "In two steps: epochs of the head alone.")
+    block_epochs: int = declare.epochs(5, "In two steps: epochs of block and head.")
+    block_rate: float = declare.rate(1e-4, "In two steps: rate of block and head.", below="learning_rate")
 
 
 def cifar100_vgg16_finetune() -> Experiment:
@@ -101,37 +112,40 @@ def cifar100_vgg16_finetune() -> Experiment:
             "the hundred fine classes": "classes",
         },
         takes=TAKES,
+        settings=Settings,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Settings) -> None:
     """Store the features before the network's last block, train block and head on them, join all."""
     from keraserve_training.learning.fit import Phase
 
     backbone = run.backbone("vgg16", size=SIZE)
-    stem, tail = backbone.split()  # at block4_pool
+    cut = None if settings.thaw == "last-block" else backbone.before(settings.thaw)
+    stem, tail = backbone.split(cut)  # at block4_pool
     data = run.load(datasets.cifar100, size=backbone.size)
     features = features_of(run, stem, data)
     shared: dict[str, Any] = {
-        "build": lambda: with_head(tail, len(data.classes)),
+        "build": lambda: with_head(tail, len(data.classes), settings),
         "train": features[0],
         "validation": features[1],
         "labels": data.classes,
         "output": "softmax",
-        "batch": BATCH,
+        "batch": settings.batch,
     }
-    together = run.fit(_TOGETHER, phases=[Phase("trained", _EPOCHS, sgd())], reused=block, **shared)
+    together = run.fit(_TOGETHER, phases=[settings.phase()], reused=block, **shared)
     found = figures(run, together, features, data)
+    slow = made(settings.optimizer, settings.block_rate)
     in_steps = run.fit(
         _IN_STEPS,
         phases=[
-            Phase("head alone", _HEAD_FIRST, sgd(), frozen=block),
-            Phase("block too", _BLOCK_THEN, sgd(_SLOW)),
+            replace(settings.phase(), name="head alone", epochs=settings.head_epochs, frozen=block),
+            Phase("block too", settings.block_epochs, slow, rate="block_rate"),
         ],
         **shared,
     )
     stepwise = accuracies(run, in_steps, *features, data.test)
-    controls = _controls(run, backbone, shared) if _has_moments(tail) else {}
+    controls = _controls(run, backbone, cut, shared, settings) if _has_moments(tail) else {}
     tested = {
         f"test_accuracy_{name}": run.test(trained, features[1], data.test).accuracy
         for name, trained in controls.items()
@@ -141,21 +155,23 @@ def train(run: "Run") -> None:
     run.finish(found | {f"{metric}_in_steps": value for metric, value in stepwise.items()} | tested)
 
 
-def _controls(run: "Run", backbone: "Backbone", shared: Mapping[str, Any]) -> "dict[str, Trained]":
+def _controls(
+    run: "Run", backbone: "Backbone", cut: str | None, shared: Mapping[str, Any], settings: Settings
+) -> "dict[str, Trained]":
     """The document's way with one change each: a head that has learnt before, and moments that learn."""
     from keraserve_training.learning import rules
-    from keraserve_training.learning.fit import Phase
 
-    phases = [Phase("trained", _EPOCHS, sgd())]
-    alone = run.fit(_HEAD_ALONE, phases=[Phase("head alone", _HEAD_FIRST, sgd(), frozen=block)], **shared)
+    phases = [settings.phase()]
+    before = replace(settings.phase(), name="head alone", epochs=settings.head_epochs, frozen=block)
+    alone = run.fit(_HEAD_ALONE, phases=[before], **shared)
     # Not `after=alone`: the rule of fine-tuning forbids the same rate, whose effect is measured here.
     knows = run.fit(
         _HEAD_KNOWS, phases=phases, reused=block, **{**shared, "build": lambda: rules.clone(alone.model)}
     )
-    _, learning = backbone.split(moments_learn=True)
+    _, learning = backbone.split(cut, moments_learn=True)
     classes = len(shared["labels"])
     moments = run.fit(
-        _MOMENTS_LEARN, phases=phases, **{**shared, "build": lambda: with_head(learning, classes)}
+        _MOMENTS_LEARN, phases=phases, **{**shared, "build": lambda: with_head(learning, classes, settings)}
     )
     return {"head_first": knows, "batchnorm_learning": moments}
 
@@ -195,14 +211,14 @@ def learnt(findings: Findings) -> list[str]:
     ]
 
 
-def with_head(tail: "keras.Model", classes: int) -> "keras.Model":
+def with_head(tail: "keras.Model", classes: int, settings: Training) -> "keras.Model":
     """The document's head behind a clone of the network's last block, which itself does not change."""
     from keras import Input, Sequential
 
     from keraserve_training.learning import rules
 
     return Sequential(
-        [Input(tail.input_shape[1:]), rules.clone(tail), *dense_layers(classes, normalised=True)]
+        [Input(tail.input_shape[1:]), rules.clone(tail), *dense_layers(classes, settings, normalised=True)]
     )
 
 

@@ -1,14 +1,18 @@
 """Source document 001: CIFAR-10 on the stored features of InceptionV3."""
 
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.data.examples import split
 from keraserve_training.experiment import Experiment, Figure, Servable
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import duration, percent, points
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
+from keraserve_training.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -19,10 +23,31 @@ if TYPE_CHECKING:
 _SOURCE_ACCURACY = 0.8246
 _SOURCE_PARAMETERS = 22_623_094  # InceptionV3 without top, and the head
 _ASIDE = 0.2
-_EPOCHS, _BATCH = 50, 50
-_RELU_EPOCHS, _RELU_RATE = 12, 1e-3
-_TUNING_EPOCHS, _TUNING_BATCH, _TUNING_RATE = 6, 64, 1e-4
 HEAD, RELU_HEAD, FROZEN, CLASSIFIER = "head", "head-relu", "frozen", "classifier"
+
+
+@dataclass(frozen=True)
+class Head(Settings):
+    """Those of the head, of the same head with ReLU, and of fine-tuning."""
+
+    epochs: int = declare.epochs(50, "Epochs of the head.")
+    learning_rate: float = declare.rate(1e-3, "Learning rate of the head.")
+    optimizer: str = declare.optimizer("rmsprop", "Optimizer of the head, with and without ReLU.")
+    batch: int = declare.batch(50)
+    filters: int = declare.units(100, "Filters of the head's convolution.")
+    dropout: float = declare.dropout(0.4, "Share of its values that is dropped.")
+    last_dropout: float = declare.dropout(0.3, "Share that is dropped before the last layer.")
+    relu_epochs: int = declare.epochs(12, "Epochs of the head with ReLU.")
+    relu_rate: float = declare.rate(1e-3, "Rate of the head with ReLU, which falls to 0.")
+    tuning_epochs: int = declare.epochs(6, "Epochs of fine-tuning.", option="fine_tune")
+    tuning_rate: float = declare.rate(
+        1e-4, "Rate of fine-tuning, which falls to 0.", below="learning_rate", option="fine_tune"
+    )
+    tuning_optimizer: str = declare.optimizer("adam", "Optimizer of fine-tuning.", option="fine_tune")
+    tuning_batch: int = declare.batch(64, "Images a step of fine-tuning.", option="fine_tune")
+    thaw: str = declare.thaw(
+        declare.ALL, "First layer of the network that is fine-tuned.", option="fine_tune"
+    )
 
 
 def cifar10_inceptionv3() -> Experiment:
@@ -85,18 +110,21 @@ def cifar10_inceptionv3() -> Experiment:
             "mixed_precision",
             "strategy",
         ),
+        settings=Head,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Head) -> None:
     """Store the features, train the head on them, join both; with `--fine-tune`, fine-tune the whole."""
-    from keras import optimizers
+    from keras.optimizers.schedules import CosineDecay
 
+    from keraserve_training.learning import rules
     from keraserve_training.learning.feed import Feed
     from keraserve_training.learning.fit import Phase
     from keraserve_training.pretrained import standardising
 
     backbone = run.backbone("inceptionv3", size=139)
+    backbone.check_thaw(settings.thaw)
     data = run.load(datasets.cifar10).sized(backbone.size)
     features = run.features("train", backbone.model, data.train)
     test_features = run.features("test", backbone.model, data.test)
@@ -105,20 +133,20 @@ def train(run: "Run") -> None:
     random = backbone.weights["kind"] == "random"
     spread = standardising.spread(features) if random else None
     classifier: dict[str, Any] = {"labels": data.classes, "output": "softmax", "best": True}
-    on_features = {**classifier, "train": learning, "validation": aside, "batch": _BATCH}
+    on_features = {**classifier, "train": learning, "validation": aside, "batch": settings.batch}
     head = run.fit(
         HEAD,
-        build=lambda: _head(features.shape, len(data.classes), spread),
-        phases=[Phase("frozen", _EPOCHS, optimizers.RMSprop)],
+        build=lambda: _head(features.shape, len(data.classes), settings, spread),
+        phases=[Phase("frozen", settings.epochs, made(settings.optimizer, settings.learning_rate))],
         **on_features,
     )
     frozen = run.test(head, test_features, data.test)
-    steps = run.profile.epochs(_RELU_EPOCHS) * Feed(learning, _BATCH).steps
-    relu_rate: Any = optimizers.schedules.CosineDecay(_RELU_RATE, steps)
+    steps = run.profile.epochs(settings.relu_epochs) * Feed(learning, settings.batch).steps
+    falling = made(settings.optimizer, CosineDecay(settings.relu_rate, steps))
     relu_head = run.fit(
         RELU_HEAD,
-        build=lambda: _head(features.shape, len(data.classes), spread, activation="relu"),
-        phases=[Phase("frozen", _RELU_EPOCHS, lambda: optimizers.RMSprop(relu_rate))],
+        build=lambda: _head(features.shape, len(data.classes), settings, spread, activation="relu"),
+        phases=[Phase("frozen", settings.relu_epochs, falling, rate="relu_rate")],
         **on_features,
     )
     whole = run.compose(
@@ -141,15 +169,23 @@ def train(run: "Run") -> None:
     }
     if run.options.fine_tune:
         images, images_aside = split(data.train, _ASIDE, run.seed)
-        steps = run.profile.epochs(_TUNING_EPOCHS) * Feed(images, _TUNING_BATCH).steps
-        tuning_rate: Any = optimizers.schedules.CosineDecay(_TUNING_RATE, steps)
+        steps = run.profile.epochs(settings.tuning_epochs) * Feed(images, settings.tuning_batch).steps
+        falling = made(settings.tuning_optimizer, CosineDecay(settings.tuning_rate, steps))
         tuned = run.fit(
             CLASSIFIER,
             build=lambda: _augmented(whole.model),
             train=images,
             validation=images_aside,
-            phases=[Phase("fine-tuned", _TUNING_EPOCHS, lambda: optimizers.Adam(tuning_rate))],
-            batch=_TUNING_BATCH,
+            phases=[
+                Phase(
+                    "fine-tuned",
+                    settings.tuning_epochs,
+                    falling,
+                    frozen=lambda model: rules.before(model, settings.thaw),
+                    rate="tuning_rate",
+                )
+            ],
+            batch=settings.tuning_batch,
             after=whole,
             reused=lambda model: model.layers[-1:],
             **classifier,
@@ -198,7 +234,11 @@ def learnt(findings: Findings) -> list[str]:
 
 
 def _head(
-    shape: tuple[int, ...], classes: int, spread: "Spread | None" = None, activation: str | None = None
+    shape: tuple[int, ...],
+    classes: int,
+    settings: Head,
+    spread: "Spread | None" = None,
+    activation: str | None = None,
 ) -> "keras.Model":
     """The head: features float32 [N, h, w, c], standardised by `spread`, to class probabilities."""
     from keras import Input, Sequential, layers
@@ -210,10 +250,10 @@ def _head(
             Input(shape),
             *([standardising.layer(spread)] if spread else []),
             # Of the smallest images some networks leave 1 by 1 features.
-            layers.Conv2D(100, min(2, *shape[:2]), activation=activation),
-            layers.Dropout(0.4),
+            layers.Conv2D(settings.filters, min(2, *shape[:2]), activation=activation),
+            layers.Dropout(settings.dropout),
             layers.GlobalAveragePooling2D(),
-            layers.Dropout(0.3),
+            layers.Dropout(settings.last_dropout),
             layers.Dense(classes, activation="softmax"),
         ]
     )

@@ -1,12 +1,11 @@
 """Source document 002: what do faster optimizers change?"""
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from keraserve_training.data import datasets
 from keraserve_training.experiment import Experiment, Figure, Servable
-from keraserve_training.experiments._fashion_mnist import HIDDEN, PAIR, set_aside
+from keraserve_training.experiments._fashion_mnist import PAIR, Dense, set_aside
+from keraserve_training.learning.optimizers import optimizer
 from keraserve_training.number_format import duration, percent, value
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -63,12 +62,13 @@ def fashion_mnist_optimizers() -> Experiment:
         run=train,
         servables=(Servable("fashion-mnist-optimizers", _EXPORTED, "Tells eight kinds of clothes apart."),),
         learnt=learnt,
+        settings=Dense,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Dense) -> None:
     """Train the same network with every optimizer and test each on the whole test set."""
-    from keras import Input, Sequential, initializers, layers, optimizers
+    from keras import Input, Sequential, initializers, layers
 
     from keraserve_training.drawing import comparisons, curves
     from keraserve_training.learning.fit import Phase
@@ -84,36 +84,27 @@ def train(run: "Run") -> None:
                 activation="selu",
                 kernel_initializer=initializers.LecunNormal(run.seed + number),  # pyright: ignore
             )
-            for number, units in enumerate(HIDDEN)
+            for number, units in enumerate(settings.hidden)
         ]
         last = layers.Dense(
             8,
             activation="softmax",
-            kernel_initializer=initializers.GlorotUniform(run.seed + len(HIDDEN)),  # pyright: ignore
+            kernel_initializer=initializers.GlorotUniform(run.seed + len(settings.hidden)),  # pyright: ignore
         )
         return Sequential([Input((28, 28, 1)), layers.Rescaling(1 / 255), layers.Flatten(), *hidden, last])
 
-    made: dict[str, Callable[[], Any]] = {
-        "sgd": partial(optimizers.SGD, 0.001),
-        "momentum": partial(optimizers.SGD, 0.001, momentum=0.9),
-        "nesterov": partial(optimizers.SGD, 0.001, momentum=0.9, nesterov=True),
-        "adagrad": partial(optimizers.Adagrad, 0.001),
-        "rmsprop": partial(optimizers.RMSprop, 0.001, rho=0.9),
-        "adam": partial(optimizers.Adam, 0.001, beta_1=0.9, beta_2=0.999),
-        "adamax": partial(optimizers.Adamax, 0.001, beta_1=0.9, beta_2=0.999),
-        "nadam": partial(optimizers.Nadam, 0.001, beta_1=0.9, beta_2=0.999),
-    }
     trained = {
         name: run.fit(
             name,
             build=network,
             train=images.without(PAIR),
             validation=validation.without(PAIR),
-            phases=[Phase("trained", 20, optimizer)],
+            phases=[Phase("trained", settings.epochs, optimizer(name, settings.learning_rate))],
             labels=[label for number, label in enumerate(data.classes) if number not in PAIR],
             output="softmax",
+            batch=settings.batch,
         )
-        for name, optimizer in made.items()
+        for name in _TITLES
     }
     tests = {name: run.test(network, data.test.without(PAIR)) for name, network in trained.items()}
     accuracies = {_TITLES[name]: test.accuracy for name, test in tests.items()}

@@ -1,13 +1,16 @@
 """Source document 002: does a network that knows eight kinds of clothes help to tell the other two apart?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.data.datasets import FASHION_MNIST_CLASSES
 from keraserve_training.errors import UnknownVariantError
 from keraserve_training.experiment import Comparison, Experiment, Figure, Servable, Study
-from keraserve_training.experiments._fashion_mnist import HIDDEN, PAIR, set_aside
+from keraserve_training.experiments._fashion_mnist import PAIR, Dense, set_aside
+from keraserve_training.learning.optimizers import optimizer as made
 from keraserve_training.number_format import percent, points
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
 
     from keraserve_training.run import Run
 
-_IMAGES_B = 200
-_HIGH, _LOW = 1e-3, 1e-4  # rates of SGD
 _ON_A, _ALONE = "model-b-on-a", "model-b-alone-document-schedule"
 _ON_A_CONSTANT, _ALONE_CONSTANT = "model-b-on-a-constant-rate", "model-b-alone-constant-rate"
 _DOCUMENT, _CONSTANT = "document_schedule", "constant_rate"
@@ -29,11 +30,23 @@ COMPARISONS = (
         ("test_accuracy_b_on_a", f"test_accuracy_b_alone_{_DOCUMENT}"),
     ),
     Comparison(
-        "All 20 epochs at 0.001",
+        "All epochs at the higher rate",
         f"gain_{_CONSTANT}",
         (f"test_accuracy_b_on_a_{_CONSTANT}", f"test_accuracy_b_alone_{_CONSTANT}"),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Settings(Dense):
+    """Those of the dense network, A and B, and of B's two phases."""
+
+    optimizer: str = declare.optimizer("sgd")
+    frozen_epochs: int = declare.epochs(4, "Epochs of B, the layers from A frozen.")
+    unfrozen_epochs: int = declare.epochs(16, "Epochs of B, then with all layers.")
+    unfrozen_rate: float = declare.rate(1e-4, "Rate of B with all layers.", below="learning_rate")
+    images_b: int = declare.setting(200, "Images that B learns from.", low=10, high=11_000)
+    pair: tuple[int, ...] = declare.setting(PAIR, "The two classes of B.", of_study=True)
 
 
 def fashion_mnist_reuse() -> Experiment:
@@ -73,9 +86,9 @@ def fashion_mnist_reuse() -> Experiment:
                 " opposite",
                 "points",
             ),
-            Figure(f"test_accuracy_b_on_a_{_CONSTANT}", "All at 0.001, B on a clone of A", "not done"),
-            Figure(f"test_accuracy_b_alone_{_CONSTANT}", "All at 0.001, B alone", "not done"),
-            Figure(f"gain_{_CONSTANT}", "All at 0.001, gain of reuse", "not done", "points"),
+            Figure(f"test_accuracy_b_on_a_{_CONSTANT}", "At the higher rate, B on a clone of A", "not done"),
+            Figure(f"test_accuracy_b_alone_{_CONSTANT}", "At the higher rate, B alone", "not done"),
+            Figure(f"gain_{_CONSTANT}", "At the higher rate, gain of reuse", "not done", "points"),
         ),
         parameters=276_158,
         run=train,
@@ -84,6 +97,7 @@ def fashion_mnist_reuse() -> Experiment:
             Servable("fashion-mnist-reuse-b", _ON_A, "Tells sandals from shirts."),
         ),
         learnt=learnt,
+        settings=Settings,
         study=Study(
             title="Does reuse help?",
             variants=("5-6", "2-4", "7-9"),
@@ -103,29 +117,29 @@ def fashion_mnist_reuse() -> Experiment:
     )
 
 
-def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
-    """Train A, then B on a clone of A and alone, on two schedules; test all on the whole test set.
-
-    `pair` are the two classes of task B; A gets the others.
-    """
-    from keras import Input, Sequential, layers, optimizers
+def train(run: "Run", settings: Settings) -> None:
+    """Train A, then B on a clone of A and alone, on two schedules; test all on the whole test set."""
+    from keras import Input, Sequential, layers
 
     from keraserve_training.learning import rules
     from keraserve_training.learning.fit import Phase
 
     data = run.load(datasets.fashion_mnist)
     images, validation = set_aside(data)
+    pair = settings.pair
     labels_a = [name for name in data.classes if name not in _names(pair)]
     b = {
-        "train": images.only(pair).first(_IMAGES_B),
+        "train": images.only(pair).first(settings.images_b),
         "validation": validation.only(pair),
         "labels": _names(pair),
         "output": "sigmoid",
+        "batch": settings.batch,
     }
 
     def network(last: Any) -> "keras.Model":
         hidden = [
-            layers.Dense(units, activation="selu", kernel_initializer="lecun_normal") for units in HIDDEN
+            layers.Dense(units, activation="selu", kernel_initializer="lecun_normal")
+            for units in settings.hidden
         ]
         return Sequential([Input((28, 28, 1)), layers.Rescaling(1 / 255), layers.Flatten(), *hidden, last])
 
@@ -134,17 +148,16 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
         last = layers.Dense(1, activation="sigmoid", name="first_or_second")
         return Sequential([Input((28, 28, 1)), *kept, last])
 
-    def sgd(rate: float) -> Callable[[], Any]:
-        return lambda: optimizers.SGD(rate)
-
+    high, low = (made(settings.optimizer, rate) for rate in (settings.learning_rate, settings.unfrozen_rate))
     model_a = run.fit(
         "model-a",
         build=lambda: network(layers.Dense(8, activation="softmax")),
         train=images.without(pair),
         validation=validation.without(pair),
-        phases=[Phase("trained", 20, sgd(_HIGH))],
+        phases=[Phase("trained", settings.epochs, high)],
         labels=labels_a,
         output="softmax",
+        batch=settings.batch,
     )
 
     def reused() -> "keras.Model":
@@ -154,10 +167,10 @@ def train(run: "Run", *, pair: Sequence[int] = PAIR) -> None:
         return network(layers.Dense(1, activation="sigmoid"))
 
     document = [
-        Phase("frozen", 4, sgd(_HIGH), frozen=lambda model: model.layers[:-1]),
-        Phase("unfrozen", 16, sgd(_LOW)),
+        Phase("frozen", settings.frozen_epochs, high, frozen=lambda model: model.layers[:-1]),
+        Phase("unfrozen", settings.unfrozen_epochs, low, rate="unfrozen_rate"),
     ]
-    constant = [Phase("trained", 20, sgd(_HIGH))]
+    constant = [Phase("trained", settings.frozen_epochs + settings.unfrozen_epochs, high)]
     figures = {"test_accuracy_a": run.test(model_a, data.test.without(pair)).accuracy}
     for comparison, names, phases in zip(
         COMPARISONS, ((_ON_A, _ALONE), (_ON_A_CONSTANT, _ALONE_CONSTANT)), (document, constant), strict=True

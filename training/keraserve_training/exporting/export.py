@@ -1,12 +1,15 @@
 """Export: write a version into the model repository for each servable of each finished run."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from keraserve_models.repository import folders, server_config
+from keraserve_training import settings
 from keraserve_training.errors import ExportError, OutdatedError, RunMissingError
 from keraserve_training.experiment import Experiment, Servable
 from keraserve_training.exporting import model_card
@@ -46,6 +49,7 @@ def export(
     force: bool = False,
     outdated: bool = False,
     options: Options = NONE,
+    given: Mapping[str, Any] = MappingProxyType({}),
     tell: Callable[[Exported], None] = lambda _: None,
 ) -> tuple[list[Exported], list[str]]:
     """Write a version of every servable of every finished run, then update `models.config`.
@@ -60,6 +64,7 @@ def export(
         force: also what is in the repository already.
         outdated: also runs whose images have changed since the training.
         options: only runs that were given these, whatever else they were given.
+        given: the same for settings.
         tell: is called with each servable.
 
     Returns:
@@ -75,13 +80,14 @@ def export(
         (experiment, run)
         for experiment in experiments
         for run in run_folder.finished(runs, experiment.name)
-        if run.profile == profile and seed in (None, run.config["seed"]) and _was_given(run, options)
+        if run.profile == profile and seed in (None, run.config["seed"]) and _was_given(run, options, given)
     ]
     if not wanted:
-        given = "".join(f", {flag(name)} {value}" for name, value in options.given().items())
+        words = [f", {flag(name)} {value}" for name, value in options.given().items()]
+        words += [f", --set {each}" for each in settings.words(given)]
         seeded = "" if seed is None else f" and seed {seed}"
         raise RunMissingError(
-            f"There is no finished run of profile {profile}{seeded}{given} in {runs}: train first"
+            f"There is no finished run of profile {profile}{seeded}{''.join(words)} in {runs}: train first"
             " (keraserve-train run NAME or train-all), or name another --profile."
         )
     exported: list[Exported] = []
@@ -119,15 +125,16 @@ def export(
 def named(servable: Servable, experiment: Experiment, run: FinishedRun) -> Servable:
     """A servable with the name that follows from a run's options and origin.
 
-    `--name` replaces the experiment's part of the name; other options are appended, so that a model that was
-    trained on other images is not a version of this one; so are a small profile and random weights. A name
-    that would be too long is cut, and gets a digest.
+    `--name` replaces the experiment's part of the name; other options and settings are appended, so that a
+    model that was trained on other images is not a version of this one; so are a small profile and random
+    weights. A name that would be too long is cut, and gets a digest.
     """
     options = Options(**run.config.get("options", {}))
+    changed = settings.slug(run.config.get("settings", {}))
     if options.name:
         name = options.name + servable.name.removeprefix(experiment.name)
     else:
-        name = "-".join(part for part in (servable.name, options.slug()) if part)
+        name = "-".join(part for part in (servable.name, options.slug(), changed) if part)
     origin = _origin(run, named=options.name is not None)
     longest = _LONGEST - len(origin)
     if len(name) > longest:
@@ -144,9 +151,9 @@ def _origin(run: FinishedRun, *, named: bool) -> str:
     return ("" if run.profile == FULL.name else f"-{run.profile}") + ("-random" if random else "")
 
 
-def _was_given(run: FinishedRun, options: Options) -> bool:
-    given = run.config.get("options", {})
-    return all(given.get(name) == value for name, value in options.given().items())
+def _was_given(run: FinishedRun, options: Options, settings: Mapping[str, Any]) -> bool:
+    there = {**run.config.get("options", {}), **run.config.get("settings", {})}
+    return all(there.get(name) == value for name, value in {**options.given(), **settings}.items())
 
 
 def _write(place: Path, experiment: Experiment, servable: Servable, run: FinishedRun, outdated: str) -> None:

@@ -28,19 +28,22 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
     """
     network = run.networks[servable.model]
     test, labels = network["test"] or {}, network["labels"]
+    task = description.adapted(experiment.task, experiment.phrases, run.config, labels)
+    given = run.config.get("settings", {})
     return {
         "model": servable.name,
         "description": description.adapted(servable.description, experiment.phrases, run.config, labels),
         "warnings": warnings(servable, run, outdated),
         "experiment": experiment.name,
         "source_document": experiment.source,
-        "task": description.adapted(experiment.task, experiment.phrases, run.config, labels),
+        "task": f"{task} {experiment.settings.sentence(given)}".strip(),
         "run": run.metrics["run_id"],
         "run_folder": f"{experiment.name}/{run.folder.name}",
         "network": servable.model,
         "profile": run.profile,
         "seed": run.config["seed"],
         "options": run.config.get("options", {}),
+        "settings": given,
         "labels": labels,
         "input": image_input(network["input"]),
         "metrics": {f"test_{name}": test[name] for name in _METRICS if name in test},

@@ -9,15 +9,14 @@ from keraserve_training.records import run_folder
 _COMPARED = ("profile", "seed", "settings", "options", "data", "weights", "versions", "source_commit")
 
 
-def borrow(folder: Path, experiment: str, network: str) -> bool:
-    """Copy a finished network from another experiment's run of the same name; false where there is none.
+def borrow(folder: Path, theirs: Path, network: str) -> bool:
+    """Copy a finished network from another run; false where there is none, or it was made otherwise.
 
     Args:
         folder: of the run that gets it; its data are loaded already.
-        experiment: the other one.
+        theirs: folder of the other one.
         network: its name in both.
     """
-    theirs = folder.parent.parent / experiment / folder.name
     mine = folder / network
     if (mine / run_folder.RESULT).exists() or (mine / run_folder.CHECKPOINT).exists():
         return False

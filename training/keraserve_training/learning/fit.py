@@ -50,6 +50,7 @@ class Phase:
         optimizer: makes a new optimizer.
         frozen: the layers that must not learn; all others do.
         highest_rate: of a schedule that begins with a lower one; None: the rate that it begins with.
+        rate: the experiment's setting that is its learning rate.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Phase:
     optimizer: Callable[[], Any]
     frozen: Layers = lambda _: ()
     highest_rate: float | None = None
+    rate: str = "learning_rate"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,21 @@ def fit(folder: Path, plan: Plan, *, seed: int, profile: Profile, show: Show = S
     return training.finish(others.share())
 
 
+def compiled(
+    folder: Path, plan: Plan, number: int, *, seed: int, profile: Profile, show: Show = SILENT
+) -> tuple[keras.Model, Any]:
+    """The model of a plan, compiled for its phase `number` (from 0), and the first epoch's batches.
+
+    `plan.build` gives the model as the phase before has left it. Nothing is written.
+
+    Raises:
+        RuleError: the plan breaks a rule of transfer learning.
+    """
+    keras.utils.set_random_seed(_number(seed, plan.name))
+    training = _Training(folder, plan, seed, profile, show)
+    return training.compiled(number)
+
+
 def load(folder: Path) -> Trained:
     """Read a finished network back.
 
@@ -204,6 +221,12 @@ class _Training:
                 guard.check_frozen()
                 self._save()
         self._show.stop()
+
+    def compiled(self, number: int) -> tuple[keras.Model, Any]:
+        """The model compiled for a phase, and the batches of the first epoch."""
+        for phase, epochs in zip(self._plan.phases[: number + 1], self._epochs, strict=False):
+            self._compile(phase, epochs)
+        return self._model, self._with_targets(self._feed.epoch(self._seed, 0))
 
     def _compile(self, phase: Phase, epochs: int) -> rules.Guard:
         """Freeze what the phase freezes, compile after that, describe the phase, and set up its guard."""

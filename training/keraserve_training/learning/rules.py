@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from keraserve_training.errors import FineTuningTooFastError, FrozenWeightsChangedError, NotCompiledError
+from keraserve_training.settings import ALL
 
 
 def clone(model: keras.Model) -> keras.Model:
@@ -48,6 +49,21 @@ def thawed_by(
     still = {id(layer) for layer in _inside(frozen)}
     earlier = {id(layer) for layer in _inside(before)}
     return [layer for layer in _inside([model]) if id(layer) in earlier - still]
+
+
+def before(model: keras.Model, name: str) -> list[keras.Layer]:
+    """The layers of the pre-trained network in `model` that come before the first one called `name`.
+
+    `name` may be the beginning of its name; `ALL`, from which on all learn, has none before it.
+    """
+    if name == ALL:
+        return []
+    for container in _inside([model]):
+        layers: Any = getattr(container, "layers", [])
+        place = next((place for place, layer in enumerate(layers) if layer.name.startswith(name)), None)
+        if place is not None:
+            return layers[:place]
+    raise ValueError(f"no layer of {model.name} is called {name}")
 
 
 def check_fine_tuning(name: str, rate: float, previous: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Build a pre-trained network as a model that takes unscaled images, and cut it in two."""
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from keraserve_training.data.examples import Tell
 from keraserve_training.errors import OptionError
 from keraserve_training.pretrained import loading
 from keraserve_training.pretrained.networks import NETWORKS, Network
+from keraserve_training.settings import ALL
 
 if TYPE_CHECKING:
     import keras
@@ -95,6 +97,26 @@ class Backbone:
         ends_in = second(parts) if moments_learn else second(parts, training=False)
         tail = keras.Model(inputs, ends_in, name=f"{self.network.name}-from-{label}")
         return stem, tail
+
+    def before(self, name: str) -> str:
+        """The layer that comes before the first one whose name is, or begins with, `name`.
+
+        Raises:
+            OptionError: there is no such layer, or none before it; names the nearest ones.
+        """
+        names = [layer.name for layer in self._inner.layers]
+        place = next((place for place, each in enumerate(names) if each.startswith(name)), 0)
+        if place:
+            return names[place - 1]
+        near = difflib.get_close_matches(name, names[1:], n=3, cutoff=0.3) or names[-3:]
+        raise OptionError(
+            f"{self.network.title} has no layer {name!r} to learn from on. Did you mean {' or '.join(near)}?"
+        )
+
+    def check_thaw(self, name: str) -> None:
+        """Raise OptionError if fine-tuning can't begin at a layer of that name; `ALL` is always possible."""
+        if name != ALL:
+            self.before(name)
 
     @property
     def _inner(self) -> Any:

@@ -1,11 +1,10 @@
 """A run in words: its options, images, weights, and the command that repeats it."""
 
-import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keraserve_training import settings
 from keraserve_training.options import flag
 from keraserve_training.records.run_folder import FinishedRun
 
@@ -18,7 +17,7 @@ def options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(config: Mapping[str, Any]) -> str:
-    """The options in words, or `no options`."""
+    """The options and settings in words, or `no options`."""
     given = options(config)
     words = [
         f"images of {Path(given['data']).name}" if "data" in given else "",
@@ -29,6 +28,7 @@ def described(config: Mapping[str, Any]) -> str:
         "fine-tuned" if given.get("fine_tune") else "",
         "bfloat16" if given.get("mixed_precision") else "",
         f"strategy {given['strategy']}" if "strategy" in given else "",
+        *settings.words(config.get("settings", {})),
     ]
     return ", ".join(word for word in words if word) or "no options"
 
@@ -69,21 +69,20 @@ def _listed(labels: Sequence[str]) -> str:
     return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
-def own_settings(function: Callable[..., None], config: Mapping[str, Any]) -> bool:
-    """Whether all settings that a run was given are defaults of its experiment's function."""
-    own = inspect.signature(function).parameters
-    defaults = {name: json.loads(json.dumps(own[name].default)) for name in config["settings"] if name in own}
-    return defaults == config["settings"]
-
-
 def command(experiment: str, run: FinishedRun, *, paths: bool = True) -> str:
     """The command that repeats a run; without `paths`, folders and files are written by their last part."""
+    return command_of(experiment, {**run.config, "profile": run.profile}, paths=paths)
+
+
+def command_of(experiment: str, config: Mapping[str, Any], *, paths: bool = True) -> str:
+    """The same from `profile` (its name), `seed`, `options` and `settings`."""
     words = ["keraserve-train run", experiment]
-    for name, given in options(run.config).items():
+    for name, given in options(config).items():
         shown = Path(given).name if name in ("data", "weights") and not paths else given
         words.append(flag(name) if given is True else f"{flag(name)} {shown}")
-    words += [f"--profile {run.profile}"] if run.profile != "full" else []
-    return " ".join([*words, f"--seed {run.config['seed']}"])
+    words += [f"--profile {config['profile']}"] if config["profile"] != "full" else []
+    words += [f"--set {each}" for each in settings.words(config["settings"])]
+    return " ".join([*words, f"--seed {config['seed']}"])
 
 
 def weights(config: Mapping[str, Any]) -> str:

@@ -77,8 +77,8 @@ class Findings:
     def of(self, experiment: str) -> "Findings | None":
         """Those of another experiment's latest run with the same profile, seed and images, or None.
 
-        Options must be the same, too, as far as the other experiment takes them: one without a backbone takes
-        fewer.
+        Settings must be the same, too, and options as far as the other experiment takes them: one without a
+        backbone takes fewer.
         """
         sides = [other for other in run_folder.finished(self._runs, experiment) if self._comparable(other)]
         return Findings(sides[-1], self._runs) if sides else None
@@ -89,6 +89,7 @@ class Findings:
             mine["profile"]["name"] == theirs["profile"]["name"]
             and mine["seed"] == theirs["seed"]
             and mine["data"]["sha256"] == theirs["data"]["sha256"]
+            and mine.get("settings") == theirs.get("settings")
         )
         options, others = mine.get("options", {}), theirs.get("options", {})
         compared = set(others) | (set(options) if theirs["weights"] != "none" else set())

@@ -1,6 +1,6 @@
 """The files in a run's folder, how far the run has come, and reading a finished one. Needs no TensorFlow.
 
-runs/<experiment>/<profile>-seed<seed>[+<options>]/
+runs/<experiment>/<profile>-seed<seed>[+<options and settings>]/
     config.json     what was requested: written first, compared when the run goes on
     images.json     of a run on a user's own images: a list of them, compared when it goes on or is exported
     <network>/      history.csv, checkpoint.npz while it learns (best.npz too, where the best epoch counts);
@@ -34,8 +34,14 @@ FEATURES = "features"
 
 
 def path(runs: Path, experiment: str, profile: str, seed: int, options: str = "") -> Path:
-    """The folder of a run; `options` is their slug, empty where none were given."""
+    """The folder of a run; `options` is a slug of what was changed, or empty."""
     return runs / experiment / (f"{profile}-seed{seed}" + (f"+{options}" if options else ""))
+
+
+def features(folder: Path, experiment: str) -> Path:
+    """Where the features of all runs are: beside the experiments' folders, one of which holds `folder`."""
+    own = next((parent for parent in folder.parents if parent.name == experiment), folder.parent)
+    return own.parent / FEATURES
 
 
 def confusion_image(network: str) -> str:

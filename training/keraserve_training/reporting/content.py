@@ -14,7 +14,7 @@ from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting import gathering, sources
 from keraserve_training.reporting.gathering import Gathered
 from keraserve_training.reporting.sources import Source
-from keraserve_training.studies import study
+from keraserve_training.studies import study, vary
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Content:
         warnings: stand before the figures.
         learnt: what the figures show, a sentence or more per item.
         study: folder and summary of its best study, or None.
+        varied: the same of every study of one of its settings.
     """
 
     experiment: Experiment
@@ -40,6 +41,7 @@ class Content:
     warnings: list[str]
     learnt: list[str]
     study: tuple[Path, dict[str, Any]] | None
+    varied: list[tuple[Path, dict[str, Any]]]
 
 
 def by_source(
@@ -73,15 +75,17 @@ def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool
         labels = next(iter(run.networks.values()))["labels"]
         return description.adapted(text, experiment.phrases, run.config, labels)
 
+    changes = filter(None, [experiment.settings.sentence(run.config.get("settings", {}))] if run else [])
     return Content(
         experiment,
         gathered,
         sources.QUESTIONS.get(experiment.name, ""),
         adapted(experiment.title),
-        adapted(experiment.task),
+        " ".join([adapted(experiment.task), *changes]),
         _warnings(run) if run else [],
         _learnt(experiment, run, runs, paths) if run else [],
         study.read(runs, experiment.name),
+        vary.read(runs, experiment.name),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from keraserve_training import settings
 from keraserve_training.errors import RunDamagedError, RunMissingError
 from keraserve_training.options import Options
 from keraserve_training.profiles import PROFILES
@@ -49,7 +50,8 @@ class Gathered:
 
     @property
     def shown(self) -> FinishedRun | None:
-        """The run to show in full: the latest of the largest profile, if possible with real weights."""
+        """The run to show in full: the latest of the largest profile, if possible with real weights and
+        the experiment's own settings."""
         return self.groups[0].latest if self.groups else None
 
 
@@ -104,18 +106,19 @@ def _groups(found: Sequence[FinishedRun]) -> list[Group]:
     return [Group(tuple(members)) for members in same.values()]
 
 
-def _rank(group: Group) -> tuple[int, bool]:
+def _rank(group: Group) -> tuple[int, bool, bool]:
     run = group.latest
     order = list(PROFILES)
     profile = order.index(run.profile) if run.profile in PROFILES else len(order)
-    return profile, caveats.RANDOM in caveats.of(run.config)
+    return profile, caveats.RANDOM in caveats.of(run.config), bool(run.config.get("settings"))
 
 
 def key(run: FinishedRun) -> str:
-    """Equal for runs of an experiment that differ only in their seed; empty if no option was given.
+    """Equal for runs of an experiment that differ only in their seed; empty if nothing was changed.
 
     A user's own images are identified by their digest, since folders of one name may hold different images.
     """
     given = Options(**{**run.config.get("options", {}), "data": None})
     images = run.config["data"]["sha256"][:_DIGEST] if "data" in run.config.get("options", {}) else ""
-    return "-".join(part for part in (given.slug(), images) if part)
+    changed = settings.slug(run.config.get("settings", {}))
+    return "-".join(part for part in (given.slug(), changed, images) if part)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from keraserve_models import atomic
 from keraserve_training import expected_ranges
 from keraserve_training.errors import OlderVersionError
 from keraserve_training.experiment import Experiment
-from keraserve_training.records import caveats, description, run_folder
+from keraserve_training.records import caveats, run_folder
 from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting import gathering
 from keraserve_training.studies import study
@@ -36,8 +37,9 @@ def measure(experiments: Iterable[Experiment], runs: Path) -> dict[str, dict[str
             for file in sorted(there.glob(f"*/{run_folder.METRICS}")):
                 with contextlib.suppress(OlderVersionError):
                     piece = run_folder.finished_in(file.parent)
-                    key = expected_ranges.key(experiment.name, gathering.key(piece))
-                    if _counts(piece) and description.own_settings(experiment.run, piece.config):
+                    own = experiment.settings.changed(piece.config["settings"])
+                    key = expected_ranges.key(experiment.name, gathering.key(_with(piece, own)))
+                    if _counts(piece) and not own:
                         found.setdefault(key, []).append(piece)
         content |= {key: _ranges(experiment, made) for key, made in sorted(found.items()) if made}
     return content
@@ -48,6 +50,10 @@ def write(experiments: Iterable[Experiment], runs: Path, file: Path) -> dict[str
     content = measure(experiments, runs)
     atomic.write_json(file, content)
     return content
+
+
+def _with(run: FinishedRun, settings: dict[str, Any]) -> FinishedRun:
+    return replace(run, config=run.config | {"settings": settings})
 
 
 def _counts(run: FinishedRun) -> bool:

@@ -15,7 +15,7 @@ from keraserve_training.reporting import gathering, reading
 from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.embedding import Embedded, embed
 from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, badges
-from keraserve_training.reporting.report_study import study_part
+from keraserve_training.reporting.report_study import study_part, varied_part
 
 _CONFUSIONS_LISTED = 12
 _OPEN = 3  # networks whose confusion and mistakes are not folded away
@@ -32,7 +32,7 @@ def experiment_part(content: Content, runs: Path) -> dict[str, Any]:
         "run": gathered.shown,
         "state": run_folder.state(run_folder.path(runs, experiment.name, "full", 42)),
         "troubles": gathered.troubles,
-        "study": study_part(content),
+        "studies": [*filter(None, [study_part(content)]), *varied_part(content)],
         "all_runs": all_runs(experiment, gathered),
     }
     return part | _shown(content, gathered.shown) if gathered.shown else part
@@ -45,7 +45,7 @@ def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
         "warnings": content.warnings,
         "badges": badges(run),
         "caveats": caveats.of(run.config),
-        "options": description.described(run.config) if description.options(run.config) else "",
+        "options": description.described(run.config) if gathering.key(run) else "",
         "learnt": content.learnt,
         "figures": [_figure(experiment, run, figure, values) for figure in experiment.figures],
         "networks": [_network(name, network) for name, network in run.networks.items()],

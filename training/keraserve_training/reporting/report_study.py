@@ -6,7 +6,7 @@ from keraserve_training import number_format
 from keraserve_training.experiment import Experiment
 from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.embedding import embed
-from keraserve_training.studies import study
+from keraserve_training.studies import study, vary
 
 
 def study_part(content: Content) -> dict[str, Any] | None:
@@ -25,6 +25,25 @@ def study_part(content: Content) -> dict[str, Any] | None:
         "words": study.words(summary),
         "tables": [_table(content.experiment, summary, compared) for compared in summary["comparisons"]],
     }
+
+
+def varied_part(content: Content) -> list[dict[str, Any]]:
+    """Each study of one setting: its plot and sentences."""
+    return [
+        {
+            "title": f"{summary['setting']} varied ({summary['what']})",
+            "explanation": f"{summary['about']} Each value learnt with {summary['seeds']} seeds,"
+            f" {number_format.duration(summary['seconds'])} of training in all. The figures are those of the"
+            " test images: who chooses a value by them has to test it on others.",
+            "procedural": summary["procedural"],
+            "profile": summary["profile"]["name"],
+            "profile_explanation": summary["profile"]["explanation"],
+            "image": embed(there / vary.PLOT, f"{summary['figure']['title']} of every value", chart=True),
+            "words": vary.words(summary),
+            "tables": [],
+        }
+        for there, summary in content.varied
+    ]
 
 
 def _overall(summary: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Whole runs as pieces of work for any process or machine: for `train-all`, and for several seeds of one."""
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,16 @@ def row(folder: Path, seed: int) -> dict[str, Any]:
     """The figures of a finished run, as a row of a table."""
     content = run_folder.read_json(folder / run_folder.METRICS)
     return {"seed": seed, **content["metrics"], "seconds": content["seconds"]}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV; what a row lacks is left empty."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def work(name: str, experiment: Experiment, runs: Path, spec: RunSpec) -> Work:

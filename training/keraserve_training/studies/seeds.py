@@ -41,7 +41,7 @@ def do(
         WorkerError: the workers failed.
         StudyError: at least one run failed; the others are kept.
     """
-    options.check(experiment.name, experiment.takes)
+    experiment.check(options, {})
     work = [
         pieces.work(f"seed {seed}", experiment, runs, RunSpec(profile, seed, options))
         for seed in range(1, seeds + 1)

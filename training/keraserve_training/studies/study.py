@@ -4,8 +4,6 @@ Each piece is a run of its own in `runs/<experiment>/study/<profile>[+<options>]
 study that is stopped goes on where it was, and one with more seeds keeps what is there.
 """
 
-import csv
-import io
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -106,7 +104,7 @@ def do(
     meanings = {variant: study.meaning(variant) for variant in variants}
     if len(set(meanings.values())) < len(variants):
         raise StudyError("A variant is named twice: name each once.")
-    options.check(experiment.name, experiment.takes)
+    experiment.check(options, {})
     place = folder(runs, experiment.name, profile, options.slug())
     there = read_summary(place)
     if there and (there["seeds"] > seeds or not set(there["variants"]) <= set(meanings)):
@@ -231,7 +229,7 @@ def _summarise(
             "procedural": PROFILES[profile].procedural,
         }
     )
-    _write_table(there / TABLE, rows)
+    atomic.write_text(there / TABLE, pieces.table(rows))
     _draw(there / PLOT, study, summary, rows)
     atomic.write_json(there / SUMMARY, summary)
     return summary
@@ -290,15 +288,6 @@ def _draw(file: Path, study: Study, summary: dict[str, Any], rows: Sequence[Mapp
             ends[title] = (gain["mean"], low, high)
     title = study.title + (" (procedural images: means nothing)" if summary["procedural"] else "")
     comparisons.gains(file, title, groups, ends, of=study.subject)
-
-
-def _write_table(file: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic.write_text(file, text.getvalue())
 
 
 def _without_nan(content: Any) -> Any:
