@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 from PIL import Image
@@ -60,6 +61,51 @@ def test_several_images_at_once_by_a_version(page: Page, tmp_path: Path, images:
     page.locator("#version").select_option("label:stable")
     expect(page.locator("#python")).to_contain_text('label="stable"')
     expect(page.locator("#result .one-of-several")).to_have_count(4)
+
+
+@pytest.mark.shows("a switch lays a map")
+def test_what_decided_is_laid_over_the_image(page: Page, images: list[Path]) -> None:
+    page.locator("#model").select_option(A)
+    page.locator("#file").set_input_files(images[0])
+    shows_classes(page)
+    switch = page.get_by_role("switch", name="Show what decided")
+    expect(switch).to_be_hidden()  # a dense network has no map
+    asked: list[str] = []
+
+    def with_maps(route: Route) -> None:
+        metadata = route.fetch().json()
+        metadata["metadata"]["signature_def"]["signature_def"]["explain"] = {"inputs": {}, "outputs": {}}
+        route.fulfill(json=metadata)
+
+    def explain(route: Route) -> None:
+        asked.append(parse_qs(urlparse(route.request.url).query)["class_label"][0])
+        entry = {"filename": None, "label": asked[-1], "probability": 0.25, "map": [[0, 0, 1], [0, 0, 0]]}
+        route.fulfill(json={"model": A, "version": 1, "explanations": [entry]})
+
+    page.route("**/metadata", with_maps)
+    page.route("**/images:explain*", explain)
+    page.locator("#version").select_option("version:1")
+    expect(switch).to_be_visible()
+    assert asked == []
+    switch.focus()
+    page.keyboard.press("Space")
+    classes = page.locator("#why-class option").all_inner_texts()
+    expect(page.locator("#why-said")).to_have_text(
+        f"{classes[0]}, 25.0 %: most speaks for it in the top right of the image."
+    )
+    expect(page.locator("#map")).to_be_visible()
+    row = page.locator("#map").evaluate(
+        """canvas => [...canvas.getContext("2d").getImageData(0, 5, canvas.width, 1).data]"""
+    )
+    left, right = row[:4], row[-4:]
+    assert right[1] > 200 > 30 > left[1]  # yellow, violet
+    page.get_by_label("Class that the map is for").select_option(classes[1])
+    expect(page.locator("#why-said")).to_contain_text(f"{classes[1]}, 25.0 %")
+    assert asked == classes[:2]
+    page.locator("#file").set_input_files(images[:2])
+    shows_classes(page, 2)
+    expect(switch).to_be_hidden()
+    expect(page.locator("#map")).to_be_hidden()
 
 
 @pytest.mark.shows("the model's card")

@@ -4,6 +4,7 @@ import { CARD, cardOf, hideCard, showCard } from "./card.js";
 import { useCamera } from "./camera.js";
 import { element } from "./element.js";
 import { classesOf, classify, useImages } from "./images.js";
+import { EXPLAIN, hideMap, offerMap } from "./map.js";
 import { key, Rejected, request } from "./requests.js";
 import { imageLines, showLines, tensorLines } from "./snippets.js";
 import { filledIn, isUntouched, predict, showForm, signaturesOf, tableOf, takesImages } from "./tensors.js";
@@ -155,6 +156,7 @@ async function chooseVersion() {
   imageInput.hidden = tensorInput.hidden = true;
   warn(one?.warnings);
   hideCard();
+  hideMap();
   snippets.replaceChildren();
   if (!available(chosen()).length || (one && one.state !== "AVAILABLE")) {
     complain(unready(one ?? chosen().versions[0]));
@@ -216,6 +218,7 @@ async function run() {
       if (number !== latest) return;
       warn(response.warnings);
       result.replaceChildren(...classesOf(response.predictions, shown));
+      if (shown.length === 1 && EXPLAIN in signatures) offerMap(target(), shown[0], response.predictions[0].classes);
       facts.textContent = `${response.model}, version ${response.version}, ${took()}`;
     } else {
       const outputs = await predict(target(), filledIn(), signatures);
@@ -247,6 +250,7 @@ document.addEventListener("visibilitychange", () => document.hidden || listModel
 
 const take = useImages((given) => {
   images = given;
+  hideMap();
   showSnippets();
   run();
 });

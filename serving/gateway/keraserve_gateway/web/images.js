@@ -64,16 +64,19 @@ export function useImages(take) {
 /** The path that classifies images. */
 export const classifyPath = (target) => `${modelPath(target)}/images:classify?top_k=5`;
 
-/** Classify images; returns the gateway's response. */
-export function classify(target, images) {
+/** Return the options of a request that sends images. */
+export function imageOptions(images) {
   const options = { method: "POST", body: images[0], headers: { "Content-Type": "application/octet-stream" } };
   if (images.length > 1) {
     options.body = new FormData();
     options.headers = {};
     for (const image of images) options.body.append("images", image);
   }
-  return request(classifyPath(target), options);
+  return options;
 }
+
+/** Classify images; returns the gateway's response. */
+export const classify = (target, images) => request(classifyPath(target), imageOptions(images));
 
 function bar({ label, probability }) {
   const percent = `${(100 * probability).toFixed(1)} %`;
