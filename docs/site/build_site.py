@@ -23,7 +23,7 @@ from keraserve_training import runtime
 HERE = Path(__file__).parent
 # The menu. A document of `docs/` that is not named comes last in it; one that is named has to be there.
 MENU = {
-    "Start": ["self", "docs/your-model", "docs/own-images"],
+    "Start": ["self", "docs/your-model", "docs/own-images", "docs/backbones"],
     "Learn": [
         "docs/experiments/index",
         "docs/rules",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keraserve_training import runtime
 from keraserve_training.data import keras_download
 from keraserve_training.errors import OptionError, WeightsUnavailableError
 from keraserve_training.learning import rules
-from keraserve_training.pretrained import backbones, loading, networks
+from keraserve_training.pretrained import backbones, inference, loading, networks
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 REAL = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
@@ -39,7 +40,9 @@ def with_classifier(alpha: float = 0.25) -> Any:
     return keras.applications.MobileNet(input_shape=(32, 32, 3), weights=None, alpha=alpha, classes=5)
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "vgg16", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet", "vgg16", "resnet50", "mobilenetv3small", "efficientnetv2b0", "convnexttiny"]
+)
 def test_a_network_cut_in_two_is_the_same_network(name: str, tmp_path: Path) -> None:
     import keras
 
@@ -52,8 +55,17 @@ def test_a_network_cut_in_two_is_the_same_network(name: str, tmp_path: Path) -> 
         keras.models.load_model(tmp_path / f"{file}.keras", compile=False)
         for file in ("model", "stem", "tail")
     )
-    for model in (whole, lambda images: tail(stem(images)), lambda images: second(first(images))):
+    rules.set_trainable(built.model, frozen=[], thawed=[built.model])
+    for model in (
+        whole,
+        lambda images: tail(stem(images)),
+        lambda images: second(first(images)),
+        lambda images: built.model(images, training=True),  # nothing is random in it, frozen or not
+    ):
         np.testing.assert_array_equal(model(PIXELS), features)
+    alone = inference.prepared(built.model, "float32", 3)
+    np.testing.assert_allclose(alone.run(PIXELS), features, atol=1e-5 * np.abs(features).max())
+    assert alone.at_once == runtime.processors()  # no operation of it is a function of its own
     assert built.model.name == name
     assert built.model.count_params() == networks.NETWORKS[name].parameters
     assert built.model.output_shape[1:] == features.shape[1:]
@@ -102,6 +114,8 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
     names = [layer.name for layer in first.layers()]
     assert names[0] == "input_layer"
     assert [name for name in names if name.startswith("add")] == ["add", *(f"add_{n}" for n in range(1, 12))]
+    nested = [backbones.build("convnexttiny", size=32, weights="random").model.to_json() for _ in range(2)]
+    assert nested[0] == nested[1]
     flipped = [backbones.build("vgg16", size=32, weights="random").model.to_json() for _ in range(2)]
     assert flipped[0] == flipped[1]
 
@@ -187,6 +201,21 @@ def test_a_file_of_something_else_is_rejected_with_one_sentence(tmp_path: Path) 
         assert file in str(caught.value)
         assert "random" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3small", "efficientnetv2b0", "efficientnetv2s", "convnexttiny"])
+def test_a_network_that_scales_itself_gives_the_same_from_its_own_file(name: str, tmp_path: Path) -> None:
+    """Where Keras puts the scaling into the network, the scaling before ours is the same."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    theirs: Any = getattr(keras.applications, networks.NETWORKS[name].title)(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    theirs.save(tmp_path / "theirs.h5")
+    built = backbones.build(name, size=32, weights=str(tmp_path / "theirs.h5"))
+    features = np.asarray(theirs(PIXELS))
+    np.testing.assert_allclose(built.model(PIXELS), features, atol=1e-5 * np.abs(features).max())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import typer
 from keraserve_models.command_options import with_options
 from keraserve_training.errors import UnknownProfileError
 from keraserve_training.options import Options
+from keraserve_training.pretrained.networks import NETWORKS
 from keraserve_training.profiles import PROFILES, Profile
 
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
@@ -56,8 +57,8 @@ _FLAGS: dict[str, Any] = {
     "backbone": Annotated[
         str | None,
         typer.Option(
-            help="Pre-trained network: xception, vgg16, vgg19, resnet50, inceptionv3, inceptionresnetv2,"
-            " mobilenet, densenet121 or nasnetmobile. (default: the source document's)"
+            help=f"Pre-trained network: {', '.join(NETWORKS)}, or hub:PRESET of KerasHub. (default: the"
+            " source document's)"
         ),
     ],
     "alpha": Annotated[float | None, typer.Option(help="MobileNet's width: 0.25, 0.5, 0.75 or 1.")],

@@ -20,7 +20,7 @@ class Options:
     Attributes:
         data: folder of class folders with the user's own images.
         layout: how that folder is read, one of `layout.LAYOUTS`.
-        backbone: a pre-trained network, a key of `networks.NETWORKS`.
+        backbone: a pre-trained network, a key of `networks.NETWORKS`, or `hub:PRESET`.
         alpha: width of that network, where it comes in several (MobileNet).
         weights: `imagenet`, `random` or a file.
         image_size: pixels a side of what the network gets.

@@ -109,13 +109,14 @@ class Run:
             WeightsUnavailableError: its weights are not here and can't be fetched.
             RunDiffersError: the run was started with other weights.
         """
-        from keraserve_training.pretrained import backbones, networks
+        from keraserve_training.pretrained import backbones
 
-        chosen = networks.NETWORKS[self.options.backbone or name]
+        given = self.options.backbone or name
+        chosen = backbones.find(given)
         weights = self.options.weights or ("random" if self.profile.random_weights else "imagenet")
         size = self.options.image_size or (chosen.least if self.profile.random_weights else size)
         alpha, seed, tell = self.options.alpha, self.seed, self._show.tell
-        built = backbones.build(chosen.name, size=size, weights=weights, alpha=alpha, seed=seed, tell=tell)
+        built = backbones.build(given, size=size, weights=weights, alpha=alpha, seed=seed, tell=tell)
         self._record("weights", built.weights, "other weights")
         return built
 

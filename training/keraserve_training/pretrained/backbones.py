@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from keraserve_models.preprocessing.scaling import Mode, preprocess
 from keraserve_training.data.examples import Tell
 from keraserve_training.errors import OptionError
-from keraserve_training.pretrained import loading
+from keraserve_training.learning import rules
+from keraserve_training.pretrained import loading, presets
 from keraserve_training.pretrained.networks import NETWORKS, Network
 from keraserve_training.settings import ALL
 
@@ -39,8 +40,9 @@ class Backbone:
         model: float32 [N, size, size, 3], 0 to 255, red, green, blue, to float32 [N, h, w, c]. Scales its
             input itself.
         size: pixels a side.
-        weights: where they came from, in JSON's types: network, alpha, kind (`imagenet`, `file` or
-            `random`), file, sha256 (of the file) and note (a remark for people, or empty).
+        weights: where they came from, in JSON's types: network, alpha, kind (`imagenet`, `preset`, `file` or
+            `random`), file, sha256 (of the file; of a preset's arrays) and note (a remark for people, or
+            empty).
     """
 
     network: Network
@@ -75,6 +77,8 @@ class Backbone:
         import keras
 
         cut = cut or self.network.cut
+        if not cut:
+            raise OptionError(f"It is not known where {self.network.title} can be cut in two: take another.")
         names = cut.split(_JOINED)
         unknown = [name for name in names if name not in {layer.name for layer in self._inner.layers}]
         if unknown:
@@ -126,8 +130,12 @@ class Backbone:
 
 def find(name: str) -> Network:
     """The network of that name; raises OptionError if there is none."""
+    if presets.is_preset(name):
+        return presets.find(name)
     if name not in NETWORKS:
-        raise OptionError(f"There is no network {name!r}: take {', '.join(NETWORKS)}.")
+        raise OptionError(
+            f"There is no network {name!r}: take {', '.join(NETWORKS)}, or {presets.PREFIX}PRESET."
+        )
     return NETWORKS[name]
 
 
@@ -143,9 +151,9 @@ def build(
     """Build a network with its weights.
 
     Args:
-        name: a key of `NETWORKS`.
-        weights: `imagenet`: Keras' own, from its cache, or fetched; `random`: drawn by `seed`; or the path of
-            a file, see `loading.load`.
+        name: a key of `NETWORKS`, or a preset, see `presets.find`.
+        weights: `imagenet`: Keras' own, from its cache, or fetched, or those of the preset; `random`: drawn
+            by `seed`; or the path of a file, see `loading.load`.
         alpha: width of MobileNet, None: 1; the others have none.
         seed: draws the random weights.
         tell: is told in a sentence what takes long.
@@ -158,20 +166,30 @@ def build(
 
     network = find(name)
     _check(network, size, alpha, weights)
-    width = {"alpha": alpha or 1.0} if network.alphas else {}
-    # Before the network is built, which can take seconds.
-    found = loading.find(network, size, weights, alpha or 1.0, tell)
+    of_preset = presets.is_preset(name)
+    if of_preset and weights == "imagenet":
+        found = loading.Found("preset")
+    else:  # before the network is built, which can take seconds
+        found = loading.find(network, size, weights, alpha or 1.0, tell)
     if found.file is None:
         keras.utils.set_random_seed(seed)
-    application = getattr(keras.applications, network.title)
-    inner = application(
-        include_top=False, weights=None, input_shape=(size, size, 3), name=network.name, **width
-    )
+    width = {"alpha": alpha or 1.0} if network.alphas else {}
+    inner: Any
+    if of_preset:
+        inner = presets.build(network.title, network.name, size, weights=found.kind == "preset")
+    else:
+        application = getattr(keras.applications, network.title)
+        shape, itself = (size, size, 3), {"include_preprocessing": False} if network.scales else {}
+        inner = application(include_top=False, weights=None, input_shape=shape, **width, **itself)
+        inner.name = network.name  # not before: Keras finds EfficientNetV2's blocks by the name of its own
     _name(inner)
     note = loading.load(inner, found, network.title)
-    if found.file is None:
+    inner = _steady(inner)
+    if found.kind == "random":
         note = f"the pre-trained network has random weights (seed {seed}): nothing is transferred"
     record = {"network": network.name, "alpha": width.get("alpha")} | found.record() | {"note": note}
+    if found.kind == "preset":
+        record["sha256"] = rules.digest(inner.weights)
     return Backbone(network, _on_images(inner, network.mode, size, network.name), size, record)
 
 
@@ -185,6 +203,51 @@ def _check(network: Network, size: int, alpha: float | None, weights: str) -> No
     if alpha <= 0 or (weights == "imagenet" and alpha not in network.alphas):
         choices = ", ".join(f"{choice:g}" for choice in network.alphas)
         raise OptionError(f"{network.title} was trained with an alpha of {choices}, not {alpha:g}.")
+
+
+def _steady(model: "keras.Model") -> "keras.Model":
+    """A network as it is reused: nothing in it is random in training, and it computes the same faster.
+
+    Dropout (in EfficientNetV2: stochastic depth) would act in the `fit` of an outer model, as the
+    `training=True` there overrides the network's own `training=False`. Keras lets XLA compile a convolution
+    with a group for each channel (ConvNeXt's) in each call; DepthwiseConv2D is the same, and has an operation
+    of its own.
+    """
+    import keras
+
+    layers = keras.layers
+
+    def is_depthwise(layer: Any) -> bool:
+        return type(layer) is layers.Conv2D and 1 < layer.groups == _channels(layer)
+
+    def copy(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, layers.Dropout):
+            return type(layer).from_config(config | {"rate": 0.0})
+        if not is_depthwise(layer):
+            return type(layer).from_config(config)
+        shared = config.keys() & layers.DepthwiseConv2D(1).get_config().keys()
+        multiplier = layer.filters // layer.groups
+        return layers.DepthwiseConv2D(**{name: config[name] for name in shared}, depth_multiplier=multiplier)
+
+    if not any(is_depthwise(layer) or isinstance(layer, layers.Dropout) for layer in model.layers):
+        return model
+    inputs = keras.Input(model.input_shape[1:], name=model.layers[0].name)
+    result: Any = keras.models.clone_model(model, inputs, clone_function=copy)
+    for layer in result.layers[1:]:
+        weights = model.get_layer(layer.name).get_weights()
+        if is_depthwise(model.get_layer(layer.name)):
+            rows, columns, _, channels = weights[0].shape
+            groups = model.get_layer(layer.name).groups
+            weights[0] = weights[0].reshape(rows, columns, groups, channels // groups)
+        layer.set_weights(weights)
+    _name(result)
+    return result
+
+
+def _channels(layer: Any) -> int:
+    """Of what a layer takes."""
+    return layer.input.shape[-1]
 
 
 def _on_images(inner: "keras.Model", mode: Mode, size: int, name: str) -> "keras.Model":
@@ -207,8 +270,13 @@ def _name(model: Any) -> None:
     Keras counts them through the whole process: `add_11` would be `add_23` in the second Xception. Cuts and
     stored features need names that do not depend on what was built before.
     """
+    import keras
+
     unnamed: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     for layer in model.operations:
+        if isinstance(layer, keras.Sequential):
+            for inner in layer._flatten_layers(include_self=False):
+                inner.name = "input_layer" if isinstance(inner, keras.layers.InputLayer) else inner.name
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\w)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
         numbered = re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name)
         if numbered:

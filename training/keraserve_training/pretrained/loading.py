@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import keras
 
 _SIZES = (128, 160, 192, 224)  # for which MobileNet has files; Keras takes the last one for other sizes
+_MD5_DIGITS = 32
 _SECONDS, _SECONDS_WITH_ANOTHER = 900, 60  # for a download; if weights for another size are there
 _ELSE = "or name --weights FILE, --weights random or another --backbone (with make: WEIGHTS=, BACKBONE=)"
 
@@ -38,12 +39,12 @@ class Found:
     """Where weights come from.
 
     Attributes:
-        kind: as the user requested it.
-        file: None: they are random.
+        kind: as the user requested it; `preset`: KerasHub's own of a preset.
+        file: None: they are random, or a preset's.
         note: a remark for people, or empty.
     """
 
-    kind: Literal["imagenet", "file", "random"]
+    kind: Literal["imagenet", "preset", "file", "random"]
     file: Path | None = None
     note: str = ""
 
@@ -212,10 +213,12 @@ def _fetched(network: Network, file: Path, trained: int, alpha: float, seconds: 
 
 
 def _check_sum(network: Network, file: Path) -> None:
-    if network.md5 and _digest(file, "md5") != network.md5:
+    wanted = network.checksum
+    algorithm = "md5" if wanted and len(wanted) == _MD5_DIGITS else "sha256"
+    if wanted and _digest(file, algorithm) != wanted:
         raise WeightsUnavailableError(
-            f"{file} is not the file that Keras publishes (its MD5 is not {network.md5}): remove it, so that"
-            f" it is fetched anew, {_ELSE}."
+            f"{file} is not the file that Keras publishes (its {algorithm.upper()} is not {wanted}): remove"
+            f" it, so that it is fetched anew, {_ELSE}."
         )
 
 

@@ -90,7 +90,12 @@ def weights(config: Mapping[str, Any]) -> str:
     record = config.get("weights")
     if not isinstance(record, Mapping):
         return str(record or "none")
-    kinds = {"imagenet": "ImageNet", "random": "random weights", "file": "a file"}
+    kinds = {
+        "imagenet": "ImageNet",
+        "preset": "the preset's own",
+        "random": "random weights",
+        "file": "a file",
+    }
     words = kinds.get(str(record.get("kind")), str(record.get("kind")))
     name = record.get("file")
     note = record.get("note")

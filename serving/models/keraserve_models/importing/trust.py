@@ -15,15 +15,20 @@ def check(source: Source) -> None:
     Raises:
         NotTrusted: names what it is, and where.
     """
-    config = dict(source.config or {})
-    if source.form is not Form.PRESET:
-        config.pop("compile_config", None)  # loading leaves out loss and metrics, which serving needs not
-    found = sorted(set(_programs(config)))
+    found = programs(source)
     if found:
         raise NotTrusted(
             f"{source.original} holds programs that run when it is loaded: {', '.join(found)}. If you know"
             " who made it and trust them, say --trust (and --code FILE.py where the classes are defined)."
         )
+
+
+def programs(source: Source) -> list[str]:
+    """The programs in a model's configuration, as words for people."""
+    config = dict(source.config or {})
+    if source.form is not Form.PRESET:
+        config.pop("compile_config", None)  # loading leaves out loss and metrics, which serving needs not
+    return sorted(set(_programs(config)))
 
 
 def _programs(part: Any) -> Iterator[str]:

@@ -1,12 +1,16 @@
 """Scale pixels as each pre-trained network needs them, with layers inside the model.
 
-A model that scales its own input can't be served with the wrong scaling. Every network in
-`networks.NETWORKS` has one of three modes, with Keras' names.
+A model that scales its own input can't be served with the wrong scaling. Most networks of
+`keras.applications` have one of three modes, with Keras' names.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
-Mode = Literal["tf", "caffe", "torch"]
+Factor = float | Sequence[float]
+"""A number for all channels, or one for each."""
+Mode = Literal["tf", "caffe", "torch"] | tuple[Factor, Factor]
+"""A mode of Keras, or a pair: what pixels are multiplied by, and what is added then."""
 
 # Of ImageNet's images, red, green, blue: mean and deviation in PyTorch's model zoo (of values from 0 to 1),
 # and the mean in Caffe's VGG models (of values from 0 to 255).
@@ -19,7 +23,7 @@ def preprocess(mode: Mode, images: Any) -> Any:
 
     Args:
         mode: `tf`: from -1 to 1; `torch`: mean 0 and deviation 1 over ImageNet; `caffe`: mean 0 over
-            ImageNet, not scaled, and the channels in the order blue, green, red.
+            ImageNet, not scaled, and the channels in the order blue, green, red; or a pair.
         images: a symbolic float32 [N, H, W, 3], 0 to 255, red, green, blue.
 
     Returns:
@@ -29,7 +33,9 @@ def preprocess(mode: Mode, images: Any) -> Any:
 
     scale: Any
     offset: Any
-    if mode == "tf":
+    if isinstance(mode, tuple):
+        scale, offset = mode
+    elif mode == "tf":
         scale, offset = 1 / 127.5, -1.0
     elif mode == "torch":
         scale = [1 / (255 * deviation) for deviation in _DEVIATION]
