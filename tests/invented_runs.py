@@ -61,7 +61,6 @@ def experiment(
         task="Something is learnt from something.",
         data="CIFAR-10",
         weights="none",
-        minutes=1,
         figures=tuple(figures) or (Figure("test_accuracy", "Test accuracy", "82.46 %"),),
         run=train,
         settings=Settings,

@@ -14,6 +14,7 @@ import pytest
 from keraserve_training import cli, open_run
 from keraserve_training.errors import DataUnavailableError
 from keraserve_training.experiment import Experiment
+from keraserve_training.experiments import registry
 from keraserve_training.exporting import export
 from keraserve_training.options import Options
 from keraserve_training.records import run_folder
@@ -44,6 +45,9 @@ def test_list_shows_states(
     assert "finished" in capsys.readouterr().out
     assert call(monkeypatch, "list") == 0
     assert "not run" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(monkeypatch, "list") == 0
+    assert set(registry()) <= set(capsys.readouterr().out.split())  # no name is broken
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,9 @@ def test_list_shows_states(
         (["run"], "Missing argument 'experiment'"),
         (["run", "x", "--seed", "many"], "--seed"),
         (["run", "fashion-mnist-reuse", "--data", "."], "does not take --data"),
+        (["run", "fashion-mnist-reuse", "--set", "epoch=3"], "no setting 'epoch'. Did you mean epochs"),
+        (["study", "cifar100-cnn", "--vary", "epochs=1,x"], "epochs can't be 'x'"),
+        (["find-rate", "cifar100-cnn", "--phase", "x"], "no learning rate 'x': it has learning_rate"),
         (["run", "fashion-mnist-reuse", "--name", "Über"], "can't be a model's name"),
         (["run", "fashion-mnist-reuse", "--strategy", "many"], "There is no strategy 'many'"),
         (["run", "fashion-mnist-reuse", "--alpha", "0.5"], "--backbone mobilenet"),

@@ -107,7 +107,7 @@ def _program(
 
 @app.command("list")
 def list_(runs: Runs = DEFAULT_RUNS, profile: ProfileName = "full", seed: Seed = DEFAULT_SEED) -> None:
-    """Show every experiment: its data and weights, what to expect, and its progress."""
+    """Show every experiment: its data and weights, what full runs gave, and its progress."""
     from keraserve_training import listing
 
     out.print(listing.table(runs, profile_of(profile).name, seed))

@@ -112,7 +112,6 @@ class Experiment:
         task: what is learnt from what, in a sentence or two.
         data: name of the data set.
         weights: the pre-trained weights it starts from, or that there are none.
-        minutes: that the profile `full` takes on two processor cores, without downloads.
         figures: its results; the first represents the experiment in a list.
         run: does it.
         servables: what is exported.
@@ -120,6 +119,7 @@ class Experiment:
         takes: the options that a user may give, names of `Options`.
         settings: what a user may change of it; `run` gets them too, where there are any.
         parameters: of its (main) network, as the source document builds it.
+        minutes: that a run of the profile `full` was measured to take on two processor cores; None: none was.
         study: a question for many small runs, where the source document asks one.
         phrases: words of its texts that are wrong for a run with another network or other images.
     """
@@ -130,12 +130,12 @@ class Experiment:
     task: str
     data: str
     weights: str
-    minutes: float
     figures: tuple[Figure, ...]
     run: "Callable[Concatenate[Run, ...], None]"
     servables: tuple[Servable, ...]
     learnt: Callable[[Findings], list[str]]
     parameters: int
+    minutes: float | None = None
     takes: tuple[str, ...] = ()
     settings: type[Settings] = Settings
     study: Study | None = None

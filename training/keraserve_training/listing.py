@@ -17,27 +17,26 @@ from keraserve_training.settings import written
 
 
 def table(runs: Path, profile: str, seed: int) -> Table:
-    """Every experiment: its data and weights, what to expect, and how far it has come."""
+    """Every experiment: its data and weights, what full runs gave, and how far it has come."""
     content = Table(
         title=f"Experiments (profile {profile}, seed {seed})", title_justify="left", box=SIMPLE_HEAD
     )
-    content.add_column("experiment; what to expect")
+    content.add_column("experiment")
     content.add_column("parameters", justify="right", no_wrap=True)
-    content.add_column("time", no_wrap=True)
+    content.add_column("full run", justify="right", no_wrap=True)
     content.add_column("state")
     for experiment in registry().values():
         folder = run_folder.path(runs, experiment.name, profile, seed)
         others = len(list(folder.parent.glob(f"{folder.name}+*/{run_folder.METRICS}")))
-        state = run_folder.state(folder) + (f"; {others} with options or settings" if others else "")
+        state = run_folder.state(folder) + (f"; {others} changed" if others else "")
         first = experiment.figures[0]
+        found = expected_ranges.of(experiment.name, first.metric)
+        span = number_format.span(found.low, found.high, first.unit) if found else ""
+        about = f"{experiment.data}; weights: {experiment.weights}" + f"\n{first.title}: {span}" * bool(found)
         content.add_row(
-            Text.assemble(
-                f"{experiment.name}\n",
-                (f"{experiment.data}; weights: {experiment.weights}\n", "dim"),
-                (f"{first.title}: {_expected(experiment.name, first)}", "dim"),
-            ),
+            Text.assemble(f"{experiment.name}\n", (about, "dim")),
             number_format.value(experiment.parameters, "count"),
-            f"{experiment.minutes:g} min",
+            f"{experiment.minutes:g} min" if experiment.minutes else "",
             state,
         )
     return content

@@ -34,8 +34,8 @@ def cifar100_vgg16_batchnorm() -> Experiment:
     Command: `keraserve-train run cifar100-vgg16-batchnorm`
     Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
         none.
-    Hardware: two processor cores; about 10 minutes, most of it for the features, which are taken from
-        `cifar100-vgg16-dense` where that has run.
+    Hardware: two processor cores; not measured with VGG16. Most of the time goes to the features, which are
+        taken from `cifar100-vgg16-dense` where that has run.
     """
     return Experiment(
         name="cifar100-vgg16-batchnorm",
@@ -47,7 +47,6 @@ def cifar100_vgg16_batchnorm() -> Experiment:
         ),
         data="CIFAR-100",
         weights="imagenet",
-        minutes=10,
         figures=(
             Figure("test_accuracy", "Test accuracy", "“this improves on e)”, not printed"),
             Figure("gap", "Training minus test accuracy", "not printed", "points"),

@@ -57,8 +57,7 @@ def cifar100_vgg16_dense() -> Experiment:
     Command: `keraserve-train run cifar100-vgg16-dense`
     Expected: test accuracy as in `expected_ranges.json` (ranges of full runs); the source document prints
         none.
-    Hardware: two processor cores; about 20 minutes, most of it for the features (with `--backbone mobilenet
-        --alpha 0.25`: 3 minutes).
+    Hardware: two processor cores; not measured with VGG16. Most of the time goes to the features.
     """
     return Experiment(
         name="cifar100-vgg16-dense",
@@ -70,7 +69,6 @@ def cifar100_vgg16_dense() -> Experiment:
         ),
         data="CIFAR-100",
         weights="imagenet",
-        minutes=20,
         figures=(
             Figure("test_accuracy", "Test accuracy", "not printed; “what happens?”"),
             Figure("gap", "Training minus test accuracy", "not printed", "points"),

@@ -52,7 +52,6 @@ def own_images() -> Experiment:
         ),
         data="your own images",
         weights="imagenet",
-        minutes=15,
         figures=(
             Figure("test_accuracy", "Test accuracy of the exported model", _NONE),
             Figure("test_accuracy_linear", "Test accuracy of the linear layer", _NONE),

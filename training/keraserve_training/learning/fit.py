@@ -226,7 +226,7 @@ class _Training:
         """The model compiled for a phase, and the batches of the first epoch."""
         for phase, epochs in zip(self._plan.phases[: number + 1], self._epochs, strict=False):
             self._compile(phase, epochs)
-        return self._model, self._with_targets(self._feed.epoch(self._seed, 0))
+        return self._model, self._batches(0)
 
     def _compile(self, phase: Phase, epochs: int) -> rules.Guard:
         """Freeze what the phase freezes, compile after that, describe the phase, and set up its guard."""
@@ -265,11 +265,8 @@ class _Training:
 
     def _epoch(self, phase: Phase) -> dict[str, Any]:
         """Train one epoch and return its row of the history."""
-        steps, epoch, change = self._feed.steps, len(self._rows), self._plan.augmentation
-        batches = self._feed.epoch(self._seed, epoch)
-        if change:
-            batches = augmentation.augmented(batches, change, self._seed, epoch)
-        batches = self._with_targets(batches)
+        steps, epoch = self._feed.steps, len(self._rows)
+        batches = self._batches(epoch)
         start, clock = time.monotonic(), _Clock(steps)
 
         def tell(done: int) -> None:
@@ -326,6 +323,13 @@ class _Training:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         (folder / BEST).unlink(missing_ok=True)
         return Trained(plan.name, model, tuple(plan.labels), plan.output, rows, result)
+
+    def _batches(self, epoch: int) -> Any:
+        """The training batches of an epoch (from 0), as the network gets them."""
+        batches, change = self._feed.epoch(self._seed, epoch), self._plan.augmentation
+        if change:
+            batches = augmentation.augmented(batches, change, self._seed, epoch)
+        return self._with_targets(batches)
 
     def _with_targets(self, batches: Any) -> Any:
         """Batches of inputs and what the loss compares with, from batches of inputs and labels."""
