@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from invented_runs import network, rows
 
-from keraserve_training import statistics
+from keraserve_protocol.evaluation import wilson
 from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.experiments import EXPERIMENTS, find
 from keraserve_training.exporting import model_card
@@ -57,7 +57,7 @@ def test_a_network_is_at_chance_level_as_long_as_its_interval_reaches_it(right: 
     """Of 100 images, 50 of each class: 59 right may be chance, 60 are not."""
     first = right // 2
     found = of_test([[first, 50 - first], [50 - (right - first), right - first]])
-    low, _ = statistics.wilson(right, 100)
+    low, _ = wilson(right, 100)
     assert (low <= 0.5) == warned
     assert bool(evidence.warnings(found)) == warned
 

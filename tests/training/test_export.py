@@ -23,7 +23,7 @@ from keraserve_training import experiment
 from keraserve_training.data import procedural
 from keraserve_training.errors import RunMissingError
 from keraserve_training.exporting import export, model_card
-from keraserve_training.learning import fit, outputs, rules
+from keraserve_training.learning import fit, rules
 from keraserve_training.records.run_folder import FinishedRun
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -102,7 +102,7 @@ def test_normalizations_become_part_of_the_convolutions_before_them(
     loaded = tf.saved_model.load(str(tmp_path / "models" / A / "1"))
     assert len(loaded.state) == 4  # kernel and bias of two layers
     images = gray(3)
-    wanted = outputs.probabilities(fit.load(folder).output, model(images.astype(np.float32)))
+    wanted = fit.load(folder).probabilities(model(images.astype(np.float32)))
     found = loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
@@ -139,7 +139,7 @@ def test_nothing_in_it_names_this_machine(models: Path) -> None:
 def test_pixels_png_example_and_keras_agree(name: str, served: dict[str, Any], finished: FinishedRun) -> None:
     trained = fit.load(finished.folder / NETWORK[name])
     images = gray(6)
-    wanted = np.asarray(outputs.probabilities(trained.output, trained.model(images.astype(np.float32))))
+    wanted = np.asarray(trained.probabilities(trained.model(images.astype(np.float32))))
     contents = [encoded(image) for image in images]
     signatures = served[name].signatures
     by_pixels = signatures["serving_default"](images=tf.constant(images))

@@ -165,6 +165,7 @@ class Run:
         after: "Trained | None" = None,
         loop: "Loop | None" = None,
         augmentation: "Augmentation | None" = None,
+        calibrated: bool = False,
         also_in: str | None = None,
     ) -> "Trained":
         """Train a network, or go on with it, or load it when it is done; for the arguments see `fit.Plan`.
@@ -193,6 +194,7 @@ class Run:
             after,
             loop,
             augmentation,
+            calibrated,
         )
         if also_in and borrowing.borrow(
             self.folder, self.folder.parent.parent / also_in / self.folder.name, name
@@ -287,8 +289,8 @@ class Run:
         self._show.tell(sentence)
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Draw curves and confusion matrices, then write `metrics.json`: the run is finished."""
-        from keraserve_training.drawing import confusion, curves
+        """Draw curves, confusion matrices and reliability, then write `metrics.json`: the run is finished."""
+        from keraserve_training.drawing import confusion, curves, reliability
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
         with self._with_caveat():
@@ -299,6 +301,8 @@ class Run:
                 if name in learnt:
                     file = self.folder / run_folder.confusion_image(name)
                     confusion.confusion(file, name, test.confusion, learnt[name].labels)
+                    file = self.folder / run_folder.reliability_image(name)
+                    reliability.reliability(file, name, test.reliability, test.calibration_error)
         config = run_folder.read_config(self.folder)
         results = [trained.result for trained in self._trained.values()]
         content = {

@@ -1,4 +1,4 @@
-"""Student's t interval of a mean, Wilson's interval of a share, McNemar's test of pairs; without scipy.
+"""Student's t interval of a mean, without scipy.
 
 The distribution function for whole degrees of freedom is the finite sum of Abramowitz and Stegun, Handbook of
 Mathematical Functions, 26.7.3 and 26.7.4; its inverse is found by halving.
@@ -7,8 +7,6 @@ Mathematical Functions, 26.7.3 and 26.7.4; its inverse is found by halving.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-_Z = 1.959964  # of the normal distribution: 95 % lie within so many standard deviations
 
 
 @dataclass(frozen=True)
@@ -36,25 +34,6 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
     half = t_quantile((1 + level) / 2, count - 1) * deviation / math.sqrt(count)
     return Interval(mean, mean - half, mean + half, count)
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of the share `right / count`, within 0 to 1; `count` is 1 or more."""
-    share, square = right / count, _Z**2 / count
-    middle = (share + square / 2) / (1 + square)
-    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
-    # Exactly 0 and 1 at the edges, where the two terms would leave a rounding error.
-    return (max(0.0, middle - half) if right else 0.0), (min(1.0, middle + half) if right < count else 1.0)
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p-value of McNemar's test: how likely equally good networks differ by this or more.
-
-    `gained` images are right with the second alone, `lost` with the first alone.
-    """
-    count = gained + lost
-    below = sum(math.comb(count, k) for k in range(min(gained, lost) + 1))
-    return min(1.0, 2 * below / 2**count)
 
 
 def t_quantile(probability: float, freedom: int) -> float:

@@ -30,10 +30,10 @@ from keraserve_client._command_line import (
     watched,
 )
 from keraserve_client._errors import InvalidInput
-from keraserve_client._evaluation import Comparison, Evaluation
 from keraserve_client._grpc import GrpcClient
 from keraserve_client._table import print_comparison, print_evaluation
 from keraserve_client._types import Class, Failure, Prediction
+from keraserve_protocol.evaluation import Comparison, Evaluation
 from keraserve_protocol.image_folders import images_below
 
 _ALL_CLASSES = 1000  # the most that a gateway gives

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 
 from keraserve_client._errors import InvalidInput
-from keraserve_client._evaluation import Comparison, Evaluation
 from keraserve_client._types import Class
+from keraserve_protocol.evaluation import Comparison, Evaluation
 
 _SHOWN = 24  # mistakes
 _SIDE = 160  # pixels

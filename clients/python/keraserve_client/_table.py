@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keraserve_client._evaluation import Comparison, Evaluation
 from keraserve_client._types import Arrays, Failure, Model, ModelStatus, Prediction, State, VersionStatus
 from keraserve_protocol import json_text
+from keraserve_protocol.evaluation import Comparison, Evaluation
 
 _BAR = 20  # columns
 _MOST_ROWS, _MOST_CONFUSIONS = 50, 15

@@ -93,7 +93,7 @@ def train(run: "Run") -> None:
     learning, aside = split(features, _ASIDE, run.seed)
     units, output = outputs.classifier(len(data.classes))
     spread = standardising.spread(learning)
-    classifier: dict[str, Any] = {"labels": data.classes, "output": output, "best": True}
+    classifier: dict[str, Any] = {"labels": data.classes, "output": output, "best": True, "calibrated": True}
     linear = run.fit(
         LINEAR,
         build=lambda: _linear(features.shape, units, output, spread, _PENALTY / len(learning)),
@@ -174,10 +174,22 @@ def learnt(findings: Findings) -> list[str]:
         f" {percent(metrics['validation_accuracy_fine_tuned'])} right, {better} the"
         f" {percent(metrics['validation_accuracy_linear'])} before. The test images had no part in that"
         f" choice. {evidence.ONE_RUN}",
+        _calibration(networks[EXPORTED]),
         f"Computing the features took {duration(metrics['extraction_seconds'])}, the linear layer"
         f" {duration(linear['seconds'])}, fine-tuning {duration(tuned['seconds'])}."
         f"{evidence.meanwhile(linear, tuned)}",
     ]
+
+
+def _calibration(exported: Mapping[str, Any]) -> str:
+    """What the temperature does to the probabilities of the test images."""
+    test = exported["test"]
+    return (
+        "Its probabilities are calibrated: a temperature of"
+        f" {exported['temperature']:.2f} was fitted on the validation images. On the test images probability"
+        f" and accuracy differ by {percent(test['calibration_error'])} (expected calibration error; without"
+        f" the temperature by {percent(test['calibration_error_raw'])})."
+    )
 
 
 def _pooled(backbone: "keras.Model") -> "keras.Model":

@@ -165,15 +165,13 @@ def _write(place: Path, experiment: Experiment, servable: Servable, run: Finishe
 
     from keraserve_models.exporting import card, row_independence, signatures, warm_up
     from keraserve_models.exporting.served import served
-    from keraserve_training.learning import fit, outputs
+    from keraserve_training.learning import fit
     from keraserve_training.pretrained.folding import folded
 
     trained = fit.load(run.folder / servable.model)
     try:
         # Folded, it gives the same outputs with less arithmetic.
-        network = signatures.Network.of_keras(
-            folded(trained.model), lambda values: outputs.probabilities(trained.output, values)
-        )
+        network = signatures.Network.of_keras(folded(trained.model), trained.probabilities)
         explained = signatures.save(place, network, trained.labels)
     except tf.errors.OpError as error:  # TensorFlow writes the files, so a full disk is its error
         raise ExportError(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from keraserve_models import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import PathsDisagreeError
-from keraserve_training.learning import outputs, rules
+from keraserve_training.learning import rules
 from keraserve_training.learning.fit import Trained, load
 from keraserve_training.records.run_folder import MODEL, RESULT
 
@@ -67,4 +67,4 @@ def compose(
 def _probabilities(model: keras.Model, examples: Examples, head: Trained) -> npt.NDArray[np.float32]:
     order = np.arange(min(_COMPARED, len(examples)))
     values = model.predict(examples.batches(order, _COMPARED), verbose=0)  # pyright: ignore
-    return np.asarray(outputs.probabilities(head.output, values))
+    return np.asarray(head.probabilities(values))

@@ -18,7 +18,7 @@ import numpy as np
 from keraserve_models import atomic
 from keraserve_training.data.examples import Examples
 from keraserve_training.errors import RunDamagedError
-from keraserve_training.learning import augmentation, checkpoint, outputs, rules, strategy
+from keraserve_training.learning import augmentation, calibration, checkpoint, outputs, rules, strategy
 from keraserve_training.learning.augmentation import Augmentation
 from keraserve_training.learning.checkpoint import Rows
 from keraserve_training.learning.feed import Feed, evaluation_batch
@@ -79,6 +79,7 @@ class Plan:
         after: the network whose training came before, where this one goes on with its layers.
         loop: trains an epoch in place of `model.fit`.
         augmentation: changes the training images; None: they stay as they are.
+        calibrated: in the end, fit a temperature on the validation examples.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Plan:
     after: "Trained | None" = None
     loop: Loop | None = None
     augmentation: Augmentation | None = None
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,10 @@ class Trained:
     output: Output
     rows: Rows
     result: dict[str, Any] = field(repr=False)
+
+    def probabilities(self, values: Any) -> Any:
+        """The probabilities of all classes float32 [N, K], from what the model gives; calibrated if it is."""
+        return outputs.probabilities(self.output, values, self.result.get("temperature", 1.0))
 
     @property
     def best_row(self) -> dict[str, Any]:
@@ -319,6 +325,9 @@ class _Training:
             "others_share": others_share,  # of the processors' time during the training
             "digest": rules.digest(model.weights),
         }
+        if plan.calibrated:
+            values = model.predict(self._validation, verbose=0)
+            result["temperature"] = calibration.temperature(plan.output, values, plan.validation.labels)
         atomic.write_json(folder / RESULT, result)
         (folder / CHECKPOINT).unlink(missing_ok=True)
         (folder / BEST).unlink(missing_ok=True)

@@ -9,6 +9,11 @@ Output = Literal["softmax", "sigmoid", "logit", "reconstruction"]
 """What a network gives: K probabilities; the probability of the second of two classes; the same before the
 sigmoid; or its own input, as float32 [N, H, W, C] from 0 to 1."""
 
+_SMALLEST, _LEAST = (
+    1e-30,
+    1e-7,
+)  # before a logarithm is taken: of a softmax; of a sigmoid, which comes as near to 1
+
 
 def loss(output: Output) -> Any:
     """The Keras loss: cross-entropy in nats, or the mean squared difference between images from 0 to 1."""
@@ -43,17 +48,26 @@ def classifier(classes: int) -> tuple[int, Output]:
     return (1, "logit") if classes == 2 else (classes, "softmax")
 
 
-def probabilities(output: Output, values: Any) -> Any:
+def probabilities(output: Output, values: Any, temperature: float = 1.0) -> Any:
     """The probabilities of all classes float32 [N, K], from a network's output [N, K or 1].
 
-    Works on tensors and on arrays, so that the exported graph and the report use the same code.
+    Works on tensors and on arrays, so that the exported graph and the report use the same code. A
+    `temperature` above 1 brings them nearer to each other: see `calibration`.
     """
-    if output == "softmax":
-        return values
     from keras import ops
 
-    second = ops.sigmoid(values) if output == "logit" else values
-    return ops.concatenate([ops.subtract(1.0, second), second], axis=-1)
+    scaled: Any = values
+    if output == "softmax":
+        if temperature != 1:
+            scaled = ops.softmax(ops.divide(ops.log(ops.maximum(values, _SMALLEST)), temperature))
+        return scaled
+    if output == "logit":
+        scaled = ops.sigmoid(ops.divide(values, temperature))
+    elif temperature != 1:
+        clipped = ops.clip(values, _LEAST, 1 - _LEAST)
+        logits = ops.subtract(ops.log(clipped), ops.log1p(ops.negative(clipped)))
+        scaled = ops.sigmoid(ops.divide(logits, temperature))
+    return ops.concatenate([ops.subtract(1.0, scaled), scaled], axis=-1)
 
 
 def cross_entropy(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> float:

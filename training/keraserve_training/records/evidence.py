@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keraserve_training import statistics
+from keraserve_protocol.evaluation import wilson
 from keraserve_training.errors import NotComparableError
 from keraserve_training.number_format import percent
 from keraserve_training.records import predictions
@@ -24,7 +24,7 @@ _RARE = 0.05  # level of significance
 def span(test: Test) -> tuple[float, float]:
     """Wilson's 95 % interval of a test accuracy."""
     count = test["images"]
-    return statistics.wilson(round(test["accuracy"] * count), count)
+    return wilson(round(test["accuracy"] * count), count)
 
 
 def accuracy(test: Test) -> str:

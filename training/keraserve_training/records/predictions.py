@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keraserve_models import atomic
-from keraserve_training import statistics
+from keraserve_protocol.evaluation import mcnemar
 from keraserve_training.errors import NotComparableError, RunDamagedError
 from keraserve_training.records import run_folder
 
@@ -50,7 +50,7 @@ class Paired:
     @property
     def p(self) -> float:
         """Exact two-sided p-value of McNemar's test."""
-        return statistics.mcnemar(self.gained, self.lost)
+        return mcnemar(self.gained, self.lost)
 
 
 def write(folder: Path, network: str, predictions: Predictions) -> None:

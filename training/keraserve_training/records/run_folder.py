@@ -49,6 +49,11 @@ def confusion_image(network: str) -> str:
     return f"confusion-{network}.png"
 
 
+def reliability_image(network: str) -> str:
+    """Name of the plot of how often a network is right beside how often it says so."""
+    return f"reliability-{network}.png"
+
+
 def mistakes_image(network: str) -> str:
     """Name of the plot of the images that a network got wrong with the most confidence."""
     return f"mistakes-{network}.png"

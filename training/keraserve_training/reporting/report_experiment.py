@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keraserve_protocol.evaluation import ClassFigures
 from keraserve_training import expected_ranges, number_format
 from keraserve_training.drawing.confusion import NUMBERED
 from keraserve_training.experiment import Experiment, Figure
@@ -158,11 +159,32 @@ def _tried(run: FinishedRun) -> list[dict[str, Any]]:
                     "name": name,
                     "accuracy": number_format.percent(test["accuracy"]),
                     "confusion": embed(confusion, f"Confusion matrix of {name}", chart=True),
+                    "reliability": embed(
+                        run.folder / run_folder.reliability_image(name),
+                        f"How often {name} is right beside how often it says so",
+                        chart=True,
+                    ),
+                    "classes": classes(test["confusion"], network["labels"]),
                     "frequent": frequent(test["confusion"], network["labels"]),
                     "mistakes": embed(mistakes, f"The most confident mistakes of {name}", chart=False),
                 }
             )
     return found
+
+
+def classes(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Name, number of images, recall, precision and F1 of each class."""
+    counts = np.asarray(confusion)
+    rows = zip(labels, counts.sum(axis=1), counts.diagonal(), counts.sum(axis=0), strict=True)
+    figures = [ClassFigures(name, *map(int, row)) for name, *row in rows]
+    return [
+        (each.name, f"{each.images:,}", *map(_share, (each.recall, each.precision, each.f1)))
+        for each in figures
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else number_format.percent(value)
 
 
 def frequent(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, str, str, str]]:

@@ -10,6 +10,29 @@ _BINS = 15  # of probabilities, as in Guo et al., On Calibration of Modern Neura
 _RARE = 0.05  # level of significance
 
 
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of the share `right / count` (Wilson 1927), within 0 to 1."""
+    share, square = right / count, _Z * _Z / count
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    # Exactly 0 and 1 at the edges, where the two terms would leave a rounding error.
+    return (max(0.0, middle - half) if right else 0.0), (min(1.0, middle + half) if right < count else 1.0)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p-value of McNemar's test.
+
+    How probable a difference of at least this size is, if each image that only one of two networks has right
+    were as likely to be the first's as the second's.
+    """
+    count, fewer = only_first + only_second, min(only_first, only_second)
+    ways = total = 1  # of choosing so many of `count`
+    for chosen in range(fewer):
+        ways = ways * (count - chosen) // (chosen + 1)
+        total += ways
+    return min(1.0, 2 * total / 2**count)
+
+
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
     """One class.
@@ -95,12 +118,8 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy (Wilson 1927), which is within 0 and 1 for any count."""
-        count, part = len(self.truths), self.accuracy
-        shrunk = 1 + _Z * _Z / count
-        middle = (part + _Z * _Z / (2 * count)) / shrunk
-        half = _Z * math.sqrt(part * (1 - part) / count + _Z * _Z / (4 * count * count)) / shrunk
-        return max(0.0, middle - half), min(1.0, middle + half)
+        """Wilson's 95 % interval of the accuracy."""
+        return wilson(self.right, len(self.truths))
 
     @property
     def classes(self) -> list[ClassFigures]:
@@ -194,14 +213,5 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """The exact test of McNemar, two-sided.
-
-        How probable a difference of at least this size is, if each image that only one of them has right were
-        as likely to be the first's as the second's.
-        """
-        count, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
-        ways = total = 1  # of choosing so many of `count`
-        for chosen in range(fewer):
-            ways = ways * (count - chosen) // (chosen + 1)
-            total += ways
-        return min(1.0, 2 * total / 2**count)
+        """The exact test of McNemar, two-sided."""
+        return mcnemar(self.only_first, self.only_second)
