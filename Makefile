@@ -46,7 +46,7 @@ LOWEST_TESTS = tests/contract/test_private_names.py tests/protocol/test_http_par
 # In order also with -j: `make train-all export` exports the trained models.
 .NOTPARALLEL:
 .PHONY: help setup demo serve train-all export report test test-faults test-containers test-lowest fuzz lint format \
-  typecheck check model docs bench bench-quick bench-peers bench-training bench-accelerator up down release \
+  typecheck check model docs notebooks test-notebooks bench bench-quick bench-peers bench-training bench-accelerator up down release \
   proto constraints clean
 
 help: ## this list
@@ -141,6 +141,13 @@ check: lint typecheck test ## all that a commit must pass
 
 docs: setup ## the site, from docs/, docstrings and results, in build/docs; every link is checked
 	@$(BIN)/python docs/site/build_site.py build/docs
+
+notebooks: setup ## the notebooks, English and Spanish, as .ipynb in build/notebooks
+	@$(BIN)/python notebooks/make_notebooks.py build/notebooks
+
+test-notebooks: setup ## run those in English   [KERASERVE_PROFILE=sample]
+	@KERASERVE_RUNS="$(abspath $(RUNS))" KERASERVE_MODELS="$(abspath $(MODELS))" \
+	  $(BIN)/python notebooks/make_notebooks.py build/notebooks --execute
 
 bench: setup ## Keraserve compared with other servers, into docs/performance.md   [IMAGES=folder]
 	@$(BENCH) measure $(BENCH_OPTIONS)

@@ -28,6 +28,7 @@ MENU = {
         "docs/experiments/index",
         "docs/rules",
         "docs/exercises",
+        "notebooks/index",
         "Running experiments <docs/experiments>",
         "docs/results",
         "docs/glossary",
@@ -91,7 +92,7 @@ def add_menus(stage: Path) -> None:
     menu = MENU | ({"Further": rest} if rest else {})
     with (stage / "index.md").open("a") as first:
         first.writelines(_menu(documents, caption) for caption, documents in menu.items())
-    for index in ("docs/decisions/index.md",):
+    for index in ("docs/decisions/index.md", "notebooks/index.md"):
         chapters = sorted(page.stem for page in (stage / index).parent.glob("*.md") if page.stem != "index")
         with (stage / index).open("a") as page:
             page.write(_menu(chapters))

@@ -32,7 +32,8 @@ def _overview() -> str:
         "",
         "Each is one system of a course note on transfer learning, with the question that the note asks about"
         " it. The pages say what our runs answered. [Experiments](../experiments.md) says how to run them,"
-        " [the rules](../rules.md) what they teach together.",
+        " [the rules](../rules.md) what they teach together, [the notebooks](../../notebooks/index.md)"
+        " go through them step by step.",
     ]
     source = ""
     for experiment in experiments.EXPERIMENTS:

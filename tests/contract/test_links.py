@@ -11,6 +11,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "benchmarks").glob("*.md"),
+        *(ROOT / "notebooks").glob("*.md"),
         *(
             page
             for part in ("clients", "distributions", "serving")
