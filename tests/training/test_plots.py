@@ -56,6 +56,14 @@ def test_curves_of_every_kind_of_history(tmp_path: Path, name: str) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"curves.png", "all.png"}
 
 
+def test_fine_tuning_follows_the_epochs_before_it() -> None:
+    histories = {"head": rows(3), "tuned": rows(2), "alone": rows(2)}
+    found = curves.joined(histories, {"head": None, "tuned": "head", "alone": "not here"})
+    assert list(found) == ["alone", "head, then tuned"]
+    assert [row["epoch"] for row in found["head, then tuned"]] == [1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in histories["tuned"]] == [1, 2]
+
+
 def test_names_at_the_ends_of_lines_keep_apart_and_in_order() -> None:
     places = [0.5] * 6 + [0.51, 0.99, 1.0, 0.0]
     spread = end_labels.spread(places, 0.06)

@@ -75,6 +75,26 @@ def test_one_plot_one_table_and_one_place_in_the_contents_for_each_source(tmp_pa
     assert page.count("82.46 %") == 6  # the source's figure: in the table and in the section
 
 
+def test_what_is_finished_comes_first_and_own_images_have_their_own_names(tmp_path: Path) -> None:
+    experiments = [invented_runs.experiment(name, "000") for name in ("cifar100-cnn", "cifar100-autoencoder")]
+    own = invented_runs.experiment("own-images", "own")
+    _simple(tmp_path, experiments[1], 0.6)
+    for name, accuracy in (("flowers", 0.7), ("birds", 0.9)):
+        given = {"data": f"/images/{name}"}
+        _simple(tmp_path, own, accuracy, given=given, data=invented_runs.REAL | {"sha256": name})
+    page = _page([*experiments, own], tmp_path)
+    assert "1 of 2 experiments finished. Models of your own images: 2." in page
+    sections = re.findall(r'<section id="([^"]+)">', page)
+    assert sections == ["own-images", "own-images-2", "cifar100-autoencoder"]
+    contents = page.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'<a href="#([^"]+)">([^<]+)</a>', contents)[1:3] in (
+        [("own-images", "flowers"), ("own-images-2", "birds")],
+        [("own-images", "birds"), ("own-images-2", "flowers")],
+    )
+    line = page.partition('<li id="cifar100-cnn">')[2].partition("</li>")[0]
+    assert "<code>keraserve-train run cifar100-cnn</code>" in line
+
+
 def test_all_parts_of_a_run_are_shown(tmp_path: Path) -> None:
     of = invented_runs.experiment("cifar100-vgg16-batchnorm")
     image = np.zeros((32, 32, 3), np.uint8)

@@ -294,7 +294,10 @@ class Run:
 
         learnt = {name: trained for name, trained in self._trained.items() if trained.rows}
         with self._with_caveat():
-            histories = {name: trained.rows for name, trained in learnt.items()}
+            histories = curves.joined(
+                {name: trained.rows for name, trained in learnt.items()},
+                {name: trained.result.get("after") for name, trained in learnt.items()},
+            )
             on = "test" if all(map(self._validated_on_test, learnt)) else "validation"
             curves.curves(self.folder / run_folder.CURVES, histories, on=on)
             for name, test in self._tests.items():

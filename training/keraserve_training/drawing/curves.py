@@ -19,10 +19,8 @@ Histories = Mapping[str, Rows]
 
 _COLUMNS = 3
 _CROSS_ENTROPY, _RECONSTRUCTION = "loss (cross-entropy)", "loss (reconstruction)"
-# Six colours that people with any colour vision tell apart on white (after Okabe and Ito, darkened), and for
-# more networks the same ones dashed, then dotted.
+# Six colours that people with any colour vision tell apart on white (after Okabe and Ito, darkened).
 _COLOURS = ("#0062a0", "#c44e00", "#00805c", "#a0447c", "#8a6d00", "#333333")
-_DASHES = ("-", "--", ":")
 _LOG_FROM = 20  # ratio of the largest to the smallest loss above which the axis is logarithmic
 
 
@@ -47,6 +45,22 @@ def curves(path: Path, histories: Histories, *, on: str = "validation") -> None:
             cells = [grid[0, plot] if alone else grid[block * plots + plot, column] for plot in range(plots)]
             _network([figure.add_subplot(cell) for cell in cells], name, rows, on)
         _legend(figure)
+
+
+def joined(histories: Histories, after: Mapping[str, str | None]) -> dict[str, Rows]:
+    """The histories with that of each network that goes on with another's layers behind the other's.
+
+    Args:
+        histories: rows by network.
+        after: for each network the one that it goes on with; None: it begins anew.
+    """
+    found = dict(histories)
+    for name, before in after.items():
+        if before in found:
+            epochs = len(found[before])
+            rows = [{**row, "epoch": row["epoch"] + epochs} for row in found.pop(name)]
+            found[f"{before}, then {name}"] = [*found.pop(before), *rows]
+    return found
 
 
 def _network(axes: Sequence[Axes], name: str, rows: Rows, on: str) -> None:
@@ -91,9 +105,11 @@ def _legend(figure: Figure) -> None:
 
 
 def all_curves(path: Path, title: str, histories: Histories, *, on: str = "validation") -> None:
-    """Every network's accuracy and loss over the epochs in one plot, each line named at its end.
+    """Every network's accuracy and loss over the epochs: up to six in one plot, more in a small one each.
 
-    Autoencoders have a panel of their own, since their loss is another one.
+    In the one plot each line is named at its end, and autoencoders have a panel of their own, since their
+    loss is another one. A small plot has one network's accuracy before all others', in grey; an autoencoder's
+    loss.
 
     Args:
         histories: the rows of `history.csv` by the network's title; a network without validation images is
@@ -102,6 +118,9 @@ def all_curves(path: Path, title: str, histories: Histories, *, on: str = "valid
     """
     classifying = {name: rows for name, rows in histories.items() if _has(rows, "accuracy")}
     reconstructing = {name: rows for name, rows in histories.items() if name not in classifying}
+    if len(histories) > len(_COLOURS):
+        _small_multiples(path, title, classifying, reconstructing, on)
+        return
     panels = [("accuracy", classifying), ("loss", classifying), ("loss", reconstructing)]
     panels = [(quantity, networks) for quantity, networks in panels if networks]
     heights = [max(2.6, 1.1 + 0.27 * len(networks)) for _, networks in panels]
@@ -117,18 +136,52 @@ def all_curves(path: Path, title: str, histories: Histories, *, on: str = "valid
         axes[-1].set_xlabel("epoch")
 
 
+def _small_multiples(
+    path: Path, title: str, classifying: Histories, reconstructing: Histories, on: str
+) -> None:
+    networks = {**classifying, **reconstructing}
+    high = -(-len(networks) // _COLUMNS)
+    with drawing.page(path, 8.4, 0.6 + 2.1 * high, title=f"{title}: {on} accuracy by epoch") as figure:
+        axes = figure.subplots(high, _COLUMNS, squeeze=False).flat
+        for axis, (name, rows) in zip(axes, networks.items(), strict=False):
+            quantity = "accuracy" if name in classifying else "loss"
+            others = classifying if name in classifying else reconstructing
+            for other in others.values():
+                axis.plot(*_validated(other, quantity), color=GREY, alpha=0.35, linewidth=0.8)
+            epochs, values = _validated(rows, quantity)
+            axis.plot(epochs, values, color=BLUE, linewidth=1.8)
+            said = name if _has(rows, f"val_{quantity}") else f"{name} (training)"
+            axis.set_title(drawing.fill(said if quantity == "accuracy" else f"{said}: loss", 2.4), fontsize=9)
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+            _numbers(
+                axis, quantity, [value for each in others.values() for value in _validated(each, quantity)[1]]
+            )
+            if math.isfinite(values[-1]):
+                last = f"{100 * values[-1]:.1f} %" if quantity == "accuracy" else f"{values[-1]:.3g}"
+                place: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right"}
+                axis.annotate(last, (epochs[-1], values[-1]), color=BLUE, fontsize=9, weight="bold", **place)
+        for axis in list(axes)[len(networks) :]:
+            axis.remove()
+
+
 def _compared(axis: Axes, quantity: str, networks: Histories, looks: Mapping[str, Mapping[str, Any]]) -> None:
     ends: dict[str, tuple[float, float]] = {}
     seen: list[float] = []
     for name, rows in networks.items():
-        validated = _has(rows, f"val_{quantity}")
-        epochs, values = _points(rows, f"val_{quantity}" if validated else quantity)
-        label = name if validated else f"{name} (training)"
+        epochs, values = _validated(rows, quantity)
+        label = name if _has(rows, f"val_{quantity}") else f"{name} (training)"
         axis.plot(epochs, values, **looks[name])
-        seen += [value for value in values if math.isfinite(value)]
+        seen += values
         finite = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if math.isfinite(value)]
         ends[label] = finite[-1] if finite else (epochs[-1], math.nan)
     _epochs(axis, [row for rows in networks.values() for row in rows])
+    _numbers(axis, quantity, seen)
+    end_labels.write(axis, ends, [looks[name] for name in networks])
+
+
+def _numbers(axis: Axes, quantity: str, values: Sequence[float]) -> None:
+    """Percent for accuracies; a logarithmic axis for losses that differ much."""
+    seen = [value for value in values if math.isfinite(value)]
     if quantity == "accuracy":
         _percent(axis, seen)
     elif seen and min(seen) > 0 and max(seen) / min(seen) > _LOG_FROM:
@@ -136,13 +189,17 @@ def _compared(axis: Axes, quantity: str, networks: Histories, looks: Mapping[str
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
-    end_labels.write(axis, ends, [looks[name] for name in networks])
+
+
+def _validated(rows: Rows, quantity: str) -> tuple[list[float], list[float]]:
+    """Epochs and values on the validation images; on the training images where there are no such."""
+    return _points(rows, f"val_{quantity}" if _has(rows, f"val_{quantity}") else quantity)
 
 
 def _look(place: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[place % len(_COLOURS)],
-        "linestyle": _DASHES[place // len(_COLOURS) % len(_DASHES)],
+        "color": _COLOURS[place],
+        "linestyle": "-",
         "marker": ".",
         "markersize": 5,
         "linewidth": 1.5,

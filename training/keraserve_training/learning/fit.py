@@ -322,6 +322,8 @@ class _Training:
             "epochs": len(rows),
             "best_epoch": best(rows)["epoch"] if plan.best else None,
             "seconds": round(sum(row["seconds"] for row in rows), 1),
+            # Where a network goes on with the layers of another: the one that learnt before.
+            "after": plan.after.result.get("composed_of", [plan.after.name])[-1] if plan.after else None,
             "others_share": others_share,  # of the processors' time during the training
             "digest": rules.digest(model.weights),
         }

@@ -8,11 +8,12 @@ from typing import Any
 
 from keraserve_training.errors import RunDamagedError
 from keraserve_training.experiment import Experiment
+from keraserve_training.options import Options
 from keraserve_training.records import description, evidence
 from keraserve_training.records.findings import Findings
 from keraserve_training.records.run_folder import FinishedRun
 from keraserve_training.reporting import gathering, sources
-from keraserve_training.reporting.gathering import Gathered
+from keraserve_training.reporting.gathering import Gathered, Group
 from keraserve_training.reporting.sources import Source
 from keraserve_training.studies import study, vary
 
@@ -22,6 +23,8 @@ class Content:
     """The text about one experiment and the run that represents it.
 
     Attributes:
+        anchor: the address of its section.
+        name: what the contents call it: the experiment's name, or that of the user's own images.
         experiment: the experiment.
         gathered: its finished runs.
         question: of the source document; may be empty.
@@ -33,6 +36,8 @@ class Content:
         varied: the same of every study of one of its settings.
     """
 
+    anchor: str
+    name: str
     experiment: Experiment
     gathered: Gathered
     question: str
@@ -43,6 +48,11 @@ class Content:
     study: tuple[Path, dict[str, Any]] | None
     varied: list[tuple[Path, dict[str, Any]]]
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is a run to show."""
+        return self.gathered.shown is not None
+
 
 def by_source(
     experiments: Iterable[Experiment],
@@ -51,22 +61,48 @@ def by_source(
     chosen: Callable[[Gathered], Gathered] = lambda gathered: gathered,
     paths: bool = True,
 ) -> list[tuple[Source, list[Content]]]:
-    """The content of every experiment, by source document.
+    """The content of every experiment, by source document; of each set of the user's own images.
 
     Args:
         chosen: leaves runs out.
         paths: whether a message about a run that can't be read names its folder.
     """
     items = [
-        _content(experiment, chosen(gathering.gather(runs, experiment.name)), runs, paths)
+        _content((anchor, name), experiment, part, runs, paths)
         for experiment in experiments
+        for anchor, name, part in _parts(experiment, chosen(gathering.gather(runs, experiment.name)))
     ]
     items.sort(key=lambda item: item.experiment.source)
     grouped = groupby(items, key=lambda item: item.experiment.source)
     return [(sources.of(number), list(members)) for number, members in grouped]
 
 
-def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool) -> Content:
+def _parts(experiment: Experiment, gathered: Gathered) -> list[tuple[str, str, Gathered]]:
+    """Anchor, name and runs of each set of the user's own images; of the experiment, where it has no such."""
+    if experiment.source != sources.OWN or not gathered.groups:
+        return [(experiment.name, experiment.name, gathered)]
+    names: dict[str, list[Group]] = {}
+    for group in gathered.groups:
+        names.setdefault(_images(group) or experiment.name, []).append(group)
+    return [
+        (
+            experiment.name if place == 0 else f"{experiment.name}-{place + 1}",
+            name,
+            Gathered(tuple(groups), gathered.troubles if place == 0 else ()),
+        )
+        for place, (name, groups) in enumerate(names.items())
+    ]
+
+
+def _images(group: Group) -> str:
+    """What a user calls the images of a run."""
+    given = Options(**group.latest.config.get("options", {}))
+    return given.name or Path(given.data or "").name
+
+
+def _content(
+    names: tuple[str, str], experiment: Experiment, gathered: Gathered, runs: Path, paths: bool
+) -> Content:
     run = gathered.shown
 
     def adapted(text: str) -> str:
@@ -77,6 +113,7 @@ def _content(experiment: Experiment, gathered: Gathered, runs: Path, paths: bool
 
     changes = filter(None, [experiment.settings.sentence(run.config.get("settings", {}))] if run else [])
     return Content(
+        *names,
         experiment,
         gathered,
         sources.QUESTIONS.get(experiment.name, ""),

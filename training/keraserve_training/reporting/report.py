@@ -23,11 +23,19 @@ FILE = "report.html"
 def write(experiments: Iterable[Experiment], runs: Path) -> Path:
     """Write `runs/report.html` from the run folders; returns its path.
 
-    Instead of a run that can't be read, the page says why.
+    What is finished comes first, the user's own images before the source documents. Instead of a run that
+    can't be read, the page says why.
     """
-    documents = by_source(experiments, runs)
-    items = [item for _, members in documents for item in members]
-    finished = sum(item.gathered.shown is not None for item in items)
+    documents = [
+        (source, sorted(items, key=lambda item: not item.finished))
+        for source, items in by_source(experiments, runs)
+    ]
+    documents.sort(key=lambda each: (not each[1][0].finished, not each[0].own))
+    asked = [item for source, members in documents for item in members if not source.own]
+    finished = sum(item.finished for item in asked)
+    own = sum(
+        item.gathered.shown is not None for source, members in documents for item in members if source.own
+    )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keraserve_training.reporting"),
         autoescape=True,
@@ -36,7 +44,8 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
     )
     page = environment.get_template("report.html.j2").render(
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        summary=f"{finished} of {len(items)} experiments finished.",
+        summary=f"{finished} of {len(asked)} experiments finished."
+        + (f" Models of your own images: {own}." if own else ""),
         documents=[_document(source, members, runs) for source, members in documents],
     )
     runs.mkdir(parents=True, exist_ok=True)
@@ -46,7 +55,8 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
 
 def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str, Any]:
     """The template's values for one source document."""
-    shown = [(item.experiment, item.gathered.shown) for item in items]
+    # Networks of different images of one's own are not compared with each other.
+    shown = [] if source.own else [(item.experiment, item.gathered.shown) for item in items]
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / "curves.png"
         caption = all_curves(file, source.name, shown)
@@ -54,6 +64,6 @@ def _document(source: Source, items: Sequence[Content], runs: Path) -> dict[str,
     return {
         "source": source,
         "image": image,
-        "rows": [row for item in items for row in compared(item.experiment, item.gathered)],
+        "rows": [row for item in items for row in compared(item)],
         "experiments": [experiment_part(item, runs) for item in items],
     }

@@ -19,13 +19,14 @@ from keraserve_training.reporting.report_runs import NOT_MEASURED, all_runs, bad
 from keraserve_training.reporting.report_study import study_part, varied_part
 
 _CONFUSIONS_LISTED = 12
-_OPEN = 3  # networks whose confusion and mistakes are not folded away
 
 
 def experiment_part(content: Content, runs: Path) -> dict[str, Any]:
     """Everything about one experiment and the run that represents it."""
     experiment, gathered = content.experiment, content.gathered
     part: dict[str, Any] = {
+        "anchor": content.anchor,
+        "name": content.name,
         "experiment": experiment,
         "question": content.question,
         "title": content.title,
@@ -58,7 +59,6 @@ def _shown(content: Content, run: FinishedRun) -> dict[str, Any]:
         "tables": run.metrics.get("tables", []),
         "features": [_feature(record) for record in run.metrics.get("features", [])],
         "tried": _tried(run),
-        "open": _OPEN,
         "data": description.data(run.config),
         "weights": description.weights(run.config),
         "command": description.command(experiment.name, run),

@@ -6,22 +6,23 @@ from keraserve_training import number_format, statistics
 from keraserve_training.experiment import Experiment, Figure
 from keraserve_training.records import caveats, description
 from keraserve_training.records.run_folder import FinishedRun
+from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.gathering import Gathered, Group
 
 NOT_MEASURED = "not measured"
 
 
-def compared(experiment: Experiment, gathered: Gathered) -> list[dict[str, Any]]:
+def compared(content: Content) -> list[dict[str, Any]]:
     """The experiment's rows in its source document's table: one for each set of options, over all seeds."""
-    first = experiment.figures[0]
-    line: dict[str, Any] = {"name": experiment.name, "figure": first.title, "source": first.source}
+    gathered, first = content.gathered, content.experiment.figures[0]
     if not gathered.shown:
-        return [line | {"state": "not finished"}]
+        return []
+    line: dict[str, Any] = {"anchor": content.anchor, "name": content.name}
+    line |= {"figure": first.title, "source": first.source}
     profile = gathered.shown.profile
     return [
         line
         | {
-            "state": "",
             "caveats": badges(group.latest),
             "options": description.described(group.latest.config),
             "ours": value_of(group, first),
