@@ -1,7 +1,9 @@
 """Encoded files: what a network gets from them is what the exported model makes of the same bytes."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keraserve_models.preprocessing.decoding import Preparation, decode
-from keraserve_training.data import image_files
+from keraserve_training.data import image_files, prepared
 from keraserve_training.data.dataset import Dataset
 from keraserve_training.data.image_files import ImageFiles
 from keraserve_training.data.images import Images
@@ -190,3 +192,36 @@ def test_names_that_are_no_utf_8(files: ImageFiles, tmp_path: Path) -> None:
     assert image_files.decodable([path]).all()
     assert len(list(named.batches(np.arange(1), 1))) == 1
     assert len(named.digest()) == 64
+
+
+def test_copies_of_large_files_give_the_same_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (3, 150, 200, 3), dtype=np.uint8)
+    files = tuple(tmp_path / f"{number}.jpg" for number in range(4))
+    for file, pixels in zip(files, noise, strict=False):
+        Image.fromarray(pixels).save(file, quality=95)
+    Image.fromarray(noise[0, :8, :8]).save(files[3])  # too small to have one
+    images = ImageFiles(files, np.zeros(4, np.int32), root=tmp_path).sized(20)
+    kept = replace(images, copies=tmp_path / "copies")
+
+    def pixels(of: ImageFiles) -> Any:
+        return next(iter(of.batches(np.arange(len(of)), 4)))[0].numpy()
+
+    wanted = pixels(images)
+    np.testing.assert_array_equal(pixels(kept), wanted)
+    copies = sorted((tmp_path / "copies").iterdir())
+    assert len(copies) == 3
+    for file in files[:3]:  # what is read now are the copies
+        about = file.stat()
+        file.write_bytes(bytes(about.st_size))
+        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    np.testing.assert_array_equal(pixels(kept), wanted)
+    for file, own in zip(files, noise, strict=False):
+        Image.fromarray(own).save(file, quality=95)
+    copies[0].write_bytes(copies[0].read_bytes()[:-1] + b"?")
+    copies[1].write_bytes(b"")
+    np.testing.assert_array_equal(pixels(kept), wanted)
+    assert kept.digest() == images.digest()
+
+    monkeypatch.setattr(prepared, "MOST_BYTES", 2 * 4 * 40 * 40 * 3)
+    np.testing.assert_array_equal(pixels(kept.sized(40)), pixels(images.sized(40)))
+    assert sum(file.stat().st_size for file in copies[0].parent.iterdir()) <= prepared.MOST_BYTES

@@ -96,6 +96,8 @@ class Run:
             data.listing.write(self.folder / run_folder.IMAGES)
         self._record("data", data.record(), f"other images ({data.origin})")
         size = self.options.image_size or size
+        features = run_folder.features(self.folder, run_folder.read_config(self.folder)["experiment"])
+        data = data.kept(features.parent / run_folder.COPIES)
         return data.sized(size) if size else data
 
     def backbone(self, name: str, *, size: int) -> "Backbone":

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,14 @@ class Dataset:
     def sized(self, size: int | None) -> "Dataset":
         """The same at `size` by `size` pixels; None: the images' own sizes."""
         return replace(self, train=self.train.sized(size), test=self.test.sized(size))
+
+    def kept(self, folder: Path) -> "Dataset":
+        """The same, with decoded copies of its large files in a folder."""
+        parts = (
+            replace(part, copies=folder) if isinstance(part, ImageFiles) else part
+            for part in (self.train, self.test)
+        )
+        return replace(self, **dict(zip(("train", "test"), parts, strict=True)))
 
     def loaded(self, tell: Tell) -> "Dataset":
         """The same with all images decoded in memory, at the size that was set, if they fit there."""

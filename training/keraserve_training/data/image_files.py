@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from keraserve_training import runtime
-from keraserve_training.data import reduced
+from keraserve_training.data import prepared, reduced
 from keraserve_training.data.examples import Indices, Shown, Tell, prefetched
 from keraserve_training.data.images import Images
 from keraserve_training.errors import DataUnavailableError
 
 SHOWN_SIDE = 400  # pixels: more than a page has for one image of nine
+_SHOWN_AT_ONCE = 32  # of these, which need 16 MB, are remembered: a gallery takes pixels and sizes
 _LOADED_BYTES = 2 * 2**30  # larger data sets are not loaded into memory
 _LOADED_BATCH = 256
 _READERS = 8  # threads that read and hash: more than processors, since they wait for the disk
@@ -49,6 +50,7 @@ class ImageFiles(Shown):
         channels: 3 for colour, 1 for grey, whatever the files have.
         root: the folder that all of them lie in.
         groups: see `Examples`.
+        copies: a folder for decoded copies of large files, see `prepared`; None: each is decoded every time.
     """
 
     files: tuple[Path, ...]
@@ -57,6 +59,7 @@ class ImageFiles(Shown):
     channels: int = 3
     root: Path = Path()
     groups: Indices | None = None
+    copies: Path | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,11 +79,11 @@ class ImageFiles(Shown):
 
     def show(self, indices: Indices) -> list[npt.NDArray[np.uint8]]:
         """The images upright, at most SHOWN_SIDE pixels a side, each uint8 [h, w, 1 or 3]."""
-        return [_decoded(self.files[index])[0] for index in indices]
+        return [_decoded(_key(self.files[index]), self.files[index])[0] for index in indices]
 
     def sizes(self, indices: Indices) -> list[tuple[int, int]]:
         """Height and width of the images as people see them: upright."""
-        return [_decoded(self.files[index])[1] for index in indices]
+        return [_decoded(_key(self.files[index]), self.files[index])[1] for index in indices]
 
     def digest(self) -> str:
         """SHA-256 of every file's bytes, the labels and the size, but not of the files' names."""
@@ -102,15 +105,30 @@ class ImageFiles(Shown):
 
         shape = self.shape
         prepare = Preparation((shape[0], shape[1]), self.channels)
-        names = tf.constant([os.fsencode(self.files[index]) for index in order], tf.string)
+        files = tuple(self.files[index] for index in order)
+        names = tf.constant([os.fsencode(file) for file in files], tf.string)
 
-        def read(name: Any, label: Any) -> tuple[Any, Any]:
-            image = prepare.of_file(*decoders.decode(tf.io.read_file(name), name))
-            return tf.ensure_shape(image, shape), label
+        def decoded(name: Any) -> Any:
+            return prepare.of_file(*decoders.decode(tf.io.read_file(name), name))
 
-        images = tf.data.Dataset.from_tensor_slices((names, self.labels[order]))
+        kept = self._copies(files)
+        image_of = prepared.graph(kept[0], decoded) if kept else lambda name, _: decoded(name)
+        places = tf.constant(kept[1] if kept else [b""] * len(files), tf.string)
+
+        def read(name: Any, place: Any, label: Any) -> tuple[Any, Any]:
+            return tf.ensure_shape(image_of(name, place), shape), label
+
+        images = tf.data.Dataset.from_tensor_slices((names, places, self.labels[order]))
         images = images.map(read, num_parallel_calls=runtime.processors(), deterministic=True)
         return prefetched(images.batch(batch), shape, batch)
+
+    def _copies(self, files: Sequence[Path]) -> tuple[prepared.Copies, list[bytes]] | None:
+        """The copies, and where that of each file is; None if no file has one."""
+        if self.copies is None:
+            return None
+        copies = prepared.Copies(self.copies, self.shape)
+        places = prepared.places(copies, files, lambda: digests(files))
+        return (copies, places) if any(places) else None
 
     def loaded(self, tell: Tell) -> "Images | ImageFiles":
         """The same in memory, at `size`; `self` if they would need more than 2 GiB."""
@@ -122,7 +140,8 @@ class ImageFiles(Shown):
         return Images(np.concatenate(parts), self.labels, groups=self.groups)
 
 
-def _decoded(file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+@functools.lru_cache(maxsize=_SHOWN_AT_ONCE)
+def _decoded(_: _Key, file: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """An image upright, at most SHOWN_SIDE pixels a side; and its height and width before it was reduced."""
     image, size = _decoder()(os.fsencode(file))
     height, width = size.numpy()

@@ -31,6 +31,7 @@ BEST = "best.npz"
 LOCK = ".lock"
 CURVES = "curves.png"
 FEATURES = "features"
+COPIES = "decoded"  # of large images, beside the features
 
 
 def path(runs: Path, experiment: str, profile: str, seed: int, options: str = "") -> Path:
