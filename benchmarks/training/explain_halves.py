@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from keraserve_models.exporting.served import Served, served
+from keraserve_protocol.evaluation import wilson
 from keraserve_protocol.signatures import EXPLAIN, IMAGE_BYTES, LABEL, MAP
-from keraserve_training.statistics import wilson
 
 SIDE = 224  # pixels of a photograph
 TOPS = {"2:1": 0, "white square": SIDE // 2}  # where the photographs begin on each canvas

@@ -126,10 +126,11 @@ def test_the_public_images_are_divided_as_in_the_source_document() -> None:
 
 def test_everything_is_measured_drawn_and_described(own: FinishedRun) -> None:
     assert {figure.metric for figure in experiments.find(NAME).figures} <= own.metrics["metrics"].keys()
-    assert [image["file"] for image in own.metrics["plots"]] == ["samples.png", "augmentations.png"]
+    drawn = ["samples.png", "augmentations.png", "what-decided-fine-tuned.png"]
+    assert [image["file"] for image in own.metrics["plots"]] == drawn
     for image in own.metrics["plots"]:
-        with Image.open(own.folder / image["file"]) as drawn:
-            assert drawn.width > 500
+        with Image.open(own.folder / image["file"]) as plot:
+            assert plot.width > 500
     assert "“a good improvement”" in said(own)
     assert f"{100 * own.metrics['metrics']['test_accuracy']:.2f} %" in said(own)
 

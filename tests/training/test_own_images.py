@@ -8,6 +8,7 @@ import lively_weights
 import numpy as np
 import pytest
 import sample_runs
+from PIL import Image
 from sample_runs import said
 from typer.testing import CliRunner
 
@@ -59,6 +60,15 @@ def test_fine_tuning_begins_with_the_linear_layers_model(run: FinishedRun) -> No
     after = {weight.path: weight.numpy() for weight in tuned.weights}
     assert len(moments) == 2 * 27  # BatchNormalization learns, too
     assert not any(np.array_equal(weight.numpy(), after[weight.path]) for weight in moments)
+
+
+def test_the_report_shows_what_decided_before_and_after_fine_tuning(run: FinishedRun) -> None:
+    tested = run.networks[FINE_TUNED]["test"]
+    assert tested["mistakes"]
+    (plot,) = [plot for plot in run.metrics["plots"] if "what-decided" in plot["file"]]
+    assert plot["title"] == "fine-tuned: what decided on the most confident mistakes"
+    with Image.open(run.folder / plot["file"]) as drawn:
+        assert drawn.height > drawn.width * min(len(tested["mistakes"]), 5) / 3  # three tiles in a row
 
 
 @pytest.mark.parametrize(

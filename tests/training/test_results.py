@@ -148,13 +148,15 @@ def test_the_document_says_what_was_run_and_how(tmp_path: Path, of: Experiment) 
 def test_images_of_the_data_are_left_out_and_a_note_stands_first(tmp_path: Path, of: Experiment) -> None:
     folder = _simple(tmp_path / "runs", of, 0.7)
     metrics = run_folder.read_json(folder / run_folder.METRICS)
-    metrics["plots"] = [{"file": name, "title": name, "caption": ""} for name in ("samples.png", "bars.png")]
+    names = ("samples.png", run_folder.what_decided_image("a"), "bars.png")
+    metrics["plots"] = [{"file": name, "title": name, "caption": ""} for name in names]
     for image in metrics["plots"]:
         Image.new("RGB", (9, 9)).save(folder / image["file"])
     atomic.write_json(folder / run_folder.METRICS, metrics)
     text = results.write([of], tmp_path / "runs", tmp_path / "docs", "The data are lossy.").read_text()
     assert "results/cifar10-inceptionv3-bars.png" in text
     assert "samples.png" not in text
+    assert "what-decided" not in text
     assert 0 < text.index("\n\nThe data are lossy.\n\n") < text.index("## 001")
 
 

@@ -273,6 +273,26 @@ class Run:
             )
         return evaluation
 
+    def explain(self, name: str, images: Shown, networks: "Mapping[str, Trained]") -> None:
+        """Add to the report what decided on the most confident mistakes of a network.
+
+        Args:
+            name: of the network, which was tested on `images`.
+            images: of the size that the networks take.
+            networks: one or two, by words such as "before"; nothing is added if one of them has no maps.
+        """
+        from keraserve_training.drawing.explained import prepare
+
+        if (draw := prepare(self._tests[name].mistakes, images, networks)) is None:
+            return
+        self.plot(
+            run_folder.what_decided_image(name),
+            f"{name}: what decided on the most confident mistakes",
+            draw,
+            "Left the image as the network gets it, with its true class; beside it the class that was found."
+            " Yellow places speak most for that class, violet ones do not.",
+        )
+
     def plot(self, file: str, title: str, draw: Callable[[Path], None], caption: str = "") -> None:
         """Add a plot or a gallery to the report, beside the curves; `draw` writes it to a PNG file."""
         with self._with_caveat():

@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from PIL import Image
 
 from keraserve_training.drawing import page as drawing
 from keraserve_training.drawing.page import GREY, Pixels
 
+Map = npt.NDArray[np.float32]
 _COLUMNS = 3
+_OPACITY = 0.6  # of a map over an image
 _TILE = 1.8  # inches: three of them with captions can be read on a phone
 _PIXELS_DRAWN = 400  # a side of a tile has fewer
 _PIXELS_SEEN = 100  # smaller images are drawn as squares of pixels, larger ones are smoothed
@@ -60,11 +64,47 @@ def mistakes(
         probabilities: of the predicted class, 0 to 1.
     """
     captions = [
-        f"{drawing.short(true)}\ntaken for\n{drawing.short(predicted)} ({_percent(share)})"
+        f"{drawing.short(true)}\ntaken for\n{drawing.short(predicted)} ({percent(share)})"
         for (true, predicted), share in zip(names, probabilities, strict=True)
     ]
     title = f"{name}: the most confident mistakes"
     _grid(path, title, images, captions, none="no mistake on the test images")
+
+
+def what_decided(
+    path: Path,
+    title: str,
+    images: Sequence[Pixels],
+    names: Sequence[str],
+    explained: Mapping[str, Sequence[tuple[Map, str]]],
+) -> None:
+    """Images, each with what decided on it beside it: yellow places speak for the class, violet ones do not.
+
+    Args:
+        images: as the networks get them.
+        names: the true class of each.
+        explained: by network, one or two, for each image a map (float32 [h, w], 0 to 1) and its caption.
+    """
+    tiles: list[Pixels | None] = []
+    captions: list[str] = []
+    for place, (image, name) in enumerate(zip(images, names, strict=True)):
+        beside = [maps[place] for maps in explained.values()]
+        tiles += [image, *(_laid_over(image, values) for values, _ in beside)]
+        captions += [
+            drawing.short(name),
+            *(f"{by}\n{caption}" for by, (_, caption) in zip(explained, beside, strict=True)),
+        ]
+        tiles += [None] * (_COLUMNS - 1 - len(explained))
+        captions += [""] * (_COLUMNS - 1 - len(explained))
+    _grid(path, title, tiles, captions, none="no mistake on the test images")
+
+
+def _laid_over(image: Pixels, values: Map) -> Pixels:
+    """A map over an image, which is grey then, so that all colours are those of the map."""
+    grey = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("L").convert("RGB")
+    smooth = np.asarray(Image.fromarray(values).resize(grey.size, Image.Resampling.BILINEAR))
+    colours = np.uint8(255 * colormaps["viridis"](smooth)[..., :3])
+    return np.asarray(Image.blend(grey, Image.fromarray(colours), _OPACITY))
 
 
 def reconstructions(
@@ -142,5 +182,6 @@ def _thumbnail(pixels: Pixels) -> Pixels:
     return small[..., np.newaxis] if pixels.shape[-1] == 1 else small
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A probability in a caption."""
     return f"{100 * share:.1f} %" if share < 0.9995 else "> 99.9 %"

@@ -128,6 +128,7 @@ def train(run: "Run", settings: Settings) -> None:
         reused=lambda model: [model.get_layer(backbone.model.name)],
     )
     before, after = run.test(frozen, test), run.test(fine_tuned, test)
+    run.explain(fine_tuned.name, test, {"before": frozen, "after": fine_tuned})
     run.finish(
         {
             "test_accuracy": after.accuracy,

@@ -191,6 +191,7 @@ def train(run: "Run", settings: Head) -> None:
             **classifier,
         )
         metrics["test_accuracy_fine_tuned"] = run.test(tuned, data.test).accuracy
+        run.explain(CLASSIFIER, data.test, {"before": whole, "after": tuned})
         metrics["gain_of_fine_tuning"] = metrics["test_accuracy_fine_tuned"] - frozen.accuracy
     run.finish(metrics)
 

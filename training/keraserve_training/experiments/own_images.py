@@ -134,6 +134,7 @@ def train(run: "Run") -> None:
         **classifier,
     )
     after = run.test(tuned, data.test)
+    run.explain(FINE_TUNED, data.test, {"before": whole, "after": tuned})
     right = {each.name: each.best_row["val_accuracy"] for each in (linear, tuned)}
     gained = gains(right)
     run.keep(EXPORTED, tuned if gained else whole)

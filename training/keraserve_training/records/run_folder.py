@@ -55,6 +55,11 @@ def reliability_image(network: str) -> str:
     return f"reliability-{network}.png"
 
 
+def what_decided_image(network: str) -> str:
+    """Name of the plot of what decided on a network's most confident mistakes."""
+    return f"what-decided-{network}.png"
+
+
 def mistakes_image(network: str) -> str:
     """Name of the plot of the images that a network got wrong with the most confidence."""
     return f"mistakes-{network}.png"

@@ -135,15 +135,11 @@ class _Path:
         return [each for each in maps if _places(each) == largest][-1]
 
     def logits(self, scores: Any) -> Any:
-        """What the last softmax or sigmoid takes; the scores, if there is none behind the last weights."""
+        """What the first softmax or sigmoid behind the last weights takes; the scores, if there is none."""
         cuts = {cut.op for cut in self.cuts}
-        for operation in reversed(self.operations):
-            if operation.type in ("Softmax", "Sigmoid") and operation in cuts:
-                logits = operation.inputs[0]
-                return logits if logits.shape.rank == 2 else scores
-            if operation.type in _WITH_WEIGHTS:
-                break
-        return scores
+        behind = takewhile(lambda each: each.type not in _WITH_WEIGHTS, reversed(self.operations))
+        found = [each for each in behind if each.type in ("Softmax", "Sigmoid") and each in cuts]
+        return found[-1].inputs[0] if found and found[-1].inputs[0].shape.rank == 2 else scores
 
 
 def _cuts(operations: Sequence[Any], images: Any, scores: Any) -> Iterator[Any]:
