@@ -10,6 +10,7 @@ from keraserve_training import experiments, number_format
 from keraserve_training.experiment import Experiment
 from keraserve_training.options import flag
 from keraserve_training.reporting import sources
+from keraserve_training.settings import written
 
 FOLDER = Path("docs/experiments")
 _HEADINGS = re.compile(r"^([A-Z][a-z]+(?: [a-z]+)*): ", re.MULTILINE)
@@ -73,6 +74,7 @@ def _page(experiment: Experiment, results: str, rules: str) -> str:
             "## How it is done",
             _docstring(module),
             "\n".join(["| | |", "|---|---|", *(f"| {what} | {said} |" for what, said in facts.items())]),
+            *_settings(experiment),
             f"The whole experiment is one file: [{Path(module).name}](../../{module}).",
         ]
     )
@@ -105,6 +107,17 @@ def _figures(name: str, results: str) -> str:
         kept.remove(len(titles) - 1)
     table = [titles, ["---"] * len(titles), *cells]
     return "\n".join(f"| {' | '.join(row[number] for number in kept)} |" for row in table)
+
+
+def _settings(experiment: Experiment) -> list[str]:
+    """A table of what `--set` changes; nothing where that is nothing."""
+    rows = [
+        f"| `{each.name}` | {written(each.default)} | {each.allowed} | {each.about} |"
+        for each in experiment.settings.declared().values()
+        if not each.of_study
+    ]
+    head = ["| `--set` | as it is | allowed | what |", "|---|---|---|---|"]
+    return ["\n".join([*head, *rows])] if rows else []
 
 
 def _docstring(module: str) -> str:
