@@ -57,6 +57,23 @@ def test_predict(prediction: Any, red: bytes, green: bytes) -> None:
     assert (response.model_spec.name, response.model_spec.version.value) == ("colours", 1)
 
 
+def test_explain(prediction: Any, red: bytes, green: bytes) -> None:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "colours"
+    request.model_spec.signature_name = "explain"
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([red, green]))
+    request.inputs["label"].CopyFrom(tf.make_tensor_proto(["", "blue"]))
+    response = prediction.Predict(request)
+    assert tf.make_ndarray(response.outputs["label"]).tolist() == [b"red", b"blue"]
+    maps = tf.make_ndarray(response.outputs["map"])
+    assert maps.shape == (2, 8, 8)
+    assert maps[0].min() > 0.8 > 0.2 > maps[1].max()
+    request.inputs["label"].CopyFrom(tf.make_tensor_proto(["", "pink"]))
+    with pytest.raises(grpc.RpcError, match=r"image_bytes\[1\]: .*no such class") as rejected:
+        prediction.Predict(request)
+    assert rejected.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[union-attr]
+
+
 def test_pixels_as_tensor_content(prediction: Any) -> None:
     request = predict_pb2.PredictRequest(output_filter=["label"])
     request.model_spec.name = "colours"

@@ -48,6 +48,7 @@ class Classifier(ImageCall[m.Classifications]):
 
     signature = CLASSIFY
     without = "is no image classifier"
+    done = "classified"
 
     async def classify(
         self, target: Target, images: Sequence[Image], *, top_k: int, strict: bool, context: RequestContext

@@ -54,6 +54,7 @@ class Explainer(ImageCall[ImageMap]):
 
     signature = EXPLAIN
     without = "has no maps"
+    done = "explained"
 
     def __init__(self, ask: Ask, limits: Limits, repeating: Lock, label: str) -> None:
         super().__init__(ask, limits, repeating)

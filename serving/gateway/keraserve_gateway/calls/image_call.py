@@ -39,6 +39,8 @@ class ImageCall(ABC, Generic[Result]):
     signature: ClassVar[str]
     without: ClassVar[str]
     """What a model without that signature is not, or has not."""
+    done: ClassVar[str]
+    """What is done to an image."""
 
     def __init__(self, ask: Ask, limits: Limits, repeating: asyncio.Lock) -> None:
         self._ask = ask
@@ -61,10 +63,10 @@ class ImageCall(ABC, Generic[Result]):
                 BadImage: none of several has; or as the call.
         """
         image_errors = await image_check.check(images, self._limits, context)
-        _raise_if_failed(image_errors, images, strict=strict)
+        self._raise_if_failed(image_errors, images, strict=strict)
         sound = {index: image for index, image in enumerate(images) if index not in image_errors}
         version, found = await self._all(target, sound, image_errors, context)
-        _raise_if_failed(image_errors, images, strict=strict)
+        self._raise_if_failed(image_errors, images, strict=strict)
         return version, [
             RejectedImage(image.filename, image_errors[index].reason)
             if index in image_errors
@@ -130,6 +132,16 @@ class ImageCall(ABC, Generic[Result]):
             spec.version.value = version
         return spec.version.value, found
 
+    def _raise_if_failed(self, image_errors: ImageErrors, images: Sequence[Image], *, strict: bool) -> None:
+        """Raise if every image has an error, or if one has and `strict`."""
+        if not image_errors or (len(image_errors) < len(images) and not strict):
+            return
+        index = min(image_errors)
+        first = image_errors[index].error(index, images[index].filename)
+        if strict or len(images) == 1:
+            raise first
+        raise errors.BadImage(f"none of the {len(images)} images can be {self.done}; {first.detail}")
+
 
 def version_of(response: m.ClassificationResponse | m.PredictResponse) -> int:
     """Return the version that a response is from; raises InvalidResponse if it does not say."""
@@ -143,14 +155,3 @@ def check_count(found: int, images: Sequence[Image]) -> None:
     """Raise InvalidResponse if there are more or fewer results than images."""
     if found != len(images):
         raise errors.InvalidResponse(f"the model server returned {found} results for {len(images)} images")
-
-
-def _raise_if_failed(image_errors: ImageErrors, images: Sequence[Image], *, strict: bool) -> None:
-    """Raise if every image has an error, or if one has and `strict`."""
-    if not image_errors or (len(image_errors) < len(images) and not strict):
-        return
-    index = min(image_errors)
-    first = image_errors[index].error(index, images[index].filename)
-    if strict or len(images) == 1:
-        raise first
-    raise errors.BadImage(f"none of the {len(images)} images can be classified; {first.detail}")
