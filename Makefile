@@ -59,7 +59,7 @@ setup: .venv/ready $(if $(RAY),.venv/ray) $(if $(HUB),.venv/hub) ## .venv with e
 	  { echo "make: Python 3.11 to 3.13 is needed, and $(PYTHON) is another: run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into .venv (730 MB of packages, 2.6 GB on the disk) …"
+	@echo "installing into .venv (760 MB of packages, 2.8 GB on the disk) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt || \
 	  { echo "make: uv could not be installed: is the network, or your package mirror, reachable?" >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt

@@ -20,8 +20,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from keraserve_models.preprocessing.decoding import RULES
-
 MOST_BYTES = 8 * 2**30  # of one folder; more images are decoded each time
 _TIMES = 4  # an image with so many times the pixels of its copy has one
 _SMALL_BYTES = 2**14  # what is smaller takes a millisecond or two
@@ -49,6 +47,8 @@ class Copies:
     def path(self, digest: bytes) -> Path:
         """Where the copy of a file with this SHA-256 is, as decoded by this version of the rules."""
         import tensorflow as tf
+
+        from keraserve_models.preprocessing.decoding import RULES
 
         key = repr((digest.hex(), RULES, self.shape, tf.__version__)).encode()
         return self.folder / f"{hashlib.sha256(key).hexdigest()}{_ENDING}"
