@@ -8,6 +8,7 @@ from keraserve_training import settings
 from keraserve_training.options import flag
 from keraserve_training.records.run_folder import FinishedRun
 
+UNCHANGED = "no options"
 _FEW = 6  # classes that are named one by one
 
 
@@ -30,7 +31,7 @@ def described(config: Mapping[str, Any]) -> str:
         f"strategy {given['strategy']}" if "strategy" in given else "",
         *settings.words(config.get("settings", {})),
     ]
-    return ", ".join(word for word in words if word) or "no options"
+    return ", ".join(word for word in words if word) or UNCHANGED
 
 
 def adapted(text: str, phrases: Mapping[str, str], config: Mapping[str, Any], labels: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from keraserve_training import number_format
 from keraserve_training.experiment import Experiment
+from keraserve_training.records import description
 from keraserve_training.reporting.content import Content
 from keraserve_training.reporting.embedding import embed
 from keraserve_training.studies import study, vary
@@ -31,7 +32,8 @@ def varied_part(content: Content) -> list[dict[str, Any]]:
     """Each study of one setting: its plot and sentences."""
     return [
         {
-            "title": f"{summary['setting']} varied ({summary['what']})",
+            "title": f"{summary['setting']} varied"
+            + (f" ({summary['what']})" if summary["what"] != description.UNCHANGED else ""),
             "explanation": f"{summary['about']} Each value learnt with {summary['seeds']} seeds,"
             f" {number_format.duration(summary['seconds'])} of training in all. The figures are those of the"
             " test images: who chooses a value by them has to test it on others.",
