@@ -228,14 +228,17 @@ def own(
     profile: ProfileName = "full",
     seed: Seed = DEFAULT_SEED,
     force: Force = False,
+    set_: Set = None,
     *,
     options: dict[str, Any],
 ) -> None:
     """Make a model of your own images: train, export the better of two, write the report."""
     own = {"name": options["name"] or name_of(folder), "backbone": options["backbone"] or "mobilenet"}
-    spec = RunSpec(profile_of(profile), seed, Options(data=str(folder.resolve()), **{**options, **own}))
-    commands.run_one(OWN_IMAGES, runs, spec, force)
-    commands.export([OWN_IMAGES], runs=runs, models=models, profile=profile, seed=seed, options=spec.options)
+    given = OWN_IMAGES.settings.read(OWN_IMAGES.name, set_ or ())
+    chosen = Options(data=str(folder.resolve()), **{**options, **own})
+    commands.run_one(OWN_IMAGES, runs, RunSpec(profile_of(profile), seed, chosen, given), force)
+    where: dict[str, Any] = {"runs": runs, "models": models, "profile": profile, "seed": seed}
+    commands.export([OWN_IMAGES], **where, options=chosen, given=given)
     report(runs)
     say(f"next: keraserve serve {models}")
 

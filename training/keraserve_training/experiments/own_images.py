@@ -1,8 +1,10 @@
 """A user's own images: a linear layer on stored features, then fine-tuning; the better one is exported."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keraserve_training import settings as declare
 from keraserve_training.data import datasets
 from keraserve_training.data.examples import split
 from keraserve_training.errors import OptionError
@@ -12,6 +14,7 @@ from keraserve_training.learning.outputs import Output
 from keraserve_training.number_format import duration, percent
 from keraserve_training.records import evidence
 from keraserve_training.records.findings import Findings
+from keraserve_training.settings import Settings
 
 if TYPE_CHECKING:
     import keras
@@ -22,11 +25,21 @@ if TYPE_CHECKING:
 LINEAR, FROZEN, FINE_TUNED, EXPORTED = "linear", "frozen", "fine-tuned", "exported"
 SIZE = 224
 _ASIDE = 0.2  # of the training images
-_LINEAR_EPOCHS, _LINEAR_RATE = 30, 3e-3
 _PENALTY = 50.0  # of the linear layer's squared weights, over the number of images: as if C = 0.01
-_TUNING_EPOCHS, _TUNING_RATE, _WEIGHT_DECAY = 10, 1e-3, 0.05
 _AVERAGED = 0.99  # of the moving average of the weights, what stays in each step
 _NONE = ""  # of no document
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """Those of the linear layer, and of fine-tuning."""
+
+    epochs: int = declare.epochs(30, "Epochs of the linear layer.")
+    learning_rate: float = declare.rate(3e-3, "Learning rate of the linear layer.")
+    tuning_epochs: int = declare.epochs(10, "Epochs of fine-tuning.")
+    tuning_rate: float = declare.rate(1e-3, "Highest rate of fine-tuning.", below="learning_rate")
+    weight_decay: float = declare.setting(0.05, "Weight decay of fine-tuning.", low=0, high=1)
+    batch: int = declare.batch(32)
 
 
 def own_images() -> Experiment:
@@ -71,10 +84,11 @@ def own_images() -> Experiment:
             "Own images": "data",
         },
         takes=("data", "backbone", "alpha", "weights", "image_size", "strategy"),
+        settings=Recipe,
     )
 
 
-def train(run: "Run") -> None:
+def train(run: "Run", settings: Recipe) -> None:
     """Train the linear layer on stored features, fine-tune a copy of the whole, keep the better one."""
     if run.options.data is None and not run.profile.procedural:
         raise OptionError("own-images learns from your own images: name their folder with --data.")
@@ -93,23 +107,30 @@ def train(run: "Run") -> None:
     learning, aside = split(features, _ASIDE, run.seed)
     units, output = outputs.classifier(len(data.classes))
     spread = standardising.spread(learning)
-    classifier: dict[str, Any] = {"labels": data.classes, "output": output, "best": True, "calibrated": True}
+    classifier: dict[str, Any] = {
+        "labels": data.classes,
+        "output": output,
+        "best": True,
+        "calibrated": True,
+        "batch": settings.batch,
+    }
     linear = run.fit(
         LINEAR,
         build=lambda: _linear(features.shape, units, output, spread, _PENALTY / len(learning)),
         train=learning,
         validation=aside,
-        phases=[Phase("frozen", _LINEAR_EPOCHS, lambda: optimizers.Adam(_LINEAR_RATE))],
+        phases=[Phase("frozen", settings.epochs, lambda: optimizers.Adam(settings.learning_rate))],
         **classifier,
     )
     before = run.test(linear, test_features, data.test)
     whole = run.compose(FROZEN, stem, linear, images=data.test, features=test_features)
 
     images, images_aside = split(data.train, _ASIDE, run.seed)
-    steps = Feed(images, 32).steps
+    steps = Feed(images, settings.batch).steps
     # In its first epoch the rate rises: the first steps of AdamW are as large as it, whatever the gradient.
-    falling = max(1, run.profile.epochs(_TUNING_EPOCHS) - 1) * steps
-    rate: Any = optimizers.schedules.CosineDecay(0.0, falling, warmup_target=_TUNING_RATE, warmup_steps=steps)
+    falling = max(1, run.profile.epochs(settings.tuning_epochs) - 1) * steps
+    highest = settings.tuning_rate
+    rate: Any = optimizers.schedules.CosineDecay(0.0, falling, warmup_target=highest, warmup_steps=steps)
     tuned = run.fit(
         FINE_TUNED,
         build=lambda: rules.clone(whole.model),
@@ -118,15 +139,16 @@ def train(run: "Run") -> None:
         phases=[
             Phase(
                 "fine-tuned",
-                _TUNING_EPOCHS,
+                settings.tuning_epochs,
                 lambda: optimizers.AdamW(
                     rate,
-                    weight_decay=_WEIGHT_DECAY,
+                    weight_decay=settings.weight_decay,
                     use_ema=True,
                     ema_momentum=_AVERAGED,
                     ema_overwrite_frequency=steps,
                 ),
-                highest_rate=_TUNING_RATE,
+                highest_rate=highest,
+                rate="tuning_rate",
             )
         ],
         after=whole,
