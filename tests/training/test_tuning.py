@@ -102,4 +102,4 @@ def test_the_advice_follows_its_rules() -> None:
     assert test.steepest == pytest.approx(1e-3, rel=0.3)
     assert test.advice == min(test.steepest, test.lowest / 10)
     flat = [1 + rate for rate in rates]
-    assert RangeTest(rates, flat, flat).steepest is None
+    assert RangeTest(rates, flat, flat).advice is None  # and no rate that means nothing

@@ -181,11 +181,17 @@ def find_rate(experiment: Experiment, runs: Path, spec: RunSpec, rate: str | Non
     with progress.Bars(out) if out.is_terminal else nullcontext(progress.Lines(out)) as show:
         found = finding.find(experiment, runs, spec, rate, show)
     test = found.test
-    marks = {"advice": test.advice, "lowest loss": test.lowest}
-    marks |= {"steepest descent": test.steepest} if test.steepest else {}
+    marks = {"advice": test.advice, "lowest loss": test.lowest, "steepest descent": test.steepest}
     file = spec.folder(runs, experiment.name).parent / f"find-rate-{found.network}-{found.setting}.png"
     title = f"{found.network}, {found.phase}: which learning rate for {found.optimizer}?"
-    sweeps.rate_test(file, title, test.rates, test.losses, test.smoothed, marks)
+    sweeps.rate_test(
+        file,
+        title,
+        test.rates,
+        test.losses,
+        test.smoothed,
+        {name: rate for name, rate in marks.items() if rate},
+    )
     for sentence in finding.words(experiment, spec, found):
         say(sentence)
     say(f"Curve: {file}")

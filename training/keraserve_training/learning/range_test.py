@@ -51,9 +51,12 @@ class RangeTest:
         return self.rates[min(slopes, key=slopes.__getitem__)]
 
     @property
-    def advice(self) -> float:
-        """A tenth of the rate of the lowest loss, or the steepest descent's if that is lower."""
-        return min(self.lowest / 10, self.steepest or math.inf)
+    def advice(self) -> float | None:
+        """A tenth of the rate of the lowest loss, or the steepest descent's if that is lower.
+
+        None: the loss hardly falls at any rate, so the test says nothing.
+        """
+        return None if self.steepest is None else min(self.lowest / 10, self.steepest)
 
     @property
     def _lowest(self) -> int:

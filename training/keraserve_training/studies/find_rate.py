@@ -116,13 +116,15 @@ class _Testing(Run):
 
 def words(experiment: Experiment, spec: RunSpec, found: Found) -> list[str]:
     """The advice, the rule that it follows, and the command that uses it."""
-    test, advice = found.test, float(f"{found.test.advice:.2g}")
-    falls = (
-        f"falls fastest at {test.steepest:.1e}" if test.steepest else "hardly falls at any rate before that"
-    )
+    test, where = found.test, f"{found.network}, {found.phase}, {found.optimizer}"
+    if test.advice is None:
+        return [
+            f"{where}: the loss hardly falls at any rate, so the test gives no advice here: `study --vary`"
+            " compares rates."
+        ]
+    advice = float(f"{test.advice:.2g}")
     sentences = [
-        f"{found.network}, {found.phase}, {found.optimizer}: the smoothed loss is lowest at"
-        f" {test.lowest:.1e}, and {falls}.",
+        f"{where}: the smoothed loss falls fastest at {test.steepest:.1e} and is lowest at {test.lowest:.1e}.",
         f"Advice: {advice:g}, in place of {found.rate:g}: a tenth of the rate of the lowest loss, or that of"
         " the steepest descent if it is lower (the rules of fastai's lr_find; the test is Smith's, 2017). It"
         " is a place to begin: `study --vary` compares rates.",
