@@ -124,7 +124,8 @@ def words(experiment: Experiment, spec: RunSpec, found: Found) -> list[str]:
         ]
     advice = float(f"{test.advice:.2g}")
     sentences = [
-        f"{where}: the smoothed loss falls fastest at {test.steepest:.1e} and is lowest at {test.lowest:.1e}.",
+        f"{where}: the smoothed loss falls fastest at {test.steepest:.1e}, and is lowest at"
+        f" {test.lowest:.1e}.",
         f"Advice: {advice:g}, in place of {found.rate:g}: a tenth of the rate of the lowest loss, or that of"
         " the steepest descent if it is lower (the rules of fastai's lr_find; the test is Smith's, 2017). It"
         " is a place to begin: `study --vary` compares rates.",
