@@ -132,10 +132,10 @@ def run(
 
     With --ray, all machines compute the features of a frozen network; training on them happens here.
     """
-    found = find(experiment)
-    given = found.settings.read(experiment, set_ or ())
+    found, chosen = find(experiment), profile_of(profile)
+    given = found.settings.read(experiment, set_ or (), chosen.epochs)
     workers = commands.workers_for(ray, runs, 1, cpus, gpus) if ray else None
-    commands.run_one(found, runs, RunSpec(profile_of(profile), seed, options, given), force, workers)
+    commands.run_one(found, runs, RunSpec(chosen, seed, options, given), force, workers)
 
 
 @app.command("train-all")
@@ -203,17 +203,18 @@ def export(
     """Write a new version of every model of every finished run; with options, of the runs that have them."""
     if set_ and experiment is None:
         raise OptionError("--set is a setting of one experiment: name it.")
+    chosen = profile_of(profile)
     commands.export(
         [find(experiment)] if experiment else list(registry().values()),
         runs=runs,
         models=models,
-        profile=profile_of(profile).name,
+        profile=chosen.name,
         seed=seed,
         served_from=served_from,
         force=force,
         outdated=outdated,
         options=options,
-        given=find(experiment).settings.read(experiment, set_ or ()) if experiment else {},
+        given=find(experiment).settings.read(experiment, set_ or (), chosen.epochs) if experiment else {},
     )
 
 
@@ -234,9 +235,10 @@ def own(
 ) -> None:
     """Make a model of your own images: train, export the better of two, write the report."""
     own = {"name": options["name"] or name_of(folder), "backbone": options["backbone"] or "mobilenet"}
-    given = OWN_IMAGES.settings.read(OWN_IMAGES.name, set_ or ())
+    of = profile_of(profile)
+    given = OWN_IMAGES.settings.read(OWN_IMAGES.name, set_ or (), of.epochs)
     chosen = Options(data=str(folder.resolve()), **{**options, **own})
-    commands.run_one(OWN_IMAGES, runs, RunSpec(profile_of(profile), seed, chosen, given), force)
+    commands.run_one(OWN_IMAGES, runs, RunSpec(of, seed, chosen, given), force)
     where: dict[str, Any] = {"runs": runs, "models": models, "profile": profile, "seed": seed}
     commands.export([OWN_IMAGES], **where, options=chosen, given=given)
     report(runs)

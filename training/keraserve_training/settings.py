@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
 from keraserve_training.errors import OptionError
@@ -96,8 +96,12 @@ class Settings:
         }
 
     @classmethod
-    def read(cls, experiment: str, words: Sequence[str]) -> dict[str, Any]:
+    def read(
+        cls, experiment: str, words: Sequence[str], epochs: Callable[[int], int] = lambda count: count
+    ) -> dict[str, Any]:
         """What `--set NAME=VALUE` changes, in JSON's types; a value that is the default changes nothing.
+
+        `epochs` is as for `of`: where it limits the default, that one, given, is a change.
 
         Raises:
             OptionError: there is no such setting, or not this value; names the nearest ones.
@@ -108,9 +112,9 @@ class Settings:
             if not equals:
                 raise OptionError(f"{word!r} is no setting: write NAME=VALUE, like {cls._example()}.")
             given[name] = cls.find(experiment, name).read(value)
-        changed = {name: value for name, value in given.items() if value != cls.declared()[name].default}
-        cls.of(changed)
-        return json.loads(json.dumps({name: changed[name] for name in cls.declared() if name in changed}))
+        cls.of(given)
+        given = json.loads(json.dumps({name: given[name] for name in cls.declared() if name in given}))
+        return cls.changed(given, epochs)
 
     @classmethod
     def find(cls, experiment: str, name: str) -> Setting:
@@ -145,9 +149,11 @@ class Settings:
         return cls(**values)
 
     @classmethod
-    def changed(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What differs from the defaults, of values in JSON's types."""
-        defaults = {name: json.loads(json.dumps(each.default)) for name, each in cls.declared().items()}
+    def changed(
+        cls, given: Mapping[str, Any], epochs: Callable[[int], int] = lambda count: count
+    ) -> dict[str, Any]:
+        """What differs from the defaults, of values in JSON's types; `epochs` is as for `of`."""
+        defaults = json.loads(json.dumps(asdict(cls.of({}, epochs))))
         return {name: value for name, value in given.items() if defaults.get(name) != value}
 
     @classmethod

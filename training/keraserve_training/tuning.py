@@ -80,7 +80,7 @@ def study(
     seeds, to show how much they differ.
     """
     experiment, chosen = find(name), profile_of(profile)
-    given = experiment.settings.read(name, set_ or ())
+    given = experiment.settings.read(name, set_ or (), chosen.epochs)
     if (given or figure) and not vary:
         raise OptionError("A study takes --set and --figure with --vary only.")
     if pairs and (vary or not experiment.study):
@@ -142,6 +142,6 @@ def find_rate(
     Nothing is kept of the training but the curve; phases before are trained first, or taken from a finished
     run.
     """
-    experiment = find(name)
-    given = experiment.settings.read(name, set_ or ())
-    commands.find_rate(experiment, runs, RunSpec(profile_of(profile), seed, options, given), rate)
+    experiment, chosen = find(name), profile_of(profile)
+    given = experiment.settings.read(name, set_ or (), chosen.epochs)
+    commands.find_rate(experiment, runs, RunSpec(chosen, seed, options, given), rate)

@@ -125,7 +125,7 @@ def do(
     for seed in range(1, seeds + 1):
         for value in varied.values:
             own = {varied.setting: value}
-            given = {**spec.settings, **experiment.settings.changed(own)}
+            given = {**spec.settings, **experiment.settings.changed(own, spec.profile.epochs)}
             folder = place.resolve() / f"{settings.slug(own)}-seed{seed}"
             words = f"{varied.setting}={settings.written(value)} with seed {seed}"
             work.append(Work(words, do_piece, {**common, "seed": seed, "given": given, "place": folder}))
