@@ -32,3 +32,9 @@ def test_the_temperature_that_made_probabilities_too_sure_is_found(output: Outpu
     np.testing.assert_allclose(calibrated, true, atol=5e-3)
     plain: Any = outputs.probabilities(output, values)
     assert (np.asarray(calibrated).argmax(axis=-1) == np.asarray(plain).argmax(axis=-1)).all()
+
+
+@pytest.mark.parametrize("margin", [0.1, 3.0, 1e30])
+def test_images_that_are_all_right_do_not_make_probabilities_surer(margin: float) -> None:
+    values = np.array([[-margin], [margin], [2 * margin]], np.float32)
+    assert calibration.temperature("logit", values, np.array([0, 1, 1], np.int32)) == pytest.approx(1)
