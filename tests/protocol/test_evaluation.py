@@ -1,6 +1,7 @@
 """Figures of a classification, by hand and at their edges: intervals, classes, calibration, paired test."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -39,6 +40,12 @@ def test_calibration() -> None:
     ]  # fmt: skip
     assert one.calibration_error == pytest.approx((0.13 + 0.23) / 2)
     assert one.top5_accuracy == 0.75
+
+
+def test_probabilities_of_a_network_that_diverged_have_no_calibration() -> None:
+    one = Evaluation(["a", "b"], ["a", "a"], [math.nan, math.nan])
+    assert (one.reliability, one.accuracy) == ([], 0.5)
+    assert math.isnan(one.calibration_error)
 
 
 def test_better_is_more_than_chance() -> None:

@@ -155,7 +155,8 @@ class Evaluation:
         """
         bins: dict[int, list[tuple[float, bool]]] = defaultdict(list)
         for truth, found, probability in zip(self.truths, self.found, self.probabilities, strict=True):
-            bins[min(_BINS - 1, int(probability * _BINS))].append((probability, truth == found))
+            if math.isfinite(probability):  # not of a network that diverged
+                bins[min(_BINS - 1, int(probability * _BINS))].append((probability, truth == found))
         return [
             Bin(
                 len(one),
@@ -169,8 +170,10 @@ class Evaluation:
     def calibration_error(self) -> float:
         """The expected calibration error: by how much probability and accuracy differ in a range, on average.
 
-        Of few images it is not 0 even for a calibrated model.
+        Of few images it is not 0 even for a calibrated model. NaN where a probability is no number.
         """
+        if not all(map(math.isfinite, self.probabilities)):
+            return math.nan
         return math.fsum(
             each.images * abs(each.probability - each.accuracy) for each in self.reliability
         ) / len(self.truths)

@@ -42,7 +42,7 @@ _LOOK: dict[Any, Any] = {
 }
 _LETTERS_AN_INCH = 12.5  # of the titles, on average
 _LONGEST_NAME = 22
-_CHART_COLOURS, _PHOTOGRAPH_COLOURS = 128, 256
+_CHART_COLOURS = 128
 _CHART_WIDE, _PHOTOGRAPHS_WIDE = 1100, 560  # width of the small copies, in pixels
 _KIND = "Keraserve"
 _PHOTOGRAPHS = "photographs"
@@ -123,12 +123,11 @@ def _render(figure: Figure) -> bytes:
 
 
 def _compress(content: bytes, path: Path, photographs: bool) -> None:
-    """Write a PNG with a palette: a third of the size without a visible difference."""
+    """Write a PNG; a chart with a palette: a third of the size without a visible difference."""
     note = PngImagePlugin.PngInfo()
     note.add_text(_KIND, _PHOTOGRAPHS if photographs else "chart")
-    method, colours, dither = Image.Quantize.MAXCOVERAGE, _CHART_COLOURS, Image.Dither.NONE
-    if photographs:
-        method, colours, dither = None, _PHOTOGRAPH_COLOURS, Image.Dither.FLOYDSTEINBERG
     with Image.open(io.BytesIO(content)) as image:
-        small = image.convert("RGB").quantize(colours, method, dither=dither)
+        small = image.convert("RGB")
+    if not photographs:
+        small = small.quantize(_CHART_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     small.save(path, format="PNG", optimize=True, pnginfo=note, dpi=(DPI, DPI))

@@ -187,6 +187,7 @@ def learnt(findings: Findings) -> list[str]:
     """Say what one run shows: networks of one schedule beside each other, and no verdict."""
     metrics = findings.metrics
     right = evidence.accuracy(findings.networks["model-a"]["test"])
+    frozen, tuned = findings.networks[_ON_A]["phases"]
     sentences = [f"Model A gets {right} of the test images of its classes right."]
     for comparison, (reused, alone) in zip(
         COMPARISONS, ((_ON_A, _ALONE), (_ON_A_CONSTANT, _ALONE_CONSTANT)), strict=True
@@ -200,8 +201,10 @@ def learnt(findings: Findings) -> list[str]:
     return [
         *findings.caveats,
         *sentences,
-        "The document's are model A, its clone and the first schedule: 4 epochs at 0.001 with the reused"
-        " layers frozen, 16 at 0.0001. The networks on B alone and the second schedule are ours.",
+        "The document's are model A, its clone and the first schedule:"
+        f" {frozen['epochs']} epochs at {frozen['learning_rate']:g} with the reused layers frozen,"
+        f" {tuned['epochs']} at {tuned['learning_rate']:g}. The networks on B alone and the second schedule are"
+        " ours.",
         "This is one run: the source document's author tried until he found a seed and classes with a great"
         " improvement. The study over seeds and pairs of classes says what reuse does on average.",
     ]

@@ -186,6 +186,7 @@ def learnt(findings: Findings) -> list[str]:
     linear, tuned = networks[LINEAR], networks[FINE_TUNED]
     gained = bool(metrics["fine_tuned_exported"])
     better = "more than" if gained else "no more than"
+    images = tuned["validation_images"]
     return [
         *findings.caveats,
         f"The linear layer on stored features gets {evidence.accuracy(linear['test'])} of the"
@@ -193,10 +194,10 @@ def learnt(findings: Findings) -> list[str]:
         f" {evidence.accuracy(tuned['test'])}; {evidence.guessing(linear['test'], linear['labels'])}."
         f" {evidence.pairs(findings, LINEAR, findings, FINE_TUNED, words=('before', 'after fine-tuning'))}",
         f"The {'fine-tuned network' if gained else 'simpler model, with the linear layer,'} is exported: of"
-        f" the {tuned['validation_images']:,} validation images fine-tuning gets"
-        f" {percent(metrics['validation_accuracy_fine_tuned'])} right, {better} the"
-        f" {percent(metrics['validation_accuracy_linear'])} before. The test images had no part in that"
-        f" choice. {evidence.ONE_RUN}",
+        f" the {images:,} validation images fine-tuning gets"
+        f" {round(images * metrics['validation_accuracy_fine_tuned']):,} right, {better} the"
+        f" {round(images * metrics['validation_accuracy_linear']):,} before. The test images had no part in"
+        f" that choice. {evidence.ONE_RUN}",
         _calibration(networks[EXPORTED]),
         f"Computing the features took {duration(metrics['extraction_seconds'])}, the linear layer"
         f" {duration(linear['seconds'])}, fine-tuning {duration(tuned['seconds'])}."

@@ -42,13 +42,13 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
         "network": servable.model,
         "profile": run.profile,
         "seed": run.config["seed"],
-        "options": run.config.get("options", {}),
+        "options": {name: _without_folders(value) for name, value in run.config.get("options", {}).items()},
         "settings": given,
         "labels": labels,
         "input": image_input(network["input"]),
         "metrics": {f"test_{name}": test[name] for name in _METRICS if name in test},
         "metrics_of_run": run.metrics["metrics"],
-        "data": run.config["data"],
+        "data": {name: value for name, value in run.config["data"].items() if value not in ("", [], None)},
         "procedural": run.metrics["procedural"],
         "weights": run.config["weights"],
         "parameters": network["parameters"],
@@ -58,6 +58,11 @@ def card(experiment: Experiment, servable: Servable, run: FinishedRun, outdated:
         "trained": run.metrics["finished"],
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _without_folders(value: Any) -> Any:
+    """The name of a file or folder: where it lies on the machine that trained is nobody else's business."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def exported_as(base: Path, run: FinishedRun) -> int | None:

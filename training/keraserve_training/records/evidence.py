@@ -53,13 +53,14 @@ def at_chance(test: Test) -> bool:
 
 
 def warnings(network: Mapping[str, Any]) -> list[str]:
-    """A warning if a network of `metrics.json` is at chance level."""
+    """A warning if a network of `metrics.json` is at chance level or below it."""
     test = network.get("test")
     if not test or not test["images"] or not at_chance(test):
         return []
     place, share = largest_class(test)
+    where = "Below" if span(test)[1] < share else "At"
     return [
-        f"At chance level: {accuracy(test)} of {test['images']:,} test images right, where always saying"
+        f"{where} chance level: {accuracy(test)} of {test['images']:,} test images right, where always saying"
         f" “{network['labels'][place]}” gets {percent(share)}."
     ]
 
