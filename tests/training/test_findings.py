@@ -60,8 +60,8 @@ def test_the_same_network_is_taken_from_the_other_run(tmp_path: Path) -> None:
     folder = run_folder.path(tmp_path, "mine", "full", 1)
     folder.mkdir(parents=True)
     atomic.write_json(folder / run_folder.CONFIG, CONFIG | {"experiment": "mine"})
-    assert not borrowing.borrow(folder, "nobody", "cnn")
-    assert not borrowing.borrow(folder, "theirs", "other")
+    assert not borrowing.borrow(folder, tmp_path / "nobody", "cnn")
+    assert not borrowing.borrow(folder, theirs.folder, "other")
     for change in (
         {"data": {"sha256": "e"}},
         {"versions": {}},
@@ -69,18 +69,18 @@ def test_the_same_network_is_taken_from_the_other_run(tmp_path: Path) -> None:
         {"options": {"a": 1}},
     ):
         atomic.write_json(folder / run_folder.CONFIG, CONFIG | change)
-        assert not borrowing.borrow(folder, "theirs", "cnn")
+        assert not borrowing.borrow(folder, theirs.folder, "cnn")
     atomic.write_json(folder / run_folder.CONFIG, CONFIG | {"experiment": "mine"})
-    assert borrowing.borrow(folder, "theirs", "cnn")
+    assert borrowing.borrow(folder, theirs.folder, "cnn")
     for name in (run_folder.MODEL, run_folder.HISTORY, run_folder.RESULT):
         assert (folder / "cnn" / name).read_bytes() == (theirs.folder / "cnn" / name).read_bytes()
-    assert not borrowing.borrow(folder, "theirs", "cnn")  # there is one now
+    assert not borrowing.borrow(folder, theirs.folder, "cnn")  # there is one now
 
 
 def test_a_network_that_is_being_trained_is_left_alone(tmp_path: Path) -> None:
-    finished(tmp_path, "theirs")
+    theirs = finished(tmp_path, "theirs")
     folder = run_folder.path(tmp_path, "mine", "full", 1)
     (folder / "cnn").mkdir(parents=True)
     atomic.write_json(folder / run_folder.CONFIG, CONFIG)
     (folder / "cnn" / run_folder.CHECKPOINT).write_bytes(b"half")
-    assert not borrowing.borrow(folder, "theirs", "cnn")
+    assert not borrowing.borrow(folder, theirs.folder, "cnn")

@@ -203,8 +203,8 @@ def learnt(findings: Findings) -> list[str]:
         *sentences,
         "The document's are model A, its clone and the first schedule:"
         f" {frozen['epochs']} epochs at {frozen['learning_rate']:g} with the reused layers frozen,"
-        f" {tuned['epochs']} at {tuned['learning_rate']:g}. The networks on B alone and the second schedule are"
-        " ours.",
+        f" {tuned['epochs']} at {tuned['learning_rate']:g}. The networks on B alone and the second schedule"
+        " are ours.",
         "This is one run: the source document's author tried until he found a seed and classes with a great"
         " improvement. The study over seeds and pairs of classes says what reuse does on average.",
     ]
