@@ -1,5 +1,6 @@
 """Encoded files: what a network gets from them is what the exported model makes of the same bytes."""
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -225,3 +226,14 @@ def test_copies_of_large_files_give_the_same_pixels(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(prepared, "MOST_BYTES", 2 * 4 * 40 * 40 * 3)
     np.testing.assert_array_equal(pixels(kept.sized(40)), pixels(images.sized(40)))
     assert sum(file.stat().st_size for file in copies[0].parent.iterdir()) <= prepared.MOST_BYTES
+
+
+def test_no_copy_is_kept_of_a_file_that_changed_meanwhile(tmp_path: Path) -> None:
+    file, copies = tmp_path / "a.png", prepared.Copies(tmp_path, (1, 1, 3))
+    file.write_bytes(b"other bytes")
+    place = copies.path(hashlib.sha256(b"first bytes").digest())
+    copies.write(os.fsencode(place), os.fsencode(file), np.zeros((1, 1, 3), np.float32))
+    assert not place.exists()
+    file.write_bytes(b"first bytes")
+    copies.write(os.fsencode(place), os.fsencode(file), np.zeros((1, 1, 3), np.float32))
+    assert place.exists()

@@ -182,7 +182,8 @@ def find_rate(experiment: Experiment, runs: Path, spec: RunSpec, rate: str | Non
         found = finding.find(experiment, runs, spec, rate, show)
     test = found.test
     marks = {"advice": test.advice, "lowest loss": test.lowest, "steepest descent": test.steepest}
-    file = spec.folder(runs, experiment.name).parent / f"find-rate-{found.network}-{found.setting}.png"
+    own = spec.folder(runs, experiment.name)  # its name says what was changed
+    file = own.parent / f"find-rate-{own.name}-{found.network}-{found.setting}.png"
     title = f"{found.network}, {found.phase}: which learning rate for {found.optimizer}?"
     sweeps.rate_test(
         file,

@@ -64,9 +64,12 @@ class Copies:
             return np.zeros(0, np.float32)
         return np.frombuffer(values, np.float32)
 
-    def write(self, path: bytes, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Keep a copy, if there is space for it; gives the image back."""
-        if path:
+    def write(self, path: bytes, file: bytes, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Keep a copy of `file`, if there is space for it; gives the image back.
+
+        None is kept of a file that was changed since its digest was taken.
+        """
+        if path and self._is_of(path, file):
             place, values = Path(os.fsdecode(path)), image.tobytes()
             part = place.with_name(f".{os.getpid()}.{threading.get_ident()}.{place.name}")
             with contextlib.suppress(OSError):  # a full disk costs time, and no result
@@ -76,6 +79,13 @@ class Copies:
                 finally:
                     part.unlink(missing_ok=True)
         return image
+
+    def _is_of(self, path: bytes, file: bytes) -> bool:
+        with contextlib.suppress(OSError):
+            return (
+                os.fsencode(self.path(hashlib.sha256(Path(os.fsdecode(file)).read_bytes()).digest())) == path
+            )
+        return False
 
 
 def places(copies: Copies, files: Sequence[Path], digests: Callable[[], Sequence[bytes]]) -> list[bytes]:
@@ -138,7 +148,7 @@ def graph(copies: Copies, decoded: Any) -> Any:
 
     def read(name: Any, place: Any) -> Any:
         def decode() -> Any:
-            image = tf.numpy_function(copies.write, [place, decoded(name)], tf.float32)
+            image = tf.numpy_function(copies.write, [place, name, decoded(name)], tf.float32)
             return tf.reshape(image, copies.shape)
 
         copy = tf.numpy_function(copies.read, [place], tf.float32)

@@ -33,7 +33,7 @@ class RangeTest:
 
     @property
     def lowest(self) -> float:
-        """The rate at which the smoothed loss is lowest: from there on it rises."""
+        """The rate at which the smoothed loss is lowest."""
         return self.rates[self._lowest]
 
     @property
