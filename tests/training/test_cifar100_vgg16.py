@@ -17,6 +17,7 @@ from sample_runs import said
 from keraserve_training import experiments, profiles, progress
 from keraserve_training.data import datasets
 from keraserve_training.data.images import Images
+from keraserve_training.experiments._cifar100 import Training
 from keraserve_training.experiments._cifar100_vgg16 import lagging, problems, scale, silent_units
 from keraserve_training.experiments.cifar100_vgg16_finetune import with_head
 from keraserve_training.learning import fit, rules
@@ -123,7 +124,7 @@ def test_only_the_last_block_has_changed(finished: dict[str, FinishedRun], vgg16
 def test_the_last_block_starts_as_a_clone(vgg16: backbones.Backbone) -> None:
     _, tail = vgg16.split()
     before = [weight.copy() for weight in tail.get_weights()]
-    model = with_head(tail, 5)
+    model = with_head(tail, 5, Training())
     assert same(model.layers[0].get_weights(), before)
     for weight in model.weights:
         weight.assign(weight + 1)
@@ -224,7 +225,7 @@ def test_only_the_same_backbone_is_compared(
         wider = replace(finished[name], config=finished[name].config | {"options": {"alpha": 1.0}})
         text = said(wider)
         assert f"{other}, the same head" in text
-        assert "has not run with these images and options" in text
+        assert "has not run with these images, options and settings" in text
 
 
 def test_a_run_killed_in_the_last_block_ends_with_the_same_weights(
