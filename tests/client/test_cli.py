@@ -84,6 +84,7 @@ def test_why_writes_the_image_with_its_map_and_a_scale(pair: Any, tmp_path: Path
         assert low[2] > low[1] + 30
     for arguments, code, sentence in (
         ([both, both, "--why", out], 1, "--why is for one image, not 2"),
+        ([both, "--why", out.with_suffix(".jpg")], 1, "--why writes a PNG"),
         ([both, "--why", both], 1, "--why would write over the image"),
         ([both, "--why", out, "--class", "pink"], 1, "no such class"),
         ([both, "--class", "red"], 2, "--class is for --why"),

@@ -1,18 +1,20 @@
 """The plots: they are drawn for every kind of result, in small files, with caveats."""
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import invented_runs
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from keraserve_training.drawing import comparisons, confusion, curves, end_labels, galleries
 from keraserve_training.drawing import page as drawing
-from keraserve_training.number_format import Unit
 from keraserve_training.reporting import embedding
 
 rows = invented_runs.rows
@@ -110,27 +112,25 @@ def test_galleries_are_marked_as_photographs(tmp_path: Path, name: str) -> None:
     assert drawing.holds_photographs(tmp_path / "gallery.png")
 
 
-def test_bars(tmp_path: Path) -> None:
-    comparisons.bars(tmp_path / "a.png", "t", {"none": 0.4, "some": 0.5}, baseline="none")
-    comparisons.bars(
-        tmp_path / "b.png", "t", {"a": 2.0, "b": 0.0}, baseline="a", unit="seconds", quantity="s"
-    )
-    comparisons.bars(tmp_path / "c.png", "t", {"a": -0.1, "b": float("nan")}, unit="points")
-    assert not drawing.holds_photographs(tmp_path / "a.png")
+def test_differences_between_accuracies_can_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, figures = drawing.page, []
 
+    @contextlib.contextmanager
+    def kept(*size: Any, **how: Any) -> Iterator[Figure]:
+        with page(*size, **how) as figure:
+            figures.append(figure)
+            yield figure
 
-@pytest.mark.parametrize(
-    ("value", "baseline", "unit", "said"),
-    [
-        (0.5, 0.4, "share", "+10.00 points"),
-        (2.5, 3.0, "loss", "\u22120.500"),
-        (30.0, 3.0, "seconds", "10 times"),
-        (3.0, 30.0, "bytes", "1/10"),
-        (3.0, 0.0, "seconds", "+3.0 s"),
-    ],
-)
-def test_how_far_from_the_baseline(value: float, baseline: float, unit: Unit, said: str) -> None:
-    assert comparisons._beside(value, baseline, unit) == said
+    monkeypatch.setattr(drawing, "page", kept)
+    values = {"none": 0.900, "some": 0.912, "much": 0.10}
+    comparisons.accuracies(tmp_path / "far.png", "t", values, images=1000, baseline="none")
+    del values["much"]
+    comparisons.accuracies(tmp_path / "near.png", "t", values, images=1000, baseline="none")
+    (axis,) = figures[-1].axes
+    low, high = axis.get_xlim()
+    assert 0.85 < low < 0.89 and 0.92 < high < 0.95
+    assert [text.get_text() for text in axis.texts] == ["90.00 %", "91.20 % (+1.20 points)"]
+    assert not drawing.holds_photographs(tmp_path / "far.png")
 
 
 def test_a_caveat_is_on_every_plot_in_the_block(tmp_path: Path) -> None:

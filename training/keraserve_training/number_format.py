@@ -32,16 +32,6 @@ def span(low: float, high: float, unit: Unit) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def difference(number: float, unit: Unit) -> str:
-    """Write how far one number is from another, with its sign."""
-    if not math.isfinite(number):
-        return _MISSING
-    if unit in ("share", "points"):
-        return points(number)
-    sign = "+" if number >= 0 else _MINUS
-    return sign + value(abs(number), unit)
-
-
 def percent(share: float) -> str:
     """A part of one: 0.8246 is 82.46 %."""
     return f"{_POINT * share:.2f} %"

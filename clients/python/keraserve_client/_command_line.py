@@ -126,6 +126,8 @@ def reported_errors() -> Generator[None]:
         yield
     except (KeraserveError, OSError) as error:
         print_error(sentence(error))
+        if isinstance(error, ConnectionFailed):
+            print_error("give another gateway with --url, or a model server with --grpc")
         raise typer.Exit(1) from None
 
 

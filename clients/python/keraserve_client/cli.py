@@ -88,6 +88,8 @@ def classify(
         paths = _images(files)
         if why is not None and len(paths) != 1:
             raise InvalidInput(f"--why is for one image, not {len(paths)}")
+        if why is not None and why.suffix.lower() != ".png":
+            raise InvalidInput(f"--why writes a PNG: {why.with_suffix('.png')}, not {why}")
         if why is not None and why.exists() and why.samefile(paths[0]):
             raise InvalidInput(f"--why would write over the image: {why}")
         outcomes = client.classify_many(model, paths, top_k, version, label, concurrency=concurrency)

@@ -119,10 +119,11 @@ def train(run: "Run", settings: Settings) -> None:
     run.plot(
         "placements.png",
         "Test accuracy by placement",
-        lambda path: comparisons.bars(
+        lambda path: comparisons.accuracies(
             path,
             "Where to put dropout: test accuracy",
             {words: each["test_accuracy"] for words, each in found.items()},
+            images=len(data.test),
             baseline=_BASELINE,
         ),
     )

@@ -119,7 +119,13 @@ def train(run: "Run", settings: Dense) -> None:
     run.plot(
         "comparison.png",
         "Test accuracy",
-        lambda path: comparisons.bars(path, "Test accuracy", accuracies, baseline=_TITLES["sgd"]),
+        lambda path: comparisons.accuracies(
+            path,
+            "Test accuracy",
+            accuracies,
+            images=len(data.test.without(PAIR)),
+            baseline=_TITLES["sgd"],
+        ),
     )
     run.table(
         "The optimizers",
