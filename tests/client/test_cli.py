@@ -216,7 +216,8 @@ def test_the_installed_program_classifies(pair: Any, folder: Path, free_address:
         env=environment,
     )
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == f"keraserve: no server responds at http://{free_address}: connection refused\n"
+    refused = f"no server responds at http://{free_address}: connection refused"
+    assert failed.stderr == f"keraserve: {refused} (for another address: --url or --grpc)\n"
 
 
 def read_to_end(screen: int) -> str:

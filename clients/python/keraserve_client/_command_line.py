@@ -125,9 +125,8 @@ def reported_errors() -> Generator[None]:
     try:
         yield
     except (KeraserveError, OSError) as error:
-        print_error(sentence(error))
-        if isinstance(error, ConnectionFailed):
-            print_error("give another gateway with --url, or a model server with --grpc")
+        other = " (for another address: --url or --grpc)" if isinstance(error, ConnectionFailed) else ""
+        print_error(sentence(error) + other)
         raise typer.Exit(1) from None
 
 
