@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keraserve_training import settings as declare
 from keraserve_training.data import datasets
-from keraserve_training.data.examples import split
+from keraserve_training.data.examples import limited, split
 from keraserve_training.errors import OptionError
 from keraserve_training.experiment import Experiment, Figure, Servable
 from keraserve_training.learning import outputs
@@ -40,6 +40,9 @@ class Recipe(Settings):
     tuning_rate: float = declare.rate(1e-3, "Highest rate of fine-tuning.", below="learning_rate")
     weight_decay: float = declare.setting(0.05, "Weight decay of fine-tuning.", low=0, high=1)
     batch: int = declare.batch(32)
+    images: int = declare.setting(
+        1_000_000, "Images to learn from, at most; every class in its share.", low=4, high=1_000_000
+    )
 
 
 def own_images() -> Experiment:
@@ -104,7 +107,7 @@ def train(run: "Run", settings: Recipe) -> None:
     stem = _pooled(backbone.model)
     features = run.features("train", stem, data.train)
     test_features = run.features("test", stem, data.test)
-    learning, aside = split(features, _ASIDE, run.seed)
+    learning, aside = split(limited(features, settings.images, run.seed), _ASIDE, run.seed)
     units, output = outputs.classifier(len(data.classes))
     spread = standardising.spread(learning)
     classifier: dict[str, Any] = {
@@ -125,7 +128,7 @@ def train(run: "Run", settings: Recipe) -> None:
     before = run.test(linear, test_features, data.test)
     whole = run.compose(FROZEN, stem, linear, images=data.test, features=test_features)
 
-    images, images_aside = split(data.train, _ASIDE, run.seed)
+    images, images_aside = split(limited(data.train, settings.images, run.seed), _ASIDE, run.seed)
     steps = Feed(images, settings.batch).steps
     # In its first epoch the rate rises: the first steps of AdamW are as large as it, whatever the gradient.
     falling = max(1, run.profile.epochs(settings.tuning_epochs) - 1) * steps
