@@ -1,4 +1,4 @@
-"""Flips and crops: what they keep, and that they follow from seed, epoch and batch alone."""
+"""Flips, crops and shifts: what they keep, and that they follow from seed, epoch and batch alone."""
 
 from typing import Any
 
@@ -39,6 +39,21 @@ def test_flips_and_crops_show_a_large_part_of_the_image_to_the_edge_of_the_frame
     assert 0.9 < area.max() <= 1.0
     assert 0.84 < shape.min() < 0.95
     assert 1.05 < shape.max() < 1.19
+
+
+def test_flips_and_shifts_move_by_whole_pixels() -> None:
+    import tensorflow as tf
+
+    images, _ = _slopes(200)
+    changed = augmentation.flips_and_shifts(images * 63, tf.constant([1, 2], tf.int64)).numpy()
+    assert changed.shape == images.shape
+    across, down = changed[:, 31, 31, 0].round(), changed[:, 31, 31, 1].round()
+    assert set(across - 31) == set(range(-2, 4))  # shifted, or flipped and shifted: the middle is between two
+    assert set(down - 31) == set(range(-2, 3))
+    turned = changed[:, 0, 63, 0] < changed[:, 0, 0, 0]
+    assert 70 < turned.sum() < 130
+    steps = np.abs(np.diff(changed[:, 31, 5:-5, 0], axis=1))
+    np.testing.assert_allclose(steps, 1, atol=1e-3)
 
 
 def test_the_random_numbers_follow_from_seed_epoch_and_batch() -> None:

@@ -128,7 +128,8 @@ def test_differences_between_accuracies_can_be_seen(tmp_path: Path, monkeypatch:
     comparisons.accuracies(tmp_path / "near.png", "t", values, images=1000, baseline="none")
     (axis,) = figures[-1].axes
     low, high = axis.get_xlim()
-    assert 0.85 < low < 0.89 and 0.92 < high < 0.95
+    assert 0.85 < low < 0.89
+    assert 0.92 < high < 0.95
     assert [text.get_text() for text in axis.texts] == ["90.00 %", "91.20 % (+1.20 points)"]
     assert not drawing.holds_photographs(tmp_path / "far.png")
 

@@ -61,7 +61,7 @@ def figures(experiment: Experiment, run: FinishedRun) -> Table:
     content = Table(box=None)
     content.add_column("figure")
     content.add_column("this run", justify="right", style="bold")
-    documented = experiment.source != sources.OWN
+    documented = not sources.of(experiment.source).own
     for title in ("source document", "full runs") if documented else ():
         content.add_column(title)
     key = expected_ranges.key(experiment.name, gathering.key(run))

@@ -168,6 +168,7 @@ class Run:
         loop: "Loop | None" = None,
         augmentation: "Augmentation | None" = None,
         calibrated: bool = False,
+        smoothing: float = 0.0,
         also_in: str | None = None,
     ) -> "Trained":
         """Train a network, or go on with it, or load it when it is done; for the arguments see `fit.Plan`.
@@ -197,6 +198,7 @@ class Run:
             loop,
             augmentation,
             calibrated,
+            smoothing,
         )
         if also_in and borrowing.borrow(
             self.folder, self.folder.parent.parent / also_in / self.folder.name, name

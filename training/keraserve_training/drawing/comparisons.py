@@ -30,10 +30,12 @@ def accuracies(path: Path, title: str, values: Mapping[str, float], *, images: i
         axis = figure.subplots()
         axis.axvline(values[baseline], color=GREY, linestyle="--", linewidth=1)
         for place, (name, value) in enumerate(values.items()):
-            colour, text = (GREY, "") if name == baseline else (BLUE, f" ({points(value - values[baseline])})")
+            colour, text = GREY, percent(value)
+            if name != baseline:
+                colour, text = BLUE, f"{text} ({points(value - values[baseline])})"
             axis.plot(wilson(round(value * images), images), [place] * 2, color=colour, linewidth=3)
             axis.plot([value], [place], "o", color=colour, markeredgecolor="white", markersize=8)
-            axis.text(1.02, place, percent(value) + text, transform=axis.get_yaxis_transform(), va="center")
+            axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center")
         names = [f"{name} (baseline)" if name == baseline else name for name in values]
         axis.set_yticks(range(len(values)), [drawing.fill(name, 2.4) for name in names])
         axis.set_ylim(len(values) - 0.4, -0.6)

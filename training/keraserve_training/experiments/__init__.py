@@ -10,6 +10,7 @@ from keraserve_training.experiments.cats_dogs_vgg16 import cats_dogs_vgg16
 from keraserve_training.experiments.cats_dogs_xception import cats_dogs_xception
 from keraserve_training.experiments.cats_dogs_xception_custom_loop import cats_dogs_xception_custom_loop
 from keraserve_training.experiments.cifar10_inceptionv3 import cifar10_inceptionv3
+from keraserve_training.experiments.cifar10_scratch import cifar10_scratch
 from keraserve_training.experiments.cifar100_autoencoder import cifar100_autoencoder
 from keraserve_training.experiments.cifar100_cnn import cifar100_cnn
 from keraserve_training.experiments.cifar100_cnn_dropout import cifar100_cnn_dropout
@@ -34,12 +35,14 @@ EXPERIMENTS = (
     cats_dogs_xception(),
     cats_dogs_xception_custom_loop(),
 )
+"""Those of the source documents."""
+OURS = (cifar10_scratch(),)
 OWN_IMAGES = own_images()
 
 
 def registry() -> dict[str, Experiment]:
-    """Every experiment by its name, in the order of the source documents; that of own images is the last."""
-    return {experiment.name: experiment for experiment in (*EXPERIMENTS, OWN_IMAGES)}
+    """Every experiment by its name: those of the source documents in their order, ours, and own images."""
+    return {experiment.name: experiment for experiment in (*EXPERIMENTS, *OURS, OWN_IMAGES)}
 
 
 def find(name: str) -> Experiment:

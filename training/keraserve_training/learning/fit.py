@@ -80,6 +80,7 @@ class Plan:
         loop: trains an epoch in place of `model.fit`.
         augmentation: changes the training images; None: they stay as they are.
         calibrated: in the end, fit a temperature on the validation examples.
+        smoothing: of the labels, see `outputs.loss`; the validation loss has it, too.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Plan:
     loop: Loop | None = None
     augmentation: Augmentation | None = None
     calibrated: bool = False
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,7 @@ class _Training:
         rules.set_trainable(model, frozen=frozen, thawed=[*thawed, *reused])
         steps_per_call = max(1, min(_STEPS_PER_CALL, -(-self._feed.steps // _CALLS_AN_EPOCH)))
         model.compile(
-            loss=outputs.loss(plan.output),
+            loss=outputs.loss(plan.output, plan.smoothing),
             optimizer=optimizer,
             jit_compile=False,  # on processors XLA was no faster here, and it compiles for seconds
             **strategy.compile_arguments(

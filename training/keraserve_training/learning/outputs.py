@@ -15,10 +15,21 @@ _SMALLEST, _LEAST = (
 )  # before a logarithm is taken: of a softmax; of a sigmoid, which comes as near to 1
 
 
-def loss(output: Output) -> Any:
-    """The Keras loss: cross-entropy in nats, or the mean squared difference between images from 0 to 1."""
-    from keras import losses
+def loss(output: Output, smoothing: float = 0.0) -> Any:
+    """The Keras loss: cross-entropy in nats, or the mean squared difference between images from 0 to 1.
 
+    `smoothing` is, for a softmax, the share of each label that is given to all classes alike (Szegedy et al.,
+    2016, "Rethinking the Inception Architecture", arXiv 1512.00567).
+    """
+    from keras import losses, ops
+
+    def smoothed(labels: Any, values: Any) -> Any:
+        even = -ops.mean(ops.log(ops.maximum(values, _LEAST)), axis=-1)
+        right = losses.sparse_categorical_crossentropy(labels, values)
+        return (1 - smoothing) * right + smoothing * even
+
+    if smoothing:
+        return smoothed
     return {
         "softmax": losses.SparseCategoricalCrossentropy,
         "sigmoid": losses.BinaryCrossentropy,

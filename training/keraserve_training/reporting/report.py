@@ -10,6 +10,7 @@ import jinja2
 
 from keraserve_models import atomic
 from keraserve_training.experiment import Experiment
+from keraserve_training.reporting import sources
 from keraserve_training.reporting.content import Content, by_source
 from keraserve_training.reporting.embedding import embed
 from keraserve_training.reporting.report_curves import all_curves
@@ -34,7 +35,10 @@ def write(experiments: Iterable[Experiment], runs: Path) -> Path:
     asked = [item for source, members in documents for item in members if not source.own]
     finished = sum(item.finished for item in asked)
     own = sum(
-        item.gathered.shown is not None for source, members in documents for item in members if source.own
+        item.gathered.shown is not None
+        for source, members in documents
+        for item in members
+        if source.number == sources.OWN
     )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keraserve_training.reporting"),

@@ -12,8 +12,8 @@ class Source:
 
     @property
     def own(self) -> bool:
-        """Whether it is no document, but the user's own images."""
-        return self.number == OWN
+        """Whether it is no document, but the user's own images, or an experiment of ours."""
+        return self.number in (OWN, OURS)
 
     @property
     def name(self) -> str:
@@ -28,6 +28,8 @@ class Source:
 
 OWN = "own"
 """In place of a number: the user's own images, which are of no document."""
+OURS = "ours"
+"""In place of a number: experiments that no document has, to compare the others with."""
 
 
 _TITLES = {
@@ -36,6 +38,7 @@ _TITLES = {
     "002": "Fashion-MNIST: a network reused, and faster optimizers",
     "003": "Cats and dogs: activations of VGG16 computed once",
     "004": "Cats and dogs: Xception, frozen and then fine-tuned",
+    OURS: "To compare with",
     OWN: "Your own images",
 }
 
@@ -53,6 +56,7 @@ QUESTIONS = {
     "fashion-mnist-optimizers": "Which optimizer gets the same network further in the same epochs?",
     "cats-dogs-vgg16": "What does it save to compute the activations once, and how much space do they take?",
     "cats-dogs-xception": "How far does the frozen network get, and what does fine-tuning add?",
+    "cifar10-scratch": "How good does a network get on CIFAR-10 without anything learnt before?",
     "own-images": "How good a model do these images make, and is fine-tuning worth it?",
     "cats-dogs-xception-custom-loop": "Does a custom training loop reach what Keras' own reaches?",
 }
