@@ -24,8 +24,8 @@ def loss(output: Output, smoothing: float = 0.0) -> Any:
     from keras import losses, ops
 
     def smoothed(labels: Any, values: Any) -> Any:
-        even = -ops.mean(ops.log(ops.maximum(values, _LEAST)), axis=-1)
-        right = losses.sparse_categorical_crossentropy(labels, values)
+        even: Any = ops.negative(ops.mean(ops.log(ops.maximum(values, _LEAST)), axis=-1))
+        right: Any = losses.sparse_categorical_crossentropy(labels, values)
         return (1 - smoothing) * right + smoothing * even
 
     if smoothing:
