@@ -20,7 +20,7 @@ PACKAGES := serving/protocol serving/models serving/embedded serving/gateway cli
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
 # All extras but `ray` and `hub`, 201 and 237 MB, which have pins of their own: ray.txt, hub.txt.
-EXTRAS := all client embedded http numpy otel pillow serve tf-keras train
+EXTRAS := all client embedded http numpy openvino otel pillow serve tf-keras train
 OWN := protocol models embedded gateway client training
 PROJECTS := pyproject.toml $(PACKAGES:%=%/pyproject.toml)
 EXPERIMENT := fashion-mnist-reuse
@@ -59,7 +59,7 @@ setup: .venv/ready $(if $(RAY),.venv/ray) $(if $(HUB),.venv/hub) ## .venv with e
 	  { echo "make: Python 3.11 to 3.13 is needed, and $(PYTHON) is another: run make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || \
 	  { echo "make: $(PYTHON) can't make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into .venv (760 MB of packages, 2.8 GB on the disk) …"
+	@echo "installing into .venv (820 MB of packages, 3.0 GB on the disk) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r uv.txt || \
 	  { echo "make: uv could not be installed: is the network, or your package mirror, reachable?" >&2; exit 1; }
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt

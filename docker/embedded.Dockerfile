@@ -10,7 +10,7 @@ RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode -
 COPY serving/protocol serving/protocol
 COPY serving/embedded serving/embedded
 RUN /uv/bin/uv pip install --quiet --python /app/bin/python --compile-bytecode \
-      --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol ./serving/embedded
+      --constraint constraints.txt --build-constraint constraints.txt ./serving/protocol "./serving/embedded[openvino]"
 
 FROM ${PYTHON_IMAGE}
 COPY --from=build /app /app

@@ -23,8 +23,16 @@ class Colours(tf.Module):
         self.scale = tf.Variable(0.1, trainable=False)
         self.labels = tf.constant(labels)
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, name="network_input")])
+    def network(self, network_input: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"network_output": self.probabilities(network_input)}
+
+    def probabilities(self, pixels: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(self.scale * tf.reduce_mean(pixels, axis=[1, 2]))
+
     def outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = tf.nn.softmax(self.scale * tf.reduce_mean(tf.cast(images, tf.float32), axis=[1, 2]))
+        pixels = tf.identity(tf.cast(images, tf.float32), "network_input")
+        probabilities = tf.identity(self.probabilities(pixels), "network_output")
         return {
             "probabilities": probabilities,
             "label": tf.gather(self.labels, tf.argmax(probabilities, axis=1)),

@@ -46,6 +46,8 @@ PRIVATE_MODULES = {
     "tensorflow.core.protobuf": {"config_pb2", "saved_model_pb2"},
     "tensorflow.core.protobuf.config_pb2": {"CallableOptions"},
     "tensorflow.core.protobuf.saved_model_pb2": {"SavedModel"},
+    "tensorflow.python.framework": {"convert_to_constants"},
+    "tensorflow.python.framework.function_def_to_graph": {"function_def_to_graph_def"},
     "tensorflow.python.saved_model": {"fingerprinting_utils"},
 }
 OTHERS = {"_exit", "_asdict", "_replace"}  # documented, in spite of the underscore

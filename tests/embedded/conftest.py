@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from embedded.many_models import save_all
+from embedded.openvino_models import colours_for_openvino, loaded
 
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.models.loaded_version import LoadedVersion
@@ -42,9 +43,19 @@ def load(many: Path, models: Path) -> Callable[[str], LoadedVersion]:
     return version
 
 
-@pytest.fixture(scope="session")
-def colours(load: Callable[[str], LoadedVersion]) -> LoadedVersion:
-    return load("colours")
+@pytest.fixture(scope="session", params=["tensorflow", "openvino"])
+def colours(
+    load: Callable[[str], LoadedVersion],
+    models: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> LoadedVersion:
+    """The same model on both runtimes, so that a test that takes it is a contract of both."""
+    if request.param == "tensorflow":
+        return load("colours")
+    version = loaded(colours_for_openvino(models, tmp_path_factory.mktemp("openvino")), "openvino")
+    assert version.runtime == "OpenVINO runs it, in float32"
+    return version
 
 
 @pytest.fixture

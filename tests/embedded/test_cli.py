@@ -105,6 +105,16 @@ def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.Captu
     assert said in capsys.readouterr().err
 
 
+def test_openvino_has_to_be_installed_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("keraserve_embedded.process.cli.has_openvino", lambda: False)
+    assert parse([*ONE, "--runtime=auto"]).runtime == "auto"
+    with pytest.raises(SystemExit):
+        parse([*ONE, "--runtime=openvino"])
+    assert 'pip install "keraserve[openvino]"' in capsys.readouterr().err
+
+
 def test_batching_is_described_by_tensorflow_servings_file(tmp_path: Path) -> None:
     file = tmp_path / "batching.txt"
     file.write_text("max_batch_size { value: 8 } num_batch_threads { value: 3 }")

@@ -87,7 +87,7 @@ def test_the_map_is_the_one_that_keras_gradients_give(tmp_path: Path, head: str,
     network = signatures.Network.of_keras(model, probabilities)
     told = signatures.save(tmp_path / "1", network, names)
     method = "class activation map" if head == "pooled" else "Grad-CAM"
-    assert told == {"explain": f"{method}, 8 x 12"}
+    assert told["explain"] == f"{method}, 8 x 12"
     encoded = np.array([tf.io.encode_png(image).numpy() for image in pixels], object)
     seen = []
     with served(tmp_path / "1") as version:

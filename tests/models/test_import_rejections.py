@@ -13,10 +13,11 @@ from models.imports import NAME, imported, run
 
 from keraserve_models.errors import ImportRejected, NotEqual, NotTrusted, RepositoryError
 from keraserve_models.exporting.served import served
-from keraserve_models.importing import comparison, written
+from keraserve_models.importing import written
 from keraserve_models.importing.importer import import_model
 from keraserve_models.importing.request import ImportRequest, Overrides, Scale
 from keraserve_models.repository import folders
+from keraserve_protocol import differences
 
 
 def test_what_has_no_effect_is_rejected(tmp_path: Path, saved: Any, models: Path) -> None:
@@ -136,8 +137,8 @@ def test_images_that_are_too_small_for_the_network(saved: Any, models: Path) -> 
 
 def test_differences_of_whole_and_complex_numbers_are_seen() -> None:
     for ours, theirs in ((10_000, 10_001), (2**60, 2**60 + 1), (1 + 2j, 1 + 3j)):
-        assert comparison.largest({"x": np.array([ours])}, {"x": np.array([theirs])}) > comparison.TOLERANCE
-    assert comparison.largest({"x": np.array([1 + 2j])}, {"x": np.array([1 + 2j])}) == 0.0
+        assert differences.largest({"x": np.array([ours])}, {"x": np.array([theirs])}) > differences.TOLERANCE
+    assert differences.largest({"x": np.array([1 + 2j])}, {"x": np.array([1 + 2j])}) == 0.0
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.pt"])
@@ -178,7 +179,7 @@ def test_a_version_that_differs_is_not_published(
         imported(file, models)
     assert not (models / NAME).exists()
     done = imported(file, models, any_difference=True)
-    assert done.card["largest_difference"] > comparison.TOLERANCE
+    assert done.card["largest_difference"] > differences.TOLERANCE
 
 
 def test_names_and_origins(saved: Any, models: Path) -> None:

@@ -27,6 +27,8 @@ from keraserve_embedded.models.model import ModelReport
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.models.signature import Origin
 from keraserve_embedded.observer import Observer
+from keraserve_embedded.runtime_choice import WarmUp, choose
+from keraserve_embedded.runtimes import Runtime
 from keraserve_embedded.warmup import warm_up
 from keraserve_protocol import messages as m
 
@@ -41,11 +43,13 @@ class EngineOptions(CallOptions):
         poll_seconds: the time between two looks for new versions; 0: it looks once.
         early_labels: a new label may name a version that is not available yet.
         batching: merge requests that wait at the same time; None runs each alone, on its caller's thread.
+        runtime: what runs the networks; `auto`: the faster one, measured for each version.
     """
 
     poll_seconds: float = 1.0
     early_labels: bool = False
     batching: BatchingOptions | None = None
+    runtime: Runtime = "tensorflow"
 
 
 class Engine:
@@ -239,7 +243,9 @@ class Engine:
             version = LoadedVersion(
                 name, number, folder, assume_independent=batching is not None and batching.explicit
             )
-            replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else ())
+            warm = WarmUp()
+            replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else (), warm.add)
+            choose(version, folder, self.options.runtime, batching, warm)
             code = Code.OK
         except EmbeddedError as error:
             code = error.code

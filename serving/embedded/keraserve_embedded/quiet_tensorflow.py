@@ -16,6 +16,9 @@ with closed_stderr(), permanent_imports(), warnings.catch_warnings():
     from tensorflow.core.framework.tensor_pb2 import TensorProto as TensorFlowProto  # pyright: ignore
     from tensorflow.core.protobuf.config_pb2 import CallableOptions  # pyright: ignore
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # pyright: ignore
+    from tensorflow.python.framework.function_def_to_graph import (  # pyright: ignore
+        function_def_to_graph_def as function_to_graph,
+    )
 
 tf.get_logger().setLevel(logging.ERROR)
 
@@ -50,4 +53,13 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-__all__ = ["CallableOptions", "SavedModel", "TensorFlowProto", "has_gpu", "session", "set_threads", "tf"]
+__all__ = [
+    "CallableOptions",
+    "SavedModel",
+    "TensorFlowProto",
+    "function_to_graph",
+    "has_gpu",
+    "session",
+    "set_threads",
+    "tf",
+]

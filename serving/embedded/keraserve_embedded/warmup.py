@@ -1,6 +1,6 @@
 """Warm-up: replay the requests that the exporter stored with a version, before the version serves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -21,13 +21,19 @@ WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MOST_RECORDS = 1000  # TensorFlow Serving's limit
 
 
-def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> int:
+def warm_up(
+    version: LoadedVersion,
+    folder: Path,
+    sizes: Sequence[int] = (),
+    seen: Callable[[Work, Results], object] = lambda *_: None,
+) -> int:
     """Replay the records of the version in `folder`; model names and versions in them are ignored.
 
     Args:
         version: the loaded version.
         folder: of the version.
         sizes: each record also runs as batches of these numbers of rows, if it has fewer.
+        seen: gets what each record runs, with its results.
 
     Returns:
         How many requests were replayed.
@@ -50,7 +56,7 @@ def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> 
                         f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {path}",
                         Code.INVALID_ARGUMENT,
                     )
-                for _ in pool.map(lambda record: _replay(version, bytes(record.numpy()), sizes), some):
+                for _ in pool.map(lambda record: _replay(version, bytes(record.numpy()), sizes, seen), some):
                     replayed += 1
     except LoadError:
         raise
@@ -66,14 +72,18 @@ def warm_up(version: LoadedVersion, folder: Path, sizes: Sequence[int] = ()) -> 
     return replayed
 
 
-def _replay(version: LoadedVersion, record: bytes, sizes: Sequence[int]) -> None:
+def _replay(
+    version: LoadedVersion, record: bytes, sizes: Sequence[int], seen: Callable[[Work, Results], object]
+) -> None:
     def run(work: Work) -> Results:
         rows = rows_of(work.arrays)
         if rows and work.signature.batched:
             for size in sizes:
                 if size > rows:
                     work.signature.run(merge([work.arrays], size))
-        return run_here(work)
+        results = run_here(work)
+        seen(work, results)
+        return results
 
     entry = PredictionLog.FromString(record)
     match entry.WhichOneof("log_type"):

@@ -58,6 +58,10 @@ def serve(
     grpc_port: Annotated[
         int, typer.Option(min=0, envvar="KERASERVE_GRPC_PORT", help="Port of gRPC; 0: none.")
     ] = 8500,
+    runtime: Annotated[
+        Literal["tensorflow", "openvino", "auto"],
+        typer.Option(help="What runs the networks; auto: the faster one, measured at the start."),
+    ] = "tensorflow",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(help="Least serious line of the log, which is JSON on standard error."),
@@ -65,5 +69,5 @@ def serve(
 ) -> None:
     """Serve a Keras model, or a repository of models: page, HTTP and gRPC in one process, until Ctrl-C."""
     with reported_errors():
-        status = serving.serve(model, serving.Address(host, port, grpc_port), options, log_level)
+        status = serving.serve(model, serving.Address(host, port, grpc_port), options, runtime, log_level)
     raise typer.Exit(status)

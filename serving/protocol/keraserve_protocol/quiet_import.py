@@ -1,7 +1,8 @@
-"""Contexts for the import of TensorFlow: garbage collection paused, stderr closed."""
+"""Contexts for imports: garbage collection paused, stderr closed, another package kept out."""
 
 import gc
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -35,3 +36,19 @@ def closed_stderr() -> Generator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def without(package: str) -> Generator[None]:
+    """Let what is imported meanwhile find no such package, as if it were not installed.
+
+    OpenVINO sends a message to its makers at each import if its package `openvino_telemetry` is there.
+    """
+    there = sys.modules.get(package)
+    sys.modules[package] = None  # pyright: ignore[reportArgumentType] - Python's own mark for that
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if there is not None:
+            sys.modules[package] = there

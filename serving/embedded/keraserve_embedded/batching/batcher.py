@@ -143,8 +143,7 @@ class Batcher:
     # On the batcher's threads.
 
     def _serve(self) -> None:
-        if sys.platform == "linux":  # elsewhere a process has one niceness for all threads
-            os.nice(_NICENESS)
+        lower_priority()
         try:
             while taken := self._take():
                 self._run_safely(*taken)
@@ -225,6 +224,12 @@ class Batcher:
         for task, part in zip(tasks, parts, strict=True):
             task.set_result(part)
         return True
+
+
+def lower_priority() -> None:
+    """Let this thread, and those that it starts, run after the threads that read requests."""
+    if sys.platform == "linux":  # elsewhere a process has one niceness for all threads
+        os.nice(_NICENESS)
 
 
 def run_unbatched(work: Work, observer: Observer) -> Arrays:

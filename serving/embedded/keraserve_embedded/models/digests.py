@@ -10,10 +10,13 @@ FILE = "assets.extra/SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")  # as `sha256sum` writes it
 
 
-def check(folder: Path) -> None:
+def check(folder: Path) -> frozenset[str]:
     """Compare the files of the version in `folder` with their digests, if it has a list of them.
 
     A graph with a damaged byte may still load, and give wrong results.
+
+    Returns:
+        The files that the list has, by their paths in `folder`.
 
     Raises:
         LoadError: a file is missing or differs; or the list can't be read.
@@ -21,9 +24,10 @@ def check(folder: Path) -> None:
     try:
         text = (folder / FILE).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return frozenset()
     except (OSError, UnicodeDecodeError) as error:
         raise LoadError(f"{FILE} can't be read: {error}", Code.DATA_LOSS) from error
+    names: set[str] = set()
     for number, line in enumerate(text.splitlines(), 1):
         found = _LINE.fullmatch(line)
         if found is None or not _inside(found[2]):
@@ -31,6 +35,8 @@ def check(folder: Path) -> None:
                 f"{FILE} is damaged: line {number} is no digest with a file's name", Code.DATA_LOSS
             )
         _compare(folder, found[2], found[1])
+        names.add(found[2])
+    return frozenset(names)
 
 
 def _inside(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Load one version of a model from its SavedModel."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from google.protobuf import text_format
 
 from keraserve_embedded.errors import Code, LoadError
 from keraserve_embedded.models import digests, model_card
+from keraserve_embedded.models.graph_cut import cut
 from keraserve_embedded.models.signature import Origin, Signature, clean
 from keraserve_embedded.quiet_tensorflow import SavedModel, has_gpu, session, tf
 from keraserve_protocol.messages import SignatureDef, SignatureDefMap, TensorProto
@@ -30,6 +31,8 @@ class LoadedVersion:
         definitions: every signature of the SavedModel, for GetModelMetadata.
         independent_rows: whether each row of a batch gives the same result as alone, so that requests may be
             merged and split.
+        checked: the files whose digests were compared, by their paths in the folder.
+        runtime: what runs the network, for the status; "" where nobody asked.
     """
 
     def __init__(self, model: str, number: int, folder: Path, *, assume_independent: bool = False) -> None:
@@ -53,7 +56,7 @@ class LoadedVersion:
                 "%s %d: its requests run alone: its card says that rows are not independent", model, number
             )
         try:
-            digests.check(folder)
+            self.checked = digests.check(folder)
             meta_graph = _meta_graph(folder)
             # As in TensorFlow Serving, the graph is in a session, which holds the variables.
             self._session = session(tf.Graph(), optimized=_optimizing_pays(meta_graph))
@@ -70,6 +73,12 @@ class LoadedVersion:
         for name, definition in meta_graph.signature_def.items():
             self.definitions.signature_def[name].MergeFromString(definition.SerializeToString())
         self.signatures = self._prepare(meta_graph)
+        self.runtime = ""
+
+    def cut(self, names: Iterable[str], first: str, last: str) -> dict[str, Any]:
+        """Both parts of each of these signatures, as `graph_cut.cut`."""
+        graph, definitions = self._session.graph.as_graph_def(), self.definitions.signature_def
+        return {name: cut(self._session, graph, name, definitions[name], first, last) for name in names}
 
     def _prepare(self, meta_graph: Any) -> dict[str, Signature]:
         prepared: dict[str, Signature] = {}

@@ -47,6 +47,7 @@ class Version:
     """One version, also after it was unloaded.
 
     Attributes:
+        message: what is wrong with it; or which runtime serves it, where one was asked for.
         running: requests that run on it; it is unloaded when they have ended.
         failed_as: the fingerprint of its folder when it failed to load.
     """
@@ -241,7 +242,7 @@ class Model:
             self._fail(version, looked_like, code, str(error) or type(error).__name__)
             return
         with self._lock:
-            version.loaded, version.state = loaded, State.AVAILABLE
+            version.loaded, version.state, version.message = loaded, State.AVAILABLE, loaded.runtime
             self.available = {**self.available, number: version}
         log.info("%s %d available after %.1f s", self.entry.name, number, time.monotonic() - started)
 

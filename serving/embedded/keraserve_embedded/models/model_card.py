@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from keraserve_protocol.openvino_form import CARD_KEY
+
 FILE = "assets.extra/model_card.json"
 
 
@@ -13,9 +15,19 @@ def independent_rows(folder: Path) -> bool | None:
     Returns:
         None if the version in `folder` does not say.
     """
+    said = _read(folder).get("independent_rows")
+    return said if isinstance(said, bool) else None
+
+
+def openvino(folder: Path) -> dict[str, Any]:
+    """Read what the exporter says about OpenVINO's form of the version in `folder`; empty if nothing."""
+    said = _read(folder).get(CARD_KEY)
+    return said if isinstance(said, dict) else {}
+
+
+def _read(folder: Path) -> dict[str, Any]:
     try:
         card: Any = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
-        return None  # the model of another exporter may have no card, or one of another kind
-    said = card.get("independent_rows") if isinstance(card, dict) else None
-    return said if isinstance(said, bool) else None
+        return {}  # the model of another exporter may have no card, or one of another kind
+    return card if isinstance(card, dict) else {}

@@ -1,8 +1,9 @@
 """One signature of a loaded SavedModel: named arrays in, named arrays out."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,21 @@ class Signature:
         # Does once what Session.run does before each call; decision 3 has the figures.
         made = session._make_callable_from_options(options)
         return cls(origin, definition, inputs, outputs, defaults, batched, independent, dtypes, made)
+
+    def replaced(self, run: Callable[[Any], Sequence[Any]]) -> "Signature":
+        """The same signature, whose arrays, by name, `run` turns into results, in the outputs' order.
+
+        What that can't take, which raises RuntimeError, and empty arrays the graph runs, or rejects in
+        TensorFlow's words.
+        """
+
+        def either(*arrays: Array) -> Sequence[Any]:
+            with suppress(RuntimeError):
+                if all(array.size for array in arrays):
+                    return run(dict(zip(self.inputs, arrays, strict=True)))
+            return self._callable(*arrays)
+
+        return replace(self, _callable=either)
 
     def run(self, arrays: Mapping[str, Array], *, first: int = 0) -> dict[str, Array]:
         """Run the signature once.

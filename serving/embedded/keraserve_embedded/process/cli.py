@@ -22,6 +22,7 @@ from keraserve_embedded.models.config_file import ConfigFile
 from keraserve_embedded.models.model_list import single_model
 from keraserve_embedded.process.memory_plan import MemoryLimits
 from keraserve_embedded.process.settings import Settings
+from keraserve_embedded.runtimes import INSTALL_OPENVINO, RUNTIMES, has_openvino
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
 from keraserve_protocol.quiet_import import permanent_imports
 
@@ -77,6 +78,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("--rest_api_port and --port have to be two ports")
     if given.model_config_file is None and not given.model_base_path:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
+    if given.runtime == "openvino" and not has_openvino():
+        parser.error(f"--runtime=openvino: {INSTALL_OPENVINO}")
     batching = _batching(parser, given)
     given.port = None if given.grpc_socket_path and not given.port else given.port
     given.rest_api_port = given.rest_api_port or None
@@ -199,6 +202,13 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         models,
         "--allow_version_labels_for_unavailable_models",
         "a new version label may name a version that is not available yet",
+    )
+    models.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="tensorflow",
+        help="what runs the networks: openvino where a version has a form for it and gives the same results; "
+        "auto: the faster one, measured when a version is loaded (ours; default %(default)s)",
     )
 
 

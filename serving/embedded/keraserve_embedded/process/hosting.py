@@ -45,6 +45,7 @@ class HostedEngine:
                 as_content=settings.enable_serialization_as_tensor_content,
                 batching=settings.batching,
                 limits=settings.limits,
+                runtime=settings.runtime,
             ),
             observer,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.process.memory_plan import NO_LIMITS, MemoryLimits
+from keraserve_embedded.runtimes import Runtime
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Settings:
         inter_op_threads: ops that run at once; 0: TensorFlow chooses; None: as `hosting.threads`.
         limits: the largest size of one request.
         memory: the memory that all requests may take together.
+        runtime: what runs the networks.
     """
 
     host: str
@@ -48,3 +50,4 @@ class Settings:
     inter_op_threads: int | None = None
     limits: RequestLimits = DEFAULT_LIMITS
     memory: MemoryLimits = NO_LIMITS
+    runtime: Runtime = "tensorflow"

@@ -63,7 +63,7 @@ class Address:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def serve(model: str, address: Address, options: dict[str, Any], log_level: str) -> int:
+def serve(model: str, address: Address, options: dict[str, Any], runtime: str, log_level: str) -> int:
     """Serve until SIGINT or SIGTERM; gives the gateway's exit status.
 
     Raises:
@@ -90,6 +90,8 @@ def serve(model: str, address: Address, options: dict[str, Any], log_level: str)
             "grpc-port": address.grpc_port,
             "log-level": log_level,
         }
+        if runtime != "tensorflow":
+            flags["model-server-flags"] = f"--runtime={runtime}"
         with _introduced(address, models):
             return gateway.main([f"--{flag}={value}" for flag, value in flags.items()])
 

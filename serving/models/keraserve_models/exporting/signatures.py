@@ -21,10 +21,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from keraserve_models.exporting import explaining
+from keraserve_models import drawn_images
+from keraserve_models.exporting import explaining, openvino_network
 from keraserve_models.preprocessing.decoders.checks import rejected
 from keraserve_models.preprocessing.decoding import Preparation, decode, decode_seen
 from keraserve_models.repository import folders
+from keraserve_protocol.openvino_form import NETWORK_INPUT, NETWORK_OUTPUT
 from keraserve_protocol.signatures import (
     CARD_OUTPUT,
     CLASSIFY,
@@ -147,21 +149,31 @@ class ImageClassifier(tf.Module):
         content = tf.io.read_file(self.card_file.asset_path)
         return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
+    def network(self) -> Any:
+        """What lies between pixels and probabilities, traced alone."""
+        images = tf.TensorSpec((None, *self._shape), tf.float32, name=NETWORK_INPUT)
+        return tf.function(
+            lambda network_input: {NETWORK_OUTPUT: self._probabilities(network_input)}
+        ).get_concrete_function(network_input=images)
+
     def _scores(self, images: Any) -> Any:
-        return tf.ensure_shape(self._probabilities(images), (None, len(self._names)))
+        # The names are where the embedded server may put another runtime's network.
+        scores = self._probabilities(tf.identity(images, NETWORK_INPUT))
+        return tf.identity(tf.ensure_shape(scores, (None, len(self._names))), NETWORK_OUTPUT)
 
     def _named(self, scores: Any) -> dict[str, Any]:
         label = tf.gather(tf.constant(self._names), tf.argmax(scores, axis=-1))
         return {"probabilities": scores, "label": label}
 
 
-def save(folder: Path, network: Network, labels: Sequence[str]) -> dict[str, str]:
-    """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`.
+def save(folder: Path, network: Network, labels: Sequence[str]) -> dict[str, Any]:
+    """Write the SavedModel: `saved_model.pb`, `variables/`, `assets/`, `fingerprint.pb`; and OpenVINO's form.
 
     The signature `model_card` returns an empty card until `assets/model_card.json` is replaced.
 
     Returns:
-        For the card: what map the signature `explain` gives, or why there is no such signature.
+        For the card: what map the signature `explain` gives, or why there is no such signature; and the same
+        of OpenVINO's form.
     """
     # Debug info is the files and line numbers of our source: useless to a server, with paths of this machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
@@ -172,7 +184,11 @@ def save(folder: Path, network: Network, labels: Sequence[str]) -> dict[str, str
         module = ImageClassifier(network, labels, Path(assets))
         tf.saved_model.save(module, str(folder), signatures=module.signatures(), options=options)
     _set_classify_method(folder)
-    return {EXPLAIN: module.map_found}
+    height, width, channels = network.shape
+    drawn = drawn_images.images(8, classes=8, size=(height, width), channels=channels, seed=5)[0]
+    rows = {NETWORK_INPUT: drawn.astype("float32")}
+    served = (DEFAULT_SIGNATURE, IMAGE_BYTES, CLASSIFY)
+    return {EXPLAIN: module.map_found, **openvino_network.write(folder, module.network(), served, rows)}
 
 
 def _set_classify_method(folder: Path) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from keraserve_models.errors import ImportRejected, NotEqual, RepositoryError
 from keraserve_models.exporting import card
 from keraserve_models.importing import findings, loading
-from keraserve_models.importing.comparison import TOLERANCE, Compared
+from keraserve_models.importing.comparison import Compared
 from keraserve_models.importing.findings import ImageFindings, Known, ScaleUnknown
 from keraserve_models.importing.request import ImportRequest
 from keraserve_models.importing.source import Form, Source, opened
 from keraserve_models.repository import folders, server_config
+from keraserve_protocol.differences import TOLERANCE
 
 if TYPE_CHECKING:
     from keraserve_models.importing.written import Written

@@ -10,12 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keraserve_models.errors import ImportRejected, Undecided, first_line
-from keraserve_models.exporting import row_independence, signatures, warm_up
+from keraserve_models.exporting import openvino_network, row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
 from keraserve_models.exporting.served import Served, served
 from keraserve_models.importing import (
     classifier,
-    comparison,
     example,
     images,
     made_tensors,
@@ -28,6 +27,7 @@ from keraserve_models.importing.request import ImportRequest
 from keraserve_models.importing.saved_models import Loaded
 from keraserve_models.importing.source import Source
 from keraserve_models.repository import folders
+from keraserve_protocol import differences
 from keraserve_protocol.signatures import DEFAULT_SIGNATURE, IMAGE_BYTES
 
 _ROWS = 5
@@ -85,7 +85,7 @@ def of_classifier(
     with served(place) as version:
         ours = version.run(IMAGE_BYTES, {IMAGE_BYTES: content})["probabilities"]
         measured = row_independence.measure(version, found.size, found.channels)
-    largest = comparison.largest({"probabilities": ours}, {"probabilities": predicted(pixels)})
+    largest = differences.largest({"probabilities": ours}, {"probabilities": predicted(pixels)})
     numbered = list(labels) == [str(number) for number in range(len(labels))]
     return Written(
         {
@@ -132,18 +132,20 @@ def of_tensors(place: Path, model: Any, request: ImportRequest) -> Written:
         card.write_text("{}", encoding="utf-8")
         module = tensors.TensorModel(model, card)
         options = tf.saved_model.SaveOptions(save_debug_info=False, experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(place), signatures=module.signatures(), options=options)
+        traced = module.signatures()
+        tf.saved_model.save(module, str(place), signatures=traced, options=options)
     with served(place) as version:
         specs = version.inputs(DEFAULT_SIGNATURE)
         length, ours = _fitting(version, specs)
         made = made_tensors.made(specs, _ROWS, length)
         measured = row_independence.measure_tensors(version, DEFAULT_SIGNATURE, made)
     theirs = tensors.predicted(model, made)
+    converted = openvino_network.write(place, traced[DEFAULT_SIGNATURE], [DEFAULT_SIGNATURE], made)
     one = made_tensors.made(specs, 1, length)
     warm_up.write_tensors(place / folders.WARM_UP, request.name, DEFAULT_SIGNATURE, one)
     return Written(
-        {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one)},
-        Compared(comparison.largest(ours, theirs), _ROWS, f"{_ROWS} rows of generated values"),
+        {"task": "tensors", **measured, **example.of(DEFAULT_SIGNATURE, one), **converted},
+        Compared(differences.largest(ours, theirs), _ROWS, f"{_ROWS} rows of generated values"),
     )
 
 
@@ -187,7 +189,7 @@ def of_saved_model(
                 ["Nothing was compared: the model rejects generated values."],
                 in_graph=False,
             )
-        if comparison.largest(_arrays(theirs), _arrays(again)) > comparison.TOLERANCE:
+        if differences.largest(_arrays(theirs), _arrays(again)) > differences.TOLERANCE:
             warnings.append(_CHANGING)
             if not request.any_difference:
                 raise ImportRejected(f"{_CHANGING} --any-difference publishes it all the same.")
@@ -195,10 +197,12 @@ def of_saved_model(
         with served(place) as version:
             ours = version.run(name, arrays)
             measured = row_independence.measure_tensors(version, name, arrays)
-        largest = comparison.largest(ours, _arrays(theirs))
+        largest = differences.largest(ours, _arrays(theirs))
         one = made_tensors.made(specs, 1)
         warm_up.write_tensors(place / folders.WARM_UP, request.name, name, one)
         measured = {**measured, **example.of(name, one)}
+        if not warnings:
+            measured |= openvino_network.write(place, function, [name], arrays)
     return Written(
         {"task": "tensors", **measured},
         Compared(largest, _ROWS, f"{_ROWS} rows of generated values"),
