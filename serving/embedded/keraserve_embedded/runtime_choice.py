@@ -107,8 +107,9 @@ def _converted(
     try:
         streams = batching.num_batch_threads if batching else 1
         # Its threads have the priority of the one that makes them, and run what a batching thread waits for.
+        make = CompiledNetwork.fastest if version.independent_rows else CompiledNetwork
         with ThreadPoolExecutor(1, initializer=lower_priority if batching else None) as pool:
-            network = pool.submit(CompiledNetwork, folder / NETWORK, streams, max(streams, cores())).result()
+            network = pool.submit(make, folder / NETWORK, streams, max(streams, cores())).result()
         names = [name for name in said["signatures"] if name in version.signatures]
         whole = [name for name in names if network.inputs == set(version.signatures[name].inputs)]
         cuts = version.cut(set(names) - set(whole), NETWORK_INPUT, NETWORK_OUTPUT)
