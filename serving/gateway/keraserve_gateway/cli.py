@@ -40,6 +40,7 @@ def _serve(arguments: Sequence[str]) -> int:
     except (OSError, tomllib.TOMLDecodeError) as error:
         return _fail(f"the settings can't be read: {error}", 2)
     # Imported late, so that --help is fast.
+    from keraserve_gateway import workers
     from keraserve_gateway.memory_budget import MemoryExceeded
     from keraserve_gateway.serve import PortUnavailable, serve
     from keraserve_gateway.telemetry import logs
@@ -47,8 +48,10 @@ def _serve(arguments: Sequence[str]) -> int:
 
     logs.configure(settings.log_level)
     try:
+        if settings.workers > 1:
+            return workers.supervise(settings, _dashed(arguments))
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(settings))
+            runner.run(serve(settings.part))
     except (PortUnavailable, ModelsUnavailable, MemoryExceeded) as error:
         return _fail(str(error), 1)
     return 0

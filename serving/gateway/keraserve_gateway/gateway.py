@@ -60,7 +60,7 @@ class Gateway:
         canary_file = settings.canary_file
         if canary_file is None and settings.model_config_file is not None:
             canary_file = settings.model_config_file.with_name(FILE)
-        planned = memory_budget.plan(settings, limit_of_memory())
+        planned = memory_budget.plan(settings, limit_of_memory() // settings.one_of)
         limits = RequestLimits(settings.max_rows, settings.max_elements)
         return cls(
             settings,
@@ -68,7 +68,7 @@ class Gateway:
             configured,
             Canary(canary_file, configured),
             Admission(settings.max_in_flight, settings.max_waiting, settings.wait_seconds),
-            Keys(settings.keys_file, settings.key_requests_per_second),
+            Keys(settings.keys_file, settings.key_requests_per_second, settings.one_of),
             BodyBytes(planned.bytes),
             limits,
             Predictor(limits),
@@ -103,14 +103,16 @@ class Gateway:
 
     def render_metrics(self) -> bytes:
         """Write the metrics in Prometheus' text format, with the engine's if it is in this process."""
+        self.measure()
+        return self.metrics.render() + self.server.metrics_page()
+
+    def measure(self) -> None:
+        """Set the metrics that are not counted but looked at."""
         self.metrics.in_flight.set(self.admission.in_flight)
         self.metrics.waiting.set(self.admission.waiting)
         self.metrics.model_server_up.set(self.server.is_up)
-        self.metrics.canary_share.clear()
-        for model, share in self.canary.shares.items():
-            if model in self.configured:
-                self.metrics.canary_share.labels(model).set(share)
-        return self.metrics.render() + self.server.metrics_page()
+        shares = self.canary.shares.items()
+        self.metrics.set_canaries({model: share for model, share in shares if model in self.configured})
 
     def observe(self, context: RequestContext, protocol: str, seconds: float) -> None:
         """Count a finished request; only under names of models and versions that exist."""

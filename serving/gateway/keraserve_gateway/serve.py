@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 # Seconds for which a thread keeps Python's lock, for a large body, while the event loop waits for it.
 _SWITCH_INTERVAL = 0.001
+_MEASURE_SECONDS = 1.0
 _Load = Callable[[], Awaitable[None]]
 
 
@@ -53,13 +54,13 @@ async def serve(settings: Settings) -> None:
         ModelsUnavailable: models in this process can't be loaded, or the list of models can't be parsed.
         MemoryExceeded: the bodies that the settings allow need more memory than there is.
     """
-    planned = memory_budget.plan(settings, limit_of_memory())
+    planned = memory_budget.plan(settings, limit_of_memory() // settings.one_of)
     if planned.reason is not None:
         log.warning("less than the default fits into memory", reason=planned.reason)
     _check_models(settings)
     if settings.grpc_port:  # tried first: gRPC itself would only say that it failed
-        listen(settings.host, settings.grpc_port, "grpc_port").close()
-    listening = listen(settings.host, settings.port, "port")
+        listen(settings.host, settings.grpc_port, "grpc_port", shared=settings.one_of > 1).close()
+    listening = listen(settings.host, settings.port, "port", shared=settings.one_of > 1)
     model_server, load = _model_server(settings)
     tracing = from_environment()
     app = create_app(settings, model_server, tracing)
@@ -69,14 +70,16 @@ async def serve(settings: Settings) -> None:
     try:
         grpc_server = await _start_grpc(settings, gateway)
         server = _http(settings, app)
-        stop = _on_signal()
+        stop = _on_signal(settings.one_of)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         _announce(settings, listening)
         stopping = asyncio.create_task(stop.wait())
         loading = asyncio.create_task(_load_in_background(load))
+        measuring = asyncio.create_task(_measure(gateway))
         await asyncio.wait({serving, stopping, loading}, return_when=asyncio.FIRST_COMPLETED)
         await _stop(gateway, server, grpc_server)
         await serving
+        measuring.cancel()
         if loading.done():
             loading.result()
     finally:
@@ -151,6 +154,13 @@ async def _load_in_background(load: _Load | None) -> None:
     await asyncio.Event().wait()
 
 
+async def _measure(gateway: Gateway) -> None:
+    """Keep the gauges that other processes show."""
+    while gateway.settings.one_of > 1:
+        gateway.measure()
+        await asyncio.sleep(_MEASURE_SECONDS)
+
+
 async def _stop(gateway: Gateway, server: _Server, grpc_server: GrpcServer | None) -> None:
     log.info("draining", in_flight=gateway.admission.in_flight)
     seconds = gateway.settings.drain_seconds
@@ -177,15 +187,15 @@ async def _start_grpc(settings: Settings, gateway: Gateway) -> GrpcServer | None
     return grpc_server
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
-    """Listen on a port.
+def listen(host: str, port: int, setting: str, *, shared: bool = False) -> socket.socket:
+    """Listen on a port, which other processes may listen on, too, if it is `shared`.
 
     Raises:
         PortUnavailable: it is in use, or the address is not one of this machine; names the setting's flag.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, reuse_port=shared)
     except OSError as error:
         flag = f"--{setting.replace('_', '-')}"
         if error.errno == errno.EADDRINUSE:
@@ -195,9 +205,16 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         raise PortUnavailable(f"can't listen on {_joined(host, port)}: {error.strerror or error}") from error
 
 
-def _on_signal() -> asyncio.Event:
+def _on_signal(one_of: int) -> asyncio.Event:
     """Set the event at the first SIGTERM or SIGINT; the second ends the process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def alone() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    if one_of > 1:  # it ends with the process that `workers` is in
+        loop.add_reader(sys.stdin, alone)
 
     def first() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -2,9 +2,9 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     """HTTP port; 0 takes any free one"""
     grpc_port: Port = 8500
     """gRPC port; 0 is off"""
+    workers: Count = 1
+    """processes that share the ports, for machines with many cores; each has its part of the limits below and
+    of a key's rate, and a client's connection stays with one of them"""
+    one_of: Count = 1
+    """set by workers: this process is one of so many"""
     max_body_bytes: Count = 16 << 20
     """most bytes in a request's body"""
     max_arriving_bytes: Count = 128 << 20
@@ -149,6 +154,20 @@ class Settings(BaseSettings):
         if not Path(named).is_file():
             raise FileNotFoundError(f"there is no settings file {named}")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(named))
+
+    @model_validator(mode="after")
+    def _models_are_loaded_once(self) -> Self:
+        if self.workers > 1 and self.model_server == IN_PROCESS:
+            raise ValueError(f"several workers need a model server of its own, not {IN_PROCESS}")
+        return self
+
+    @property
+    def part(self) -> "Settings":
+        """These settings with this process's part of the limits that all processes share."""
+        counted = ("max_in_flight", "max_waiting", "max_connections")
+        sized = {"max_arriving_bytes", "max_bytes_in_flight"} & self.model_fields_set
+        changed = {name: -(-getattr(self, name) // self.one_of) for name in (*counted, *sized)}
+        return self.model_copy(update=changed) if self.one_of > 1 else self
 
     @property
     def on_loopback(self) -> bool:

@@ -56,9 +56,9 @@ class _File(BaseModel):
 class Keys:
     """The keys of a watched file; without a file everybody may use every model."""
 
-    def __init__(self, path: Path | None, rate: float) -> None:
+    def __init__(self, path: Path | None, rate: float, processes: int = 1) -> None:
         self._required = path is not None
-        self._rate = rate
+        self._rate, self._parts = rate, processes
         self._file = WatchedFile[Mapping[str, Key]](path, read, {})
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -94,13 +94,14 @@ class Keys:
             if not key.may_use(model):
                 raise ModelForbidden(f"the API key is not good for model {model!r}")
         rate = key.requests_per_second or self._rate
-        bucket = self._buckets.get(key.id)
-        if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[key.id] = TokenBucket(rate)
+        bucket, part = self._buckets.get(key.id), rate / self._parts
+        if bucket is None or bucket.rate != part:
+            bucket = self._buckets[key.id] = TokenBucket(part)
         wait = bucket.take()
         if wait:
             raise RateLimited(
-                f"more than {rate:g} requests a second with this key (requests_per_second)",
+                f"more than {part:g} requests a second with this key (requests_per_second"
+                + (f", {rate:g} over {self._parts} processes)" if self._parts > 1 else ")"),
                 retry_after=math.ceil(wait),
             )
 

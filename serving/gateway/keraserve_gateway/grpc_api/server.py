@@ -22,7 +22,6 @@ _PAUSE = 20  # times what the last look took, at least
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port in use is an error, not a port to share
     ("grpc.max_concurrent_streams", _CALLS_OF_A_CONNECTION),
     # A client that acknowledges no ping has left or reads nothing; one that pings more often is cut off.
     ("grpc.keepalive_time_ms", 60_000),
@@ -49,6 +48,7 @@ class GrpcServer:
         """
         settings = gateway.settings
         limits = [
+            ("grpc.so_reuseport", int(settings.one_of > 1)),  # else a port in use is an error
             ("grpc.max_receive_message_length", settings.max_body_bytes),
             ("grpc.max_allowed_incoming_connections", most_accepted(settings.max_connections)),
             ("grpc.server_handshake_timeout_ms", int(settings.header_seconds * 1000)),

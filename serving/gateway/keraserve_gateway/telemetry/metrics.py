@@ -1,8 +1,14 @@
-"""Prometheus metrics, in a registry for each application."""
+"""Prometheus metrics, in a registry for each application; those of all `workers` together, if there are."""
 
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable with the folder into which several processes write their metrics."""
 
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -29,11 +35,13 @@ class Metrics:
             "keraserve_gateway_requests_in_flight",
             "Requests being processed now, HTTP and gRPC.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.waiting = Gauge(
             "keraserve_gateway_requests_waiting",
             "Requests that wait for a slot.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.rejected = Counter(
             "keraserve_gateway_rejected",
@@ -46,6 +54,7 @@ class Metrics:
             "Open connections, by protocol (http or grpc).",
             ["protocol"],
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
         self.connections_ended = Counter(
             "keraserve_gateway_connections_ended",
@@ -59,11 +68,13 @@ class Metrics:
             "Share of a model's requests without a version that go to its canary.",
             ["model"],
             registry=self.registry,
+            multiprocess_mode="livemax",
         )
         self.model_server_up = Gauge(
             "keraserve_gateway_model_server_up",
             "Whether the model server is connected and responds: 1 or 0.",
             registry=self.registry,
+            multiprocess_mode="livemin",
         )
         self.images = Counter(
             "keraserve_gateway_images",
@@ -75,6 +86,11 @@ class Metrics:
         self._series: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
         self._images: dict[tuple[str, str], Counter] = {}
         self._versions: dict[str, set[str]] = {}  # by model
+        self._shown, self._canaries = self.registry, set[str]()
+        self._several = bool(os.environ.get(FOLDER))  # processes, whose series can't be removed
+        if self._several:
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown)
 
     def observe(
         self, protocol: str, model: str, version: str, code: str, seconds: float, images: int = 0
@@ -94,13 +110,26 @@ class Metrics:
                 counted = self._images[model, version] = self.images.labels(model, version)
             counted.inc(images)
 
+    def set_canaries(self, shares: Mapping[str, float]) -> None:
+        """Set each canary's share, by model, and forget the others."""
+        if not self._several:
+            self.canary_share.clear()
+        for model in shares if not self._several else self._canaries | shares.keys():
+            self.canary_share.labels(model).set(shares.get(model, 0.0))
+        self._canaries.update(shares)
+
     def versions(self) -> dict[str, set[str]]:
         """Return the versions that have series, by model."""
         named = {model: versions - {""} for model, versions in self._versions.items()}
         return {model: versions for model, versions in named.items() if versions}
 
     def forget(self, model: str, version: str) -> None:
-        """Remove the series of a version that has ended; if it is requested again, they begin at 0."""
+        """Remove the series of a version that has ended; if it is requested again, they begin at 0.
+
+        Those of several processes stay.
+        """
+        if self._several:
+            return
         self._versions.get(model, set()).discard(version)
         self._images.pop((model, version), None)
         _remove(self.images, model, version)
@@ -111,7 +140,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Render all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._shown)
 
 
 def _remove(metric: Counter | Histogram, *labels: str) -> None:
