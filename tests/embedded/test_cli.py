@@ -68,6 +68,7 @@ def test_every_flag_is_understood() -> None:
         --model_config_file_poll_wait_seconds=5 --file_system_poll_wait_seconds=2
         --allow_version_labels_for_unavailable_models=true --enable_serialization_as_tensor_content
         --tensorflow_intra_op_parallelism=1 --tensorflow_inter_op_parallelism=2
+        --mixed_precision=bfloat16 --xla_cpu_compilation_enabled
     """
     settings = parse(flags.split())
     assert settings.model_config_file == Path("/models/models.config")
@@ -81,6 +82,7 @@ def test_every_flag_is_understood() -> None:
     assert settings.monitoring_config_file == Path("/models/monitoring.config")
     assert (settings.drain_seconds, settings.grpc_max_threads) == (1.5, 3)
     assert (settings.intra_op_threads, settings.inter_op_threads) == (1, 2)
+    assert (settings.mixed_precision, settings.xla_cpu_compilation_enabled) == ("bfloat16", True)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,7 @@ def test_every_flag_is_understood() -> None:
         (["--drain_seconds=nan", *ONE], "not a number of seconds"),
         (["--port=8501", "--rest_api_port=8501", *ONE], "have to be two ports"),
         (["--rest_api_timeout_in_ms=soon", *ONE], "whole number"),
+        (["--mixed_precision=float16", *ONE], "'float16' is not supported: bfloat16 is"),
     ],
 )
 def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +125,9 @@ def test_batching_is_described_by_tensorflow_servings_file(tmp_path: Path) -> No
     settings = parse([*ONE, "--enable_batching=true", f"--batching_parameters_file={file}"])
     assert settings.batching == BatchingOptions(max_batch_size=8, num_batch_threads=3)
     assert settings.grpc_max_threads == 128
+    by_version = parse([*ONE, "--enable_batching", "--enable_per_model_batching_parameters"]).batching
+    assert by_version == BatchingOptions(explicit=False)
+    assert parse([*ONE, "--enable_per_model_batching_parameters"]).batching is None
 
 
 def test_wrong_batching_flags_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

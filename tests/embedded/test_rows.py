@@ -12,8 +12,9 @@ import tensorflow as tf
 from embedded.requests import floats, predict_request
 from embedded.test_observer import Notes
 
-from keraserve_embedded.batching.options import IMPLICIT_BATCHING, BatchingOptions
+from keraserve_embedded.batching.options import FILE_OF_VERSION, IMPLICIT_BATCHING, BatchingOptions
 from keraserve_embedded.engine import Engine, EngineOptions
+from keraserve_embedded.errors import StartError
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_protocol import messages as m
@@ -124,6 +125,30 @@ async def test_the_operator_may_say_so_unless_the_version_measured_otherwise(
     assert len(ran) == 3
     assert responses == [[0.5, 0.5]] * 3
     assert "rank 1: its requests run alone: its card says that rows are not independent" in caplog.text
+
+
+async def test_a_version_may_bring_its_parameters(
+    with_card: Callable[[str], Path],
+) -> None:
+    """As with TensorFlow Serving's --enable_per_model_batching_parameters, they are of this version alone."""
+    by_version = BatchingOptions(num_batch_threads=1, explicit=False)
+    saved = with_card("{}")
+    file = saved / "1" / FILE_OF_VERSION
+    file.write_text("max_batch_size { value: 4 } num_batch_threads { value: 9 }")
+    try:
+        responses, ran = await ask_together(saved, by_version, [request(score=floats(0, 0))] * 3)
+        assert sorted(ran) == [(1, 2), (2, 4)]
+        assert sorted(one[0] for one in responses) == [0.25, 0.25, 0.5]
+        with_card(json.dumps({"independent_rows": False}))
+        _, ran = await ask_together(saved, by_version, [request(score=floats(0, 0))] * 3)
+        assert len(ran) == 3
+        file.write_text("max_batch_size { value: 0 }")
+        engine = Engine(EngineOptions(poll_seconds=0, batching=by_version))
+        with pytest.raises(StartError, match=f"{file}: max_batch_size must be at least 1"):
+            engine.start([ModelEntry("rank", (saved,))])
+        engine.stop()
+    finally:
+        file.unlink()
 
 
 @pytest.mark.parametrize("card", ["", "[]", '{"independent_rows": "yes"}', '{"independent_rows": null}', "{"])

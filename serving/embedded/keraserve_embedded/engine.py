@@ -15,7 +15,7 @@ from typing import Any
 
 from keraserve_embedded.batching.batcher import Batcher, run_unbatched
 from keraserve_embedded.batching.event_loop import EventLoopBatcher
-from keraserve_embedded.batching.options import BatchingOptions
+from keraserve_embedded.batching.options import BatchingOptions, read_of_version
 from keraserve_embedded.calls import classify, metadata, predict
 from keraserve_embedded.calls.request_limits import CallOptions
 from keraserve_embedded.calls.work import Call, finish, finish_async
@@ -44,12 +44,14 @@ class EngineOptions(CallOptions):
         early_labels: a new label may name a version that is not available yet.
         batching: merge requests that wait at the same time; None runs each alone, on its caller's thread.
         runtime: what runs the networks; `auto`: the faster one, measured for each version.
+        bfloat16: TensorFlow computes convolutions and matrix products in bfloat16.
     """
 
     poll_seconds: float = 1.0
     early_labels: bool = False
     batching: BatchingOptions | None = None
     runtime: Runtime = "tensorflow"
+    bfloat16: bool = False
 
 
 class Engine:
@@ -240,12 +242,20 @@ class Engine:
         began, code = time.monotonic(), Code.INTERNAL
         try:
             batching = self.options.batching
+            if batching and not batching.explicit:
+                batching = read_of_version(folder, batching) or batching
             version = LoadedVersion(
-                name, number, folder, assume_independent=batching is not None and batching.explicit
+                name,
+                number,
+                folder,
+                assume_independent=batching is not None and batching.explicit,
+                bfloat16=self.options.bfloat16,
             )
             warm = WarmUp()
             replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else (), warm.add)
             choose(version, folder, self.options.runtime, batching, warm)
+            if self._batcher and batching:
+                self._batcher.set_options(version.signatures.values(), batching)
             code = Code.OK
         except EmbeddedError as error:
             code = error.code

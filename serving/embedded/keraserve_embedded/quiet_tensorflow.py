@@ -1,8 +1,11 @@
 """The only module that imports TensorFlow, without its log lines, and functions that configure it."""
 
+import ctypes
 import logging
 import os
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from keraserve_protocol.quiet_import import closed_stderr, permanent_imports
@@ -22,6 +25,8 @@ with closed_stderr(), permanent_imports(), warnings.catch_warnings():
 
 tf.get_logger().setLevel(logging.ERROR)
 
+_BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}  # in /proc/cpuinfo, of x86 and of Arm
+
 
 def set_threads(intra_op: int, inter_op: int) -> None:
     """Set how many threads share one op, and how many ops run at once; 0 leaves it to TensorFlow.
@@ -32,19 +37,42 @@ def set_threads(intra_op: int, inter_op: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(inter_op)
 
 
-def session(graph: Any, *, optimized: bool = True) -> Any:
+def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Tell whether the processor is known to have instructions for bfloat16."""
+    try:
+        return not _BFLOAT16_INSTRUCTIONS.isdisjoint(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+
+
+def disable_xla() -> None:
+    """Let XLA compile nothing more in this process, as TensorFlow Serving does unless it is told otherwise.
+
+    What a model marks for compilation fails then, with "XLA compilation disabled". TensorFlow's Python has no
+    such call; where its library does not offer the function, compilation stays possible.
+    """
+    for library in Path(tf.__file__).parent.glob("libtensorflow_cc.*"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(str(library))["_ZN10tensorflow21DisableXlaCompilationEv"]()
+
+
+def session(graph: Any, *, optimized: bool = True, bfloat16: bool = False) -> Any:
     """Make a session for a graph, with the threads that were set.
 
     Args:
         graph: an empty `tf.Graph`.
         optimized: TensorFlow's graph optimizer (Grappler) processes each signature before its first run.
+        bfloat16: it does, and lets convolutions and matrix products be computed in bfloat16.
     """
     threads = tf.config.threading
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=threads.get_intra_op_parallelism_threads(),
         inter_op_parallelism_threads=threads.get_inter_op_parallelism_threads(),
     )
-    config.graph_options.rewrite_options.disable_meta_optimizer = not optimized
+    rewriting = config.graph_options.rewrite_options
+    if bfloat16:
+        rewriting.auto_mixed_precision_onednn_bfloat16 = rewriting.ON
+    rewriting.disable_meta_optimizer = not (optimized or bfloat16)
     return tf.compat.v1.Session(graph=graph, config=config)
 
 
@@ -57,7 +85,9 @@ __all__ = [
     "CallableOptions",
     "SavedModel",
     "TensorFlowProto",
+    "disable_xla",
     "function_to_graph",
+    "has_bfloat16",
     "has_gpu",
     "session",
     "set_threads",

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -45,6 +45,7 @@ class Batcher:
         # Only queues that are not empty, so that no signature of an unloaded version is kept.
         self._queues: dict[Signature, BatchQueue] = {}
         self._unmergeable: weakref.WeakSet[Signature] = weakref.WeakSet()
+        self._own_options: weakref.WeakKeyDictionary[Signature, BatchingOptions] = weakref.WeakKeyDictionary()
         self._change = threading.Condition()
         self._stopped = False
         self._free = 0  # threads that wait for something to do
@@ -56,6 +57,10 @@ class Batcher:
         ]
         for thread in self._threads:
             thread.start()
+
+    def set_options(self, signatures: Iterable[Signature], options: BatchingOptions) -> None:
+        """Take other options for these, which have had no request yet; the threads stay."""
+        self._own_options.update(dict.fromkeys(signatures, options))
 
     def submit(self, work: Work) -> "Future[Arrays]":
         """Queue work; the future has its results, or raises as `Signature.run`.
@@ -108,15 +113,18 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
+    def _options_of(self, signature: Signature) -> BatchingOptions:
+        return self._own_options.get(signature, self._options)
+
     def _enqueue(self, work: Work) -> list[Task]:
         tasks = self._tasks(work)
-        queue = self._queues.get(work.signature) or BatchQueue(self._options)
+        queue = self._queues.get(work.signature) or BatchQueue(self._options_of(work.signature))
         queue.add(tasks)
         self._queues[work.signature] = queue
         return tasks
 
     def _tasks(self, work: Work) -> list[Task]:
-        options, rows = self._options, rows_of(work.arrays)
+        options, rows = self._options_of(work.signature), rows_of(work.arrays)
         forget = partial(self._forget, work.signature)
         mergeable = work.signature.independent and work.signature.batched
         if not rows or not mergeable or work.signature in self._unmergeable:
@@ -192,7 +200,7 @@ class Batcher:
     def _run(self, signature: Signature, tasks: Sequence[Task]) -> None:
         """Run tasks as one batch; if that fails each alone, so that only those with a bad image fail."""
         rows = sum(task.rows for task in tasks)
-        padded = rows if tasks[0].merge_key is None else self._options.padded(rows)
+        padded = rows if tasks[0].merge_key is None else self._options_of(signature).padded(rows)
         if (len(tasks) > 1 or padded > rows) and self._run_merged(signature, tasks, padded):
             return
         for task in tasks:

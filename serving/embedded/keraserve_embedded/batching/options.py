@@ -2,15 +2,18 @@
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 from google.protobuf import text_format
 
-from keraserve_embedded.errors import ConfigError
+from keraserve_embedded.errors import Code, ConfigError, LoadError
 from keraserve_protocol import text_file
 from keraserve_protocol.messages import BatchingParameters
+
+FILE_OF_VERSION = "batching_params.pbtxt"
+"""In a version's folder: its BatchingParameters, which say that its rows are independent."""
 
 
 def cores() -> int:
@@ -30,8 +33,8 @@ class BatchingOptions:
         allowed_batch_sizes: a batch is padded to the next of these, in rising order; if empty, not at all.
         pad_variable_length_inputs: requests of different inner shapes are padded to the largest and merged.
         max_execution_batch_size: most rows in a batch; longer requests are split. None: no request is.
-        explicit: the operator turned batching on: rows are independent except in versions that say otherwise.
-            Else they are independent only in versions that say so.
+        explicit: the operator turned batching on for all: rows are independent except in versions that say
+            otherwise. Else they are independent only in versions that say so.
     """
 
     max_batch_size: int = 1000
@@ -94,6 +97,23 @@ class BatchingOptions:
 IMPLICIT_BATCHING = BatchingOptions(
     max_batch_size=1 << 20, max_execution_batch_size=32, max_enqueued_batches=1 << 15, explicit=False
 )
+
+
+def read_of_version(folder: Path, common: BatchingOptions) -> BatchingOptions | None:
+    """Read the parameters that a version in `folder` brings; None if it brings none.
+
+    The threads are those of `common`, as all versions share them.
+
+    Raises:
+        LoadError: as `read`.
+    """
+    file = folder / FILE_OF_VERSION
+    if not file.is_file():
+        return None
+    try:
+        return replace(read(file), num_batch_threads=common.num_batch_threads)
+    except ConfigError as error:
+        raise LoadError(str(error), Code.INVALID_ARGUMENT) from error
 
 
 def read(path: Path) -> BatchingOptions:

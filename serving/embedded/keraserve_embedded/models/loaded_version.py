@@ -35,7 +35,15 @@ class LoadedVersion:
         runtime: what runs the network, for the status; "" where nobody asked.
     """
 
-    def __init__(self, model: str, number: int, folder: Path, *, assume_independent: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        number: int,
+        folder: Path,
+        *,
+        assume_independent: bool = False,
+        bfloat16: bool = False,
+    ) -> None:
         """Load the SavedModel in `folder`, after its files are compared with its digests.
 
         Args:
@@ -43,6 +51,7 @@ class LoadedVersion:
             number: its version.
             folder: of the version.
             assume_independent: rows are independent unless the version's model card says otherwise.
+            bfloat16: convolutions and matrix products are computed in bfloat16.
 
         Raises:
             LoadError: with one line that says why.
@@ -59,7 +68,8 @@ class LoadedVersion:
             self.checked = digests.check(folder)
             meta_graph = _meta_graph(folder)
             # As in TensorFlow Serving, the graph is in a session, which holds the variables.
-            self._session = session(tf.Graph(), optimized=_optimizing_pays(meta_graph))
+            optimized = _optimizing_pays(meta_graph)
+            self._session = session(tf.Graph(), optimized=optimized, bfloat16=bfloat16)
             with self._session.graph.as_default():
                 tf.compat.v1.saved_model.load(self._session, [_SERVE], str(folder))
         except LoadError:
@@ -73,7 +83,7 @@ class LoadedVersion:
         for name, definition in meta_graph.signature_def.items():
             self.definitions.signature_def[name].MergeFromString(definition.SerializeToString())
         self.signatures = self._prepare(meta_graph)
-        self.runtime = ""
+        self.runtime = "TensorFlow runs it, in bfloat16" if bfloat16 else ""
 
     def cut(self, names: Iterable[str], first: str, last: str) -> dict[str, Any]:
         """Both parts of each of these signatures, as `graph_cut.cut`."""

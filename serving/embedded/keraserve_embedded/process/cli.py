@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -80,6 +80,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("give --model_config_file, or --model_base_path and --model_name")
     if given.runtime == "openvino" and not has_openvino():
         parser.error(f"--runtime=openvino: {INSTALL_OPENVINO}")
+    if given.runtime != "tensorflow" and given.mixed_precision:
+        parser.error("--mixed_precision is TensorFlow's: not with --runtime=openvino or auto")
     batching = _batching(parser, given)
     given.port = None if given.grpc_socket_path and not given.port else given.port
     given.rest_api_port = given.rest_api_port or None
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_ports(parser)
     _add_models(parser)
+    _add_computing(parser)
     _add_batching(parser)
     _add_limits(parser)
     _add_memory(parser)
@@ -212,6 +215,23 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_computing(parser: argparse.ArgumentParser) -> None:
+    computing = parser.add_argument_group("how models are computed")
+    computing.add_argument(
+        "--mixed_precision",
+        type=_mixed_precision,
+        default="",
+        metavar="bfloat16",
+        help="compute convolutions and matrix products in bfloat16: faster on a processor that has "
+        "instructions for it, and probabilities change (default: none, float32)",
+    )
+    _add_switch(
+        computing,
+        "--xla_cpu_compilation_enabled",
+        "let XLA compile what a model marks for it (jit_compile=True); without, such a model fails",
+    )
+
+
 def _add_batching(parser: argparse.ArgumentParser) -> None:
     batching = parser.add_argument_group("batching")
     _add_switch(
@@ -219,6 +239,12 @@ def _add_batching(parser: argparse.ArgumentParser) -> None:
         "--enable_batching",
         "run requests that wait at the same time as one batch. This says that each row of a batch gives the "
         "same result as alone; a version whose model card says otherwise still runs each request alone",
+    )
+    _add_switch(
+        batching,
+        "--enable_per_model_batching_parameters",
+        "with --enable_batching: only versions that say that this changes no result, by their model card or "
+        "by batching_params.pbtxt in their folder, which is used in place of --batching_parameters_file",
     )
     batching.add_argument(
         "--batching_parameters_file",
@@ -264,10 +290,13 @@ def _batching(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Bat
     file = given.batching_parameters_file
     if file and not given.enable_batching:
         parser.error("--batching_parameters_file is set without --enable_batching")
+    if not given.enable_batching:
+        return None
     try:
-        return (read(file) if file else BatchingOptions()) if given.enable_batching else None
+        options = read(file) if file else BatchingOptions()
     except ConfigError as error:
         return parser.error(f"--batching_parameters_file: {error}")
+    return replace(options, explicit=not given.enable_per_model_batching_parameters)
 
 
 def _request_threads(batching: BatchingOptions | None) -> int:
@@ -310,6 +339,12 @@ def _positive(text: str) -> int:
     if not count:
         raise argparse.ArgumentTypeError("0 would let no request through")
     return count
+
+
+def _mixed_precision(text: str) -> str:
+    if text not in ("", "bfloat16"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not supported: bfloat16 is, or nothing for float32")
+    return text
 
 
 def _seconds(text: str) -> float:

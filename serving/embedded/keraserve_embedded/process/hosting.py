@@ -1,5 +1,7 @@
 """Make an engine from the settings, without a network, for the server and for the gateway's process."""
 
+import logging
+
 from keraserve_embedded import garbage_collection
 from keraserve_embedded.api.message_bytes import MessageBytes
 from keraserve_embedded.batching.options import BatchingOptions, cores
@@ -11,8 +13,10 @@ from keraserve_embedded.observer import Observer
 from keraserve_embedded.periodic import Periodic
 from keraserve_embedded.process import memory_plan
 from keraserve_embedded.process.settings import Settings
-from keraserve_embedded.quiet_tensorflow import set_threads
+from keraserve_embedded.quiet_tensorflow import has_bfloat16, set_threads, tf
 from keraserve_protocol.memory_limit import limit_of_memory
+
+log = logging.getLogger(__name__)
 
 
 class HostedEngine:
@@ -44,6 +48,7 @@ class HostedEngine:
                 early_labels=settings.allow_version_labels_for_unavailable_models,
                 as_content=settings.enable_serialization_as_tensor_content,
                 batching=settings.batching,
+                bfloat16=takes_bfloat16(settings.mixed_precision),
                 limits=settings.limits,
                 runtime=settings.runtime,
             ),
@@ -81,6 +86,17 @@ class HostedEngine:
         if self._config_watch:
             self._config_watch.stop()
         self.engine.stop()
+
+
+def takes_bfloat16(mixed_precision: str) -> bool:
+    """Tell whether bfloat16 is wanted, and the processor has instructions for it: else it is slower."""
+    taken = bool(mixed_precision) and has_bfloat16()
+    if mixed_precision and not taken:
+        log.warning(
+            "--mixed_precision=%s has no effect: this processor has no instructions for it", mixed_precision
+        )
+    log.info("TensorFlow %s computes in %s", tf.__version__, mixed_precision if taken else "float32")
+    return taken
 
 
 def threads(batching: BatchingOptions | None) -> tuple[int, int]:

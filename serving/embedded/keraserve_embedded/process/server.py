@@ -28,6 +28,7 @@ from keraserve_embedded.observer import Observer
 from keraserve_embedded.process.hosting import HostedEngine
 from keraserve_embedded.process.memory_plan import IN_FLIGHT
 from keraserve_embedded.process.settings import Settings
+from keraserve_embedded.quiet_tensorflow import disable_xla
 from keraserve_embedded.telemetry.metrics import Metrics
 from keraserve_embedded.telemetry.monitoring_config import metrics_path
 from keraserve_protocol.grpc_connections import most_accepted
@@ -53,6 +54,9 @@ def serve(settings: Settings) -> None:
     """
     stop = threading.Event()
     metrics = Metrics() if _metrics_path(settings) else None
+    if not settings.xla_cpu_compilation_enabled:
+        disable_xla()
+        log.info("XLA compilation is disabled: models that need it need --xla_cpu_compilation_enabled")
     hosted = HostedEngine(settings, metrics)
     _on_signals(stop, hosted.engine)
     server = Server(hosted.engine, settings, metrics, hosted.messages)

@@ -22,6 +22,8 @@ class Settings:
         batching: how requests are merged; None: each runs alone.
         intra_op_threads: threads that share one op; 0: TensorFlow chooses; None: as `hosting.threads`.
         inter_op_threads: ops that run at once; 0: TensorFlow chooses; None: as `hosting.threads`.
+        mixed_precision: "bfloat16", or "" for float32.
+        xla_cpu_compilation_enabled: XLA may compile what a model marks for it.
         limits: the largest size of one request.
         memory: the memory that all requests may take together.
         runtime: what runs the networks.
@@ -48,6 +50,8 @@ class Settings:
     batching: BatchingOptions | None = None
     intra_op_threads: int | None = None
     inter_op_threads: int | None = None
+    mixed_precision: str = ""
+    xla_cpu_compilation_enabled: bool = False
     limits: RequestLimits = DEFAULT_LIMITS
     memory: MemoryLimits = NO_LIMITS
     runtime: Runtime = "tensorflow"
