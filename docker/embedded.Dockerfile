@@ -17,4 +17,4 @@ COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 8500 8501
-ENTRYPOINT ["keraserve-embedded", "--host=0.0.0.0", "--enable_batching=true"]
+ENTRYPOINT ["keraserve-embedded", "--host=0.0.0.0"]

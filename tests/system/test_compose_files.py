@@ -8,12 +8,16 @@ from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 from google.protobuf import text_format
 from programs import ROOT
 
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING
+from keraserve_embedded.process import cli
 from keraserve_protocol import messages
 
 EVERYTHING = ("--profile", "*")
+SWITCHED_ON = {"MODEL_SERVER_MIXED_PRECISION": "bfloat16", "MODEL_SERVER_XLA": "true"}
 OVERRIDES: tuple[tuple[str, ...], ...] = ((), ("docker/compose.embedded.yaml",), ("docker/compose.gpu.yaml",))
 
 
@@ -92,6 +96,20 @@ def test_the_model_servers_metrics_are_where_prometheus_looks() -> None:
     assert config.prometheus_config.enable
     prometheus = (ROOT / "docker/prometheus/prometheus.yml").read_text()
     assert f"metrics_path: {config.prometheus_config.path}\n" in prometheus
+
+
+@pytest.mark.parametrize("values", [{}, SWITCHED_ON])
+@pytest.mark.parametrize("file", ["compose.yaml", "docker/swarm/stack.yaml"])
+def test_the_model_server_batches_as_in_one_process_and_takes_flags_from_variables(
+    file: str, values: dict[str, str]
+) -> None:
+    written = yaml.safe_load((ROOT / file).read_text())["services"]["model-server"]["command"]
+    text = re.sub(r"\$\{(\w+):-(\w*)\}", lambda found: values.get(found[1], found[2]), "\n".join(written))
+    here = re.sub(r"=\S*/(\w+ing\.config)", rf"={ROOT}/serving/tfserving/\1", text)
+    settings = cli.parse(here.splitlines())
+    assert settings.batching == IMPLICIT_BATCHING
+    assert settings.mixed_precision == values.get("MODEL_SERVER_MIXED_PRECISION", "")
+    assert settings.xla_cpu_compilation_enabled is bool(values)
 
 
 def test_every_variable_is_in_the_documentation() -> None:

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from programs import ROOT
 
+from keraserve_embedded.batching.options import IMPLICIT_BATCHING
 from keraserve_embedded.process import cli
+from keraserve_embedded.process.settings import Settings as EngineSettings
 from keraserve_gateway.settings import ENV_PREFIX, Settings
 
 FOLDER = ROOT / "docker/kubernetes"
@@ -127,8 +129,19 @@ def test_the_gateway_takes_the_model_servers_in_turns(resources: tuple[Resource,
     assert settings.model_server == "dns:///model-server:8500"
 
 
+def model_server_settings(resources: tuple[Resource, ...]) -> EngineSettings:
+    """The arguments, as Kubernetes and the embedded server read them."""
+    server = container(resources, "model-server")
+    text = "\n".join(server["args"]).replace("/etc/keraserve", str(ROOT / "serving/tfserving"))
+    for one in server["env"]:
+        text = text.replace(f"$({one['name']})", one["value"])
+    return cli.parse(text.splitlines())
+
+
 def test_the_embedded_server_takes_the_same_arguments(resources: tuple[Resource, ...]) -> None:
-    settings = cli.parse(container(resources, "model-server")["args"])
+    settings = model_server_settings(resources)
+    assert settings.batching == IMPLICIT_BATCHING
+    assert (settings.mixed_precision, settings.xla_cpu_compilation_enabled) == ("", False)
     assert (settings.port, settings.rest_api_port) == (8500, 8501)
     assert dict(settings.channel_arguments)["grpc.max_connection_age_ms"] == 20_000
 
@@ -138,7 +151,7 @@ def test_a_pod_has_enough_time_to_end(resources: tuple[Resource, ...]) -> None:
         sleep = container(resources, name)["lifecycle"]["preStop"]["exec"]["command"]
         return int(sleep[1]), pod(resources, name)["spec"]["terminationGracePeriodSeconds"]
 
-    settings = cli.parse(container(resources, "model-server")["args"])
+    settings = model_server_settings(resources)
     before, whole = seconds("model-server")
     # gRPC adds up to a tenth to a connection's age; then the cluster's DNS may still know the pod for 30 s.
     assert before > 1.1 * dict(settings.channel_arguments)["grpc.max_connection_age_ms"] / 1000 + 30
@@ -148,8 +161,8 @@ def test_a_pod_has_enough_time_to_end(resources: tuple[Resource, ...]) -> None:
 
 
 def test_the_configuration_is_the_one_of_compose() -> None:
-    name = "monitoring.config"
-    assert (FOLDER / "base" / name).read_bytes() == (ROOT / "serving/tfserving" / name).read_bytes()
+    for file in (ROOT / "serving/tfserving").iterdir():
+        assert (FOLDER / "base" / file.name).read_bytes() == file.read_bytes()
 
 
 def test_the_gpu_overlay_gives_each_model_server_a_card() -> None:

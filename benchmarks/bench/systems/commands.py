@@ -38,6 +38,8 @@ def embedded(workspace: Workspace, port: int) -> Command:
         f"--port={port}",
         f"--model_config_file={workspace.models / 'models.config'}",
         "--enable_batching",
+        "--enable_per_model_batching_parameters",
+        f"--batching_parameters_file={ROOT / 'serving' / 'tfserving' / 'batching.config'}",
     ]
     flags += ["--enable_serialization_as_tensor_content", "--allow_version_labels_for_unavailable_models"]
     return Command([program("keraserve-embedded"), *flags], WITHOUT_GPU)

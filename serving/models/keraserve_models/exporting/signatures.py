@@ -144,8 +144,8 @@ class ImageClassifier(tf.Module):
         }
 
     def _card(self) -> dict[str, Any]:
-        # Two outputs, so that one can be requested alone: TensorFlow Serving's batching takes no request
-        # without inputs, except one for other outputs than all that the signature has.
+        # Two outputs, so that one can be requested alone: before version 2.5, TensorFlow Serving batches no
+        # request without inputs, except one for other outputs than all that the signature has. Since, none.
         content = tf.io.read_file(self.card_file.asset_path)
         return {CARD_OUTPUT: content, "bytes": tf.cast(tf.strings.length(content), tf.int64)}
 
