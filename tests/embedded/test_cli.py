@@ -99,6 +99,7 @@ def test_every_flag_is_understood() -> None:
         (["--port=8501", "--rest_api_port=8501", *ONE], "have to be two ports"),
         (["--rest_api_timeout_in_ms=soon", *ONE], "whole number"),
         (["--mixed_precision=float16", *ONE], "'float16' is not supported: bfloat16 is"),
+        (["--mixed_precision=bfloat16", "--runtime=auto", *ONE], "--mixed_precision is TensorFlow's"),
     ],
 )
 def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,8 @@ class HostedEngine:
         self.messages.limit, DECODE_MEMORY.limit = planned.in_flight, planned.decoding
         if not self.engine.start(entries):
             return False
+        precision = "bfloat16" if self.engine.options.bfloat16 else "float32"
+        log.info("TensorFlow %s computes in %s", tf.__version__, precision)
         poll = settings.model_config_file_poll_wait_seconds
         if config and poll:
             self._config_watch = Periodic(
@@ -95,7 +97,6 @@ def takes_bfloat16(mixed_precision: str) -> bool:
         log.warning(
             "--mixed_precision=%s has no effect: this processor has no instructions for it", mixed_precision
         )
-    log.info("TensorFlow %s computes in %s", tf.__version__, mixed_precision if taken else "float32")
     return taken
 
 

@@ -56,12 +56,13 @@ def serve(settings: Settings) -> None:
     metrics = Metrics() if _metrics_path(settings) else None
     if not settings.xla_cpu_compilation_enabled:
         disable_xla()
-        log.info("XLA compilation is disabled: models that need it need --xla_cpu_compilation_enabled")
     hosted = HostedEngine(settings, metrics)
     _on_signals(stop, hosted.engine)
     server = Server(hosted.engine, settings, metrics, hosted.messages)
     if not hosted.start():
         return
+    if not settings.xla_cpu_compilation_enabled:
+        log.info("XLA compilation is disabled: models that need it need --xla_cpu_compilation_enabled")
     server.start()
     stop.wait()
     server.drain()
