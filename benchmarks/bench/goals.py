@@ -3,17 +3,21 @@
 from bench.goal import Goal
 from bench.scenarios import (
     beside_lists,
+    by_wrk,
     classify_many,
     cold_start,
     gateway_alone,
     images,
     json_lists,
+    networks,
     overload,
     small_images,
 )
 
 GOALS: list[Goal] = [
     *images.GOALS,
+    *by_wrk.GOALS,
+    *networks.GOALS,
     *overload.GOALS,
     *gateway_alone.GOALS,
     *cold_start.GOALS,

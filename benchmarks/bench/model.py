@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.workspace import CLOTHES, PHOTOGRAPHS, BodyKind, Workspace
+from bench.workspace import CLOTHES, NETWORKS, PHOTOGRAPHS, BodyKind, Workspace
 from keraserve_protocol import messages as m
 from keraserve_protocol.signatures import IMAGE_BYTES
 from keraserve_protocol.tensors import to_proto
@@ -61,25 +61,39 @@ def export(workspace: Workspace) -> None:
         ]
     )
     for name, model in ((PHOTOGRAPHS, photographs), (CLOTHES, clothes)):
-        _save(workspace, name, model)
+        _save(workspace.models, name, model)
     photographs.save(workspace.keras_model)
     server_config.write(workspace.models)
+    for name, made in NETWORKS.items():
+        models = workspace.of_network(name).models
+        _save(models, name, _network(getattr(keras.applications, made)))
+        server_config.write(models)
 
 
-def _save(workspace: Workspace, name: str, model: Any) -> None:
+def _network(made: Any) -> Any:
+    """A network at 224 px with random weights and ten classes; it gets pixels from -1 to 1."""
+    import keras
+
+    taken = keras.Input((224, 224, 3))
+    network = made(input_shape=(224, 224, 3), include_top=False, weights=None)
+    seen = network(keras.layers.Rescaling(1 / 127.5, -1)(taken), training=False)
+    return keras.Model(taken, keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(seen)))
+
+
+def _save(models: Path, name: str, model: Any) -> None:
     from keraserve_models.exporting import card, row_independence, signatures, warm_up
     from keraserve_models.exporting.served import served
     from keraserve_models.repository import folders
 
     def write(folder: Path) -> None:
-        signatures.save(folder, signatures.Network.of_keras(model), _LABELS)
+        said = signatures.save(folder, signatures.Network.of_keras(model), _LABELS)
         shape = model.input_shape[1:]
         warm_up.write(folder / folders.WARM_UP, name, shape[:2], shape[2])
         with served(folder) as version:
             measured = row_independence.measure(version, shape[:2], shape[2])
-        card.write(folder, {"made_for": "benchmarks", **measured})
+        card.write(folder, {"made_for": "benchmarks", **measured, **said})
 
-    folders.publish(workspace.models, name, write)
+    folders.publish(models, name, write)
 
 
 def bodies(workspace: Workspace, files: Sequence[Path]) -> None:

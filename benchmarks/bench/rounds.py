@@ -8,11 +8,13 @@ from bench.processes import BenchError, started
 from bench.results import Results
 from bench.scenarios import (
     beside_lists,
+    by_wrk,
     classify_many,
     cold_start,
     gateway_alone,
     images,
     json_lists,
+    networks,
     overload,
     small_images,
     upper_bound,
@@ -30,14 +32,15 @@ class _InProcess(NamedTuple):
     needs_own_models: bool = False
 
 
-_GATEWAY, _COLD, _LISTS = "gateway", "cold", "lists"
+_GATEWAY, _COLD, _LISTS, _NETWORKS = "gateway", "cold", "lists", "networks"
 _IN_PROCESS = (
     _InProcess(_LISTS, json_lists.measure),
     _InProcess("overload", overload.measure),
     _InProcess("clothes", small_images.measure, needs_own_models=True),
     _InProcess("many", classify_many.measure),
+    _InProcess("wrk", by_wrk.measure),
 )
-SCENARIOS = (_GATEWAY, _COLD, *(scenario.name for scenario in _IN_PROCESS))
+SCENARIOS = (_GATEWAY, _COLD, _NETWORKS, *(scenario.name for scenario in _IN_PROCESS))
 """What `--only` may name, as it may the systems."""
 
 
@@ -76,6 +79,8 @@ def _scenarios(context: Context, wanted: set[str], *, tutorials: bool) -> None:
     if _COLD in wanted:
         context.tell("cold start")
         cold_start.measure(context)
+    if _NETWORKS in wanted and context.workspace.own:
+        networks.measure(context)
     _in_process(context, [scenario for scenario in _IN_PROCESS if scenario.name in wanted])
     if _LISTS in wanted and tutorials:
         context.tell("lists, the tutorials' server")

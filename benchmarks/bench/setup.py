@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.processes import BenchError, run_module
 from bench.systems.commands import PEERS_FOLDER, peer_python
 from bench.systems.compared import PEERS
-from bench.workspace import BodyKind, Workspace
+from bench.workspace import NETWORKS, BodyKind, Workspace
 from keraserve_protocol import image_formats
 
 IMAGES = 64
@@ -32,7 +32,7 @@ def prepare(workspace: Workspace, images: Sequence[Path]) -> None:
     """Make models and bodies, unless they are there for the same images."""
     made = workspace.folder / "made.json"
     sources = [str(file.resolve()) for file in images]
-    wanted = json.dumps([*sources, str(workspace.models), workspace.model, *BodyKind])
+    wanted = json.dumps([*sources, str(workspace.models), workspace.model, *BodyKind, *NETWORKS])
     if made.is_file() and made.read_text() == wanted:
         return
     shutil.rmtree(workspace.folder, ignore_errors=True)

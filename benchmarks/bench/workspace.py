@@ -6,6 +6,12 @@ from pathlib import Path
 
 PHOTOGRAPHS, CLOTHES = "photographs", "clothes"
 """The names of our own models."""
+NETWORKS = {
+    "mobilenet-224": "MobileNet",
+    "resnet50-224": "ResNet50",
+    "efficientnetv2b0-224": "EfficientNetV2B0",
+}
+"""Those of realistic size, each in a repository of its own: their names, and Keras'."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -54,6 +60,10 @@ class Workspace:
         """Its newest version."""
         versions = (self.models / self.model).iterdir()
         return max((one for one in versions if one.name.isdigit()), key=lambda one: int(one.name))
+
+    def of_network(self, name: str) -> "Workspace":
+        """The same bodies with one of `NETWORKS`."""
+        return Workspace(self.folder, (self.folder / "networks" / name, name))
 
     @property
     def keras_model(self) -> Path:

@@ -14,7 +14,7 @@ from bench.load import arrivals
 from bench.load.specification import LoadResult
 from bench.report import page
 from bench.results import ClosedLoop, Figure, Results
-from bench.scenarios import gateway_alone
+from bench.scenarios import gateway_alone, networks
 from bench.spread import Spread, percentile, ratio
 from bench.systems import compared
 from bench.systems.compared import SYSTEMS
@@ -103,12 +103,13 @@ def _figures() -> list[Figure]:
         importlib.import_module(f"{scenarios.__name__}.{found.name}")
         for found in pkgutil.iter_modules(scenarios.__path__)
     ]
-    return [value for module in modules for value in vars(module).values() if isinstance(value, Figure)]
+    values = [value for module in modules for value in vars(module).values()]
+    return [value for value in [*values, *networks.FIGURES] if isinstance(value, Figure)]
 
 
 def test_no_figure_has_the_title_of_another() -> None:
     titles = [figure.title for figure in _figures()]
-    assert len(titles) == len(set(titles)) == 19
+    assert len(titles) == len(set(titles)) == 33
 
 
 def test_a_run_that_measures_everything_has_a_value_for_every_goal() -> None:
@@ -121,7 +122,7 @@ def test_a_run_that_measures_everything_has_a_value_for_every_goal() -> None:
         results.add(figure, 1.0)
     for batch in (8, 32):
         results.add_upper_bound(batch, 1.0)
-    assert len(GOALS) == 17
+    assert len(GOALS) == 23
     assert {goal.name for goal in GOALS if goal.measured(results) is None} == set()
 
 
@@ -130,7 +131,7 @@ def test_the_page_has_every_system_and_says_what_is_missing() -> None:
     [row] = [line for line in text.splitlines() if line.startswith("| Keraserve, one process")]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[1:4] == ["100", "10.0", "10"]
-    assert cells[10:] == ["59%", "2.00", "0.16", "0.00"]
+    assert cells[10:] == ["59%", "2.00", "0.16", "0.04", "0.00"]
     assert "- Not measured: Ray Serve: not installed." in text
     assert "| gateway alone: idle memory (PSS) | at most 100 MB | 120.00 MB | no |" in text
     widths = {line.count("|") for line in text.split("### Images")[1].split("###")[0].splitlines() if line}

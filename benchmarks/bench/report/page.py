@@ -56,7 +56,8 @@ def _systems(results: Results) -> str:
     head = ["system"]
     for clients in CLIENTS:
         head += [f"{clients}: images/s", "p50 ms", "p99 ms"]
-    head += ["of the upper bound", "of the best other", "processor ms an image", "load generator"]
+    head += ["of the upper bound", "of the best other", "processor ms an image"]
+    head += ["core-hours a million images", "load generator"]
     rows = [
         _system_row(results, endpoint)
         for system in SYSTEMS
@@ -82,13 +83,14 @@ def _system_row(results: Results, endpoint: Endpoint) -> list[str]:
         )
     most = results.loop(endpoint, MOST_CLIENTS)
     if most is None:
-        return row + [""] * 4
+        return row + [""] * 5
     best = _best_other(results)
     return [
         *row,
         f"{ratio(most.rates, results.upper_bound(LARGEST_BATCH)):.0%}",
         f"{ratio(most.rates, best):.2f}" if best else "",
         f"{Spread.of(most.processor).middle:.2f}",
+        f"{Spread.of(most.processor).middle / 3.6:.2f}",
         f"{Spread.of(most.generator).middle:.2f}",
     ]
 

@@ -17,15 +17,17 @@ CLIENTS = (1, 8, 32)
 MOST_CLIENTS = CLIENTS[-1]
 
 
-def measure(system: System, context: Context, expected: Sequence[Best]) -> None:
-    """Measure one system in one round, after its responses have been checked."""
+def measure(
+    system: System, context: Context, expected: Sequence[Best], every: Sequence[int] = CLIENTS
+) -> None:
+    """Measure a system in one round, after its responses have been checked; `every`: numbers of clients."""
     workspace, ports = context.workspace, system.ports()
     with started(system.name, system.commands(workspace, ports), workspace.logs) as running:
         for endpoint in system.endpoints:
             port = ports[endpoint.port]
             running.wait(lambda endpoint=endpoint, port=port: requests.responds(endpoint, port, workspace))
             requests.check(endpoint, port, workspace, expected)
-            for clients in CLIENTS:
+            for clients in every:
                 one, spent = context.watched_load(running, endpoint.load(port, workspace, clients))
                 loop = context.results.add_loop(endpoint, clients, one, spent)
                 context.tell(
@@ -74,6 +76,16 @@ GOALS = [
         _to(systems.ONE_PROCESS, systems.LITSERVE, 32, lambda loop: loop.p99),
     ),
     Goal("the same: images/s, of the upper bound", at_least(0.6), _to_upper_bound(systems.ONE_PROCESS)),
+    Goal(
+        "one process, `auto`, 32 clients: images/s, of LitServe's",
+        at_least(4),
+        _to(systems.ONE_PROCESS_AUTO, systems.LITSERVE, 32, _rates),
+    ),
+    Goal(
+        "one process, `auto`, 32 clients: images/s, of the upper bound",
+        at_least(1.1),
+        _to_upper_bound(systems.ONE_PROCESS_AUTO),
+    ),
     Goal(
         "two processes, 32 clients: images/s, of LitServe's",
         at_least(1.3),

@@ -16,9 +16,9 @@ def peer_python(peer: str) -> Path:
     return ROOT / "build" / "bench-peers" / peer / "bin" / "python"
 
 
-def _gateway(workspace: Workspace, port: int, model_server: str) -> Command:
+def _gateway(workspace: Workspace, port: int, model_server: str, *more: str) -> Command:
     flags = [f"--port={port}", "--grpc-port=0", f"--model-server={model_server}"]
-    flags.append(f"--model-config-file={workspace.models / 'models.config'}")
+    flags += [f"--model-config-file={workspace.models / 'models.config'}", *more]
     return Command([program("keraserve-gateway"), *flags], WITHOUT_GPU)
 
 
@@ -30,6 +30,13 @@ def program(name: str) -> Path:
 def in_process(workspace: Workspace, ports: Sequence[int]) -> list[Command]:
     """One process: the gateway, and the model server in it."""
     return [_gateway(workspace, ports[0], "in-process")]
+
+
+def in_process_auto(workspace: Workspace, ports: Sequence[int]) -> list[Command]:
+    """One process, whose model server takes the faster runtime."""
+    return [
+        _gateway(workspace, ports[0], "in-process", "--model-server-flags=--enable_batching --runtime=auto")
+    ]
 
 
 def embedded(workspace: Workspace, port: int) -> Command:

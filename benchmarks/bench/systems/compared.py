@@ -65,6 +65,7 @@ def _theirs(name: str, title: str, content_type: str = JPEG, bodies: BodyKind = 
 
 
 ONE_PROCESS = _ours("in-process", "Keraserve, one process")
+ONE_PROCESS_AUTO = _ours("in-process-auto", "Keraserve, one process, `--runtime=auto`")
 TWO_PROCESSES = _ours("two-processes", "Keraserve, gateway and embedded server")
 EMBEDDED_GRPC = Endpoint(
     "grpc",
@@ -88,12 +89,14 @@ def _peer(endpoint: Endpoint, *arguments: str) -> System:
 
 
 IN_PROCESS = System(ONE_PROCESS.name, commands.in_process, [ONE_PROCESS], ours=True)
+IN_PROCESS_AUTO = System(ONE_PROCESS_AUTO.name, commands.in_process_auto, [ONE_PROCESS_AUTO], ours=True)
 GATEWAY_AND_EMBEDDED = System(
     TWO_PROCESSES.name, commands.two_processes, [TWO_PROCESSES, EMBEDDED_GRPC], ours=True
 )
 TUTORIALS = System(TUTORIAL.name, commands.fastapi("tutorial"), [TUTORIAL], needs_keras_file=True)
 SYSTEMS = [
     IN_PROCESS,
+    IN_PROCESS_AUTO,
     GATEWAY_AND_EMBEDDED,
     System(GOOD_FASTAPI.name, commands.fastapi("good_fastapi"), [GOOD_FASTAPI]),
     _peer(LITSERVE, "litserve_app.py"),
