@@ -5,13 +5,14 @@
 Each network is imported with RANDOM weights, which changes no time. Three ways to run it: in process, a batch
 of eight in flight for each core; over gRPC, with `keraserve-embedded --enable_batching`; over HTTP, with
 `keraserve serve`, both with sixteen clients that send one image at a time. All servers stay up, and a round
-measures each runtime once. Compare the ratios, which other load on the machine changes least: of the
-processor time of an image, and of images a second.
+measures each runtime once. What is compared is the processor time of an image in the server's process, which
+other load on the machine changes least.
 """
 
 import argparse
 import io
 import itertools
+import json
 import os
 import statistics
 import subprocess
@@ -21,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,16 @@ _NETWORKS = {
     "ResNet50V2, 224 px": ("ResNet50V2", 224, {}),
     "InceptionV3, 139 px": ("InceptionV3", 139, {}),
 }
-_COLUMNS = (
-    "network", "way", "TensorFlow: processor ms", "OpenVINO", "times as fast",
-    "TensorFlow: images/s", "OpenVINO", "times as fast",
-)  # fmt: skip
-_RUNTIMES = ("tensorflow", "openvino")
+_RUNTIMES = {
+    "TensorFlow": {"runtime": "tensorflow"},
+    "OpenVINO": {"runtime": "openvino"},
+    "OpenVINO, bfloat16": {"runtime": "openvino", "precision": "bfloat16"},
+}
+_COLUMNS = ("network", "way", *(f"{name}: ms" for name in _RUNTIMES), "OpenVINO: times as fast", "bfloat16")
 _CLIENTS, _BATCH, _FIRST_PORT = 16, 8, 22100
 _NAME = "network"
+
+Flags = dict[str, str]
 
 
 def main() -> None:
@@ -54,50 +57,37 @@ def main() -> None:
     given = parser.parse_args()
     print(f"| {' | '.join(_COLUMNS)} |\n|---|---|{'---:|' * (len(_COLUMNS) - 2)}", flush=True)
     for name in given.networks or _NETWORKS:
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        with tempfile.TemporaryDirectory() as folder:
             models = Path(folder) / "models"
             _import(name, models)
-            ports = itertools.count(_FIRST_PORT)
-            ways = {
-                way: {runtime: stack.enter_context(start(models, runtime, ports)) for runtime in _RUNTIMES}
-                for way, start in (("in process", _in_process), ("gRPC", _grpc), ("HTTP", _http))
-            }
-            for way, calls in ways.items():
-                _print(name, way, _measured(calls, given.rounds, given.seconds))
+            for way, start in (("in process", _in_process), ("gRPC", _grpc), ("HTTP", _http)):
+                with ExitStack() as stack:
+                    ports = itertools.count(_FIRST_PORT)
+                    calls = {
+                        runtime: stack.enter_context(start(models, flags, ports))
+                        for runtime, flags in _RUNTIMES.items()
+                    }
+                    _print(name, way, _measured(calls, given.rounds, given.seconds))
 
 
-@dataclass(frozen=True)
-class Figures:
-    """What a round found: processor milliseconds of an image, and images a second."""
-
-    milliseconds: float
-    rate: float
+Call = Callable[[float], float]
+"""Measures for so many seconds: processor milliseconds of an image."""
 
 
-Call = Callable[[float], Figures]
-"""Measures for so many seconds."""
-
-
-def _measured(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str, list[Figures]]:
+def _measured(calls: dict[str, Call], rounds: int, seconds: float) -> dict[str, list[float]]:
     for call in calls.values():
         call(1.0)
-    found: dict[str, list[Figures]] = {runtime: [] for runtime in calls}
+    found: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
-        for runtime in _RUNTIMES if number % 2 else reversed(_RUNTIMES):
-            found[runtime].append(calls[runtime](seconds))
+        for name in calls if number % 2 else reversed(calls):
+            found[name].append(calls[name](seconds))
     return found
 
 
-def _print(name: str, way: str, found: dict[str, list[Figures]]) -> None:
-    theirs, ours = (found[each] for each in _RUNTIMES)
-    cells = [
-        f"{statistics.median(each.milliseconds for each in theirs):.2f}",
-        f"{statistics.median(each.milliseconds for each in ours):.2f}",
-        _ratio([one.milliseconds / other.milliseconds for one, other in zip(theirs, ours, strict=True)]),
-        f"{statistics.median(each.rate for each in theirs):,.0f}",
-        f"{statistics.median(each.rate for each in ours):,.0f}",
-        _ratio([other.rate / one.rate for one, other in zip(theirs, ours, strict=True)]),
-    ]
+def _print(name: str, way: str, found: dict[str, list[float]]) -> None:
+    theirs, *ours = found.values()
+    cells = [f"{statistics.median(each):.2f}" for each in found.values()]
+    cells += [_ratio([one / other for one, other in zip(theirs, each, strict=True)]) for each in ours]
     print(f"| {name} | {way} | {' | '.join(cells)} |", flush=True)
 
 
@@ -116,14 +106,20 @@ def _imported(name: str, models: Path) -> None:
     quiet.prepare()
     import keras
 
+    from keraserve_models.exporting import card
     from keraserve_models.importing.importer import import_model
     from keraserve_models.importing.request import ImportRequest, Overrides, Scale
+    from keraserve_models.repository import digests
 
     network, side, options = _NETWORKS[name]
     made: Any = getattr(keras.applications, network)
     file = models.with_name("model.keras")
     made(input_shape=(side, side, 3), weights=None, classes=10, **options).save(file)
     import_model(ImportRequest(file, _NAME, models, overrides=Overrides(scale=Scale.SYMMETRIC)))
+    version = models / _NAME / "1"
+    same = {"images": 1000, "float32": {"accuracy": 1.0}, "bfloat16": {"accuracy": 1.0}}
+    card.write(version, {**card.read(version), "precision": same})  # only time is measured
+    digests.write(version)
 
 
 def _photographs() -> list[bytes]:
@@ -144,7 +140,7 @@ def _closed_loop(
     seconds: float,
     processor_seconds: Callable[[], float],
     begin: Callable[[], None] | None = None,
-) -> Figures:
+) -> float:
     """Let clients send one thing after the other, each on a thread that calls `begin`."""
     files = _photographs()
     used, began = processor_seconds(), time.monotonic()
@@ -159,27 +155,27 @@ def _closed_loop(
 
     with ThreadPoolExecutor(clients, initializer=begin) as pool:
         images = sum(pool.map(run, range(clients)))
-    return Figures(1000 * (processor_seconds() - used) / images, images / (time.monotonic() - began))
+    return 1000 * (processor_seconds() - used) / images
 
 
 @contextmanager
-def _in_process(models: Path, runtime: str, _: Iterator[int]) -> Iterator[Call]:
+def _in_process(models: Path, flags: Flags, _: Iterator[int]) -> Iterator[Call]:
     """The signature in a process of its own, which measures when a line asks it to."""
-    command = [sys.executable, __file__, "--in-process", models, runtime]
+    command = [sys.executable, __file__, "--in-process", models, json.dumps(flags)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
         written, read = process.stdin, process.stdout
 
-        def call(seconds: float) -> Figures:
+        def call(seconds: float) -> float:
             print(seconds, file=written, flush=True)
-            return Figures(*map(float, read.readline().split()))
+            return float(read.readline())
 
         yield call
         written.close()
 
 
-def _serve_in_process(models: Path, runtime: Any) -> None:
+def _serve_in_process(models: Path, flags: Any) -> None:
     from keraserve_embedded.batching.batcher import lower_priority
     from keraserve_embedded.batching.options import BatchingOptions, cores
     from keraserve_embedded.engine import Engine, EngineOptions
@@ -189,7 +185,7 @@ def _serve_in_process(models: Path, runtime: Any) -> None:
     from keraserve_protocol import messages as m
 
     set_threads(*threads(BatchingOptions()))
-    engine = Engine(EngineOptions(batching=BatchingOptions(), runtime=runtime))
+    engine = Engine(EngineOptions(batching=BatchingOptions(), **flags))
     engine.start(single_model(_NAME, str(models / _NAME)))
     with engine._manager.hold(m.model_spec(_NAME)) as version:
         signature = version.signatures["image_bytes"]
@@ -202,25 +198,28 @@ def _serve_in_process(models: Path, runtime: Any) -> None:
                 time.process_time,
                 lower_priority,
             )
-            print(found.milliseconds, found.rate, flush=True)
+            print(found, flush=True)
 
 
 @contextmanager
-def _grpc(models: Path, runtime: str, ports: Iterator[int]) -> Iterator[Call]:
+def _grpc(models: Path, flags: Flags, ports: Iterator[int]) -> Iterator[Call]:
     port = next(ports)
     program = Path(sys.executable).with_name("keraserve-embedded")
-    flags = [f"--model_name={_NAME}", f"--model_base_path={models / _NAME}", "--enable_batching"]
-    with _server([program, *flags, f"--port={port}", f"--runtime={runtime}"]) as process:
+    served = [f"--model_name={_NAME}", f"--model_base_path={models / _NAME}", "--enable_batching"]
+    with _server([program, *served, f"--port={port}", *_given(flags)]) as process:
         yield _calling([GrpcClient(f"127.0.0.1:{port}") for _ in range(_CLIENTS)], process)
 
 
 @contextmanager
-def _http(models: Path, runtime: str, ports: Iterator[int]) -> Iterator[Call]:
+def _http(models: Path, flags: Flags, ports: Iterator[int]) -> Iterator[Call]:
     port = next(ports)
     program = Path(sys.executable).with_name("keraserve")
-    flags = [f"--port={port}", "--grpc-port=0", f"--runtime={runtime}"]
-    with _server([program, "serve", models, *flags]) as process:
+    with _server([program, "serve", models, f"--port={port}", "--grpc-port=0", *_given(flags)]) as process:
         yield _calling([Client(f"http://127.0.0.1:{port}") for _ in range(_CLIENTS)], process)
+
+
+def _given(flags: Flags) -> list[str]:
+    return [f"--{name}={value}" for name, value in flags.items()]
 
 
 def _calling(clients: list[Any], process: int) -> Call:
@@ -260,7 +259,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--import", name, models]:
             _imported(name, Path(models))
-        case ["--in-process", models, runtime]:
-            _serve_in_process(Path(models), runtime)
+        case ["--in-process", models, flags]:
+            _serve_in_process(Path(models), json.loads(flags))
         case _:
             main()

@@ -18,7 +18,8 @@ from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.engine import Engine, EngineOptions
 from keraserve_embedded.errors import EmbeddedError, StartError
 from keraserve_embedded.models.model_list import single_model
-from keraserve_embedded.runtimes import Runtime
+from keraserve_embedded.runtimes import Precision, Runtime
+from keraserve_models.exporting import card
 from keraserve_models.importing.importer import import_model
 from keraserve_models.importing.request import ImportRequest
 from keraserve_models.repository import digests
@@ -60,14 +61,24 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = {"images": classifier(3), "others": classifier(4), "numbers": numbers(), "words": words()}
     for name, model in made.items():
         model.save(folder / f"{name}.keras")
-        import_model(ImportRequest(folder / f"{name}.keras", name, folder / "models"))
+        labelled = _labelled(folder / "images") if name == "images" else ()
+        import_model(ImportRequest(folder / f"{name}.keras", name, folder / "models", labelled=labelled))
     return folder / "models"
 
 
+def _labelled(folder: Path) -> list[Path]:
+    """A hundred images in folders of their classes."""
+    for number, side in enumerate(range(2, 102)):
+        file = folder / str(number % 3) / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(image(side))
+    return sorted(folder.rglob("*.jpg"))
+
+
 @contextmanager
-def served(base: Path, runtime: Runtime) -> Iterator[tuple[Engine, str]]:
+def served(base: Path, runtime: Runtime, precision: Precision = "float32") -> Iterator[tuple[Engine, str]]:
     """An engine with the model in a folder, and what its status says of the runtime."""
-    engine = Engine(EngineOptions(runtime=runtime, batching=BatchingOptions()))
+    engine = Engine(EngineOptions(runtime=runtime, precision=precision, batching=BatchingOptions()))
     try:
         engine.start(single_model(base.name, str(base)))
         response = engine.status(m.GetModelStatusRequest(model_spec=m.model_spec(base.name)))
@@ -131,6 +142,37 @@ def test_the_faster_one_is_taken_and_both_figures_are_said(repository: Path) -> 
     with served(repository / "images", "auto") as (_, said):
         rate = r"images or rows a second, OpenVINO [\d,]+, TensorFlow [\d,]+"
         assert re.fullmatch(rf"(OpenVINO|TensorFlow) runs it, in float32: {rate}", said)
+
+
+@pytest.mark.parametrize(
+    ("after", "images", "said"),
+    [
+        (0.5, 100, "bfloat16 (50.00% of 100 images are right, in float32 50.00%)"),
+        (0.4, 1000, "float32, not bfloat16 (40.00% of 1,000 images are right, in float32 50.00%; it may"),
+    ],
+)
+def test_bfloat16_is_taken_where_the_card_allows_it(
+    repository: Path, tmp_path: Path, after: float, images: int, said: str
+) -> None:
+    shutil.copytree(repository / "images", tmp_path / "images")
+    folder = tmp_path / "images" / "1"
+    content = card.read(folder)
+    figures = content.pop("precision", None)
+    if figures is None:
+        pytest.skip("this processor has no bfloat16")
+    assert figures["images"] == 100
+    assert figures["float32"]["accuracy"] == pytest.approx(figures["bfloat16"]["accuracy"], abs=0.1)
+    assert 0 < figures["bfloat16"]["largest_difference"] < 0.1
+    accuracies = {"float32": {"accuracy": 0.5}, "bfloat16": {"accuracy": after}}
+    card.write(folder, {**content, "precision": {"images": images, **accuracies}})
+    digests.write(folder)
+    request = REQUESTS["images"][0]
+    with served(repository / "images", "openvino") as (engine, _):
+        exact = answer(engine, "images", *request)["probabilities"]
+    with served(tmp_path / "images", "openvino", "bfloat16") as (engine, found):
+        assert found.startswith(f"OpenVINO runs it, in {said}")
+        apart = np.abs(answer(engine, "images", *request)["probabilities"] - exact).max()
+        assert (1e-5 < apart < 0.1) if said.startswith("bfloat16") else apart < 1e-5
 
 
 def foreign(folder: Path, other: Path) -> None:

@@ -12,7 +12,7 @@ from saved_models import NAMES, Colours
 
 from keraserve_embedded.calls.work import Work
 from keraserve_embedded.models.loaded_version import LoadedVersion
-from keraserve_embedded.runtime_choice import WarmUp, choose
+from keraserve_embedded.runtime_choice import Wanted, WarmUp, choose
 from keraserve_embedded.runtimes import Runtime, has_openvino
 from keraserve_models.exporting import card, openvino_network
 from keraserve_models.repository import digests
@@ -45,5 +45,5 @@ def loaded(folder: Path, runtime: Runtime) -> LoadedVersion:
     }
     for name, arrays in inputs.items():
         warm.add(Work(version.signatures[name], arrays), version.signatures[name].run(arrays))
-    choose(version, folder, runtime, None, warm)
+    choose(version, folder, Wanted(runtime), warm)
     return version

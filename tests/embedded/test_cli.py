@@ -100,6 +100,7 @@ def test_every_flag_is_understood() -> None:
         (["--rest_api_timeout_in_ms=soon", *ONE], "whole number"),
         (["--mixed_precision=float16", *ONE], "'float16' is not supported: bfloat16 is"),
         (["--mixed_precision=bfloat16", "--runtime=auto", *ONE], "--mixed_precision is TensorFlow's"),
+        (["--precision=bfloat16", *ONE], "needs --runtime=openvino or auto"),
     ],
 )
 def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,8 +27,8 @@ from keraserve_embedded.models.model import ModelReport
 from keraserve_embedded.models.model_list import ModelEntry
 from keraserve_embedded.models.signature import Origin
 from keraserve_embedded.observer import Observer
-from keraserve_embedded.runtime_choice import WarmUp, choose
-from keraserve_embedded.runtimes import Runtime
+from keraserve_embedded.runtime_choice import Wanted, WarmUp, choose
+from keraserve_embedded.runtimes import Precision, Runtime
 from keraserve_embedded.warmup import warm_up
 from keraserve_protocol import messages as m
 
@@ -45,6 +45,7 @@ class EngineOptions(CallOptions):
         batching: merge requests that wait at the same time; None runs each alone, on its caller's thread.
         runtime: what runs the networks; `auto`: the faster one, measured for each version.
         bfloat16: TensorFlow computes convolutions and matrix products in bfloat16.
+        precision: of OpenVINO's networks, where a version's card allows it.
     """
 
     poll_seconds: float = 1.0
@@ -52,6 +53,7 @@ class EngineOptions(CallOptions):
     batching: BatchingOptions | None = None
     runtime: Runtime = "tensorflow"
     bfloat16: bool = False
+    precision: Precision = "float32"
 
 
 class Engine:
@@ -253,7 +255,7 @@ class Engine:
             )
             warm = WarmUp()
             replayed = warm_up(version, folder, batching.allowed_batch_sizes if batching else (), warm.add)
-            choose(version, folder, self.options.runtime, batching, warm)
+            choose(version, folder, Wanted(self.options.runtime, self.options.precision, batching), warm)
             if self._batcher and batching:
                 self._batcher.set_options(version.signatures.values(), batching)
             code = Code.OK

@@ -23,7 +23,7 @@ from keraserve_embedded.errors import EmbeddedError
 from keraserve_embedded.models import model_card
 from keraserve_embedded.models.loaded_version import LoadedVersion
 from keraserve_embedded.models.signature import Signature
-from keraserve_embedded.runtimes import INSTALL_OPENVINO, Runtime, has_openvino
+from keraserve_embedded.runtimes import INSTALL_OPENVINO, Precision, Runtime, has_openvino
 from keraserve_protocol import differences
 from keraserve_protocol.openvino_form import NETWORK, NETWORK_INPUT, NETWORK_OUTPUT, WEIGHTS
 from keraserve_protocol.tensors import Array
@@ -57,67 +57,121 @@ class WarmUp:
                 self.requests[name] = work, results
 
 
-def choose(
-    version: LoadedVersion, folder: Path, wanted: Runtime, batching: BatchingOptions | None, warm: WarmUp
-) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """What the operator wants.
+
+    Attributes:
+        runtime: `auto`: the faster one.
+        precision: bfloat16 only where a version's card has what that costs, and that is little.
+        batching: says how many batches run at once; None: each request runs alone.
+    """
+
+    runtime: Runtime = "tensorflow"
+    precision: Precision = "float32"
+    batching: BatchingOptions | None = None
+
+
+def choose(version: LoadedVersion, folder: Path, wanted: Wanted, warm: WarmUp) -> None:
     """Let OpenVINO run a version's network, if that is wanted and possible; the log and the version say so.
 
     Args:
         version: loaded, and warmed up.
         folder: of the version.
-        wanted: `auto` takes the faster one.
-        batching: says how many batches run at once; None: each request runs alone.
+        wanted: by the operator.
         warm: what it was warmed up with.
     """
-    if wanted == "tensorflow":
+    if wanted.runtime == "tensorflow":
         return
     write = log.info
     try:
-        signatures = _converted(version, folder, batching)
+        converted = _Converted.of(version, folder, wanted.batching)
+        signatures = converted.signatures("f32")
         _compare(signatures, warm)
-        rates = _rates(version.signatures, signatures, warm) if wanted == "auto" else {}
+        in_words = "float32"
+        if wanted.precision == "bfloat16":
+            allowed, cost = _cost(folder)
+            if allowed:
+                signatures = converted.signatures("bf16")
+            else:
+                write = log.warning
+            in_words = f"bfloat16 ({cost})" if allowed else f"float32, not bfloat16 ({cost})"
+        rates = _rates(version.signatures, signatures, warm) if wanted.runtime == "auto" else {}
     except UnsuitedError as unsuited:
         version.runtime = f"TensorFlow runs it: {unsuited}"
-        write = log.warning if wanted == "openvino" else log.info
+        write = log.warning if wanted.runtime == "openvino" else log.info
     else:
         fastest = max(rates, key=lambda name: rates[name]) if rates else "OpenVINO"
         compared = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
         measured = f": images or rows a second, {compared}" if rates else ""
-        version.runtime = f"{fastest} runs it, in float32{measured}"
         if fastest == "OpenVINO":
             version.signatures |= signatures
+        else:
+            in_words = "float32"
+        version.runtime = f"{fastest} runs it, in {in_words}{measured}"
     write("%s %d: %s", version.model, version.number, version.runtime)
 
 
-def _converted(
-    version: LoadedVersion, folder: Path, batching: BatchingOptions | None
-) -> dict[str, Signature]:
-    """The signatures that OpenVINO can run, prepared for it."""
-    said = model_card.openvino(folder)
-    if "signatures" not in said:
-        again = "export or import it again with the extra openvino"
-        raise UnsuitedError(f"it has no form for OpenVINO ({said.get('none', 'made without it')}): {again}")
-    parts = {NETWORK, WEIGHTS, *_weights(folder)}
-    if foreign := parts - version.checked:
-        raise UnsuitedError(f"its form for OpenVINO may be another model's: no digest of {min(foreign)}")
-    if not has_openvino():
-        raise UnsuitedError(INSTALL_OPENVINO)
-    from keraserve_embedded.models.quiet_openvino import CompiledNetwork
+def _cost(folder: Path) -> tuple[bool, str]:
+    """Whether bfloat16 may be taken, and what it costs or why not, in words."""
+    from keraserve_embedded.models.quiet_openvino import has_bfloat16
 
-    try:
-        streams = batching.num_batch_threads if batching else 1
-        # Its threads have the priority of the one that makes them, and run what a batching thread waits for.
-        make = CompiledNetwork.fastest if version.independent_rows else CompiledNetwork
-        with ThreadPoolExecutor(1, initializer=lower_priority if batching else None) as pool:
-            network = pool.submit(make, folder / NETWORK, streams, max(streams, cores())).result()
+    return model_card.cost_of_bfloat16(folder) if has_bfloat16() else (False, "this processor has none")
+
+
+@dataclass(frozen=True)
+class _Converted:
+    """A version with a form for OpenVINO that is its own.
+
+    Attributes:
+        version: it.
+        network: the file.
+        names: of the signatures that have the network in them, or are it.
+        batching: the operator's.
+    """
+
+    version: LoadedVersion
+    network: Path
+    names: list[str]
+    batching: BatchingOptions | None
+
+    @classmethod
+    def of(cls, version: LoadedVersion, folder: Path, batching: BatchingOptions | None) -> "_Converted":
+        said = model_card.openvino(folder)
+        if "signatures" not in said:
+            reason, again = (
+                said.get("none", "made without it"),
+                "export or import it again with the extra openvino",
+            )
+            raise UnsuitedError(f"it has no form for OpenVINO ({reason}): {again}")
+        parts = {NETWORK, WEIGHTS, *_weights(folder)}
+        if foreign := parts - version.checked:
+            raise UnsuitedError(f"its form for OpenVINO may be another model's: no digest of {min(foreign)}")
+        if not has_openvino():
+            raise UnsuitedError(INSTALL_OPENVINO)
         names = [name for name in said["signatures"] if name in version.signatures]
-        whole = [name for name in names if network.inputs == set(version.signatures[name].inputs)]
-        cuts = version.cut(set(names) - set(whole), NETWORK_INPUT, NETWORK_OUTPUT)
-        runs = {name: _whole(version.signatures[name], network) for name in whole}
-        runs |= {name: _between(version.signatures[name], network, *parts) for name, parts in cuts.items()}
-        return {name: version.signatures[name].replaced(run) for name, run in runs.items()}
-    except (RuntimeError, ValueError) as error:
-        raise UnsuitedError(f"OpenVINO can't load it: {str(error).splitlines()[0]}") from error
+        return cls(version, folder / NETWORK, names, batching)
+
+    def signatures(self, precision: str) -> dict[str, Signature]:
+        """The signatures, run by OpenVINO."""
+        from keraserve_embedded.models.quiet_openvino import CompiledNetwork
+
+        signatures, batching = self.version.signatures, self.batching
+        make = CompiledNetwork.fastest if self.version.independent_rows else CompiledNetwork
+        streams = batching.num_batch_threads if batching else 1
+        try:
+            # Its threads, for which batching threads wait, have the priority of the one that makes them.
+            with ThreadPoolExecutor(1, initializer=lower_priority if batching else None) as pool:
+                network = pool.submit(
+                    make, self.network, streams, max(streams, cores()), precision=precision
+                ).result()
+            whole = {name for name in self.names if network.inputs == set(signatures[name].inputs)}
+            cuts = self.version.cut(set(self.names) - whole, NETWORK_INPUT, NETWORK_OUTPUT)
+        except (RuntimeError, ValueError) as error:
+            raise UnsuitedError(f"OpenVINO can't load it: {str(error).splitlines()[0]}") from error
+        runs = {name: _whole(signatures[name], network) for name in whole}
+        runs |= {name: _between(signatures[name], network, *parts) for name, parts in cuts.items()}
+        return {name: signatures[name].replaced(run) for name, run in runs.items()}
 
 
 def _weights(folder: Path) -> set[str]:

@@ -62,6 +62,10 @@ def serve(
         Literal["tensorflow", "openvino", "auto"],
         typer.Option(help="What runs the networks; auto: the faster one, measured at the start."),
     ] = "tensorflow",
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="Of OpenVINO's networks; bfloat16 only where a model's card allows it."),
+    ] = "float32",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(help="Least serious line of the log, which is JSON on standard error."),
@@ -69,5 +73,7 @@ def serve(
 ) -> None:
     """Serve a Keras model, or a repository of models: page, HTTP and gRPC in one process, until Ctrl-C."""
     with reported_errors():
-        status = serving.serve(model, serving.Address(host, port, grpc_port), options, runtime, log_level)
+        address = serving.Address(host, port, grpc_port)
+        chosen = {"runtime": runtime, "precision": precision}
+        status = serving.serve(model, address, options, chosen, log_level)
     raise typer.Exit(status)

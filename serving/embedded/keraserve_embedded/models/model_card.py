@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keraserve_protocol.openvino_form import CARD_KEY
+from keraserve_protocol.openvino_form import CARD_KEY, LEAST_IMAGES, MOST_LOST, PRECISION_KEY
 
 FILE = "assets.extra/model_card.json"
 
@@ -23,6 +23,23 @@ def openvino(folder: Path) -> dict[str, Any]:
     """Read what the exporter says about OpenVINO's form of the version in `folder`; empty if nothing."""
     said = _read(folder).get(CARD_KEY)
     return said if isinstance(said, dict) else {}
+
+
+def cost_of_bfloat16(folder: Path) -> tuple[bool, str]:
+    """Read whether bfloat16 may be taken for the version in `folder`, and what it costs, in words."""
+    said: Any = _read(folder).get(PRECISION_KEY)
+    try:
+        images, before, after = (
+            said["images"], said["float32"]["accuracy"], said["bfloat16"]["accuracy"],
+        )  # fmt: skip
+        text = f"{after:.2%} of {images:,} images are right, in float32 {before:.2%}"
+    except (TypeError, KeyError, ValueError):
+        return False, "its card has no figures: import it with --try, images in folders of their classes"
+    if images < LEAST_IMAGES:
+        return False, f"{text}; at least {LEAST_IMAGES} images are needed to tell"
+    if round(before - after, 6) > MOST_LOST:
+        return False, f"{text}; it may lose {MOST_LOST:.1%} at most"
+    return True, text
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,11 @@ _ROWS = 8  # of the batch that is timed
 _TIMES = 2
 
 
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class CompiledNetwork:
     """A network that several threads may call at a time.
 
@@ -57,12 +62,12 @@ class CompiledNetwork:
             self._free.put(compiled.create_infer_request())
 
     @classmethod
-    def fastest(cls, file: Path, streams: int, threads: int) -> "CompiledNetwork":
+    def fastest(cls, file: Path, streams: int, threads: int, *, precision: str = "f32") -> "CompiledNetwork":
         """Compile a network of independent rows for batches; of images also for single rows, if faster."""
-        network = cls(file, streams, threads)
+        network = cls(file, streams, threads, precision=precision)
         if not all(map(_is_image, network._ports)):
             return network
-        return min((network, cls(file, streams, threads, alone=True)), key=_seconds)
+        return min((network, cls(file, streams, threads, alone=True, precision=precision)), key=_seconds)
 
     def __call__(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Run it once.

@@ -51,6 +51,7 @@ class HostedEngine:
                 bfloat16=takes_bfloat16(settings.mixed_precision),
                 limits=settings.limits,
                 runtime=settings.runtime,
+                precision=settings.precision,
             ),
             observer,
         )

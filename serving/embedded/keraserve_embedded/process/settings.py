@@ -6,7 +6,7 @@ from pathlib import Path
 from keraserve_embedded.batching.options import BatchingOptions
 from keraserve_embedded.calls.request_limits import DEFAULT_LIMITS, RequestLimits
 from keraserve_embedded.process.memory_plan import NO_LIMITS, MemoryLimits
-from keraserve_embedded.runtimes import Runtime
+from keraserve_embedded.runtimes import Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Settings:
         limits: the largest size of one request.
         memory: the memory that all requests may take together.
         runtime: what runs the networks.
+        precision: of OpenVINO's networks, where a version's card allows it.
     """
 
     host: str
@@ -55,3 +56,4 @@ class Settings:
     limits: RequestLimits = DEFAULT_LIMITS
     memory: MemoryLimits = NO_LIMITS
     runtime: Runtime = "tensorflow"
+    precision: Precision = "float32"

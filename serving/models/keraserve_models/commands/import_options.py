@@ -1,6 +1,7 @@
 """The options of an import, which `keraserve import` and `keraserve serve` have in common."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from keraserve_models.importing.request import ImportRequest, Overrides, Scale, 
 from keraserve_protocol.image_folders import images_below
 
 _MOST_IMAGES = 64  # that a version is compared on
+_MOST_LABELLED = 1000  # that its accuracy is measured on
 _SUFFIXES = (".keras", ".h5", ".hdf5", ".zip")
 _FOUND_OUT = "found out"  # in place of a default
 
@@ -82,11 +84,17 @@ def request_of(model: str, models: Path, options: dict[str, Any]) -> ImportReque
         models=models,
         labels=options["labels"],
         overrides=Overrides(options["task"], options["scale"], options["scores"], size),
-        images=tuple(files[:: -(-len(files) // _MOST_IMAGES)] if files else ()),  # of every class
+        images=_some(files, _MOST_IMAGES),
+        labelled=_some(files, _MOST_LABELLED),
         trusted=options["trust"],
         code=options["code"],
         any_difference=options["any_difference"],
     )
+
+
+def _some(files: Sequence[Path], most: int) -> tuple[Path, ...]:
+    """At most so many, of every class."""
+    return tuple(files[:: -(-len(files) // most)]) if files else ()
 
 
 def name_of(model: Path) -> str:

@@ -63,8 +63,12 @@ class Address:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def serve(model: str, address: Address, options: dict[str, Any], runtime: str, log_level: str) -> int:
+def serve(
+    model: str, address: Address, options: dict[str, Any], chosen: dict[str, str], log_level: str
+) -> int:
     """Serve until SIGINT or SIGTERM; gives the gateway's exit status.
+
+    `chosen` are flags of the model server: `runtime` and `precision`.
 
     Raises:
         ModelsError: the model can't be imported, there is none, or a package is missing.
@@ -90,8 +94,8 @@ def serve(model: str, address: Address, options: dict[str, Any], runtime: str, l
             "grpc-port": address.grpc_port,
             "log-level": log_level,
         }
-        if runtime != "tensorflow":
-            flags["model-server-flags"] = f"--runtime={runtime}"
+        if chosen["runtime"] != "tensorflow":  # else what the environment says holds
+            flags["model-server-flags"] = " ".join(f"--{name}={value}" for name, value in chosen.items())
         with _introduced(address, models):
             return gateway.main([f"--{flag}={value}" for flag, value in flags.items()])
 

@@ -18,6 +18,16 @@ from keraserve_protocol.openvino_form import CARD_KEY, NETWORK
 from keraserve_protocol.quiet_import import without
 
 
+def load() -> Any:
+    """The package `openvino`, without its messages to its makers; None: it is not installed."""
+    try:
+        with without("openvino_telemetry"):
+            import openvino
+    except ModuleNotFoundError:
+        return None
+    return openvino
+
+
 def write(
     place: Path, function: Any, signatures: Sequence[str], rows: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -32,10 +42,8 @@ def write(
     Returns:
         For the card: which signatures it is for, or why there is none.
     """
-    try:
-        with without("openvino_telemetry"):
-            import openvino
-    except ModuleNotFoundError:
+    openvino = load()
+    if openvino is None:
         return {CARD_KEY: {"none": "OpenVINO was not installed where the version was made"}}
     file = place / NETWORK
     try:

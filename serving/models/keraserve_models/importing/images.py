@@ -1,7 +1,7 @@
 """The images that a version is compared on, and that scalings are tried with, as decoded pixels."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from keraserve_models.preprocessing.decoding import Preparation, decode
 from keraserve_protocol.signatures import IMAGE_BYTES
 
 _DRAWN = 8
+_AT_ONCE = 8
 
 
 def drawn(found: ImageFindings) -> list[bytes]:
@@ -37,6 +38,17 @@ def read(files: Sequence[Path], found: ImageFindings) -> list[bytes]:
         except tf.errors.InvalidArgumentError as error:
             raise ImportRejected(f"{file} can't be decoded: {_sentence(error)}") from error
     return contents
+
+
+def labelled(
+    files: Sequence[Path], labels: Sequence[str], found: ImageFindings
+) -> Iterator[tuple[npt.NDArray[Any], list[int]]]:
+    """The pixels of files that lie in a folder of their class, a few at a time, and their classes."""
+    places = {label: place for place, label in enumerate(labels)}
+    known = [file for file in files if file.parent.name in places]
+    for begin in range(0, len(known), _AT_ONCE):
+        some = known[begin : begin + _AT_ONCE]
+        yield pixels(read(some, found), found), [places[file.parent.name] for file in some]
 
 
 def pixels(encoded: Sequence[bytes], found: ImageFindings) -> npt.NDArray[Any]:

@@ -47,6 +47,7 @@ class ImportRequest:
         labels: file with the name of each class, a line each; None: those beside the model, or numbers.
         overrides: what the user says of it.
         images: files to compare on; none: made ones.
+        labelled: files in folders of their classes, to measure precisions on.
         trusted: the programs in it may run.
         code: a Python file with its custom classes.
         any_difference: publish it even where the written version differs from the model.
@@ -59,6 +60,7 @@ class ImportRequest:
     labels: Path | None = None
     overrides: Overrides = field(default_factory=Overrides)
     images: Sequence[Path] = ()
+    labelled: Sequence[Path] = ()
     trusted: bool = False
     code: Path | None = None
     any_difference: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keraserve_models.errors import ImportRejected, Undecided, first_line
-from keraserve_models.exporting import openvino_network, row_independence, signatures, warm_up
+from keraserve_models.exporting import openvino_network, precision, row_independence, signatures, warm_up
 from keraserve_models.exporting.card import image_input
 from keraserve_models.exporting.served import Served, served
 from keraserve_models.importing import (
@@ -97,6 +97,7 @@ def of_classifier(
             "found": list(found.reasons),
             **explained,
             **measured,
+            **precision.measure(place, images.labelled(request.labelled, labels, found)),
         },
         Compared(largest, len(pixels), what),
         ["Its classes have no names, only numbers: nobody gave a file of labels."] if numbered else [],
