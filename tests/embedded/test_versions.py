@@ -156,5 +156,5 @@ def test_the_graph_optimizer_works_where_constants_or_a_gpu_pay_for_its_time(
     weighted = Weighted(frozen)
     tf.saved_model.save(weighted, str(tmp_path), {"serving_default": weighted.double})
     version = loaded_version.LoadedVersion("weighted", 1, tmp_path)
-    assert made.call_args.kwargs == {"optimized": optimized}
+    assert made.call_args.kwargs == {"optimized": optimized, "bfloat16": False}
     assert version.signatures["serving_default"].run({"x": np.float32([[3]])})["y"] == [[6]]

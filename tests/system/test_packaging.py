@@ -24,7 +24,11 @@ PACKAGES = {
     "keraserve[serve]": "keraserve_models",
     "keraserve[all]": "keraserve_training",
 }
-OF_EXTRAS = {"keraserve_gateway.upstream.in_process", "keraserve_protocol.http_parser"}
+OF_EXTRAS = {
+    "keraserve_embedded.models.quiet_openvino",
+    "keraserve_gateway.upstream.in_process",
+    "keraserve_protocol.http_parser",
+}
 
 
 def run(*command: str | Path) -> str:
