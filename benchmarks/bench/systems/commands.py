@@ -34,9 +34,7 @@ def in_process(workspace: Workspace, ports: Sequence[int]) -> list[Command]:
 
 def in_process_auto(workspace: Workspace, ports: Sequence[int]) -> list[Command]:
     """One process, whose model server takes the faster runtime."""
-    return [
-        _gateway(workspace, ports[0], "in-process", "--model-server-flags=--enable_batching --runtime=auto")
-    ]
+    return [_gateway(workspace, ports[0], "in-process", "--model-server-flags=--runtime=auto")]
 
 
 def embedded(workspace: Workspace, port: int) -> Command:

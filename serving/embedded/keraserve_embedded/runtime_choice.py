@@ -139,10 +139,8 @@ class _Converted:
     def of(cls, version: LoadedVersion, folder: Path, batching: BatchingOptions | None) -> "_Converted":
         said = model_card.openvino(folder)
         if "signatures" not in said:
-            reason, again = (
-                said.get("none", "made without it"),
-                "export or import it again with the extra openvino",
-            )
+            reason = said.get("none", "made without it")
+            again = "export or import it again with the extra openvino"
             raise UnsuitedError(f"it has no form for OpenVINO ({reason}): {again}")
         parts = {NETWORK, WEIGHTS, *_weights(folder)}
         if foreign := parts - version.checked:
